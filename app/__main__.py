@@ -12,23 +12,23 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-SELDOM = 200_000
+STARTUP_GC_THRESHOLD = 200_000
 """Objects after which the collector looks for garbage while modules are read: there is none."""
-USUAL = gc.get_threshold()
+DEFAULT_GC_THRESHOLDS = gc.get_threshold()
 
 
 def main() -> None:
     """What the console script `taskdeck` runs. Does not return."""
-    gc.set_threshold(SELDOM)
+    gc.set_threshold(STARTUP_GC_THRESHOLD)
     try:
         code = _run(sys.argv[1:])
     except KeyboardInterrupt:
-        code = _interrupted()
+        code = _die_by_sigint()
     # Everything is closed and flushed; taking the interpreter apart as well would be a tenth of what a submit costs.
     os._exit(code)
 
 
-def _interrupted() -> int:
+def _die_by_sigint() -> int:
     """End by the signal itself: of a mere exit code a shell would not know that its loop or list is to end, too."""
     import signal
 
@@ -43,50 +43,50 @@ def _run(argv: list[str]) -> int:
     if "--in-process" in argv:
         from app.cli import in_process, output
 
-        output.begin()
-        words = in_process.take(argv)
-        if words is not None and (refused := in_process.refusal(words)):
-            output.problem(refused)
+        output.open_missing_streams()
+        words = in_process.extract_option(argv)
+        if words is not None and (refused := in_process.find_refusal(words)):
+            output.print_problem(refused)
             return refused.exit_code
         if words is not None:
-            return run(words, deck=_deck_with_runtime, serve=_serve, keys=_keys)
-    return run(argv, deck=_deck, serve=_serve, keys=_keys)
+            return run(words, deck=_run_deck_in_process, serve=_run_serve, keys=_check_keys)
+    return run(argv, deck=_run_deck, serve=_run_serve, keys=_check_keys)
 
 
-def _deck(home: str, **options: Any) -> int:
+def _run_deck(home: str, **options: Any) -> int:
     from pathlib import Path
 
-    gc.set_threshold(*USUAL)
+    gc.set_threshold(*DEFAULT_GC_THRESHOLDS)
     gc.disable()  # until the rest is read
     from app.tui.run import run_deck
 
     return run_deck(Path(home), **options)
 
 
-def _deck_with_runtime(home: str, ascii: bool | None, read_only: bool, plain: bool = False) -> int:
+def _run_deck_in_process(home: str, ascii: bool | None, read_only: bool, plain: bool = False) -> int:
     from pathlib import Path
 
-    from app.runtime.embedded import Inside, own_process
-    from app.tui.run import run_deck_with
+    from app.runtime.embedded import InProcessRuntime, prepare_process
+    from app.tui.run import run_deck_in_process
 
-    gc.set_threshold(*USUAL)
-    umask = own_process()
-    return run_deck_with(Inside(Path(home)), Path(home), ascii=ascii, umask=umask, plain=plain)
+    gc.set_threshold(*DEFAULT_GC_THRESHOLDS)
+    umask = prepare_process()
+    return run_deck_in_process(InProcessRuntime(Path(home)), Path(home), ascii=ascii, umask=umask, plain=plain)
 
 
-def _serve(home: str, **options: Any) -> int:
+def _run_serve(home: str, **options: Any) -> int:
     from pathlib import Path
 
     from app.runtime.serve import serve
 
-    gc.set_threshold(*USUAL)
+    gc.set_threshold(*DEFAULT_GC_THRESHOLDS)
     return serve(Path(home), **options)
 
 
-def _keys(chosen: Mapping[str, str], path: str) -> str:
-    from app.tui.keymap import settled
+def _check_keys(chosen: Mapping[str, str], path: str) -> str:
+    from app.tui.keymap import resolve_keys
 
-    return settled(chosen, path)[1]
+    return resolve_keys(chosen, path)[1]
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ import socket
 import time
 
 from app import paths
-from app.core.ids import uuid7
-from app.core.shell_context import terminal
+from app.core.ids import make_uuid7
+from app.core.shell_context import identify_terminal
 from app.errors import Conflict, Problem, Remote, Stopped, Storage
 from app.version import PROTOCOL, VERSION
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-READING = frozenset({
+READ_ONLY_VERBS = frozenset({
     "about", "alert.ls", "alert.show", "away", "board", "board.at", "browse", "db.backups", "db.check", "db.replica.status",
     "db.slow", "db.stats", "db.verify", "definition.check", "definition.show", "doctor", "export", "history", "instances", "log",
     "ls", "operations", "pool.ls", "pool.show", "queue.line", "queue.ls", "queue.show", "review", "show", "sla.history", "sla.ls",
@@ -31,20 +31,20 @@ READING = frozenset({
 })  # fmt: skip
 """Verbs that change nothing: answered from the database when no runtime is up."""
 
-SUBMITTING = frozenset({"submit", "submit.lines"})
+SUBMIT_VERBS = frozenset({"submit", "submit.lines"})
 """Verbs that carry the identifier of what they make: sent again they are the same submission."""
 
-UNREPEATABLE = frozenset({
+UNREPEATABLE_VERBS = frozenset({
     "apply", "db.repair", "definition.set", "front", "pool.create", "pool.rm", "queue.create", "queue.rm", "retry", "rm",
     "sla.create", "sla.rm", "template.create", "template.rm", "undo",
 })  # fmt: skip
 """Verbs that, sent again after a lost answer, could say or do something else than the first time."""
 
-PATIENCE = 15.0
+GREETING_TIMEOUT = 15.0
 """Seconds until a runtime must greet."""
 
-TRIES = 5
-LASTING = 15.0
+MAX_ATTEMPTS = 5
+STABLE_LIFETIME = 15.0
 """Runtimes that may end one after the other over one request; one that lasted so many seconds was not ended by it."""
 
 
@@ -56,98 +56,98 @@ class Client:
         self.autostart = autostart
         self.source = source
         """What it says of itself in the log of operations: cli or deck."""
-        self.waits: Callable[[str], object] | None = None
+        self.on_wait: Callable[[str], object] | None = None
         """Called, if anything is, each time that a verb is said to wait for the database; else that is a note, once."""
-        self._line: Line | None = None
+        self._connection: RuntimeConnection | None = None
         self._closed = False
 
     def call(self, verb: str, args: dict[str, Any] | None = None, note: Callable[[str], None] | None = None) -> Any:
         """What the verb answers. Raises the Problem it ends with."""
         args = dict(args or {})
-        if verb in SUBMITTING:
-            args.setdefault("uuid", uuid7())
+        if verb in SUBMIT_VERBS:
+            args.setdefault("uuid", make_uuid7())
         tries = 0
         while True:
-            line = self._connected(reading=verb in READING or verb == "wait" and not self._may_start())
+            line = self._get_connection(reading=verb in READ_ONLY_VERBS or verb == "wait" and not self._can_start())
             if line is None:
                 from app.offline import read_only
 
                 return read_only.read(self.home, verb, args)
             began = time.monotonic()
             try:
-                return line.ask(verb, args, note, {"source": self.source, "origin": terminal()}, self.waits)
+                return line.ask(verb, args, note, {"source": self.source, "origin": identify_terminal()}, self.on_wait)
             except (OSError, EOFError):
-                self._drop()
+                self._drop_connection()
                 lasted = time.monotonic() - began
-                tries = 1 if lasted > LASTING else tries + 1
-                if tries == TRIES or self._closed or not _repeatable(verb, args):
-                    raise _lost(verb) from None
+                tries = 1 if lasted > STABLE_LIFETIME else tries + 1
+                if tries == MAX_ATTEMPTS or self._closed or not _is_repeatable(verb, args):
+                    raise _make_lost_answer_error(verb) from None
                 if verb == "wait" and isinstance(args.get("timeout"), (int, float)):
                     args["timeout"] = max(0.0, args["timeout"] - lasted)
 
     def watch(self) -> Iterator[None]:
         """One item at once, then one per change and every two seconds; ends when the runtime does."""
-        line = self._connected(reading=True)
+        line = self._get_connection(reading=True)
         if line is None:
             return
         try:
-            yield from line.wakes()
+            yield from line.iter_wakeups()
         except (OSError, EOFError):
             pass
         finally:
-            self._drop()
+            self._drop_connection()
 
-    def runtime_up(self) -> bool:
+    def is_runtime_up(self) -> bool:
         """Whether a runtime answers."""
-        return self._connected(reading=True) is not None
+        return self._get_connection(reading=True) is not None
 
     def start(self, resume: bool = False) -> None:
         """Bring up a runtime if none is up. Raises Stopped when it was stopped on purpose, unless `resume`, which also ends a drain; else
         what it failed with."""
-        self._drop()  # a line that was open may be a dead runtime's
-        if self._connected(reading=True) is None:
+        self._drop_connection()  # a line that was open may be a dead runtime's
+        if self._get_connection(reading=True) is None:
             from app import runtime_launcher
 
-            runtime_launcher.runtime(self.home, resume=resume)
+            runtime_launcher.ensure_runtime(self.home, resume=resume)
         elif resume:
             self.call("start")
 
     def close(self) -> None:
         """Let go of the connection; ends a `watch` in another thread."""
         self._closed = True
-        if self._line is not None:
-            self._line.close()
+        if self._connection is not None:
+            self._connection.close()
 
-    def _connected(self, reading: bool) -> Line | None:
+    def _get_connection(self, reading: bool) -> RuntimeConnection | None:
         """A line to the runtime; None when there is none and `reading` can do without."""
-        if self._line is None:
-            self._line = connect(self.home)
-        if self._line is None and not reading:
+        if self._connection is None:
+            self._connection = connect(self.home)
+        if self._connection is None and not reading:
             if not self.autostart:
                 raise Stopped("no runtime is up, so nothing was done.", "Start it: taskdeck serve --detach")
             self.start()
-            self._line = connect(self.home)
-            if self._line is None:
-                raise _lost("start")
-        return self._line
+            self._connection = connect(self.home)
+            if self._connection is None:
+                raise _make_lost_answer_error("start")
+        return self._connection
 
-    def _may_start(self) -> bool:
+    def _can_start(self) -> bool:
         """Whether a runtime may be brought up without being asked for."""
-        return self.autostart and paths.stopped(self.home) is None
+        return self.autostart and paths.read_stop_marker(self.home) is None
 
-    def _drop(self) -> None:
-        if self._line is not None:
-            self._line.close()
-        self._line = None
+    def _drop_connection(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
 
 
-class Line:
+class RuntimeConnection:
     """One connection to the control socket, greeted."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._file = sock.makefile("rb")
-        sock.settimeout(PATIENCE)
+        sock.settimeout(GREETING_TIMEOUT)
         try:
             greeting = self._read()
         except BaseException:
@@ -179,7 +179,7 @@ class Line:
             elif note is not None and "note" in said:
                 note(said["note"])
 
-    def wakes(self) -> Iterator[None]:
+    def iter_wakeups(self) -> Iterator[None]:
         """One item per line that the runtime sends."""
         self._sock.sendall(b'{"verb": "watch", "args": {}}\n')
         while True:
@@ -205,40 +205,40 @@ class Line:
         return json.loads(line)
 
 
-def connect(home: str) -> Line | None:
+def connect(home: str) -> RuntimeConnection | None:
     """A greeted line to the runtime of `home`, or None when none is up."""
-    sock = dial(home)
+    sock = open_socket(home)
     if sock is None:
         return None
     try:
-        return Line(sock)
+        return RuntimeConnection(sock)
     except (ConnectionResetError, EOFError):
         sock.close()
         return None
     except TimeoutError:
-        pid = listener(sock)
+        pid = get_peer_pid(sock)
         sock.close()
         raise Problem(
-            f"the runtime (pid {pid}) of {home} has not answered for {PATIENCE:.0f} s. Nothing was done.",
+            f"the runtime (pid {pid}) of {home} has not answered for {GREETING_TIMEOUT:.0f} s. Nothing was done.",
             f"If it is stopped, let it go on: kill -CONT {pid}",
         ) from None
 
 
-def listener(sock: socket.socket) -> int:
+def get_peer_pid(sock: socket.socket) -> int:
     """The pid that listens at the other end, as the kernel says."""
     import struct
 
     return struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))[0]
 
 
-def dial(home: str) -> socket.socket | None:
+def open_socket(home: str) -> socket.socket | None:
     """A connection to the control socket of `home`, not yet greeted; None when nobody listens."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         folder = os.open(os.path.join(home, "run"), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             # A home may be longer than a socket's address can be; its folder's descriptor is short.
-            sock.connect(f"/proc/self/fd/{folder}/{paths.CONTROL}")
+            sock.connect(f"/proc/self/fd/{folder}/{paths.CONTROL_SOCKET}")
         finally:
             os.close(folder)
         return sock
@@ -252,19 +252,19 @@ def dial(home: str) -> socket.socket | None:
         ) from None
     except OSError as error:
         sock.close()
-        raise Storage(f"the home {home} cannot be used: {_why(error)}. Nothing was done.", "Choose another: --home DIR") from None
+        raise Storage(f"the home {home} cannot be used: {_format_os_error(error)}. Nothing was done.", "Choose another: --home DIR") from None
 
 
-def _why(error: OSError) -> str:
+def _format_os_error(error: OSError) -> str:
     return (error.strerror or "unknown").lower()
 
 
-def _repeatable(verb: str, args: dict[str, Any]) -> bool:
+def _is_repeatable(verb: str, args: dict[str, Any]) -> bool:
     """Whether the same request, sent once more, does no harm: a signal would reach the program twice."""
-    return verb not in UNREPEATABLE and not (verb == "cancel" and args.get("signal") is not None)
+    return verb not in UNREPEATABLE_VERBS and not (verb == "cancel" and args.get("signal") is not None)
 
 
-def _lost(verb: str) -> Problem:
+def _make_lost_answer_error(verb: str) -> Problem:
     return Problem(
         f"the runtime ended before it answered; whether {verb} was done is not known.", "Look with: taskdeck operations"
     )

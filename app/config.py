@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
-    from app.core.maintenance_settings import Upkeep, Wrong
+    from app.core.maintenance_settings import MaintenanceSettings, SettingFault
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "theme": ("quiet", "dark", "light", "contrast"),
@@ -28,12 +28,12 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "unfocused": ("still", "live"),
 }
 """What the settings that are one of a few words may be."""
-UPKEEP = ("backup", "retention", "slow")
+MAINTENANCE_SECTIONS = ("backup", "retention", "slow")
 """The sections that `app.core.maintenance_settings` reads."""
-KEEPING = ("backup", "retention")
+RETENTION_SECTIONS = ("backup", "retention")
 """Those that say how long things are kept."""
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
-UNKNOWN = "So it is not known where the backups lie."
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
+FOLDER_UNKNOWN = "So it is not known where the backups lie."
 """What is said where the settings are wrong and may mean another folder."""
 
 
@@ -47,100 +47,100 @@ class Config(NamedTuple):
     glyphs: str = "auto"
     mouse: str = "clicks"
     unfocused: str = "still"
-    keys: Mapping[str, str] = _NOTHING
-    backup: Mapping[str, Any] = _NOTHING
-    retention: Mapping[str, Any] = _NOTHING
-    slow: Mapping[str, Any] = _NOTHING
+    keys: Mapping[str, str] = _EMPTY
+    backup: Mapping[str, Any] = _EMPTY
+    retention: Mapping[str, Any] = _EMPTY
+    slow: Mapping[str, Any] = _EMPTY
 
     @property
-    def upkeep(self) -> Upkeep:
+    def maintenance(self) -> MaintenanceSettings:
         """How the data is looked after: the sections `backup`, `retention` and `slow`."""
         from app.core import maintenance_settings
 
-        return maintenance_settings.parse({name: getattr(self, name) for name in UPKEEP})
+        return maintenance_settings.parse_settings({name: getattr(self, name) for name in MAINTENANCE_SECTIONS})
 
 
-class Reading(NamedTuple):
+class LoadedConfig(NamedTuple):
     """What a file says as far as it holds: the settings without those that are wrong, and a sentence about each of these, with the file
     and, where it can be told, the line; first those that may be about how long things are kept. `lost`: as `said`, of what may name the
     folder of the backups, which is not known then."""
 
     path: str
     settings: Config = Config()
-    wrong: tuple[Wrong, ...] = ()
-    lost: str = ""
+    faults: tuple[SettingFault, ...] = ()
+    folder_fault: str = ""
 
     @property
-    def said(self) -> str:
+    def fault_summary(self) -> str:
         """What is wrong in one line; empty when nothing is."""
-        return _told(self.wrong)
+        return _summarize(self.faults)
 
-    def briefly(self, text: str) -> str:
+    def shorten_path(self, text: str) -> str:
         """The same where a line is short: the file by its name."""
-        from app.core.text.sanitize import clean
+        from app.core.text.sanitize import sanitize
 
-        return text.replace(clean(self.path), os.path.basename(self.path))
+        return text.replace(sanitize(self.path), os.path.basename(self.path))
 
     @property
-    def passed_over(self) -> str:
+    def ignored_notice(self) -> str:
         """As `said`, for somebody for whom the rest holds."""
-        removed = "; nothing is removed until it is mended" if self.doubt else ""
-        return f"{self.said} That was passed over{removed}." if self.wrong else ""
+        removed = "; nothing is removed until it is mended" if self.retention_fault else ""
+        return f"{self.fault_summary} That was passed over{removed}." if self.faults else ""
 
     @property
-    def in_short(self) -> str:
+    def short_notice(self) -> str:
         """The same for a line of a screen, where the end may be cut: first how to see the rest."""
-        if not self.wrong:
+        if not self.faults:
             return ""
-        place, colon, fault = self.briefly(self.wrong[0].said).partition(". ")[0].removesuffix(".").partition(": ")
-        more = f" (and {len(self.wrong) - 1} more: taskdeck doctor)" if len(self.wrong) > 1 else ""
+        place, colon, fault = self.shorten_path(self.faults[0].said).partition(". ")[0].removesuffix(".").partition(": ")
+        more = f" (and {len(self.faults) - 1} more: taskdeck doctor)" if len(self.faults) > 1 else ""
         return f"{place}{more}{colon}{fault}; passed over."
 
     def require_folder(self) -> None:
         """Raises Usage while it is not known where the backups lie."""
-        if self.lost:
-            raise Usage(f"{self.lost} {UNKNOWN}", "Mend it.")
+        if self.folder_fault:
+            raise Usage(f"{self.folder_fault} {FOLDER_UNKNOWN}", "Mend it.")
 
     @property
-    def doubt(self) -> str:
+    def retention_fault(self) -> str:
         """As `said`, of what may be about how long things are kept: then it is not known what may be removed."""
-        return _told([one for one in self.wrong if _of_keeping(one)])
+        return _summarize([one for one in self.faults if _concerns_retention(one)])
 
     @property
-    def in_doubt(self) -> frozenset[str]:
+    def doubtful_sections(self) -> frozenset[str]:
         """The sections of UPKEEP that are wrong, or are not there while there is one that may be theirs, misspelt."""
-        names = {one.where[0] if one.where else "" for one in self.wrong}
+        names = {one.where[0] if one.where else "" for one in self.faults}
         astray = not names <= set(Config._fields)
-        return frozenset(name for name in UPKEEP if name in names or (astray and not getattr(self.settings, name)))
+        return frozenset(name for name in MAINTENANCE_SECTIONS if name in names or (astray and not getattr(self.settings, name)))
 
     @property
-    def upkeep(self) -> Upkeep:
+    def maintenance(self) -> MaintenanceSettings:
         """How the data is looked after, with the default of what is wrong; nothing is removed while there is a doubt."""
         from app.core import maintenance_settings as core_maintenance_settings
 
-        found, _ = core_maintenance_settings.taken({name: getattr(self.settings, name) for name in UPKEEP})
-        return found.keeping_all(self.doubt) if self.doubt else found
+        found, _ = core_maintenance_settings.parse_lenient({name: getattr(self.settings, name) for name in MAINTENANCE_SECTIONS})
+        return found.suspend_removal(self.retention_fault) if self.retention_fault else found
 
 
-def _of_keeping(wrong: Wrong) -> bool:
+def _concerns_retention(wrong: SettingFault) -> bool:
     """Whether it may be about how long things are kept; what is not known may be."""
-    return not wrong.where or wrong.where[0] in KEEPING or wrong.where[0] not in Config._fields
+    return not wrong.where or wrong.where[0] in RETENTION_SECTIONS or wrong.where[0] not in Config._fields
 
 
-def _of_folder(where: tuple[str, ...], found: Mapping[str, Any]) -> bool:
+def _may_hide_folder(where: tuple[str, ...], found: Mapping[str, Any]) -> bool:
     """Whether what is wrong there may name the folder of the backups: by another name, it would be a path."""
-    from app.core.maintenance_settings import Backup
+    from app.core.maintenance_settings import BackupSettings
 
     if where in (("backup",), ("backup", "folder")):
         return True
-    if where[0] in Config._fields and (where[0] != "backup" or where[1] in Backup.__slots__):
+    if where[0] in Config._fields and (where[0] != "backup" or where[1] in BackupSettings.__slots__):
         return False
     value = found[where[0]] if len(where) == 1 else found["backup"][where[1]]
     inside = value.values() if isinstance(value, dict) else [value]
     return any(isinstance(one, str) and one.startswith("/") for one in inside)
 
 
-def _told(wrong: Sequence[Wrong]) -> str:
+def _summarize(wrong: Sequence[SettingFault]) -> str:
     """The first thing, and how many there are besides."""
     return (wrong[0].said + (f" And {len(wrong) - 1} more: taskdeck doctor." if len(wrong) > 1 else "")) if wrong else ""
 
@@ -148,22 +148,22 @@ def _told(wrong: Sequence[Wrong]) -> str:
 _SECOND, _MINUTE, _HOUR, _DAY = 1.0, 60.0, 3600.0, 86400.0
 
 
-def brief(upkeep: Upkeep) -> list[str]:
+def find_short_retention(upkeep: MaintenanceSettings) -> list[str]:
     """A sentence about each time to keep that may be meant to be longer: who writes 1m may think of a month."""
-    from app.core.text.sanitize import clean
+    from app.core.text.sanitize import sanitize
 
     rules = upkeep.retention
     keeps = {"backup": (upkeep.backup.keep, _DAY), "retention": (rules.all.keep, _DAY)}
     for kind, named in (("queue", rules.queues), ("template", rules.templates)):
-        keeps |= {f"retention.{kind}.{clean(name)}": (rule.keep, _HOUR) for name, rule in named.items()}
+        keeps |= {f"retention.{kind}.{sanitize(name)}": (rule.keep, _HOUR) for name, rule in named.items()}
     return [
-        f"[{where}] keeps only {_words(keep)} ({'m is minutes' if keep >= _MINUTE else 's is seconds'}, d is days)"
+        f"[{where}] keeps only {_format_seconds(keep)} ({'m is minutes' if keep >= _MINUTE else 's is seconds'}, d is days)"
         for where, (keep, least) in keeps.items()
         if keep and keep < least
     ]
 
 
-def _words(seconds: float) -> str:
+def _format_seconds(seconds: float) -> str:
     """`5 seconds`, `1 minute`, `1.5 hours`."""
     sizes = (_HOUR, "hour"), (_MINUTE, "minute"), (_SECOND, "second")
     size, word = next((one for one in sizes if seconds >= one[0]), sizes[-1])
@@ -171,25 +171,25 @@ def _words(seconds: float) -> str:
     return f"{number} {word}{'' if number == '1' else 's'}"
 
 
-def read(path: str) -> Reading:
+def read(path: str) -> LoadedConfig:
     """What holds of the file at `path`, and what is wrong in it; without a file the defaults."""
     try:
-        text = contents(path).decode()
+        text = read_regular_file(path).decode()
     except FileNotFoundError:
-        return Reading(path)
+        return LoadedConfig(path)
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else "it is not UTF-8 text"
-        return _unreadable(path, f"cannot be read: {why}")
+        return _make_unreadable(path, f"cannot be read: {why}")
     import tomllib  # which most have no file for
 
     try:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        return _unreadable(path, f"is not valid TOML: {error}")
-    return _checked(found, text, path)
+        return _make_unreadable(path, f"is not valid TOML: {error}")
+    return _check_settings(found, text, path)
 
 
-def contents(path: str) -> bytes:
+def read_regular_file(path: str) -> bytes:
     """What stands in the file. Raises OSError, also for a pipe or a device: such a one might be waited for, or read, for good."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -202,89 +202,89 @@ def contents(path: str) -> bytes:
         os.close(fd)
 
 
-def _unreadable(path: str, why: str) -> Reading:
+def _make_unreadable(path: str, why: str) -> LoadedConfig:
     """A file of which nothing holds."""
-    from app.core.text.sanitize import clean
+    from app.core.text.sanitize import sanitize
 
-    wrong = (_bad((), f"{clean(path)} {clean(why)}.", "Mend it."),)
-    return Reading(path, wrong=wrong, lost=_told(wrong))
+    wrong = (_make_fault((), f"{sanitize(path)} {sanitize(why)}.", "Mend it."),)
+    return LoadedConfig(path, faults=wrong, folder_fault=_summarize(wrong))
 
 
-def _checked(found: Mapping[str, Any], text: str, path: str) -> Reading:
+def _check_settings(found: Mapping[str, Any], text: str, path: str) -> LoadedConfig:
     """A file that is TOML."""
-    wrong = sorted(_wrong(found), key=_of_keeping, reverse=True)
+    wrong = sorted(_find_faults(found), key=_concerns_retention, reverse=True)
     names = {one.where for one in wrong}
     well = {name: value for name, value in found.items() if (name,) not in names}
     if "keys" in well:
         well["keys"] = {name: keys for name, keys in well["keys"].items() if ("keys", name) not in names}
-    said = tuple(one._replace(said=f"{_place(path, text, one)}: {one.said}") for one in wrong)
-    made = Reading(path, Config(**well), said)
-    lost = _told([one for one in said if _of_folder(one.where, found)])
-    return made._replace(lost=lost) if lost and made.upkeep.backup.folder is None else made
+    said = tuple(one._replace(said=f"{_locate(path, text, one)}: {one.said}") for one in wrong)
+    made = LoadedConfig(path, Config(**well), said)
+    lost = _summarize([one for one in said if _may_hide_folder(one.where, found)])
+    return made._replace(lost=lost) if lost and made.maintenance.backup.folder is None else made
 
 
-def _wrong(found: Mapping[str, Any]) -> Iterator[Wrong]:
+def _find_faults(found: Mapping[str, Any]) -> Iterator[SettingFault]:
     """Whatever of the settings cannot be."""
     for name, value in found.items():
         if name not in Config._fields:
-            yield _unknown(name)
+            yield _make_unknown_fault(name)
         elif name == "autostart" and not isinstance(value, bool):
-            yield _bad((name,), f"{name} must be true or false.", f"Such as: {name} = false")
+            yield _make_fault((name,), f"{name} must be true or false.", f"Such as: {name} = false")
         elif name == "keys":
-            yield from _wrong_keys(value)
+            yield from _find_key_faults(value)
         elif name in CHOICES and value not in CHOICES[name]:
-            yield _bad((name,), f"{name} must be one of {', '.join(CHOICES[name])}.", f'Such as: {name} = "{CHOICES[name][-1]}"')
-    if sections := {name: found[name] for name in UPKEEP if name in found}:
-        from app.core.maintenance_settings import taken
+            yield _make_fault((name,), f"{name} must be one of {', '.join(CHOICES[name])}.", f'Such as: {name} = "{CHOICES[name][-1]}"')
+    if sections := {name: found[name] for name in MAINTENANCE_SECTIONS if name in found}:
+        from app.core.maintenance_settings import parse_lenient
 
-        yield from taken(sections)[1]
-
-
-def _unknown(name: str) -> Wrong:
-    from app.core.maintenance_settings import no_such
-
-    return _bad((name,), no_such(name, Config._fields))
+        yield from parse_lenient(sections)[1]
 
 
-def _wrong_keys(value: Any) -> Iterator[Wrong]:
-    from app.core.text.sanitize import clean
+def _make_unknown_fault(name: str) -> SettingFault:
+    from app.core.maintenance_settings import format_unknown_setting
+
+    return _make_fault((name,), format_unknown_setting(name, Config._fields))
+
+
+def _find_key_faults(value: Any) -> Iterator[SettingFault]:
+    from app.core.text.sanitize import sanitize
 
     example = 'Such as: [keys] and below it "task.cancel" = "c"; ? and then i in the deck shows them.'
     if not isinstance(value, dict):
-        yield _bad(("keys",), "keys must be a table.", example)
+        yield _make_fault(("keys",), "keys must be a table.", example)
         return
     for name, keys in value.items():
         if not isinstance(keys, str) or not keys.strip():
-            yield _bad(("keys", name), f'keys."{clean(name)}" must be text that names keys.', example)
+            yield _make_fault(("keys", name), f'keys."{sanitize(name)}" must be text that names keys.', example)
 
 
-def _bad(where: tuple[str, ...], said: str, advice: str = "") -> Wrong:
-    from app.core.maintenance_settings import Wrong  # which takes longer to import than most files to read
+def _make_fault(where: tuple[str, ...], said: str, advice: str = "") -> SettingFault:
+    from app.core.maintenance_settings import SettingFault  # which takes longer to import than most files to read
 
-    return Wrong(where, said, advice)
+    return SettingFault(where, said, advice)
 
 
-def _place(path: str, text: str, wrong: Wrong) -> str:
+def _locate(path: str, text: str, wrong: SettingFault) -> str:
     """The file and, where it can be told, the line."""
-    from app.core.text.sanitize import clean
+    from app.core.text.sanitize import sanitize
 
-    line = _line(text, wrong.where)
-    return clean(path) + (f", line {line}" if line else "")
+    line = _find_line(text, wrong.where)
+    return sanitize(path) + (f", line {line}" if line else "")
 
 
-def _line(text: str, where: tuple[str, ...]) -> int | None:
+def _find_line(text: str, where: tuple[str, ...]) -> int | None:
     """The first line, from 1 on, that names a setting or something in it; None where it is written in a way that is not looked for."""
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
         word = line.strip()
         if word.startswith("["):
-            table, names = _names(word.strip("[").partition("]")[0]), ()
+            table, names = _split_dotted_name(word.strip("[").partition("]")[0]), ()
         else:
-            names = _names(word.partition("=")[0])
+            names = _split_dotted_name(word.partition("=")[0])
         if (*table, *names)[: len(where)] == where:
             return number
     return None
 
 
-def _names(dotted: str) -> tuple[str, ...]:
+def _split_dotted_name(dotted: str) -> tuple[str, ...]:
     return tuple(word.strip().strip("\"'") for word in dotted.split(".")) if dotted.strip() else ()

@@ -63,6 +63,6 @@ class Remote(Problem):
         self.exit_code = exit_code
 
 
-def as_dict(problem: Problem) -> dict[str, Any]:
+def problem_to_dict(problem: Problem) -> dict[str, Any]:
     """What goes over the control socket."""
     return {"code": problem.code, "exit_code": problem.exit_code, "message": problem.message, "hint": problem.hint}

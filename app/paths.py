@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 DATABASE = "taskdeck.db"
 REPLICA = "replica.db"
 DATABASES = frozenset({DATABASE, REPLICA})
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT})
 """What a disk without room refuses a file with."""
 
 
-def home_from(option: str | None) -> str:
+def resolve_home(option: str | None) -> str:
     """The home: `--home`, else TASKDECK_HOME, else the user's data folder. Absolute; need not exist."""
     if option == "":
         raise Usage("--home must not be empty.", "Type: --home=DIR")
@@ -34,28 +34,28 @@ def home_from(option: str | None) -> str:
     return os.path.abspath(chosen)
 
 
-def config_file() -> str:
+def get_config_path() -> str:
     """The user's settings; need not exist."""
     base = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
     return os.path.join(base, "taskdeck", "config.toml")
 
 
-def refuse_strangers(home: str | Path) -> None:
+def refuse_foreign_home(home: str | Path) -> None:
     """Raises Refused where somebody else has made the home, or the database in it: what root writes there its owner could not use any
     more."""
-    if (owner := stranger(home)) is None:
+    if (owner := find_foreign_owner(home)) is None:
         return
     import shlex
 
-    user, where = _user(owner), shlex.quote(os.fspath(home))
-    if (mine := os.geteuid()) in _owners(home):
+    user, where = _quote_user_name(owner), shlex.quote(os.fspath(home))
+    if (mine := os.geteuid()) in _read_owners(home):
         said = f"the home {home} belongs in part to {user}, not to you. Nothing was done."
         raise Refused(said, f"Give it to one of you: sudo chown -R {mine or owner}: {where}")
     said = f"the home {home} belongs to {user}, not to you. Nothing was done."
     raise Refused(said, f"As its owner: sudo -u {user} taskdeck --home {where}")
 
 
-def _user(uid: int) -> str:
+def _quote_user_name(uid: int) -> str:
     """The name as a shell takes it."""
     import pwd
     import shlex
@@ -66,13 +66,13 @@ def _user(uid: int) -> str:
         return f"'#{uid}'"
 
 
-def stranger(home: str | Path) -> int | None:
+def find_foreign_owner(home: str | Path) -> int | None:
     """The uid of somebody else who made any of what is there; None where it is ours, nothing is there, or it cannot be seen: the folder
     alone may be anybody's."""
-    return next((owner for owner in _owners(home) if owner != os.geteuid()), None)
+    return next((owner for owner in _read_owners(home) if owner != os.geteuid()), None)
 
 
-def _owners(home: str | Path) -> list[int]:
+def _read_owners(home: str | Path) -> list[int]:
     found = []
     for name in ("run", DATABASE):
         with suppress(OSError):
@@ -82,7 +82,7 @@ def _owners(home: str | Path) -> list[int]:
 
 def make_home(home: Path) -> None:
     """The home and its folders, private to the user. Raises OSError, and Refused as `refuse_strangers` does."""
-    refuse_strangers(home)
+    refuse_foreign_home(home)
     home.parent.mkdir(parents=True, exist_ok=True)
     for folder in (home, home / "run", home / "runs"):
         try:
@@ -93,12 +93,12 @@ def make_home(home: Path) -> None:
                 raise
 
 
-def database(home: Path) -> Path:
+def database_path(home: Path) -> Path:
     """The one database of a home."""
     return home / DATABASE
 
 
-def replica(home: Path) -> Path:
+def replica_path(home: Path) -> Path:
     """The copy of another home's database, in a folder that may become a home by `db promote`, and does not begin as one."""
     return home / REPLICA
 
@@ -108,30 +108,30 @@ def log_path(home: str | Path, runid: str) -> str:
     return f"{home}/runs/{runid[-2:]}/{runid}.log"
 
 
-CONTROL = "control.sock"
-LOCK = "runtime.lock"
+CONTROL_SOCKET = "control.sock"
+LOCK_FILE = "runtime.lock"
 
 
-def runtime_log(home: str | Path) -> str:
+def runtime_log_path(home: str | Path) -> str:
     """What the runtime says of itself."""
     return os.path.join(home, "run", "runtime.log")
 
 
-def stopped_mark(home: str | Path) -> str:
+def stop_marker_path(home: str | Path) -> str:
     """The file that says that somebody stopped the runtime on purpose."""
     return os.path.join(home, "run", "stopped")
 
 
-def mark_stopped(home: str | Path, by: str, at: str) -> None:
+def write_stop_marker(home: str | Path, by: str, at: str) -> None:
     """Leave the mark whole or, where the disk has no room for what it says, empty. Raises OSError."""
-    new = f"{stopped_mark(home)}.new"
+    new = f"{stop_marker_path(home)}.new"
     try:
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             _write_all(fd, f"{by}\n{at}\n".encode())
         finally:
             os.close(fd)
-        os.replace(new, stopped_mark(home))
+        os.replace(new, stop_marker_path(home))
     except OSError:
         with suppress(OSError):
             os.unlink(new)
@@ -144,7 +144,7 @@ def _write_all(fd: int, text: bytes) -> None:
         if os.write(fd, text) == len(text):
             return
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in DISK_FULL_ERRORS:
             raise
     os.ftruncate(fd, 0)
 
@@ -153,10 +153,10 @@ STOPPED_CODE = 79
 """What the runtime of a systemd unit exits with after `taskdeck stop`, so that it is not restarted."""
 
 
-def stopped(home: str | Path) -> tuple[str, str] | None:
+def read_stop_marker(home: str | Path) -> tuple[str, str] | None:
     """Who stopped the runtime, and when (local `10:31`); None when nobody did."""
     try:
-        with open(stopped_mark(home), encoding="utf-8") as file:
+        with open(stop_marker_path(home), encoding="utf-8") as file:
             said, when = file.read(), os.fstat(file.fileno()).st_mtime
         by, at = said.split("\n")[:2] if said else ("somebody", time.strftime("%H:%M", time.localtime(when)))
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -180,7 +180,7 @@ def refuse_copy(home: str | Path) -> None:
     if os.path.exists(copy) and not os.path.exists(database):
         from pathlib import Path
 
-        from db.restore.replica_file import whose
+        from db.restore.replica_file import find_origin
 
-        said = f"{home} is the replica of {whose(Path(copy))[0] or 'another home'}. Nothing is started from it."
+        said = f"{home} is the replica of {find_origin(Path(copy))[0] or 'another home'}. Nothing is started from it."
         raise Conflict(said, f"Make it the home: taskdeck --home {shlex.quote(str(home))} db promote")

@@ -15,67 +15,67 @@ from contextlib import contextmanager, suppress
 from app import client, paths
 from app.errors import Problem, Remote, Stopped, Storage
 
-PATIENCE = 30.0
+ANSWER_TIMEOUT = 30.0
 """Seconds until a runtime that holds the lock must answer."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 """Seconds between two tries while another process, which starts too, has the lock: each try is a process."""
-LOOK = 0.02
+POLL_INTERVAL = 0.02
 """Seconds between two looks whether a runtime in a deck has ended."""
 
 
-def runtime(home: str, *, resume: bool = False, demo: bool = False) -> None:
+def ensure_runtime(home: str, *, resume: bool = False, demo: bool = False) -> None:
     """Return when a runtime answers. Raises Stopped when it was stopped on purpose, unless `resume`; else what it failed with."""
-    with _start_lock(home):
+    with _hold_start_lock(home):
         line = client.connect(home)
         if line is not None:
             return line.close()
-        stopped = paths.stopped(home)
+        stopped = paths.read_stop_marker(home)
         if stopped and not resume:
             raise Stopped(
                 f"the runtime was stopped by {stopped[0]} at {stopped[1]}, so nothing was done.",
                 "Start it: taskdeck serve --detach",
             )
-        _start(home, demo)
+        _start_and_wait(home, demo)
 
 
-def dismiss(home: str) -> bool:
+def stop_for_replacement(home: str) -> bool:
     """End the runtime that has `home`, of whatever version, so that another may take over; whether there was one. No job notices."""
-    sock = client.dial(home)
+    sock = client.open_socket(home)
     if sock is None:
         return False
     # What the kernel says of who listens; the greeting of another version could not be trusted.
-    pid = client.listener(sock)
-    in_deck = lives_in_deck(home, pid)
+    pid = client.get_peer_pid(sock)
+    in_deck = is_in_deck(home, pid)
     gone = os.pidfd_open(pid)
     try:
         if in_deck:  # TERM would close the deck as well; `stop` is a word of every version
             sock.sendall(b'{"verb": "stop", "args": {}}\n')
         else:
             signal.pidfd_send_signal(gone, signal.SIGINT)  # after TERM it would copy its database elsewhere first
-        if not ended(home, pid, gone, in_deck, PATIENCE):
-            raise Problem(f"the runtime, pid {pid}, did not end within {PATIENCE:.0f} s.", "See it: taskdeck status")
+        if not wait_for_end(home, pid, gone, in_deck, ANSWER_TIMEOUT):
+            raise Problem(f"the runtime, pid {pid}, did not end within {ANSWER_TIMEOUT:.0f} s.", "See it: taskdeck status")
     finally:
         os.close(gone)
         sock.close()
     return True
 
 
-def ended(home: str, pid: int, process: int, in_deck: bool, seconds: float | None = None) -> bool:
+def wait_for_end(home: str, pid: int, process: int, in_deck: bool, seconds: float | None = None) -> bool:
     """Wait until the runtime of `pid` (`process` is its pidfd) has ended; False: not in time. With `in_deck`, as was found before
     it was told to end, the process around it may live on."""
     if not in_deck:
         return bool(select.select([process], [], [], seconds)[0])
     last = None if seconds is None else time.monotonic() + seconds
-    while lives_in_deck(home, pid) and not select.select([process], [], [], LOOK)[0]:
+    while is_in_deck(home, pid) and not select.select([process], [], [], POLL_INTERVAL)[0]:
         if last is not None and time.monotonic() > last:
             return False
     return True
 
 
-def lives_in_deck(home: str, pid: int) -> bool:
+def is_in_deck(home: str, pid: int) -> bool:
     """Whether the runtime of `pid` is one that lives in a deck, as the lock's file says until it has ended."""
     try:
-        with open(os.path.join(home, "run", paths.LOCK), encoding="utf-8", errors="replace") as file:
+        with open(os.path.join(home, "run", paths.LOCK_FILE), encoding="utf-8", errors="replace") as file:
             said = file.read(200)
     except OSError:
         return False
@@ -83,13 +83,13 @@ def lives_in_deck(home: str, pid: int) -> bool:
 
 
 @contextmanager
-def _start_lock(home: str) -> Iterator[None]:
+def _hold_start_lock(home: str) -> Iterator[None]:
     """Hold what those who would start a runtime wait for; makes the home. Raises Storage."""
     from pathlib import Path
 
     try:
         paths.make_home(Path(home))
-        lock = _private(os.path.join(home, "run", "start.lock"), os.O_RDWR | os.O_CREAT)
+        lock = _open_private(os.path.join(home, "run", "start.lock"), os.O_RDWR | os.O_CREAT)
     except OSError as error:
         said = f"the home {home} cannot be used: {(error.strerror or 'unknown').lower()}. Nothing was done."
         raise Storage(said, "Choose another: --home DIR") from None
@@ -100,22 +100,22 @@ def _start_lock(home: str) -> Iterator[None]:
         os.close(lock)
 
 
-def _private(path: str, flags: int) -> int:
+def _open_private(path: str, flags: int) -> int:
     fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
     os.fchmod(fd, 0o600)  # whatever the umask
     return fd
 
 
-def _start(home: str, demo: bool) -> None:
-    until, pause = time.monotonic() + PATIENCE, FIRST_PAUSE
+def _start_and_wait(home: str, demo: bool) -> None:
+    until, pause = time.monotonic() + ANSWER_TIMEOUT, FIRST_PAUSE
     # One that ends without a word was killed; the next may not be.
     said = _spawn(home, demo) or _spawn(home, demo)
     while (line := client.connect(home)) is None:
         if "error" in said and said["error"]["code"] != "runtime-exists":
             raise Remote(**said["error"])
         if not said or time.monotonic() > until:
-            what = f"did not answer within {PATIENCE:.0f} s" if said else "did not start"
-            raise Problem(f"the runtime {what}.", f"It may have said why in {paths.runtime_log(home)}")
+            what = f"did not answer within {ANSWER_TIMEOUT:.0f} s" if said else "did not start"
+            raise Problem(f"the runtime {what}.", f"It may have said why in {paths.runtime_log_path(home)}")
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
         if "error" in said or not os.path.exists(f"/proc/{said['pid']}"):  # it, or the one that had the lock, may be gone by now
@@ -126,7 +126,7 @@ def _start(home: str, demo: bool) -> None:
 def _spawn(home: str, demo: bool) -> dict:
     """Start `serve` in a session of its own and wait for its first word on a pipe; nothing when it ended before that."""
     ours, its = os.pipe()
-    log = _private(paths.runtime_log(home), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    log = _open_private(paths.runtime_log_path(home), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     argv = [
         sys.executable,
@@ -146,7 +146,7 @@ def _spawn(home: str, demo: bool) -> dict:
             # What the shell ignores or blocks is no wish about the runtime, which must hear of its children and of TERM.
             setsigmask=(), setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
             file_actions=[(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1), (os.POSIX_SPAWN_DUP2, log, 2),
-                          *_pass(its)],
+                          *_pass_as_fd3(its)],
         )  # fmt: skip
     finally:
         for fd in (its, log, null):
@@ -158,7 +158,7 @@ def _spawn(home: str, demo: bool) -> dict:
     return json.loads(said) if said else {}
 
 
-def _pass(fd: int) -> list[tuple[int, ...]]:
+def _pass_as_fd3(fd: int) -> list[tuple[int, ...]]:
     """Give `fd` to the child as 3; a dup2 onto itself would leave it closed at exec."""
     return (
         [(os.POSIX_SPAWN_DUP2, fd, 9), (os.POSIX_SPAWN_DUP2, 9, 3), (os.POSIX_SPAWN_CLOSE, 9)]

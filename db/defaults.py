@@ -8,21 +8,21 @@ from db import host, raw_sql, schema
 from db.queries import definitions
 from db.queries.transitions import SYSTEM
 
-NAME = "default"
+DEFAULT_NAME = "default"
 """Of either."""
-LACKING = " UNION ALL ".join(f"SELECT '{kind}' WHERE NOT EXISTS (SELECT 1 FROM {kind}s)" for kind in ("pool", "queue"))
+MISSING_DEFAULTS = " UNION ALL ".join(f"SELECT '{kind}' WHERE NOT EXISTS (SELECT 1 FROM {kind}s)" for kind in ("pool", "queue"))
 """`pool` and `queue`, as far as there is none at all."""
 
 
-def seed(c: Connection) -> None:
+def create_defaults(c: Connection) -> None:
     """Pool `default`: this machine. Queue `default` on it. Only where there is no pool at all."""
-    if "pool" in raw_sql.column(c, LACKING):
-        cores, _ = pool(c)
-        definitions.create(c, schema.queues, NAME, {"pool": NAME, "capacity": cores}, SYSTEM)
+    if "pool" in raw_sql.fetch_column(c, MISSING_DEFAULTS):
+        cores, _ = create_default_pool(c)
+        definitions.create(c, schema.queues, DEFAULT_NAME, {"pool": DEFAULT_NAME, "capacity": cores}, SYSTEM)
 
 
-def pool(c: Connection) -> tuple[int, int]:
+def create_default_pool(c: Connection) -> tuple[int, int]:
     """The pool alone; its cores and MiB."""
-    cores, memory = host.here()
-    definitions.create(c, schema.pools, NAME, {"total_cpu": cores, "total_memory": memory}, SYSTEM)
+    cores, memory = host.read_capacity()
+    definitions.create(c, schema.pools, DEFAULT_NAME, {"total_cpu": cores, "total_memory": memory}, SYSTEM)
     return int(cores), int(memory)

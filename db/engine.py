@@ -26,16 +26,16 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, StaticPool
 from sqlalchemy.util import greenlet_spawn
 
 from db import raw_sql, schema, statement_timer, timestamps
-from db.error_translation import BUSY_SECONDS, explain
+from db.error_translation import BUSY_SECONDS, translate_error
 from db.errors import DamagedDatabase, GoneDatabase, ReadOnlyDisk
-from db.lock_monitor import LONG, Held, WriteLock
+from db.lock_monitor import REPORT_AFTER, LockHolder, WriteLock
 from db.search import index_file
-from db.search.index_file import Found, Index
+from db.search.index_file import AttachedIndex, IndexWriter
 from db.sqlite_files import existing_uri, read_only_uri
-from db.statement_timer import Seat, SlowLog
+from db.statement_timer import SlowLog, TimingContext
 
 
-def try_out(c: Connection) -> None:
+def test_write(c: Connection) -> None:
     """A change that matters to nobody, and is on the disk once it is committed."""
     now = timestamps.now()
     c.exec_driver_sql(
@@ -45,7 +45,7 @@ def try_out(c: Connection) -> None:
     )
 
 
-def write_engine(path: Path, seat: Seat | None = None, lock: WriteLock | None = None) -> Engine:
+def create_write_engine(path: Path, seat: TimingContext | None = None, lock: WriteLock | None = None) -> Engine:
     """One connection, kept; transactions begin IMMEDIATE. On Python 3.11 DDL is rolled back only with the driver's own begin off.
     With a `seat` its statements are timed."""
 
@@ -66,15 +66,15 @@ def write_engine(path: Path, seat: Seat | None = None, lock: WriteLock | None = 
         return c
 
     engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
-    event.listen(engine, "begin", (lock or WriteLock(path)).take)
+    event.listen(engine, "begin", (lock or WriteLock(path)).begin_immediate)
     return engine
 
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-READERS = 3
-FAILED = (DBAPIError, *raw_sql.FAILED)
+READER_COUNT = 3
+READ_ERRORS = (DBAPIError, *raw_sql.DRIVER_ERRORS)
 """What a reader's statement fails with, through SQLAlchemy or past it."""
 
 
@@ -82,25 +82,25 @@ class Database:
     """The home's database. `write` needs the writer, which only the holder of the runtime's lock opens."""
 
     def __init__(
-        self, path: Path, readers: Engine, writer: Engine | None, found: Found | None = None, seat: Seat | None = None,
+        self, path: Path, readers: Engine, writer: Engine | None, found: AttachedIndex | None = None, seat: TimingContext | None = None,
         lock: WriteLock | None = None,
     ) -> None:  # fmt: skip
         self.path = path
         self._lock = lock or WriteLock(path)
         self._asking: set[asyncio.Task[Any] | None] = set()
-        self._seat = seat or Seat(SlowLog())
+        self._seat = seat or TimingContext(SlowLog())
         self.slow = self._seat.log
         """What was slow on its connections."""
-        self.found = found or Found(index_file.beside(path))
+        self.found = found or AttachedIndex(index_file.get_index_path(path))
         """The index of the tasks' texts as readers have it."""
-        self.index = Index(self.found.path)
+        self.index = IndexWriter(self.found.path)
         """Its own writer: to be used by `indexing` only."""
         self._indexing = ThreadPoolExecutor(1, "taskdeck-index")
         self._readers = readers
         self._writer = writer
         self._connection: Connection | None = None
         self._thread = ThreadPoolExecutor(1, "taskdeck-writer") if writer is not None else None
-        self._opened = _file(path) if writer is not None else None
+        self._opened = _identify_file(path) if writer is not None else None
         self.damage: DamagedDatabase | None = None
         """Why nothing is written any more: the file was found damaged, or gone from its place."""
         self.changes = 0
@@ -108,11 +108,11 @@ class Database:
         self._after: list[Callable[[], None]] = []
         self._under_way: set[asyncio.Task[Any]] = set()
 
-    def held(self) -> Held | None:
+    def find_lock_holder(self) -> LockHolder | None:
         """Who keeps the writer from the database's lock; None while it can be had. Takes a look into /proc."""
-        return None if self.damage else self._lock.held()
+        return None if self.damage else self._lock.find_holder()
 
-    def holds_up(self, task: asyncio.Task[Any]) -> bool:
+    def is_delayed(self, task: asyncio.Task[Any]) -> bool:
         """Whether a task waits for what it writes, and the writer for a lock that another program has held for long."""
         return task in self._asking and self._lock.is_held and self.damage is None
 
@@ -124,7 +124,7 @@ class Database:
         """`fn(c, …)` in one transaction on the writer thread, then one wake. Raises Storage when the disk or the file fails."""
         return await self._post(self._after, fn, *args, **kwargs)
 
-    async def write_by(
+    async def write_except(
         self, own: Callable[[], None], fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """`write` for the owner of the wake `own`, who need not be told of what it did itself."""
@@ -142,7 +142,7 @@ class Database:
             raise self.damage
         if self._thread is None:
             raise ReadOnlyDisk("the database is open for reading only. Nothing was changed.")
-        loop, asker = asyncio.get_running_loop(), statement_timer.caller.get()
+        loop, asker = asyncio.get_running_loop(), statement_timer.current_caller.get()
         answer: asyncio.Future[T] = loop.create_future()
         self._asking.add(task := asyncio.current_task())
         answer.add_done_callback(lambda _: self._asking.discard(task))
@@ -150,10 +150,10 @@ class Database:
         def work() -> None:
             self._seat.caller = asker
             try:
-                result, changed = self._transact(fn, *args, **kwargs)
+                result, changed = self._run_transaction(fn, *args, **kwargs)
             except DamagedDatabase as error:
                 self.damage = error  # at once: others may be in line behind this one
-                loop.call_soon_threadsafe(self.condemn, error)
+                loop.call_soon_threadsafe(self.mark_damaged, error)
                 loop.call_soon_threadsafe(failed, error)
             except BaseException as error:
                 loop.call_soon_threadsafe(failed, error)
@@ -173,44 +173,44 @@ class Database:
         self._thread.submit(work)
         return answer
 
-    def _transact(
+    def _run_transaction(
         self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> tuple[T, bool]:
         """The result, and whether there is news: a row was changed, or the lock can be had again. One that only looked wakes nobody."""
         if self.damage is not None:
             raise self.damage
-        if not self.in_place():
+        if not self.is_in_place():
             raise GoneDatabase(f"the database was removed or replaced while it was open: {self.path}. Nothing is written any more.")
-        with translated(self.path), self._connected() as c, c.begin():
+        with translate_sqlite_errors(self.path), self._use_connection() as c, c.begin():
             driver = cast(sqlite3.Connection, c.connection.driver_connection)
             before = driver.total_changes
             result = fn(c, *args, **kwargs)
             changed = driver.total_changes != before
         self.changes += changed
-        return result, changed or self._lock.waited >= LONG
+        return result, changed or self._lock.waited >= REPORT_AFTER
 
-    def in_place(self) -> bool:
+    def is_in_place(self) -> bool:
         """Whether the file that was opened is still where it was: what is written to another place can be found by nobody."""
-        return _file(self.path) == self._opened
+        return _identify_file(self.path) == self._opened
 
-    def condemn(self, damage: DamagedDatabase) -> None:
+    def mark_damaged(self, damage: DamagedDatabase) -> None:
         """Write nothing any more, and let all know."""
         self.damage = damage
         for wake in self._after:
             wake()
 
-    async def rescue(self, to: Path) -> None:
+    async def save_copy(self, to: Path) -> None:
         """Save all that is in the file that is open, wherever that is, in a new one. Raises Storage."""
         assert self._thread is not None
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._rescue, to)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._save_copy, to)
 
-    def _rescue(self, to: Path) -> None:
+    def _save_copy(self, to: Path) -> None:
         os.close(os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        with translated(to), self._connected() as c, closing(sqlite3.connect(to)) as target:
+        with translate_sqlite_errors(to), self._use_connection() as c, closing(sqlite3.connect(to)) as target:
             cast(sqlite3.Connection, c.connection.driver_connection).backup(target)
 
     @contextmanager
-    def _connected(self) -> Iterator[Connection]:
+    def _use_connection(self) -> Iterator[Connection]:
         """The writer's connection, kept from one transaction to the next. After a failure SQLAlchemy begins with it anew."""
         if self._connection is None:
             assert self._writer is not None
@@ -222,38 +222,38 @@ class Database:
             self._connection = None
             raise
 
-    async def fold(self) -> None:
+    async def checkpoint(self) -> None:
         """Write the log back into the file, so that its room is used again: it may be all that a full disk has. Raises Storage."""
         if self._thread is not None and self._writer is not None:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._fold)
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._checkpoint)
 
-    def _fold(self) -> None:
-        with translated(self.path), self._connected() as c:
+    def _checkpoint(self) -> None:
+        with translate_sqlite_errors(self.path), self._use_connection() as c:
             cast(sqlite3.Connection, c.connection.driver_connection).execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
 
     async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`fn(c, …)` on a query-only connection, seeing one moment: an UPDATE there raises."""
-        return await self._whole(self._read(fn, *args, **kwargs))
+        return await self._shield(self._read(fn, *args, **kwargs))
 
     async def _read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            with translated(self.path):
-                return await self._once_or_again(fn, *args, **kwargs)
+            with translate_sqlite_errors(self.path):
+                return await self._read_with_fallback(fn, *args, **kwargs)
         except DamagedDatabase as error:
             if self._writer is not None and self.damage is None:
-                self.condemn(error)
+                self.mark_damaged(error)
             raise
 
-    async def _once_or_again(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def _read_with_fallback(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            return await self._once(fn, *args, **kwargs)
-        except FAILED as error:
-            if (file := self.found.usable()) is None:
+            return await self._read_once(fn, *args, **kwargs)
+        except READ_ERRORS as error:
+            if (file := self.found.get_usable()) is None:
                 raise
-            self.found.blame(file, error)
-        return await self._without_index(fn, *args, **kwargs)
+            self.found.disable(file, error)
+        return await self._read_without_index(fn, *args, **kwargs)
 
-    async def _once(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def _read_once(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As `AsyncConnection.run_sync` would: `sqlalchemy.ext.asyncio` reads the whole ORM, which nothing here uses, at each start."""
 
         def work() -> T:
@@ -263,19 +263,19 @@ class Database:
 
         return await greenlet_spawn(work)
 
-    async def _without_index(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def _read_without_index(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Read once more what has failed, for SQLite does not say which file is damaged: if it fails again, the index is not."""
         try:
-            return await self._once(fn, *args, **kwargs)
-        except FAILED:
-            self.found.forgive()
+            return await self._read_once(fn, *args, **kwargs)
+        except READ_ERRORS:
+            self.found.enable()
             raise
 
-    async def indexing(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def run_on_index(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Work on the index, in its thread. Raises sqlite3.Error and OSError."""
         return await asyncio.get_running_loop().run_in_executor(self._indexing, partial(fn, *args, **kwargs))
 
-    async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _shield(self, work: Coroutine[Any, Any, T]) -> T:
         """Reading that comes to its end though whoever asked is cancelled. Cut short, a reader's connection would be closed in a
         way that never returns once its thread has ended."""
         task = asyncio.ensure_future(work)
@@ -287,13 +287,13 @@ class Database:
         """Wait for what is under way, then let go of the file."""
         await asyncio.gather(*self._under_way, return_exceptions=True)
         if self._thread is not None and self._writer is not None:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._let_go, self._writer)
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._close_writer, self._writer)
             self._thread.shutdown()
         await greenlet_spawn(self._readers.dispose)
         self._indexing.shutdown()
         self.index.close()  # as the last that has it open, so that no log of it is left behind
 
-    def _let_go(self, writer: Engine) -> None:
+    def _close_writer(self, writer: Engine) -> None:
         if self._connection is not None:
             self._connection.close()
         writer.dispose()
@@ -302,10 +302,10 @@ class Database:
 @asynccontextmanager
 async def open_database(path: Path, *, writable: bool) -> AsyncIterator[Database]:
     """The database at `path`, which exists and is of this version (see `db.migrate`)."""
-    found = Found(index_file.beside(path), index_file.settle(path) if writable else None)
-    seat = Seat(SlowLog())
+    found = AttachedIndex(index_file.get_index_path(path), index_file.remove_mismatched(path) if writable else None)
+    seat = TimingContext(SlowLog())
     lock = WriteLock(path)
-    db = Database(path, _readers(path, writable, found, seat.log), write_engine(path, seat, lock) if writable else None, found, seat, lock)
+    db = Database(path, _create_read_engine(path, writable, found, seat.log), create_write_engine(path, seat, lock) if writable else None, found, seat, lock)
     try:
         yield db
     finally:
@@ -313,7 +313,7 @@ async def open_database(path: Path, *, writable: bool) -> AsyncIterator[Database
 
 
 @asynccontextmanager
-async def memory_database(fill: Callable[[Connection], None]) -> AsyncIterator[Database]:
+async def open_memory_database(fill: Callable[[Connection], None]) -> AsyncIterator[Database]:
     """An empty database that lives in memory, filled by `fill`: what a home that was never used reads as."""
     engine = create_engine("sqlite+aiosqlite://", poolclass=StaticPool)
 
@@ -331,7 +331,7 @@ async def memory_database(fill: Callable[[Connection], None]) -> AsyncIterator[D
         await db.close()
 
 
-def _file(path: Path) -> tuple[int, int] | None:
+def _identify_file(path: Path) -> tuple[int, int] | None:
     """What tells a file from another one; None where there is none."""
     try:
         found = os.stat(path)
@@ -340,12 +340,12 @@ def _file(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _readers(path: Path, live: bool, found: Found, log: SlowLog) -> Engine:
+def _create_read_engine(path: Path, live: bool, found: AttachedIndex, log: SlowLog) -> Engine:
     """With no runtime the file is opened read-only, so that a look at it never checkpoints or creates anything."""
-    seats = WeakKeyDictionary[Any, Seat]()
+    seats = WeakKeyDictionary[Any, TimingContext]()
 
     async def connect() -> aiosqlite.Connection:
-        seat = Seat(log)
+        seat = TimingContext(log)
         c = await aiosqlite.connect(existing_uri(path) if live else read_only_uri(path), uri=True, timeout=BUSY_SECONDS,
                                     isolation_level=None, cached_statements=512, factory=seat.connection)  # fmt: skip
         seats[c] = seat
@@ -353,19 +353,19 @@ def _readers(path: Path, live: bool, found: Found, log: SlowLog) -> Engine:
         return c
 
     def sit(c: Connection) -> None:
-        seats[c.connection.driver_connection].caller = statement_timer.caller.get()
+        seats[c.connection.driver_connection].caller = statement_timer.current_caller.get()
 
     engine = create_engine(
         "sqlite+aiosqlite://", creator=lambda: engine.dialect.loaded_dbapi.connect(async_creator_fn=connect),
-        poolclass=AsyncAdaptedQueuePool, pool_size=READERS, max_overflow=0,
+        poolclass=AsyncAdaptedQueuePool, pool_size=READER_COUNT, max_overflow=0,
     )  # fmt: skip
     event.listen(engine, "begin", sit)
-    event.listen(engine, "begin", found.follow)
+    event.listen(engine, "begin", found.attach_current)
     event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN"))
     return engine
 
 
-class translated:
+class translate_sqlite_errors:
     """Turns the driver's errors into problems that a person can act on."""
 
     def __init__(self, path: Path) -> None:
@@ -376,5 +376,5 @@ class translated:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        if isinstance(cause, raw_sql.FAILED) and (problem := explain(cause, self.path)):
+        if isinstance(cause, raw_sql.DRIVER_ERRORS) and (problem := translate_error(cause, self.path)):
             raise problem from error

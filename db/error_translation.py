@@ -11,17 +11,17 @@ from db.errors import BusyDatabase, DamagedDatabase, DiskFull, Problem, ReadOnly
 
 BUSY_SECONDS = 10.0
 """For how long another program that has the database locked is waited for."""
-LITTLE = 64 * 1024
+MIN_FREE_BYTES = 64 * 1024
 """Bytes free below which what SQLite calls an error of the disk is a full one."""
 
 
-def explain(error: BaseException, path: Path) -> Problem | None:
+def translate_error(error: BaseException, path: Path) -> Problem | None:
     """The problem behind one of `sql.FAILED`, or None when the fault is ours."""
     said = "text that is no UTF-8" if isinstance(error, UnicodeDecodeError) else str(error).lower()
-    for words, make in _MEANINGS:
+    for words, make in _TRANSLATIONS:
         if any(word in said for word in words):
             return make(path, said)
-    return _damaged(path, "it is empty") if "no such table" in said and _is_empty(path) else None
+    return _make_damaged(path, "it is empty") if "no such table" in said and _is_empty(path) else None
 
 
 def _is_empty(path: Path) -> bool:
@@ -32,7 +32,7 @@ def _is_empty(path: Path) -> bool:
         return False
 
 
-def _full(path: Path, said: str) -> Problem:
+def _make_disk_full(path: Path, said: str) -> Problem:
     stats = os.statvfs(path.parent)
     free = f"{stats.f_bavail * stats.f_frsize} bytes free" if stats.f_favail or not stats.f_files else "no file more can be made"
     return DiskFull(
@@ -41,7 +41,7 @@ def _full(path: Path, said: str) -> Problem:
     )
 
 
-def _damaged(path: Path, said: str) -> Problem:
+def _make_damaged(path: Path, said: str) -> Problem:
     problem = DamagedDatabase(
         f"the database is damaged ({said}): {path}. It was not written to.",
         "See what would change: taskdeck db restore --dry-run",
@@ -50,14 +50,14 @@ def _damaged(path: Path, said: str) -> Problem:
     return problem
 
 
-def _read_only(path: Path, said: str) -> Problem:
+def _make_read_only(path: Path, said: str) -> Problem:
     return ReadOnlyDisk(
         f"the database cannot be written: {path} is read-only. Nothing was changed.",
         "See whose it is, and whether its disk can be written.",
     )
 
 
-def _went_read_only(folder: Path) -> bool:
+def _is_read_only_now(folder: Path) -> bool:
     """Whether the file system refuses a change. One that did so by itself, after an error, still says that it can be written."""
     try:
         os.utime(folder)
@@ -66,37 +66,37 @@ def _went_read_only(folder: Path) -> bool:
     return False
 
 
-def _busy(path: Path, said: str) -> Problem:
+def _make_busy(path: Path, said: str) -> Problem:
     return BusyDatabase(
         f"another program has held the database for over {BUSY_SECONDS:.0f} s: {path}. Nothing was changed.",
         "Try again.",
     )
 
 
-def _has_no_room(folder: Path) -> bool:
+def _is_disk_full(folder: Path) -> bool:
     """Whether there is no room for the little that SQLite needs to look at a database: its index of the log, a file of its own."""
     try:
         stats = os.statvfs(folder)
     except OSError:
         return False
-    return stats.f_bavail * stats.f_frsize < LITTLE or (stats.f_files > 0 and stats.f_favail == 0)
+    return stats.f_bavail * stats.f_frsize < MIN_FREE_BYTES or (stats.f_files > 0 and stats.f_favail == 0)
 
 
-def _unusable(path: Path, said: str) -> Problem:
-    if _has_no_room(path.parent):
-        return _full(path, said)
-    if _went_read_only(path.parent):
-        return _read_only(path, said)
+def _make_unusable(path: Path, said: str) -> Problem:
+    if _is_disk_full(path.parent):
+        return _make_disk_full(path, said)
+    if _is_read_only_now(path.parent):
+        return _make_read_only(path, said)
     return Storage(
         f"the database cannot be used ({said}): {path}. Nothing was changed.",
         "See whose it is, and whether its disk is well and can be written.",
     )
 
 
-_MEANINGS: Sequence[tuple[tuple[str, ...], Callable[[Path, str], Problem]]] = (
-    (("disk is full",), _full),
-    (("malformed", "not a database", "file is encrypted", "unsupported file format", "could not decode", "no UTF-8"), _damaged),
-    (("readonly", "read-only"), _read_only),
-    (("locked", "busy"), _busy),
-    (("disk i/o error", "unable to open"), _unusable),
+_TRANSLATIONS: Sequence[tuple[tuple[str, ...], Callable[[Path, str], Problem]]] = (
+    (("disk is full",), _make_disk_full),
+    (("malformed", "not a database", "file is encrypted", "unsupported file format", "could not decode", "no UTF-8"), _make_damaged),
+    (("readonly", "read-only"), _make_read_only),
+    (("locked", "busy"), _make_busy),
+    (("disk i/o error", "unable to open"), _make_unusable),
 )

@@ -71,7 +71,7 @@ class GoneDatabase(DamagedDatabase):
     code = "gone-database"
 
 
-def damaged(path: Path, what: str, kind: type[DamagedDatabase] = DamagedDatabase) -> DamagedDatabase:
+def make_damaged_error(path: Path, what: str, kind: type[DamagedDatabase] = DamagedDatabase) -> DamagedDatabase:
     """The database at `path` is damaged, as SQLite says it in `what`."""
     problem = kind(f"the database is damaged ({what}): {path}. It was not written to.")
     problem.why = what
@@ -84,7 +84,7 @@ class DiskFull(Storage):
     code = "disk-full"
     undone = "Nothing was stored."
 
-    def instead(self, undone: str) -> DiskFull:
+    def with_undone(self, undone: str) -> DiskFull:
         """The same for somebody who asked for something of its own."""
         return DiskFull(self.message.replace(self.undone, undone), self.hint)
 

@@ -8,13 +8,13 @@ from typing import NamedTuple
 import psutil
 
 
-class Machine(NamedTuple):
+class HostCapacity(NamedTuple):
     """Cores, and MiB of memory."""
 
     cpu: float
     memory: float
 
 
-def here() -> Machine:
+def read_capacity() -> HostCapacity:
     """This one."""
-    return Machine(float(len(os.sched_getaffinity(0))), float(round(psutil.virtual_memory().total / 2**20)))
+    return HostCapacity(float(len(os.sched_getaffinity(0))), float(round(psutil.virtual_memory().total / 2**20)))

@@ -9,31 +9,31 @@ from pathlib import Path
 
 from db import raw_sql
 from db.backup import restore_tool as tool
-from db.error_translation import explain
+from db.error_translation import translate_error
 from db.errors import Storage
 from db.sqlite_files import read_only_uri
 
-TOLD = 20
+MAX_FAULTS = 20
 """Faults of one sort that are told."""
 
 
-def broken(c: sqlite3.Connection, most: int = TOLD) -> list[str]:
+def find_faults(c: sqlite3.Connection, most: int = MAX_FAULTS) -> list[str]:
     """What is wrong with pages, indexes and rows, as far as SQLite tells."""
-    return lines(c, f"PRAGMA integrity_check({most})") or tool.broken_rules(c)
+    return read_check_lines(c, f"PRAGMA integrity_check({most})") or tool.find_broken_checks(c)
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[sqlite3.Connection]:
+def open_read_only(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection that cannot write. Raises Storage for what sqlite3 cannot do."""
     try:
         with closing(sqlite3.connect(read_only_uri(path), uri=True, timeout=10, isolation_level=None)) as c:
             c.execute("BEGIN")  # what is compared is of one moment, while a runtime goes on writing
             yield c
-    except raw_sql.FAILED as error:
-        raise explain(error, path) or Storage(f"the database cannot be read ({error}): {path}.") from error
+    except raw_sql.DRIVER_ERRORS as error:
+        raise translate_error(error, path) or Storage(f"the database cannot be read ({error}): {path}.") from error
 
 
-def lines(c: sqlite3.Connection, pragma: str) -> list[str]:
+def read_check_lines(c: sqlite3.Connection, pragma: str) -> list[str]:
     """What a check says, a line each. What SQLite says first of a file may be many in one row."""
     lines = [line for row in c.execute(pragma) for line in row[0].splitlines()]
-    return [line for line in lines if line not in ("ok", "*** in database main ***")][:TOLD]
+    return [line for line in lines if line not in ("ok", "*** in database main ***")][:MAX_FAULTS]

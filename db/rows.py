@@ -44,7 +44,7 @@ class TaskRow(NamedTuple):
     updated_at: str
 
 
-class LineRow(NamedTuple):
+class TaskLineRow(NamedTuple):
     """What a line tells of a task, and what says why it waits: read for hundreds of them once a second."""
 
     uuid: str
@@ -70,7 +70,7 @@ class LineRow(NamedTuple):
     reason: str | None
 
 
-class Placed(NamedTuple):
+class QueuePositionRow(NamedTuple):
     """What says where a task stands."""
 
     uuid: str
@@ -82,7 +82,7 @@ class Placed(NamedTuple):
     priority: int
 
 
-class Brief(NamedTuple):
+class TaskListText(NamedTuple):
     """A long list: the JSON text of its rows, how many there are, and the uuids of those that wait."""
 
     lines: str
@@ -129,7 +129,7 @@ class InstanceRow(NamedTuple):
     updated_at: str
 
 
-class ActiveRow(NamedTuple):
+class ActiveRunRow(NamedTuple):
     """A run that holds resources, with what the deck shows of its task."""
 
     runid: str

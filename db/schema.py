@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-from db.states import ACTIVE_SQL, Run, Task
+from db.states import ACTIVE_SQL, RunStatus, TaskStatus
 
 APPLICATION_ID = 0x7461736B
 """`task` in ASCII, in the header of every database of ours."""
@@ -55,13 +55,13 @@ class OsText(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Any) -> Any:
-        return None if value is None else os_text(value)
+        return None if value is None else to_os_text(value)
 
     def process_result_value(self, value: Any, dialect: Any) -> str | None:
         return os.fsdecode(value) if isinstance(value, bytes) else value
 
 
-def os_text(value: str) -> str | bytes:
+def to_os_text(value: str) -> str | bytes:
     """`value` as `OsText` stores it."""
     try:
         value.encode()
@@ -70,12 +70,12 @@ def os_text(value: str) -> str | bytes:
     return value
 
 
-def _stamps() -> tuple[Column[Any], Column[Any]]:
+def _make_time_columns() -> tuple[Column[Any], Column[Any]]:
     """The owner's rule 1: every table records when a row was made and changed."""
     return Column("created_at", Time, nullable=False), Column("updated_at", Time, nullable=False)
 
 
-def _status(*allowed: str) -> tuple[Column[Any], CheckConstraint]:
+def _make_status_column(*allowed: str) -> tuple[Column[Any], CheckConstraint]:
     listed = ", ".join(f"'{word}'" for word in allowed)
     return Column("status", String(16), nullable=False), CheckConstraint(f"status IN ({listed})", name="status")
 
@@ -87,11 +87,11 @@ tasks = Table(
     Column("name", Name, nullable=False),
     Column("template", Name, ForeignKey("templates.name")),
     Column("type", Name, nullable=False),
-    *_status(*Task),
+    *_make_status_column(*TaskStatus),
     Column("parameters", JSON, nullable=False),
     Column("priority", Integer, nullable=False, server_default="0"),
     Column("timeout", Float),
-    *_stamps(),
+    *_make_time_columns(),
     Column("number", Integer, nullable=False),
     Column("queue", Name, ForeignKey("queues.name"), nullable=False),
     Column("cpu", Float, nullable=False, server_default="1"),
@@ -159,12 +159,12 @@ instances = Table(
     metadata,
     Column("runid", Id, primary_key=True),
     Column("task_id", Id, ForeignKey("tasks.uuid"), nullable=False),
-    *_status(*Run),
+    *_make_status_column(*RunStatus),
     Column("start_time", Time),
     Column("end_time", Time),
     Column("logs", Text),
     Column("tags", JSON, nullable=False),
-    *_stamps(),
+    *_make_time_columns(),
     Column("attempt", Integer, nullable=False),
     Column("queue", Name, nullable=False),
     Column("pool", Name, nullable=False),
@@ -206,7 +206,7 @@ templates = Table(
     Column("template", JSON(none_as_null=True)),
     Column("schema", JSON, nullable=False),
     Column("parameters", JSON, nullable=False),
-    *_stamps(),
+    *_make_time_columns(),
     Column("description", Text),
     Column("queue", Name, ForeignKey("queues.name")),
     Column("cpu", Float),
@@ -224,9 +224,9 @@ queues = Table(
     Column("name", Name, primary_key=True),
     Column("capacity", Integer, nullable=False),
     Column("current_load", Integer, nullable=False, server_default="0"),
-    *_status("active", "paused", "draining"),
+    *_make_status_column("active", "paused", "draining"),
     Column("priority", Integer, nullable=False, server_default="0"),
-    *_stamps(),
+    *_make_time_columns(),
     Column("pool", Name, ForeignKey("pools.name"), nullable=False),
     Column("description", Text),
     Column("status_by", Name),
@@ -246,8 +246,8 @@ pools = Table(
     Column("total_memory", Float, nullable=False),
     Column("used_cpu", Float, nullable=False, server_default="0"),
     Column("used_memory", Float, nullable=False, server_default="0"),
-    *_status("active", "paused", "draining"),
-    *_stamps(),
+    *_make_status_column("active", "paused", "draining"),
+    *_make_time_columns(),
     Column("sla_id", Integer, ForeignKey("slas.id")),
     Column("description", Text),
     Column("status_by", Name),
@@ -265,7 +265,7 @@ slas = Table(
     Column("conditions", JSON, nullable=False),
     Column("actions", JSON, nullable=False),
     Column("priority", Integer, nullable=False, server_default="2"),
-    *_stamps(),
+    *_make_time_columns(),
     Column("enabled", Boolean(create_constraint=False), nullable=False, server_default=text("1")),
     UniqueConstraint("name"),
 )
@@ -275,7 +275,7 @@ environments = Table(
     metadata,
     Column("sha256", String(64), primary_key=True),
     Column("variables", JSON, nullable=False),
-    *_stamps(),
+    *_make_time_columns(),
 )
 
 dependencies = Table(
@@ -284,7 +284,7 @@ dependencies = Table(
     Column("task_id", Id, ForeignKey("tasks.uuid", ondelete="CASCADE"), primary_key=True),
     Column("parent_id", Id, ForeignKey("tasks.uuid", ondelete="CASCADE"), primary_key=True),
     Column("kind", String(8), nullable=False),
-    *_stamps(),
+    *_make_time_columns(),
     CheckConstraint("kind IN ('success', 'any')", name="kind"),
     # Who waits for a task that ended.
     Index("idx_dependencies_parent", "parent_id"),
@@ -294,7 +294,7 @@ home = Table(
     "home",
     metadata,
     Column("uuid", Id, primary_key=True),
-    *_stamps(),
+    *_make_time_columns(),
     Column("parent", Id),
 )
 """One row: the UUID of the home, and that of the home whose replica it was before it was promoted. See `db.identity`."""
@@ -306,7 +306,7 @@ alerts = Table(
     Column("sla_id", Integer, ForeignKey("slas.id")),
     Column("name", Name, nullable=False),
     Column("severity", String(8), nullable=False),
-    *_status("pending", "firing", "acknowledged", "resolved"),
+    *_make_status_column("pending", "firing", "acknowledged", "resolved"),
     Column("task_id", Id, ForeignKey("tasks.uuid", ondelete="SET NULL")),
     Column("object", Text, nullable=False),
     Column("text", Text, nullable=False),
@@ -317,7 +317,7 @@ alerts = Table(
     Column("acknowledged_at", Time),
     Column("acknowledged_by", Name),
     Column("resolved_at", Time),
-    *_stamps(),
+    *_make_time_columns(),
     # One alert per SLA and task; whether this one was told already.
     Index("uq_alerts_task", "sla_id", "task_id", unique=True, sqlite_where=text("task_id IS NOT NULL")),
     # Alerts of a task; the foreign key of `tasks`.
@@ -335,7 +335,7 @@ silences = Table(
     Column("by", Name, nullable=False),
     Column("reason", Text),
     Column("until", Time, nullable=False),
-    *_stamps(),
+    *_make_time_columns(),
     Index("idx_silences_sla", "sla_id", "until"),
 )
 
@@ -348,7 +348,7 @@ operations = Table(
     Column("object", Text, nullable=False),
     Column("before", JSON(none_as_null=True)),
     Column("after", JSON(none_as_null=True)),
-    *_stamps(),
+    *_make_time_columns(),
     Column("source", String(16)),
     Column("origin", String(64)),
     Column("batch", Integer),
@@ -371,7 +371,7 @@ events = Table(
     Column("status", String(16), nullable=False),
     Column("by", Name, nullable=False),
     Column("note", Text),
-    *_stamps(),
+    *_make_time_columns(),
     # The history of a task.
     Index("idx_events_task", "task_id", "id"),
 )
@@ -391,7 +391,7 @@ samples = Table(
     Column("used_memory", Float),
     Column("measured_cpu", Float),
     Column("measured_memory", Float),
-    *_stamps(),
+    *_make_time_columns(),
     # The last 30 minutes of all; cleanup.
     Index("idx_samples_minute", "minute"),
 )
@@ -409,7 +409,7 @@ history = Table(
     Column("failed", Integer, nullable=False),
     Column("waits", Text, nullable=False),
     Column("runs", Text, nullable=False),
-    *_stamps(),
+    *_make_time_columns(),
     sqlite_with_rowid=False,
 )
 """What began and ended in so many minutes from `at`. See `db.history`."""
@@ -421,7 +421,7 @@ slow_queries = Table(
     Column("statement", Text, nullable=False),
     Column("seconds", Float, nullable=False),
     Column("plan", Text),
-    *_stamps(),
+    *_make_time_columns(),
     Column("caller", String(64), nullable=False, server_default=text("''")),
     Column("count", Integer, nullable=False, server_default=text("1")),
     Column("worst", Float, nullable=False, server_default=text("0")),
@@ -441,7 +441,7 @@ backups = Table(
     Column("sha256", LargeBinary(32)),
     Column("verified_at", Time),
     Column("problem", Text),
-    *_stamps(),
+    *_make_time_columns(),
     Index("idx_backups_parent", "parent_id"),
 )
 
@@ -450,7 +450,7 @@ counters = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("value", Integer, nullable=False),
-    *_stamps(),
+    *_make_time_columns(),
 )
 
 stale_texts = Table(
@@ -458,7 +458,7 @@ stale_texts = Table(
     metadata,
     Column("number", Integer, primary_key=True),
     Column("changes", Integer, nullable=False),
-    *_stamps(),
+    *_make_time_columns(),
 )
 """Tasks whose text in the index is no longer theirs, renamed or gone, and how often that happened. See `db.search`."""
 
@@ -470,7 +470,7 @@ forgotten = Table(
     Column("number", Integer),
     Column("status", String(16), nullable=False),
     Column("ended_at", Time),
-    *_stamps(),
+    *_make_time_columns(),
     Index("idx_forgotten_task", "task_id"),
 )
 """Runs that a restored database does not know, with what came of them; tasks named here are not dispatched."""
@@ -479,7 +479,7 @@ discarded_logs = Table(
     "discarded_logs",
     metadata,
     Column("runid", Id, primary_key=True),
-    *_stamps(),
+    *_make_time_columns(),
 )
 """Runs that were pruned, whose log files are still to be removed."""
 
@@ -491,7 +491,7 @@ replicas = Table(
     Column("at", Time),
     Column("synced_at", Time),
     Column("problem", Text),
-    *_stamps(),
+    *_make_time_columns(),
 )
 """Where this database is copied to. `origin` is the home it belongs to, `at` when the last copy was begun: a copy says so of itself."""
 
@@ -503,13 +503,13 @@ ON CONFLICT (name) DO UPDATE SET value = value + 1, updated_at = excluded.update
 _COUNT_DOWN = """
 UPDATE counters SET value = value - 1 WHERE name = 'tasks/' || OLD.queue || '/' || OLD.status AND OLD.deleted_at IS NULL;
 """
-_STALE = """
+_MARK_STALE = """
 INSERT INTO stale_texts (number, changes, created_at, updated_at) VALUES ({row}.number, 1, {row}.updated_at, {row}.updated_at)
 ON CONFLICT (number) DO UPDATE SET changes = changes + 1, updated_at = excluded.updated_at;
 """
-OPERATIONS_FROM = "operations/from"
+OPERATIONS_KEPT_FROM = "operations/from"
 """The counter that says from which month on operations are kept, such as 202611; only what is before it can be deleted."""
-_OTHERWISE = " OR ".join(f'NEW."{c.name}" IS NOT OLD."{c.name}"' for c in operations.c if c.name != "undone_by")
+_CHANGED = " OR ".join(f'NEW."{c.name}" IS NOT OLD."{c.name}"' for c in operations.c if c.name != "undone_by")
 
 TRIGGERS = {
     "count_task_insert": f"CREATE TRIGGER count_task_insert AFTER INSERT ON tasks BEGIN {_COUNT_UP} END",
@@ -517,12 +517,12 @@ TRIGGERS = {
     "count_task_move": "CREATE TRIGGER count_task_move AFTER UPDATE OF status, queue, deleted_at ON tasks "
     f"BEGIN {_COUNT_DOWN} {_COUNT_UP} END",
     "text_changes": "CREATE TRIGGER text_changes AFTER UPDATE OF name ON tasks WHEN NEW.name <> OLD.name "
-    f"BEGIN {_STALE.format(row='NEW')} END",
-    "text_goes": f"CREATE TRIGGER text_goes AFTER DELETE ON tasks BEGIN {_STALE.format(row='OLD')} END",
+    f"BEGIN {_MARK_STALE.format(row='NEW')} END",
+    "text_goes": f"CREATE TRIGGER text_goes AFTER DELETE ON tasks BEGIN {_MARK_STALE.format(row='OLD')} END",
     "operations_stay": "CREATE TRIGGER operations_stay BEFORE UPDATE ON operations "
-    f"WHEN OLD.undone_by IS NOT NULL OR {_OTHERWISE} BEGIN SELECT RAISE(ABORT, 'operations are append-only'); END",
+    f"WHEN OLD.undone_by IS NOT NULL OR {_CHANGED} BEGIN SELECT RAISE(ABORT, 'operations are append-only'); END",
     "operations_leave": "CREATE TRIGGER operations_leave BEFORE DELETE ON operations WHEN NOT EXISTS "
-    f"(SELECT 1 FROM counters WHERE name = '{OPERATIONS_FROM}' AND OLD.created_at < printf('%04d-%02d', value / 100, value % 100)) "
+    f"(SELECT 1 FROM counters WHERE name = '{OPERATIONS_KEPT_FROM}' AND OLD.created_at < printf('%04d-%02d', value / 100, value % 100)) "
     "BEGIN SELECT RAISE(ABORT, 'operations are append-only'); END",
 }
 """Tasks by queue and status are counted where they change, so that no screen ever counts a million rows; a text that changes is

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-BESIDE = ("-wal", "-shm", "-journal")
+SIDE_SUFFIXES = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database, by the ends of the names."""
 
 
@@ -31,7 +31,7 @@ def existing_uri(path: Path) -> str:
     return f"{_uri(path)}?mode=rw"
 
 
-def flush(path: Path) -> None:
+def fsync_path(path: Path) -> None:
     """Have a file or a folder on the disk. Never for a database that somebody may have open. Raises OSError."""
     fd = os.open(path, os.O_RDONLY)
     try:
@@ -40,13 +40,13 @@ def flush(path: Path) -> None:
         os.close(fd)
 
 
-def remove(path: Path) -> None:
+def remove_database(path: Path) -> None:
     """Take a database away, if it is there. What lies beside goes after it: without that it would seem to be whole. Raises OSError."""
-    for ending in ("", *BESIDE):
+    for ending in ("", *SIDE_SUFFIXES):
         path.with_name(f"{path.name}{ending}").unlink(missing_ok=True)
 
 
-def taken(fd: int, how: int = fcntl.LOCK_EX) -> bool:
+def try_lock(fd: int, how: int = fcntl.LOCK_EX) -> bool:
     """Lock an open file or folder until it is closed, unless another process has it; whether it was had."""
     try:
         fcntl.flock(fd, how | fcntl.LOCK_NB)

@@ -6,7 +6,7 @@ from collections.abc import Set
 from enum import StrEnum
 
 
-class Task(StrEnum):
+class TaskStatus(StrEnum):
     """Where a task stands."""
 
     SCHEDULED = "scheduled"
@@ -22,7 +22,7 @@ class Task(StrEnum):
     LOST = "lost"
 
 
-class Run(StrEnum):
+class RunStatus(StrEnum):
     """Where an instance stands."""
 
     STARTING = "starting"
@@ -36,19 +36,19 @@ class Run(StrEnum):
     LOST = "lost"
 
 
-WAITING = frozenset({Task.SCHEDULED, Task.BLOCKED, Task.HELD, Task.QUEUED, Task.RETRYING})
-ENDED = frozenset({Task.SUCCEEDED, Task.FAILED, Task.TIMED_OUT, Task.CANCELLED, Task.LOST})
-ACTIVE = frozenset({Run.STARTING, Run.RUNNING, Run.PAUSED, Run.STOPPING})
-RUN_ENDED = frozenset({Run.SUCCEEDED, Run.FAILED, Run.TIMED_OUT, Run.CANCELLED, Run.LOST})
+WAITING = frozenset({TaskStatus.SCHEDULED, TaskStatus.BLOCKED, TaskStatus.HELD, TaskStatus.QUEUED, TaskStatus.RETRYING})
+ENDED = frozenset({TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.TIMED_OUT, TaskStatus.CANCELLED, TaskStatus.LOST})
+ACTIVE = frozenset({RunStatus.STARTING, RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.STOPPING})
+RUN_ENDED = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.TIMED_OUT, RunStatus.CANCELLED, RunStatus.LOST})
 
 
-def ordered(states: Set[Task] | Set[Run]) -> tuple[str, ...]:
+def ordered(states: Set[TaskStatus] | Set[RunStatus]) -> tuple[str, ...]:
     """Return states as plain text, in the order in which they are declared."""
     kind = type(next(iter(states)))
     return tuple(state.value for state in kind if state in states)
 
 
-def as_sql(states: Set[Task] | Set[Run]) -> str:
+def as_sql(states: Set[TaskStatus] | Set[RunStatus]) -> str:
     """Return states as a list in SQL. Partial indexes are used only where the order is the same."""
     listed = ", ".join(f"'{state}'" for state in ordered(states))
     return f"({listed})"
@@ -56,24 +56,24 @@ def as_sql(states: Set[Task] | Set[Run]) -> str:
 
 ACTIVE_SQL = as_sql(ACTIVE)
 
-TASK_MOVES: dict[Task, frozenset[Task]] = {
+TASK_TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
     # A waiting task may come to wait for something else, or be cancelled; only a queued one starts.
-    **{state: (WAITING - {state}) | {Task.CANCELLED} for state in WAITING - {Task.QUEUED}},
-    Task.QUEUED: (WAITING - {Task.QUEUED}) | {Task.RUNNING, Task.CANCELLED},
-    Task.RUNNING: ENDED | WAITING,
+    **{state: (WAITING - {state}) | {TaskStatus.CANCELLED} for state in WAITING - {TaskStatus.QUEUED}},
+    TaskStatus.QUEUED: (WAITING - {TaskStatus.QUEUED}) | {TaskStatus.RUNNING, TaskStatus.CANCELLED},
+    TaskStatus.RUNNING: ENDED | WAITING,
     # A person may ask for an ended task to run again.
     **{state: WAITING for state in ENDED},
 }
 
-RUN_MOVES: dict[Run, frozenset[Run]] = {
-    Run.STARTING: frozenset({Run.RUNNING, Run.STOPPING}) | RUN_ENDED,
-    Run.RUNNING: frozenset({Run.PAUSED, Run.STOPPING}) | RUN_ENDED,
-    Run.PAUSED: frozenset({Run.RUNNING, Run.STOPPING}) | RUN_ENDED,
-    Run.STOPPING: frozenset({Run.TIMED_OUT, Run.CANCELLED, Run.FAILED, Run.LOST}),
+RUN_TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
+    RunStatus.STARTING: frozenset({RunStatus.RUNNING, RunStatus.STOPPING}) | RUN_ENDED,
+    RunStatus.RUNNING: frozenset({RunStatus.PAUSED, RunStatus.STOPPING}) | RUN_ENDED,
+    RunStatus.PAUSED: frozenset({RunStatus.RUNNING, RunStatus.STOPPING}) | RUN_ENDED,
+    RunStatus.STOPPING: frozenset({RunStatus.TIMED_OUT, RunStatus.CANCELLED, RunStatus.FAILED, RunStatus.LOST}),
 }
 
 
-def sources(target: Task | Run) -> tuple[str, ...]:
+def find_source_states(target: TaskStatus | RunStatus) -> tuple[str, ...]:
     """The states from which `target` may be reached, sorted."""
-    table = TASK_MOVES if isinstance(target, Task) else RUN_MOVES
+    table = TASK_TRANSITIONS if isinstance(target, TaskStatus) else RUN_TRANSITIONS
     return tuple(sorted(state.value for state, targets in table.items() if target in targets))

@@ -10,38 +10,38 @@ def utcnow() -> datetime:
     return datetime.now(UTC)
 
 
-def stamp(moment: datetime) -> str:
+def format_time(moment: datetime) -> str:
     """`2026-11-25T10:42:07.123456Z`: 27 characters whatever the moment."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def now() -> str:
     """`utcnow` as it is stored."""
-    return stamp(utcnow())
+    return format_time(utcnow())
 
 
 def from_unix(seconds: float) -> str:
     """A UNIX time as it is stored."""
-    return stamp(datetime.fromtimestamp(seconds, UTC))
+    return format_time(datetime.fromtimestamp(seconds, UTC))
 
 
-def parse(text: str) -> datetime:
+def parse_time(text: str) -> datetime:
     """The moment that a stored text means."""
     return datetime.fromisoformat(text)
 
 
-SHAPE = f"[12][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].{'[0-9]' * 6}Z"
+TIME_GLOB = f"[12][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].{'[0-9]' * 6}Z"
 """A stored text as SQLite's GLOB knows it. What does not look so sorts anywhere."""
 
 
 def is_time(value: object) -> bool:
     """Whether `value` is a moment as it is stored: one that only means the same sorts elsewhere, and is never reached."""
     try:
-        return isinstance(value, str) and stamp(parse(value)) == value
+        return isinstance(value, str) and format_time(parse_time(value)) == value
     except (ValueError, OverflowError):
         return False
 
 
-def unix(text: str) -> float:
+def to_unix(text: str) -> float:
     """A stored text as UNIX seconds."""
-    return parse(text).timestamp()
+    return parse_time(text).timestamp()

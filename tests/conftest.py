@@ -20,16 +20,16 @@ from app import paths
 from app.home import setup
 from app.service.context import Call
 from db.engine import Database, open_database
-from tests.long.chaos.results import opened
-from tests.runtime_process import Living, command
+from tests.long.chaos.results import open_runtime
+from tests.runtime_process import RuntimeProcess, run_command
 
-SELDOM = (20_000, 20, 50)
+GC_THRESHOLDS = (20_000, 20, 50)
 """Thresholds of the collector: the apps of the deck are made by the thousand, and what is left of those of a module goes after it."""
 
 
 def pytest_configure() -> None:
     """Undo what tests were started with and the processes that they start would inherit."""
-    gc.set_threshold(*SELDOM)
+    gc.set_threshold(*GC_THRESHOLDS)
     # Each of thousands of processes would compile the whole program anew.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
@@ -43,7 +43,7 @@ def pytest_xdist_auto_num_workers() -> int:
     return len(os.sched_getaffinity(0)) + 1
 
 
-FIRST = (
+SLOWEST_FILES = (
     "test_snapshots", "test_query_plans", "test_every_key", "test_restore", "test_create", "test_deck_keys",
     "test_schema_form_cases",
 )  # fmt: skip
@@ -52,11 +52,11 @@ FIRST = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """No worker is left alone with a long file at the end."""
-    items.sort(key=lambda item: FIRST.index(item.path.stem) if item.path.stem in FIRST else len(FIRST))
+    items.sort(key=lambda item: SLOWEST_FILES.index(item.path.stem) if item.path.stem in SLOWEST_FILES else len(SLOWEST_FILES))
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _kept_out_of_the_next_collections() -> Iterator[None]:
+def freeze_garbage() -> Iterator[None]:
     """What a module has left for good, as the apps of the deck, is not looked through again with each of the modules after it."""
     yield
     gc.collect()
@@ -76,21 +76,21 @@ def home() -> Iterator[Path]:
 def fresh_database() -> Iterator[Path]:
     """A database as a fresh home has it: copied, since making one takes longer than most tests."""
     folder = Path(tempfile.mkdtemp(prefix="td-"))
-    setup.prepare(folder)
-    yield paths.database(folder)
+    setup.prepare_database(folder)
+    yield paths.database_path(folder)
     shutil.rmtree(folder)
 
 
 @pytest.fixture
-def database(home: Path, fresh_database: Path) -> Path:
+def database_path(home: Path, fresh_database: Path) -> Path:
     """The file of a fresh home's database."""
-    return Path(shutil.copy(fresh_database, paths.database(home)))
+    return Path(shutil.copy(fresh_database, paths.database_path(home)))
 
 
 @pytest.fixture
-async def db(database: Path) -> AsyncIterator[Database]:
+async def db(database_path: Path) -> AsyncIterator[Database]:
     """A fresh home's database, writable."""
-    async with open_database(database, writable=True) as opened:
+    async with open_database(database_path, writable=True) as opened:
         yield opened
 
 
@@ -101,38 +101,38 @@ def call(db: Database, home: Path) -> Call:
 
 
 @pytest.fixture
-def living(home: Path) -> Iterator[Living]:
+def lazy_runtime(home: Path) -> Iterator[RuntimeProcess]:
     """A home whose processes are ended with the test; its runtime is started by the first verb."""
-    living = Living(home)
+    living = RuntimeProcess(home)
     yield living
-    living.end()
+    living.kill_all()
 
 
 @pytest.fixture
-def runtime(living: Living) -> Living:
+def runtime(lazy_runtime: RuntimeProcess) -> RuntimeProcess:
     """A home with its runtime up."""
-    living.start()
-    return living
+    lazy_runtime.start()
+    return lazy_runtime
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[Living]:
+def module_runtime() -> Iterator[RuntimeProcess]:
     """A home for several tests of a module; its runtime was up once."""
-    with opened() as living:
+    with open_runtime() as living:
         yield living
 
 
 @pytest.fixture
-def up(shared: Living) -> Living:
+def shared_runtime(module_runtime: RuntimeProcess) -> RuntimeProcess:
     """That home with its runtime up, whatever became of the one before."""
-    shared.start()
-    return shared
+    module_runtime.start()
+    return module_runtime
 
 
 @pytest.fixture
-def td(living: Living) -> Callable[..., subprocess.CompletedProcess[str]]:
+def run_cli(lazy_runtime: RuntimeProcess) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the command line on the home."""
-    return partial(command, living.home)
+    return partial(run_command, lazy_runtime.home)
 
 
 @pytest.fixture

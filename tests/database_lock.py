@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_HOLD = """
+_LOCK_SCRIPT = """
 import sqlite3, sys
 c = sqlite3.connect(sys.argv[1], isolation_level=None)
 c.execute("BEGIN IMMEDIATE")
@@ -19,9 +19,9 @@ sys.stdin.read()
 
 
 @contextmanager
-def held(path: Path) -> Iterator[int]:
+def hold_write_lock(path: Path) -> Iterator[int]:
     """The lock of those who write is held; by which pid."""
-    command = [sys.executable, "-c", _HOLD, os.fspath(path)]
+    command = [sys.executable, "-c", _LOCK_SCRIPT, os.fspath(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
         assert program.stdin is not None and program.stdout is not None
         program.stdout.readline()

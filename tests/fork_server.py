@@ -26,25 +26,25 @@ from typing import Any
 
 from app import paths
 
-PATIENCE = 60.0
-READ = "app.cli", "app.core", "app.offline", "app.service", "db"
+TIMEOUT = 60.0
+PRELOADED_PACKAGES = "app.cli", "app.core", "app.offline", "app.service", "db"
 """What commands are made of."""
-ROOM = 60_000
+MAX_REQUEST = 60_000
 """Bytes that a warm command is told at most: more than that is no single message."""
 UTF8 = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
 
 
-class Warm:
+class ForkServer:
     """A process of ours that has read the program and is asked for commands, one at a time."""
 
     def __init__(self) -> None:
         self.line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.line.settimeout(PATIENCE)
+        self.line.settimeout(TIMEOUT)
         with theirs:
             argv = [sys.executable, "-P", __file__, str(theirs.fileno())]
             quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
             self.process = subprocess.Popen(argv, env=os.environ | UTF8, pass_fds=[theirs.fileno()], **quiet)
-        atexit.register(self.end)
+        atexit.register(self.close)
 
     def run(self, argv: Sequence[str], env: Mapping[str, str], cwd: str, input: bytes) -> subprocess.CompletedProcess[str]:
         """One command, finished, as `subprocess.run` has it."""
@@ -56,26 +56,26 @@ class Warm:
             os.close(fd)
         with open(feed, "wb", 0) as stdin, contextlib.suppress(BrokenPipeError):  # it may end without having read
             stdin.write(input)
-        said = _read(out, err)
+        said = _read_pipes(out, err)
         ended = self.line.recv(100)
         assert ended, "what commands are made of cannot be read, or the process that had read it was killed"
         return subprocess.CompletedProcess([*argv], os.waitstatus_to_exitcode(int(ended)), *said)
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Nobody will ask any more."""
         self.line.close()
         self.process.wait()
 
 
-def _read(*pipes: int) -> list[str]:
+def _read_pipes(*pipes: int) -> list[str]:
     """All that comes out of pipes until their writers have closed them."""
     said = dict.fromkeys(pipes, b"")
     with selectors.DefaultSelector() as open_ones:
         for fd in pipes:
             open_ones.register(fd, selectors.EVENT_READ)
         while open_ones.get_map():
-            ready = open_ones.select(PATIENCE)
-            assert ready, f"the command still runs after {PATIENCE:.0f} s"
+            ready = open_ones.select(TIMEOUT)
+            assert ready, f"the command still runs after {TIMEOUT:.0f} s"
             for key, _ in ready:
                 said[key.fd] += (data := os.read(key.fd, 65536))
                 if not data:
@@ -84,9 +84,9 @@ def _read(*pipes: int) -> list[str]:
     return [text.decode().replace("\r\n", "\n").replace("\r", "\n") for text in said.values()]
 
 
-_warm: list[Warm] = []
-_asking = threading.Lock()
-_done: set[tuple[str, ...]] = set()
+_servers: list[ForkServer] = []
+_server_lock = threading.Lock()
+_known_verbs: set[tuple[str, ...]] = set()
 
 
 def run(
@@ -94,17 +94,17 @@ def run(
 ) -> subprocess.CompletedProcess[str] | None:
     """A command with these words, finished; None where a fresh process is to do it, and nothing was done."""
     named = 2 * (words[:1] == ["--home"])
-    verb = *filter(str.isalpha, words[named : named + 2]), str((home / "run" / paths.CONTROL).exists())
-    known, fed = verb in _done, input.encode()
-    _done.add(verb)
-    if not known or len(fed) + sum(map(len, words)) > ROOM or not _asking.acquire(blocking=False):
+    verb = *filter(str.isalpha, words[named : named + 2]), str((home / "run" / paths.CONTROL_SOCKET).exists())
+    known, fed = verb in _known_verbs, input.encode()
+    _known_verbs.add(verb)
+    if not known or len(fed) + sum(map(len, words)) > MAX_REQUEST or not _server_lock.acquire(blocking=False):
         return None
     try:
-        if not _warm:
-            _warm.append(Warm())
-        return _warm[0].run(["taskdeck", *words], env, os.fspath(cwd), fed)
+        if not _servers:
+            _servers.append(ForkServer())
+        return _servers[0].run(["taskdeck", *words], env, os.fspath(cwd), fed)
     finally:
-        _asking.release()
+        _server_lock.release()
 
 
 # --- the process that has read the program ------------------------------------------------------------------------------
@@ -118,13 +118,13 @@ def serve(line: socket.socket) -> None:
             return
         if not (pid := os.fork()):
             line.close()
-            _be(json.loads(text), fds)
+            _become_command(json.loads(text), fds)
         for fd in fds:
             os.close(fd)
         line.send(str(os.waitpid(pid, 0)[1]).encode())
 
 
-def _be(asked: Mapping[str, Any], streams: Sequence[int]) -> None:
+def _become_command(asked: Mapping[str, Any], streams: Sequence[int]) -> None:
     """Be that command. Does not return."""
     for place, fd in enumerate(streams):
         os.dup2(fd, place)
@@ -145,7 +145,7 @@ def _be(asked: Mapping[str, Any], streams: Sequence[int]) -> None:
 if __name__ == "__main__":
     from app.__main__ import main
 
-    for folder in READ:
+    for folder in PRELOADED_PACKAGES:
         for module in pkgutil.walk_packages(importlib.import_module(folder).__path__, f"{folder}."):
             if ".migrations" not in module.name:
                 importlib.import_module(module.name)

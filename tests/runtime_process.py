@@ -17,22 +17,22 @@ from app import runtime_launcher
 from app.client import Client
 from tests import fork_server
 
-PATIENCE = 20.0
-MARK = "TEST_HOME"
+TIMEOUT = 20.0
+HOME_VARIABLE = "TEST_HOME"
 """The variable by which the jobs of a home are known."""
 
 
-def until(true: Callable[[], Any], what: str = "what was waited for") -> Any:
+def wait_until(true: Callable[[], Any], what: str = "what was waited for") -> Any:
     """What the condition gives once it holds. The longer it takes, the more seldom it is asked for: asking costs the other side too."""
     began = time.monotonic()
     while not (value := true()):
         waited = time.monotonic() - began
-        assert waited < PATIENCE, f"never: {what}"
+        assert waited < TIMEOUT, f"never: {what}"
         select.select([], [], [], min(0.05, 0.005 + waited / 20))
     return value
 
 
-def alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     """Is there such a process, not a zombie?"""
     try:
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] not in b"ZX"
@@ -40,7 +40,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-class Living:
+class RuntimeProcess:
     """A home, and verbs to its runtime, which is started by the first that needs it."""
 
     def __init__(self, home: Path) -> None:
@@ -50,7 +50,7 @@ class Living:
 
     def start(self) -> int:
         """Bring up a runtime; its pid."""
-        runtime_launcher.runtime(os.fspath(self.home), resume=True)
+        runtime_launcher.ensure_runtime(os.fspath(self.home), resume=True)
         return self.pid
 
     @property
@@ -63,7 +63,7 @@ class Living:
 
     def submit(self, *argv: str, **more: Any) -> str:
         """Submit a command; its number as typed."""
-        env = {"PATH": os.environ["PATH"], MARK: os.fspath(self.home)}
+        env = {"PATH": os.environ["PATH"], HOME_VARIABLE: os.fspath(self.home)}
         asked = {"tasks": [{"argv": list(argv), **more}], "cwd": os.fspath(self.home), "umask": 0o022, "env": env}
         (done,) = self.call("submit", **asked)
         return str(done["number"])
@@ -71,19 +71,19 @@ class Living:
     def show(self, task: str) -> dict[str, Any]:
         return self.call("show", id=task)
 
-    def ended(self, *tasks: str, timeout: float = PATIENCE) -> list[dict[str, Any]]:
+    def wait_for_end(self, *tasks: str, timeout: float = TIMEOUT) -> list[dict[str, Any]]:
         """What `wait` says of tasks, once they have ended."""
         return self.call("wait", ids=list(tasks), timeout=timeout)
 
-    def reach(self, task: str, status: str) -> dict[str, Any]:
+    def wait_for_status(self, task: str, status: str) -> dict[str, Any]:
         """The task with its latest run, once that run has this status."""
-        for _ in self.another().watch():
+        for _ in self.open_client().watch():
             found = self.show(task)
             if found["instances"] and found["instances"][-1]["status"] == status:
                 return found
         raise AssertionError(f"the runtime ended before #{task} was {status}")
 
-    def another(self, autostart: bool = True) -> Client:
+    def open_client(self, autostart: bool = True) -> Client:
         """A client of its own, closed with the home."""
         self.others.append(Client(self.home, autostart))
         return self.others[-1]
@@ -92,25 +92,25 @@ class Living:
         """End the runtime by a signal, and see it gone."""
         pid = self.pid
         os.kill(pid, number)
-        until(lambda: not alive(pid), f"runtime {pid} gone")
+        wait_until(lambda: not is_alive(pid), f"runtime {pid} gone")
 
-    def processes(self) -> Iterator[int]:
+    def list_processes(self) -> Iterator[int]:
         """Runtime, keeper, guard and jobs of this home."""
-        return processes(self._marks)
+        return list_processes(self._marks)
 
-    def end(self) -> None:
+    def kill_all(self) -> None:
         """Kill all that is left of it."""
         for client in (self.client, *self.others):
             client.close()
-        end(self._marks)
+        kill_processes(self._marks)
 
     @property
     def _marks(self) -> set[bytes]:
         home = os.fsencode(self.home)
-        return {home, MARK.encode() + b"=" + home}
+        return {home, HOME_VARIABLE.encode() + b"=" + home}
 
 
-def processes(marks: set[bytes]) -> Iterator[int]:
+def list_processes(marks: set[bytes]) -> Iterator[int]:
     """Processes with one of these among their words, or their variables as `NAME=value`."""
     for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
         with contextlib.suppress(OSError):
@@ -119,20 +119,20 @@ def processes(marks: set[bytes]) -> Iterator[int]:
                 yield pid
 
 
-def end(marks: set[bytes]) -> None:
+def kill_processes(marks: set[bytes]) -> None:
     """Kill these processes: first those above, which would else begin anew."""
-    while left := list(processes(marks)):
+    while left := list(list_processes(marks)):
         for pid in left:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         select.select([], [], [], 0.005)
 
 
-def command(home: Path, *words: str, **more: Any) -> subprocess.CompletedProcess[str]:
+def run_command(home: Path, *words: str, **more: Any) -> subprocess.CompletedProcess[str]:
     """Run the command line on a home."""
     asked = ["--home", os.fspath(home), *words]
     env = {name: value for name, value in os.environ.items() if not name.startswith("TASKDECK")}
-    env |= {MARK: os.fspath(home), "NO_COLOR": "1"}
+    env |= {HOME_VARIABLE: os.fspath(home), "NO_COLOR": "1"}
     if not more and (done := fork_server.run(asked, home, env, Path.cwd())):
         return done
     argv: Sequence[str] = [sys.executable, "-P", "-m", "app", *asked]

@@ -24,17 +24,17 @@ from rich.style import Style
 from textual.events import Paste
 from textual.pilot import Pilot
 
-from app.core.text.sanitize import width
+from app.core.text.sanitize import measure_width
 from app.tui.app import TaskdeckApp
 from app.tui.screens.dialogs.while_away import AwayScreen
 from app.tui.style import Look
 from tests.tui import boards, fake_home
-from tests.tui.fake_runtime import WHY, Answers, deck, log_answer, run, task, until
-from tests.tui.screen_text import screen_text
+from tests.tui.fake_runtime import WHY, FakeRuntime, make_deck, make_log_answer, make_run_row, make_task_row, wait_until
+from tests.tui.screen_text import read_screen_lines
 
 FOLDER = Path(__file__).parent.parent / "screenshots"
 
-CELL, ROW, EDGE = 8.4, 18, 12
+CELL_WIDTH, LINE_HEIGHT, MARGIN = 8.4, 18, 12
 """Pixels: a cell's width, a line's height, the margin."""
 FONTS = "'DejaVu Sans Mono', Menlo, Consolas, 'Liberation Mono', monospace"
 GROUND, INK = "#14181d", "#d8dee4"
@@ -52,10 +52,10 @@ PALETTE = (
 # --- one screen as SVG ---------------------------------------------------------------------------------------------
 
 
-def svg(lines: Iterable[Iterable[Segment]], columns: int, rows: int, title: str) -> str:
+def format_svg(lines: Iterable[Iterable[Segment]], columns: int, rows: int, title: str) -> str:
     """The lines of a screen as one SVG document."""
-    wide, high = columns * CELL + 2 * EDGE, rows * ROW + 2 * EDGE
-    body = [piece for y, line in enumerate(lines) for piece in _line(line, y)]
+    wide, high = columns * CELL_WIDTH + 2 * MARGIN, rows * LINE_HEIGHT + 2 * MARGIN
+    body = [piece for y, line in enumerate(lines) for piece in _format_line(line, y)]
     return "\n".join([
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide:g} {high:g}" xml:space="preserve">',
         f"<title>{escape(title)}</title>",
@@ -78,12 +78,12 @@ class Glyph:
     kind: str
 
 
-def _line(line: Iterable[Segment], y: int) -> Iterator[str]:
+def _format_line(line: Iterable[Segment], y: int) -> Iterator[str]:
     """One line as rectangles and texts; how the screen was cut into segments leaves no trace."""
-    glyphs = list(_glyphs(line))
+    glyphs = list(_list_glyphs(line))
     for ground, stretch in groupby(glyphs, key=lambda g: g.ground):
         if ground != GROUND:
-            yield _rect(list(stretch), y, ground)
+            yield _format_rect(list(stretch), y, ground)
     alike: list[Glyph] = []
     for glyph in glyphs:
         if glyph.text == " ":
@@ -91,47 +91,47 @@ def _line(line: Iterable[Segment], y: int) -> Iterator[str]:
         if alike and (
             glyph.x - alike[-1].x - alike[-1].cells > 1 or (glyph.ink, glyph.kind) != (alike[0].ink, alike[0].kind)
         ):
-            yield _text(alike, y)
+            yield _format_text(alike, y)
             alike = []
         alike.append(glyph)
     if alike:
-        yield _text(alike, y)
+        yield _format_text(alike, y)
 
 
-def _glyphs(line: Iterable[Segment]) -> Iterator[Glyph]:
+def _list_glyphs(line: Iterable[Segment]) -> Iterator[Glyph]:
     x = 0
     for segment in line:
         style = segment.style or Style()
-        ink, ground = _colour(style.color, INK), _colour(style.bgcolor, GROUND)
+        ink, ground = _format_colour(style.color, INK), _format_colour(style.bgcolor, GROUND)
         if style.reverse:
             ink, ground = ground, ink
         kind = " ".join(name for name in ("bold", "dim") if getattr(style, name))
         for character in "" if segment.control else segment.text:
-            cells = width(character)
+            cells = measure_width(character)
             yield Glyph(character, x, cells, ink, ground, kind)
             x += cells
 
 
-def _rect(glyphs: list[Glyph], y: int, ground: str) -> str:
-    left, wide = EDGE + glyphs[0].x * CELL, sum(glyph.cells for glyph in glyphs) * CELL
+def _format_rect(glyphs: list[Glyph], y: int, ground: str) -> str:
+    left, wide = MARGIN + glyphs[0].x * CELL_WIDTH, sum(glyph.cells for glyph in glyphs) * CELL_WIDTH
     crisp = 'shape-rendering="crispEdges"'
-    return f'<rect x="{left:g}" y="{EDGE + y * ROW}" width="{wide:g}" height="{ROW}" fill="{ground}" {crisp}/>'
+    return f'<rect x="{left:g}" y="{MARGIN + y * LINE_HEIGHT}" width="{wide:g}" height="{LINE_HEIGHT}" fill="{ground}" {crisp}/>'
 
 
-def _text(glyphs: list[Glyph], y: int) -> str:
+def _format_text(glyphs: list[Glyph], y: int) -> str:
     """Glyphs of one look, at most one blank between them."""
     first, last = glyphs[0], glyphs[-1]
     shown = first.text
     for before, glyph in pairwise(glyphs):
         shown += " " * (glyph.x - before.x - before.cells) + glyph.text
-    length = (last.x + last.cells - first.x) * CELL
+    length = (last.x + last.cells - first.x) * CELL_WIDTH
     look = f' class="{first.kind}"' if first.kind else ""
     look += "" if first.ink == INK else f' style="fill: {first.ink}"'
-    at = f'x="{EDGE + first.x * CELL:g}" y="{EDGE + y * ROW + 14}"'
+    at = f'x="{MARGIN + first.x * CELL_WIDTH:g}" y="{MARGIN + y * LINE_HEIGHT + 14}"'
     return f'<text {at} textLength="{length:g}"{look}>{escape(shown)}</text>'
 
 
-def _colour(colour: Color | None, default: str) -> str:
+def _format_colour(colour: Color | None, default: str) -> str:
     if colour is None or colour.is_default:
         return default
     number = colour.number
@@ -151,134 +151,134 @@ class Scene:
     act: Callable[[Pilot[Any]], Awaitable[None]]
 
 
-def shows(*texts: str) -> Callable[[Pilot[Any]], Awaitable[None]]:
+def wait_for_texts(*texts: str) -> Callable[[Pilot[Any]], Awaitable[None]]:
     """Nothing to do but wait until the screen shows these."""
 
     async def act(pilot: Pilot[Any]) -> None:
-        await until(pilot, lambda: all(text in "\n".join(screen_text(pilot.app)) for text in texts))
+        await wait_until(pilot, lambda: all(text in "\n".join(read_screen_lines(pilot.app)) for text in texts))
 
     return act
 
 
-def after(do: Callable[[TaskdeckApp], object], *texts: str) -> Callable[[Pilot[Any]], Awaitable[None]]:
+def act_and_wait(do: Callable[[TaskdeckApp], object], *texts: str) -> Callable[[Pilot[Any]], Awaitable[None]]:
     """Do something to the app, then wait until the screen shows these."""
 
     async def act(pilot: Pilot[Any]) -> None:
-        await shows("Next to start")(pilot)
+        await wait_for_texts("Next to start")(pilot)
         do(pilot.app)  # pyright: ignore[reportArgumentType]
-        await shows(*texts)(pilot)
+        await wait_for_texts(*texts)(pilot)
 
     return act
 
 
-async def type_a_task(pilot: Pilot[Any]) -> None:
+async def fill_in_task(pilot: Pilot[Any]) -> None:
     """Fill in the form for a new task."""
-    await after(TaskdeckApp.open_form, "Command")(pilot)
+    await act_and_wait(TaskdeckApp.open_form, "Command")(pilot)
     pilot.app.post_message(Paste('ffmpeg -i "/srv/in/S02E09.mkv" -crf 23 /srv/out/S02E09.mp4'))
-    await shows("6 words, no shell", "It can be submitted.")(pilot)
+    await wait_for_texts("6 words, no shell", "It can be submitted.")(pilot)
 
 
-def _deck(board: Any, **how: Any) -> Callable[[], TaskdeckApp]:
-    return lambda: deck(Answers(board(), doctor=[]), **how)
+def _make_deck(board: Any, **how: Any) -> Callable[[], TaskdeckApp]:
+    return lambda: make_deck(FakeRuntime(board(), doctor=[]), **how)
 
 
-def _failed() -> TaskdeckApp:
+def _make_failed_task() -> TaskdeckApp:
     lines = 'Traceback (most recent call last):\n  File "thumbs.py", line 41, in <module>\n'
     lines += "FileNotFoundError: No such file: /srv/in/S02E09.mkv\n"
-    ends: dict[str, Any] = {"status": "failed", "exit_code": 1, "path": _kept(lines), "log_bytes": 2150, "number": 1048}
+    ends: dict[str, Any] = {"status": "failed", "exit_code": 1, "path": _write_log(lines), "log_bytes": 2150, "number": 1048}
     runs = [
-        run(attempt=1, runid="a", reason="exit 1, retried after 5m", start_time="2026-11-25T10:35:00.000000Z",
+        make_run_row(attempt=1, runid="a", reason="exit 1, retried after 5m", start_time="2026-11-25T10:35:00.000000Z",
             end_time="2026-11-25T10:35:03.000000Z", run_seconds=3.0, **ends),
-        run(attempt=2, runid="b", reason="exit 1", start_time="2026-11-25T10:40:01.000000Z",
+        make_run_row(attempt=2, runid="b", reason="exit 1", start_time="2026-11-25T10:40:01.000000Z",
             end_time="2026-11-25T10:40:04.000000Z", run_seconds=3.2, **ends),
     ]  # fmt: skip
-    row = task(
+    row = make_task_row(
         number=1048, name="thumbs S02", status="failed", template="thumbs", queue="media", cwd="/srv/media", priority=0,
         parameters={"input": "/srv/in/S02E09.mkv", "width": 320}, memory=512.0, cpu=1.0, timeout=600.0, reason="exit 1",
         launch={"argv": ["/usr/bin/python3", "thumbs.py", "/srv/in/S02E09.mkv", "--width", "320"]},
         ended_at="2026-11-25T10:40:04.000000Z", instances=runs,
         children=[{"number": 1061, "name": "contact-sheet", "status": "cancelled", "kind": "success"}],
     )  # fmt: skip
-    return deck(Answers(show=row, log=log_answer(row, *runs)))
+    return make_deck(FakeRuntime(show=row, log=make_log_answer(row, *runs)))
 
 
-def _running() -> TaskdeckApp:
+def _make_running_task() -> TaskdeckApp:
     text = "".join(f"epoch {n}/50 loss={2.4 / (n + 9):.4f} acc={1 - 1.3 / (n + 9):.3f}\n" for n in range(30, 42))
     text += "\x1b[33mWARNING\x1b[0m: learning rate clipped to 1e-4\n保存检查点 → ckpt/epoch41.pt (1.2G)\n"
     text += "[  4%] ▌\r[ 12%] ███▌                         47/391 batch/s=2.1"
-    one = run(path=_kept(text), runid="r1042", number=1042)
-    row = task(number=1042, name="resnet50-sweep-06", status="running", instances=[one])
-    return deck(Answers(show=row, log=log_answer(row, one)))
+    one = make_run_row(path=_write_log(text), runid="r1042", number=1042)
+    row = make_task_row(number=1042, name="resnet50-sweep-06", status="running", instances=[one])
+    return make_deck(FakeRuntime(show=row, log=make_log_answer(row, one)))
 
 
-def _form() -> TaskdeckApp:
+def _make_form() -> TaskdeckApp:
     queues = [{"name": "default"}, {"name": "gpu"}, {"name": "media"}]
-    return deck(
-        Answers(queue_ls=queues, template_ls=[], submit=[{"number": 1063, "name": "ffmpeg S02E09.mp4", "uuid": ""}])
+    return make_deck(
+        FakeRuntime(queue_ls=queues, template_ls=[], submit=[{"number": 1063, "name": "ffmpeg S02E09.mp4", "uuid": ""}])
     )
 
 
-def _waiting() -> TaskdeckApp:
-    return deck(Answers(show=task(), why=[WHY]))
+def _make_waiting_task() -> TaskdeckApp:
+    return make_deck(FakeRuntime(show=make_task_row(), why=[WHY]))
 
 
-def _world() -> TaskdeckApp:
-    return deck(fake_home.busy(_LOGS[-1]))
+def _make_busy_home() -> TaskdeckApp:
+    return make_deck(fake_home.make_busy_home(_LOG_FOLDERS[-1]))
 
 
-def keys(*pressed: str, shown: Sequence[str]) -> Callable[[Pilot[Any]], Awaitable[None]]:
+def press_keys(*pressed: str, shown: Sequence[str]) -> Callable[[Pilot[Any]], Awaitable[None]]:
     """Press these, one by one, then wait until the screen shows these."""
 
     async def act(pilot: Pilot[Any]) -> None:
-        await shows("Next to start")(pilot)
+        await wait_for_texts("Next to start")(pilot)
         for key in pressed:
             await pilot.press(key)
             await pilot.pause()
-        await shows(*shown)(pilot)
+        await wait_for_texts(*shown)(pilot)
 
     return act
 
 
-def _away(app: TaskdeckApp) -> None:
-    app.push_screen(AwayScreen(fake_home.AWAY))
+def _push_away_screen(app: TaskdeckApp) -> None:
+    app.push_screen(AwayScreen(fake_home.AWAY_ANSWER))
 
 
 SCENES: dict[str, Scene] = {
-    "deck-120x40": Scene(120, 40, _deck(boards.busy), shows("4 SLA alerts")),
-    "deck-80x24": Scene(80, 24, _deck(boards.busy), shows("4 SLA alerts")),
-    "deck-ascii-80x24": Scene(80, 24, _deck(boards.busy, look=Look(ascii=True)), shows("4 SLA alerts")),
-    "disk-full-120x40": Scene(120, 40, _deck(boards.halted), shows("DISK FULL")),
-    "no-runtime-80x24": Scene(80, 24, _deck(boards.trouble), shows("NO RUNTIME")),
-    "first-run-120x40": Scene(120, 40, _deck(boards.empty), shows("Nothing has been submitted yet")),
-    "why-80x24": Scene(80, 24, _waiting, after(lambda app: app.open_why("1049"), "its place is reserved")),
-    "waiting-80x24": Scene(80, 24, _waiting, after(lambda app: app.open_task("1049"), "Why it waits", "its place is reserved")),
-    "failed-80x24": Scene(80, 24, _failed, after(lambda app: app.open_task("1048"), "How it ended", "FileNotFoundError")),
-    "log-80x24": Scene(80, 24, _running, after(lambda app: app.open_log("1042"), "following", "batch/s", "15 lines")),
-    "new-task-80x24": Scene(80, 24, _form, type_a_task),
-    "tasks-120x40": Scene(120, 40, _world, keys("5", "slash", *"status:failed", "enter", shown=("/status:failed", "✗"))),
-    "template-form-80x24": Scene(80, 24, _world, keys("6", "enter", shown=("Parameters", "submit encode", "Still to fill in: input"))),
-    "history-120x40": Scene(120, 40, _world, keys("9", shown=("Throughput", "By queue", "all "))),
-    "alerts-120x40": Scene(120, 40, _world, keys("7", shown=("encode-on-time", "Rules"))),
-    "operations-80x24": Scene(80, 24, _world, keys("O", shown=("Operations", "ann"))),
-    "away-80x24": Scene(80, 24, _world, after(_away, "While you were away")),
-    "keys-120x40": Scene(120, 40, _deck(boards.busy), after(TaskdeckApp.action_show_keys, "Digits go places")),
+    "deck-120x40": Scene(120, 40, _make_deck(boards.busy), wait_for_texts("4 SLA alerts")),
+    "deck-80x24": Scene(80, 24, _make_deck(boards.busy), wait_for_texts("4 SLA alerts")),
+    "deck-ascii-80x24": Scene(80, 24, _make_deck(boards.busy, look=Look(ascii=True)), wait_for_texts("4 SLA alerts")),
+    "disk-full-120x40": Scene(120, 40, _make_deck(boards.halted), wait_for_texts("DISK FULL")),
+    "no-runtime-80x24": Scene(80, 24, _make_deck(boards.trouble), wait_for_texts("NO RUNTIME")),
+    "first-run-120x40": Scene(120, 40, _make_deck(boards.empty), wait_for_texts("Nothing has been submitted yet")),
+    "why-80x24": Scene(80, 24, _make_waiting_task, act_and_wait(lambda app: app.open_why("1049"), "its place is reserved")),
+    "waiting-80x24": Scene(80, 24, _make_waiting_task, act_and_wait(lambda app: app.open_task("1049"), "Why it waits", "its place is reserved")),
+    "failed-80x24": Scene(80, 24, _make_failed_task, act_and_wait(lambda app: app.open_task("1048"), "How it ended", "FileNotFoundError")),
+    "log-80x24": Scene(80, 24, _make_running_task, act_and_wait(lambda app: app.open_log("1042"), "following", "batch/s", "15 lines")),
+    "new-task-80x24": Scene(80, 24, _make_form, fill_in_task),
+    "tasks-120x40": Scene(120, 40, _make_busy_home, press_keys("5", "slash", *"status:failed", "enter", shown=("/status:failed", "✗"))),
+    "template-form-80x24": Scene(80, 24, _make_busy_home, press_keys("6", "enter", shown=("Parameters", "submit encode", "Still to fill in: input"))),
+    "history-120x40": Scene(120, 40, _make_busy_home, press_keys("9", shown=("Throughput", "By queue", "all "))),
+    "alerts-120x40": Scene(120, 40, _make_busy_home, press_keys("7", shown=("encode-on-time", "Rules"))),
+    "operations-80x24": Scene(80, 24, _make_busy_home, press_keys("O", shown=("Operations", "ann"))),
+    "away-80x24": Scene(80, 24, _make_busy_home, act_and_wait(_push_away_screen, "While you were away")),
+    "keys-120x40": Scene(120, 40, _make_deck(boards.busy), act_and_wait(TaskdeckApp.action_show_keys, "Digits go places")),
 }  # fmt: skip
 
 
 # --- drawing -------------------------------------------------------------------------------------------------------
 
-_LOGS: list[Path] = []
+_LOG_FOLDERS: list[Path] = []
 
 
-def _kept(text: str) -> str:
+def _write_log(text: str) -> str:
     """A file of this text, for as long as the picture is drawn."""
-    place = _LOGS[-1] / f"{len(list(_LOGS[-1].iterdir()))}.log"
+    place = _LOG_FOLDERS[-1] / f"{len(list(_LOG_FOLDERS[-1].iterdir()))}.log"
     place.write_text(text)
     return str(place)
 
 
 @contextmanager
-def still() -> Iterator[None]:
+def fixed_environment() -> Iterator[None]:
     """One place, one time zone, colours: what the deck would otherwise take from the machine."""
     before, here = dict(os.environ), Path.cwd()
     os.environ["TZ"] = "UTC"
@@ -286,21 +286,21 @@ def still() -> Iterator[None]:
     time.tzset()
     os.chdir("/")
     with tempfile.TemporaryDirectory() as folder:
-        _LOGS.append(Path(folder))
+        _LOG_FOLDERS.append(Path(folder))
         try:
             yield
         finally:
-            _LOGS.pop()
+            _LOG_FOLDERS.pop()
             os.chdir(here)
             os.environ.clear()
             os.environ.update(before)
             time.tzset()
 
 
-async def draw(name: str) -> str:
+async def draw_scene(name: str) -> str:
     """The picture of a scene."""
     scene = SCENES[name]
-    with still():
+    with fixed_environment():
         app = scene.app()
         async with app.run_test(size=(scene.columns, scene.rows)) as pilot:
             await scene.act(pilot)
@@ -308,14 +308,14 @@ async def draw(name: str) -> str:
             stack = app._background_screens
             update = app.screen._compositor.render_update(full=True, screen_stack=stack)
             lines = [[segment for strip in line for segment in strip] for line in update.strips]  # pyright: ignore
-            return svg(lines, scene.columns, scene.rows, f"Taskdeck: {name}")
+            return format_svg(lines, scene.columns, scene.rows, f"Taskdeck: {name}")
 
 
 async def main() -> None:
     """Draw every picture anew."""
     FOLDER.mkdir(exist_ok=True)
     for name in SCENES:
-        (FOLDER / f"{name}.svg").write_text(await draw(name), encoding="utf-8")
+        (FOLDER / f"{name}.svg").write_text(await draw_scene(name), encoding="utf-8")
         print(name)
 
 

@@ -15,16 +15,16 @@ import pytest
 
 from app import client, paths
 from app.client import Client
-from app.core.ids import uuid7
+from app.core.ids import make_uuid7
 from app.errors import Conflict, NotFound, Problem
 from app.service.registry import VERBS
 from app.version import PROTOCOL, VERSION
-from tests.runtime_process import Living
+from tests.runtime_process import RuntimeProcess
 
 GREETING = {"taskdeck": VERSION, "protocol": PROTOCOL, "pid": 1}
 
 
-class Script:
+class ScriptedRuntime:
     """A runtime that plays its part: per connection the greeting, then what `answer` says, then it hangs up."""
 
     def __init__(
@@ -32,10 +32,10 @@ class Script:
     ) -> None:
         self.answer, self.greeting, self.heard = answer, greeting, list[dict[str, Any]]()
         self.server = socket.socket(socket.AF_UNIX)
-        self.server.bind(os.fspath(home / "run" / paths.CONTROL))
+        self.server.bind(os.fspath(home / "run" / paths.CONTROL_SOCKET))
         self.server.listen()
 
-    def play(self) -> None:
+    def serve(self) -> None:
         """Until the socket is closed."""
         while True:
             try:
@@ -58,12 +58,12 @@ class Script:
 
 
 @contextmanager
-def runtime_that(
+def run_scripted_runtime(
     home: Path, answer: Callable[[dict[str, Any], int], list[dict[str, Any]]], greeting: dict[str, Any] = GREETING
-) -> Iterator[Script]:
+) -> Iterator[ScriptedRuntime]:
     """A runtime that answers so."""
-    script = Script(home, answer, greeting)
-    thread = threading.Thread(target=script.play)
+    script = ScriptedRuntime(home, answer, greeting)
+    thread = threading.Thread(target=script.serve)
     thread.start()
     try:
         yield script
@@ -73,70 +73,70 @@ def runtime_that(
         thread.join()
 
 
-def test_reading_verbs_need_no_runtime_and_start_none(living: Living):
+def test_reading_verbs_need_no_runtime_and_start_none(lazy_runtime: RuntimeProcess):
     for verb in ("ls", "status", "board", "queue.ls", "pool.ls", "why", "instances", "export", "doctor"):
-        assert living.call(verb) is not None, verb
-    assert [done["object"] for done in living.call("operations")] == ["queue default", "pool default"]
+        assert lazy_runtime.call(verb) is not None, verb
+    assert [done["object"] for done in lazy_runtime.call("operations")] == ["queue default", "pool default"]
 
-    assert not living.client.runtime_up()
-    assert list(living.processes()) == []
-    assert not (living.home / paths.DATABASE).exists()
+    assert not lazy_runtime.client.is_runtime_up()
+    assert list(lazy_runtime.list_processes()) == []
+    assert not (lazy_runtime.home / paths.DATABASE).exists()
 
 
-def test_what_a_runtime_left_is_read_without_it(up: Living):
-    number = up.submit("true")
-    up.ended(number)
-    up.kill()
+def test_data_of_a_stopped_runtime_is_readable(shared_runtime: RuntimeProcess):
+    number = shared_runtime.submit("true")
+    shared_runtime.wait_for_end(number)
+    shared_runtime.kill()
 
-    with closing(up.another()) as other:
+    with closing(shared_runtime.open_client()) as other:
         assert other.call("show", {"id": number})["status"] == "succeeded"
         with pytest.raises(NotFound):
             other.call("show", {"id": 99})
-    assert not [pid for pid in up.processes() if b"serve" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert not [pid for pid in shared_runtime.list_processes() if b"serve" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
-@pytest.mark.parametrize("verb", sorted(client.READING))
+@pytest.mark.parametrize("verb", sorted(client.READ_ONLY_VERBS))
 def test_every_reading_verb_is_a_verb(verb: str):
     assert verb in VERBS
 
 
-def test_a_writing_verb_starts_a_runtime_that_the_next_one_uses(living: Living):
-    first = living.submit("true")
-    pid = living.pid
-    second = living.submit("true")
+def test_a_writing_verb_starts_a_runtime_that_the_next_one_uses(lazy_runtime: RuntimeProcess):
+    first = lazy_runtime.submit("true")
+    pid = lazy_runtime.pid
+    second = lazy_runtime.submit("true")
 
-    assert (first, second, living.pid) == ("1", "2", pid)
-
-
-def test_a_runtime_that_went_away_between_two_verbs_is_started_again(up: Living):
-    pid, before = up.pid, up.call("ls")["total"]
-    up.kill()
-
-    assert int(up.submit("true")) == before + 1
-    assert up.pid != pid
+    assert (first, second, lazy_runtime.pid) == ("1", "2", pid)
 
 
-def test_problems_keep_their_code_message_and_hint(up: Living):
+def test_a_runtime_that_went_away_between_two_verbs_is_started_again(shared_runtime: RuntimeProcess):
+    pid, before = shared_runtime.pid, shared_runtime.call("ls")["total"]
+    shared_runtime.kill()
+
+    assert int(shared_runtime.submit("true")) == before + 1
+    assert shared_runtime.pid != pid
+
+
+def test_problems_keep_their_code_message_and_hint(shared_runtime: RuntimeProcess):
     with pytest.raises(Problem) as told:
-        up.call("queue.show", name="defualt")
+        shared_runtime.call("queue.show", name="defualt")
 
     assert (told.value.code, told.value.exit_code) == ("not-found", 3)
     assert str(told.value) == 'no queue "defualt". Nearest: default. List: taskdeck queue ls'
 
 
-def test_watch_gives_one_item_at_once_one_after_a_change_and_ends_with_the_runtime(up: Living):
-    watching = up.another().watch()
+def test_watch_yields_at_once_after_changes_and_ends_with_the_runtime(shared_runtime: RuntimeProcess):
+    watching = shared_runtime.open_client().watch()
     next(watching)
-    up.submit("true")
+    shared_runtime.submit("true")
     next(watching)
 
-    up.kill()
+    shared_runtime.kill()
 
     assert sum(1 for _ in watching) < 100
 
 
-def test_close_from_another_thread_ends_a_watch(up: Living):
-    other = up.another()
+def test_close_from_another_thread_ends_a_watch(shared_runtime: RuntimeProcess):
+    other = shared_runtime.open_client()
     watching = other.watch()
     next(watching)
     thread = threading.Thread(target=lambda: [None for _ in watching])
@@ -148,34 +148,34 @@ def test_close_from_another_thread_ends_a_watch(up: Living):
     assert not thread.is_alive()
 
 
-def test_watching_without_a_runtime_gives_nothing(living: Living):
-    assert list(living.another().watch()) == []
+def test_watch_without_a_runtime_yields_nothing(lazy_runtime: RuntimeProcess):
+    assert list(lazy_runtime.open_client().watch()) == []
 
 
 def test_notes_reach_the_caller(home: Path):
     with (
-        runtime_that(home, lambda ask, n: [{"note": "one"}, {"note": "two"}, {"result": 5}]),
+        run_scripted_runtime(home, lambda ask, n: [{"note": "one"}, {"note": "two"}, {"result": 5}]),
         closing(Client(home)) as caller,
     ):
         notes: list[str] = []
         assert (caller.call("ls", {}, notes.append), notes) == (5, ["one", "two"])
 
 
-def test_that_a_verb_waits_for_the_database_is_a_note_unless_somebody_wants_to_hear_it_each_time(home: Path):
+def test_waiting_for_the_database_is_a_note_unless_a_callback_is_set(home: Path):
     said = [{"note": "it waits", "waits": "it waits"}, {"waits": "it waits"}, {"result": 5}]
-    with runtime_that(home, lambda ask, n: said), closing(Client(home)) as caller:
+    with run_scripted_runtime(home, lambda ask, n: said), closing(Client(home)) as caller:
         notes, heard = list[str](), list[str]()
         assert (caller.call("ls", {}, notes.append), notes) == (5, ["it waits"])
-        caller.waits = heard.append
+        caller.on_wait = heard.append
         assert (caller.call("ls", {}, notes.append), notes, heard) == (5, ["it waits"], ["it waits", "it waits"])
 
 
-def test_a_submission_whose_answer_was_lost_is_sent_again_as_the_same(home: Path):
+def test_a_submission_with_a_lost_answer_is_resent_with_the_same_id(home: Path):
     with (
-        runtime_that(home, lambda ask, n: [] if n == 1 else [{"result": [{"number": 7}]}]) as script,
+        run_scripted_runtime(home, lambda ask, n: [] if n == 1 else [{"result": [{"number": 7}]}]) as script,
         closing(Client(home)) as caller,
     ):
-        assert caller.call("submit", {"tasks": [{"argv": ["true"]}], "uuid": uuid7()}) == [{"number": 7}]
+        assert caller.call("submit", {"tasks": [{"argv": ["true"]}], "uuid": make_uuid7()}) == [{"number": 7}]
 
     assert len(script.heard) == 2 and script.heard[0] == script.heard[1]
 
@@ -183,7 +183,7 @@ def test_a_submission_whose_answer_was_lost_is_sent_again_as_the_same(home: Path
 @pytest.mark.parametrize("verb", ["submit", "submit.lines"])
 def test_a_submission_without_an_identifier_gets_one_before_it_is_sent(home: Path, verb: str):
     with (
-        runtime_that(home, lambda ask, n: [] if n == 1 else [{"result": []}]) as script,
+        run_scripted_runtime(home, lambda ask, n: [] if n == 1 else [{"result": []}]) as script,
         closing(Client(home)) as caller,
     ):
         caller.call(verb, {"tasks": []})
@@ -192,10 +192,10 @@ def test_a_submission_without_an_identifier_gets_one_before_it_is_sent(home: Pat
     assert first is not None and first == second
 
 
-@pytest.mark.parametrize("verb", sorted(client.UNREPEATABLE))
-def test_what_may_not_be_done_twice_is_not_sent_twice(home: Path, verb: str):
+@pytest.mark.parametrize("verb", sorted(client.UNREPEATABLE_VERBS))
+def test_unrepeatable_verbs_are_not_resent(home: Path, verb: str):
     with (
-        runtime_that(home, lambda ask, n: []) as script,
+        run_scripted_runtime(home, lambda ask, n: []) as script,
         closing(Client(home)) as caller,
         pytest.raises(Problem) as told,
     ):
@@ -205,20 +205,20 @@ def test_what_may_not_be_done_twice_is_not_sent_twice(home: Path, verb: str):
     assert f"whether {verb} was done is not known" in str(told.value) and "taskdeck operations" in str(told.value)
 
 
-def test_runtimes_that_end_one_after_the_other_in_the_middle_are_told(home: Path):
+def test_repeatedly_ending_runtimes_are_reported(home: Path):
     with (
-        runtime_that(home, lambda ask, n: []) as script,
+        run_scripted_runtime(home, lambda ask, n: []) as script,
         closing(Client(home)) as caller,
         pytest.raises(Problem, match="is not known"),
     ):
         caller.call("cancel", {"ids": ["1"]})
 
-    assert len(script.heard) == client.TRIES
+    assert len(script.heard) == client.MAX_ATTEMPTS
 
 
-def test_a_signal_whose_answer_was_lost_is_not_sent_again(home: Path):
+def test_a_signal_with_a_lost_answer_is_not_resent(home: Path):
     with (
-        runtime_that(home, lambda ask, n: []) as script,
+        run_scripted_runtime(home, lambda ask, n: []) as script,
         closing(Client(home)) as caller,
         pytest.raises(Problem, match="is not known"),
     ):
@@ -227,10 +227,10 @@ def test_a_signal_whose_answer_was_lost_is_not_sent_again(home: Path):
     assert len(script.heard) == 1
 
 
-def test_a_wait_outlives_the_runtimes_and_waits_no_longer_for_it(home: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(client, "LASTING", 0.0)
+def test_a_wait_survives_runtime_restarts_within_its_timeout(home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(client, "STABLE_LIFETIME", 0.0)
     with (
-        runtime_that(home, lambda ask, n: [] if n <= 2 * client.TRIES else [{"result": []}]) as script,
+        run_scripted_runtime(home, lambda ask, n: [] if n <= 2 * client.MAX_ATTEMPTS else [{"result": []}]) as script,
         closing(Client(home)) as caller,
     ):
         assert caller.call("wait", {"ids": ["1"], "timeout": 60.0}) == []
@@ -240,9 +240,9 @@ def test_a_wait_outlives_the_runtimes_and_waits_no_longer_for_it(home: Path, mon
 
 
 @pytest.mark.parametrize("greeting", [GREETING | {"taskdeck": "9.9"}, GREETING | {"protocol": 99}, {}])
-def test_a_runtime_of_another_version_is_refused_with_what_to_do(home: Path, greeting: dict[str, Any]):
+def test_a_runtime_of_another_version_is_refused_with_a_hint(home: Path, greeting: dict[str, Any]):
     with (
-        runtime_that(home, lambda ask, n: [{"result": 1}], greeting) as script,
+        run_scripted_runtime(home, lambda ask, n: [{"result": 1}], greeting) as script,
         closing(Client(home)) as caller,
         pytest.raises(Conflict) as told,
     ):
@@ -252,10 +252,10 @@ def test_a_runtime_of_another_version_is_refused_with_what_to_do(home: Path, gre
     assert "Nothing was done" in str(told.value) and "taskdeck serve --replace" in str(told.value)
 
 
-def test_a_runtime_that_does_not_greet_is_named_with_what_wakes_it(home: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(client, "PATIENCE", 0.05)
+def test_a_silent_runtime_is_reported_with_a_hint(home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(client, "GREETING_TIMEOUT", 0.05)
     with socket.socket(socket.AF_UNIX) as silent:
-        silent.bind(os.fspath(home / "run" / paths.CONTROL))
+        silent.bind(os.fspath(home / "run" / paths.CONTROL_SOCKET))
         silent.listen()
         with pytest.raises(Problem) as told:
             Client(home).call("submit", {"tasks": []})
@@ -263,25 +263,25 @@ def test_a_runtime_that_does_not_greet_is_named_with_what_wakes_it(home: Path, m
     assert "Nothing was done" in told.value.message and told.value.hint.endswith(f"kill -CONT {os.getpid()}")
 
 
-def test_a_socket_that_nobody_listens_on_is_no_runtime(home: Path):
+def test_a_socket_without_listener_means_no_runtime(home: Path):
     with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(os.fspath(home / "run" / paths.CONTROL))
+        dead.bind(os.fspath(home / "run" / paths.CONTROL_SOCKET))
 
     assert client.connect(os.fspath(home)) is None
 
 
-def test_a_home_that_is_not_there_is_no_runtime(home: Path):
+def test_a_missing_home_means_no_runtime(home: Path):
     assert client.connect(os.fspath(home / "nowhere")) is None
 
 
-def test_clients_of_three_threads_see_the_same(up: Living):
-    before = up.call("ls")["total"]
+def test_clients_in_three_threads_see_the_same_data(shared_runtime: RuntimeProcess):
+    before = shared_runtime.call("ls")["total"]
     numbers = [
-        up.another().call("submit", {"tasks": [{"argv": ["true"]}], "env": {"PATH": os.environ["PATH"]}})[0][
+        shared_runtime.open_client().call("submit", {"tasks": [{"argv": ["true"]}], "env": {"PATH": os.environ["PATH"]}})[0][
             "number"
         ]
         for _ in range(3)
     ]
 
-    assert [task["status"] for task in up.ended(*map(str, numbers))] == ["succeeded"] * 3
-    assert [up.another().call("ls")["total"] for _ in numbers] == [before + 3] * 3
+    assert [task["status"] for task in shared_runtime.wait_for_end(*map(str, numbers))] == ["succeeded"] * 3
+    assert [shared_runtime.open_client().call("ls")["total"] for _ in numbers] == [before + 3] * 3

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from app.config import CHOICES, Config, Reading, contents, read
+from app.config import CHOICES, Config, LoadedConfig, read, read_regular_file
 
 
-def _read(path: Path, text: str) -> Reading:
+def _read_text(path: Path, text: str) -> LoadedConfig:
     path.write_text(text)
     return read(str(path))
 
@@ -25,38 +25,38 @@ def _read(path: Path, text: str) -> Reading:
         ("autostart = false\n[retention]\nkeep = 1", False),
     ],
 )
-def test_whether_a_runtime_is_brought_up_is_read_whatever_else_is_wrong(tmp_path: Path, text: str, starts: bool):
+def test_autostart_is_read_despite_other_errors(tmp_path: Path, text: str, starts: bool):
     (tmp_path / "config.toml").write_text(text)
     assert read(str(tmp_path / "config.toml")).settings.autostart is starts
     assert read(str(tmp_path / "none.toml")).settings.autostart is True
 
 
-def test_no_file_is_the_defaults(tmp_path: Path):
+def test_a_missing_file_means_defaults(tmp_path: Path):
     found = read(str(tmp_path / "config.toml"))
-    assert (found.settings, found.said) == (Config(), "")
+    assert (found.settings, found.fault_summary) == (Config(), "")
 
 
-def test_without_a_file_nothing_is_loaded_that_reads_one(tmp_path: Path):
+def test_a_missing_file_does_not_import_tomllib(tmp_path: Path):
     program = f"import sys; from app.config import read; read({os.fspath(tmp_path / 'config.toml')!r}); print('tomllib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-def test_what_is_no_file_is_not_waited_for(tmp_path: Path, make: Callable[[Path], None]):
+def test_special_files_are_refused_without_blocking(tmp_path: Path, make: Callable[[Path], None]):
     make(path := tmp_path / "config.toml")
 
     found = read(str(path))
 
-    assert found.settings == Config() and found.lost and "cannot be read" in found.said
+    assert found.settings == Config() and found.folder_fault and "cannot be read" in found.fault_summary
     with pytest.raises(OSError):
-        contents(str(path))
+        read_regular_file(str(path))
 
 
 @pytest.mark.parametrize(("name", "words"), CHOICES.items())
-def test_each_choice_is_taken(tmp_path: Path, name: str, words: tuple[str, ...]):
+def test_each_allowed_choice_is_accepted(tmp_path: Path, name: str, words: tuple[str, ...]):
     for word in words:
-        found = _read(tmp_path / "config.toml", f'{name} = "{word}"')
-        assert (getattr(found.settings, name), found.said) == (word, "")
+        found = _read_text(tmp_path / "config.toml", f'{name} = "{word}"')
+        assert (getattr(found.settings, name), found.fault_summary) == (word, "")
 
 
 @pytest.mark.parametrize(
@@ -73,16 +73,16 @@ def test_each_choice_is_taken(tmp_path: Path, name: str, words: tuple[str, ...])
         ("theme =", "is not valid TOML"),
     ],
 )
-def test_what_is_wrong_is_named_with_its_file(tmp_path: Path, text: str, says: str):
-    found = _read(tmp_path / "config.toml", text)
-    assert says in found.said and str(tmp_path / "config.toml") in found.said
-    assert found.in_short.startswith("config.toml") and found.in_short.endswith("; passed over.") and str(tmp_path) not in found.in_short
+def test_errors_name_the_setting_and_the_file(tmp_path: Path, text: str, says: str):
+    found = _read_text(tmp_path / "config.toml", text)
+    assert says in found.fault_summary and str(tmp_path / "config.toml") in found.fault_summary
+    assert found.short_notice.startswith("config.toml") and found.short_notice.endswith("; passed over.") and str(tmp_path) not in found.short_notice
 
 
 DAY = 86400.0
 
 
-def test_what_is_well_holds_whatever_is_wrong_beside_it(tmp_path: Path):
+def test_valid_settings_apply_despite_errors_elsewhere(tmp_path: Path):
     path = tmp_path / "config.toml"
     keys, backup, slow = '[keys]\na = 1\nb = "x"\n', '[backup]\nfolder = "/mnt/x"\nfull = 7\n', '[slow]\nthreshold = "10ms"\n'
     path.write_text(f'theme = "neon"\nmouse = "off"\n{keys}{backup}{slow}')
@@ -90,10 +90,10 @@ def test_what_is_well_holds_whatever_is_wrong_beside_it(tmp_path: Path):
     found = read(str(path))
 
     assert (found.settings.theme, found.settings.mouse, found.settings.keys) == (None, "off", {"b": "x"})
-    assert (found.upkeep.backup.folder, found.upkeep.backup.full, found.upkeep.slow.threshold) == ("/mnt/x", DAY, 0.01)
-    assert [one.where for one in found.wrong] == [("backup", "full"), ("theme",), ("keys", "a")]
+    assert (found.maintenance.backup.folder, found.maintenance.backup.full, found.maintenance.slow.threshold) == ("/mnt/x", DAY, 0.01)
+    assert [one.where for one in found.faults] == [("backup", "full"), ("theme",), ("keys", "a")]
     unit = 'needs a unit, such as 30d or 12h, not "7"'
-    assert found.said == f"{path}, line 8: backup.full: {unit}. And 2 more: taskdeck doctor."
+    assert found.fault_summary == f"{path}, line 8: backup.full: {unit}. And 2 more: taskdeck doctor."
 
 
 @pytest.mark.parametrize(
@@ -107,11 +107,11 @@ def test_what_is_well_holds_whatever_is_wrong_beside_it(tmp_path: Path):
         ("slow = { threshold = 'never' }\n", None),
     ],
 )
-def test_the_line_is_told_where_it_can_be(tmp_path: Path, text: str, line: int | None):
+def test_errors_name_the_line_where_known(tmp_path: Path, text: str, line: int | None):
     path = tmp_path / "config.toml"
     path.write_text(text)
 
-    assert read(str(path)).said.startswith(f"{path}, line {line}: " if line else f"{path}: ")
+    assert read(str(path)).fault_summary.startswith(f"{path}, line {line}: " if line else f"{path}: ")
 
 
 @pytest.mark.parametrize(
@@ -129,11 +129,11 @@ def test_the_line_is_told_where_it_can_be(tmp_path: Path, text: str, line: int |
         '[retention]\nkeep = "400d\n',
     ],
 )
-def test_nothing_is_removed_while_what_is_wrong_may_be_about_how_long_things_are_kept(tmp_path: Path, text: str):
+def test_doubtful_retention_settings_suspend_removal(tmp_path: Path, text: str):
     path = tmp_path / "config.toml"
     path.write_text(text)
 
-    found = read(str(path)).upkeep
+    found = read(str(path)).maintenance
 
     assert found.doubt.startswith(str(path)) and found.backup.keep is None
 
@@ -152,26 +152,26 @@ def test_nothing_is_removed_while_what_is_wrong_may_be_about_how_long_things_are
         ('theme = "/neon"\n[keys]\na = 1\n', False),
     ],
 )
-def test_it_is_told_where_it_is_not_known_in_which_folder_the_backups_lie(tmp_path: Path, text: str, lost: bool):
+def test_an_unknown_backup_folder_is_reported(tmp_path: Path, text: str, lost: bool):
     path = tmp_path / "config.toml"
     path.write_text(text)
 
     found = read(str(path))
 
-    assert found.wrong and found.lost.startswith(str(path)) == lost and (lost or not found.lost)
+    assert found.faults and found.folder_fault.startswith(str(path)) == lost and (lost or not found.folder_fault)
 
 
-def test_a_file_that_cannot_be_read_removes_nothing_and_one_that_is_not_there_does_as_usual(tmp_path: Path):
+def test_an_unreadable_file_suspends_removal_and_a_missing_one_does_not(tmp_path: Path):
     (tmp_path / "config.toml").write_bytes(b"\xff")
-    assert "it is not UTF-8 text" in read(str(tmp_path / "config.toml")).upkeep.doubt
-    assert "is a directory" in read(str(tmp_path)).upkeep.doubt.lower()
-    assert read(str(tmp_path / "none.toml")).upkeep.doubt == ""
+    assert "it is not UTF-8 text" in read(str(tmp_path / "config.toml")).maintenance.doubt
+    assert "is a directory" in read(str(tmp_path)).maintenance.doubt.lower()
+    assert read(str(tmp_path / "none.toml")).maintenance.doubt == ""
 
 
 @pytest.mark.parametrize("text", ['theme = "neon"', "mouse = 3", "[keys]\na = 1", "autostart = 1", "[slow]\nthreshold = 'never'"])
-def test_what_has_nothing_to_do_with_it_pauses_no_cleanup(tmp_path: Path, text: str):
+def test_unrelated_errors_do_not_suspend_cleanup(tmp_path: Path, text: str):
     (tmp_path / "config.toml").write_text(f'{text}\n[retention]\nkeep = "7d"\n')
 
     found = read(str(tmp_path / "config.toml"))
 
-    assert found.wrong and (found.upkeep.doubt, found.upkeep.retention.all.keep) == ("", 7 * DAY)
+    assert found.faults and (found.maintenance.doubt, found.maintenance.retention.all.keep) == ("", 7 * DAY)

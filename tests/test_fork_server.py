@@ -17,7 +17,7 @@ from tests import fork_server
     [(["ls", "--json"], ""), (["show", "7"], ""), (["lss"], ""), (["submit", "--each", "--", "true"], "ü\n" * 9000)],
     ids=lambda given: " ".join(given) if isinstance(given, list) else "",
 )
-def test_a_warm_command_says_and_does_what_a_fresh_process_does(home: Path, words: list[str], fed: str):
+def test_a_forked_command_behaves_like_a_new_process(home: Path, words: list[str], fed: str):
     (home / "run" / "stopped").write_text("ann\t2026-11-01T10:00:00Z\n")  # no command starts a runtime
     env = {"PATH": os.environ["PATH"], "TASKDECK_HOME": os.fspath(home), "LANG": "C.UTF-8", "TZ": "Asia/Kathmandu"}
     argv = [sys.executable, "-P", "-m", "app", *words]
@@ -29,9 +29,9 @@ def test_a_warm_command_says_and_does_what_a_fresh_process_does(home: Path, word
     assert (done.returncode, done.stdout, done.stderr) == (fresh.returncode, fresh.stdout, fresh.stderr)
 
 
-def test_only_what_was_done_once_is_warm_and_what_is_long_never(home: Path):
+def test_only_known_verbs_with_short_input_are_forked(home: Path):
     env = {"PATH": os.environ["PATH"], "TASKDECK_HOME": os.fspath(home)}
 
     assert fork_server.run(["nosuch", "verb"], home, env, home) is None
     assert (done := fork_server.run(["nosuch", "verb"], home, env, home)) is not None and done.returncode == 2
-    assert fork_server.run(["nosuch", "verb"], home, env, home, "x" * (fork_server.ROOM + 1)) is None
+    assert fork_server.run(["nosuch", "verb"], home, env, home, "x" * (fork_server.MAX_REQUEST + 1)) is None

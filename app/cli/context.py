@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from app.client import Client
 
 
-class Session:
+class CommandContext:
     """One command. `deck(home, ascii, read_only)`, `serve(home, …)` and `keys(chosen, path)` are handed in: the command line imports
     none of them. With `read_only` no runtime is brought up."""
 
@@ -20,7 +20,7 @@ class Session:
         self, home: str | None, deck: Callable[..., int], serve: Callable[..., int], keys: Callable[..., str], read_only: bool = False
     ) -> None:
         self.read_only = read_only
-        self.at(home)
+        self.set_home(home)
         self._client: Client | None = None
         self.deck = deck
         self.serve = serve
@@ -29,9 +29,9 @@ class Session:
     @property
     def home(self) -> str:
         """The home that was asked for, or the usual one."""
-        from app.paths import home_from
+        from app.paths import resolve_home
 
-        return home_from(self._home_option)
+        return resolve_home(self._home_option)
 
     @property
     def client(self) -> Client:
@@ -39,17 +39,17 @@ class Session:
         if self._client is None:
             from app.client import Client
 
-            self._client = Client(self.home, autostart=_autostart() and not self.read_only)
+            self._client = Client(self.home, autostart=_read_autostart() and not self.read_only)
         return self._client
 
     def call(self, verb: str, /, **args: Any) -> Any:
         """What the verb answers; raises Problem."""
-        return self.client.call(verb, args, output.note)
+        return self.client.call(verb, args, output.print_note)
 
-    def at(self, home: str | None) -> None:
+    def set_home(self, home: str | None) -> None:
         """A home was asked for, before the verb or after it."""
         self._home_option = home
-        output.about(home)
+        output.set_home_option(home)
 
     def close(self) -> None:
         """Let go of the runtime."""
@@ -57,18 +57,18 @@ class Session:
             self._client.close()
 
 
-def _autostart() -> bool:
+def _read_autostart() -> bool:
     """What the user's settings say; most users have none."""
     import os
 
-    from app.paths import config_file
+    from app.paths import get_config_path
 
-    path = config_file()
+    path = get_config_path()
     if not os.path.exists(path):
         return True
     from app.config import read
 
     found = read(path)
-    if found.wrong:  # a colour misspelt must not cost a submission
-        output.note(found.passed_over)
+    if found.faults:  # a colour misspelt must not cost a submission
+        output.print_note(found.ignored_notice)
     return found.settings.autostart

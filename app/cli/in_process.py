@@ -6,31 +6,31 @@ from app.cli import output
 from app.errors import Usage
 
 OPTION = "--in-process"
-_ASKS = ("--help", "-h", "--version", "-V")
+_INFO_OPTIONS = ("--help", "-h", "--version", "-V")
 
 
-def take(argv: list[str]) -> list[str] | None:
+def extract_option(argv: list[str]) -> list[str] | None:
     """The words without the option; None when it does not stand before the command."""
-    before = _before_command(argv)
+    before = _find_global_options(argv)
     asked = [at for at in before if argv[at] == OPTION]
     return [word for at, word in enumerate(argv) if at not in asked] if asked else None
 
 
-def refusal(words: list[str]) -> Usage | None:
+def find_refusal(words: list[str]) -> Usage | None:
     """Why no deck with a runtime in it can be opened with these other words, here."""
-    options = [words[at] for at in _before_command(words)]
-    if not set(_ASKS).isdisjoint(options):
+    options = [words[at] for at in _find_global_options(words)]
+    if not set(_INFO_OPTIONS).isdisjoint(options):
         return None
     if len(options) + options.count("--home") < len(words):
         return Usage(f"{OPTION} opens the deck, so no command goes with it.", f"Type: taskdeck {OPTION}")
     if "--read-only" in options:
         return Usage(f"{OPTION} runs the tasks, so it cannot be read only.", "To look only: taskdeck --read-only")
-    if not (output.terminal() and output.keyboard()):
+    if not (output.is_stdout_terminal() and output.is_stdin_terminal()):
         return Usage(f"{OPTION} opens the deck, which needs a terminal.", "Without one: taskdeck serve")
     return None
 
 
-def _before_command(argv: list[str]) -> list[int]:
+def _find_global_options(argv: list[str]) -> list[int]:
     """Where the options stand that come before the command."""
     found, at = [], 0
     while at < len(argv) and argv[at].startswith("-"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app import paths
 from app.cli import output, registry
-from app.cli.context import Session
+from app.cli.context import CommandContext
 from app.errors import Conflict, Problem, Usage
 
 TYPE_CHECKING = False
@@ -13,44 +13,44 @@ if TYPE_CHECKING:
 
     from app.cli.parser import Args, Command
 
-NOBODY_READS = 141
+EXIT_SIGPIPE = 141
 """128 + SIGPIPE, what a shell shows for a writer whose reader has gone."""
 
-_OF_A_COPY = frozenset({"db promote", "version", "completion", "demo"})
+_REPLICA_COMMANDS = frozenset({"db promote", "version", "completion", "demo"})
 """What may be asked for where the copy of another home lies: the others would read it as a home in which there is nothing."""
-_LOOKING = frozenset({"completion", "version", "wait"})
+_READ_ONLY_COMMANDS = frozenset({"completion", "version", "wait"})
 """What changes nothing and is no verb in `app.client.READING`."""
-_GLOBALS = ("--home", "--help", "--version", "--ascii", "--plain", "--read-only", "--in-process")
+_GLOBAL_OPTIONS = ("--home", "--help", "--version", "--ascii", "--plain", "--read-only", "--in-process")
 
 
 def run(argv: list[str], deck: Callable[..., int], serve: Callable[..., int], keys: Callable[..., str]) -> int:
     """Do what `argv` (without the program's name) says and return the exit code. `deck` and `serve` open those two; `keys` says what is
     wrong with the keys that a user chose. Raises KeyboardInterrupt for an interrupt, once all is closed and flushed."""
-    output.begin()
+    output.open_missing_streams()
     try:
-        code = _guarded(lambda: _dispatch(argv, deck, serve, keys))
+        code = _run_guarded(lambda: _dispatch(argv, deck, serve, keys))
     except KeyboardInterrupt:
-        _guarded(output.flush)
+        _run_guarded(output.flush)
         raise
-    return _guarded(output.flush) or code
+    return _run_guarded(output.flush) or code
 
 
-def _guarded(work: Callable[[], int | None]) -> int:
+def _run_guarded(work: Callable[[], int | None]) -> int:
     """The exit code of `work`, whatever it ends with but an interrupt."""
     try:
         return work() or 0
     except Problem as problem:
-        output.problem(problem)
+        output.print_problem(problem)
         return problem.exit_code
     except BrokenPipeError:
-        output.abandon()
-        return NOBODY_READS
+        output.discard_output()
+        return EXIT_SIGPIPE
     except Exception as error:
-        output.note(_own_fault(error))
+        output.print_note(_format_internal_error(error))
         return 1
 
 
-def _own_fault(error: Exception) -> str:
+def _format_internal_error(error: Exception) -> str:
     """One line about a mistake in Taskdeck itself, with the place where it came to light."""
     at = error.__traceback__
     while at is not None and at.tb_next is not None:
@@ -60,7 +60,7 @@ def _own_fault(error: Exception) -> str:
 
 
 def _dispatch(argv: list[str], deck: Callable[..., int], serve: Callable[..., int], keys: Callable[..., str]) -> int:
-    before, given = _globals(argv)
+    before, given = _parse_globals(argv)
     if "version" in before:
         given = ["version"]
     if given[:1] == ["help"]:
@@ -68,23 +68,23 @@ def _dispatch(argv: list[str], deck: Callable[..., int], serve: Callable[..., in
     if "help" in before:
         given = [*given, "--help"]
     if given[:1] == ["--help"]:
-        return _print(_overview())
-    session = Session(before.get("home"), deck, serve, keys, read_only="read-only" in before)
+        return _print_text(_format_overview())
+    session = CommandContext(before.get("home"), deck, serve, keys, read_only="read-only" in before)
     try:
-        return _bare(session, before) if not given else _verb(session, given)
+        return _run_without_verb(session, before) if not given else _run_verb(session, given)
     finally:
         session.close()
 
 
-def _globals(argv: list[str]) -> tuple[dict[str, str], list[str]]:
+def _parse_globals(argv: list[str]) -> tuple[dict[str, str], list[str]]:
     """The options that stand before the verb, and what follows them."""
     found: dict[str, str] = {}
     rest = list(argv)
     while rest and rest[0].startswith("-"):
         word, sign, value = rest.pop(0).partition("=")
         word = {"-h": "--help", "-V": "--version"}.get(word, word)
-        if word not in _GLOBALS or (sign and word != "--home"):
-            raise _unknown_global(word)
+        if word not in _GLOBAL_OPTIONS or (sign and word != "--home"):
+            raise _make_unknown_option_error(word)
         if word == "--home" and not sign:
             if not rest:
                 raise Usage("--home needs a value. Type: --home=DIR")
@@ -93,76 +93,76 @@ def _globals(argv: list[str]) -> tuple[dict[str, str], list[str]]:
     return found, rest
 
 
-def _unknown_global(word: str) -> Usage:
-    from app.core.text.sanitize import clean, cut, nearest
+def _make_unknown_option_error(word: str) -> Usage:
+    from app.core.text.sanitize import find_nearest, sanitize, truncate
 
-    meant = nearest(word, _GLOBALS)
+    meant = find_nearest(word, _GLOBAL_OPTIONS)
     return Usage(
-        f"there is no option {cut(clean(word), 60)}.", f"Nearest: {meant}" if meant else "See: taskdeck --help"
+        f"there is no option {truncate(sanitize(word), 60)}.", f"Nearest: {meant}" if meant else "See: taskdeck --help"
     )
 
 
-def _bare(session: Session, options: dict[str, str]) -> int:
+def _run_without_verb(session: CommandContext, options: dict[str, str]) -> int:
     """No verb: the deck, or the status when there is no terminal to open it on."""
-    if output.terminal() and output.keyboard():
+    if output.is_stdout_terminal() and output.is_stdin_terminal():
         paths.refuse_copy(session.home)
-        return session.deck(session.home, ascii="ascii" in options or None, read_only=session.read_only, **_plain(options))
-    return _verb(session, ["status"])
+        return session.deck(session.home, ascii="ascii" in options or None, read_only=session.read_only, **_make_plain_option(options))
+    return _run_verb(session, ["status"])
 
 
-def _plain(options: dict[str, str]) -> dict[str, bool]:
+def _make_plain_option(options: dict[str, str]) -> dict[str, bool]:
     return {"plain": True} if "plain" in options else {}
 
 
-def _verb(session: Session, given: list[str]) -> int:
+def _run_verb(session: CommandContext, given: list[str]) -> int:
     verb, rest = registry.ALIASES.get(given[0], given[0]), given[1:]
-    if verb == registry.COMPLETE:
-        from app.cli.completion.candidates import complete
+    if verb == registry.COMPLETE_VERB:
+        from app.cli.completion.candidates import print_candidates
 
-        return complete(rest)
+        return print_candidates(rest)
     if verb not in registry.VERBS:
-        raise registry.unknown(given[0], rest)
-    found = registry.commands(verb)
+        raise registry.make_unknown_error(given[0], rest)
+    found = registry.load_commands(verb)
     if verb not in registry.GROUPS:
-        return _do(session, verb, found[verb], rest)
+        return _run_command(session, verb, found[verb], rest)
     if rest[:1] in (["--help"], ["-h"]):
-        return _print(_group(verb, found))
+        return _print_text(_format_group_help(verb, found))
     if not rest:
         raise Usage(f"{verb} needs one of: {' '.join(found)}.", f"See: taskdeck {verb} --help")
     if rest[0] not in found:
-        raise registry.unknown_in_group(verb, rest[0], found)
-    return _do(session, f"{verb} {rest[0]}", found[rest[0]], rest[1:])
+        raise registry.make_unknown_in_group_error(verb, rest[0], found)
+    return _run_command(session, f"{verb} {rest[0]}", found[rest[0]], rest[1:])
 
 
-def _do(session: Session, name: str, command: Command, given: list[str]) -> int:
-    parser = command.parser(name)
+def _run_command(session: CommandContext, name: str, command: Command, given: list[str]) -> int:
+    parser = command.make_parser(name)
     args = command.read(parser, given)
     if args.help:
-        return _print(parser.format_help().rstrip())
+        return _print_text(parser.format_help().rstrip())
     if session.read_only:
         _refuse_change(name, command, args)
     if args.home is not None:
-        session.at(args.home)
-    if name not in _OF_A_COPY:
+        session.set_home(args.home)
+    if name not in _REPLICA_COMMANDS:
         paths.refuse_copy(session.home)
     return command.run(session, args)
 
 
 def _refuse_change(name: str, command: Command, args: Args) -> None:
     """Raises Conflict for what would change or start anything; a dry run does neither."""
-    from app.client import READING
+    from app.client import READ_ONLY_VERBS
 
     verb = command.asks(args) if command.asks else name.replace(" ", ".")
-    if verb not in READING | _LOOKING and not getattr(args, "dry_run", False):
+    if verb not in READ_ONLY_VERBS | _READ_ONLY_COMMANDS and not getattr(args, "dry_run", False):
         raise Conflict(f"--read-only only looks, and {name} may change something. Nothing was done.")
 
 
-def _print(text: str) -> int:
-    output.line(text)
+def _print_text(text: str) -> int:
+    output.print_line(text)
     return 0
 
 
-def _overview() -> str:
+def _format_overview() -> str:
     """`taskdeck --help`."""
     found = [
         "usage: taskdeck [OPTION …] [COMMAND …]",
@@ -184,7 +184,7 @@ def _overview() -> str:
     )
 
 
-def _group(group: str, found: dict[str, Command]) -> str:
+def _format_group_help(group: str, found: dict[str, Command]) -> str:
     """`taskdeck queue --help`."""
     lines = [f"usage: taskdeck {group} COMMAND …", "", f"{registry.VERBS[group][1].capitalize()}.", ""]
     return "\n".join(lines + [f"  {name:<8} {command.summary}" for name, command in found.items()])

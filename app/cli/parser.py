@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 
 from app.core.text import units
-from app.core.text.sanitize import clean, cut, nearest, valid_name
+from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
 from app.errors import Usage
 
 TYPE_CHECKING = False
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from app.cli.context import Session
+    from app.cli.context import CommandContext
     from app.errors import Problem
 
 Args = argparse.Namespace
@@ -38,11 +38,11 @@ class Parser(argparse.ArgumentParser):
         )
         self._positionals.title = "what"
 
-    def option(self, *names: str, **how: Any) -> None:
+    def add_option(self, *names: str, **how: Any) -> None:
         """One option; `%` in its help is text, not a format."""
         self.add_argument(*names, **{**how, "help": how["help"].replace("%", "%%")} if how.get("help") else how)
 
-    def usually(self) -> str:
+    def make_usage(self) -> str:
         """The first line of most helps, after the verb."""
         words = [f"{a.metavar} …" if a.metavar == "ID" else str(a.metavar) for a in self._get_positional_actions()]
         return " ".join(["[OPTION …]", *filter(None, words)])
@@ -54,34 +54,34 @@ class Parser(argparse.ArgumentParser):
         try:
             args, rest = self.parse_known_args(words)
         except argparse.ArgumentError as wrong:
-            raise Usage(self._said(wrong)) from None
+            raise Usage(self._describe_error(wrong)) from None
         if rest and not args.help:
-            raise self.unknown(rest[0])
+            raise self.make_unknown_error(rest[0])
         return args
 
     def error(self, message: str) -> Any:
         """Called by argparse for what it raises nothing for."""
-        raise Usage(f"{self.prog}: {clean(message)}.", self._see())
+        raise Usage(f"{self.prog}: {sanitize(message)}.", self._make_help_hint())
 
-    def unknown(self, word: str) -> Usage:
+    def make_unknown_error(self, word: str) -> Usage:
         """What to say about a word that is no option of this verb."""
-        shown, verb = cut(clean(word.partition("=")[0] if word[:1] == "-" else word), 60), self.prog.partition(" ")[2]
+        shown, verb = truncate(sanitize(word.partition("=")[0] if word[:1] == "-" else word), 60), self.prog.partition(" ")[2]
         if word[:1] != "-":
-            return Usage(f'{verb} has no use for the word "{shown}".', self._see())
-        meant = nearest(word.partition("=")[0], [name for name in self._option_string_actions if len(name) > 2])
-        return Usage(f"{verb} has no option {shown}.", f"Nearest: {meant}" if meant else self._see())
+            return Usage(f'{verb} has no use for the word "{shown}".', self._make_help_hint())
+        meant = find_nearest(word.partition("=")[0], [name for name in self._option_string_actions if len(name) > 2])
+        return Usage(f"{verb} has no option {shown}.", f"Nearest: {meant}" if meant else self._make_help_hint())
 
-    def _said(self, wrong: argparse.ArgumentError) -> str:
-        name = _longest(wrong.argument_name or "")
+    def _describe_error(self, wrong: argparse.ArgumentError) -> str:
+        name = _get_longest_name(wrong.argument_name or "")
         if wrong.message.startswith("expected"):
             return f"{name} needs a value. Type: {name}=VALUE"
         if wrong.message.startswith("ignored explicit argument"):
             return f"{name} takes no value."
         if wrong.message.startswith("not allowed with argument"):
-            return f"{name} and {_longest(wrong.message.removeprefix('not allowed with argument '))} are one too many."
-        return f"{name} {clean(wrong.message)}."
+            return f"{name} and {_get_longest_name(wrong.message.removeprefix('not allowed with argument '))} are one too many."
+        return f"{name} {sanitize(wrong.message)}."
 
-    def _see(self) -> str:
+    def _make_help_hint(self) -> str:
         return f"See: {self.prog} --help"
 
 
@@ -97,7 +97,7 @@ class Command:
     def __init__(
         self,
         summary: str,
-        run: Callable[[Session, Args], int],
+        run: Callable[[CommandContext, Args], int],
         arguments: Callable[[Parser], None] | None = None,
         examples: str = "",
         takes_command: bool = False,
@@ -118,14 +118,14 @@ class Command:
         args.command = given[end + 1 :] if end < len(given) else None
         return args
 
-    def parser(self, name: str) -> Parser:
+    def make_parser(self, name: str) -> Parser:
         """The parser of this verb alone."""
         parser = Parser(f"taskdeck {name}", self.summary, self.examples)
-        self.fill(parser)
-        parser.usage = f"{parser.prog} {self.usage or parser.usually()}"
+        self.add_options(parser)
+        parser.usage = f"{parser.prog} {self.usage or parser.make_usage()}"
         return parser
 
-    def fill(self, parser: Parser) -> None:
+    def add_options(self, parser: Parser) -> None:
         """Give a parser the options of this verb."""
         if self.arguments:
             self.arguments(parser)
@@ -134,25 +134,25 @@ class Command:
         common.add_argument("-h", "--help", action="store_true", help="this text")
 
 
-def as_json(parser: Parser) -> None:
+def add_json_options(parser: Parser) -> None:
     """--json, --jsonl and -o, which every reading command takes."""
-    _output(parser, ("json", "jsonl"), "json or jsonl")
+    _add_output_options(parser, ("json", "jsonl"), "json or jsonl")
 
 
-def as_rows(parser: Parser, named: str = "names only, one a line") -> None:
+def add_row_options(parser: Parser, named: str = "names only, one a line") -> None:
     """The same for a list, which can also be a table for programs, or only what its rows are `named` by."""
-    _output(parser, ("json", "jsonl", "tsv", "name"), f"json, jsonl, tsv (a header, then a row a line) or name ({named})")
+    _add_output_options(parser, ("json", "jsonl", "tsv", "name"), f"json, jsonl, tsv (a header, then a row a line) or name ({named})")
     parser.set_defaults(rows=None)
 
 
-def _output(parser: Parser, forms: tuple[str, ...], told: str) -> None:
+def _add_output_options(parser: Parser, forms: tuple[str, ...], told: str) -> None:
     group = parser.add_argument_group("output")
     group.add_argument("--json", action="store_true", help="one JSON document")
     group.add_argument("--jsonl", action="store_true", help="a JSON document a line")
-    group.add_argument("-o", "--output", action=_Output, type=OneOf(*forms), metavar="FORMAT", help=told)
+    group.add_argument("-o", "--output", action=_OutputAction, type=OneOf(*forms), metavar="FORMAT", help=told)
 
 
-class _Output(argparse.Action):
+class _OutputAction(argparse.Action):
     """-o FORMAT: sets what --json and --jsonl set, or `rows`."""
 
     def __call__(self, parser: Any, args: Args, value: Any, option_string: str | None = None) -> None:
@@ -172,38 +172,38 @@ class OneOf:
     def __call__(self, text: str) -> str:
         if text in self.words:
             return text
-        meant = nearest(text, self.words)
+        meant = find_nearest(text, self.words)
         known = f"{', '.join(self.words[:-1])} or {self.words[-1]}"
         near = f". Nearest: {meant}" if meant else ""
-        raise argparse.ArgumentTypeError(f"must be {known}, not {units.quoted(text)}{near}")
+        raise argparse.ArgumentTypeError(f"must be {known}, not {units.quote(text)}{near}")
 
 
-def ids(parser: Parser, what: str = "its number, uuid or name") -> None:
+def add_task_ids(parser: Parser, what: str = "its number, uuid or name") -> None:
     """The tasks that a verb is about."""
-    parser.option("ids", nargs="*", metavar="ID", help=what)
+    parser.add_option("ids", nargs="*", metavar="ID", help=what)
 
 
-def filters(
+def add_filters(
     parser: Parser, told: str = "", queue: tuple[str, ...] = ("--queue", "-q"), named: tuple[str, ...] = ("--name", "-n")
 ) -> Any:
     """Which tasks: by state, queue, name, tag, age. The group, for more; `told` stands above it in the help."""
     group = parser.add_argument_group("which tasks", told or None)
-    group.add_argument("--status", action="append", metavar="STATE", type=statuses, help="in this state; may repeat")
-    group.add_argument(*queue, dest="queue", metavar="QUEUE", type=filled, help="in this queue")
-    group.add_argument(*named, dest="name", metavar="NAME", type=filled, help="with this name")
-    group.add_argument("--tag", action="append", metavar="K=V", type=pair, help="with this tag; may repeat")
+    group.add_argument("--status", action="append", metavar="STATE", type=parse_statuses, help="in this state; may repeat")
+    group.add_argument(*queue, dest="queue", metavar="QUEUE", type=require_text, help="in this queue")
+    group.add_argument(*named, dest="name", metavar="NAME", type=require_text, help="with this name")
+    group.add_argument("--tag", action="append", metavar="K=V", type=parse_pair, help="with this tag; may repeat")
     group.add_argument("--since", metavar="TIME", type=DURATION, help="submitted in the last 2h, 3d, …")
     group.add_argument("--filter", metavar="TEXT", help="as in the deck: 'status:failed name:enc* tag:env=prod !word'")
     return group
 
 
-def selectors(parser: Parser, usual: str, **names: tuple[str, ...]) -> None:
+def add_selectors(parser: Parser, usual: str, **names: tuple[str, ...]) -> None:
     """The filters in place of ids, for verbs that change tasks; `usual` are the states that are meant without --status."""
     told = f"in place of ID; without --status, what is {usual}"
-    filters(parser, told, **names).add_argument("--yes", action="store_true", help="do not ask")
+    add_filters(parser, told, **names).add_argument("--yes", action="store_true", help="do not ask")
 
 
-def select(args: Args) -> dict[str, Any]:
+def collect_filters(args: Args) -> dict[str, Any]:
     """The filters that were given, as the verbs take them; empty when there are none. Raises Usage for a line beside others."""
     chosen = {
         "status": [s for group in args.status for s in group] if args.status else None,
@@ -222,7 +222,7 @@ def select(args: Args) -> dict[str, Any]:
     return {"filter": args.filter}
 
 
-def wildcards(chosen: dict[str, Any]) -> str:
+def explain_wildcards(chosen: dict[str, Any]) -> str:
     """What to say of a name with a `*` or a `?`, which stand for themselves here; "" of any other."""
     name = chosen.get("name") or ""
     if "*" not in name and "?" not in name:
@@ -230,13 +230,13 @@ def wildcards(chosen: dict[str, Any]) -> str:
     import re
     import shlex
 
-    from app.core.filter_query import as_word  # with all it takes to read a filter, which few lines need
+    from app.core.filter_query import quote_word  # with all it takes to read a filter, which few lines need
 
-    pattern = "".join(part if part in ("*", "?") else as_word(part) for part in re.split("([*?])", name) if part)
+    pattern = "".join(part if part in ("*", "?") else quote_word(part) for part in re.split("([*?])", name) if part)
     return f"a name means itself here, its * and ? too. For all that it is a pattern of: --filter {shlex.quote(f'name:{pattern}')}"
 
 
-def read(parse: Callable[..., Any], *bounds: int) -> Callable[[str], Any]:
+def make_type(parse: Callable[..., Any], *bounds: int) -> Callable[[str], Any]:
     """A type for argparse from one of `amounts`' parsers, whose refusal goes on from the option's name."""
 
     def convert(text: str) -> Any:
@@ -248,9 +248,9 @@ def read(parse: Callable[..., Any], *bounds: int) -> Callable[[str], Any]:
     return convert
 
 
-def statuses(text: str) -> list[str]:
+def parse_statuses(text: str) -> list[str]:
     """One state of a task, or several with commas."""
-    return [_status(word) for word in text.lower().replace("-", "_").replace(" ", "_").split(",")]
+    return [_parse_status(word) for word in text.lower().replace("-", "_").replace(" ", "_").split(",")]
 
 
 STATUSES = (
@@ -259,49 +259,49 @@ STATUSES = (
 )  # fmt: skip
 
 
-def _status(word: str) -> str:
+def _parse_status(word: str) -> str:
     if word in STATUSES:
         return word
-    meant = nearest(word, STATUSES)
+    meant = find_nearest(word, STATUSES)
     near = f"Nearest: {meant}" if meant else f"States: {', '.join(STATUSES)}"
     if word == "paused":
         near = "That is the state of a run: --filter status:paused"
-    raise argparse.ArgumentTypeError(f"must be the state of a task, not {units.quoted(word)}. {near}")
+    raise argparse.ArgumentTypeError(f"must be the state of a task, not {units.quote(word)}. {near}")
 
 
-def pair(text: str) -> tuple[str, str]:
+def parse_pair(text: str) -> tuple[str, str]:
     """KEY=VALUE."""
     key, sign, value = text.partition("=")
     if not key or not sign:
-        raise argparse.ArgumentTypeError(f"must be written NAME=VALUE, not {units.quoted(text)}")
+        raise argparse.ArgumentTypeError(f"must be written NAME=VALUE, not {units.quote(text)}")
     return key, value
 
 
-def filled(text: str) -> str:
+def require_text(text: str) -> str:
     """The name of something that is there, or a path: an empty one, as of a variable that is not set, never means the usual one."""
     if not text:
         raise argparse.ArgumentTypeError("must not be empty")
     return text
 
 
-def name(text: str) -> str:
+def parse_new_name(text: str) -> str:
     """A name for something new."""
-    wrong = valid_name(text)
+    wrong = find_name_error(text)
     if wrong:
         raise argparse.ArgumentTypeError(wrong)
     return text
 
 
-def checked_name(args: Args, what: str) -> str:
+def require_new_name(args: Args, what: str) -> str:
     """The one NAME that was given for something new; raises Usage that begins with what it is for."""
-    given = one(args, what)
-    wrong = valid_name(given)
+    given = require_one_name(args, what)
+    wrong = find_name_error(given)
     if wrong:
         raise Usage(f"the name of a {what} {wrong}. Nothing was created.")
     return given
 
 
-def one(args: Args, what: str) -> str:
+def require_one_name(args: Args, what: str) -> str:
     """The one word that was given."""
     if len(args.names) != 1:
         raise Usage(f"which {what}? {'One at a time' if args.names else 'Give its name'}. List: taskdeck {what} ls")
@@ -310,14 +310,14 @@ def one(args: Args, what: str) -> str:
     return args.names[0]
 
 
-def _longest(names: str) -> str:
+def _get_longest_name(names: str) -> str:
     return max(names.split("/"), key=len)
 
 
-PRIORITY = read(units.parse_int, -1_000_000, 1_000_000)
-RETRIES = read(units.parse_int, 0, 10_000)
-CAPACITY = read(units.parse_int, 0, 100_000)
-LIMIT = read(units.parse_int, 0, 100_000_000)
-DURATION = read(units.parse_duration)
-SIZE = read(units.parse_size)
-CPU = read(units.parse_cpu)
+PRIORITY = make_type(units.parse_int, -1_000_000, 1_000_000)
+RETRIES = make_type(units.parse_int, 0, 10_000)
+CAPACITY = make_type(units.parse_int, 0, 100_000)
+LIMIT = make_type(units.parse_int, 0, 100_000_000)
+DURATION = make_type(units.parse_duration)
+SIZE = make_type(units.parse_size)
+CPU = make_type(units.parse_cpu)

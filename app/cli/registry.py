@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.core.text.sanitize import clean, cut, nearest
+from app.core.text.sanitize import find_nearest, sanitize, truncate
 from app.errors import Usage
 
 TYPE_CHECKING = False
@@ -45,7 +45,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "completion": ("completion", "a script that completes words in bash, zsh or fish"),
     "version": ("runtime", "which Taskdeck this is"),
 }
-COMPLETE = "__complete"
+COMPLETE_VERB = "__complete"
 """What the completion scripts call; nobody types it."""
 
 ALIASES = {"add": "submit"}
@@ -57,7 +57,7 @@ SECTIONS = (
     ("the whole", "status operations undo serve stop service doctor demo db completion version"),
 )
 
-_OTHERS = {
+_FOREIGN_WORDS = {
     "ls": "ps list squeue get",
     "show": "describe scontrol",
     "logs": "log tail",
@@ -84,37 +84,37 @@ _OTHERS = {
     "alert ls": "alerts",
     "apply": "import",
 }
-FOREIGN = {theirs: ours for ours, words in _OTHERS.items() for theirs in words.split()}
+FOREIGN_VERBS = {theirs: ours for ours, words in _FOREIGN_WORDS.items() for theirs in words.split()}
 """What people of other tools type, and what it is here."""
 
-_TAKES_WORDS = ("logs", "cancel", "retry", "hold", "release", "pause", "resume", "rm", "show", "set", "front")
+_TASK_VERBS = ("logs", "cancel", "retry", "hold", "release", "pause", "resume", "rm", "show", "set", "front")
 
 
-def commands(verb: str) -> dict[str, Command]:
+def load_commands(verb: str) -> dict[str, Command]:
     """What the module of a verb offers, by name (for a group: by second word); the module is loaded now."""
     return __import__(f"app.cli.commands.{VERBS[verb][0]}", fromlist=["COMMANDS"]).COMMANDS
 
 
-def unknown(verb: str, rest: list[str]) -> Usage:
+def make_unknown_error(verb: str, rest: list[str]) -> Usage:
     """What to say about a first word that is no verb."""
-    shown = cut(clean(verb), 60)
+    shown = truncate(sanitize(verb), 60)
     if verb == "top":
         return Usage('"top" is not a command.', "Did you mean taskdeck (the deck), or taskdeck front 42?")
-    if verb in FOREIGN:
-        return Usage(f'"{shown}" is not a command.', f"Did you mean: taskdeck {_with_words(FOREIGN[verb], rest)}")
-    meant = nearest(verb, VERBS)
+    if verb in FOREIGN_VERBS:
+        return Usage(f'"{shown}" is not a command.', f"Did you mean: taskdeck {_append_words(FOREIGN_VERBS[verb], rest)}")
+    meant = find_nearest(verb, VERBS)
     return Usage(f'"{shown}" is not a command.', f"Nearest: {meant}" if meant else "All commands: taskdeck --help")
 
 
-def unknown_in_group(group: str, verb: str, found: dict[str, Command]) -> Usage:
+def make_unknown_in_group_error(group: str, verb: str, found: dict[str, Command]) -> Usage:
     """What to say about a second word that the group does not have."""
-    meant = nearest(verb, found)
+    meant = find_nearest(verb, found)
     near = f"Nearest: taskdeck {group} {meant}." if meant else ""
-    return Usage(f'{group} has no command "{cut(clean(verb), 60)}". {near}'.strip(), f"It has: {' '.join(found)}")
+    return Usage(f'{group} has no command "{truncate(sanitize(verb), 60)}". {near}'.strip(), f"It has: {' '.join(found)}")
 
 
-def _with_words(ours: str, rest: list[str]) -> str:
+def _append_words(ours: str, rest: list[str]) -> str:
     """The same words after our verb, when they are few and plain."""
     words = " ".join(rest)
     plain = words.isprintable() and words.isascii() and len(words) <= 40
-    return f"{ours} {words}" if rest and plain and ours.split()[0] in _TAKES_WORDS else ours
+    return f"{ours} {words}" if rest and plain and ours.split()[0] in _TASK_VERBS else ours

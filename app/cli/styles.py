@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from app.core.text.status_glyphs import ALERTS, QUEUES, RUNTIME, STATES, STRANGE
+from app.core.text.status_glyphs import ALERTS, QUEUES, RUNTIME, STATES, UNKNOWN
 
-SIGNS = {**RUNTIME, **STATES, **ALERTS}
+GLYPHS = {**RUNTIME, **STATES, **ALERTS}
 
-WORDS = {word: sign[3] for word, sign in QUEUES.items()}
+QUEUE_STYLES = {word: sign[3] for word, sign in QUEUES.items()}
 """Styles of a queue's word."""
 
 SEVERITIES = {"critical": ("CRIT", "broken"), "warning": ("warn", "warn"), "info": ("info", "")}
 
-CODES = {
+SGR_CODES = {
     "bold": "1",
     "dim": "2",
     "alive": "36",
@@ -29,18 +29,18 @@ TO_ASCII = str.maketrans(
 """Our own marks where the locale is not UTF-8."""
 
 
-def state(status: str, ascii: bool = False) -> tuple[str, str]:
+def format_state(status: str, ascii: bool = False) -> tuple[str, str]:
     """`● running` and its style."""
-    sign = SIGNS.get(status, STRANGE)
-    return f"{sign[1] if ascii else sign[0]} {sign[2] if sign is not STRANGE else status.replace('_', ' ')}", sign[3]
+    sign = GLYPHS.get(status, UNKNOWN)
+    return f"{sign[1] if ascii else sign[0]} {sign[2] if sign is not UNKNOWN else status.replace('_', ' ')}", sign[3]
 
 
-def place(status: str) -> tuple[str, str]:
+def format_pool_state(status: str) -> tuple[str, str]:
     """A pool's word and its style: that of a queue which does the same."""
     shown = "open" if status == "active" else status
-    return shown, WORDS.get(shown, "")
+    return shown, QUEUE_STYLES.get(shown, "")
 
 
-def word(status: str) -> str:
+def format_status(status: str) -> str:
     """`timed out`."""
-    return SIGNS[status][2] if status in SIGNS else status.replace("_", " ")
+    return GLYPHS[status][2] if status in GLYPHS else status.replace("_", " ")

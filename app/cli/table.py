@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.core.text.sanitize import cut, pad, width
+from app.core.text.sanitize import measure_width, pad, truncate
 
 Span = tuple[str, str]
 """A cleaned text and the name of its style ("" for none)."""
@@ -21,46 +21,46 @@ class Column:
         self.least, self.easy = least, max(easy, least)
 
 
-def lines(columns: list[Column], rows: list[list[Span]], room: int | None = None, gap: int = 2) -> list[Line]:
+def format_table(columns: list[Column], rows: list[list[Span]], room: int | None = None, gap: int = 2) -> list[Line]:
     """The head and the rows, `gap` spaces between columns, at most `room` cells wide when that can be done."""
     heads: list[Span] = [(column.title, "dim") for column in columns]
     everything, between = [heads, *rows], (" " * gap, "")
-    cells = zip(*laid_out(columns, [[text for text, _ in row] for row in everything], room, gap), strict=True)
-    return [_line(row, texts, between) for row, texts in zip(everything, cells, strict=True)]
+    cells = zip(*lay_out_columns(columns, [[text for text, _ in row] for row in everything], room, gap), strict=True)
+    return [_join_cells(row, texts, between) for row, texts in zip(everything, cells, strict=True)]
 
 
-def _line(row: list[Span], texts: tuple[str, ...], between: Span) -> Line:
+def _join_cells(row: list[Span], texts: tuple[str, ...], between: Span) -> Line:
     line: Line = []
     for (_, style), text in zip(row, texts, strict=True):
         line += [(text, style), between]
     return line[:-1]
 
 
-def plain(columns: list[Column], rows: list[list[Span]], room: int | None = None, gap: int = 2) -> str:
+def format_plain_table(columns: list[Column], rows: list[list[Span]], room: int | None = None, gap: int = 2) -> str:
     """`lines` as one text without styles: what a long list costs is decided here."""
     texts = [[column.title for column in columns], *([text for text, _ in row] for row in rows)]
     between = " " * gap
-    return "\n".join([between.join(cells).rstrip(" ") for cells in zip(*laid_out(columns, texts, room, gap), strict=True)])
+    return "\n".join([between.join(cells).rstrip(" ") for cells in zip(*lay_out_columns(columns, texts, room, gap), strict=True)])
 
 
-def laid_out(columns: list[Column], rows: list[list[str]], room: int | None, gap: int) -> list[list[str]]:
+def lay_out_columns(columns: list[Column], rows: list[list[str]], room: int | None, gap: int) -> list[list[str]]:
     """The texts by column, cut and filled up to its width; the last column has no need to be filled."""
     turned = [list(texts) for texts in zip(*rows, strict=True)]
     simple = ["".join(texts).isascii() for texts in turned]
-    needed = [max(map(len, texts) if simple[at] else map(width, set(texts))) for at, texts in enumerate(turned)]
+    needed = [max(map(len, texts) if simple[at] else map(measure_width, set(texts))) for at, texts in enumerate(turned)]
     widths = list(needed)
     if room is not None:
-        _shrink(columns, widths, room - gap * (len(columns) - 1))
+        _shrink_widths(columns, widths, room - gap * (len(columns) - 1))
     last = len(columns) - 1
     for at, column in enumerate(columns):
         if widths[at] < needed[at]:
-            turned[at] = [cut(text, widths[at]) for text in turned[at]]
+            turned[at] = [truncate(text, widths[at]) for text in turned[at]]
         if at < last or column.align == ">":
-            turned[at] = _filled(turned[at], widths[at], column.align, simple[at] and widths[at] == needed[at])
+            turned[at] = _pad_texts(turned[at], widths[at], column.align, simple[at] and widths[at] == needed[at])
     return turned
 
 
-def _filled(texts: list[str], cells: int, align: str, simple: bool) -> list[str]:
+def _pad_texts(texts: list[str], cells: int, align: str, simple: bool) -> list[str]:
     """One column's texts filled up; `simple` when all are ASCII, and quickly measured."""
     if simple:
         return [text.rjust(cells) for text in texts] if align == ">" else [text.ljust(cells) for text in texts]
@@ -68,7 +68,7 @@ def _filled(texts: list[str], cells: int, align: str, simple: bool) -> list[str]
     return [made[text] for text in texts]
 
 
-def _shrink(columns: list[Column], widths: list[int], room: int) -> None:
+def _shrink_widths(columns: list[Column], widths: list[int], room: int) -> None:
     """Take what is too much from the columns that may shrink, gently at first."""
     order = sorted((at for at, c in enumerate(columns) if c.least), key=lambda at: not columns[at].first)
     for at, floor in [(at, columns[at].easy) for at in order] + [(at, columns[at].least) for at in order]:
@@ -77,22 +77,22 @@ def _shrink(columns: list[Column], widths: list[int], room: int) -> None:
             widths[at] = max(min(widths[at], floor), widths[at] - over)
 
 
-def cut_line(line: Line, cells: int) -> Line:
+def truncate_line(line: Line, cells: int) -> Line:
     """A line of spans, of at most so many cells."""
     left, found = cells, []
     for text, style in line:
-        if (needed := width(text)) > left:
-            return [*found, (cut(text, left), style)]
+        if (needed := measure_width(text)) > left:
+            return [*found, (truncate(text, left), style)]
         found.append((text, style))
         left -= needed
     return found
 
 
-def wrap(text: str, cells: int) -> list[str]:
+def wrap_text(text: str, cells: int) -> list[str]:
     """Cleaned text in pieces of at most `cells`, broken at spaces where there are any."""
     found: list[str] = []
-    while width(text) > cells:
-        piece = cut(text, cells, "")
+    while measure_width(text) > cells:
+        piece = truncate(text, cells, "")
         space = piece.rfind(" ")
         end = space if space > cells // 3 else len(piece)
         found.append(text[:end])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from app.core.text import units
-from app.core.text.sanitize import clean
+from app.core.text.sanitize import sanitize
 from app.core.times import unix_if_any
 
 TYPE_CHECKING = False
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
-def _known(text: str | None) -> float | None:
+def _parse_or_none(text: str | None) -> float | None:
     """UNIX seconds of a stored time; None where there is none, or it is damaged."""
     try:
         return unix_if_any(text)
@@ -24,55 +24,55 @@ def _known(text: str | None) -> float | None:
         return None
 
 
-def since(text: str | None, now: float | None = None) -> float | None:
+def seconds_since(text: str | None, now: float | None = None) -> float | None:
     """Seconds from a stored time to `now` (UNIX seconds)."""
-    begun = _known(text)
+    begun = _parse_or_none(text)
     return None if begun is None else max(0.0, (time.time() if now is None else now) - begun)
 
 
-def between(start: str | None, end: str | None, now: float | None = None) -> float | None:
+def seconds_between(start: str | None, end: str | None, now: float | None = None) -> float | None:
     """Seconds from `start` to `end`, or to now when it has not ended."""
     if not end:
-        return since(start, now)
-    begun, ended = _known(start), _known(end)
+        return seconds_since(start, now)
+    begun, ended = _parse_or_none(start), _parse_or_none(end)
     return None if begun is None or ended is None else max(0.0, ended - begun)
 
 
-def clock(text: str | None, seconds: bool = False) -> str:
+def format_clock(text: str | None, seconds: bool = False) -> str:
     """A stored time as local wall time, short."""
     if not text:
         return units.MISSING
     try:
-        return units.clock(local(text), local_now(), seconds)
+        return units.format_clock_time(to_local(text), get_local_now(), seconds)
     except ValueError:
-        return clean(text)
+        return sanitize(text)
 
 
-def ahead(text: str) -> str:
+def format_future(text: str) -> str:
     """`Sat 18:09 (in 23h)`: a time as it was understood; empty when it is over."""
-    left = (local(text) - local_now()).total_seconds()
-    return f"{clock(text)} (in {units.at_most(left)})" if left > 0 else ""
+    left = (to_local(text) - get_local_now()).total_seconds()
+    return f"{format_clock(text)} (in {units.format_upper_bound(left)})" if left > 0 else ""
 
 
-def moment(text: str) -> str:
+def format_moment(text: str) -> str:
     """A stored time as `Wed 25 Nov 10:30:00`."""
     try:
-        at = local(text)
+        at = to_local(text)
     except ValueError:
-        return clean(text)
+        return sanitize(text)
     month = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")[at.month - 1]
     day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[at.weekday()]
-    return f"{day} {at.day} {month} {at:%H:%M:%S}" if at.year == local_now().year else f"{at.day} {month} {at:%Y %H:%M}"
+    return f"{day} {at.day} {month} {at:%H:%M:%S}" if at.year == get_local_now().year else f"{at.day} {month} {at:%Y %H:%M}"
 
 
-def local(text: str) -> datetime:
+def to_local(text: str) -> datetime:
     """A stored time in the local zone."""
     from datetime import datetime
 
     return datetime.fromisoformat(text).astimezone()
 
 
-def local_now() -> datetime:
+def get_local_now() -> datetime:
     """Now, in the local zone."""
     from datetime import datetime
 

@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
-def table(fields: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def format_tsv(fields: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """The header and the rows, each with its newline."""
-    return "".join([_line(fields), *(_line([_cell(value) for value in row]) for row in rows)])
+    return "".join([_join_cells(fields), *(_join_cells([_format_cell(value) for value in row]) for row in rows)])
 
 
-def names(rows: Iterable[Sequence[Any]]) -> str:
+def format_names(rows: Iterable[Sequence[Any]]) -> str:
     """The first cell of each row."""
     return "".join([f"{row[0]}\n" for row in rows])
 
 
-def _line(cells: Sequence[str]) -> str:
+def _join_cells(cells: Sequence[str]) -> str:
     return "\t".join(cells) + "\n"
 
 
-def _cell(value: Any) -> str:
+def _format_cell(value: Any) -> str:
     if isinstance(value, str):
         return value.translate(_ESCAPES)
     if value is None:

@@ -12,20 +12,20 @@ from typing import Any, NamedTuple
 
 DRAINING = "the runtime is draining"
 """Why nothing starts where somebody wished it so, until the runtime ends or is told to go on."""
-SHOWN_ALERTS = 200
+MAX_ALERTS = 200
 """Alerts that a board has at most, the open ones first."""
-FAILURES_FOR = timedelta(days=7)
+FAILURE_WINDOW = timedelta(days=7)
 """For how long a failure is told of."""
 
 
-def midnight(now: datetime) -> datetime:
+def get_midnight(now: datetime) -> datetime:
     """When the local day began."""
     return now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def counted_since(looked: datetime | None, now: datetime) -> datetime:
+def get_failure_cutoff(looked: datetime | None, now: datetime) -> datetime:
     """From when on failures are counted that nobody has looked at: the last look at all of them, else midnight; a week ago at most."""
-    return max(looked or midnight(now), now - FAILURES_FOR)
+    return max(looked or get_midnight(now), now - FAILURE_WINDOW)
 
 
 class RuntimeFacts(NamedTuple):
@@ -50,7 +50,7 @@ class RuntimeFacts(NamedTuple):
     """What to do about a database that is damaged or gone, where that was said; not cleaned."""
 
 
-class Taken(NamedTuple):
+class DiskUsageEntry(NamedTuple):
     """What something in the home takes: its name there (that of a folder ends with `/`), bytes of the disk, and whether all of it was
     counted."""
 
@@ -69,7 +69,7 @@ class HostFacts(NamedTuple):
     memory_used: float | None = None
     load: float | None = None
     disk_free: int | None = None
-    largest: tuple[Taken, ...] = ()
+    largest: tuple[DiskUsageEntry, ...] = ()
     """What takes the most of that disk in the home, the largest first: counted while there is too little room."""
 
 
@@ -86,7 +86,7 @@ class RunUse(NamedTuple):
     memory_cells: tuple[float, ...] = ()
 
 
-class QueueLine(NamedTuple):
+class QueueEntry(NamedTuple):
     """A queue. `word` is open, full, no room, paused, draining or pool off; `starts` counts starts per 3 minutes, oldest first."""
 
     name: str
@@ -106,7 +106,7 @@ class QueueLine(NamedTuple):
         return f"queue:{self.name}"
 
 
-class PoolLine(NamedTuple):
+class PoolEntry(NamedTuple):
     """A pool. `used_*` is reserved, `measured_*` what its instances really take.
 
     `*_history` are shares 0..1, one per 3 minutes, oldest first.
@@ -128,7 +128,7 @@ class PoolLine(NamedTuple):
         return f"pool:{self.name}"
 
 
-class RunningLine(NamedTuple):
+class RunningEntry(NamedTuple):
     """An active instance. `status` is starting, running, paused or stopping; `left` is seconds until its expected end (negative: late)."""
 
     uuid: str
@@ -157,7 +157,7 @@ class RunningLine(NamedTuple):
         return self.uuid
 
 
-class NextLine(NamedTuple):
+class NextEntry(NamedTuple):
     """A waiting task, in dispatch order; `starts_in` is the estimate in seconds, `starts_at` an exact time (UNIX seconds)."""
 
     uuid: str
@@ -178,7 +178,7 @@ class NextLine(NamedTuple):
         return self.uuid
 
 
-class EndedLine(NamedTuple):
+class EndedEntry(NamedTuple):
     """A task that ended. `how` says it in words: "exit 1 after 3s: No such file"."""
 
     uuid: str
@@ -195,7 +195,7 @@ class EndedLine(NamedTuple):
         return self.uuid
 
 
-class AlertLine(NamedTuple):
+class AlertEntry(NamedTuple):
     """An SLA that came true on one object. `status` is firing, acknowledged, silenced or resolved; `severity` critical, warning or
     info; `until` is when its silence ends."""
 
@@ -218,7 +218,7 @@ class AlertLine(NamedTuple):
         return f"alert:{self.id}"
 
 
-class News(NamedTuple):
+class LatestAction(NamedTuple):
     """The latest thing somebody did, for the message line."""
 
     at: float
@@ -272,54 +272,54 @@ class Board(NamedTuple):
     """Failures since whoever asked last looked at them, within a week."""
     waiting_total: int = 0
     rules: int = 0
-    queues: tuple[QueueLine, ...] = ()
-    pools: tuple[PoolLine, ...] = ()
-    running: tuple[RunningLine, ...] = ()
-    next: tuple[NextLine, ...] = ()
-    ended: tuple[EndedLine, ...] = ()
-    alerts: tuple[AlertLine, ...] = ()
-    news: News | None = None
+    queues: tuple[QueueEntry, ...] = ()
+    pools: tuple[PoolEntry, ...] = ()
+    running: tuple[RunningEntry, ...] = ()
+    next: tuple[NextEntry, ...] = ()
+    ended: tuple[EndedEntry, ...] = ()
+    alerts: tuple[AlertEntry, ...] = ()
+    news: LatestAction | None = None
     ever: bool = False
     """Whether a task was ever submitted here; False shows the first-run guidance."""
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Board:
         """The board that `as_dict` was made from, after a trip through JSON."""
-        return _build(cls, found)
+        return _from_dict(cls, found)
 
     def as_dict(self) -> dict[str, Any]:
         """All of it by name, for JSON."""
-        return _named(self) | {"counts": dict(self.counts)}
+        return _to_dict(self) | {"counts": dict(self.counts)}
 
 
-_LINES: dict[str, type] = {
-    "queues": QueueLine, "pools": PoolLine, "running": RunningLine, "next": NextLine, "ended": EndedLine, "alerts": AlertLine,
-    "largest": Taken,
+_ROW_TYPES: dict[str, type] = {
+    "queues": QueueEntry, "pools": PoolEntry, "running": RunningEntry, "next": NextEntry, "ended": EndedEntry, "alerts": AlertEntry,
+    "largest": DiskUsageEntry,
 }  # fmt: skip
-_ONE: dict[str, type] = {
-    "runtime": RuntimeFacts, "host": HostFacts, "lock": LockFacts, "news": News, "backup": BackupFacts, "replica": ReplicaFacts,
+_RECORD_TYPES: dict[str, type] = {
+    "runtime": RuntimeFacts, "host": HostFacts, "lock": LockFacts, "news": LatestAction, "backup": BackupFacts, "replica": ReplicaFacts,
 }  # fmt: skip
 
 
-def _named(row: Any) -> dict[str, Any]:
+def _to_dict(row: Any) -> dict[str, Any]:
     """A row by the names of its fields, and so the rows in it."""
-    return {name: _told(name, value) for name, value in row._asdict().items()}
+    return {name: _value_to_dict(name, value) for name, value in row._asdict().items()}
 
 
-def _told(name: str, value: Any) -> Any:
-    if name in _LINES:
-        return tuple(_named(line) for line in value)
-    return _named(value) if name in _ONE and value is not None else value
+def _value_to_dict(name: str, value: Any) -> Any:
+    if name in _ROW_TYPES:
+        return tuple(_to_dict(line) for line in value)
+    return _to_dict(value) if name in _RECORD_TYPES and value is not None else value
 
 
-def _build(kind: Any, found: Mapping[str, Any]) -> Any:
+def _from_dict(kind: Any, found: Mapping[str, Any]) -> Any:
     """A `kind` from a mapping; keys it does not know are left out (a newer runtime)."""
-    return kind(**{name: _value(name, value) for name, value in found.items() if name in kind._fields})
+    return kind(**{name: _value_from_dict(name, value) for name, value in found.items() if name in kind._fields})
 
 
-def _value(name: str, value: Any) -> Any:
-    if name in _LINES and isinstance(value, (list, tuple)):
-        return tuple(_build(_LINES[name], item) for item in value)
-    if name in _ONE and isinstance(value, Mapping):
-        return _build(_ONE[name], value)
+def _value_from_dict(name: str, value: Any) -> Any:
+    if name in _ROW_TYPES and isinstance(value, (list, tuple)):
+        return tuple(_from_dict(_ROW_TYPES[name], item) for item in value)
+    if name in _RECORD_TYPES and isinstance(value, Mapping):
+        return _from_dict(_RECORD_TYPES[name], value)
     return tuple(value) if isinstance(value, list) else value

@@ -18,27 +18,27 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from app.core.text import units
-from app.core.text.sanitize import clean, cut, nearest
+from app.core.text.sanitize import find_nearest, sanitize, truncate
 from db import states
 from db.states import ordered
 
-LONGEST = 1000
+MAX_LENGTH = 1000
 """Characters of a line."""
-MOST = 32
+MAX_WORDS = 32
 """Words of a line."""
 
-WAITING, ENDED = ordered(states.WAITING), ordered(states.ENDED)
-RUNS = ordered(states.ACTIVE - {states.Run.RUNNING})
+WAITING_STATES, ENDED_STATES = ordered(states.WAITING), ordered(states.ENDED)
+RUN_STATES = ordered(states.ACTIVE - {states.RunStatus.RUNNING})
 """States of a run that a list shows in the place of its task's."""
-STATES = (*WAITING, "running", *RUNS, *ENDED)
-GROUPS: Mapping[str, tuple[str, ...]] = {"active": ("running",), "waiting": WAITING, "ended": ENDED}
+STATES = (*WAITING_STATES, "running", *RUN_STATES, *ENDED_STATES)
+STATE_GROUPS: Mapping[str, tuple[str, ...]] = {"active": ("running",), "waiting": WAITING_STATES, "ended": ENDED_STATES}
 
 
 class BadQuery(ValueError):
     """A line that means nothing; its text is a sentence that names the word."""
 
 
-class Pattern(NamedTuple):
+class TextPattern(NamedTuple):
     """Text to compare with. `glob` is a pattern as SQLite's GLOB and fnmatch read it; `text` the same where nothing in it is a wildcard
     or of any case, else None; `parts` what stands between its wildcards."""
 
@@ -46,12 +46,12 @@ class Pattern(NamedTuple):
     text: str | None = None
     parts: tuple[str, ...] = ()
 
-    def fits(self, value: str) -> bool:
+    def is_match(self, value: str) -> bool:
         """Whether all of `value` is as the pattern says."""
         return value == self.text if self.text is not None else fnmatchcase(value, self.glob)
 
 
-class Term(NamedTuple):
+class QueryTerm(NamedTuple):
     """One condition; `no` turns it round.
 
     By `kind`: "word" has `text`, folded; "status" its `states`; "queue", "template", "by" and "name" their `patterns`; "tag" has the key
@@ -63,7 +63,7 @@ class Term(NamedTuple):
     no: bool = False
     text: str = ""
     states: tuple[str, ...] = ()
-    patterns: tuple[Pattern, ...] = ()
+    patterns: tuple[TextPattern, ...] = ()
     low: float | None = None
     high: float | None = None
 
@@ -71,13 +71,13 @@ class Term(NamedTuple):
 class Query(NamedTuple):
     """What a line means; without terms it keeps everything."""
 
-    terms: tuple[Term, ...] = ()
+    terms: tuple[QueryTerm, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.terms)
 
 
-class Facts(NamedTuple):
+class RowFacts(NamedTuple):
     """What a row in memory is judged by. What it does not know keeps its default, which no condition but a negated one accepts."""
 
     number: int | None = None
@@ -96,7 +96,7 @@ class Facts(NamedTuple):
     """What words are looked for in."""
 
 
-def fold(text: str) -> str:
+def fold_case(text: str) -> str:
     """Text as it is compared where case does not count; nothing in it that a database cannot store or search."""
     if text.isascii():
         return text.lower().replace("\0", " ")
@@ -106,38 +106,38 @@ def fold(text: str) -> str:
 # --- judging ------------------------------------------------------------------------------------------------------------------------
 
 
-def matches(query: Query, facts: Facts) -> bool:
+def is_match(query: Query, facts: RowFacts) -> bool:
     """Whether a row is one of those that were asked for."""
-    folded = fold(facts.text) if any(term.kind == "word" for term in query.terms) else ""
-    return all(_holds(term, facts, folded) != term.no for term in query.terms)
+    folded = fold_case(facts.text) if any(term.kind == "word" for term in query.terms) else ""
+    return all(_is_satisfied(term, facts, folded) != term.no for term in query.terms)
 
 
-def _holds(term: Term, facts: Facts, folded: str) -> bool:
+def _is_satisfied(term: QueryTerm, facts: RowFacts, folded: str) -> bool:
     if term.kind == "word":
         return term.text in folded
     if term.kind == "status":
         return facts.status in term.states or facts.run in term.states
     if term.kind == "tag":
         value = facts.tags.get(term.text)
-        return value is not None and (not term.patterns or _fits(term.patterns, value))
+        return value is not None and (not term.patterns or _matches_any(term.patterns, value))
     value = getattr(facts, term.kind)
-    return value is not None and (_fits(term.patterns, value) if term.patterns else _within(term, value))
+    return value is not None and (_matches_any(term.patterns, value) if term.patterns else _is_in_range(term, value))
 
 
-def may_be(query: Query) -> frozenset[str]:
+def find_possible_states(query: Query) -> frozenset[str]:
     """The states that a task may be in which was asked for, by what is said of states."""
-    left = {*WAITING, "running", *ENDED}
+    left = {*WAITING_STATES, "running", *ENDED_STATES}
     for term in (term for term in query.terms if term.kind == "status"):
         # A run that is paused is that of a running task, and not every running task's.
-        left = left - {*term.states} if term.no else left & {"running" if state in RUNS else state for state in term.states}
+        left = left - {*term.states} if term.no else left & {"running" if state in RUN_STATES else state for state in term.states}
     return frozenset(left)
 
 
-def _fits(patterns: Iterable[Pattern], value: str) -> bool:
-    return any(pattern.fits(value) for pattern in patterns)
+def _matches_any(patterns: Iterable[TextPattern], value: str) -> bool:
+    return any(pattern.is_match(value) for pattern in patterns)
 
 
-def _within(term: Term, value: float) -> bool:
+def _is_in_range(term: QueryTerm, value: float) -> bool:
     return (term.low is None or value >= term.low) and (term.high is None or value < term.high)
 
 
@@ -151,17 +151,17 @@ class _Char(NamedTuple):
     plain: bool
 
 
-def parse(text: str, now: datetime) -> Query:
+def parse_query(text: str, now: datetime) -> Query:
     """What a line means at a time (aware). Raises BadQuery."""
-    if len(text) > LONGEST:
-        raise BadQuery(f"a filter has at most {LONGEST:,} characters, not {len(text):,}.")
-    words = _words(text)
-    if len(words) > MOST:
-        raise BadQuery(f"a filter has at most {MOST} words, not {len(words)}.")
-    return Query(tuple(_term(word, now) for word in words))
+    if len(text) > MAX_LENGTH:
+        raise BadQuery(f"a filter has at most {MAX_LENGTH:,} characters, not {len(text):,}.")
+    words = _split_words(text)
+    if len(words) > MAX_WORDS:
+        raise BadQuery(f"a filter has at most {MAX_WORDS} words, not {len(words)}.")
+    return Query(tuple(_parse_term(word, now) for word in words))
 
 
-def _words(text: str) -> list[list[_Char]]:
+def _split_words(text: str) -> list[list[_Char]]:
     """The words of a line. A quote that is not closed reaches to its end; empty quotes are no word."""
     words: list[list[_Char]] = [[]]
     quoted = False
@@ -175,46 +175,46 @@ def _words(text: str) -> list[list[_Char]]:
     return [word for word in words if word]
 
 
-def _said(word: Sequence[_Char]) -> str:
+def _join_chars(word: Sequence[_Char]) -> str:
     return "".join(char.c for char in word)
 
 
-def _begins(word: Sequence[_Char], c: str) -> bool:
+def _has_prefix(word: Sequence[_Char], c: str) -> bool:
     return len(word) > 1 and word[0] == _Char(c, True)
 
 
-def _term(word: Sequence[_Char], now: datetime) -> Term:
-    no = _begins(word, "!")
+def _parse_term(word: Sequence[_Char], now: datetime) -> QueryTerm:
+    no = _has_prefix(word, "!")
     rest = word[1:] if no else word
     if len(rest) == 1 and rest[0].plain and rest[0].c in "!#":
         raise BadQuery(f"{rest[0].c} stands before a word. As text: \"{rest[0].c}\" in quotes.")
-    if _begins(rest, "#"):
-        low, high = _whole(rest[1:], "#")
-        return Term("number", no, low=low, high=high)
-    name, value = _qualified(rest)
+    if _has_prefix(rest, "#"):
+        low, high = _parse_range(rest[1:], "#")
+        return QueryTerm("number", no, low=low, high=high)
+    name, value = _split_qualifier(rest)
     if name is None:
-        return Term("word", no, fold(_said(rest)))
-    if not value or name in _LISTS and not _parts(value):
+        return QueryTerm("word", no, fold_case(_join_chars(rest)))
+    if not value or name in _LIST_QUALIFIERS and not _split_list(value):
         raise BadQuery(f"{name}: says nothing. {_EXAMPLES[name]}")
     return QUALIFIERS[name](no, value, now)
 
 
-def _qualified(word: Sequence[_Char]) -> tuple[str | None, Sequence[_Char]]:
+def _split_qualifier(word: Sequence[_Char]) -> tuple[str | None, Sequence[_Char]]:
     """A qualifier and what follows it; None for a plain word. What looks like a qualifier and is none is refused."""
     at = next((at for at, char in enumerate(word) if char == _Char(":", True)), 0)
-    name = _said(word[:at]).lower()
+    name = _join_chars(word[:at]).lower()
     if not name.isalpha() or not all(char.plain for char in word[:at]):
         return None, word
     if name not in QUALIFIERS:
         if word[at + 1 : at + 2] == [_Char("/", True)]:  # http://…
             return None, word
-        near = nearest(name, QUALIFIERS)
-        shown = cut(clean(_said(word)), 40)
-        raise BadQuery(f'there is no "{cut(clean(name), 40)}:".' + (f" Nearest: {near}:" if near else f' As text: "{shown}" in quotes.'))
+        near = find_nearest(name, QUALIFIERS)
+        shown = truncate(sanitize(_join_chars(word)), 40)
+        raise BadQuery(f'there is no "{truncate(sanitize(name), 40)}:".' + (f" Nearest: {near}:" if near else f' As text: "{shown}" in quotes.'))
     return name, word[at + 1 :]
 
 
-def _parts(value: Sequence[_Char]) -> list[list[_Char]]:
+def _split_list(value: Sequence[_Char]) -> list[list[_Char]]:
     """A list with commas."""
     parts: list[list[_Char]] = [[]]
     for char in value:
@@ -225,109 +225,109 @@ def _parts(value: Sequence[_Char]) -> list[list[_Char]]:
     return [part for part in parts if part]
 
 
-def _status(no: bool, value: Sequence[_Char], now: datetime) -> Term:
+def _parse_status(no: bool, value: Sequence[_Char], now: datetime) -> QueryTerm:
     states: list[str] = []
-    for part in _parts(value):
-        word = _said(part).lower().replace("-", "_").replace(" ", "_")
-        if word not in GROUPS and word not in STATES:
-            near = nearest(word, (*STATES, *GROUPS))
-            raise BadQuery(f"there is no state {units.quoted(_said(part))}." + (f" Nearest: {near.replace('_', '-')}." if near else ""))
-        states += GROUPS.get(word, (word,))
-    return Term("status", no, states=tuple(dict.fromkeys(states)))
+    for part in _split_list(value):
+        word = _join_chars(part).lower().replace("-", "_").replace(" ", "_")
+        if word not in STATE_GROUPS and word not in STATES:
+            near = find_nearest(word, (*STATES, *STATE_GROUPS))
+            raise BadQuery(f"there is no state {units.quote(_join_chars(part))}." + (f" Nearest: {near.replace('_', '-')}." if near else ""))
+        states += STATE_GROUPS.get(word, (word,))
+    return QueryTerm("status", no, states=tuple(dict.fromkeys(states)))
 
 
-def _pattern(value: Sequence[_Char], any_case: bool = False) -> Pattern:
+def _make_pattern(value: Sequence[_Char], any_case: bool = False) -> TextPattern:
     wild = any(char.plain and char.c in "*?" for char in value)
-    glob = "".join(char.c if char.plain and char.c in "*?" else _literal(char.c, any_case) for char in value)
+    glob = "".join(char.c if char.plain and char.c in "*?" else _escape_literal(char.c, any_case) for char in value)
     parts = "".join("*" if char.plain and char.c in "*?" else char.c.replace("*", "\0") for char in value).split("*")
-    return Pattern(glob, None if wild or any_case else _said(value), tuple(part.replace("\0", "*") for part in parts))
+    return TextPattern(glob, None if wild or any_case else _join_chars(value), tuple(part.replace("\0", "*") for part in parts))
 
 
-def _literal(c: str, any_case: bool) -> str:
+def _escape_literal(c: str, any_case: bool) -> str:
     """A character in a pattern that stands for itself, or for both its cases."""
     forms = {form for form in (c, c.lower(), c.upper()) if len(form) == 1} if any_case else {c}
     return f"[{''.join(sorted(forms))}]" if len(forms) > 1 or c in "*?[" else c
 
 
-def _listed(kind: str, no: bool, value: Sequence[_Char], now: datetime) -> Term:
-    return Term(kind, no, patterns=tuple(_pattern(part) for part in _parts(value)))
+def _parse_list(kind: str, no: bool, value: Sequence[_Char], now: datetime) -> QueryTerm:
+    return QueryTerm(kind, no, patterns=tuple(_make_pattern(part) for part in _split_list(value)))
 
 
-def _name(no: bool, value: Sequence[_Char], now: datetime) -> Term:
-    return Term("name", no, patterns=(_pattern(value, any_case=True),))
+def _parse_name(no: bool, value: Sequence[_Char], now: datetime) -> QueryTerm:
+    return QueryTerm("name", no, patterns=(_make_pattern(value, any_case=True),))
 
 
-def _tag(no: bool, value: Sequence[_Char], now: datetime) -> Term:
+def _parse_tag(no: bool, value: Sequence[_Char], now: datetime) -> QueryTerm:
     at = next((at for at, char in enumerate(value) if char.c == "="), None)
     if at is None:
-        return Term("tag", no, _said(value))
-    return Term("tag", no, _said(value[:at]), patterns=(_pattern(value[at + 1 :]),))
+        return QueryTerm("tag", no, _join_chars(value))
+    return QueryTerm("tag", no, _join_chars(value[:at]), patterns=(_make_pattern(value[at + 1 :]),))
 
 
-_LARGEST = 2**62
+_MAX_NUMBER = 2**62
 
 
-_SIGNS: Mapping[str, tuple[int | None, int | None]] = {">=": (0, None), "<=": (None, 1), ">": (1, None), "<": (None, 0)}
+_COMPARISONS: Mapping[str, tuple[int | None, int | None]] = {">=": (0, None), "<=": (None, 1), ">": (1, None), "<": (None, 0)}
 
 
-def _whole(value: Sequence[_Char], title: str) -> tuple[int | None, int | None]:
+def _parse_range(value: Sequence[_Char], title: str) -> tuple[int | None, int | None]:
     """From one whole number to less than another: `5`, `5-9`, `>5`, `>=5`, `<5`, `<=5`. Raises BadQuery."""
-    word = _said(value).strip()
-    sign = next((sign for sign in _SIGNS if word.startswith(sign)), None)
+    word = _join_chars(value).strip()
+    sign = next((sign for sign in _COMPARISONS if word.startswith(sign)), None)
     if sign is not None:
-        number = _number(word[len(sign) :], title, word)
-        low, high = _SIGNS[sign]
+        number = _parse_number(word[len(sign) :], title, word)
+        low, high = _COMPARISONS[sign]
         return None if low is None else number + low, None if high is None else number + high
     begin, dash, end = word[1:].partition("-")
-    first = _number(word[:1] + begin, title, word)
-    return first, (_number(end, title, word) if dash else first) + 1
+    first = _parse_number(word[:1] + begin, title, word)
+    return first, (_parse_number(end, title, word) if dash else first) + 1
 
 
-def _number(text: str, title: str, word: str) -> int:
+def _parse_number(text: str, title: str, word: str) -> int:
     try:
-        return units.parse_int(text, -_LARGEST, _LARGEST)
+        return units.parse_int(text, -_MAX_NUMBER, _MAX_NUMBER)
     except ValueError:
-        raise BadQuery(f"{title} takes a whole number, 5-9, or >5, not {units.quoted(word)}.") from None
+        raise BadQuery(f"{title} takes a whole number, 5-9, or >5, not {units.quote(word)}.") from None
 
 
-def _range(kind: str, no: bool, value: Sequence[_Char], now: datetime) -> Term:
-    low, high = _whole(value, f"{kind}:")
-    return Term(kind, no, low=low, high=high)
+def _parse_number_term(kind: str, no: bool, value: Sequence[_Char], now: datetime) -> QueryTerm:
+    low, high = _parse_range(value, f"{kind}:")
+    return QueryTerm(kind, no, low=low, high=high)
 
 
-def _since(no: bool, value: Sequence[_Char], now: datetime) -> Term:
-    return Term("created", no, low=_moment(_said(value), now, "since:")[0])
+def _parse_since(no: bool, value: Sequence[_Char], now: datetime) -> QueryTerm:
+    return QueryTerm("created", no, low=_parse_moment(_join_chars(value), now, "since:")[0])
 
 
-def _until(no: bool, value: Sequence[_Char], now: datetime) -> Term:
-    return Term("created", no, high=_moment(_said(value), now, "until:")[1])
+def _parse_until(no: bool, value: Sequence[_Char], now: datetime) -> QueryTerm:
+    return QueryTerm("created", no, high=_parse_moment(_join_chars(value), now, "until:")[1])
 
 
-def _moment(text: str, now: datetime, title: str) -> tuple[float, float]:
+def _parse_moment(text: str, now: datetime, title: str) -> tuple[float, float]:
     """When something begins and when it is over, in UNIX seconds: a day lasts until the next, any other time is both."""
     word = text.strip().lower()
     try:
-        day = _day(word, now)
+        day = _parse_day(word, now)
         if day is not None:
-            return _midnight(day), _midnight(day + timedelta(days=1))
-        at = _time(word, now).timestamp()
+            return _get_midnight(day), _get_midnight(day + timedelta(days=1))
+        at = _parse_time(word, now).timestamp()
         return at, at
     except (ValueError, OverflowError):
-        raise BadQuery(f"{title} takes a time such as 2h (ago), 2026-11-25 or 08:30, not {units.quoted(text)}.") from None
+        raise BadQuery(f"{title} takes a time such as 2h (ago), 2026-11-25 or 08:30, not {units.quote(text)}.") from None
 
 
-def _midnight(day: date) -> float:
+def _get_midnight(day: date) -> float:
     return datetime.combine(day, time()).astimezone().timestamp()
 
 
-def _day(word: str, now: datetime) -> date | None:
+def _parse_day(word: str, now: datetime) -> date | None:
     today = now.astimezone().date()
     if word in ("today", "yesterday"):
         return today - timedelta(days=word == "yesterday")
     return date.fromisoformat(word) if len(word) == 10 and word[4] == "-" else None
 
 
-def _time(word: str, now: datetime) -> datetime:
+def _parse_time(word: str, now: datetime) -> datetime:
     """A duration before now; the last time that a clock showed this; a time with its day."""
     if word[4:5] == "-":
         return datetime.fromisoformat(word.upper()).astimezone()
@@ -337,23 +337,23 @@ def _time(word: str, now: datetime) -> datetime:
     return now - timedelta(seconds=units.parse_duration(word))
 
 
-_Reader = Callable[[bool, Sequence[_Char], datetime], Term]
+_TermParser = Callable[[bool, Sequence[_Char], datetime], QueryTerm]
 
-QUALIFIERS: Mapping[str, _Reader] = {
-    "status": _status,
-    "queue": partial(_listed, "queue"),
-    "name": _name,
-    "template": partial(_listed, "template"),
-    "by": partial(_listed, "by"),
-    "tag": _tag,
-    "since": _since,
-    "until": _until,
-    "number": partial(_range, "number"),
-    "priority": partial(_range, "priority"),
+QUALIFIERS: Mapping[str, _TermParser] = {
+    "status": _parse_status,
+    "queue": partial(_parse_list, "queue"),
+    "name": _parse_name,
+    "template": partial(_parse_list, "template"),
+    "by": partial(_parse_list, "by"),
+    "tag": _parse_tag,
+    "since": _parse_since,
+    "until": _parse_until,
+    "number": partial(_parse_number_term, "number"),
+    "priority": partial(_parse_number_term, "priority"),
 }
 """What may stand before a colon."""
 
-_LISTS = ("status", "queue", "template", "by")
+_LIST_QUALIFIERS = ("status", "queue", "template", "by")
 """Those that take several, with commas."""
 
 _EXAMPLES = {
@@ -372,30 +372,30 @@ _EXAMPLES = {
 
 # --- completing ---------------------------------------------------------------------------------------------------------------------
 
-SHOWN = 50
+MAX_COMPLETIONS = 50
 """Completions at most."""
 
 
-def completions(text: str, names: Mapping[str, Sequence[str]]) -> list[str]:
+def find_completions(text: str, names: Mapping[str, Sequence[str]]) -> list[str]:
     """The lines that `text`, up to the cursor, may become by completing its last word.
 
     `names` has by qualifier what there is: "queue", "template", "by", "tag".
     """
-    if text.count('"') % 2 or len(text) > LONGEST:
+    if text.count('"') % 2 or len(text) > MAX_LENGTH:
         return []
     last = "" if not text or text[-1].isspace() else text.split()[-1]
     before, mark = text[: len(text) - len(last)], "!" if last.startswith("!") else ""
     name, colon, value = last[len(mark) :].partition(":")
     if not colon:
         return [f"{before}{mark}{known}:" for known in QUALIFIERS if name and known.startswith(name.lower())]
-    known = [state.replace("_", "-") for state in (*STATES, *GROUPS)] if name == "status" else names.get(name, ())
-    listed, _, part = value.rpartition(",") if name in _LISTS else ("", "", value)
+    known = [state.replace("_", "-") for state in (*STATES, *STATE_GROUPS)] if name == "status" else names.get(name, ())
+    listed, _, part = value.rpartition(",") if name in _LIST_QUALIFIERS else ("", "", value)
     begin = f"{before}{mark}{name}:{listed}{',' if listed else ''}"
-    return [f"{begin}{as_word(found)} " for found in known if found.lower().startswith(part.lower())][:SHOWN]
+    return [f"{begin}{quote_word(found)} " for found in known if found.lower().startswith(part.lower())][:MAX_COMPLETIONS]
 
 
-def as_word(value: str) -> str:
+def quote_word(value: str) -> str:
     """A value as a line has it, so that it means exactly that: in quotes where it must be. A quote in it becomes a `?`."""
     if '"' in value:
-        return "?".join(as_word(part) for part in value.split('"'))
+        return "?".join(quote_word(part) for part in value.split('"'))
     return f'"{value}"' if not value or any(c.isspace() or c in ',*?:!#' for c in value) else value

@@ -5,24 +5,24 @@ from __future__ import annotations
 import os
 import time
 
-_TOP = 1 << 61
+_RANDOM_LIMIT = 1 << 61
 
 
-def uuid7() -> str:
+def make_uuid7() -> str:
     """A new identifier; later ones sort after it, down to a quarter of a microsecond."""
     ns = time.time_ns()
     milliseconds, rest = divmod(ns, 1_000_000)
     fraction = rest * 4096 // 1_000_000
     # The highest random bit stays 0, so that counting up from here never runs over.
-    random = int.from_bytes(os.urandom(8), "big") % _TOP
-    return _text((milliseconds & (1 << 48) - 1) << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | random)
+    random = int.from_bytes(os.urandom(8), "big") % _RANDOM_LIMIT
+    return _format_uuid((milliseconds & (1 << 48) - 1) << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | random)
 
 
-def nth(first: str, steps: int) -> str:
+def make_following_id(first: str, steps: int) -> str:
     """The identifier that many steps after `first`: the tasks of one submission, in their order."""
-    return _text(int(first.replace("-", ""), 16) + steps)
+    return _format_uuid(int(first.replace("-", ""), 16) + steps)
 
 
-def _text(value: int) -> str:
+def _format_uuid(value: int) -> str:
     digits = f"{value:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

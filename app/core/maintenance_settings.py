@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from app.core.text import units
-from app.core.text.sanitize import clean, nearest
+from app.core.text.sanitize import find_nearest, sanitize
 
 DAY = 86400.0
-MOST = 10**9
+MAX_RUNS = 10**9
 """Runs that may be kept at most, far below what SQLite can count."""
 
 
-class Wrong(NamedTuple):
+class SettingFault(NamedTuple):
     """What cannot be: the names that lead to the setting, from the section on (none: the file itself); what is wrong, beginning with
     it: `retention.keep: must be …`; and how it could be, where that helps."""
 
@@ -28,7 +28,7 @@ class BadSetting(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Backup:
+class BackupSettings:
     """`full` and `increment`: seconds from one to the next; `keep`: seconds, None: for good; `folder`: where to, None for `backups` in
     the home; `after`: a program with its arguments that is run after each good one, with the folder as its last argument."""
 
@@ -41,7 +41,7 @@ class Backup:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class RetentionRule:
     """What is kept of ended work: `keep` seconds, at most `runs` runs, at most `logs` MiB of their logs; None: no such limit."""
 
     keep: float | None = None
@@ -50,171 +50,171 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Retention:
+class RetentionSettings:
     """The rule for all, those of queues and templates by name, which go before it, and the seconds that operations are kept."""
 
-    all: Rule = Rule(keep=30 * DAY)
-    queues: Mapping[str, Rule] = field(default_factory=dict)
-    templates: Mapping[str, Rule] = field(default_factory=dict)
+    all: RetentionRule = RetentionRule(keep=30 * DAY)
+    queues: Mapping[str, RetentionRule] = field(default_factory=dict)
+    templates: Mapping[str, RetentionRule] = field(default_factory=dict)
     operations: float = 400 * DAY
 
     @property
-    def keeps(self) -> list[float]:
+    def time_limits(self) -> list[float]:
         """The seconds that each of the rules keeps, of those that go by time."""
         rules = (self.all, *self.queues.values(), *self.templates.values())
         return [self.operations, *(rule.keep for rule in rules if rule.keep)]
 
 
 @dataclass(frozen=True, slots=True)
-class Slow:
+class SlowSettings:
     """`threshold`: seconds from which on a statement is written down."""
 
     threshold: float = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Upkeep:
+class MaintenanceSettings:
     """All of it. `doubt`: what is wrong in the settings, so that nothing may be removed by them; empty when nothing is."""
 
-    backup: Backup = Backup()
-    retention: Retention = Retention()
-    slow: Slow = Slow()
+    backup: BackupSettings = BackupSettings()
+    retention: RetentionSettings = RetentionSettings()
+    slow: SlowSettings = SlowSettings()
     doubt: str = ""
 
-    def keeping_all(self, doubt: str) -> Upkeep:
+    def suspend_removal(self, doubt: str) -> MaintenanceSettings:
         """The same while it is not known what may be removed, which is nothing then, backups neither."""
         return replace(self, backup=replace(self.backup, keep=None), doubt=doubt)
 
 
-def parse(found: Mapping[str, Any]) -> Upkeep:
+def parse_settings(found: Mapping[str, Any]) -> MaintenanceSettings:
     """The sections as TOML gives them. Raises BadSetting."""
-    upkeep, wrong = taken(found)
+    upkeep, wrong = parse_lenient(found)
     if wrong:
         raise BadSetting(wrong[0].said)
     return upkeep
 
 
-def taken(found: Mapping[str, Any]) -> tuple[Upkeep, list[Wrong]]:
+def parse_lenient(found: Mapping[str, Any]) -> tuple[MaintenanceSettings, list[SettingFault]]:
     """The sections with the default of each setting that is wrong, and what is wrong."""
-    wrong: list[Wrong] = []
-    made: dict[str, Any] = {name: _SECTIONS[name](_table((name,), value, wrong), wrong) for name, value in found.items()}
-    return Upkeep(**made), wrong
+    wrong: list[SettingFault] = []
+    made: dict[str, Any] = {name: _SECTION_PARSERS[name](_require_table((name,), value, wrong), wrong) for name, value in found.items()}
+    return MaintenanceSettings(**made), wrong
 
 
-def no_such(name: str, known: Iterable[str]) -> str:
+def format_unknown_setting(name: str, known: Iterable[str]) -> str:
     """That there is no such setting, and which there are."""
     names = tuple(known)
-    near = nearest(name, names)
-    return f'there is no setting "{clean(name)}".' + (f" Nearest: {near}." if near else "") + f" There are: {', '.join(names)}."
+    near = find_nearest(name, names)
+    return f'there is no setting "{sanitize(name)}".' + (f" Nearest: {near}." if near else "") + f" There are: {', '.join(names)}."
 
 
-def _backup(given: Mapping[str, Any], wrong: list[Wrong]) -> Backup:
-    return Backup(**_settings(("backup",), given, _BACKUP, wrong))
+def _parse_backup(given: Mapping[str, Any], wrong: list[SettingFault]) -> BackupSettings:
+    return BackupSettings(**_parse_table(("backup",), given, _BACKUP_PARSERS, wrong))
 
 
-def _slow(given: Mapping[str, Any], wrong: list[Wrong]) -> Slow:
-    return Slow(**_settings(("slow",), given, {"threshold": _some_time}, wrong))
+def _parse_slow(given: Mapping[str, Any], wrong: list[SettingFault]) -> SlowSettings:
+    return SlowSettings(**_parse_table(("slow",), given, {"threshold": _parse_positive_time}, wrong))
 
 
-def _retention(given: Mapping[str, Any], wrong: list[Wrong]) -> Retention:
+def _parse_retention(given: Mapping[str, Any], wrong: list[SettingFault]) -> RetentionSettings:
     rest = {name: value for name, value in given.items() if name not in ("queue", "template")}
-    found = _settings(("retention",), {"keep": "30d"} | rest, {**_RULE, "operations": _span}, wrong, ("queue", "template"))
+    found = _parse_table(("retention",), {"keep": "30d"} | rest, {**_RULE_PARSERS, "operations": _parse_span}, wrong, ("queue", "template"))
     operations = {"operations": found.pop("operations")} if "operations" in found else {}
-    queues, templates = (_named(kind, given.get(kind, {}), wrong) for kind in ("queue", "template"))
-    return Retention(Rule(**found), queues, templates, **operations)
+    queues, templates = (_parse_named_rules(kind, given.get(kind, {}), wrong) for kind in ("queue", "template"))
+    return RetentionSettings(RetentionRule(**found), queues, templates, **operations)
 
 
-def _named(kind: str, given: Any, wrong: list[Wrong]) -> dict[str, Rule]:
+def _parse_named_rules(kind: str, given: Any, wrong: list[SettingFault]) -> dict[str, RetentionRule]:
     """The rules of queues or templates by their names."""
     rules = {}
-    for name, value in _table(("retention", kind), given, wrong).items():
+    for name, value in _require_table(("retention", kind), given, wrong).items():
         where = ("retention", kind, name)
-        rules[name] = Rule(**_settings(where, _table(where, value, wrong), _RULE, wrong))
+        rules[name] = RetentionRule(**_parse_table(where, _require_table(where, value, wrong), _RULE_PARSERS, wrong))
     return rules
 
 
-def _settings(
-    where: tuple[str, ...], given: Mapping[str, Any], known: Mapping[str, Callable[[Any], Any]], wrong: list[Wrong],
+def _parse_table(
+    where: tuple[str, ...], given: Mapping[str, Any], known: Mapping[str, Callable[[Any], Any]], wrong: list[SettingFault],
     beside: tuple[str, ...] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """What is well of one table; `beside` are names of tables in it."""
     found = {}
     for name, value in given.items():
         if name not in known:
-            wrong.append(Wrong((*where, name), f"{_path(where)}: {no_such(name, (*known, *beside))}"))
+            wrong.append(SettingFault((*where, name), f"{_format_path(where)}: {format_unknown_setting(name, (*known, *beside))}"))
             continue
         try:
             found[name] = known[name](value)
         except ValueError as error:
-            wrong.append(Wrong((*where, name), f"{_path((*where, name))}: {error}."))
+            wrong.append(SettingFault((*where, name), f"{_format_path((*where, name))}: {error}."))
     return found
 
 
-def _table(where: tuple[str, ...], value: Any, wrong: list[Wrong]) -> Mapping[str, Any]:
+def _require_table(where: tuple[str, ...], value: Any, wrong: list[SettingFault]) -> Mapping[str, Any]:
     if isinstance(value, Mapping):
         return value
-    wrong.append(Wrong(where, f"{_path(where)}: must be a table."))
+    wrong.append(SettingFault(where, f"{_format_path(where)}: must be a table."))
     return {}
 
 
-def _path(where: tuple[str, ...]) -> str:
-    return ".".join(map(clean, where))
+def _format_path(where: tuple[str, ...]) -> str:
+    return ".".join(map(sanitize, where))
 
 
-def _time(value: Any) -> float:
-    return units.parse_duration(_text(value, "a duration such as 30s, 5m or 1h30m"))
+def _parse_time(value: Any) -> float:
+    return units.parse_duration(_require_text(value, "a duration such as 30s, 5m or 1h30m"))
 
 
-def _some_time(value: Any) -> float:
-    if not (seconds := _time(value)):
+def _parse_positive_time(value: Any) -> float:
+    if not (seconds := _parse_time(value)):
         raise ValueError("must be longer than nothing")
     return seconds
 
 
-def _span(value: Any) -> float:
+def _parse_span(value: Any) -> float:
     """A time that people mean in days: a bare number, which would be seconds, is refused."""
-    text = _text(value, "a duration such as 30d or 12h")
+    text = _require_text(value, "a duration such as 30d or 12h")
     if text.strip()[-1:].isdigit():
-        raise ValueError(f"needs a unit, such as 30d or 12h, not {units.quoted(text)}")
-    return _some_time(text)
+        raise ValueError(f"needs a unit, such as 30d or 12h, not {units.quote(text)}")
+    return _parse_positive_time(text)
 
 
-def _size(value: Any) -> float:
-    return units.parse_size(_text(value, "a size such as 512M or 1.5G"))
+def _parse_size(value: Any) -> float:
+    return units.parse_size(_require_text(value, "a size such as 512M or 1.5G"))
 
 
-def _text(value: Any, what: str) -> str:
+def _require_text(value: Any, what: str) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ValueError(f"must be {what}")
     return str(value)
 
 
-def _count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST:
-        raise ValueError(f"must be a whole number from 1 to {MOST:,}")
+def _parse_count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_RUNS:
+        raise ValueError(f"must be a whole number from 1 to {MAX_RUNS:,}")
     return value
 
 
-def _folder(value: Any) -> str:
+def _parse_folder(value: Any) -> str:
     if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
         raise ValueError("must be an absolute path")
     return value
 
 
-def _argv(value: Any) -> tuple[str, ...]:
+def _parse_argv(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not value or not all(isinstance(word, str) and word and "\0" not in word for word in value):
         raise ValueError('must be a program with its arguments, such as ["rsync", "-a", "--delete"]')
     return tuple(value)
 
 
-def _switch(value: Any) -> bool:
+def _parse_switch(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError("must be true or false")
     return value
 
 
-_RULE: Mapping[str, Callable[[Any], Any]] = {"keep": _span, "runs": _count, "logs": _size}
-_BACKUP: Mapping[str, Callable[[Any], Any]] = {
-    "full": _span, "increment": _span, "keep": _span, "folder": _folder, "after": _argv, "enabled": _switch,
+_RULE_PARSERS: Mapping[str, Callable[[Any], Any]] = {"keep": _parse_span, "runs": _parse_count, "logs": _parse_size}
+_BACKUP_PARSERS: Mapping[str, Callable[[Any], Any]] = {
+    "full": _parse_span, "increment": _parse_span, "keep": _parse_span, "folder": _parse_folder, "after": _parse_argv, "enabled": _parse_switch,
 }  # fmt: skip
-_SECTIONS: Mapping[str, Callable[[Mapping[str, Any], list[Wrong]], Any]] = {"backup": _backup, "retention": _retention, "slow": _slow}
+_SECTION_PARSERS: Mapping[str, Callable[[Mapping[str, Any], list[SettingFault]], Any]] = {"backup": _parse_backup, "retention": _parse_retention, "slow": _parse_slow}

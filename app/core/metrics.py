@@ -17,65 +17,65 @@ METRICS = {
     "wal-size": (BYTES, "the database's log {}", "not known"),
 }
 """{metric: (its unit, how a figure reads, how it reads that there is none)}"""
-AGES = ("replica-lag", "backup-age")
+AGE_METRICS = ("replica-lag", "backup-age")
 """Those that grow by a second each second, until they begin anew."""
-MOST = 1_000_000_000
+MAX_COUNT = 1_000_000_000
 """The largest count."""
 MIB = 2**20
 
 
-def unit(metric: str) -> str:
+def get_unit(metric: str) -> str:
     """`seconds`, `count` or `bytes`."""
     return METRICS[metric][0]
 
 
-def parse(metric: str, text: str) -> float:
+def parse_limit(metric: str, text: str) -> float:
     """A limit of a metric, in its unit: `5m`, `20`, `64M`. Raises ValueError with the rest of a sentence."""
     word = text.strip()
-    limit = _READ[unit(metric)](metric, word)
+    limit = _PARSERS[get_unit(metric)](metric, word)
     if limit <= 0:
-        raise ValueError(f"must be above 0, not {units.quoted(text)}")
+        raise ValueError(f"must be above 0, not {units.quote(text)}")
     return limit
 
 
-def shown(metric: str, figure: float, exact: bool = False) -> str:
+def format_figure(metric: str, figure: float, exact: bool = False) -> str:
     """`7m`, or as one would type it `7m12s`; `250ms`, `20`, `64M`."""
-    if unit(metric) == SECONDS:
-        return _time(figure, exact, exact or metric not in AGES)
-    shown = units.size(figure) if unit(metric) == BYTES else units.count(figure)
+    if get_unit(metric) == SECONDS:
+        return _format_seconds(figure, exact, exact or metric not in AGE_METRICS)
+    shown = units.format_bytes(figure) if get_unit(metric) == BYTES else units.format_count(figure)
     return shown.replace(".0", "") if exact else shown
 
 
-def told(metric: str, figure: float | None, exact: bool = False) -> str:
+def describe_figure(metric: str, figure: float | None, exact: bool = False) -> str:
     """`replica 7m old`, `no replica`."""
     _, words, none = METRICS[metric]
-    return none if figure is None else words.format(shown(metric, figure, exact))
+    return none if figure is None else words.format(format_figure(metric, figure, exact))
 
 
-def _seconds(metric: str, word: str) -> float:
+def _parse_seconds(metric: str, word: str) -> float:
     # `64M` would pass for 64 minutes, and `5m` for 5 MiB.
     if word[-1:] in ("K", "M", "G", "T", "B"):
-        raise ValueError(f"must be a duration such as 5m, which {metric} is, not {units.quoted(word)}")
+        raise ValueError(f"must be a duration such as 5m, which {metric} is, not {units.quote(word)}")
     return units.parse_duration(word)
 
 
-def _bytes(metric: str, word: str) -> float:
+def _parse_bytes(metric: str, word: str) -> float:
     if word[-1:] == "m":
-        raise ValueError(f"must be a size such as 64M, which {metric} is, not {units.quoted(word)}")
+        raise ValueError(f"must be a size such as 64M, which {metric} is, not {units.quote(word)}")
     return units.parse_size(word) * MIB
 
 
-def _count(metric: str, word: str) -> float:
+def _parse_count(metric: str, word: str) -> float:
     try:
-        return float(units.parse_int(word, -MOST, MOST))
+        return float(units.parse_int(word, -MAX_COUNT, MAX_COUNT))
     except ValueError:
-        raise ValueError(f"must be a count such as 20, which {metric} is, of at most {MOST:,}, not {units.quoted(word)}") from None
+        raise ValueError(f"must be a count such as 20, which {metric} is, of at most {MAX_COUNT:,}, not {units.quote(word)}") from None
 
 
-def _time(seconds: float, exact: bool, fine: bool) -> str:
+def _format_seconds(seconds: float, exact: bool, fine: bool) -> str:
     if fine and 0 < seconds < 1:
-        return units.moment(seconds)
-    return units.setting(seconds) if exact or fine and seconds < 10 else units.age(seconds)
+        return units.format_latency(seconds)
+    return units.format_duration_setting(seconds) if exact or fine and seconds < 10 else units.format_age(seconds)
 
 
-_READ = {SECONDS: _seconds, COUNT: _count, BYTES: _bytes}
+_PARSERS = {SECONDS: _parse_seconds, COUNT: _parse_count, BYTES: _parse_bytes}

@@ -14,17 +14,17 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from app.core import metrics
-from app.core.text.sanitize import nearest, valid_name
-from app.core.text.units import age, parse_duration, quoted
+from app.core.text.sanitize import find_name_error, find_nearest
+from app.core.text.units import format_age, parse_duration, quote
 
-BELOW = "stays-below"
-PRESETS = ("finishes-within", "starts-within", BELOW)
+STAYS_BELOW = "stays-below"
+PRESETS = ("finishes-within", "starts-within", STAYS_BELOW)
 SEVERITIES = {"info": 1, "warning": 2, "critical": 3}
-MATCHES = ("template", "queue", "task", "tag")
-KEYS = ("preset", "metric", "value", "match")
+MATCH_KEYS = ("template", "queue", "task", "tag")
+CONDITION_KEYS = ("preset", "metric", "value", "match")
 
 
-class Rule(NamedTuple):
+class SlaRule(NamedTuple):
     """A checked condition; `value` in seconds, or in the unit of the `metric` ("": it is about tasks); `tag` as {key: value}."""
 
     preset: str
@@ -33,16 +33,16 @@ class Rule(NamedTuple):
     metric: str = ""
 
     @property
-    def finishes(self) -> bool:
+    def is_finish_rule(self) -> bool:
         return self.preset == "finishes-within"
 
     @property
     def unit(self) -> str:
         """Of `value`: `seconds`, `count` or `bytes`."""
-        return metrics.unit(self.metric) if self.metric else metrics.SECONDS
+        return metrics.get_unit(self.metric) if self.metric else metrics.SECONDS
 
 
-class Facts(NamedTuple):
+class TaskTimes(NamedTuple):
     """What a rule looks at: when a task was submitted, may start, first started, and ended."""
 
     created: float
@@ -51,7 +51,7 @@ class Facts(NamedTuple):
     ended: float | None = None
 
 
-class Verdict(NamedTuple):
+class SlaVerdict(NamedTuple):
     """How a task stands: `due` is its last moment, `done` when it did what is asked (None: not yet), `took` so far."""
 
     due: float
@@ -62,7 +62,7 @@ class Verdict(NamedTuple):
     short: str
 
 
-class Standing(NamedTuple):
+class MetricVerdict(NamedTuple):
     """How a figure stands to its rule: whether it is at the limit or above, since when, and how that reads."""
 
     late: bool
@@ -71,39 +71,39 @@ class Standing(NamedTuple):
     short: str
 
 
-def parse(conditions: Any) -> Rule:
+def parse_conditions(conditions: Any) -> SlaRule:
     """The rule in an SLA's conditions. Raises ValueError with a sentence that names the key."""
     if not isinstance(conditions, Mapping):
         raise ValueError('conditions must be a table, such as { preset = "finishes-within", value = "45m" }')
     for key in conditions:
-        if key not in KEYS:
-            raise ValueError(f"conditions: unknown key {quoted(str(key))}{_near(key, KEYS)}")
+        if key not in CONDITION_KEYS:
+            raise ValueError(f"conditions: unknown key {quote(str(key))}{_suggest_nearest(key, CONDITION_KEYS)}")
     preset = conditions.get("preset")
     if preset not in PRESETS:
-        raise ValueError(f"conditions: preset must be {' or '.join(PRESETS)}, not {quoted(str(preset))}")
-    metric, match = _metric(preset, conditions.get("metric")), _match(conditions.get("match", {}))
+        raise ValueError(f"conditions: preset must be {' or '.join(PRESETS)}, not {quote(str(preset))}")
+    metric, match = _parse_metric(preset, conditions.get("metric")), _parse_match(conditions.get("match", {}))
     if metric and match:
         raise ValueError(f"conditions: match: {metric} is about no task: it takes no {' or '.join(match)}")
-    return Rule(preset, _value(conditions.get("value"), metric), match, metric)
+    return SlaRule(preset, _parse_value(conditions.get("value"), metric), match, metric)
 
 
-def normal(conditions: Any) -> dict[str, Any]:
+def normalize_conditions(conditions: Any) -> dict[str, Any]:
     """Conditions as they are stored: checked, a bare number of seconds as an amount, a count as a number, an empty match left out."""
-    rule, value = parse(conditions), conditions["value"]
+    rule, value = parse_conditions(conditions), conditions["value"]
     metric = {"metric": rule.metric} if rule.metric else {}
     match = {"match": dict(rule.match)} if rule.match else {}
-    return {"preset": rule.preset, **metric, "value": _stored(rule, value), **match}
+    return {"preset": rule.preset, **metric, "value": _to_stored(rule, value), **match}
 
 
-def _stored(rule: Rule, value: Any) -> Any:
+def _to_stored(rule: SlaRule, value: Any) -> Any:
     if rule.unit == metrics.COUNT:
         return int(rule.value)
     if isinstance(value, str):
         return value
-    return f"{value}M" if rule.unit == metrics.BYTES else written(rule.value)
+    return f"{value}M" if rule.unit == metrics.BYTES else format_seconds(rule.value)
 
 
-def written(seconds: float) -> str | float:
+def format_seconds(seconds: float) -> str | float:
     """Seconds as people type them: `45m`; the number itself when it is not whole."""
     for unit, length in (("h", 3600), ("m", 60), ("s", 1)):
         if seconds % length == 0 and (seconds or unit == "s"):
@@ -111,93 +111,93 @@ def written(seconds: float) -> str | float:
     return seconds
 
 
-def severity(priority: int) -> str:
+def get_severity(priority: int) -> str:
     """`critical`, `warning` or `info`."""
     return next(word for word, least in reversed(SEVERITIES.items()) if priority >= least or word == "info")
 
 
-def judge(rule: Rule, facts: Facts, now: float) -> Verdict:
+def judge_task(rule: SlaRule, facts: TaskTimes, now: float) -> SlaVerdict:
     """Whether a task keeps a rule, as of `now`. One that ended without having started waited until its end."""
-    since = facts.created if rule.finishes else max(facts.created, facts.not_before or 0.0)
+    since = facts.created if rule.is_finish_rule else max(facts.created, facts.not_before or 0.0)
     due = since + rule.value
-    done = facts.ended if rule.finishes or facts.started is None else facts.started
+    done = facts.ended if rule.is_finish_rule or facts.started is None else facts.started
     took = (now if done is None else done) - since
     late = now >= due if done is None else done > due
-    return Verdict(due, done, took, late, _text(rule, facts, took, now), f"{age(took)} > {age(rule.value)}")
+    return SlaVerdict(due, done, took, late, _describe_time(rule, facts, took, now), f"{format_age(took)} > {format_age(rule.value)}")
 
 
-def stand(rule: Rule, figure: float | None, now: float) -> Standing:
+def judge_metric(rule: SlaRule, figure: float | None, now: float) -> MetricVerdict:
     """How a figure stands to its rule, as of `now`. One that is not known (None) is never late."""
     exact = rule.value % 60 != 0
-    told = metrics.told(rule.metric, figure, exact)
+    told = metrics.describe_figure(rule.metric, figure, exact)
     if figure is None:
-        return Standing(False, now, told, told)
-    limit = metrics.shown(rule.metric, rule.value, exact=True)
-    since = now - (figure - rule.value) if rule.metric in metrics.AGES else now
-    short = f"{metrics.shown(rule.metric, figure, exact)} > {limit}"
-    return Standing(figure >= rule.value, since, f"{told}, allowed {limit}", short)
+        return MetricVerdict(False, now, told, told)
+    limit = metrics.format_figure(rule.metric, rule.value, exact=True)
+    since = now - (figure - rule.value) if rule.metric in metrics.AGE_METRICS else now
+    short = f"{metrics.format_figure(rule.metric, figure, exact)} > {limit}"
+    return MetricVerdict(figure >= rule.value, since, f"{told}, allowed {limit}", short)
 
 
-def describe(rule: Rule) -> str:
+def describe_rule(rule: SlaRule) -> str:
     """`finishes within 45m, template encode`, `replica-lag stays below 5m`."""
     if rule.metric:
-        return f"{rule.metric} {rule.preset.replace('-', ' ')} {metrics.shown(rule.metric, rule.value, exact=True)}"
-    match = [f"{key} {_tags(word) if key == 'tag' else word}" for key, word in rule.match.items()]
-    return ", ".join([f"{rule.preset.replace('-', ' ')} {age(rule.value)}", *match])
+        return f"{rule.metric} {rule.preset.replace('-', ' ')} {metrics.format_figure(rule.metric, rule.value, exact=True)}"
+    match = [f"{key} {_format_tags(word) if key == 'tag' else word}" for key, word in rule.match.items()]
+    return ", ".join([f"{rule.preset.replace('-', ' ')} {format_age(rule.value)}", *match])
 
 
-def _text(rule: Rule, facts: Facts, took: float, now: float) -> str:
+def _describe_time(rule: SlaRule, facts: TaskTimes, took: float, now: float) -> str:
     """In words, true to what the task did in that time: waiting, running, or both."""
-    allowed = f"allowed {age(rule.value)}"
-    if not rule.finishes:
-        return f"{'waiting' if facts.started is None and facts.ended is None else 'waited'} {age(took)}, {allowed}"
+    allowed = f"allowed {format_age(rule.value)}"
+    if not rule.is_finish_rule:
+        return f"{'waiting' if facts.started is None and facts.ended is None else 'waited'} {format_age(took)}, {allowed}"
     if facts.ended is not None:
-        return f"took {age(took)}, {allowed}"
+        return f"took {format_age(took)}, {allowed}"
     if facts.started is None:
-        return f"waiting {age(took)}, {allowed} in all"
+        return f"waiting {format_age(took)}, {allowed} in all"
     waited = facts.started - facts.created
     if waited < took / 20:
-        return f"running {age(took)}, {allowed}"
-    return f"waited {age(waited)}, running {age(now - facts.started)}, {allowed}"
+        return f"running {format_age(took)}, {allowed}"
+    return f"waited {format_age(waited)}, running {format_age(now - facts.started)}, {allowed}"
 
 
-def _metric(preset: str, metric: Any) -> str:
+def _parse_metric(preset: str, metric: Any) -> str:
     """The figure that a rule is about; "" for one about tasks."""
-    if preset != BELOW:
+    if preset != STAYS_BELOW:
         if metric is not None:
-            raise ValueError(f"conditions: metric goes with preset {BELOW}, not with {preset}")
+            raise ValueError(f"conditions: metric goes with preset {STAYS_BELOW}, not with {preset}")
         return ""
     if metric is None:
-        raise ValueError(f"conditions: {BELOW} needs a metric: {', '.join(metrics.METRICS)}")
+        raise ValueError(f"conditions: {STAYS_BELOW} needs a metric: {', '.join(metrics.METRICS)}")
     if not isinstance(metric, str) or metric not in metrics.METRICS:
-        raise ValueError(f"conditions: unknown metric {quoted(str(metric))}{_near(metric, tuple(metrics.METRICS))}")
+        raise ValueError(f"conditions: unknown metric {quote(str(metric))}{_suggest_nearest(metric, tuple(metrics.METRICS))}")
     return metric
 
 
-def _value(value: Any, metric: str) -> float:
+def _parse_value(value: Any, metric: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise ValueError(f"conditions: value must be {_SUCH[metrics.unit(metric) if metric else metrics.SECONDS]}")
+        raise ValueError(f"conditions: value must be {_VALUE_EXAMPLES[metrics.get_unit(metric) if metric else metrics.SECONDS]}")
     try:
-        return metrics.parse(metric, str(value)) if metric else parse_duration(str(value))
+        return metrics.parse_limit(metric, str(value)) if metric else parse_duration(str(value))
     except ValueError as error:
         raise ValueError(f"conditions: value {error}") from None
 
 
-_SUCH = {metrics.SECONDS: "a duration such as 45m", metrics.COUNT: "a count such as 20", metrics.BYTES: "a size such as 64M"}
+_VALUE_EXAMPLES = {metrics.SECONDS: "a duration such as 45m", metrics.COUNT: "a count such as 20", metrics.BYTES: "a size such as 64M"}
 
 
-def _match(match: Any) -> dict[str, Any]:
+def _parse_match(match: Any) -> dict[str, Any]:
     if not isinstance(match, Mapping):
         raise ValueError('conditions: match must be a table, such as { template = "encode" }')
     for key, word in match.items():
-        if key not in MATCHES:
-            raise ValueError(f"conditions: match: unknown key {quoted(str(key))}{_near(key, MATCHES)}")
-        if key != "tag" and (not isinstance(word, str) or valid_name(word)):
-            raise ValueError(f"conditions: match: {key} must be a name, not {quoted(str(word))}")
-    return {key: _tag(word) if key == "tag" else word for key, word in match.items()}
+        if key not in MATCH_KEYS:
+            raise ValueError(f"conditions: match: unknown key {quote(str(key))}{_suggest_nearest(key, MATCH_KEYS)}")
+        if key != "tag" and (not isinstance(word, str) or find_name_error(word)):
+            raise ValueError(f"conditions: match: {key} must be a name, not {quote(str(word))}")
+    return {key: _parse_tag(word) if key == "tag" else word for key, word in match.items()}
 
 
-def _tag(tag: Any) -> dict[str, str]:
+def _parse_tag(tag: Any) -> dict[str, str]:
     """`k=v` or {"k": "v"}."""
     if isinstance(tag, str) and "=" in tag:
         tag = dict([tag.split("=", 1)])
@@ -206,10 +206,10 @@ def _tag(tag: Any) -> dict[str, str]:
     return dict(tag)
 
 
-def _tags(tags: Mapping[str, str]) -> str:
+def _format_tags(tags: Mapping[str, str]) -> str:
     return " ".join(f"{key}={value}" for key, value in tags.items())
 
 
-def _near(key: Any, known: tuple[str, ...]) -> str:
-    near = nearest(str(key), known)
+def _suggest_nearest(key: Any, known: tuple[str, ...]) -> str:
+    near = find_nearest(str(key), known)
     return f". Nearest: {near}" if near else f" (known: {', '.join(known)})"

@@ -19,82 +19,82 @@ from pydantic import (
 
 from app.core.schema import secrets
 from app.core.text import units
-from app.core.text.sanitize import clean, cut, nearest, valid_name
+from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
 
-LONGEST_ARGUMENT = 128 * 1024 - 1
+MAX_ARGUMENT = 128 * 1024 - 1
 """Linux: MAX_ARG_STRLEN, the NUL included."""
 
-LONGEST_COMMAND = 1536 * 1024
+MAX_COMMAND = 1536 * 1024
 """Below the 2 MiB that Linux gives argv and environment together."""
 
-PRIORITY = 1_000_000
-RETRIES = 10_000
-CAPACITY = 100_000
+MAX_PRIORITY = 1_000_000
+MAX_RETRIES = 10_000
+MAX_CAPACITY = 100_000
 
 
-def _os_text(value: Any) -> str:
+def _check_os_text(value: Any) -> str:
     """A string of any bytes but NUL; pydantic's own str refuses undecodable ones."""
     if not isinstance(value, str):
         raise ValueError("must be text")  # what it is may be secret: of a variable, or a parameter
     if "\0" in value:
         raise ValueError("must not contain a NUL byte")
-    if len(value) > LONGEST_ARGUMENT:
+    if len(value) > MAX_ARGUMENT:
         raise ValueError(f"must be shorter than 128 KiB, not {len(value):,} characters")
     return value
 
 
-def _amount(parse: Any) -> BeforeValidator:
+def _make_amount_validator(parse: Any) -> BeforeValidator:
     """A number, or an amount in words."""
 
     def check(value: Any) -> Any:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-            raise ValueError(f"must be a number or an amount, not {shown(value)}")
+            raise ValueError(f"must be a number or an amount, not {format_value(value)}")
         return parse(value if isinstance(value, str) else repr(value))
 
     return BeforeValidator(check)
 
 
-def _whole(low: int, high: int) -> BeforeValidator:
+def _make_integer_validator(low: int, high: int) -> BeforeValidator:
     def check(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, (int, str)):
-            raise ValueError(f"must be a whole number, not {shown(value)}")
+            raise ValueError(f"must be a whole number, not {format_value(value)}")
         if isinstance(value, int) and not low <= value <= high:
-            raise ValueError(f"must be {low:,} to {high:,}, not {cut(str(value), 30)}")
+            raise ValueError(f"must be {low:,} to {high:,}, not {truncate(str(value), 30)}")
         return units.parse_int(str(value), low, high)
 
     return BeforeValidator(check)
 
 
-def _name(value: str) -> str:
-    wrong = valid_name(value)
+def _check_name(value: str) -> str:
+    wrong = find_name_error(value)
     if wrong:
         raise ValueError(wrong)
     return value
 
 
-def _filled(value: str) -> str:
+def _check_not_empty(value: str) -> str:
     if not value:
         raise ValueError("must not be empty")
     return value
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value from outside, short and safe enough for a message."""
-    return cut(clean(f'"{value}"' if isinstance(value, str) else str(value)), 60)
+    return truncate(sanitize(f'"{value}"' if isinstance(value, str) else str(value)), 60)
 
 
-OsStr = Annotated[str, PlainValidator(_os_text)]
-NameStr = Annotated[str, AfterValidator(_name)]
-Duration = Annotated[float, _amount(units.parse_duration)]
-Size = Annotated[float, _amount(units.parse_size)]
-Cpu = Annotated[float, _amount(units.parse_cpu)]
-Priority = Annotated[int, _whole(-PRIORITY, PRIORITY)]
-Retries = Annotated[int, _whole(0, RETRIES)]
-Capacity = Annotated[int, _whole(0, CAPACITY)]
-Signal = Annotated[int, _whole(1, 64)]
-Reference = int | str
+OsStr = Annotated[str, PlainValidator(_check_os_text)]
+NameStr = Annotated[str, AfterValidator(_check_name)]
+Duration = Annotated[float, _make_amount_validator(units.parse_duration)]
+Size = Annotated[float, _make_amount_validator(units.parse_size)]
+Cpu = Annotated[float, _make_amount_validator(units.parse_cpu)]
+Priority = Annotated[int, _make_integer_validator(-MAX_PRIORITY, MAX_PRIORITY)]
+Retries = Annotated[int, _make_integer_validator(0, MAX_RETRIES)]
+Capacity = Annotated[int, _make_integer_validator(0, MAX_CAPACITY)]
+Signal = Annotated[int, _make_integer_validator(1, 64)]
+TaskReference = int | str
 
 
 class TaskSpec(BaseModel):
@@ -108,7 +108,7 @@ class TaskSpec(BaseModel):
     parameters: dict[str, Any] | None = None
     parameter_texts: list[list[OsStr]] | None = None
     name: NameStr | None = None
-    queue: Annotated[str, AfterValidator(_filled)] | None = None
+    queue: Annotated[str, AfterValidator(_check_not_empty)] | None = None
     priority: Priority = 0
     timeout: Duration | None = None
     cpu: Cpu | None = None
@@ -116,17 +116,17 @@ class TaskSpec(BaseModel):
     retries: Retries | None = None
     retry_delay: Duration = 1.0
     grace: Duration = 5.0
-    after: list[Reference] = []
-    after_any: list[Reference] = []
+    after: list[TaskReference] = []
+    after_any: list[TaskReference] = []
     at: str | int | float | None = None
     tags: dict[str, str] = {}
     env: dict[OsStr, OsStr] = {}
-    cwd: Annotated[OsStr, AfterValidator(_filled)] | None = None
+    cwd: Annotated[OsStr, AfterValidator(_check_not_empty)] | None = None
     hold: bool = False
     log_limit: Size | None = None
 
     @model_validator(mode="after")
-    def _one_kind(self) -> TaskSpec:
+    def _check_kind(self) -> TaskSpec:
         kinds = [kind for kind in ("argv", "script", "template") if getattr(self, kind) is not None]
         if len(kinds) != 1:
             raise ValueError(
@@ -136,7 +136,7 @@ class TaskSpec(BaseModel):
             raise ValueError("argv must name a program: it is empty")
         if self.script is not None and not self.script.strip():
             raise ValueError("script is empty")
-        if sum(map(len, self.argv or ())) > LONGEST_COMMAND:
+        if sum(map(len, self.argv or ())) > MAX_COMMAND:
             raise ValueError("argv is longer than a command line may be (1.5M)")
         if kinds != ["template"] and (self.parameters or self.parameter_texts):
             raise ValueError("parameters go with a template")
@@ -145,26 +145,26 @@ class TaskSpec(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _environment(self) -> TaskSpec:
+    def _check_keys(self) -> TaskSpec:
         for name in self.env:
             if not name or "=" in name:
-                raise ValueError(f'env: "{cut(clean(name.partition("=")[0]), 40)}{"=…" if "=" in name else ""}" is no name of a variable')
+                raise ValueError(f'env: "{truncate(sanitize(name.partition("=")[0]), 40)}{"=…" if "=" in name else ""}" is no name of a variable')
         for key in self.tags:
-            if not key or valid_name(key.replace("/", "_")):
-                raise ValueError(f'tags: "{cut(clean(key), 40)}" is no name of a tag')
+            if not key or find_name_error(key.replace("/", "_")):
+                raise ValueError(f'tags: "{truncate(sanitize(key), 40)}" is no name of a tag')
         return self
 
 
-def words_for(error: ValidationError) -> str:
+def describe_error(error: ValidationError) -> str:
     """The first thing that is wrong, as a sentence that begins with the name of the option."""
     first = error.errors(include_url=False)[0]
     where = ".".join(
-        clean(str(part)) for part in first["loc"] if not str(part).startswith(("function-", "list[", "dict["))
+        sanitize(str(part)) for part in first["loc"] if not str(part).startswith(("function-", "list[", "dict["))
     )
     kind = first["type"]
     if kind == "extra_forbidden":
-        meant = nearest(str(first["loc"][-1]), TaskSpec.model_fields)
-        return f'there is no option "{cut(where, 60)}"' + (f". Nearest: {meant}" if meant else "")
+        meant = find_nearest(str(first["loc"][-1]), TaskSpec.model_fields)
+        return f'there is no option "{truncate(where, 60)}"' + (f". Nearest: {meant}" if meant else "")
     if kind == "value_error":
         said = str(first["ctx"]["error"]) if "ctx" in first else first["msg"]
         return f"{where} {said}" if where else said
@@ -172,16 +172,16 @@ def words_for(error: ValidationError) -> str:
         return f"is no JSON: {first['ctx']['error'] if 'ctx' in first else first['msg']}"
     if kind in ("model_type", "model_attributes_type"):
         return 'must be one JSON object, such as {"argv": ["true"]}'
-    must = f"{where} {_TYPES.get(kind, first['msg'][:1].lower() + first['msg'][1:])}"
-    secret = any(secrets.is_secret(str(part), _PRIVATE) for part in first["loc"])
-    return must if secret else f"{must}, not {shown(secrets.opened(first['input']))}"
+    must = f"{where} {_TYPE_ERRORS.get(kind, first['msg'][:1].lower() + first['msg'][1:])}"
+    secret = any(secrets.is_secret(str(part), _SECRET_FIELDS) for part in first["loc"])
+    return must if secret else f"{must}, not {format_value(secrets.mask_value(first['input']))}"
 
 
-_PRIVATE = frozenset({"env", "parameters", "parameter_texts"})
+_SECRET_FIELDS = frozenset({"env", "parameters", "parameter_texts"})
 """What may hold a secret, of which only a right shape tells where."""
 
 
-_TYPES = {
+_TYPE_ERRORS = {
     "string_type": "must be text", "list_type": "must be a list", "dict_type": "must be an object", "bool_type": "must be true or false",
     "int_type": "must be a whole number", "float_type": "must be a number",
 }  # fmt: skip

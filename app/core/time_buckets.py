@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
-class Span(NamedTuple):
+class BucketSpan(NamedTuple):
     """So many buckets of so many minutes."""
 
     minutes: int
     buckets: int
 
 
-SPANS = {"hour": Span(1, 60), "day": Span(15, 96), "week": Span(120, 84)}
+SPANS = {"hour": BucketSpan(1, 60), "day": BucketSpan(15, 96), "week": BucketSpan(120, 84)}
 
 METRICS: dict[str, tuple[str, ...]] = {
     "throughput": ("all", "queue", "pool", "template"),
@@ -30,89 +30,89 @@ METRICS: dict[str, tuple[str, ...]] = {
     "waiting": ("all", "queue", "pool"),
 }
 """What can be asked, and by what each can be told apart."""
-WITHIN: dict[str, tuple[str, ...]] = {"cpu": ("pool",), "memory": ("pool",), "waiting": ("queue", "pool")}
+RESTRICTIONS: dict[str, tuple[str, ...]] = {"cpu": ("pool",), "memory": ("pool",), "waiting": ("queue", "pool")}
 """Of what alone each can be asked; where it is not named, of a queue, a pool or a template."""
 KINDS = ("queue", "pool", "template")
 
 
-def within(metric: str) -> tuple[str, ...]:
+def get_restrictions(metric: str) -> tuple[str, ...]:
     """Of what alone a metric can be asked."""
-    return WITHIN.get(metric, KINDS)
+    return RESTRICTIONS.get(metric, KINDS)
 
-STEPS = 8
+STEPS_PER_DOUBLING = 8
 """Steps in which a duration doubles: what is told of one is right to 5 %."""
-LEAST = 0.001
+MIN_DURATION = 0.001
 """Seconds: what is shorter counts as this."""
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class BucketFrame:
     """The buckets of a span, the last of which holds now."""
 
     first: int
-    span: Span
+    span: BucketSpan
 
     @classmethod
-    def ending(cls, minute: int, span: Span) -> Frame:
+    def from_last_minute(cls, minute: int, span: BucketSpan) -> BucketFrame:
         """The frame whose last bucket holds this minute."""
-        return cls(begin_of(minute, span.minutes) - (span.buckets - 1) * span.minutes, span)
+        return cls(find_bucket_start(minute, span.minutes) - (span.buckets - 1) * span.minutes, span)
 
     @property
-    def begins(self) -> range:
+    def bucket_starts(self) -> range:
         """The first minute of each bucket."""
         return range(self.first, self.first + self.span.buckets * self.span.minutes, self.span.minutes)
 
-    def known(self, sampled: Set[int], now: int) -> list[bool]:
+    def find_known_buckets(self, sampled: Set[int], now: int) -> list[bool]:
         """Which buckets a runtime has seen something of."""
         width = self.span.minutes
-        return [any(_seen(minute, sampled, now) for minute in range(begin, begin + width)) for begin in self.begins]
+        return [any(_was_runtime_up(minute, sampled, now) for minute in range(begin, begin + width)) for begin in self.bucket_starts]
 
 
-def begin_of(minute: int, width: int) -> int:
+def find_bucket_start(minute: int, width: int) -> int:
     """The first minute of the bucket of so many minutes that holds a minute."""
     return minute - minute % width
 
 
-def _seen(minute: int, sampled: Set[int], now: int) -> bool:
+def _was_runtime_up(minute: int, sampled: Set[int], now: int) -> bool:
     """Whether a runtime was up: a single minute without a sample between two with one is a late sample, the present one is not due."""
     return minute in sampled or minute - 1 in sampled and (minute + 1 in sampled or minute == now)
 
 
-Counted = dict[str, int]
+DurationHistogram = dict[str, int]
 """{step of durations: how many}. The steps are text, as they are stored: an answer merges a hundred thousand of them."""
 
 
 @dataclass(slots=True)
-class Figures:
+class PeriodFigures:
     """What began and ended; how long was waited (first attempts) and run (successes)."""
 
     started: int = 0
     ended: int = 0
     failed: int = 0
-    waits: Counted = field(default_factory=dict)
-    runs: Counted = field(default_factory=dict)
+    waits: DurationHistogram = field(default_factory=dict)
+    runs: DurationHistogram = field(default_factory=dict)
 
-    def add(self, other: Figures) -> None:
+    def add(self, other: PeriodFigures) -> None:
         """Count these in."""
         self.started += other.started
         self.ended += other.ended
         self.failed += other.failed
-        count_in(self.waits, other.waits)
-        count_in(self.runs, other.runs)
+        merge_counts(self.waits, other.waits)
+        merge_counts(self.runs, other.runs)
 
 
-def count_in(counted: Counted, more: Mapping[str, int]) -> None:
+def merge_counts(counted: DurationHistogram, more: Mapping[str, int]) -> None:
     """Count durations in."""
     for at, count in more.items():
         counted[at] = counted.get(at, 0) + count
 
 
-def step(seconds: float) -> str:
+def compute_step(seconds: float) -> str:
     """The step that a duration falls into."""
-    return str(round(STEPS * math.log2(max(LEAST, seconds))))
+    return str(round(STEPS_PER_DOUBLING * math.log2(max(MIN_DURATION, seconds))))
 
 
-def percentiles(counted: Mapping[str, int], shares: Sequence[float]) -> list[float | None]:
+def compute_percentiles(counted: Mapping[str, int], shares: Sequence[float]) -> list[float | None]:
     """For each share (0 to 1, growing) the seconds that so many of the durations did not exceed; None of none."""
     if not counted:
         return [None] * len(shares)
@@ -123,17 +123,17 @@ def percentiles(counted: Mapping[str, int], shares: Sequence[float]) -> list[flo
         while below < max(1, math.ceil(total * share)):
             at, count = next(steps)
             below += count
-        found.append(2.0 ** (at / STEPS))
+        found.append(2.0 ** (at / STEPS_PER_DOUBLING))
     return found
 
 
-def mean(values: Iterable[float | None]) -> float | None:
+def compute_mean(values: Iterable[float | None]) -> float | None:
     """The mean of those that are known; None when none is."""
     found = [value for value in values if value is not None]
     return sum(found) / len(found) if found else None
 
 
-def added(columns: Sequence[Sequence[float | None]]) -> list[float | None]:
+def sum_columns(columns: Sequence[Sequence[float | None]]) -> list[float | None]:
     """The sum in each bucket of what is known there."""
     sums: list[float | None] = []
     for bucket in zip(*columns, strict=True):

@@ -13,37 +13,37 @@ from types import ModuleType
 from typing import Any
 
 from app.core.schema import parameters
-from app.core.text.sanitize import clean, cut, nearest
+from app.core.text.sanitize import find_nearest, sanitize, truncate
 from app.engines import exec_engine, python_engine, shell_engine
 from app.engines.launch import Launch, Values
 from app.errors import Usage
 
-__all__ = ["ENGINES", "Launch", "check", "environment", "launch"]
+__all__ = ["ENGINES", "Launch", "check_template", "build_environment", "make_launch"]
 
 ENGINES: Mapping[str, ModuleType] = {"exec": exec_engine, "shell": shell_engine, "python": python_engine}
 
 
-def check(engine: str, schema: Any, parameter_schema: Mapping[str, Any]) -> None:
+def check_template(engine: str, schema: Any, parameter_schema: Mapping[str, Any]) -> None:
     """Whether a template can be made of these. Raises Usage, which names the key and what is wrong with it."""
     if engine not in ENGINES:
-        raise Usage(f"engine must be {_either(ENGINES)}, not {_quoted(engine)}")
+        raise Usage(f"engine must be {_join_or(ENGINES)}, not {_quote(engine)}")
     if not isinstance(schema, Mapping):
         raise Usage(f"schema: must be a table, such as {ENGINES[engine].EXAMPLE}")
     for key in schema:
         if key not in ENGINES[engine].FIELDS:
-            near = nearest(str(key), ENGINES[engine].FIELDS)
-            raise Usage(f"schema: engine {engine} has no {_quoted(key)}{f'. Nearest: {near}' if near else ''}")
-    ENGINES[engine].check(schema, parameters.shape(parameter_schema))
+            near = find_nearest(str(key), ENGINES[engine].FIELDS)
+            raise Usage(f"schema: engine {engine} has no {_quote(key)}{f'. Nearest: {near}' if near else ''}")
+    ENGINES[engine].check(schema, parameters.read_shape(parameter_schema))
 
 
-def declared(engine: str, schema: Any) -> dict[str, Any]:
+def derive_parameters(engine: str, schema: Any) -> dict[str, Any]:
     """The parameter schema of a template that gives none: what its command or script names, all text, all needed."""
     names = ENGINES[engine].names(schema) if engine in ENGINES and isinstance(schema, Mapping) else ()
     found = {name: {"type": "string"} for name in names}
     return {"type": "object", "required": [*found], "properties": found} if found else {}
 
 
-def launch(
+def make_launch(
     engine: str, schema: Mapping[str, Any], given: Mapping[str, Any], declared: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """What a task starts, as it is stored: {"argv", "env", "secrets"}. `given` are resolved parameters.
@@ -51,24 +51,24 @@ def launch(
     `declared` is the parameter schema of a template; without it the launch is that of a command typed as it is, whose
     environment stays as it was. Raises Usage when a value cannot be given that way, or all are too long together.
     """
-    secret = {name: reference for name, value in given.items() if (reference := parameters.secret(value))}
+    secret = {name: reference for name, value in given.items() if (reference := parameters.get_secret_reference(value))}
     plain = {name: value for name, value in given.items() if name not in secret}
     made: Launch = ENGINES[engine].build(schema, Values(plain, secret))
-    return (made if declared is not None else replace(made, env=made.env or None)).checked().as_dict()
+    return (made if declared is not None else replace(made, env=made.env or None)).check_size().to_dict()
 
 
-def environment(launch: Mapping[str, Any], base: Mapping[str, str]) -> dict[str, str]:
+def build_environment(launch: Mapping[str, Any], base: Mapping[str, str]) -> dict[str, str]:
     """The variables of one run: the submitter's (`base`), the parameters, and the secrets, looked up only now.
 
     Raises Refused when a secret is not where it should be.
     """
-    return Launch.from_dict(launch).environment(base)
+    return Launch.from_dict(launch).build_environment(base)
 
 
-def _either(words: Iterable[str]) -> str:
+def _join_or(words: Iterable[str]) -> str:
     *first, last = words
     return f"{', '.join(first)} or {last}"
 
 
-def _quoted(word: Any) -> str:
-    return f'"{cut(clean(str(word)), 40)}"'
+def _quote(word: Any) -> str:
+    return f'"{truncate(sanitize(str(word)), 40)}"'

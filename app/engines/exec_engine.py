@@ -11,47 +11,47 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from app.core.schema.parameters import Shape, as_text
-from app.core.text.sanitize import clean, cut, nearest
+from app.core.schema.parameters import ParameterShape, as_text
+from app.core.text.sanitize import find_nearest, sanitize, truncate
 from app.engines.launch import Launch, Values
 from app.errors import Usage
 
 FIELDS = ("argv",)
 EXAMPLE = '{ argv = ["gzip", "{{ file }}"] }'
 
-_PLACE = re.compile(r"\{\{[ \t]*([A-Za-z_][A-Za-z0-9_.-]*)[ \t]*\}\}")
+_PLACEHOLDER = re.compile(r"\{\{[ \t]*([A-Za-z_][A-Za-z0-9_.-]*)[ \t]*\}\}")
 
 
-def check(schema: Mapping[str, Any], shape: Shape) -> None:
+def check(schema: Mapping[str, Any], shape: ParameterShape) -> None:
     """argv is a list of texts, and every `{{ name }}` in it a parameter."""
     argv = schema.get("argv")
     if not isinstance(argv, list) or not argv or not all(isinstance(word, str) for word in argv) or not argv[0]:
         raise Usage(f"schema: argv must be a list of texts that begins with a program, such as {EXAMPLE}")
     if any("\0" in word for word in argv):
         raise Usage("schema: argv holds a NUL character, which no process can be given")
-    for name in _names(argv):
+    for name in _iter_names(argv):
         if name not in shape.properties:
-            near = nearest(name, shape.properties)
-            hint = f" Nearest: {clean(near)}." if near else " Name it under parameters, properties."
-            raise Usage(f'schema: argv names "{cut(clean(name), 40)}", which is no parameter.{hint}')
-    for name in _names(argv[:1]):
+            near = find_nearest(name, shape.properties)
+            hint = f" Nearest: {sanitize(near)}." if near else " Name it under parameters, properties."
+            raise Usage(f'schema: argv names "{truncate(sanitize(name), 40)}", which is no parameter.{hint}')
+    for name in _iter_names(argv[:1]):
         if name not in shape.required and "default" not in shape.properties[name]:
-            raise Usage(f"schema: argv begins with {clean(name)}, which may be missing: make it required")
+            raise Usage(f"schema: argv begins with {sanitize(name)}, which may be missing: make it required")
 
 
 def build(schema: Mapping[str, Any], values: Values) -> Launch:
     """Raises Usage for a secret: every user of a machine can read its processes' arguments."""
-    for name in _names(schema["argv"]):
+    for name in _iter_names(schema["argv"]):
         if name in values.secret:
-            raise Usage(f"{clean(name)} is a secret, but anybody can read an argument. Take engine shell or python.")
-    kept = (word for word in schema["argv"] if all(name in values.plain for name in _names([word])))
-    return Launch(tuple(_PLACE.sub(lambda found: as_text(values.plain[found[1]]), word) for word in kept))
+            raise Usage(f"{sanitize(name)} is a secret, but anybody can read an argument. Take engine shell or python.")
+    kept = (word for word in schema["argv"] if all(name in values.plain for name in _iter_names([word])))
+    return Launch(tuple(_PLACEHOLDER.sub(lambda found: as_text(values.plain[found[1]]), word) for word in kept))
 
 
 def names(schema: Mapping[str, Any]) -> list[str]:
     """The parameters that argv names."""
-    return list(_names([word for word in schema.get("argv", ()) if isinstance(word, str)]))
+    return list(_iter_names([word for word in schema.get("argv", ()) if isinstance(word, str)]))
 
 
-def _names(argv: list[str]) -> Iterator[str]:
-    return (found[1] for word in argv for found in _PLACE.finditer(word))
+def _iter_names(argv: list[str]) -> Iterator[str]:
+    return (found[1] for word in argv for found in _PLACEHOLDER.finditer(word))

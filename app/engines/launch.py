@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from app.core.schema import parameters
-from app.core.text.sanitize import clean, cut
+from app.core.text.sanitize import sanitize, truncate
 from app.errors import Refused, Usage
 
 PREFIX = "PARAM_"
-LONGEST = 1536 * 1024
+MAX_TOTAL = 1536 * 1024
 """Bytes of arguments and parameters together: below the 2 MiB that Linux gives them and the environment."""
 
 
@@ -25,10 +25,10 @@ class Values:
     plain: Mapping[str, Any]
     secret: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
-    def variables(self) -> dict[str, str]:
+    def to_variables(self) -> dict[str, str]:
         return {PREFIX + name: parameters.as_text(value) for name, value in self.plain.items()}
 
-    def references(self) -> dict[str, Mapping[str, str]]:
+    def to_references(self) -> dict[str, Mapping[str, str]]:
         return {PREFIX + name: reference for name, reference in self.secret.items()}
 
 
@@ -43,23 +43,23 @@ class Launch:
     env: Mapping[str, str] | None = None
     secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
-    def checked(self) -> Launch:
+    def check_size(self) -> Launch:
         """Itself, when Linux can start it. Raises Usage."""
         words = [*self.argv, *(f"{name}={value}" for name, value in (self.env or {}).items())]
-        if not all(parameters.fits(word) for word in words):
+        if not all(parameters.can_be_argument(word) for word in words):
             raise Usage(f"an argument is over {parameters.MAX_VALUE // 1024}K, which no process can be given")
-        if sum(map(len, words)) > LONGEST:
+        if sum(map(len, words)) > MAX_TOTAL:
             raise Usage("the parameters are over 1.5M together, which no process can be given")
         return self
 
-    def environment(self, base: Mapping[str, str]) -> dict[str, str]:
+    def build_environment(self, base: Mapping[str, str]) -> dict[str, str]:
         """`base` with what belongs to this launch. Raises Refused when a secret is not where it should be."""
         if self.env is None:
             return dict(base)  # a command typed as it is
         kept = {name: value for name, value in base.items() if not name.startswith(PREFIX)}
-        return kept | dict(self.env) | {name: _reveal(name, at, base) for name, at in self.secrets.items()}
+        return kept | dict(self.env) | {name: _read_secret(name, at, base) for name, at in self.secrets.items()}
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """As it is stored with its task."""
         found: dict[str, Any] = {"argv": list(self.argv)}
         if self.env is not None:
@@ -74,37 +74,37 @@ class Launch:
         return cls(tuple(found["argv"]), found.get("env"), found.get("secrets", {}))
 
 
-def _reveal(name: str, reference: Mapping[str, str], base: Mapping[str, str]) -> str:
+def _read_secret(name: str, reference: Mapping[str, str], base: Mapping[str, str]) -> str:
     if "env" in reference:
         if reference["env"] not in base:
-            where = f"no variable {_shown(reference['env'])} in the submitter's environment"
-            raise Refused(f"{where}, for the secret {_of(name)}")
+            where = f"no variable {_format_text(reference['env'])} in the submitter's environment"
+            raise Refused(f"{where}, for the secret {_format_secret_name(name)}")
         return base[reference["env"]]
-    return _read(name, reference["file"])
+    return _read_secret_file(name, reference["file"])
 
 
-def _read(name: str, path: str) -> str:
+def _read_secret_file(name: str, path: str) -> str:
     try:
-        with open(Path(path).expanduser(), "rb", opener=_without_waiting) as file:
+        with open(Path(path).expanduser(), "rb", opener=_open_nonblocking) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ValueError("it is no file")
             data = file.read(parameters.MAX_VALUE)
     except (OSError, RuntimeError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
-        raise Refused(f"cannot read {_shown(path)} for the secret {_of(name)}: {why}") from None
+        raise Refused(f"cannot read {_format_text(path)} for the secret {_format_secret_name(name)}: {why}") from None
     if len(data) >= parameters.MAX_VALUE or b"\0" in data:
-        raise Refused(f"{_shown(path)} is too long or holds a NUL, so the secret {_of(name)} cannot be given")
+        raise Refused(f"{_format_text(path)} is too long or holds a NUL, so the secret {_format_secret_name(name)} cannot be given")
     return os.fsdecode(data).removesuffix("\n")
 
 
-def _without_waiting(path: str, flags: int) -> int:
+def _open_nonblocking(path: str, flags: int) -> int:
     """A pipe would wait for somebody to write."""
     return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
 
 
-def _of(name: str) -> str:
-    return _shown(name.removeprefix(PREFIX))
+def _format_secret_name(name: str) -> str:
+    return _format_text(name.removeprefix(PREFIX))
 
 
-def _shown(text: str) -> str:
-    return cut(clean(text), 80)
+def _format_text(text: str) -> str:
+    return truncate(sanitize(text), 80)

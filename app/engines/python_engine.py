@@ -13,18 +13,18 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from app.core.schema.parameters import Shape
+from app.core.schema.parameters import ParameterShape
 from app.engines.launch import Launch, Values
 from app.engines.shell_engine import check_names, check_text
 from app.errors import Usage
 
 FIELDS = ("callable", "script", "python")
 EXAMPLE = '{ callable = "package.module:function" }'
-PYTHON = "python3"
+DEFAULT_PYTHON = "python3"
 
 _CALLABLE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
-_GIVEN = """\
+_PRELUDE = """\
 import json, os, sys
 def _value(word):
     name, _, kind = word.partition("=")
@@ -33,7 +33,7 @@ def _value(word):
 target, given = sys.argv[1], dict(map(_value, sys.argv[2:]))
 del sys.argv[1:]
 """
-CALL = _GIVEN + """\
+CALL_CODE = _PRELUDE + """\
 import importlib
 module, _, path = target.partition(":")
 found = importlib.import_module(module)
@@ -46,13 +46,13 @@ if hasattr(result, "__await__"):
         await result
     asyncio.run(main())
 """  # fmt: skip
-RUN = _GIVEN + """\
+SCRIPT_CODE = _PRELUDE + """\
 given.update(__name__="__main__", __builtins__=__builtins__)
 exec(compile(target, "<script>", "exec"), given)
 """  # fmt: skip
 
 
-def check(schema: Mapping[str, Any], shape: Shape) -> None:
+def check(schema: Mapping[str, Any], shape: ParameterShape) -> None:
     """One of callable and script, and every parameter can be a keyword argument."""
     if ("callable" in schema) is ("script" in schema):
         raise Usage(f"schema: needs one of callable and script, such as {EXAMPLE}")
@@ -68,8 +68,8 @@ def build(schema: Mapping[str, Any], values: Values) -> Launch:
     check_names([*values.plain, *values.secret])
     kinds = {name: "text" if isinstance(value, str) else "json" for name, value in values.plain.items()}
     words = [f"{name}={kind}" for name, kind in (kinds | dict.fromkeys(values.secret, "text")).items()]
-    code, target = (CALL, schema["callable"]) if "callable" in schema else (RUN, schema["script"])
-    return Launch((schema.get("python", PYTHON), "-c", code, target, *words), values.variables(), values.references())
+    code, target = (CALL_CODE, schema["callable"]) if "callable" in schema else (SCRIPT_CODE, schema["script"])
+    return Launch((schema.get("python", DEFAULT_PYTHON), "-c", code, target, *words), values.to_variables(), values.to_references())
 
 
 def names(schema: Mapping[str, Any]) -> list[str]:

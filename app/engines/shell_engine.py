@@ -9,20 +9,20 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from app.core.schema.parameters import Shape, fits
-from app.core.text.sanitize import clean, cut
+from app.core.schema.parameters import ParameterShape, can_be_argument
+from app.core.text.sanitize import sanitize, truncate
 from app.engines.launch import PREFIX, Launch, Values
 from app.errors import Usage
 
 FIELDS = ("script", "shell")
 EXAMPLE = """{ script = 'gzip "$PARAM_file"' }"""
-SHELL = "/bin/sh"
+DEFAULT_SHELL = "/bin/sh"
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NAMED = re.compile(r"\$\{?PARAM_([A-Za-z_][A-Za-z0-9_]*)")
 
 
-def check(schema: Mapping[str, Any], shape: Shape) -> None:
+def check(schema: Mapping[str, Any], shape: ParameterShape) -> None:
     """script is a text, and every parameter can be a variable."""
     check_text(schema, "script", EXAMPLE)
     if "shell" in schema:
@@ -33,7 +33,7 @@ def check(schema: Mapping[str, Any], shape: Shape) -> None:
 def build(schema: Mapping[str, Any], values: Values) -> Launch:
     """Raises Usage for a parameter whose name cannot be a variable's."""
     check_names([*values.plain, *values.secret])
-    return Launch((schema.get("shell", SHELL), "-c", schema["script"]), values.variables(), values.references())
+    return Launch((schema.get("shell", DEFAULT_SHELL), "-c", schema["script"]), values.to_variables(), values.to_references())
 
 
 def names(schema: Mapping[str, Any]) -> list[str]:
@@ -44,7 +44,7 @@ def names(schema: Mapping[str, Any]) -> list[str]:
 def check_text(schema: Mapping[str, Any], key: str, example: str) -> None:
     """`schema[key]` is a text that a process can be given."""
     value = schema.get(key)
-    if not isinstance(value, str) or not value.strip() or "\0" in value or not fits(value):
+    if not isinstance(value, str) or not value.strip() or "\0" in value or not can_be_argument(value):
         raise Usage(f"schema: {key} must be a text of less than 128K, such as {example}")
 
 
@@ -53,6 +53,6 @@ def check_names(names: Any) -> None:
     for name in names:
         if not _NAME.fullmatch(name):
             raise Usage(
-                f'parameters: "{cut(clean(name), 40)}" cannot be a variable {PREFIX}…: '
+                f'parameters: "{truncate(sanitize(name), 40)}" cannot be a variable {PREFIX}…: '
                 "use letters, digits and _, no digit first"
             )

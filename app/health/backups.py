@@ -6,9 +6,9 @@ import os
 
 from app import config
 from app.core.text import units
-from app.core.text.sanitize import clean, cut
-from app.health.finding import Finding, quote, taskdeck
-from app.paths import config_file
+from app.core.text.sanitize import sanitize, truncate
+from app.health.finding import Finding, make_command, quote_word
+from app.paths import get_config_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,64 +16,64 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def backups(home: str, found: dict[str, Any] | None) -> Iterator[Finding]:
+def check_backups(home: str, found: dict[str, Any] | None) -> Iterator[Finding]:
     """How old the newest is, and where it lies; `found` as `status` tells it, None where none are taken."""
     if found is None:
         text = "none are taken as config.toml stands"
-        yield Finding("backups", text, "hint", f'"${{EDITOR:-vi}}" {quote(config_file())}')
+        yield Finding("backups", text, "hint", f'"${{EDITOR:-vi}}" {quote_word(get_config_path())}')
         return
-    folder = clean(found["folder"])
-    take = taskdeck(home, "db backup")
-    why, cure = _in_the_way(found["folder"])
+    folder = sanitize(found["folder"])
+    take = make_command(home, "db backup")
+    why, cure = _find_obstacle(found["folder"])
     if why:
-        have = "none, and none" if found["at"] is None else f"the newest {_age(found['at'])} old, and no other"
+        have = "none, and none" if found["at"] is None else f"the newest {_format_age(found['at'])} old, and no other"
         yield Finding("backups", f"{have} can be taken: {why}", "broken", cure)
     elif found["gone"]:
         what = "none" if "folder" in found["gone"] else "the newest is lost"
-        yield Finding("backups", f"{what}: {clean(found['gone'])}: {folder}", "broken", take)
+        yield Finding("backups", f"{what}: {sanitize(found['gone'])}: {folder}", "broken", take)
     elif found["at"] is None:
         yield Finding("backups", f"none yet in {folder}; a runtime takes the first within a minute or two")
     else:
-        text = f"the newest {_age(found['at'])} old, in {folder}"
+        text = f"the newest {_format_age(found['at'])} old, in {folder}"
         yield Finding("backups", f"{text}: late", "hint", take) if found["late"] else Finding("backups", f"{text}, restored and checked")
 
 
-def _in_the_way(folder: str) -> tuple[str, str]:
+def _find_obstacle(folder: str) -> tuple[str, str]:
     """Why no backup can be put into the home's folder within that of the settings, and the cure; without one it is told of the home."""
-    named = config.read(config_file()).upkeep.backup.folder
+    named = config.read(get_config_path()).maintenance.backup.folder
     if named is None:
         return "", ""
     named = named.rstrip("/") or "/"
     above = os.path.dirname(named)
     if not os.path.lexists(named) and not os.path.isdir(above):
-        why = f"there is no folder {clean(above)}, in which {clean(os.path.basename(named))} is to be made; is its disk mounted?"
-        another = f'"${{EDITOR:-vi}}" {quote(config_file())}'
-        return why, f"mount its disk, or name another folder: {another}; where there is to be no disk: mkdir -p {quote(above)}"
+        why = f"there is no folder {sanitize(above)}, in which {sanitize(os.path.basename(named))} is to be made; is its disk mounted?"
+        another = f'"${{EDITOR:-vi}}" {quote_word(get_config_path())}'
+        return why, f"mount its disk, or name another folder: {another}; where there is to be no disk: mkdir -p {quote_word(above)}"
     place = next(one for one in (folder, named, above) if os.path.lexists(one))
     if not os.path.isdir(place):
-        return f"{clean(place)} is no folder", f"ls -ld {quote(place)}"
+        return f"{sanitize(place)} is no folder", f"ls -ld {quote_word(place)}"
     if not os.access(place, os.W_OK | os.X_OK):
-        return f"{clean(place)} cannot be written to", f"ls -ld {quote(place)}"
+        return f"{sanitize(place)} cannot be written to", f"ls -ld {quote_word(place)}"
     return "", ""
 
 
-def replica(home: str, found: dict[str, Any]) -> Iterator[Finding]:
+def check_replica(home: str, found: dict[str, Any]) -> Iterator[Finding]:
     """How old the copy is; nothing where there is none to be. `found` as `db replica --json` tells it."""
     if found["target"] is None:
         return
-    age = f"{units.age(found['lag'])} old" if found["lag"] is not None else "never copied yet"
-    text = f"{clean(found['target'])}, {age}"
+    age = f"{units.format_age(found['lag'])} old" if found["lag"] is not None else "never copied yet"
+    text = f"{sanitize(found['target'])}, {age}"
     if found["problem"]:
-        said = cut(clean(found["problem"]), 200)
-        cure = taskdeck(home, "db replica off") if found["promoted"] else taskdeck(home, "db replica")
+        said = truncate(sanitize(found["problem"]), 200)
+        cure = make_command(home, "db replica off") if found["promoted"] else make_command(home, "db replica")
         yield Finding("replica", f"{text}: {said}", "broken" if found["late"] else "hint", cure)
     elif found["late"]:
-        yield Finding("replica", f"{text}, late: is a runtime up?", "hint", taskdeck(home, "db replica"))
+        yield Finding("replica", f"{text}, late: is a runtime up?", "hint", make_command(home, "db replica"))
     else:
         yield Finding("replica", text)
 
 
-def _age(at: str) -> str:
+def _format_age(at: str) -> str:
     from datetime import UTC, datetime
 
-    return units.age(max(0.0, (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds()))
+    return units.format_age(max(0.0, (datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds()))

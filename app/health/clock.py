@@ -9,16 +9,16 @@ import time
 from datetime import datetime
 
 from app.core.text import units
-from app.health.finding import Finding, sudo, taskdeck
-from app.health.procfs import read
+from app.health.finding import Finding, make_command, make_root_command
+from app.health.procfs import read_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-UNSYNCHRONISED = 0x0040
-JUMP = 60.0
+STA_UNSYNC = 0x0040
+MAX_CORRECTION = 60.0
 """Seconds by which the clock may have been put right since the runtime began."""
 
 
@@ -31,25 +31,25 @@ class Timex(ctypes.Structure):
     ]  # fmt: skip
 
 
-def clock(home: str, status: dict[str, Any] | None, newest: str | None) -> Iterator[Finding]:
+def check_clock(home: str, status: dict[str, Any] | None, newest: str | None) -> Iterator[Finding]:
     """What is wrong with it, worst first; one line when nothing is."""
-    behind = _behind(newest)
+    behind = _measure_lag(newest)
     if behind > 1:
-        text = f"it is {units.age(behind)} behind the newest task; times and deadlines cannot be right"
-        yield Finding("clock", text, "broken", setting())
-    elif (jump := _jump(status)) is not None and abs(jump) > JUMP:
+        text = f"it is {units.format_age(behind)} behind the newest task; times and deadlines cannot be right"
+        yield Finding("clock", text, "broken", suggest_sync_command())
+    elif (jump := _measure_jump(status)) is not None and abs(jump) > MAX_CORRECTION:
         way = "ahead" if jump > 0 else "back"
-        text = f"it was put {units.age(abs(jump))} {way} since the runtime began, whose ages are off by that"
-        yield Finding("clock", text, "hint", taskdeck(home, "serve --replace --detach"))
-    elif contained():
+        text = f"it was put {units.format_age(abs(jump))} {way} since the runtime began, whose ages are off by that"
+        yield Finding("clock", text, "hint", make_command(home, "serve --replace --detach"))
+    elif is_in_container():
         yield Finding("clock", "the host's; whether it is kept right cannot be seen from a container")
-    elif synchronised() is False:
-        yield Finding("clock", "nothing keeps it right (no NTP)", "hint", setting())
+    elif is_synchronized() is False:
+        yield Finding("clock", "nothing keeps it right (no NTP)", "hint", suggest_sync_command())
     else:
-        yield Finding("clock", "right" if synchronised() else "no sign of trouble")
+        yield Finding("clock", "right" if is_synchronized() else "no sign of trouble")
 
 
-def _behind(newest: str | None) -> float:
+def _measure_lag(newest: str | None) -> float:
     """Seconds from now to the time of the newest task, when that is to come."""
     if not newest:
         return 0.0
@@ -59,7 +59,7 @@ def _behind(newest: str | None) -> float:
         return 0.0
 
 
-def _jump(status: dict[str, Any] | None) -> float | None:
+def _measure_jump(status: dict[str, Any] | None) -> float | None:
     """Seconds by which the clock went further than the machine did, since the runtime began."""
     runtime = (status or {}).get("runtime") or {}
     since, begun = runtime.get("since"), runtime.get("boottime")
@@ -68,7 +68,7 @@ def _jump(status: dict[str, Any] | None) -> float | None:
     return (time.time() - datetime.fromisoformat(since).timestamp()) - (time.clock_gettime(time.CLOCK_BOOTTIME) - begun)
 
 
-def synchronised() -> bool | None:
+def is_synchronized() -> bool | None:
     """What the kernel knows of it; None when it does not tell."""
     try:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -77,23 +77,23 @@ def synchronised() -> bool | None:
             return None
     except (OSError, AttributeError):
         return None
-    return not about.status & UNSYNCHRONISED
+    return not about.status & STA_UNSYNC
 
 
-def contained() -> bool:
+def is_in_container() -> bool:
     """Are we in a container, whose clock is its host's?"""
     marks = ("/run/systemd/container", "/.dockerenv", "/run/.containerenv")
-    first = read("/proc/1/environ").split("\0")  # which only root may read
+    first = read_file("/proc/1/environ").split("\0")  # which only root may read
     return any(map(os.path.exists, marks)) or any(entry.startswith("container=") for entry in first)
 
 
-INSTALLS = (("apt-get", "apt-get install -y chrony"), ("dnf", "dnf install -y chrony"), ("apk", "apk add chrony"))
+INSTALL_COMMANDS = (("apt-get", "apt-get install -y chrony"), ("dnf", "dnf install -y chrony"), ("apk", "apk add chrony"))
 """How a program that keeps the clock right comes to a machine that has none."""
 
 
-def setting() -> str:
+def suggest_sync_command() -> str:
     """The command that has it kept right from now on."""
     if os.path.isdir("/run/systemd/system"):
-        return sudo("timedatectl set-ntp true")
+        return make_root_command("timedatectl set-ntp true")
     there = next((one for one in ("chronyd", "ntpd", "openntpd") if shutil.which(one)), None)
-    return sudo(there or next((words for tool, words in INSTALLS if shutil.which(tool)), "hwclock --hctosys"))
+    return make_root_command(there or next((words for tool, words in INSTALL_COMMANDS if shutil.which(tool)), "hwclock --hctosys"))

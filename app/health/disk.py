@@ -7,80 +7,80 @@ import secrets
 import time
 
 from app.core.text import units
-from app.core.text.sanitize import clean
-from app.health.finding import Finding, quote, sudo
-from app.health.procfs import read
+from app.core.text.sanitize import sanitize
+from app.health.finding import Finding, make_root_command, quote_word
+from app.health.procfs import read_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LEAST_FREE = 500 * 2**20
-LEAST_SHARE = 0.05
+MIN_FREE_BYTES = 500 * 2**20
+MIN_FREE_SHARE = 0.05
 """Below either of these, bytes or share of the disk, nothing new is started."""
-SMALL_SHARE = 0.1
+SMALL_DISK_SHARE = 0.1
 """Of a small disk, which never had so many bytes free, this share takes their place."""
 
-SLOW = 0.5
+SLOW_SYNC = 0.5
 """Seconds that bringing a line to the disk may take before it is told."""
 
-REMOTE = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "afs", "ceph", "gluster")
+NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "afs", "ceph", "gluster")
 
 
-def least_free(total: int) -> int:
+def get_min_free(total: int) -> int:
     """How many bytes of a disk of `total` must be free for anything new to start."""
-    return int(max(min(LEAST_FREE, total * SMALL_SHARE), total * LEAST_SHARE))
+    return int(max(min(MIN_FREE_BYTES, total * SMALL_DISK_SHARE), total * MIN_FREE_SHARE))
 
 
-def disk(home: str) -> Iterator[Finding]:
+def check_disk(home: str) -> Iterator[Finding]:
     """Room, and a trial."""
-    place = existing(home)
+    place = find_existing_folder(home)
     space = os.statvfs(place)
     free, total = space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize
-    text, cure = f"{units.size(free)} free of {units.size(total)}", making_room(home)
+    text, cure = f"{units.format_bytes(free)} free of {units.format_bytes(total)}", suggest_usage_command(home)
     if not free:
         yield Finding("disk", f"{text}: nothing can be accepted", "broken", cure)
-    elif free < least_free(total):
-        yield Finding("disk", f"{text}: nothing new starts below {units.size(least_free(total))}", "broken", cure)
+    elif free < get_min_free(total):
+        yield Finding("disk", f"{text}: nothing new starts below {units.format_bytes(get_min_free(total))}", "broken", cure)
     elif space.f_files and not space.f_favail:
         yield Finding("disk", f"{text}, but no file more can be made (inodes)", "broken", cure)
     elif place == home and os.path.isdir(home):
-        yield _tried(home, text)
+        yield _test_write(home, text)
     else:
         yield Finding("disk", text)
 
 
-def _tried(home: str, text: str) -> Finding:
+def _test_write(home: str, text: str) -> Finding:
     """Write a line and see when it is on the disk."""
     try:
-        took = sync_time(home)
+        took = measure_sync_time(home)
     except PermissionError:
         return Finding("disk", text)  # whose it is says all
     except OSError as error:
         why = (error.strerror or "unknown").lower()
-        return Finding("disk", f"{text}, but it takes no write: {why}", "broken", making_writable(home))
-    if took > SLOW:
+        return Finding("disk", f"{text}, but it takes no write: {why}", "broken", suggest_remount_command(home))
+    if took > SLOW_SYNC:
         slow = f"{text}; a line takes {took:.1f} s to get there, and every submission waits as long"
-        return Finding("disk", slow, "hint", sudo("iotop -o"))
+        return Finding("disk", slow, "hint", make_root_command("iotop -o"))
     return Finding("disk", text)
 
 
-def making_room(home: str) -> str:
+def suggest_usage_command(home: str) -> str:
     """The command that shows what takes the room."""
-    return f"du -xhd1 {quote(_point(home))} | sort -h"
+    return f"du -xhd1 {quote_word(_find_mount_point(home))} | sort -h"
 
 
-def making_writable(home: str) -> str:
+def suggest_remount_command(home: str) -> str:
     """The command that lets a disk that went read-only take what is written again."""
-    return sudo(f"mount -o remount,rw {quote(_point(home))}")
+    return make_root_command(f"mount -o remount,rw {quote_word(_find_mount_point(home))}")
 
 
-def _point(home: str) -> str:
-    place = existing(home)
-    return mount(os.path.realpath(place))[0] or place
+def _find_mount_point(home: str) -> str:
+    place = find_existing_folder(home)
+    return find_mount(os.path.realpath(place))[0] or place
 
 
-def sync_time(home: str) -> float:
+def measure_sync_time(home: str) -> float:
     """Seconds that one line takes to be on the disk, by a file of which nothing stays. Raises OSError."""
     path = os.path.join(home, f".doctor-{secrets.token_hex(8)}")
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -94,36 +94,36 @@ def sync_time(home: str) -> float:
         os.close(fd)
 
 
-def files(home: str) -> Iterator[Finding]:
+def check_file_system(home: str) -> Iterator[Finding]:
     """SQLite's write-ahead log needs memory shared between processes: a network file system has none."""
-    kind = mount(os.path.realpath(existing(home)))[1]
-    if kind.startswith(REMOTE):
-        cure = f"taskdeck --home /var/tmp/{quote(f'taskdeck-{os.geteuid()}')} doctor"
+    kind = find_mount(os.path.realpath(find_existing_folder(home)))[1]
+    if kind.startswith(NETWORK_FILE_SYSTEMS):
+        cure = f"taskdeck --home /var/tmp/{quote_word(f'taskdeck-{os.geteuid()}')} doctor"
         yield Finding("files", f"the home is on {kind}, where a database is not safe; one on a local disk is", "broken", cure)
     else:
         yield Finding("files", f"on {kind or 'a local disk'}")
 
 
-def existing(path: str) -> str:
+def find_existing_folder(path: str) -> str:
     """The nearest folder above that is there."""
     while not os.path.exists(path):
         path = os.path.dirname(path)
     return path
 
 
-def mount(path: str) -> tuple[str, str]:
+def find_mount(path: str) -> tuple[str, str]:
     """Mount point and type of the file system that holds a path: the longest mount point above it."""
     best = ("", "")
-    for line in read("/proc/self/mountinfo").splitlines():
+    for line in read_file("/proc/self/mountinfo").splitlines():
         left, _, right = line.partition(" - ")
         fields = left.split()
-        point = _plain(fields[4]) if len(fields) > 4 and right else ""
+        point = _decode_mount_point(fields[4]) if len(fields) > 4 and right else ""
         if point and len(point) >= len(best[0]) and (path + "/").startswith(point.rstrip("/") + "/"):
-            best = (point, clean(right.split()[0]))
+            best = (point, sanitize(right.split()[0]))
     return best
 
 
-def _plain(point: str) -> str:
+def _decode_mount_point(point: str) -> str:
     """A mount point without the kernel's escapes for spaces and the like."""
     for code, c in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         point = point.replace(code, c)

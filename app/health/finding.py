@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 
-from app.core.text.sanitize import clean
-from app.paths import home_from
+from app.core.text.sanitize import sanitize
+from app.paths import resolve_home
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Finding:
     def __init__(self, check: str, text: str, state: str = "well", cure: str = "") -> None:
         self.check, self.text, self.state, self.cure = check, text, state, cure
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """For --json: `ok` is false only for what is broken."""
         return {
             "check": self.check,
@@ -33,9 +33,9 @@ class Finding:
         }
 
 
-def quote(word: str) -> str:
+def quote_word(word: str) -> str:
     """A word as a shell reads it back, whatever is in it, and as a terminal may show it."""
-    if clean(word) == word:
+    if sanitize(word) == word:
         return shlex.quote(word)
     inside = "".join(
         chr(byte) if 32 <= byte < 127 and byte not in b"\\'" else f"\\x{byte:02x}" for byte in os.fsencode(word)
@@ -43,17 +43,17 @@ def quote(word: str) -> str:
     return f"$'{inside}'"
 
 
-def taskdeck(home: str, words: str) -> str:
+def make_command(home: str, words: str) -> str:
     """A command of ours for that home."""
-    usual = not os.environ.get("TASKDECK_HOME") and home == home_from(None)
-    return f"taskdeck {words}" if usual else f"taskdeck --home {quote(home)} {words}"
+    usual = not os.environ.get("TASKDECK_HOME") and home == resolve_home(None)
+    return f"taskdeck {words}" if usual else f"taskdeck --home {quote_word(home)} {words}"
 
 
-def restart(home: str) -> str:
+def make_restart_command(home: str) -> str:
     """The command that ends runtime and keeper once nothing runs, and begins both anew."""
-    return f"{taskdeck(home, 'stop --drain')} && {taskdeck(home, 'serve --detach')}"
+    return f"{make_command(home, 'stop --drain')} && {make_command(home, 'serve --detach')}"
 
 
-def sudo(command: str) -> str:
+def make_root_command(command: str) -> str:
     """A command that only root may run."""
     return command if os.geteuid() == 0 else f"sudo {command}"

@@ -7,23 +7,23 @@ import stat
 import sys
 import time
 
-from app.core.text.sanitize import clean
-from app.health.finding import Finding, quote, sudo
+from app.core.text.sanitize import sanitize
+from app.health.finding import Finding, make_root_command, quote_word
 from app.paths import user_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SQLITE = (3, 38)
+MIN_SQLITE = (3, 38)
 """The first that has the operator ->>, which our statements use."""
-PYTHON = (3, 11)
+MIN_PYTHON = (3, 11)
 
-PATIENCE = 1.0
+TIME_LIMIT = 1.0
 """Seconds for a look at the permissions of everything in the home, which may hold a million logs."""
 
 
-def versions() -> Iterator[Finding]:
+def check_versions() -> Iterator[Finding]:
     """Taskdeck, Python and SQLite."""
     import sqlite3
 
@@ -31,63 +31,63 @@ def versions() -> Iterator[Finding]:
 
     python = ".".join(map(str, sys.version_info[:3]))
     text = f"Taskdeck {VERSION}, Python {python}, SQLite {sqlite3.sqlite_version}"
-    if sqlite3.sqlite_version_info < SQLITE or sys.version_info < PYTHON:
+    if sqlite3.sqlite_version_info < MIN_SQLITE or sys.version_info < MIN_PYTHON:
         needs = "it needs Python 3.11 and SQLite 3.38, or later"
         yield Finding("versions", f"{text}: {needs}", "broken", "pipx reinstall --python python3.13 taskdeck")
     else:
         yield Finding("versions", text)
 
 
-def home(path: str) -> Iterator[Finding]:
+def check_home(path: str) -> Iterator[Finding]:
     """Is the home ours, private and writable, and all that is in it?"""
-    shown = clean(path)
+    shown = sanitize(path)
     try:
         found = os.stat(path)
     except FileNotFoundError:
-        yield _to_be_made(path)
+        yield _check_missing_home(path)
         return
     except OSError as error:
-        yield _elsewhere(f"{shown}: {(error.strerror or 'unknown').lower()}")
+        yield _suggest_other_home(f"{shown}: {(error.strerror or 'unknown').lower()}")
         return
     if not stat.S_ISDIR(found.st_mode):
-        yield _elsewhere(f"{shown} is no directory")
+        yield _suggest_other_home(f"{shown} is no directory")
     elif found.st_uid != os.geteuid():
         owner = user_name(found.st_uid, "uid ")
-        named = quote(f"#{found.st_uid}" if owner.startswith("uid ") else owner)
-        cure = f"sudo -u {named} taskdeck --home {quote(path)} doctor"
-        yield Finding("home", f"{shown} belongs to {clean(owner)}, not to you", "broken", cure)
+        named = quote_word(f"#{found.st_uid}" if owner.startswith("uid ") else owner)
+        cure = f"sudo -u {named} taskdeck --home {quote_word(path)} doctor"
+        yield Finding("home", f"{shown} belongs to {sanitize(owner)}, not to you", "broken", cure)
     elif found.st_mode & 0o700 != 0o700:
-        yield Finding("home", f"{shown} cannot be written to", "broken", f"chmod 700 {quote(path)}")
+        yield Finding("home", f"{shown} cannot be written to", "broken", f"chmod 700 {quote_word(path)}")
     else:
-        yield _private(path, found.st_mode)
-        yield from _inside(path)
+        yield _check_privacy(path, found.st_mode)
+        yield from _check_content(path)
 
 
-def _to_be_made(path: str) -> Finding:
+def _check_missing_home(path: str) -> Finding:
     above = path
     while not os.path.lexists(above):
         above = os.path.dirname(above)
     if os.path.isdir(above) and os.access(above, os.W_OK | os.X_OK):
-        return Finding("home", f"{clean(path)}, not made yet: the first submit makes it")
-    return _elsewhere(f"{clean(path)} cannot be made: {clean(above)} cannot be written to")
+        return Finding("home", f"{sanitize(path)}, not made yet: the first submit makes it")
+    return _suggest_other_home(f"{sanitize(path)} cannot be made: {sanitize(above)} cannot be written to")
 
 
-def _elsewhere(text: str) -> Finding:
+def _suggest_other_home(text: str) -> Finding:
     return Finding("home", text, "broken", 'taskdeck --home "$HOME/taskdeck" doctor')
 
 
-def _private(path: str, mode: int) -> Finding:
+def _check_privacy(path: str, mode: int) -> Finding:
     if mode & 0o022:
-        return Finding("home", f"{clean(path)} can be changed by others", "broken", f"chmod 700 {quote(path)}")
+        return Finding("home", f"{sanitize(path)} can be changed by others", "broken", f"chmod 700 {quote_word(path)}")
     if mode & 0o077:
-        return Finding("home", f"{clean(path)} can be read by others", "hint", f"chmod 700 {quote(path)}")
-    return Finding("home", f"{clean(path)}, private to you")
+        return Finding("home", f"{sanitize(path)} can be read by others", "hint", f"chmod 700 {quote_word(path)}")
+    return Finding("home", f"{sanitize(path)}, private to you")
 
 
-def _inside(path: str) -> Iterator[Finding]:
+def _check_content(path: str) -> Iterator[Finding]:
     """Whose is what we made there, and who may read it?"""
-    owners, modes, seen, until = [], [], 0, time.monotonic() + PATIENCE
-    for one in _all_below(path):
+    owners, modes, seen, until = [], [], 0, time.monotonic() + TIME_LIMIT
+    for one in _iter_files(path):
         seen += 1
         try:
             found = os.lstat(one)
@@ -95,28 +95,28 @@ def _inside(path: str) -> Iterator[Finding]:
             continue
         if found.st_uid != os.geteuid():
             owners.append(one)
-        elif not _as_we_make_it(found.st_mode):
+        elif not _has_expected_mode(found.st_mode):
             modes.append(one)
         if time.monotonic() > until:
             break
     if owners:
         whose = f"{user_name(os.geteuid())}:"
-        text = f"{_counted(owners, path)} not yours: the runtime cannot use what it must"
-        yield Finding("owner", text, "broken", sudo(f"chown -R {quote(whose)} {quote(path)}"))
+        text = f"{_format_count(owners, path)} not yours: the runtime cannot use what it must"
+        yield Finding("owner", text, "broken", make_root_command(f"chown -R {quote_word(whose)} {quote_word(path)}"))
     if modes:
-        yield Finding("modes", f"{_counted(modes, path)} not as private as it was made", "hint", f"chmod -R u+rwX,go= {quote(path)}")
+        yield Finding("modes", f"{_format_count(modes, path)} not as private as it was made", "hint", f"chmod -R u+rwX,go= {quote_word(path)}")
     if not owners and not modes and seen:
         yield Finding("modes", f"{seen:,} files and folders, all private to you")
 
 
-def _as_we_make_it(mode: int) -> bool:
+def _has_expected_mode(mode: int) -> bool:
     """Folders 0700, files and sockets 0600, or 0700 where somebody made them so; links have no mode of their own."""
     if stat.S_ISLNK(mode):
         return True
     return stat.S_IMODE(mode) in ((0o700,) if stat.S_ISDIR(mode) else (0o600, 0o700))
 
 
-def _all_below(path: str) -> Iterator[str]:
+def _iter_files(path: str) -> Iterator[str]:
     """What Taskdeck makes in a home: everything but the logs of runs first, since those are many."""
     with_logs = os.path.join(path, "runs")
     databases = (f"{name}.db{end}" for name in ("taskdeck", "search") for end in ("", "-wal", "-shm"))
@@ -130,6 +130,6 @@ def _all_below(path: str) -> Iterator[str]:
             yield from (os.path.join(folder, name) for name in (*folders, *files))
 
 
-def _counted(found: list[str], path: str) -> str:
-    first = clean(os.path.relpath(found[0], path))
+def _format_count(found: list[str], path: str) -> str:
+    first = sanitize(os.path.relpath(found[0], path))
     return f"{first} is" if len(found) == 1 else f"{first} and {len(found) - 1:,} more are"

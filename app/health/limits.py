@@ -6,9 +6,9 @@ import os
 
 from app.core.scheduling import overcommit
 from app.core.text import units
-from app.core.text.sanitize import clean
-from app.health.finding import Finding, quote, sudo, taskdeck
-from app.health.procfs import limits, read
+from app.core.text.sanitize import sanitize
+from app.health.finding import Finding, make_command, make_root_command, quote_word
+from app.health.procfs import read_file, read_limits
 from db import host
 
 TYPE_CHECKING = False
@@ -16,38 +16,38 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-FILES = 512
+MIN_OPEN_FILES = 512
 """Descriptors that a runtime with many decks may need."""
 
-SPARE = 64
+SPARE_PROCESSES = 64
 """Processes that should be left beside one for each job."""
 
-NONE = float("inf")
+NO_LIMIT = float("inf")
 UNLIMITED = 1 << 60
 """The first generation of control groups writes a number as large as this for no limit."""
 
 
-def own(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
+def check_limits(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
     """Files, file size and processes of runtime, keeper and guard; without them, of us, who would start them."""
-    wrong = [*_of_processes(status), *_of_all(home, status)]
+    wrong = [*_check_rlimits(status), *_check_process_count(home, status)]
     yield from wrong
     if not wrong:
-        yield Finding("limits", f"none in the way of {jobs(status):,} jobs at once" if status else "none in the way")
+        yield Finding("limits", f"none in the way of {count_max_jobs(status):,} jobs at once" if status else "none in the way")
 
 
-def _of_processes(status: dict[str, Any] | None) -> Iterator[Finding]:
-    for name, pid in _processes(status):
-        found = limits(pid)
-        files, size = found.get("Max open files", NONE), found.get("Max file size", NONE)
-        if files < FILES:
+def _check_rlimits(status: dict[str, Any] | None) -> Iterator[Finding]:
+    for name, pid in _list_processes(status):
+        found = read_limits(pid)
+        files, size = found.get("Max open files", NO_LIMIT), found.get("Max file size", NO_LIMIT)
+        if files < MIN_OPEN_FILES:
             text = f"{name} may open only {files:.0f} files"
-            yield Finding("limits", text, "broken", sudo(f"prlimit --pid {pid} --nofile=4096:4096"))
-        if size < NONE:
-            text = f"{name} may write no file above {units.size(size)}: logs and the database end there"
-            yield Finding("limits", text, "broken", sudo(f"prlimit --pid {pid} --fsize=unlimited:unlimited"))
+            yield Finding("limits", text, "broken", make_root_command(f"prlimit --pid {pid} --nofile=4096:4096"))
+        if size < NO_LIMIT:
+            text = f"{name} may write no file above {units.format_bytes(size)}: logs and the database end there"
+            yield Finding("limits", text, "broken", make_root_command(f"prlimit --pid {pid} --fsize=unlimited:unlimited"))
 
 
-def _processes(status: dict[str, Any] | None) -> list[tuple[str, int]]:
+def _list_processes(status: dict[str, Any] | None) -> list[tuple[str, int]]:
     """Those that are up, by what they are called; else this one's parent, the shell that would start them."""
     runtime, keeper = (status or {}).get("runtime") or {}, (status or {}).get("keeper") or {}
     up = [("the runtime", runtime.get("pid")), ("the keeper", keeper.get("pid")), ("the guard", keeper.get("guard_pid"))]
@@ -55,19 +55,19 @@ def _processes(status: dict[str, Any] | None) -> list[tuple[str, int]]:
     return living or [("this shell, which would start the runtime,", os.getppid())]
 
 
-def _of_all(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
+def _check_process_count(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
     """Can as many processes be made as queues and pools let run at once?"""
     if not status:
         return
-    most, (room, what) = jobs(status), min(_rooms(_processes(status)[-1][1]))
-    if room < most + SPARE and status.get("queues"):
+    most, (room, what) = count_max_jobs(status), min(_list_headroom(_list_processes(status)[-1][1]))
+    if room < most + SPARE_PROCESSES and status.get("queues"):
         largest = max(status["queues"], key=lambda queue: queue["capacity"])
-        fits = max(1, int(largest["capacity"] - (most + SPARE - room)))
+        fits = max(1, int(largest["capacity"] - (most + SPARE_PROCESSES - room)))
         text = f"queues and pools let {most:,} jobs run at once, but only {max(0, room):,.0f} more processes can be made ({what})"
-        yield Finding("limits", text, "broken", taskdeck(home, f"queue set {quote(largest['name'])} --capacity {fits}"))
+        yield Finding("limits", text, "broken", make_command(home, f"queue set {quote_word(largest['name'])} --capacity {fits}"))
 
 
-def jobs(status: dict[str, Any] | None) -> int:
+def count_max_jobs(status: dict[str, Any] | None) -> int:
     """Jobs that may run at once: what the queues let through, and no more than the CPU of their pool has at one each."""
     most = 0.0
     found = status or {}
@@ -77,45 +77,45 @@ def jobs(status: dict[str, Any] | None) -> int:
     return int(most)
 
 
-def _rooms(pid: int) -> Iterator[tuple[float, str]]:
+def _list_headroom(pid: int) -> Iterator[tuple[float, str]]:
     """How many processes more can be made, and what says so."""
     count = sum(name.isdigit() for name in os.listdir("/proc"))
-    yield _number(read("/proc/sys/kernel/pid_max")) - count, "kernel.pid_max"
-    yield _number(read("/proc/sys/kernel/threads-max")) - count, "kernel.threads-max"
+    yield _parse_number(read_file("/proc/sys/kernel/pid_max")) - count, "kernel.pid_max"
+    yield _parse_number(read_file("/proc/sys/kernel/threads-max")) - count, "kernel.threads-max"
     if os.geteuid():
-        mine = sum(1 for name in os.listdir("/proc") if name.isdigit() and _mine(name))
-        yield limits(pid).get("Max processes", NONE) - mine, "ulimit -u"
-    for path in folders(pid, "pids"):
-        used = _number(read(f"{path}/pids.current"))
-        if used < NONE:
-            yield _number(read(f"{path}/pids.max")) - used, f"pids.max of {clean(path)}"
+        mine = sum(1 for name in os.listdir("/proc") if name.isdigit() and _is_mine(name))
+        yield read_limits(pid).get("Max processes", NO_LIMIT) - mine, "ulimit -u"
+    for path in iter_cgroup_folders(pid, "pids"):
+        used = _parse_number(read_file(f"{path}/pids.current"))
+        if used < NO_LIMIT:
+            yield _parse_number(read_file(f"{path}/pids.max")) - used, f"pids.max of {sanitize(path)}"
 
 
-def _mine(name: str) -> bool:
+def _is_mine(name: str) -> bool:
     try:
         return os.stat(f"/proc/{name}").st_uid == os.geteuid()
     except OSError:
         return False
 
 
-def _number(text: str) -> float:
+def _parse_number(text: str) -> float:
     """A figure of the kernel's; infinity for none."""
     text = text.strip()
-    return float(text) if text.isdigit() and int(text) < UNLIMITED else NONE
+    return float(text) if text.isdigit() and int(text) < UNLIMITED else NO_LIMIT
 
 
-def groups(pid: int) -> dict[str, str]:
+def read_cgroups(pid: int) -> dict[str, str]:
     """The control groups of a process by controller; that of the second generation by ""."""
     found = {}
-    for line in read(f"/proc/{pid}/cgroup").splitlines():
+    for line in read_file(f"/proc/{pid}/cgroup").splitlines():
         _, names, path = line.split(":", 2)
         found |= dict.fromkeys(names.split(","), path)
     return found
 
 
-def folders(pid: int, controller: str) -> Iterator[str]:
+def iter_cgroup_folders(pid: int, controller: str) -> Iterator[str]:
     """Where a controller's figures for a process are, its own group first and then those above it."""
-    found = groups(pid)
+    found = read_cgroups(pid)
     roots = {controller: f"/sys/fs/cgroup/{controller}", "": "/sys/fs/cgroup", "unified": "/sys/fs/cgroup/unified"}
     for name, root in roots.items():
         path = found.get("" if name == "unified" else name)
@@ -124,26 +124,26 @@ def folders(pid: int, controller: str) -> Iterator[str]:
             path = os.path.dirname(path) if path != "/" else None
 
 
-def pools(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
+def check_pools(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
     """Do the pools give out more than the machine has?"""
-    for one in overcommit.found((status or {}).get("pools") or (), *host.here()):
-        options = [f"--{what} {f'{int(fits)}M' if what == 'memory' else units.plain(fits)}" for what, fits in one.fits.items()]
-        cure = taskdeck(home, f"pool set {quote(one.pool)} {' '.join(options)}")
+    for one in overcommit.find_overcommit((status or {}).get("pools") or (), *host.read_capacity()):
+        options = [f"--{what} {f'{int(fits)}M' if what == 'memory' else units.format_number(fits)}" for what, fits in one.fits.items()]
+        cure = make_command(home, f"pool set {quote_word(one.pool)} {' '.join(options)}")
         yield Finding("pools", f"{one.said}; well where they are shared on purpose", "hint", cure)
 
 
-def memory(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
+def check_memory(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
     """Do the pools give away more memory than the control group has?"""
     if not status or not status.get("pools"):
         return
     total = sum(pool["total_memory"] for pool in status["pools"]) * 2**20
     figures = [
-        (min(_number(read(f"{path}/memory.max")), _number(read(f"{path}/memory.limit_in_bytes"))), path)
-        for path in folders(_processes(status)[-1][1], "memory")
+        (min(_parse_number(read_file(f"{path}/memory.max")), _parse_number(read_file(f"{path}/memory.limit_in_bytes"))), path)
+        for path in iter_cgroup_folders(_list_processes(status)[-1][1], "memory")
     ]
-    least, path = min(figures, default=(NONE, ""))
+    least, path = min(figures, default=(NO_LIMIT, ""))
     if least < total * 0.999:
         pool = max(status["pools"], key=lambda pool: pool["total_memory"])
         fits = max(1, int(pool["total_memory"] - (total - least) / 2**20))
-        text = f"the pools give away {units.size(total)} of memory, but {clean(path)} has {units.size(least)}"
-        yield Finding("cgroups", text, "hint", taskdeck(home, f"pool set {quote(pool['name'])} --memory {fits}M"))
+        text = f"the pools give away {units.format_bytes(total)} of memory, but {sanitize(path)} has {units.format_bytes(least)}"
+        yield Finding("cgroups", text, "hint", make_command(home, f"pool set {quote_word(pool['name'])} --memory {fits}M"))

@@ -8,11 +8,11 @@ import re
 import time
 
 from app.core.text import units
-from app.core.text.sanitize import clean, cut
+from app.core.text.sanitize import sanitize, truncate
 from app.errors import Problem
 from app.health import disk
-from app.health.finding import Finding, quote, restart, taskdeck
-from app.health.procfs import KEEPER, Ours, read, stands_still, stat
+from app.health.finding import Finding, make_command, make_restart_command, quote_word
+from app.health.procfs import KEEPER_FILE, TaskdeckProcess, is_suspended, read_file, read_stat
 from app.paths import user_name
 from db.errors import BehindDatabase, UnnamedDatabase
 
@@ -21,98 +21,98 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
-JOURNAL = 64 * 2**20
+MAX_JOURNAL_SIZE = 64 * 2**20
 """Bytes of journal that are more than a keeper needs: what ended is not forgotten."""
 
-TOLD = 5
+MAX_NAMED = 5
 """Others that are named; more are counted."""
 
 _COMMAND = re.compile(r"(?:^|[:.] )((?:taskdeck|kill|pipx|rm|sudo) .+)$")
 
 
-def trouble(home: str, problem: Problem) -> Finding:
+def explain_problem(home: str, problem: Problem) -> Finding:
     """What kept us from asking, by the name of what it is about."""
     about = {5: "database", 2: "config"}.get(problem.exit_code, "runtime")
     hint = _COMMAND.search(problem.hint.rstrip("."))
-    cure = hint.group(1) if hint else taskdeck(home, "db check")
+    cure = hint.group(1) if hint else make_command(home, "db check")
     if cure.startswith("taskdeck ") and "--home" not in cure:
-        cure = " && ".join(taskdeck(home, one.removeprefix("taskdeck ")) for one in cure.split(" && "))
+        cure = " && ".join(make_command(home, one.removeprefix("taskdeck ")) for one in cure.split(" && "))
     if about == "config":
-        from app.paths import config_file
+        from app.paths import get_config_path
 
-        cure = f'"${{EDITOR:-vi}}" {quote(config_file())}'
+        cure = f'"${{EDITOR:-vi}}" {quote_word(get_config_path())}'
     readable = problem.hint in (BehindDatabase.without_backup, UnnamedDatabase.without_backup)
     if problem.code == "damaged-database" and not readable and "Newest good backup" not in problem.message:
-        aside, database = quote(os.path.join(home, "damaged")), quote(os.path.join(home, "taskdeck.db"))
+        aside, database = quote_word(os.path.join(home, "damaged")), quote_word(os.path.join(home, "taskdeck.db"))
         cure = f"mkdir {aside} && mv {database} {database}-* {aside}"  # and not what was kept before a restore
-    return Finding(about, cut(clean(problem.message), 300), "hint" if problem.code == "older-database" else "broken", clean(cure))
+    return Finding(about, truncate(sanitize(problem.message), 300), "hint" if problem.code == "older-database" else "broken", sanitize(cure))
 
 
-def runtime(home: str, found: dict[str, Any]) -> Finding:
+def check_runtime(home: str, found: dict[str, Any]) -> Finding:
     """Is there one, and does it let anything start?"""
     state, pid, halted = found.get("state"), found.get("pid"), found.get("halted")
     if state == "stopped":
-        return Finding("runtime", "stopped on purpose", "hint", taskdeck(home, "serve --detach"))
+        return Finding("runtime", "stopped on purpose", "hint", make_command(home, "serve --detach"))
     if state != "running":
         return Finding("runtime", "none; the first submit starts one")
     if halted:
-        text, state = f"pid {pid}, but nothing starts: {clean(halted)}", "hint" if "draining" in halted else "broken"
-        return Finding("runtime", text, state, _cure(home, halted))
+        text, state = f"pid {pid}, but nothing starts: {sanitize(halted)}", "hint" if "draining" in halted else "broken"
+        return Finding("runtime", text, state, _suggest_fix(home, halted))
     return Finding("runtime", f"pid {pid}")
 
 
-def _cure(home: str, trouble: str) -> str:
+def _suggest_fix(home: str, trouble: str) -> str:
     """The command against what keeps things from starting: of a sick disk, the disk's."""
     if "read-only" in trouble:
-        return disk.making_writable(home)
+        return disk.suggest_remount_command(home)
     if trouble.startswith("disk"):
-        return disk.making_room(home)
+        return disk.suggest_usage_command(home)
     if trouble.startswith("database"):
-        return f"{taskdeck(home, 'stop')} && {taskdeck(home, 'db restore --dry-run')}"
-    return taskdeck(home, "serve --replace --detach")
+        return f"{make_command(home, 'stop')} && {make_command(home, 'db restore --dry-run')}"
+    return make_command(home, "serve --replace --detach")
 
 
-def keeper(home: str, found: dict[str, Any]) -> Iterator[Finding]:
+def check_keeper(home: str, found: dict[str, Any]) -> Iterator[Finding]:
     """Are both there, one above the other, of this version, with a journal of a usual size?"""
     pids = [pid for pid in (found.get("pid"), found.get("guard_pid")) if pid]
-    if len(pids) < 2 or not all(map(stat, pids)):
+    if len(pids) < 2 or not all(map(read_stat, pids)):
         text = "keeper and guard are not both there, so a job may lose its exit code"
-        yield Finding("keeper", text, "broken", taskdeck(home, "serve --replace --detach"))
+        yield Finding("keeper", text, "broken", make_command(home, "serve --replace --detach"))
         return
-    if still := [pid for pid in pids if stands_still(pid)]:
+    if still := [pid for pid in pids if is_suspended(pid)]:
         text = f"pid {still[0]} was stopped by a signal: nothing starts, and no end is seen"
         yield Finding("keeper", text, "broken", f"kill -CONT {' '.join(map(str, still))}")
         return
     child, guard = pids
-    about = stat(child)
-    size = journal_size(home)
+    about = read_stat(child)
+    size = get_journal_size(home)
     if about and about[0] != guard:
         text = f"pid {child} is not below its guard {guard}: the end of one may cost exit codes"
-        yield Finding("keeper", text, "broken", restart(home))
-    elif _older(child, about):
-        yield Finding("keeper", f"pid {child}, guard {guard}: of another version, so it is to be replaced", "hint", restart(home))
-    elif size > JOURNAL:
-        text = f"pid {child}, guard {guard}: its journal has {units.size(size)}, ends that were never stored"
-        yield Finding("keeper", text, "hint", taskdeck(home, "serve --replace --detach"))
+        yield Finding("keeper", text, "broken", make_restart_command(home))
+    elif _is_outdated(child, about):
+        yield Finding("keeper", f"pid {child}, guard {guard}: of another version, so it is to be replaced", "hint", make_restart_command(home))
+    elif size > MAX_JOURNAL_SIZE:
+        text = f"pid {child}, guard {guard}: its journal has {units.format_bytes(size)}, ends that were never stored"
+        yield Finding("keeper", text, "hint", make_command(home, "serve --replace --detach"))
     else:
-        yield Finding("keeper", f"pid {child}, guard {guard}, journal {units.size(size)}")
+        yield Finding("keeper", f"pid {child}, guard {guard}, journal {units.format_bytes(size)}")
 
 
-def alone(home: str, ours: Sequence[Ours]) -> Iterator[Finding]:
+def check_orphan_keeper(home: str, ours: Sequence[TaskdeckProcess]) -> Iterator[Finding]:
     """A keeper that goes on without a runtime."""
-    pids = sorted(one.pid for one in ours if one.kind == "keeper" and _same(one.home, home))
+    pids = sorted(one.pid for one in ours if one.kind == "keeper" and _is_same_path(one.home, home))
     if pids:
         text = f"pid {' and '.join(map(str, pids))}: what runs goes on, and its end is kept for the next runtime"
         yield Finding("keeper", text)
 
 
-def _older(pid: int, about: tuple[int, float] | None) -> bool:
+def _is_outdated(pid: int, about: tuple[int, float] | None) -> bool:
     """Does it run another file than ours, or ours as it was before it was replaced?"""
-    argv = read(f"/proc/{pid}/cmdline").split("\0")
+    argv = read_file(f"/proc/{pid}/cmdline").split("\0")
     spec = importlib.util.find_spec("app")
-    if len(argv) < 5 or not argv[3].endswith(f"{os.sep}{KEEPER}") or spec is None or spec.origin is None or about is None:
+    if len(argv) < 5 or not argv[3].endswith(f"{os.sep}{KEEPER_FILE}") or spec is None or spec.origin is None or about is None:
         return False
-    ours = os.path.join(os.path.dirname(spec.origin), KEEPER)
+    ours = os.path.join(os.path.dirname(spec.origin), KEEPER_FILE)
     try:
         began = time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - about[1])
         return not os.path.samefile(ours, argv[3]) or os.stat(ours).st_ctime > began + 1
@@ -120,7 +120,7 @@ def _older(pid: int, about: tuple[int, float] | None) -> bool:
         return True
 
 
-def journal_size(home: str) -> int:
+def get_journal_size(home: str) -> int:
     """Bytes that the journal takes: the keeper's, and that of one of another version beside it."""
     run, size = os.path.join(home, "run"), 0
     try:
@@ -132,45 +132,45 @@ def journal_size(home: str) -> int:
     return size
 
 
-def database(home: str, found: dict[str, Any]) -> Finding:
+def check_database(home: str, found: dict[str, Any]) -> Finding:
     """Its size, and what is wrong with it."""
-    text = f"{units.size(found['size'])}, {clean(found['state'])}"
+    text = f"{units.format_bytes(found['size'])}, {sanitize(found['state'])}"
     if found["state"] == "ok":
         return Finding("database", text)
     sick = found["state"] in ("disk full", "read-only")
-    return Finding("database", text, "broken", _cure(home, found["state"]) if sick else taskdeck(home, "db check"))
+    return Finding("database", text, "broken", _suggest_fix(home, found["state"]) if sick else make_command(home, "db check"))
 
 
-def empty(home: str, found: dict[str, Any]) -> Iterator[Finding]:
+def check_definitions(home: str, found: dict[str, Any]) -> Iterator[Finding]:
     """Is there a queue to submit to, and a pool below it?"""
     for kind in ("pool", "queue"):
         if not found[f"{kind}s"]:
             text = f"there is no {kind} at all, so no task can be submitted"
-            yield Finding(f"{kind}s", text, "broken", taskdeck(home, "db check --repair"))
+            yield Finding(f"{kind}s", text, "broken", make_command(home, "db check --repair"))
 
 
-def lying(home: str, found: dict[str, Any], refused: Callable[[str], object]) -> Finding:
+def check_offline_database(home: str, found: dict[str, Any], refused: Callable[[str], object]) -> Finding:
     """The same where no runtime is up; `refused` raises what would keep the next from starting."""
     try:
         refused(home)
     except Problem as problem:
-        return trouble(home, problem)
-    return database(home, found)
+        return explain_problem(home, problem)
+    return check_database(home, found)
 
 
-def neighbours(home: str, ours: Sequence[Ours]) -> Iterator[Finding]:
+def find_other_homes(home: str, ours: Sequence[TaskdeckProcess]) -> Iterator[Finding]:
     """Others on this machine, as far as they can be seen: their pools know nothing of ours."""
-    seen: dict[tuple[int, str], Ours] = {}
+    seen: dict[tuple[int, str], TaskdeckProcess] = {}
     for one in sorted(ours, key=lambda one: (one.kind != "runtime", one.pid)):
-        if not _same(one.home, home):
+        if not _is_same_path(one.home, home):
             seen.setdefault((one.uid, one.home or str(one.pid)), one)
-    for one in list(seen.values())[:TOLD]:
+    for one in list(seen.values())[:MAX_NAMED]:
         what = "runtime" if one.kind == "runtime" else "keeper without a runtime,"
-        where = f"home {cut(clean(one.home), 200)}" if one.home else "home not told"
-        yield Finding("others", f"{clean(user_name(one.uid, 'uid '))}: {what} pid {one.pid}, {where}")
-    if len(seen) > TOLD:
-        yield Finding("others", f"and {len(seen) - TOLD:,} more; what they reserve is not known to the pools here")
+        where = f"home {truncate(sanitize(one.home), 200)}" if one.home else "home not told"
+        yield Finding("others", f"{sanitize(user_name(one.uid, 'uid '))}: {what} pid {one.pid}, {where}")
+    if len(seen) > MAX_NAMED:
+        yield Finding("others", f"and {len(seen) - MAX_NAMED:,} more; what they reserve is not known to the pools here")
 
 
-def _same(one: str, other: str) -> bool:
+def _is_same_path(one: str, other: str) -> bool:
     return bool(one) and os.path.realpath(one) == os.path.realpath(other)

@@ -8,11 +8,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-KEEPER = os.path.join("keeper", "keeper.py")
+KEEPER_FILE = os.path.join("keeper", "keeper.py")
 RUNTIME, IN_DECK = "serve", "--in-process"
 
 
-class Ours:
+class TaskdeckProcess:
     """A process of some Taskdeck on this machine; `kind` is runtime or keeper. `home` is "" when it cannot be told."""
 
     __slots__ = ("home", "kind", "pid", "uid")
@@ -21,7 +21,7 @@ class Ours:
         self.pid, self.uid, self.kind, self.home = pid, uid, kind, home
 
 
-def read(path: str) -> str:
+def read_file(path: str) -> str:
     """A file of the kernel's; empty when it is gone or not ours to read."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
@@ -30,38 +30,38 @@ def read(path: str) -> str:
         return ""
 
 
-def all_ours() -> Iterator[Ours]:
+def find_taskdeck_processes() -> Iterator[TaskdeckProcess]:
     """Runtimes, keepers and guards of every user, as far as they can be seen."""
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
-        found = told(read(f"/proc/{name}/cmdline").split("\0")[:-1])
+        found = parse_command_line(read_file(f"/proc/{name}/cmdline").split("\0")[:-1])
         try:
             if found:
-                yield Ours(int(name), os.stat(f"/proc/{name}").st_uid, *found)
+                yield TaskdeckProcess(int(name), os.stat(f"/proc/{name}").st_uid, *found)
         except OSError:
             continue  # it has ended
 
 
-def told(argv: list[str]) -> tuple[str, str] | None:
+def parse_command_line(argv: list[str]) -> tuple[str, str] | None:
     """Kind and home of a command line of ours; None for any other."""
-    if len(argv) >= 5 and argv[1:3] == ["-I", "-S"] and argv[3].endswith(f"{os.sep}{KEEPER}"):
+    if len(argv) >= 5 and argv[1:3] == ["-I", "-S"] and argv[3].endswith(f"{os.sep}{KEEPER_FILE}"):
         return "keeper", argv[4]
-    at = next((i for i, word in enumerate(argv[:5]) if i and _program(argv, i)), None)
+    at = next((i for i, word in enumerate(argv[:5]) if i and _is_taskdeck(argv, i)), None)
     if at is None and argv and os.path.basename(argv[0]) == "taskdeck":
         at = 0
     if at is None or not {RUNTIME, IN_DECK}.intersection(argv[at + 1 :]) or "--detach" in argv:
         return None
-    return "runtime", _home(argv[at + 1 :])
+    return "runtime", _find_home(argv[at + 1 :])
 
 
-def _program(argv: list[str], at: int) -> bool:
+def _is_taskdeck(argv: list[str], at: int) -> bool:
     """Is the word at that place Taskdeck, run by Python?"""
     by_python = "python" in os.path.basename(argv[0])
     return by_python and (os.path.basename(argv[at]) == "taskdeck" or argv[at - 1 : at + 1] == ["-m", "app"])
 
 
-def _home(words: list[str]) -> str:
+def _find_home(words: list[str]) -> str:
     for word, after in zip(words, [*words[1:], ""], strict=True):
         if word == "--home":
             return after
@@ -70,23 +70,23 @@ def _home(words: list[str]) -> str:
     return ""
 
 
-def stat(pid: int) -> tuple[int, float] | None:
+def read_stat(pid: int) -> tuple[int, float] | None:
     """Its parent, and when it began in seconds since the machine's start; None when it has ended."""
-    fields = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    fields = read_file(f"/proc/{pid}/stat").rpartition(")")[2].split()
     if not fields or fields[0] in "ZX":
         return None
     return int(fields[1]), int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
-def stands_still(pid: int) -> bool:
+def is_suspended(pid: int) -> bool:
     """Was it stopped by a signal?"""
-    return read(f"/proc/{pid}/stat").rpartition(")")[2].split()[:1] == ["T"]
+    return read_file(f"/proc/{pid}/stat").rpartition(")")[2].split()[:1] == ["T"]
 
 
-def limits(pid: int) -> dict[str, float]:
+def read_limits(pid: int) -> dict[str, float]:
     """The soft limits of a process by their names in /proc; infinity where there is none."""
     found = {}
-    for line in read(f"/proc/{pid}/limits").splitlines()[1:]:
+    for line in read_file(f"/proc/{pid}/limits").splitlines()[1:]:
         name, soft = line[:25].strip(), line[25:].split()[0]
         found[name] = float("inf") if soft == "unlimited" else float(soft)
     return found

@@ -4,68 +4,68 @@ from __future__ import annotations
 
 from app.errors import Problem
 from app.health import backups, clock, configuration, disk, home, limits, processes, procfs, systemd
-from app.health.finding import Finding, taskdeck
+from app.health.finding import Finding, make_command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
-    Refused = Callable[[str], object]
-    Keys = Callable[[Mapping[str, str], str], str]
-    Asked = dict[str, Any] | Problem
+    StartCheck = Callable[[str], object]
+    KeyCheck = Callable[[Mapping[str, str], str], str]
+    StatusAnswer = dict[str, Any] | Problem
     """What `status` says, or why it says nothing."""
 
 
-def look(
-    path: str, asked: Asked, newest: str | None = None, refused: Refused | None = None, keys: Keys | None = None
+def run_checks(
+    path: str, asked: StatusAnswer, newest: str | None = None, refused: StartCheck | None = None, keys: KeyCheck | None = None
 ) -> Iterator[Finding]:
     """Everything there is to find about the home at `path`; `newest` is when its newest task was submitted (ISO). Where no runtime is up
     `refused` is called with the home, and raises what would keep the next from starting. `keys` says what is wrong with the keys that
     the user chose, in a file."""
     status = None if isinstance(asked, Problem) else asked
-    ours = list(procfs.all_ours())
+    ours = list(procfs.find_taskdeck_processes())
     looks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
-        ("versions", home.versions),
-        ("home", lambda: home.home(path)),
-        ("config", lambda: configuration.settings(keys)),
-        ("disk", lambda: disk.disk(path)),
-        ("files", lambda: disk.files(path)),
-        ("clock", lambda: clock.clock(path, status, newest)),
-        ("limits", lambda: limits.own(path, status)),
-        ("pools", lambda: limits.pools(path, status)),
-        ("runtime", lambda: _living(path, asked, ours, refused)),
-        ("cgroups", lambda: systemd.cgroup(path, status)),
-        ("cgroups", lambda: limits.memory(path, status)),
-        ("logout", systemd.logout),
-        ("unit", lambda: systemd.units(path)),
-        ("others", lambda: processes.neighbours(path, ours)),
+        ("versions", home.check_versions),
+        ("home", lambda: home.check_home(path)),
+        ("config", lambda: configuration.check_settings(keys)),
+        ("disk", lambda: disk.check_disk(path)),
+        ("files", lambda: disk.check_file_system(path)),
+        ("clock", lambda: clock.check_clock(path, status, newest)),
+        ("limits", lambda: limits.check_limits(path, status)),
+        ("pools", lambda: limits.check_pools(path, status)),
+        ("runtime", lambda: _check_processes(path, asked, ours, refused)),
+        ("cgroups", lambda: systemd.check_cgroup(path, status)),
+        ("cgroups", lambda: limits.check_memory(path, status)),
+        ("logout", systemd.check_logout),
+        ("unit", lambda: systemd.check_units(path)),
+        ("others", lambda: processes.find_other_homes(path, ours)),
     ]
     for check, one in looks:
-        yield from _held(path, check, one)
+        yield from _run_check(path, check, one)
 
 
-def _held(path: str, check: str, one: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+def _run_check(path: str, check: str, one: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     try:
         yield from one()
     except Exception as error:
         text = f"could not be looked at ({type(error).__name__}: {error})"
-        yield Finding(check, text, "broken", taskdeck(path, "doctor --json"))
+        yield Finding(check, text, "broken", make_command(path, "doctor --json"))
 
 
-def _living(path: str, asked: Asked, ours: list[procfs.Ours], refused: Refused | None) -> Iterator[Finding]:
+def _check_processes(path: str, asked: StatusAnswer, ours: list[procfs.TaskdeckProcess], refused: StartCheck | None) -> Iterator[Finding]:
     """Runtime, keeper, database and its copies, as `status` tells them."""
     if isinstance(asked, Problem):
-        yield processes.trouble(path, asked)
-        yield from processes.alone(path, ours)
+        yield processes.explain_problem(path, asked)
+        yield from processes.check_orphan_keeper(path, ours)
         return
-    yield processes.runtime(path, asked["runtime"])
+    yield processes.check_runtime(path, asked["runtime"])
     if asked["runtime"]["state"] == "running":
-        yield from processes.keeper(path, asked["keeper"])
+        yield from processes.check_keeper(path, asked["keeper"])
     else:
-        yield from processes.alone(path, ours)
+        yield from processes.check_orphan_keeper(path, ours)
     up = asked["runtime"]["state"] == "running"
-    yield processes.database(path, asked["database"]) if up or not refused else processes.lying(path, asked["database"], refused)
-    yield from processes.empty(path, asked)
-    yield from backups.backups(path, asked["backup"])
-    yield from backups.replica(path, asked["replica"])
+    yield processes.check_database(path, asked["database"]) if up or not refused else processes.check_offline_database(path, asked["database"], refused)
+    yield from processes.check_definitions(path, asked)
+    yield from backups.check_backups(path, asked["backup"])
+    yield from backups.check_replica(path, asked["replica"])

@@ -9,83 +9,83 @@ import shlex
 import shutil
 import subprocess
 
-from app.core.text.sanitize import clean
-from app.health.finding import Finding, quote, restart, sudo, taskdeck
-from app.health.limits import groups
-from app.health.procfs import read
+from app.core.text.sanitize import sanitize
+from app.health.finding import Finding, make_command, make_restart_command, make_root_command, quote_word
+from app.health.limits import read_cgroups
+from app.health.procfs import read_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-BOOTED = "/run/systemd/system"
-LINGER = "/var/lib/systemd/linger"
-LOGIND = ("/usr/lib/systemd", "/usr/local/lib/systemd", "/run/systemd", "/etc/systemd")
+SYSTEMD_MARKER = "/run/systemd/system"
+LINGER_FOLDER = "/var/lib/systemd/linger"
+LOGIND_FOLDERS = ("/usr/lib/systemd", "/usr/local/lib/systemd", "/run/systemd", "/etc/systemd")
 """Where logind is told what to do; the later counts."""
-PATIENCE = 2.0
+QUERY_TIMEOUT = 2.0
 
-WANTED = {"KillMode": "process", "OOMPolicy": "continue", "TasksMax": "infinity"}
+REQUIRED_SETTINGS = {"KillMode": "process", "OOMPolicy": "continue", "TasksMax": "infinity"}
 """Without these, jobs end with the unit, with one of them, or cannot be started."""
 
 
-def booted() -> bool:
+def is_booted() -> bool:
     """Is it systemd that runs this machine?"""
-    return os.path.isdir(BOOTED)
+    return os.path.isdir(SYSTEMD_MARKER)
 
 
-def logout() -> Iterator[Finding]:
+def check_logout() -> Iterator[Finding]:
     """Does logging out end what was started here?"""
-    if not booted() or os.geteuid() == 0:
+    if not is_booted() or os.geteuid() == 0:
         return
-    user = _user()
-    if lingers(user):
+    user = _get_user()
+    if has_linger(user):
         yield Finding("logout", "ends nothing (linger is on)")
     elif kills_at_logout():
         text = "logind ends everything you started when you log out (KillUserProcesses=yes), jobs too"
-        yield Finding("logout", text, "broken", f"sudo loginctl enable-linger {quote(user)}")
+        yield Finding("logout", text, "broken", f"sudo loginctl enable-linger {quote_word(user)}")
     else:
         yield Finding("logout", "ends no job (KillUserProcesses=no)")
 
 
-def _user() -> str:
+def _get_user() -> str:
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         return str(os.geteuid())
 
 
-def lingers(user: str) -> bool:
+def has_linger(user: str) -> bool:
     """Does the user's own systemd stay after the last logout?"""
-    return os.path.exists(os.path.join(LINGER, user))
+    return os.path.exists(os.path.join(LINGER_FOLDER, user))
 
 
 def kills_at_logout() -> bool:
     """What logind does, by its own word or else by its configuration, of which the last file counts."""
-    said = _asked("busctl", "get-property", "org.freedesktop.login1", "/org/freedesktop/login1",
+    said = _query("busctl", "get-property", "org.freedesktop.login1", "/org/freedesktop/login1",
                   "org.freedesktop.login1.Manager", "KillUserProcesses")  # fmt: skip
     if said in ("b true", "b false"):
         return said == "b true"
-    files = [f"{folder}/logind.conf" for folder in LOGIND]
-    more = sorted((path for folder in LOGIND for path in glob.glob(f"{folder}/logind.conf.d/*.conf")), key=os.path.basename)
+    files = [f"{folder}/logind.conf" for folder in LOGIND_FOLDERS]
+    more = sorted((path for folder in LOGIND_FOLDERS for path in glob.glob(f"{folder}/logind.conf.d/*.conf")), key=os.path.basename)
     answer = ""
     for path in [*files, *more]:
-        answer = settings(read(path), "Login").get("KillUserProcesses", answer)
+        answer = parse_section(read_file(path), "Login").get("KillUserProcesses", answer)
     return answer.lower() in ("yes", "true", "1", "on", "y", "t")
 
 
-def _asked(*argv: str) -> str:
+def _query(*argv: str) -> str:
     """What a program of systemd's says; nothing where it cannot be asked."""
     if not shutil.which(argv[0]):
         return ""
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=PATIENCE)
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=QUERY_TIMEOUT)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def settings(text: str, section: str) -> dict[str, str]:
+def parse_section(text: str, section: str) -> dict[str, str]:
     """One section of a file of systemd's; of two lines for one name the later counts."""
     found: dict[str, str] = {}
     inside = False
@@ -102,31 +102,31 @@ def settings(text: str, section: str) -> dict[str, str]:
 # --- units ---------------------------------------------------------------------------------------------------------------------------
 
 
-def units(home: str) -> Iterator[Finding]:
+def check_units(home: str) -> Iterator[Finding]:
     """The units that run a runtime: would a restart of one, or one job out of memory, end the jobs?"""
-    for system, path in _unit_files():
-        found = settings(read(path), "Service")
+    for system, path in _iter_unit_files():
+        found = parse_section(read_file(path), "Service")
         parts = sorted(glob.glob(f"{glob.escape(path)}.d/*.conf"), key=os.path.basename)
         for part in parts:
-            found |= settings(read(part), "Service")
+            found |= parse_section(read_file(part), "Service")
         start = found.get("ExecStart", "")
         if "taskdeck" not in start or "serve" not in start:
             continue
-        program, of = _runs(start)
+        program, of = _parse_exec_start(start)
         if not os.access(program, os.X_OK):
             again = f"service install {'--system' if system else '--user'}"
-            yield Finding("unit", f"{clean(path)} runs {clean(program)}, which is gone", "broken", taskdeck(of or home, again))
+            yield Finding("unit", f"{sanitize(path)} runs {sanitize(program)}, which is gone", "broken", make_command(of or home, again))
             continue
-        wrong = [f"{name}={value}" for name, value in WANTED.items() if found.get(name) != value]
+        wrong = [f"{name}={value}" for name, value in REQUIRED_SETTINGS.items() if found.get(name) != value]
         if wrong:
-            text = f"{clean(path)} lacks {', '.join(wrong)}: jobs could end with it"
-            yield Finding("unit", text, "broken", _added(system, path))
+            text = f"{sanitize(path)} lacks {', '.join(wrong)}: jobs could end with it"
+            yield Finding("unit", text, "broken", _make_drop_in_command(system, path))
         else:
-            whose = "" if not of or os.path.realpath(of) == os.path.realpath(home) else f", of another home ({clean(of)}),"
-            yield Finding("unit", f"{clean(path)}{whose} lets jobs live on")
+            whose = "" if not of or os.path.realpath(of) == os.path.realpath(home) else f", of another home ({sanitize(of)}),"
+            yield Finding("unit", f"{sanitize(path)}{whose} lets jobs live on")
 
 
-def _runs(start: str) -> tuple[str, str]:
+def _parse_exec_start(start: str) -> tuple[str, str]:
     """Program and home of a unit's command line."""
     try:
         words = [word.replace("%%", "%").replace("$$", "$") for word in shlex.split(start)]
@@ -136,7 +136,7 @@ def _runs(start: str) -> tuple[str, str]:
     return words[0].lstrip("@-:+!") if words else "", words[at] if at < len(words) else ""
 
 
-def _unit_files() -> Iterator[tuple[bool, str]]:
+def _iter_unit_files() -> Iterator[tuple[bool, str]]:
     """(of the system's?, path) of each that may be one."""
     base = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
     for system, folder in ((True, "/etc/systemd/system"), (False, os.path.join(base, "systemd", "user"))):
@@ -144,61 +144,61 @@ def _unit_files() -> Iterator[tuple[bool, str]]:
             yield system, path
 
 
-def _added(system: bool, path: str) -> str:
+def _make_drop_in_command(system: bool, path: str) -> str:
     """A file beside the unit that says what it lacks, whatever else it says."""
-    lines = "".join(f"{name}={value}\\n" for name, value in WANTED.items())
+    lines = "".join(f"{name}={value}\\n" for name, value in REQUIRED_SETTINGS.items())
     folder = f"{path}.d"
-    write = f"mkdir -p {quote(folder)} && printf '[Service]\\n{lines}' > {quote(f'{folder}/zz-taskdeck.conf')}"
+    write = f"mkdir -p {quote_word(folder)} && printf '[Service]\\n{lines}' > {quote_word(f'{folder}/zz-taskdeck.conf')}"
     if not system:
         return f"{write} && systemctl --user daemon-reload"
-    return sudo(f"sh -c {quote(f'{write} && systemctl daemon-reload')}")
+    return make_root_command(f"sh -c {quote_word(f'{write} && systemctl daemon-reload')}")
 
 
 # --- control groups ------------------------------------------------------------------------------------------------------------------
 
 
-def cgroup(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
+def check_cgroup(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
     """The control group of the keeper: what ends it with all that is in it?"""
     pid = ((status or {}).get("keeper") or {}).get("pid")
     if not pid:
         return
-    found = groups(pid)
+    found = read_cgroups(pid)
     path = found.get("name=systemd") or found.get("", "")
     if not path:
         return
     generation = "v2" if set(found) == {""} else "v1"
-    text = f"the keeper is in {clean(path)} ({generation})"
-    ends = _ended_by(path) if booted() else ""
+    text = f"the keeper is in {sanitize(path)} ({generation})"
+    ends = _find_end(path) if is_booted() else ""
     if not ends:
         yield Finding("cgroups", text)
     else:
-        yield Finding("cgroups", f"{text}, which ends, with every job, {ends}", "broken", _moved(home))
+        yield Finding("cgroups", f"{text}, which ends, with every job, {ends}", "broken", _make_move_command(home))
 
 
-def _ended_by(path: str) -> str:
+def _find_end(path: str) -> str:
     """When systemd would end everything in the group; "" when nothing but a shutdown does."""
     parts = [part for part in path.split("/") if part]
     last = next((part for part in reversed(parts) if part.endswith((".service", ".scope"))), "")
     manager = next((part for part in parts if part.startswith("user@") and part.endswith(".service")), "")
-    if manager and not lingers(_user()):
+    if manager and not has_linger(_get_user()):
         return "when you log out (linger is off)"
-    if last.startswith("session-") and os.geteuid() and kills_at_logout() and not lingers(_user()):
+    if last.startswith("session-") and os.geteuid() and kills_at_logout() and not has_linger(_get_user()):
         return "when you log out (KillUserProcesses=yes)"
-    if last.endswith(".service") and last != manager and not _spares(last, user=bool(manager)):
+    if last.endswith(".service") and last != manager and not _spares_jobs(last, user=bool(manager)):
         return f"when {last} is stopped or restarted"
     return ""
 
 
-def _spares(unit: str, user: bool) -> bool:
+def _spares_jobs(unit: str, user: bool) -> bool:
     """Does the unit end only its own main process? What cannot be asked is not held against it."""
-    said = _asked("systemctl", *(["--user"] if user else []), "show", "-p", "KillMode", "--value", unit)
+    said = _query("systemctl", *(["--user"] if user else []), "show", "-p", "KillMode", "--value", unit)
     return said in ("", "process", "none")
 
 
-def _moved(home: str) -> str:
+def _make_move_command(home: str) -> str:
     """The command after which the next keeper is where nothing ends it."""
-    again = restart(home)
-    user = _user()
-    if os.geteuid() and not lingers(user):
-        return f"sudo loginctl enable-linger {quote(user)} && {again}"
+    again = make_restart_command(home)
+    user = _get_user()
+    if os.geteuid() and not has_linger(user):
+        return f"sudo loginctl enable-linger {quote_word(user)} && {again}"
     return again

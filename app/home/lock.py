@@ -14,7 +14,7 @@ import psutil
 
 from app import paths
 from app.errors import Conflict
-from db.sqlite_files import taken
+from db.sqlite_files import try_lock
 
 
 class RuntimeExists(Conflict):
@@ -23,67 +23,67 @@ class RuntimeExists(Conflict):
     code = "runtime-exists"
 
 
-LOOK = 0.05
+PROBE_DELAY = 0.05
 """Seconds in which somebody who only looks whether the lock is held has let go of it."""
 
 
 @contextmanager
 def hold_lock(home: Path) -> Iterator[None]:
     """Hold the lock of `home`; its file says who does. Raises RuntimeExists, and Refused in somebody else's home."""
-    paths.refuse_strangers(home)
-    fd = os.open(home / "run" / paths.LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    paths.refuse_foreign_home(home)
+    fd = os.open(home / "run" / paths.LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         looked = False
-        while not taken(fd):
-            if not _dying(fd) and (looked or _named(fd)):
-                raise RuntimeExists(f"a runtime already has this home: {_holder(fd)}.", "See it: taskdeck")
-            looked = not _dying(fd)
-            time.sleep(LOOK if looked else 0.01)
-        _say_who(fd)
+        while not try_lock(fd):
+            if not _is_holder_dying(fd) and (looked or _is_holder_alive(fd)):
+                raise RuntimeExists(f"a runtime already has this home: {_read_holder(fd)}.", "See it: taskdeck")
+            looked = not _is_holder_dying(fd)
+            time.sleep(PROBE_DELAY if looked else 0.01)
+        _record_holder(fd)
         yield
     finally:
         os.close(fd)
 
 
-def held(home: Path) -> bool:
+def is_held(home: Path) -> bool:
     """Whether a runtime, or somebody in its place, has `home` now."""
     try:
-        fd = os.open(home / "run" / paths.LOCK, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(home / "run" / paths.LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
-        return not taken(fd, fcntl.LOCK_SH)
+        return not try_lock(fd, fcntl.LOCK_SH)
     finally:
         os.close(fd)
 
 
-def _say_who(fd: int) -> None:
+def _record_holder(fd: int) -> None:
     """Leave a word for those who come later. On a full disk there is none, and the lock is held all the same."""
     with suppress(OSError):
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"pid {os.getpid()}, {paths.user_name(os.getuid())}, since {datetime.now():%H:%M}".encode(), 0)
 
 
-def _dying(fd: int) -> bool:
+def _is_holder_dying(fd: int) -> bool:
     """Whether the holder was killed but is not quite gone: a thread of it may still be writing to the disk."""
     try:
-        return psutil.Process(_pid(fd)).status() == psutil.STATUS_ZOMBIE
+        return psutil.Process(_read_pid(fd)).status() == psutil.STATUS_ZOMBIE
     except (ValueError, psutil.Error):
         return False
 
 
-def _named(fd: int) -> bool:
+def _is_holder_alive(fd: int) -> bool:
     """Whether the file names a process that is there: who only looks leaves no word, and the last holder's stays."""
     try:
-        return psutil.pid_exists(_pid(fd))
+        return psutil.pid_exists(_read_pid(fd))
     except ValueError:
         return False
 
 
-def _pid(fd: int) -> int:
+def _read_pid(fd: int) -> int:
     """The pid in the holder's word. Raises ValueError where there is none."""
-    return int(_holder(fd).partition(" ")[2].partition(",")[0])
+    return int(_read_holder(fd).partition(" ")[2].partition(",")[0])
 
 
-def _holder(fd: int) -> str:
+def _read_holder(fd: int) -> str:
     return os.pread(fd, 200, 0).decode("utf-8", "replace") or "another process, just starting"

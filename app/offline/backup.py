@@ -9,31 +9,31 @@ from pathlib import Path
 from typing import Any
 
 from app import paths
-from app.home.clock_guard import Steady, last_sample
-from app.home.database_presence import note_quiet
+from app.home.clock_guard import ClockGuard, find_last_sample
+from app.home.database_presence import record_offline_backup
 from app.home.lock import hold_lock
-from app.offline.home_errors import usable
-from app.offline.read_only import look_there, opened
+from app.offline.home_errors import translate_os_errors
+from app.offline.read_only import open_call, require_database
 from app.service.database import backups
 
 
-def backup(home: str, args: dict[str, Any], note: Callable[[str], None]) -> dict[str, Any]:
+def take_backup(home: str, args: dict[str, Any], note: Callable[[str], None]) -> dict[str, Any]:
     """Take a backup while no runtime has the home: what the verb db.backup answers; `note` is told what is waited for. Raises
     RuntimeExists."""
     logging.basicConfig(format="taskdeck: %(message)s")  # what a runtime writes down, a person is told
-    with usable(home):
-        look_there(paths.database(Path(home)))
+    with translate_os_errors(home):
+        require_database(paths.database_path(Path(home)))
         paths.make_home(Path(home))
-        return asyncio.run(_backup(Path(home), note, **args))
+        return asyncio.run(_take_backup(Path(home), note, **args))
 
 
-async def _backup(home: Path, note: Callable[[str], None], full: bool = False, to: str | None = None) -> dict[str, Any]:
+async def _take_backup(home: Path, note: Callable[[str], None], full: bool = False, to: str | None = None) -> dict[str, Any]:
     """The program that is run after it may take hours, for which no runtime is kept out."""
-    steady = Steady()
+    steady = ClockGuard()
     with hold_lock(home):
-        async with opened(home, note) as call:
-            steady.begin(await call.db.read(last_sample))
-            taken, chosen = await backups.take_asked(call, full, to, steady.look())
+        async with open_call(home, note) as call:
+            steady.begin(await call.db.read(find_last_sample))
+            taken, chosen = await backups.take_requested(call, full, to, steady.check())
         if to is None:
-            note_quiet(home, taken.id)
-    return await backups.finished(call, taken, chosen)
+            record_offline_backup(home, taken.id)
+    return await backups.finish_backup(call, taken, chosen)

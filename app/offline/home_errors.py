@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.errors import Storage
-from app.home.restore_advice import advised
+from app.home.restore_advice import add_restore_advice
 
 
 @contextmanager
-def usable(home: str) -> Iterator[None]:
+def translate_os_errors(home: str) -> Iterator[None]:
     """Says in words what the system refuses."""
     try:
-        with advised(Path(home)):
+        with add_restore_advice(Path(home)):
             yield
     except OSError as error:
         why = (error.strerror or "unknown").lower()

@@ -9,29 +9,29 @@ from typing import Any
 from app import paths
 from app.errors import Conflict, NotFound
 from app.home.lock import hold_lock
-from app.offline.home_errors import usable
+from app.offline.home_errors import translate_os_errors
 from app.paths import user_name
 from db.restore import promote, swap
-from db.restore.replica_file import look
+from db.restore.replica_file import read_identity
 
 
-def copy_at(home: str) -> dict[str, Any]:
+def describe_replica(home: str) -> dict[str, Any]:
     """What the copy at `home` says of itself: origin, at, highest, running. Raises NotFound and Conflict."""
-    path = paths.replica(Path(home))
-    with usable(home):
-        if paths.database(Path(home)).exists():
+    path = paths.replica_path(Path(home))
+    with translate_os_errors(home):
+        if paths.database_path(Path(home)).exists():
             raise Conflict(f"{home} is a home of its own already.")
         if not path.exists():
             raise NotFound(f"there is no replica in {home}.", "Name the folder of the copy: --home DIR")
-        return look(path)._asdict()
+        return read_identity(path)._asdict()
 
 
 def promote_home(home: str) -> int:
     """Make the copy at `home` a home of its own; the last number that counts as given. Raises NotFound and Conflict: it may be one since
     a person was asked."""
-    with usable(home):
+    with translate_os_errors(home):
         paths.make_home(Path(home))
         with hold_lock(Path(home)):
-            swap.sweep(paths.database(Path(home)))
-            copy_at(home)
-            return promote.promote(paths.replica(Path(home)), paths.database(Path(home)), user_name(os.getuid()))
+            swap.clean_up(paths.database_path(Path(home)))
+            describe_replica(home)
+            return promote.promote_replica(paths.replica_path(Path(home)), paths.database_path(Path(home)), user_name(os.getuid()))

@@ -11,24 +11,24 @@ from typing import Any
 
 from app import paths
 from app.errors import Conflict, NotFound, Storage
-from app.home.database_presence import quiet_since
-from app.home.lock import RuntimeExists, held, hold_lock
-from app.offline.backup_picker import Chosen, chosen
-from app.offline.home_errors import usable
+from app.home.database_presence import is_unused_since
+from app.home.lock import RuntimeExists, hold_lock, is_held
+from app.offline.backup_picker import BackupChoice, choose_backup
+from app.offline.home_errors import translate_os_errors
 from app.paths import user_name
 from app.service.database import integrity, journal
 from app.service.tasks import number_file
-from db.queries.operations import By
+from db.queries.operations import Actor
 from db.restore import swap
-from db.sqlite_files import BESIDE
+from db.sqlite_files import SIDE_SUFFIXES
 
-Told = dict[str, Any]
+RestoreChanges = dict[str, Any]
 """What a restore would change: the backup, before, after, carried, present, restored, kept."""
 
 
 def restore_home(
-    home: str, ident: str | None, at: str | None, agree: Callable[[Told], bool], trial: bool = False, asks: bool = False
-) -> Told:
+    home: str, ident: str | None, at: str | None, agree: Callable[[RestoreChanges], bool], trial: bool = False, asks: bool = False
+) -> RestoreChanges:
     """Put a backup in the place of the database, if `agree` says so to what that would change; a `trial` only says it. Where it `asks` a
     person, nobody is kept from the home until there is an answer.
 
@@ -36,27 +36,27 @@ def restore_home(
     runtime is up, but for a trial, Conflict when something else would change after the answer, BadBackup, NoBackup, Storage.
     """
     place = Path(home)
-    with usable(home):
-        meant, noted = chosen(place, ident, at), number_file.read(place)
+    with translate_os_errors(home):
+        meant, noted = choose_backup(place, ident, at), number_file.read_numbers(place)
         paths.make_home(place)
         if asks:
             _refuse_while_held(place)
         if trial or asks:
-            with _prepared(place, meant, noted, trial=True) as (_, told):
+            with _prepare_restore(place, meant, noted, trial=True) as (_, told):
                 shown = told
             if not agree(shown) or trial:
                 return shown
-            agree = _unchanged_since(shown)
-        with _alone(place), _prepared(place, meant, noted) as (ready, told):
+            agree = _make_unchanged_check(shown)
+        with _hold_home(place), _prepare_restore(place, meant, noted) as (ready, told):
             if not agree(told):
                 return told
-            number_file.pass_over(place, ready.carried.next - 1, ready.carried.passed_over)
-            kept = swap.put_in_place(ready, paths.database(place))
+            number_file.skip_numbers(place, ready.carried.next - 1, ready.carried.passed_over)
+            kept = swap.swap_in(ready, paths.database_path(place))
         return told | {"restored": True, "kept": None if kept is None else str(kept)}
 
 
 @contextmanager
-def _alone(home: Path) -> Iterator[None]:
+def _hold_home(home: Path) -> Iterator[None]:
     """Hold the runtime's lock. Raises RuntimeExists."""
     try:
         with hold_lock(home):
@@ -67,15 +67,15 @@ def _alone(home: Path) -> Iterator[None]:
 
 def _refuse_while_held(home: Path) -> None:
     """Raises RuntimeExists, before anything is asked."""
-    if held(home):
-        with _alone(home):
+    if is_held(home):
+        with _hold_home(home):
             pass
 
 
-def _unchanged_since(shown: Told) -> Callable[[Told], bool]:
+def _make_unchanged_check(shown: RestoreChanges) -> Callable[[RestoreChanges], bool]:
     """Agrees to what was shown, and to nothing else."""
 
-    def agree(told: Told) -> bool:
+    def agree(told: RestoreChanges) -> bool:
         if told != shown:
             raise Conflict("something has changed since you were asked. Nothing was restored.", "See it: taskdeck db restore --dry-run")
         return True
@@ -84,22 +84,22 @@ def _unchanged_since(shown: Told) -> Callable[[Told], bool]:
 
 
 @contextmanager
-def _prepared(home: Path, meant: Chosen, noted: number_file.Given, trial: bool = False) -> Iterator[tuple[swap.Prepared, Told]]:
+def _prepare_restore(home: Path, meant: BackupChoice, noted: number_file.TaskNumbers, trial: bool = False) -> Iterator[tuple[swap.PreparedRestore, RestoreChanges]]:
     """What may take the place of the database, and what that would change."""
-    with swap.prepared(
-        meant.rebuild, paths.database(home), meant.size, lambda: journal.traces(home), max(noted.highest, meant.highest),
-        By(user_name(os.getuid())), meant.what, trial, quiet_since(home, meant.last),
-        lambda path: not (trial and held(home)) and bool(integrity.lacking(home, path)), noted.passed,
-        meant.told["id"] == meant.last,
+    with swap.prepare_restore(
+        meant.rebuild, paths.database_path(home), meant.size, lambda: journal.list_runs(home), max(noted.highest, meant.highest_number),
+        Actor(user_name(os.getuid())), meant.label, trial, is_unused_since(home, meant.last_own_id),
+        lambda path: not (trial and is_held(home)) and bool(integrity.find_lost_writes(home, path)), noted.passed,
+        meant.summary["id"] == meant.last_own_id,
     ) as ready:  # fmt: skip
-        yield ready, {"backup": meant.told, **ready.told(), "restored": False, "kept": None}
+        yield ready, {"backup": meant.summary, **ready.to_json(), "restored": False, "kept": None}
 
 
-def restore_to(home: str, ident: str | None, at: str | None, target: str) -> dict[str, Any]:
+def restore_to_file(home: str, ident: str | None, at: str | None, target: str) -> dict[str, Any]:
     """Make a file of its own of a backup, which may be done at any time. Raises Conflict when the file is there already, NotFound where
     its folder is not."""
-    with usable(home):
-        for there in (target, *(f"{target}{ending}" for ending in BESIDE)):  # SQLite would take a log for that of the new file
+    with translate_os_errors(home):
+        for there in (target, *(f"{target}{ending}" for ending in SIDE_SUFFIXES)):  # SQLite would take a log for that of the new file
             if os.path.lexists(there):
                 raise Conflict(f"{there} is there already. Nothing was restored.", "Choose another name: --to FILE")
         where = os.path.dirname(target)
@@ -110,6 +110,6 @@ def restore_to(home: str, ident: str | None, at: str | None, target: str) -> dic
             raise Conflict(said, "In the place of the database: taskdeck db restore. Beside it: --to FILE, of another name elsewhere.")
         if not os.access(where, os.W_OK):
             raise Storage(f"nothing can be written into {where}. Nothing was restored.", "Choose another folder: --to FILE")
-        meant = chosen(Path(home), ident, at, any_home=True)
-        stand = swap.image(meant.rebuild, Path(target), meant.size, meant.what)
-    return {"backup": meant.told, "to": target, "after": asdict(stand)}
+        meant = choose_backup(Path(home), ident, at, any_home=True)
+        stand = swap.build_image(meant.rebuild, Path(target), meant.size, meant.label)
+    return {"backup": meant.summary, "to": target, "after": asdict(stand)}

@@ -13,76 +13,76 @@ from pathlib import Path
 from typing import Any
 
 from app import paths
-from app.core.text.sanitize import clean
-from app.errors import Problem, Storage, as_dict
-from app.home.restore_advice import advice
+from app.core.text.sanitize import sanitize
+from app.errors import Problem, Storage, problem_to_dict
+from app.home.restore_advice import advise_restore
 from app.paths import user_name
-from app.runtime.change_feed import Feed
-from app.runtime.lock_notice import telling
+from app.runtime.change_feed import ChangeFeed
+from app.runtime.lock_notice import notify_while_blocked
 from app.service import registry
 from app.service.context import Call
 from app.version import PROTOCOL, VERSION
 from db.errors import DamagedDatabase
-from db.queries.operations import By
+from db.queries.operations import Actor
 
 log = logging.getLogger(__name__)
 
-LONGEST_LINE = 1 << 30
+MAX_LINE = 1 << 30
 HEARTBEAT = 2.0
 """Seconds between two wakes of a `watch` in which nothing changed: measurements did."""
 
 
-class Control:
+class ControlServer:
     """Serves the verbs to whoever may connect."""
 
-    def __init__(self, home: Path, call: Call, feed: Feed) -> None:
+    def __init__(self, home: Path, call: Call, feed: ChangeFeed) -> None:
         self._home, self._call, self._feed = home, call, feed
         self._server: asyncio.Server | None = None
-        self._open: set[asyncio.Task[None]] = set()
+        self._connections: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Listen. The caller holds the runtime's lock, so a socket that is there is a dead one's."""
-        self._server = await asyncio.start_unix_server(self._serve, sock=_listener(self._home), limit=LONGEST_LINE)
+        self._server = await asyncio.start_unix_server(self._handle_connection, sock=_open_listener(self._home), limit=MAX_LINE)
 
     async def close(self) -> None:
         """Stop listening and end what is open."""
         if self._server is not None:
             self._server.close()
-        for task in self._open:
+        for task in self._connections:
             task.cancel()
-        await asyncio.gather(*self._open, return_exceptions=True)
+        await asyncio.gather(*self._connections, return_exceptions=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _handle_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._open.add(task)
+        self._connections.add(task)
         try:
-            await self._converse(reader, writer)
+            await self._handle_requests(reader, writer)
         except (OSError, asyncio.IncompleteReadError, ValueError):
             pass  # the caller is gone, or talks nonsense
         except asyncio.CancelledError:
             pass  # the runtime ends
         finally:
-            self._open.discard(task)
+            self._connections.discard(task)
             writer.close()
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        _say(writer, {"taskdeck": VERSION, "protocol": PROTOCOL, "pid": os.getpid()})
-        call = replace(self._call, by=_caller(writer), note=lambda text: _say(writer, {"note": text}))
+    async def _handle_requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        _send(writer, {"taskdeck": VERSION, "protocol": PROTOCOL, "pid": os.getpid()})
+        call = replace(self._call, by=_read_peer(writer), note=lambda text: _send(writer, {"note": text}))
         ahead: asyncio.Task[bytes] | None = None
         while line := await (ahead or reader.readline()):
             ahead = asyncio.ensure_future(reader.readline())
             request = json.loads(line)
             if request.get("verb") == "watch":
-                await self._until_gone(self._watch(writer), ahead)
+                await self._run_while_connected(self._send_wakeups(writer), ahead)
                 return
-            answer = await self._until_gone(self._answer(call, request, writer), ahead)
+            answer = await self._run_while_connected(self._answer(call, request, writer), ahead)
             if answer is None:
                 return
             writer.write(answer)
             await writer.drain()
 
-    async def _until_gone(self, work: Any, ahead: asyncio.Task[bytes]) -> Any:
+    async def _run_while_connected(self, work: Any, ahead: asyncio.Task[bytes]) -> Any:
         """The result of `work`, or None when the caller hangs up first."""
         task = asyncio.ensure_future(work)
         try:
@@ -95,89 +95,89 @@ class Control:
                 task.cancel()
                 await asyncio.wait({task})
 
-    async def _watch(self, writer: asyncio.StreamWriter) -> None:
-        async for _ in self._feed.changes(HEARTBEAT):
+    async def _send_wakeups(self, writer: asyncio.StreamWriter) -> None:
+        async for _ in self._feed.watch_changes(HEARTBEAT):
             writer.write(b'{"wake": 1}\n')
             await writer.drain()
 
     async def _answer(self, call: Call, request: dict[str, Any], writer: asyncio.StreamWriter) -> bytes:
         try:
-            call = replace(call, by=_from(call.by, request.get("from")))
-            with telling(call.db, lambda text, first: _say(writer, {"waits": text} | ({"note": text} if first else {}))):
-                result = await registry.answer(call, str(request.get("verb")), request.get("args") or {})
-            return await _answered(result)
+            call = replace(call, by=_identify_caller(call.by, request.get("from")))
+            with notify_while_blocked(call.db, lambda text, first: _send(writer, {"waits": text} | ({"note": text} if first else {}))):
+                result = await registry.call_verb(call, str(request.get("verb")), request.get("args") or {})
+            return await _encode_result(result)
         except Problem as problem:
-            told = advice(self._home, problem) if isinstance(problem, DamagedDatabase) else problem
-            return _line({"error": as_dict(told)})
+            told = advise_restore(self._home, problem) if isinstance(problem, DamagedDatabase) else problem
+            return _encode_line({"error": problem_to_dict(told)})
         except Exception as error:
             log.exception("verb %s failed", request.get("verb"))
-            if self._call.live is not None and (done := await self._call.live.set_aside()):
-                return _line({"error": as_dict(_unreadable(done))})
-            said = f"something went wrong inside Taskdeck ({type(error).__name__}); it was written to {paths.runtime_log(self._home)}."
-            return _line({"error": {"code": "internal", "exit_code": 1, "message": said, "hint": ""}})
+            if self._call.live is not None and (done := await self._call.live.quarantine_rows()):
+                return _encode_line({"error": problem_to_dict(_make_quarantine_problem(done))})
+            said = f"something went wrong inside Taskdeck ({type(error).__name__}); it was written to {paths.runtime_log_path(self._home)}."
+            return _encode_line({"error": {"code": "internal", "exit_code": 1, "message": said, "hint": ""}})
 
 
-def _unreadable(done: list[str]) -> Storage:
+def _make_quarantine_problem(done: list[str]) -> Storage:
     """What to say when rows that cannot be read kept somebody from an answer."""
     more = f", and {len(done) - 1:,} more" if len(done) > 1 else ""
-    return Storage(f"the database held what cannot be read, which was set aside ({clean(done[0])}{more}).", "Try again.")
+    return Storage(f"the database held what cannot be read, which was set aside ({sanitize(done[0])}{more}).", "Try again.")
 
 
-def _caller(writer: asyncio.StreamWriter) -> str:
+def _read_peer(writer: asyncio.StreamWriter) -> str:
     sock: socket.socket = writer.get_extra_info("socket")
     _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
     return user_name(uid)
 
 
-LONGEST_ORIGIN = 64
-PIECE = 1000
+MAX_ORIGIN = 64
+CHUNK_ITEMS = 1000
 """Items of a list that are encoded at a time: a few milliseconds."""
 
 
-def _from(name: str, said: Any) -> By:
+def _identify_caller(name: str, said: Any) -> Actor:
     """Who asks, and from where by the caller's own word."""
     told = said if isinstance(said, dict) else {}
-    origin = clean(str(told.get("origin") or ""))[:LONGEST_ORIGIN]
-    return By(name, "deck" if told.get("source") == "deck" else "cli", origin or None)
+    origin = sanitize(str(told.get("origin") or ""))[:MAX_ORIGIN]
+    return Actor(name, "deck" if told.get("source") == "deck" else "cli", origin or None)
 
 
-def _say(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
-    writer.write(_line(message))
+def _send(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
+    writer.write(_encode_line(message))
 
 
-async def _answered(result: Any) -> bytes:
+async def _encode_result(result: Any) -> bytes:
     """The line of an answer."""
     if not isinstance(result, dict):
-        return _line({"result": result})
-    members = [f"{_json(key)}:{await _in_pieces(value)}" for key, value in result.items()]
+        return _encode_line({"result": result})
+    members = [f"{_to_json(key)}:{await _encode_value(value)}" for key, value in result.items()]
     return f'{{"result":{{{",".join(members)}}}}}\n'.encode()
 
 
-async def _in_pieces(value: Any) -> str:
+async def _encode_value(value: Any) -> str:
     """JSON of it; a long list is encoded in pieces, as one of a million tasks would hold up starts and ends for seconds."""
-    if not isinstance(value, list) or len(value) <= PIECE:
-        return _json(value)
+    if not isinstance(value, list) or len(value) <= CHUNK_ITEMS:
+        return _to_json(value)
     pieces = []
-    for at in range(0, len(value), PIECE):
-        pieces.append(_json(value[at : at + PIECE])[1:-1])
+    for at in range(0, len(value), CHUNK_ITEMS):
+        pieces.append(_to_json(value[at : at + CHUNK_ITEMS])[1:-1])
         await asyncio.sleep(0)
     return f"[{','.join(pieces)}]"
 
 
-def _json(value: Any) -> str:
+def _to_json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def _line(message: dict[str, Any]) -> bytes:
-    return _json(message).encode() + b"\n"
+def _encode_line(message: dict[str, Any]) -> bytes:
+    return _to_json(message).encode() + b"\n"
 
 
-def _listener(home: Path) -> socket.socket:
+def _open_listener(home: Path) -> socket.socket:
     """A listening socket in the home, however long its path; nobody else may connect."""
     folder = os.open(home / "run", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        at = f"/proc/self/fd/{folder}/{paths.CONTROL}"
-        (home / "run" / paths.CONTROL).unlink(missing_ok=True)
+        at = f"/proc/self/fd/{folder}/{paths.CONTROL_SOCKET}"
+        (home / "run" / paths.CONTROL_SOCKET).unlink(missing_ok=True)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         sock.bind(at)
         os.chmod(at, 0o600)

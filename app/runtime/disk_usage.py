@@ -12,51 +12,51 @@ from itertools import islice
 from pathlib import Path
 from time import monotonic
 
-from app.core.board import Taken
+from app.core.board import DiskUsageEntry
 
-SECONDS = 1.0
+MAX_SECONDS = 1.0
 """How long it is counted: a runtime that ends meanwhile waits for it."""
-PIECE = 200
+FILES_PER_TURN = 200
 """Files that are counted at a time."""
-NAMED = 2
-BLOCK = 512
+MAX_ENTRIES = 2
+BLOCK_BYTES = 512
 """Bytes of a block of `st_blocks`, whatever the file system's own are."""
 
 
-def largest(home: Path, seconds: float = SECONDS) -> tuple[Taken, ...]:
+def find_largest(home: Path, seconds: float = MAX_SECONDS) -> tuple[DiskUsageEntry, ...]:
     """The entries of the home that take the most of its disk, the largest first. Takes so many seconds at most, where the disk answers.
     Raises OSError where there is no home."""
-    end, sums, left = monotonic() + seconds, Counter[str](), _entries(home)
+    end, sums, left = monotonic() + seconds, Counter[str](), _scan_entries(home)
     while left and monotonic() < end:
         for name, sizes in list(left.items()):
-            piece = list(islice(sizes, PIECE))
+            piece = list(islice(sizes, FILES_PER_TURN))
             sums[name] += sum(piece)
-            if len(piece) < PIECE:
+            if len(piece) < FILES_PER_TURN:
                 del left[name]
-    return tuple(Taken(name, taken, name not in left) for name, taken in sums.most_common(NAMED) if taken)
+    return tuple(DiskUsageEntry(name, taken, name not in left) for name, taken in sums.most_common(MAX_ENTRIES) if taken)
 
 
-def _entries(home: Path) -> dict[str, Iterator[int]]:
+def _scan_entries(home: Path) -> dict[str, Iterator[int]]:
     """The sizes of the files of each entry on the home's own disk."""
     disk = os.stat(home).st_dev
     with os.scandir(home) as found:
-        return {f"{entry.name}/" if _is_folder(entry) else entry.name: _sizes(entry, disk) for entry in found}
+        return {f"{entry.name}/" if _is_folder(entry) else entry.name: _iterate_sizes(entry, disk) for entry in found}
 
 
-def _sizes(entry: os.DirEntry[str], disk: int) -> Iterator[int]:
+def _iterate_sizes(entry: os.DirEntry[str], disk: int) -> Iterator[int]:
     """The bytes of the disk that each file takes, also of those in folders below. What goes meanwhile takes nothing."""
     try:
         stat = entry.stat(follow_symlinks=False)
     except OSError:
         return
     if stat.st_dev == disk:
-        yield stat.st_blocks * BLOCK
+        yield stat.st_blocks * BLOCK_BYTES
         if _is_folder(entry):
-            for one in _inside(entry.path):
-                yield from _sizes(one, disk)
+            for one in _iterate_folder(entry.path):
+                yield from _iterate_sizes(one, disk)
 
 
-def _inside(folder: str) -> Iterator[os.DirEntry[str]]:
+def _iterate_folder(folder: str) -> Iterator[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as found:
             yield from found

@@ -20,11 +20,11 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app import engines, paths
-from app.core.ids import uuid7
+from app.core.ids import make_uuid7
 from app.errors import Problem, Storage
 from app.runtime.keeper_client import KeeperClient
-from app.runtime.quarantine import Aside
-from app.runtime.run_verdict import judge
+from app.runtime.quarantine import Quarantine
+from app.runtime.run_verdict import judge_run
 from app.service import dispatch_view
 from app.service.database import journal
 from app.service.tasks import number_file
@@ -32,19 +32,19 @@ from db import statement_timer, timestamps
 from db.engine import Database
 from db.queries import dispatch, reads, transitions
 from db.restore import adopt_runs
-from db.states import Run
+from db.states import RunStatus
 
 log = logging.getLogger(__name__)
 
-LOG_KEPT = 16 * 1024
+KEPT_LOG_BYTES = 16 * 1024
 """Bytes of a log that its row keeps: all of a small one, the tail of a large one."""
 
-ENVIRONMENTS = 64
+MAX_ENVIRONMENTS = 64
 
 GRACE = 5.0
 """Seconds between TERM and KILL for a run that is stopped though its row cannot be written."""
 
-WORDS = {
+HALT_REASONS = {
     "disk-full": "disk full",
     "read-only": "disk read-only",
     "busy-database": "database held by another program",
@@ -53,12 +53,12 @@ WORDS = {
 }
 """What keeps the database from being written, by the code of the problem."""
 
-_BARE = {"run", "code", "signal", "stop", "lost", "again", "started_at", "at", "run_seconds"}
+_SAFE_END_KEYS = {"run", "code", "signal", "stop", "lost", "again", "started_at", "at", "run_seconds"}
 """What is left of an end that could not be recorded whole: numbers, and words of ours."""
 
 
 @dataclass(slots=True)
-class News:
+class KeeperEvents:
     """What the keeper said since the last round."""
 
     started: list[dict[str, Any]] = field(default_factory=list)
@@ -69,26 +69,26 @@ class News:
 
 
 @dataclass(slots=True)
-class Orders:
+class RoundOrders:
     """What a round decided, to be told the keeper once it is committed."""
 
     claimed: list[dict[str, Any]] = field(default_factory=list)
-    judged: list[tuple[str, Run]] = field(default_factory=list)
+    judged: list[tuple[str, RunStatus]] = field(default_factory=list)
     launches: list[Any] = field(default_factory=list)
     environments: dict[str, dict[str, str]] = field(default_factory=dict)
     wanted: list[Any] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     next_due: float | None = None
 
-    def judge(self, run: transitions.RunFacts, event: dict[str, Any]) -> transitions.Verdict:
+    def judge_end(self, run: transitions.RunFacts, event: dict[str, Any]) -> transitions.RunVerdict:
         """What an end means; it is kept which queue had it."""
-        verdict = judge(run, event)
+        verdict = judge_run(run, event)
         self.judged.append((run.queue, verdict.status))
         return verdict
 
 
 @dataclass(slots=True)
-class Tally:
+class QueueTally:
     """Starts and ends of one queue since the last sample."""
 
     started: int = 0
@@ -102,21 +102,21 @@ class Dispatcher:
     def __init__(self, db: Database, home: Path) -> None:
         self.db = db
         self.home = home
-        self.habits = dispatch_view.Habits()
-        self.aside = Aside(db)
+        self.habits = dispatch_view.RunTimeCache()
+        self.quarantine = Quarantine(db)
         self.halted: str | None = None
         self.draining = False
-        self.trouble: str | None = None
+        self.internal_error: str | None = None
         """What went wrong in the last round, by a fault of ours."""
         self.tick_lag: float | None = None
-        self.tallies: dict[str, Tally] = {}
+        self.tallies: dict[str, QueueTally] = {}
         self.greeted = asyncio.Event()
         self._wake = asyncio.Event()
-        self._news = News()
-        self._told: dict[str, str] = {}
-        self._sent: set[str] = set()
-        self._began: dict[str, float] = {}
-        self._boot: str | None = None
+        self._events = KeeperEvents()
+        self._sent_signals: dict[str, str] = {}
+        self._spawned: set[str] = set()
+        self._started_at: dict[str, float] = {}
+        self._boot_id: str | None = None
         self._environments: dict[str, dict[str, str]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self.keeper: KeeperClient | None = None
@@ -125,44 +125,44 @@ class Dispatcher:
         """Look again soon."""
         self._wake.set()
 
-    def hear(self, event: dict[str, Any]) -> None:
+    def handle_event(self, event: dict[str, Any]) -> None:
         """One word of the keeper's, in its order."""
         kind = event.get("is")
         if kind == "hello":
             self.greeted.set()
-            self._news.hello, self._boot = event, event.get("boot")
-            self._sent.clear()
-            self._told.clear()
+            self._events.hello, self._boot_id = event, event.get("boot")
+            self._spawned.clear()
+            self._sent_signals.clear()
             for run in event["runs"]:
-                self.hear(run)
+                self.handle_event(run)
         elif kind == "started":
-            self._began[event["run"]] = event["boot_at"]
-            self._news.started.append({**event, "boot": self._boot})
+            self._started_at[event["run"]] = event["boot_at"]
+            self._events.started.append({**event, "boot": self._boot_id})
         elif kind == "ended":
-            self._began.pop(event["run"], None)
-            self._sent.discard(event["run"])
-            self._news.ended.append(event)
+            self._started_at.pop(event["run"], None)
+            self._spawned.discard(event["run"])
+            self._events.ended.append(event)
         elif kind == "stopping":
-            self._news.overdue.append(event["run"])
+            self._events.overdue.append(event["run"])
         elif kind == "refused":
-            self._sent.discard(event["run"])
-            self._news.refused.append(event["run"])
+            self._spawned.discard(event["run"])
+            self._events.refused.append(event["run"])
         elif kind == "error":
-            self._hear_error(event)
+            self._handle_error(event)
         self.wake()
 
-    def _hear_error(self, event: dict[str, Any]) -> None:
+    def _handle_error(self, event: dict[str, Any]) -> None:
         """The keeper could not do as told; nothing ran."""
         log.warning("keeper: %s: %s", event["code"], event["message"])
         if event["run"] is None:
             return
-        self._sent.discard(event["run"])
+        self._spawned.discard(event["run"])
         if event["code"] in ("no-space", "no-process"):
             self._halt(f"the keeper cannot start processes ({event['message']})")
         if event["code"] == "bad-request":
-            self._news.ended.append({"run": event["run"], "code": 126, "reason": event["message"], "at": time.time()})
+            self._events.ended.append({"run": event["run"], "code": 126, "reason": event["message"], "at": time.time()})
         else:
-            self._news.refused.append(event["run"])
+            self._events.refused.append(event["run"])
 
     def _halt(self, why: str) -> None:
         """Start nothing, for this reason unless there is one already: what was told first has the time and says most."""
@@ -170,152 +170,152 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Rounds, for good: one after each wake."""
-        statement_timer.caller.set("dispatcher")
+        statement_timer.current_caller.set("dispatcher")
         while True:
             await self._wake.wait()
             self._wake.clear()
-            await self.round()
+            await self.run_round()
 
-    async def round(self) -> None:
+    async def run_round(self) -> None:
         """One round. What the disk refuses is kept for the next one."""
-        news, self._news = self._news, News()
+        news, self._events = self._events, KeeperEvents()
         try:
-            orders = await self.db.write_by(self.wake, self._decide, news)
+            orders = await self.db.write_except(self.wake, self._decide, news)
         except Storage as problem:
-            return await self._disk_refuses(news, problem)
+            return await self._handle_storage_problem(news, problem)
         except Exception as error:
             log.exception("a round failed")
-            if await self.aside.look():
-                self._put_back(news)
+            if await self.quarantine.search():
+                self._requeue_events(news)
                 return self.wake()
-            self.trouble = f"a round of the dispatcher failed ({type(error).__name__}); see run/runtime.log"
-            await self._one_by_one(news)
+            self.internal_error = f"a round of the dispatcher failed ({type(error).__name__}); see run/runtime.log"
+            await self._store_individually(news)
             return
-        self.trouble = None
-        self._tell(news, orders)
+        self.internal_error = None
+        self._send_orders(news, orders)
 
-    async def _one_by_one(self, news: News) -> None:
+    async def _store_individually(self, news: KeeperEvents) -> None:
         """What the keeper said, each word in a transaction of its own: one that cannot be recorded must not keep the others from it."""
-        words = [News(started=[e]) for e in news.started] + [News(overdue=[r]) for r in news.overdue]
-        words += [News(ended=[e]) for e in news.ended] + [News(refused=[r]) for r in news.refused]
-        for word in [*words, *([News(hello=news.hello)] if news.hello else [])]:
-            if not await self._record(word) and word.ended:
-                bare = {key: value for key, value in word.ended[0].items() if key in _BARE}
-                await self._record(News(ended=[bare | {"reason": "its end could not be recorded as it was told"}]))
+        words = [KeeperEvents(started=[e]) for e in news.started] + [KeeperEvents(overdue=[r]) for r in news.overdue]
+        words += [KeeperEvents(ended=[e]) for e in news.ended] + [KeeperEvents(refused=[r]) for r in news.refused]
+        for word in [*words, *([KeeperEvents(hello=news.hello)] if news.hello else [])]:
+            if not await self._store_events(word) and word.ended:
+                bare = {key: value for key, value in word.ended[0].items() if key in _SAFE_END_KEYS}
+                await self._store_events(KeeperEvents(ended=[bare | {"reason": "its end could not be recorded as it was told"}]))
 
-    async def _record(self, news: News) -> bool:
+    async def _store_events(self, news: KeeperEvents) -> bool:
         """One round for this alone; False when it cannot be recorded, ever."""
         try:
-            orders = await self.db.write_by(self.wake, self._decide, news)
+            orders = await self.db.write_except(self.wake, self._decide, news)
         except Storage as problem:
-            await self._disk_refuses(news, problem)
+            await self._handle_storage_problem(news, problem)
             return True
         except Exception:
             log.exception("not recorded: %s", news)
             return False
-        self._tell(news, orders)
+        self._send_orders(news, orders)
         return True
 
-    async def _disk_refuses(self, news: News, problem: Storage) -> None:
+    async def _handle_storage_problem(self, news: KeeperEvents, problem: Storage) -> None:
         """Nothing starts, and what the keeper said is kept; where a log that is written back leaves room, the next round has it."""
-        self._halt(WORDS.get(problem.code, "disk trouble"))
+        self._halt(HALT_REASONS.get(problem.code, "disk trouble"))
         log.error("%s", problem)
-        self._put_back(news)
+        self._requeue_events(news)
         try:
-            await self.db.fold()
+            await self.db.checkpoint()
         except Storage:
             pass  # it has just been told
         except Exception:
             log.exception("the database's log could not be written back")
 
-    def _put_back(self, news: News) -> None:
-        now, self._news = self._news, news
-        self._news.started += now.started
-        self._news.ended += now.ended
-        self._news.refused += now.refused
-        self._news.overdue += now.overdue
-        self._news.hello = now.hello or news.hello
+    def _requeue_events(self, news: KeeperEvents) -> None:
+        now, self._events = self._events, news
+        self._events.started += now.started
+        self._events.ended += now.ended
+        self._events.refused += now.refused
+        self._events.overdue += now.overdue
+        self._events.hello = now.hello or news.hello
 
     # --- on the writer thread ---------------------------------------------------------------------------------------------------
 
-    def _decide(self, c: Connection, news: News) -> Orders:
-        orders = Orders()
+    def _decide(self, c: Connection, news: KeeperEvents) -> RoundOrders:
+        orders = RoundOrders()
         if news.hello is not None:
-            self._take_in(c, news.hello)
+            self._adopt_unknown_runs(c, news.hello)
         over = {event["run"] for event in news.ended}
         if begun := [event for event in news.started if event["run"] not in over]:
-            transitions.started(c, begun)
+            transitions.record_starts(c, begun)
         if news.overdue:
             transitions.stop(c, news.overdue, "timeout", transitions.SYSTEM)
         if news.ended:
-            transitions.ended(c, [self._with_log(event) for event in news.ended], orders.judge)
+            transitions.record_ends(c, [self._attach_log(event) for event in news.ended], orders.judge_end)
         if news.hello is not None:
-            orders.unknown = self._missing(c, news.hello, orders.judge)
+            orders.unknown = self._resolve_lost_runs(c, news.hello, orders.judge_end)
         if news.refused:
             transitions.unclaim(c, news.refused)
-        transitions.promote(c)
+        transitions.release_due(c)
         orders.claimed = [] if self.halted or self.draining else self._claim(c)
         claimed = [start["runid"] for start in orders.claimed]
-        orders.launches = dispatch.launches(c, claimed) if claimed else []
+        orders.launches = dispatch.list_launches(c, claimed) if claimed else []
         for env_id in {row.env_id for row in orders.launches} - self._environments.keys():
-            orders.environments[env_id] = dispatch.environment(c, env_id)
-        orders.wanted = dispatch.wanted(c)
-        due = dispatch.next_due(c)
-        orders.next_due = None if due is None else timestamps.unix(due)
+            orders.environments[env_id] = dispatch.get_environment(c, env_id)
+        orders.wanted = dispatch.list_requested_states(c)
+        due = dispatch.find_next_due(c)
+        orders.next_due = None if due is None else timestamps.to_unix(due)
         return orders
 
-    def _with_log(self, event: dict[str, Any]) -> dict[str, Any]:
+    def _attach_log(self, event: dict[str, Any]) -> dict[str, Any]:
         """An end with what its row keeps of the log."""
         try:
             with open(paths.log_path(self.home, event["run"]), "rb") as file:
                 size = os.fstat(file.fileno()).st_size
-                file.seek(max(0, size - LOG_KEPT))
+                file.seek(max(0, size - KEPT_LOG_BYTES))
                 text = file.read().decode("utf-8", "replace").replace("\0", "\u2400")
         except OSError:
             size, text = 0, ""
         return {**event, "logs": text, "log_bytes": size}
 
-    def _take_in(self, c: Connection, hello: dict[str, Any]) -> None:
+    def _adopt_unknown_runs(self, c: Connection, hello: dict[str, Any]) -> None:
         """Where the database was put back by other means than a restore, no number comes again, and runs that go on and that no row knows
         get one."""
-        if highest := number_file.read(self.home).highest:
-            transitions.pass_numbers(c, highest)
+        if highest := number_file.read_numbers(self.home).highest:
+            transitions.skip_numbers(c, highest)
         begun = {event["run"]: event for event in hello["runs"] if event["is"] == "started" and event["pid"]}
-        for runid in sorted(adopt_runs.unknown(c, list(begun))) if begun else ():
-            number = adopt_runs.take_in(c, journal.of_started(begun[runid]), transitions.SYSTEM, lambda: transitions.next_number(c))
+        for runid in sorted(adopt_runs.find_unknown(c, list(begun))) if begun else ():
+            number = adopt_runs.adopt_run(c, journal.build_started_run(begun[runid]), transitions.SYSTEM, lambda: transitions.take_number(c))
             if number is not None:
-                transitions.pass_numbers(c, number)
+                transitions.skip_numbers(c, number)
             log.warning("run %s, which no row knew, goes on as that of %s", runid, "its task" if number is None else f"task #{number}")
-            transitions.recount(c)
+            transitions.recount_loads(c)
 
-    def _missing(self, c: Connection, hello: dict[str, Any], judge: transitions.Judge) -> list[str]:
+    def _resolve_lost_runs(self, c: Connection, hello: dict[str, Any], judge: transitions.Judge) -> list[str]:
         """Active runs that no keeper knows: the machine was restarted before its journal had reached the disk, or, as it forgets a run only
         once its end was recorded, the database was put back. That end is told by the journal, or the run is lost and may have succeeded, so
         it is not tried again. What never started is to be refused."""
-        known = {run["run"] for run in hello["runs"]} | self._sent
-        active = [run for run in reads.active(c) if run.runid not in known]
+        known = {run["run"] for run in hello["runs"]} | self._spawned
+        active = [run for run in reads.list_active(c) if run.runid not in known]
         if not active:
             return []
-        began, boots, now = journal.began(self.home), reads.boots(c, [run.runid for run in active]), time.time()
+        began, boots, now = journal.make_started_check(self.home), reads.map_boot_ids(c, [run.runid for run in active]), time.time()
         unseen = {"lost": True, "again": False, "reason": "its supervisors left no record of its end", "at": now}
         restarted = {"lost": True, "reason": "host restarted", "at": now}
         ends = {
             run.runid: {"run": run.runid, **(unseen if boots.get(run.runid) in (None, hello.get("boot")) else restarted)}
             for run in active if run.start_time is not None or began(run.runid)
         }  # fmt: skip
-        ends |= {runid: self._with_log(end) for runid, end in journal.ends(self.home, [run.runid for run in active]).items()}
-        transitions.ended(c, list(ends.values()), judge)
+        ends |= {runid: self._attach_log(end) for runid, end in journal.read_ends(self.home, [run.runid for run in active]).items()}
+        transitions.record_ends(c, list(ends.values()), judge)
         return [run.runid for run in active if run.runid not in ends]
 
     def _claim(self, c: Connection) -> list[dict[str, Any]]:
         """Plan with what is free now and give the tasks that may start a run each."""
-        seen, starts = dispatch_view.next_starts(c, self.habits)
+        seen, starts = dispatch_view.plan_starts(c, self.habits)
         if not starts:
             return []
-        rows = {row.uuid: row for row in dispatch.claimable(c, [task.uuid for task in starts])}
+        rows = {row.uuid: row for row in dispatch.list_claimable(c, [task.uuid for task in starts])}
         pools = {queue.name: queue.pool for queue in seen.queues}
         chosen = [
-            {"uuid": task.uuid, "runid": uuid7(), "queue": task.queue, "pool": pools[task.queue], "cpu": task.cpu, "memory": task.memory,
+            {"uuid": task.uuid, "runid": make_uuid7(), "queue": task.queue, "pool": pools[task.queue], "cpu": task.cpu, "memory": task.memory,
              "tags": rows[task.uuid].tags, "attempt": rows[task.uuid].attempts + 1}
             for task in starts
         ]  # fmt: skip
@@ -323,33 +323,33 @@ class Dispatcher:
 
     # --- once it is committed ---------------------------------------------------------------------------------------------------
 
-    def _tell(self, news: News, orders: Orders) -> None:
-        self._count(orders)
+    def _send_orders(self, news: KeeperEvents, orders: RoundOrders) -> None:
+        self._count_tallies(orders)
         keeper = self.keeper
         if keeper is None:
             return
         self._environments |= orders.environments
         for row in orders.launches:
-            self._spawn(keeper, row)
-        while len(self._environments) > ENVIRONMENTS:
+            self._spawn_run(keeper, row)
+        while len(self._environments) > MAX_ENVIRONMENTS:
             self._environments.pop(next(iter(self._environments)))
         for runid in orders.unknown:
             keeper.refuse(runid)
         if news.ended:
             keeper.forget([event["run"] for event in news.ended])
-        self._steer(keeper, orders.wanted, greeted=news.hello is not None)
-        self._wake_at(orders.next_due)
+        self._send_signals(keeper, orders.wanted, greeted=news.hello is not None)
+        self._schedule_wake(orders.next_due)
 
-    def _count(self, orders: Orders) -> None:
+    def _count_tallies(self, orders: RoundOrders) -> None:
         """What is stored counts for the samples; what was rolled back never happened."""
         for start in orders.claimed:
-            self.tallies.setdefault(start["queue"], Tally()).started += 1
+            self.tallies.setdefault(start["queue"], QueueTally()).started += 1
         for queue, status in orders.judged:
-            tally = self.tallies.setdefault(queue, Tally())
+            tally = self.tallies.setdefault(queue, QueueTally())
             tally.ended += 1
-            tally.failed += status not in (Run.SUCCEEDED, Run.CANCELLED)
+            tally.failed += status not in (RunStatus.SUCCEEDED, RunStatus.CANCELLED)
 
-    def _wake_at(self, due: float | None) -> None:
+    def _schedule_wake(self, due: float | None) -> None:
         """Look again the moment the next scheduled or retrying task's time comes."""
         if self._timer is not None:
             self._timer.cancel()
@@ -358,27 +358,27 @@ class Dispatcher:
             seconds = max(0.0, due - time.time()) + 0.001
             self._timer = asyncio.get_running_loop().call_later(min(seconds, 86400.0), self.wake)
 
-    def _spawn(self, keeper: KeeperClient, row: Any) -> None:
+    def _spawn_run(self, keeper: KeeperClient, row: Any) -> None:
         """Tell the keeper of one run; what is wrong with it is no other's business."""
-        self._sent.add(row.runid)
+        self._spawned.add(row.runid)
         try:
-            order = self._order(row)
+            order = self._build_order(row)
         except Problem as problem:  # a secret that is not where it should be
-            self._refuse(row.runid, str(problem))
+            self._fail_run(row.runid, str(problem))
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             log.exception("run %s of task #%d cannot be started", row.runid, row.number)
-            self._refuse(row.runid, "what it should run cannot be read")
+            self._fail_run(row.runid, "what it should run cannot be read")
         else:
             keeper.spawn(order)
 
-    def _refuse(self, runid: str, reason: str) -> None:
+    def _fail_run(self, runid: str, reason: str) -> None:
         """End a run that cannot be started."""
-        self.hear({"is": "ended", "run": runid, "code": 126, "reason": reason, "at": time.time()})
+        self.handle_event({"is": "ended", "run": runid, "code": 126, "reason": reason, "at": time.time()})
 
-    def _order(self, row: Any) -> dict[str, Any]:
+    def _build_order(self, row: Any) -> dict[str, Any]:
         """The keeper's order for one claimed run."""
         launch, base = row.launch, self._environments[row.env_id] | row.env
-        env = engines.environment(launch, base) | {
+        env = engines.build_environment(launch, base) | {
             "TASKDECK_HOME": str(self.home),
             "TASKDECK_RUNID": row.runid,
             "TASKDECK_TASK": str(row.number),
@@ -390,25 +390,25 @@ class Dispatcher:
         return {"run": row.runid, "argv": launch["argv"], "cwd": cwd, "env": env, "umask": row.umask,
                 "log": paths.log_path(self.home, row.runid), "timeout": row.timeout, "grace": row.grace}  # fmt: skip
 
-    def _steer(self, keeper: KeeperClient, wanted: Sequence[Any], greeted: bool) -> None:
+    def _send_signals(self, keeper: KeeperClient, wanted: Sequence[Any], greeted: bool) -> None:
         """Tell the keeper what the database wants of each run and it has not been told; one that just came up knows nothing."""
         for row in wanted:
-            told = self._told.get(row.runid)
+            told = self._sent_signals.get(row.runid)
             # Told once more with another grace: a person may lose patience, and the keeper only ever shortens it.
-            if row.status == Run.STOPPING and told != (stop := f"stop {row.grace}"):
+            if row.status == RunStatus.STOPPING and told != (stop := f"stop {row.grace}"):
                 keeper.stop(row.runid, row.stop_reason or "cancel", row.grace)
-                self._told[row.runid] = stop
-            elif row.status == Run.PAUSED and told != "pause":
+                self._sent_signals[row.runid] = stop
+            elif row.status == RunStatus.PAUSED and told != "pause":
                 keeper.signal(row.runid, signal.SIGSTOP)
-                self._told[row.runid] = "pause"
-            elif row.status == Run.RUNNING and told != "run":
+                self._sent_signals[row.runid] = "pause"
+            elif row.status == RunStatus.RUNNING and told != "run":
                 # A resume that was committed just before a crash may never have been sent, or have been lost with the keeper.
                 if told == "pause" or greeted:
                     keeper.signal(row.runid, signal.SIGCONT)
-                self._told[row.runid] = "run"
-        gone = self._told.keys() - {row.runid for row in wanted}
+                self._sent_signals[row.runid] = "run"
+        gone = self._sent_signals.keys() - {row.runid for row in wanted}
         for runid in gone:
-            del self._told[runid]
+            del self._sent_signals[runid]
 
     # --- duties -----------------------------------------------------------------------------------------------------------------
 
@@ -417,8 +417,8 @@ class Dispatcher:
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
         late = [
             run.runid
-            for run in await self.db.read(dispatch.limited)
-            if now - self._began.get(run.runid, now) >= max(0.001, timestamps.unix(run.deadline) - timestamps.unix(run.start_time))
+            for run in await self.db.read(dispatch.list_with_deadline)
+            if now - self._started_at.get(run.runid, now) >= max(0.001, timestamps.to_unix(run.deadline) - timestamps.to_unix(run.start_time))
         ]
         if late:
             await self.db.write(transitions.stop, late, "timeout", transitions.SYSTEM)

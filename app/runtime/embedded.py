@@ -19,111 +19,111 @@ from threading import Event, Lock, Thread, active_count
 from app import paths
 from app.errors import Conflict
 from app.home.lock import hold_lock
-from app.home.setup import look_over, prepare, prepare_apart
+from app.home.setup import prepare_database, prepare_in_subprocess, verify_before_start
 from app.paths import refuse_copy
-from app.runtime.serve import Runtime, in_words, log_to, open_runtime, own_environment
+from app.runtime.serve import Runtime, configure_logging, open_runtime, reset_environment, translate_errors
 from db.maintenance import migrate
 
 log = logging.getLogger("app.runtime")
 
-WHERE = ", in a deck (--in-process)"
+LOCK_FILE_NOTE = ", in a deck (--in-process)"
 """What the lock's file says behind the usual words. Others read it: this runtime ends before its process does."""
 
 
-class Inside:
+class InProcessRuntime:
     """The runtime of `home` inside this process: at most one life at a time. For any thread."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
         self._lock = Lock()
-        self._life: Life | None = None
-        self._left = False
+        self._thread: RuntimeThread | None = None
+        self._is_stopped = False
 
     @property
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether a runtime lives here now."""
-        return self._life is not None and self._life.going
+        return self._thread is not None and self._thread.is_active
 
     def start(self) -> None:
         """Return when it answers. Raises what it failed with, such as RuntimeExists when another has the home."""
-        self._going().up.result()
+        self._get_or_start().up.result()
 
     def stop(self, seconds: float) -> bool:
         """End it in order, for good; whether it had ended after so many seconds."""
         with self._lock:
-            self._left, life = True, self._life
+            self._is_stopped, life = True, self._thread
         if life is None:
             return True
-        life.end()
+        life.request_end()
         life.join(seconds)
         return not life.is_alive()
 
-    def _going(self) -> Life:
+    def _get_or_start(self) -> RuntimeThread:
         """The life that goes on or comes up; a new one where the last has ended."""
         with self._lock:
-            if self._left:
+            if self._is_stopped:
                 raise Conflict("the deck is being left, and its runtime with it.")
-            if self._life is None or not self._life.going:
-                self._life = Life(self._home, after=self._life)
-                self._life.start()
-            return self._life
+            if self._thread is None or not self._thread.is_active:
+                self._thread = RuntimeThread(self._home, after=self._thread)
+                self._thread.start()
+            return self._thread
 
 
-class Life(Thread):
+class RuntimeThread(Thread):
     """One runtime from its start to its end. `up` says that it answers, or what kept it from that."""
 
-    def __init__(self, home: Path, after: Life | None) -> None:
+    def __init__(self, home: Path, after: RuntimeThread | None) -> None:
         super().__init__(name="runtime", daemon=True)
         self.up: Future[None] = Future()
-        self.going = True
+        self.is_active = True
         """Until it begins to end."""
-        self._home, self._before = home, after
-        self._over = Event()
+        self._home, self._previous = home, after
+        self._end_requested = Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._runtime: Runtime | None = None
 
-    def end(self) -> None:
+    def request_end(self) -> None:
         """End soon, from any thread."""
-        self._over.set()
+        self._end_requested.set()
         if self._loop is not None and self._runtime is not None:
             with suppress(RuntimeError):  # the loop was closed meanwhile
                 self._loop.call_soon_threadsafe(self._runtime.ending.set)
 
     def run(self) -> None:
         try:
-            self._after_the_last()
-            with in_words(self._home):
-                self._live()
+            self._wait_for_previous()
+            with translate_errors(self._home):
+                self._run_runtime()
         except BaseException as error:
-            self._failed(error)
+            self._report_failure(error)
         finally:
-            self.going = False
+            self.is_active = False
 
-    def _after_the_last(self) -> None:
-        if self._before is not None:
-            self._before.join()
-            self._before = None
+    def _wait_for_previous(self) -> None:
+        if self._previous is not None:
+            self._previous.join()
+            self._previous = None
 
-    def _live(self) -> None:
+    def _run_runtime(self) -> None:
         refuse_copy(self._home)
         paths.make_home(self._home)
-        log_to(paths.runtime_log(self._home), foreground=False)
-        with hold_lock(self._home), _said_where(self._home):
-            _prepare(self._home)
+        configure_logging(paths.runtime_log_path(self._home), foreground=False)
+        with hold_lock(self._home), _mark_lock_file(self._home):
+            _prepare_home(self._home)
             asyncio.run(self._main())
 
     async def _main(self) -> None:
         async with open_runtime(self._home) as runtime:
             self._loop, self._runtime = asyncio.get_running_loop(), runtime
-            if self._over.is_set():
+            if self._end_requested.is_set():
                 runtime.ending.set()
             self.up.set_result(None)
             try:
-                await runtime.ended()
+                await runtime.wait_for_end()
             finally:
-                self.going = False
+                self.is_active = False
 
-    def _failed(self, error: BaseException) -> None:
+    def _report_failure(self, error: BaseException) -> None:
         """Tell whoever waits for it to come up; later on nobody does, and the log is told."""
         if not self.up.done():
             self.up.set_exception(error)
@@ -131,29 +131,29 @@ class Life(Thread):
             log.error("the runtime failed", exc_info=error)
 
 
-def own_process() -> int:
+def prepare_process() -> int:
     """Make this process fit for a runtime, before it has any other thread; the umask it had. May begin the program again."""
-    own_environment()
+    reset_environment()
     return os.umask(0o077)
 
 
-def _prepare(home: Path) -> None:
+def _prepare_home(home: Path) -> None:
     """A home made ready: apart where that can be, for once the deck's threads are there none may fork."""
     if active_count() <= 2:
-        prepare_apart(home)
+        prepare_in_subprocess(home)
     else:
-        look_over(home)
-        if migrate.version_of(paths.database(home)) != migrate.HEAD:
-            prepare(home)
+        verify_before_start(home)
+        if migrate.read_version(paths.database_path(home)) != migrate.HEAD:
+            prepare_database(home)
 
 
 @contextmanager
-def _said_where(home: Path) -> Iterator[None]:
+def _mark_lock_file(home: Path) -> Iterator[None]:
     """While the lock is held, its file says that the holder is a deck."""
-    with open(home / "run" / paths.LOCK, "r+b", buffering=0) as file:
+    with open(home / "run" / paths.LOCK_FILE, "r+b", buffering=0) as file:
         with suppress(OSError):  # a full disk
             file.seek(0, os.SEEK_END)
-            file.write(WHERE.encode())
+            file.write(LOCK_FILE_NOTE.encode())
         try:
             yield
         finally:

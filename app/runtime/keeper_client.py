@@ -235,7 +235,7 @@ def start_keeper(home: Path) -> None:
     Do nothing if the home has a keeper already. Raise NoKeeper.
     """
     try:
-        done = systemd_scope.start(
+        done = systemd_scope.run_in_scope(
             home,
             lambda by, env, timeout: _run_keeper(home, by, env, timeout),
             frozenset({0, ALREADY_RUNNING, UNUSABLE_HOME}),

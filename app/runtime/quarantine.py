@@ -10,50 +10,50 @@ from functools import partial
 from sqlalchemy import Connection
 
 from app.errors import Storage
-from app.service.database.integrity import JUDGES
+from app.service.database.integrity import VALIDATORS
 from db import raw_sql
 from db.engine import Database
 from db.maintenance import quarantine, value_checks
 
 log = logging.getLogger(__name__)
 
-AGAIN, AGAIN_WHOLE = 5.0, 60.0
+SEARCH_INTERVAL, WHOLE_SEARCH_INTERVAL = 5.0, 60.0
 """Seconds in which nothing is looked for once more where nothing was found: in what is in use, and in every row there is."""
 
 
-class Aside:
+class Quarantine:
     """Looks for values that cannot be read and sets aside what has them."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._lock = asyncio.Lock()
-        self._in_vain: dict[bool, float] = {}
+        self._empty_at: dict[bool, float] = {}
 
-    async def anywhere(self) -> list[str]:
+    async def search_everywhere(self) -> list[str]:
         """`look` where it is likely, and everywhere else if it is not there."""
-        return await self.look() or await self.look(whole=True)
+        return await self.search() or await self.search(whole=True)
 
-    async def look(self, whole: bool = False) -> list[str]:
+    async def search(self, whole: bool = False) -> list[str]:
         """What was set aside now, in words; of what is in use, or of the `whole` database."""
         async with self._lock:
-            if time.monotonic() - self._in_vain.get(whole, float("-inf")) < (AGAIN_WHOLE if whole else AGAIN):
+            if time.monotonic() - self._empty_at.get(whole, float("-inf")) < (WHOLE_SEARCH_INTERVAL if whole else SEARCH_INTERVAL):
                 return []
             try:
-                done = await self._look(whole)
+                done = await self._quarantine_rows(whole)
             except Storage as problem:
                 log.error("%s", problem)
                 return []
         for line in done:
             log.error("set aside: %s", line)
         if not done:
-            self._in_vain[whole] = time.monotonic()
+            self._empty_at[whole] = time.monotonic()
         return done
 
-    async def _look(self, whole: bool) -> list[str]:
+    async def _quarantine_rows(self, whole: bool) -> list[str]:
         """It is written only where there is something: many rows are read, which must not keep the writer."""
-        where = value_checks.MENDABLE if whole else value_checks.IN_USE
-        return await self._db.write(quarantine.set_aside, where, JUDGES) if await self._db.read(_any, whole) else []
+        where = value_checks.REPAIRABLE if whole else value_checks.IN_USE
+        return await self._db.write(quarantine.quarantine_rows, where, VALIDATORS) if await self._db.read(_has_unreadable, whole) else []
 
 
-def _any(c: Connection, whole: bool) -> bool:
-    return next(value_checks.odd(partial(raw_sql.rows, c), value_checks.MENDABLE if whole else value_checks.IN_USE, JUDGES), None) is not None
+def _has_unreadable(c: Connection, whole: bool) -> bool:
+    return next(value_checks.find_unreadable(partial(raw_sql.fetch_rows, c), value_checks.REPAIRABLE if whole else value_checks.IN_USE, VALIDATORS), None) is not None

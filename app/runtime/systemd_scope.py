@@ -16,38 +16,38 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from app.core.text.sanitize import clean, cut
+from app.core.text.sanitize import sanitize, truncate
 
 log = logging.getLogger(__name__)
 
-BOOTED = Path("/run/systemd/system")
-LINGER = Path("/var/lib/systemd/linger")
-USERS = Path("/run/user")
+SYSTEMD_FOLDER = Path("/run/systemd/system")
+LINGER_FOLDER = Path("/var/lib/systemd/linger")
+USER_RUNTIME_FOLDER = Path("/run/user")
 
-PATIENCE = 4.0
+TIMEOUT = 4.0
 """Seconds that systemd may take."""
 
 PROPERTIES = ("TasksMax=infinity", "TimeoutStopSec=20s")
 """The keeper heeds no TERM, so a shutdown would wait for it for as long as systemd waits by default: 90 s."""
 
-NEWER = "OOMPolicy=continue"
+OOM_PROPERTY = "OOMPolicy=continue"
 """The kernel's end of one job is not the end of all; systemd before 253 has no such setting, and no need of it."""
 
-Starting = Callable[[Sequence[str], dict[bytes, bytes], float], "subprocess.CompletedProcess[bytes]"]
+ScopedStart = Callable[[Sequence[str], dict[bytes, bytes], float], "subprocess.CompletedProcess[bytes]"]
 """Runs a program by way of the given words, with these names added to its environment, within so many seconds."""
 
 
-def start(home: Path, program: Starting, answers: frozenset[int]) -> subprocess.CompletedProcess[bytes] | None:
+def run_in_scope(home: Path, program: ScopedStart, answers: frozenset[int]) -> subprocess.CompletedProcess[bytes] | None:
     """Run the program in a scope of its own. None when there is none to be had, or when it did not come to one of its `answers`."""
     why = ""
-    for properties in ((*PROPERTIES, NEWER), PROPERTIES):
-        words = command(home, properties)
+    for properties in ((*PROPERTIES, OOM_PROPERTY), PROPERTIES):
+        words = build_command(home, properties)
         if words is None:
             return None
         try:
-            done = program(words, environment(), PATIENCE)
+            done = program(words, build_environment(), TIMEOUT)
         except subprocess.TimeoutExpired:
-            why = f"systemd-run gave no answer within {PATIENCE:.0f} s"
+            why = f"systemd-run gave no answer within {TIMEOUT:.0f} s"
             break
         except OSError as error:
             why = f"systemd-run: {error.strerror}"
@@ -57,36 +57,36 @@ def start(home: Path, program: Starting, answers: frozenset[int]) -> subprocess.
         why = done.stderr.decode(errors="replace").strip()[-300:] or f"systemd-run exited with {done.returncode}"
         if b"OOMPolicy" not in done.stderr:
             break
-    log.warning("the keeper gets no scope of its own and is started directly: %s", clean(why))
+    log.warning("the keeper gets no scope of its own and is started directly: %s", sanitize(why))
     return None
 
 
-def command(home: Path, properties: Sequence[str]) -> list[str] | None:
+def build_command(home: Path, properties: Sequence[str]) -> list[str] | None:
     """What to put before a command so that it gets a scope of its own; None where there is none to be had."""
     program = shutil.which("systemd-run")
-    if program is None or not BOOTED.is_dir() or not (os.geteuid() == 0 or _stays()):
+    if program is None or not SYSTEMD_FOLDER.is_dir() or not (os.geteuid() == 0 or _has_linger()):
         return None
     return [
-        program, "--scope", "--quiet", "--collect", "--no-ask-password", f"--unit={_name(home)}",
-        f"--description=Taskdeck keeper of {cut(clean(os.fspath(home)), 200)}", *(["--user"] if os.geteuid() else []),
+        program, "--scope", "--quiet", "--collect", "--no-ask-password", f"--unit={_make_unit_name(home)}",
+        f"--description=Taskdeck keeper of {truncate(sanitize(os.fspath(home)), 200)}", *(["--user"] if os.geteuid() else []),
         *(word for each in properties for word in ("-p", each)), "--",
     ]  # fmt: skip
 
 
-def environment() -> dict[bytes, bytes]:
+def build_environment() -> dict[bytes, bytes]:
     """What it takes to reach our own manager where we were not started by a login, such as by cron or `su`."""
-    folder = USERS / str(os.geteuid())
+    folder = USER_RUNTIME_FOLDER / str(os.geteuid())
     return {} if b"XDG_RUNTIME_DIR" in os.environb or not folder.is_dir() else {b"XDG_RUNTIME_DIR": os.fsencode(folder)}
 
 
-def _name(home: Path) -> str:
+def _make_unit_name(home: Path) -> str:
     """The home in a few letters; and never the name of a scope that jobs of a keeper before still hold."""
     return f"taskdeck-keeper-{hashlib.sha256(os.fsencode(home)).hexdigest()[:8]}-{os.urandom(4).hex()}.scope"
 
 
-def _stays() -> bool:
+def _has_linger() -> bool:
     """Does our manager stay when we log out?"""
     try:
-        return (LINGER / pwd.getpwuid(os.geteuid()).pw_name).exists()
+        return (LINGER_FOLDER / pwd.getpwuid(os.geteuid()).pw_name).exists()
     except (KeyError, OSError):
         return False

@@ -13,49 +13,49 @@ from pathlib import Path
 import psutil
 
 from app import paths
-from app.core.board import HostFacts, RunUse, Taken
+from app.core.board import DiskUsageEntry, HostFacts, RunUse
 from app.core.text import units
-from app.core.text.sanitize import clean
-from app.health.disk import least_free
+from app.core.text.sanitize import sanitize
+from app.health.disk import get_min_free
 
 LOG_LIMIT = 1024.0
 """MiB of log after which a run is stopped, unless its task says otherwise."""
 
-CELLS = 10
-SHORTEST, LONGEST = 2.8125, 180.0
+MAX_CELLS = 10
+MIN_CELL, MAX_CELL = 2.8125, 180.0
 """Seconds that a cell of a run's history stands for: at its beginning, and six doublings later, when ten are half an hour."""
 
 
 @dataclass(slots=True)
-class Trend:
+class UsageTrend:
     """The greatest cores and MiB of a run in at most ten cells; the cells grow with the run, up to three minutes each."""
 
     begun: float
-    cell: float = SHORTEST
+    cell: float = MIN_CELL
     cpu: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
 
     def add(self, at: float, cpu: float, memory: float) -> None:
         """Count a measurement, made at a monotonic time."""
-        while (place := int((at - self.begun) / self.cell)) >= CELLS:
-            self._make_room(place)
+        while (place := int((at - self.begun) / self.cell)) >= MAX_CELLS:
+            self._free_cell(place)
         for cells, value in ((self.cpu, cpu), (self.memory, memory)):
             cells.extend([0.0] * (place + 1 - len(cells)))
             cells[place] = max(cells[place], value)
 
-    def _make_room(self, place: int) -> None:
+    def _free_cell(self, place: int) -> None:
         """Two cells become one; those of full length make way for the next."""
-        if self.cell < LONGEST:
+        if self.cell < MAX_CELL:
             self.cell *= 2
             self.cpu, self.memory = ([max(cells[at : at + 2]) for at in range(0, len(cells), 2)] for cells in (self.cpu, self.memory))
         else:
-            gone = place + 1 - CELLS
+            gone = place + 1 - MAX_CELLS
             self.begun += gone * self.cell
             self.cpu, self.memory = self.cpu[gone:], self.memory[gone:]
 
 
 @dataclass(slots=True)
-class Measured:
+class RunMeasurement:
     """One run: cores and MiB now, the CPU seconds they were worked out from, its processes, the most so far, its history."""
 
     cpu: float = 0.0
@@ -65,45 +65,45 @@ class Measured:
     processes: int = 0
     most_cpu: float = 0.0
     most_memory: float = 0.0
-    trend: Trend | None = None
+    trend: UsageTrend | None = None
 
-    def told(self) -> RunUse:
+    def to_run_use(self) -> RunUse:
         """As a verb may tell it."""
-        trend = self.trend or Trend(self.at)
+        trend = self.trend or UsageTrend(self.at)
         cells = tuple(trend.cpu), tuple(trend.memory)
         return RunUse(self.cpu, self.memory, self.processes, self.most_cpu, self.most_memory, trend.cell, *cells)
 
 
 @dataclass(slots=True)
-class Usage:
+class UsageSampler:
     """The latest measurements; `look` is slow (it reads /proc) and runs in a thread."""
 
     home: Path
-    runs: dict[str, Measured] = field(default_factory=dict)
+    runs: dict[str, RunMeasurement] = field(default_factory=dict)
     host: HostFacts = field(default_factory=HostFacts)
-    largest: tuple[Taken, ...] = ()
+    largest: tuple[DiskUsageEntry, ...] = ()
     """What takes the most room in the home, as it was counted last; told with the host."""
 
-    def look(self, runs: Sequence[tuple[str, int]]) -> None:
+    def measure(self, runs: Sequence[tuple[str, int]]) -> None:
         """Measure these runs, (runid, pid of the leader) each, and the machine."""
-        self.host = self._host()
+        self.host = self._measure_host()
         if not runs:
             self.runs = {}
             return
-        found = _trees({pid: runid for runid, pid in runs})
+        found = _sum_processes({pid: runid for runid, pid in runs})
         now = time.monotonic()
-        self.runs = {runid: self._run(runid, found.get(runid, _NOTHING), now) for runid, _ in runs}
+        self.runs = {runid: self._measure_run(runid, found.get(runid, _NO_PROCESSES), now) for runid, _ in runs}
 
-    def _run(self, runid: str, found: Tree, now: float) -> Measured:
+    def _measure_run(self, runid: str, found: ProcessTotals, now: float) -> RunMeasurement:
         seconds, memory, processes = found
         before = self.runs.get(runid)
         cpu = max(0.0, (seconds - before.seconds) / (now - before.at)) if before and now > before.at else 0.0
-        trend = before.trend if before and before.trend else Trend(now)
+        trend = before.trend if before and before.trend else UsageTrend(now)
         trend.add(now, cpu, memory)
         most_cpu, most_memory = (before.most_cpu, before.most_memory) if before else (0.0, 0.0)
-        return Measured(cpu, memory, seconds, now, processes, max(most_cpu, cpu), max(most_memory, memory), trend)
+        return RunMeasurement(cpu, memory, seconds, now, processes, max(most_cpu, cpu), max(most_memory, memory), trend)
 
-    def _host(self) -> HostFacts:
+    def _measure_host(self) -> HostFacts:
         memory = psutil.virtual_memory()
         cores = os.cpu_count() or 1
         return HostFacts(
@@ -112,28 +112,28 @@ class Usage:
             largest=self.largest,
         )  # fmt: skip
 
-    def over_limit(self, runs: Sequence[tuple[str, float | None]]) -> list[str]:
+    def find_over_limit(self, runs: Sequence[tuple[str, float | None]]) -> list[str]:
         """Of these runs, (runid, limit in MiB or None) each, those whose log has outgrown its limit."""
         return [
             runid
             for runid, limit in runs
-            if _size(paths.log_path(self.home, runid)) > (LOG_LIMIT if limit is None else limit) * 2**20
+            if _get_size(paths.log_path(self.home, runid)) > (LOG_LIMIT if limit is None else limit) * 2**20
         ]
 
 
-def _size(path: str) -> int:
+def _get_size(path: str) -> int:
     try:
         return os.stat(path).st_size
     except OSError:
         return 0
 
 
-Tree = tuple[float, float, int]
+ProcessTotals = tuple[float, float, int]
 """CPU seconds, MiB and number of some processes."""
-_NOTHING: Tree = (0.0, 0.0, 0)
+_NO_PROCESSES: ProcessTotals = (0.0, 0.0, 0)
 
 
-def _trees(leaders: dict[int, str]) -> dict[str, Tree]:
+def _sum_processes(leaders: dict[int, str]) -> dict[str, ProcessTotals]:
     """{runid: its processes} over each leader's session and descendants, from one pass over the processes."""
     owner: dict[int, str | None] = dict(leaders)
     parents: dict[int, int] = {}
@@ -146,36 +146,36 @@ def _trees(leaders: dict[int, str]) -> dict[str, Tree]:
         times = info["cpu_times"]
         own = times.user + times.system + times.children_user + times.children_system
         figures[process.pid] = (own, info["memory_info"].rss / 2**20)
-    found: dict[str, Tree] = {}
+    found: dict[str, ProcessTotals] = {}
     for pid, (seconds, memory) in figures.items():
-        runid = _owner(pid, owner, parents, leaders)
+        runid = _find_owner(pid, owner, parents, leaders)
         if runid is not None:
-            before = found.get(runid, _NOTHING)
+            before = found.get(runid, _NO_PROCESSES)
             found[runid] = (before[0] + seconds, before[1] + memory, before[2] + 1)
     return found
 
 
-def _owner(pid: int, owner: dict[int, str | None], parents: dict[int, int], leaders: dict[int, str]) -> str | None:
+def _find_owner(pid: int, owner: dict[int, str | None], parents: dict[int, int], leaders: dict[int, str]) -> str | None:
     """The run that a process belongs to: that of its nearest known ancestor, or of its session's leader."""
     path = []
     at = pid
     while at not in owner and at in parents and at > 1:
         path.append(at)
         at = parents[at]
-    runid = owner.get(at) or leaders.get(_session(pid))
+    runid = owner.get(at) or leaders.get(_get_session(pid))
     for step in path:
         owner[step] = runid
     return runid
 
 
-def _session(pid: int) -> int:
+def _get_session(pid: int) -> int:
     try:
         return os.getsid(pid)
     except OSError:
         return -1
 
 
-def disk_trouble(home: Path, touch: bool) -> str | None:
+def find_disk_trouble(home: Path, touch: bool) -> str | None:
     """Why nothing should start for the sake of the disk, in words, with the place and figures in brackets (see `kind`); None when it is
     well. Takes as long as the disk does.
 
@@ -185,28 +185,28 @@ def disk_trouble(home: Path, touch: bool) -> str | None:
     try:
         room = os.statvfs(home)
         if room.f_flag & os.ST_RDONLY:
-            return f"disk read-only ({clean(os.fspath(home))})"
+            return f"disk read-only ({sanitize(os.fspath(home))})"
         if touch:
             os.utime(home / "run")
     except OSError as error:
-        word = WORDS.get(error.errno or 0)
+        word = DISK_TROUBLES.get(error.errno or 0)
         why = "" if word else f": {(error.strerror or 'unknown').lower()}"
-        return f"{word or 'disk trouble'} ({clean(os.fspath(home))}{why})"
+        return f"{word or 'disk trouble'} ({sanitize(os.fspath(home))}{why})"
     free, total = room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize
-    if free >= (least := least_free(total)):
+    if free >= (least := get_min_free(total)):
         return None
-    figures = f"{units.size(free)} of {units.size(total)} free, {units.size(least)} needed to start anything"
-    return f"{'disk nearly full' if free else 'disk full'} ({clean(os.fspath(home))}: {figures})"
+    figures = f"{units.format_bytes(free)} of {units.format_bytes(total)} free, {units.format_bytes(least)} needed to start anything"
+    return f"{'disk nearly full' if free else 'disk full'} ({sanitize(os.fspath(home))}: {figures})"
 
 
-def needs_room(halted: str | None) -> bool:
+def is_disk_space_short(halted: str | None) -> bool:
     """Whether nothing starts because the disk has too little room."""
-    return kind(halted) in ("disk full", "disk nearly full")
+    return get_trouble_kind(halted) in ("disk full", "disk nearly full")
 
 
-def kind(trouble: str | None) -> str | None:
+def get_trouble_kind(trouble: str | None) -> str | None:
     """What kind of trouble it is, without place, figures and time."""
     return trouble and trouble.partition(" (")[0].partition(" since ")[0]
 
 
-WORDS = {errno.EROFS: "disk read-only", errno.ENOSPC: "disk full", errno.EDQUOT: "disk quota used up"}
+DISK_TROUBLES = {errno.EROFS: "disk read-only", errno.ENOSPC: "disk full", errno.EDQUOT: "disk quota used up"}

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from app.core import sla
 from app.core.text import units
-from app.core.text.sanitize import clean, cut, nearest
+from app.core.text.sanitize import find_nearest, sanitize, truncate
 from app.errors import NotFound, Problem, Refused, Usage
 from app.service import sla_metrics
 from app.service.context import Call
@@ -26,10 +26,10 @@ from db import timestamps
 from db.queries import alerts, definitions, operations
 from db.rows import AlertRow, SlaRow
 
-LONGEST = timedelta(days=366)
+MAX_SILENCE = timedelta(days=366)
 """A silence ends by itself. A rule that is to be quiet for good is turned off."""
-LONGEST_REASON = 500
-RECORDED = 1000
+MAX_REASON_LENGTH = 500
+MAX_RECORDED_IDS = 1000
 """Ids that one operation names at most."""
 
 
@@ -38,22 +38,22 @@ async def ls(call: Call, *, all: bool = False, since: Any = None, limit: int = 0
 
     Behind what is open stand the silenced, then the resolved. Limit 0 is all.
     """
-    resolved = "" if all else _ago(since)
-    return await call.db.read(lambda c: [as_dict(found) for found in current(c, resolved, limit)])
+    resolved = "" if all else _parse_since(since)
+    return await call.db.read(lambda c: [as_dict(found) for found in list_current(c, resolved, limit)])
 
 
 async def show(call: Call, *, id: str | int) -> dict[str, Any]:
     """One alert with its rule, the moments of its task, how the last runs of the like did, and when its rule's figure was too high."""
-    return await call.db.read(_show, id)
+    return await call.db.read(_show_alert, id)
 
 
-def current(c: Connection, resolved_since: str | None = None, limit: int = 0) -> list[alerts.OpenAlert]:
+def list_current(c: Connection, resolved_since: str | None = None, limit: int = 0) -> list[alerts.OpenAlert]:
     """As `db.alerts.listed`, with the texts of open alerts as of now: what fired at 45m says 57m twelve later."""
     now = timestamps.utcnow().timestamp()
-    return [_fresh(c, found, now) for found in alerts.listed(c, resolved_since, limit)]
+    return [_refresh(c, found, now) for found in alerts.list_alerts(c, resolved_since, limit)]
 
 
-def status(found: alerts.OpenAlert) -> str:
+def get_status(found: alerts.OpenAlert) -> str:
     """`firing`, `acknowledged`, `resolved`; `silenced` while it is open and its rule is not to be heard of."""
     return "silenced" if found.silence else found.alert.status
 
@@ -63,7 +63,7 @@ def as_dict(found: alerts.OpenAlert) -> dict[str, Any]:
     seconds, or in the unit of the `metric` that its rule is about."""
     row, task, silence = found.alert, found.task, found.silence
     return {
-        "id": row.id, "sla": row.name, "sla_id": row.sla_id, "severity": row.severity, "status": status(found),
+        "id": row.id, "sla": row.name, "sla_id": row.sla_id, "severity": row.severity, "status": get_status(found),
         "task_number": task.number if task else None, "task_name": task.name if task else None, "object": row.object,
         "task_uuid": row.task_id, "text": row.text, "short": row.short, "since": row.fired_at, "value": row.value, "limit": row.limit,
         "metric": (found.conditions or {}).get("metric"),
@@ -74,33 +74,33 @@ def as_dict(found: alerts.OpenAlert) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _ago(span: Any) -> str | None:
+def _parse_since(span: Any) -> str | None:
     """The moment so long ago."""
     if span is None:
         return None
     try:
-        return timestamps.stamp(timestamps.utcnow() - timedelta(seconds=units.parse_duration(str(span))))
+        return timestamps.format_time(timestamps.utcnow() - timedelta(seconds=units.parse_duration(str(span))))
     except ValueError as error:
         raise Usage(f"since {error}.") from None
 
 
-def _show(c: Connection, ident: str | int) -> dict[str, Any]:
+def _show_alert(c: Connection, ident: str | int) -> dict[str, Any]:
     word = str(ident).strip()
-    found = alerts.one(c, int(word)) if re.fullmatch(r"[0-9]{1,18}", word) else None
+    found = alerts.find_open_alert(c, int(word)) if re.fullmatch(r"[0-9]{1,18}", word) else None
     if found is None:
-        raise NotFound(f'no alert "{cut(clean(word), 60)}".', "List: taskdeck alert ls")
-    found = _fresh(c, found, timestamps.utcnow().timestamp())
-    rule = next((row for row in definitions.slas(c) if row.id == found.alert.sla_id), None)
+        raise NotFound(f'no alert "{truncate(sanitize(word), 60)}".', "List: taskdeck alert ls")
+    found = _refresh(c, found, timestamps.utcnow().timestamp())
+    rule = next((row for row in definitions.list_slas(c) if row.id == found.alert.sla_id), None)
     return {
         **as_dict(found),
-        "rule": slas.with_state(c, [rule])[0] if rule else None,
-        "task": _moments(found),
-        "runs": slas.runs(c, sla.parse(rule.conditions), slas.kin(c, found.task)) if rule and found.task else [],
-        "was": slas.was(c, rule) if rule else [],
+        "rule": slas.add_state(c, [rule])[0] if rule else None,
+        "task": _get_task_times(found),
+        "runs": slas.list_runs(c, sla.parse_conditions(rule.conditions), slas.match_similar(c, found.task)) if rule and found.task else [],
+        "was": slas.list_high_spells(c, rule) if rule else [],
     }
 
 
-def _moments(found: alerts.OpenAlert) -> dict[str, Any] | None:
+def _get_task_times(found: alerts.OpenAlert) -> dict[str, Any] | None:
     """When the alert's task was submitted, may have started, started and ended."""
     task = found.task
     if task is None:
@@ -109,15 +109,15 @@ def _moments(found: alerts.OpenAlert) -> dict[str, Any] | None:
             "first_start": task.first_start, "ended_at": task.ended_at}  # fmt: skip
 
 
-def _fresh(c: Connection, found: alerts.OpenAlert, now: float) -> alerts.OpenAlert:
+def _refresh(c: Connection, found: alerts.OpenAlert, now: float) -> alerts.OpenAlert:
     if found.alert.status == "resolved" or found.conditions is None:
         return found
-    rule = sla.parse(found.conditions)
+    rule = sla.parse_conditions(found.conditions)
     if rule.metric:
-        return sla_metrics.fresh(c, found, rule, now)
+        return sla_metrics.refresh(c, found, rule, now)
     if found.task is None:
         return found
-    verdict = sla.judge(rule, slas.facts(found.task), now)
+    verdict = sla.judge_task(rule, slas.to_facts(found.task), now)
     row = found.alert._replace(text=verdict.text, short=verdict.short, value=verdict.took)
     return found._replace(alert=row)
 
@@ -136,67 +136,67 @@ async def unack(call: Call, *, ids: Sequence[str | int]) -> dict[str, Any]:
 
 
 def _acknowledge(c: Connection, by: str, ids: Sequence[str | int]) -> dict[str, Any]:
-    chosen, refused = _chosen(c, ids)
+    chosen, refused = _resolve(c, ids)
     firing = [row for row in chosen if row.status == "firing"]
     alerts.acknowledge(c, [row.id for row in firing], by)
-    _record(c, by, "ack", firing, "acknowledged")
-    return {"done": [_done(row, "acknowledged") for row in firing], "refused": refused,
-            "notes": [_note(row) for row in chosen if row.status != "firing"]}  # fmt: skip
+    _record_operations(c, by, "ack", firing, "acknowledged")
+    return {"done": [_format_done(row, "acknowledged") for row in firing], "refused": refused,
+            "notes": [_format_note(row) for row in chosen if row.status != "firing"]}  # fmt: skip
 
 
 def _unacknowledge(c: Connection, by: str, ids: Sequence[str | int]) -> dict[str, Any]:
-    chosen, refused = _chosen(c, ids)
+    chosen, refused = _resolve(c, ids)
     seen = [row for row in chosen if row.status == "acknowledged"]
     alerts.unacknowledge(c, [row.id for row in seen])
-    _record(c, by, "unack", seen, "firing")
-    notes = [f"alert {row.id} ({clean(row.name)}) is not acknowledged." for row in chosen if row.status != "acknowledged"]
-    return {"done": [_done(row, "firing") for row in seen], "refused": refused, "notes": notes}
+    _record_operations(c, by, "unack", seen, "firing")
+    notes = [f"alert {row.id} ({sanitize(row.name)}) is not acknowledged." for row in chosen if row.status != "acknowledged"]
+    return {"done": [_format_done(row, "firing") for row in seen], "refused": refused, "notes": notes}
 
 
-def _chosen(c: Connection, ids: Sequence[str | int]) -> tuple[list[AlertRow], list[dict[str, Any]]]:
+def _resolve(c: Connection, ids: Sequence[str | int]) -> tuple[list[AlertRow], list[dict[str, Any]]]:
     """The alerts that these ids and names stand for, each once, and what stands for none."""
     chosen: dict[int, AlertRow] = {}
     refused = []
     for ident in ids:
         try:
-            chosen |= {row.id: row for row in _meant(c, str(ident).strip())}
+            chosen |= {row.id: row for row in _find_alerts(c, str(ident).strip())}
         except NotFound as problem:
-            refused.append(lookup.refusal(problem, ident))
+            refused.append(lookup.make_refusal(problem, ident))
     return list(chosen.values()), refused
 
 
-def _record(c: Connection, by: str, verb: str, rows: Sequence[AlertRow], status: str) -> None:
+def _record_operations(c: Connection, by: str, verb: str, rows: Sequence[AlertRow], status: str) -> None:
     """One operation per SLA, however many alerts it has."""
     for name in dict.fromkeys(row.name for row in rows):
         mine = [row for row in rows if row.name == name]
         about = mine[0].object if len(mine) == 1 else f"{len(mine)} tasks"
-        after = {"status": status, "ids": [row.id for row in mine[:RECORDED]]}
+        after = {"status": status, "ids": [row.id for row in mine[:MAX_RECORDED_IDS]]}
         operations.record(c, by, f"alert {verb}", f"alert {name} on {about}", {"status": mine[0].status}, after)
 
 
-def _meant(c: Connection, word: str) -> list[AlertRow]:
+def _find_alerts(c: Connection, word: str) -> list[AlertRow]:
     """The alerts that an id or an SLA's name stands for."""
-    found = alerts.find(c, int(word)) if re.fullmatch(r"[0-9]{1,18}", word) else None
-    rows = [found] if found else alerts.of_sla(c, word)
-    if not rows and definitions.sla(c, word) is None:
-        raise _nothing(c, word)
+    found = alerts.find_alert(c, int(word)) if re.fullmatch(r"[0-9]{1,18}", word) else None
+    rows = [found] if found else alerts.list_of_rule(c, word)
+    if not rows and definitions.find_sla(c, word) is None:
+        raise _make_not_found(c, word)
     return rows
 
 
-def _nothing(c: Connection, word: str) -> NotFound:
-    near = nearest(word, [row.name for row in definitions.slas(c)])
-    hint = f" Nearest: {clean(near)}." if near else ""
-    return NotFound(f'no alert "{cut(clean(word), 60)}".{hint}', "List: taskdeck alert ls")
+def _make_not_found(c: Connection, word: str) -> NotFound:
+    near = find_nearest(word, [row.name for row in definitions.list_slas(c)])
+    hint = f" Nearest: {sanitize(near)}." if near else ""
+    return NotFound(f'no alert "{truncate(sanitize(word), 60)}".{hint}', "List: taskdeck alert ls")
 
 
-def _done(row: AlertRow, status: str) -> dict[str, Any]:
+def _format_done(row: AlertRow, status: str) -> dict[str, Any]:
     return {"id": row.id, "sla": row.name, "object": row.object, "status": status}
 
 
-def _note(row: AlertRow) -> str:
-    by = clean(row.acknowledged_by or "")
+def _format_note(row: AlertRow) -> str:
+    by = sanitize(row.acknowledged_by or "")
     said = f"was acknowledged by {by} already" if row.status == "acknowledged" else "has resolved"
-    return f"alert {row.id} ({clean(row.name)}) {said}."
+    return f"alert {row.id} ({sanitize(row.name)}) {said}."
 
 
 # --- silencing ------------------------------------------------------------------------------------------------------
@@ -211,39 +211,39 @@ async def silence(
     Returns {"done": [{"sla", "status": "silenced", "until", "reason", "alerts": open ones, "before": {"until", "reason", "by"} or
     None}], "refused", "notes"}. Raises Usage for a time that is past or over a year away.
     """
-    stop, why = _until(until), _reason(reason)
+    stop, why = _parse_until(until), _check_reason(reason)
 
     def act(c: Connection, row: SlaRow, was: alerts.Silence | None) -> dict[str, Any]:
-        alerts.silence(c, row.id, stop, call.by, why)
+        alerts.silence_rule(c, row.id, stop, call.by, why)
         return {"status": "silenced", "until": stop, "reason": why}
 
-    return await call.db.write(_hush, call.by, "silence", _words(ids, sla), act)
+    return await call.db.write(_apply_to_rules, call.by, "silence", _parse_words(ids, sla), act)
 
 
 async def unsilence(call: Call, *, ids: Sequence[str | int] = (), sla: str | None = None) -> dict[str, Any]:
     """Hear of rules again before their silence ends; the shape is that of `silence`."""
 
     def act(c: Connection, row: SlaRow, was: alerts.Silence | None) -> dict[str, Any] | None:
-        alerts.unsilence(c, row.id)
+        alerts.unsilence_rule(c, row.id)
         return {"status": "heard", "until": None, "reason": None} if was else None
 
-    return await call.db.write(_hush, call.by, "unsilence", _words(ids, sla), act)
+    return await call.db.write(_apply_to_rules, call.by, "unsilence", _parse_words(ids, sla), act)
 
 
-Hush = Callable[[Connection, SlaRow, alerts.Silence | None], dict[str, Any] | None]
+SilenceAction = Callable[[Connection, SlaRow, alerts.Silence | None], dict[str, Any] | None]
 
 
-def _hush(c: Connection, by: str, verb: str, words: Sequence[tuple[str, bool]], act: Hush) -> dict[str, Any]:
+def _apply_to_rules(c: Connection, by: str, verb: str, words: Sequence[tuple[str, bool]], act: SilenceAction) -> dict[str, Any]:
     """Do it to each rule once; `act` gives what became of it, None when there was nothing to do."""
-    rules, refused = _rules(c, words)
-    quiet, counts = alerts.silences(c), alerts.counted(c)
+    rules, refused = _resolve_rules(c, words)
+    quiet, counts = alerts.map_silences(c), alerts.count_by_rule(c)
     done, notes = [], []
     for row in rules:
         was = quiet.get(row.id)
         before = {"until": was.until, "reason": was.reason, "by": was.by} if was else None
         became = act(c, row, was)
         if became is None:
-            notes.append(f"{clean(row.name)} is not silenced.")
+            notes.append(f"{sanitize(row.name)} is not silenced.")
             continue
         open_alerts = sum(counts.get(row.id, {}).values())
         done.append({"sla": row.name, **became, "alerts": open_alerts, "before": before})
@@ -251,7 +251,7 @@ def _hush(c: Connection, by: str, verb: str, words: Sequence[tuple[str, bool]], 
     return {"done": done, "refused": refused, "notes": notes}
 
 
-def _words(ids: Sequence[str | int], name: str | None) -> list[tuple[str, bool]]:
+def _parse_words(ids: Sequence[str | int], name: str | None) -> list[tuple[str, bool]]:
     """What was named, each with whether it can only be a rule's name. Raises Usage for nothing, which is never all."""
     words = [(str(ident).strip(), False) for ident in ids] + ([(name, True)] if name is not None else [])
     if not words:
@@ -259,50 +259,50 @@ def _words(ids: Sequence[str | int], name: str | None) -> list[tuple[str, bool]]
     return words
 
 
-def _rules(c: Connection, words: Sequence[tuple[str, bool]]) -> tuple[list[SlaRow], list[dict[str, Any]]]:
+def _resolve_rules(c: Connection, words: Sequence[tuple[str, bool]]) -> tuple[list[SlaRow], list[dict[str, Any]]]:
     rules: dict[int, SlaRow] = {}
     refused = []
     for word, by_name in words:
         try:
-            row = slas.known(c, word) if by_name else _rule(c, word)
+            row = slas.require_rule(c, word) if by_name else _resolve_rule(c, word)
             rules[row.id] = row
         except Problem as problem:
-            refused.append(lookup.refusal(problem, word))
+            refused.append(lookup.make_refusal(problem, word))
     return list(rules.values()), refused
 
 
-def _rule(c: Connection, word: str) -> SlaRow:
+def _resolve_rule(c: Connection, word: str) -> SlaRow:
     """The rule that an alert's id or a rule's name stands for."""
-    by_name = {row.name: row for row in definitions.slas(c)}
-    found = alerts.find(c, int(word)) if re.fullmatch(r"[0-9]{1,18}", word) else None
+    by_name = {row.name: row for row in definitions.list_slas(c)}
+    found = alerts.find_alert(c, int(word)) if re.fullmatch(r"[0-9]{1,18}", word) else None
     if found is None and word in by_name:
         return by_name[word]
     if found is None:
-        raise _nothing(c, word)
+        raise _make_not_found(c, word)
     if found.sla_id is None:
-        about = "about Taskdeck itself" if found.object == alerts.SYSTEM else "of a rule that is gone"
-        said = f"alert {found.id} ({clean(found.name)}) is {about}: it cannot be silenced."
+        about = "about Taskdeck itself" if found.object == alerts.SYSTEM_OBJECT else "of a rule that is gone"
+        said = f"alert {found.id} ({sanitize(found.name)}) is {about}: it cannot be silenced."
         raise Refused(said, f"To say that it was seen: taskdeck alert ack {found.id}")
     return next(row for row in by_name.values() if row.id == found.sla_id)
 
 
-def _until(text: Any) -> str:
+def _parse_until(text: Any) -> str:
     now = timestamps.utcnow()
     try:
         moment = units.parse_time(str(text), now)
     except ValueError as error:
         raise Usage(f"until {error}. Nothing was changed.") from None
     if moment <= now:
-        raise Usage(f"until must be a time to come, not {units.quoted(str(text))}. Nothing was changed.")
-    if moment - now > LONGEST:
+        raise Usage(f"until must be a time to come, not {units.quote(str(text))}. Nothing was changed.")
+    if moment - now > MAX_SILENCE:
         raise Usage("a silence lasts a year at most. Nothing was changed.", "To be quiet for good: taskdeck sla set NAME --off")
-    return timestamps.stamp(moment)
+    return timestamps.format_time(moment)
 
 
-def _reason(text: str | None) -> str | None:
+def _check_reason(text: str | None) -> str | None:
     if text is not None and not isinstance(text, str):
         raise Usage("reason must be text. Nothing was changed.")
     word = (text or "").strip()
-    if len(word) > LONGEST_REASON:
-        raise Usage(f"reason must have at most {LONGEST_REASON} characters. Nothing was changed.")
+    if len(word) > MAX_REASON_LENGTH:
+        raise Usage(f"reason must have at most {MAX_REASON_LENGTH} characters. Nothing was changed.")
     return word or None

@@ -17,52 +17,52 @@ from sqlalchemy import Connection
 
 from app import paths
 from app.core.board import (
-    FAILURES_FOR,
-    SHOWN_ALERTS,
-    AlertLine,
+    FAILURE_WINDOW,
+    MAX_ALERTS,
+    AlertEntry,
     BackupFacts,
     Board,
-    EndedLine,
+    EndedEntry,
     HostFacts,
+    LatestAction,
     LockFacts,
-    News,
-    NextLine,
-    PoolLine,
-    QueueLine,
+    NextEntry,
+    PoolEntry,
+    QueueEntry,
     ReplicaFacts,
-    RunningLine,
+    RunningEntry,
     RuntimeFacts,
-    counted_since,
-    midnight,
+    get_failure_cutoff,
+    get_midnight,
 )
 from app.core.scheduling import forecast
-from app.core.scheduling.plan import PoolView, QueueView, Room, View, Waiting, opened, rank
+from app.core.scheduling.plan import DispatchView, PoolBudget, PoolView, QueuedTask, QueueView, get_sort_key, is_open
 from app.core.text import units
-from app.core.text.sanitize import clean
-from app.core.text.status_glyphs import BAD
+from app.core.text.sanitize import sanitize
+from app.core.text.status_glyphs import FAILED_STATES
 from app.errors import Usage
 from app.service import alerts, dispatch_view
 from app.service.context import Call
 from app.service.database import backup_files, backups, replica
 from app.service.definitions import queues
-from app.service.tasks.views import halted
+from app.service.tasks.views import get_halt_reason
 from app.version import VERSION
 from db import raw_sql, timestamps
 from db.engine import Database
 from db.queries import operations, reads, replicas
-from db.rows import ActiveRow, LineRow, PoolRow, TaskRow
-from db.states import ENDED, WAITING, Task
+from db.rows import ActiveRunRow, PoolRow, TaskLineRow, TaskRow
+from db.states import ENDED, WAITING, TaskStatus
 
 SHOWN_NEXT = 60
 SHOWN_ENDED = 40
 SUCCESSES_FOR = timedelta(hours=1)
 ALERTS_FOR = timedelta(minutes=10)
 TREND = timedelta(minutes=30)
-CELLS = 10
-TAIL = 4096
+TREND_CELLS = 10
+LOG_TAIL_BYTES = 4096
 
 
-class _Counted:
+class EndedCount:
     """How many ended since a moment, counted again only after twenty times what counting takes: a million cost 50 ms each time."""
 
     def __init__(self, statuses: Iterable[str], *, kept: bool = False) -> None:
@@ -74,24 +74,24 @@ class _Counted:
         self._found: dict[str, int] = {}
         self._due = 0.0
 
-    def of(self, c: Connection, since: str) -> dict[str, int]:
+    def count(self, c: Connection, since: str) -> dict[str, int]:
         """Tasks by status."""
         began = monotonic()
         self.remembered = since == self._since and began < self._due
         if not self.remembered:
-            self._found, self._since = reads.ended_since(c, since, self._statuses, kept=self._kept), since
+            self._found, self._since = reads.count_ended_since(c, since, self._statuses, kept=self._kept), since
             self._due = monotonic() + 20 * (monotonic() - began)
         return self._found
 
 
-_TODAY, _UNSEEN = _Counted(ENDED), _Counted(BAD, kept=True)
+_TODAY, _UNSEEN = EndedCount(ENDED), EndedCount(FAILED_STATES, kept=True)
 
 
-STILL = 10.0
+BOARD_TTL = 10.0
 """Seconds for which a board on which nothing goes on by itself is not read anew as long as nothing is written."""
 
 
-class _Still:
+class BoardCache:
     """The last board of each database: a deck that is left open asks once a second, and most of them are as the one before."""
 
     def __init__(self) -> None:
@@ -99,86 +99,86 @@ class _Still:
 
     async def read(self, call: Call, seen: float | None) -> Board:
         """The board as it is now; of what is in the database only what can have changed is read."""
-        state = (call.db.changes, halted(call), seen, call.live and call.live.upkeep)
+        state = (call.db.changes, get_halt_reason(call), seen, call.live and call.live.upkeep)
         known, last = self._of.get(call.db, (None, None))
         now = timestamps.utcnow()
-        if last and known == state and call.live and not call.db.damage and 0 <= now.timestamp() - last.at < STILL:
+        if last and known == state and call.live and not call.db.damage and 0 <= now.timestamp() - last.at < BOARD_TTL:
             return last._replace(
-                at=now.timestamp(), runtime=facts(call), host=host(call), database=database(call), lock=_lock(call, now)
+                at=now.timestamp(), runtime=get_runtime_facts(call), host=get_host(call), database=get_database_state(call), lock=_get_lock(call, now)
             )  # fmt: skip
-        found = await call.db.read(read, call, seen)
-        if _goes_on(found) or _TODAY.remembered or _UNSEEN.remembered:
+        found = await call.db.read(read_board, call, seen)
+        if _changes_with_time(found) or _TODAY.remembered or _UNSEEN.remembered:
             self._of.pop(call.db, None)
         else:
             self._of[call.db] = state, found
         return found
 
 
-def _goes_on(found: Board) -> bool:
+def _changes_with_time(found: Board) -> bool:
     """Whether it changes though nothing is written: what runs; in how long a retry starts; how late what an open alert is about is by now,
     and whether its rule is silent."""
-    counted_down = any(line.status == Task.RETRYING or line.starts_in and line.starts_at is None for line in found.next)
+    counted_down = any(line.status == TaskStatus.RETRYING or line.starts_in and line.starts_at is None for line in found.next)
     return bool(found.running) or counted_down or any(line.status != "resolved" for line in found.alerts)
 
 
-_STILL = _Still()
+_BOARDS = BoardCache()
 
 
-async def board(call: Call, *, seen: float | None = None) -> dict[str, Any]:
+async def show_board(call: Call, *, seen: float | None = None) -> dict[str, Any]:
     """Everything the deck shows, as one moment. `seen`: the UNIX time at which failures were last looked at."""
-    return (await _STILL.read(call, seen)).as_dict()
+    return (await _BOARDS.read(call, seen)).as_dict()
 
 
-def read(c: Connection, call: Call, seen: float | None = None) -> Board:
+def read_board(c: Connection, call: Call, seen: float | None = None) -> Board:
     """The board, from one read transaction and what the runtime measured."""
     now = timestamps.utcnow()
-    unseen = timestamps.stamp(counted_since(None if seen is None else datetime.fromtimestamp(seen, UTC), now))
-    line, active = dispatch_view.view(c, dispatch_view.remembered(c), halted(call)), reads.running(c)
-    newest = _backup(c, call, now)
-    counts, trend = reads.counts(c), Trend(now, reads.samples(c, timestamps.stamp(now - TREND)))
-    ended = _TODAY.of(c, timestamps.stamp(midnight(now)))
-    before = {} if call.live else reads.last_measures(c)
+    unseen = timestamps.format_time(get_failure_cutoff(None if seen is None else datetime.fromtimestamp(seen, UTC), now))
+    line, active = dispatch_view.read_view(c, dispatch_view.get_cache(c), get_halt_reason(call)), reads.list_running(c)
+    newest = _read_backup(c, call, now)
+    counts, trend = reads.count_by_status(c), Trend(now, reads.list_samples(c, timestamps.format_time(now - TREND)))
+    ended = _TODAY.count(c, timestamps.format_time(get_midnight(now)))
+    before = {} if call.live else reads.map_last_measures(c)
     return Board(
-        at=now.timestamp(), home=os.fspath(call.home), runtime=facts(call), host=host(call),
-        database=database(call), lock=_lock(call, now),
-        measured_at=max((timestamps.unix(row.updated_at) for row in before.values()), default=None),
-        backup=newest.facts() if newest else None, replica=_replica(c),
-        counts=counts, today_ok=ended.get("succeeded", 0), today_failed=sum(ended.get(s, 0) for s in BAD),
-        failed=sum(_UNSEEN.of(c, unseen).values()),
-        waiting_total=sum(n for status, n in counts.items() if status in WAITING), rules=_rules(c),
-        queues=tuple(_queue(call, row, trend) for row in queues.queue_dicts(c)),
-        pools=tuple(_pool(row, _measured(call, active, row.name), trend, before.get(row.name)) for row in reads.pools(c)),
-        running=tuple(_running(c, call, run, now) for run in active), next=tuple(_next(c, line)),
-        ended=tuple(_ended(c, now)), alerts=tuple(_alerts(c, now)), news=_news(c), ever=reads.ever(c),
+        at=now.timestamp(), home=os.fspath(call.home), runtime=get_runtime_facts(call), host=get_host(call),
+        database=get_database_state(call), lock=_get_lock(call, now),
+        measured_at=max((timestamps.to_unix(row.updated_at) for row in before.values()), default=None),
+        backup=newest.to_facts() if newest else None, replica=_read_replica(c),
+        counts=counts, today_ok=ended.get("succeeded", 0), today_failed=sum(ended.get(s, 0) for s in FAILED_STATES),
+        failed=sum(_UNSEEN.count(c, unseen).values()),
+        waiting_total=sum(n for status, n in counts.items() if status in WAITING), rules=_count_rules(c),
+        queues=tuple(_build_queue_line(call, row, trend) for row in queues.queue_dicts(c)),
+        pools=tuple(_build_pool_line(row, _measure_pool(call, active, row.name), trend, before.get(row.name)) for row in reads.list_pools(c)),
+        running=tuple(_build_running_line(c, call, run, now) for run in active), next=tuple(_build_next_lines(c, line)),
+        ended=tuple(_build_ended_lines(c, now)), alerts=tuple(_build_alert_lines(c, now)), news=_read_news(c), ever=reads.has_any_task(c),
     )  # fmt: skip
 
 
-def host(call: Call) -> HostFacts:
+def get_host(call: Call) -> HostFacts:
     """The machine, as the runtime measured it."""
-    return call.live.host() if call.live else HostFacts(name=os.uname().nodename)
+    return call.live.get_host() if call.live else HostFacts(name=os.uname().nodename)
 
 
-AILING = {"disk full": "disk full", "disk read-only": "read-only", "database damaged": "DAMAGED", "database gone": "GONE"}
+DATABASE_CONDITIONS = {"disk full": "disk full", "disk read-only": "read-only", "database damaged": "DAMAGED", "database gone": "GONE"}
 """How the database is, by what halts the starting."""
 
 
-def database(call: Call) -> str:
+def get_database_state(call: Call) -> str:
     """`ok`, or what keeps it from being written."""
     halted = (call.live.halted if call.live else None) or ""
-    return next((state for begin, state in AILING.items() if halted.startswith(begin)), "ok")
+    return next((state for begin, state in DATABASE_CONDITIONS.items() if halted.startswith(begin)), "ok")
 
 
-def _lock(call: Call, now: datetime) -> LockFacts | None:
+def _get_lock(call: Call, now: datetime) -> LockFacts | None:
     """Who keeps the runtime from the database, if somebody does."""
-    held = call.db.held()
+    held = call.db.find_lock_holder()
     return LockFacts(now.timestamp() - held.seconds, held.by) if held else None
 
 
-LATE = 2.5
+LATE_FACTOR = 2.5
 """Times between two backups after which the newest one is late."""
 
 
-class _Newest(NamedTuple):
+class BackupStatus(NamedTuple):
     """The newest good backup that is there: UNIX seconds, None for none yet; the folder; `gone`: why none is any more, or ""."""
 
     at: float | None
@@ -186,50 +186,50 @@ class _Newest(NamedTuple):
     folder: str
     gone: str
 
-    def facts(self) -> BackupFacts:
+    def to_facts(self) -> BackupFacts:
         return BackupFacts(None, late=True) if self.gone else BackupFacts(self.at, self.late)
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """As `status` answers it; `at` is null for one that is gone."""
         at = timestamps.from_unix(self.at) if self.at and not self.gone else None
         return {"at": at, "late": self.late or bool(self.gone), "folder": self.folder, "gone": self.gone or None}
 
 
-def _backup(c: Connection, call: Call, now: datetime) -> _Newest | None:
+def _read_backup(c: Connection, call: Call, now: datetime) -> BackupStatus | None:
     """The newest good backup whose file is there; None where none are taken, or where the settings cannot be read."""
     try:
-        rule = call.live.upkeep.backup if call.live else backup_files.settings()
+        rule = call.live.upkeep.backup if call.live else backup_files.read_settings()
     except Usage:
         return None
     if not rule.enabled:
         return None
-    folder = os.fspath(backup_files.folder(call.home, rule))
-    found, gone = backups.NEWEST.there(c, folder, None if call.live else call.db.path)
+    folder = os.fspath(backup_files.get_folder(call.home, rule))
+    found, gone = backups.NEWEST.find_existing(c, folder, None if call.live else call.db.path)
     if found is None:
-        return _Newest(None, False, folder, "")
-    at = timestamps.unix(found)
-    late = now.timestamp() - at > LATE * min(rule.full, rule.increment)
-    return _Newest(at, late, folder, gone)
+        return BackupStatus(None, False, folder, "")
+    at = timestamps.to_unix(found)
+    late = now.timestamp() - at > LATE_FACTOR * min(rule.full, rule.increment)
+    return BackupStatus(at, late, folder, gone)
 
 
-def _replica(c: Connection) -> ReplicaFacts | None:
+def _read_replica(c: Connection) -> ReplicaFacts | None:
     """How far behind the copy is."""
-    found = replica.told(replicas.find(c))
+    found = replica.to_dict(replicas.find_replica(c))
     return ReplicaFacts(found["lag"], found["late"]) if found["target"] else None
 
 
-def facts(call: Call) -> RuntimeFacts:
+def get_runtime_facts(call: Call) -> RuntimeFacts:
     """The runtime that answers, or how it is that there is none."""
     if call.live is not None:
-        return call.live.facts()
-    stopped = paths.stopped(call.home)
+        return call.live.get_facts()
+    stopped = paths.read_stop_marker(call.home)
     if stopped is None:
         return RuntimeFacts()
-    return RuntimeFacts(state="stopped", stopped_by=stopped[0], since=os.stat(paths.stopped_mark(call.home)).st_mtime)
+    return RuntimeFacts(state="stopped", stopped_by=stopped[0], since=os.stat(paths.stop_marker_path(call.home)).st_mtime)
 
 
-def _rules(c: Connection) -> int:
-    return raw_sql.value(c, "SELECT count(*) FROM slas")
+def _count_rules(c: Connection) -> int:
+    return raw_sql.fetch_value(c, "SELECT count(*) FROM slas")
 
 
 class Trend:
@@ -237,95 +237,95 @@ class Trend:
 
     def __init__(self, now: datetime, rows: Iterable[Any]) -> None:
         self._of: dict[tuple[str, str], list[tuple[int, Any]]] = {}
-        width = TREND.total_seconds() / CELLS
+        width = TREND.total_seconds() / TREND_CELLS
         for row in rows:
-            back = int((now - timestamps.parse(row.minute)).total_seconds() / width)
-            self._of.setdefault((row.kind, row.name), []).append((CELLS - 1 - min(CELLS - 1, max(0, back)), row))
+            back = int((now - timestamps.parse_time(row.minute)).total_seconds() / width)
+            self._of.setdefault((row.kind, row.name), []).append((TREND_CELLS - 1 - min(TREND_CELLS - 1, max(0, back)), row))
 
-    def starts(self, queue: str) -> tuple[int, ...]:
+    def get_starts(self, queue: str) -> tuple[int, ...]:
         """Starts of a queue in each cell."""
-        found = [0] * CELLS
+        found = [0] * TREND_CELLS
         for cell, row in self._of.get(("queue", queue), ()):
             found[cell] += row.started
         return tuple(found)
 
-    def shares(self, pool: str, column: str, total: float, now: float | None) -> tuple[float, ...]:
+    def get_shares(self, pool: str, column: str, total: float, now: float | None) -> tuple[float, ...]:
         """The greatest measured share of a pool in each cell, 0 to 1; `now` is the latest measurement."""
-        found = [0.0] * CELLS
+        found = [0.0] * TREND_CELLS
         for cell, row in self._of.get(("pool", pool), ()):
             found[cell] = max(found[cell], getattr(row, column) or 0.0)
         found[-1] = max(found[-1], now or 0.0)
         return tuple(min(1.0, amount / total) if total else 0.0 for amount in found)
 
 
-def _queue(call: Call, row: dict[str, Any], trend: Trend) -> QueueLine:
-    *before, latest = trend.starts(row["name"])
-    starts = (*before, latest + (call.live.started(row["name"]) if call.live else 0))
-    oldest = timestamps.unix(row["oldest_at"]) if row["oldest_at"] else None
+def _build_queue_line(call: Call, row: dict[str, Any], trend: Trend) -> QueueEntry:
+    *before, latest = trend.get_starts(row["name"])
+    starts = (*before, latest + (call.live.get_starts(row["name"]) if call.live else 0))
+    oldest = timestamps.to_unix(row["oldest_at"]) if row["oldest_at"] else None
     by = row["status_by"] if row["status"] != "active" else None
-    return QueueLine(row["name"], row["pool"], row["capacity"], row["current_load"], row["waiting"], oldest, row["status"], row["word"],
+    return QueueEntry(row["name"], row["pool"], row["capacity"], row["current_load"], row["waiting"], oldest, row["status"], row["word"],
                      row["priority"], by, starts)  # fmt: skip
 
 
-def _measured(call: Call, active: Sequence[ActiveRow], pool: str) -> tuple[float, float] | None:
+def _measure_pool(call: Call, active: Sequence[ActiveRunRow], pool: str) -> tuple[float, float] | None:
     """Cores and MiB that the runs of a pool take; None without a runtime."""
     if call.live is None:
         return None
-    used = [call.live.usage(run.runid) or (0.0, 0.0) for run in active if run.pool == pool]
+    used = [call.live.get_usage(run.runid) or (0.0, 0.0) for run in active if run.pool == pool]
     return sum(cpu for cpu, _ in used), sum(memory for _, memory in used)
 
 
-def _pool(row: PoolRow, measured: tuple[float, float] | None, trend: Trend, before: Any) -> PoolLine:
+def _build_pool_line(row: PoolRow, measured: tuple[float, float] | None, trend: Trend, before: Any) -> PoolEntry:
     """A pool with what it takes now, or without a runtime took `before`."""
     cpu, memory = measured or (None, None)
     took = (before.measured_cpu, before.measured_memory) if before else (cpu, memory)
-    return PoolLine(
+    return PoolEntry(
         row.name, row.total_cpu, row.total_memory, row.used_cpu, row.used_memory, row.status, *took,
-        trend.shares(row.name, "measured_cpu", row.total_cpu, cpu), trend.shares(row.name, "measured_memory", row.total_memory, memory),
+        trend.get_shares(row.name, "measured_cpu", row.total_cpu, cpu), trend.get_shares(row.name, "measured_memory", row.total_memory, memory),
     )  # fmt: skip
 
 
-def _running(c: Connection, call: Call, run: ActiveRow, now: datetime) -> RunningLine:
-    used = call.live.usage(run.runid) if call.live else None
-    started = timestamps.unix(run.start_time) if run.start_time else None
+def _build_running_line(c: Connection, call: Call, run: ActiveRunRow, now: datetime) -> RunningEntry:
+    used = call.live.get_usage(run.runid) if call.live else None
+    started = timestamps.to_unix(run.start_time) if run.start_time else None
     ran = now.timestamp() - started if started else 0.0
-    past = dispatch_view.remembered(c).of_run(c, run.template, run.name, ran)
-    left = forecast.left(ran, past, run.timeout) if started else None
-    return RunningLine(
+    past = dispatch_view.get_cache(c).get_usual_of_run(c, run.template, run.name, ran)
+    left = forecast.estimate_remaining(ran, past, run.timeout) if started else None
+    return RunningEntry(
         run.task_id, run.runid, run.number, run.name, run.queue, run.status, run.attempt, started, run.timeout, left, run.cpu, run.memory,
-        run.priority, *(used or (None, None)), last_output(call, run.runid), _instead(run), past is None and left is not None,
+        run.priority, *(used or (None, None)), read_last_output(call, run.runid), _describe_state(run), past is None and left is not None,
     )  # fmt: skip
 
 
-def _instead(run: ActiveRow) -> str:
+def _describe_state(run: ActiveRunRow) -> str:
     """What stands in place of the last output when it does not plainly run."""
     if run.status == "running":
         return ""
     return f"stopping: {run.stop_reason}" if run.status == "stopping" else run.reason or run.status
 
 
-_TAILS: dict[str, tuple[int, str]] = {}
+_OUTPUT_CACHE: dict[str, tuple[int, str]] = {}
 
 
-def last_output(call: Call, runid: str) -> str:
+def read_last_output(call: Call, runid: str) -> str:
     """The last line that a run wrote, as `\\r` left it; read again only when the log grew."""
     try:
         with open(paths.log_path(call.home, runid), "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            known = _TAILS.get(runid)
+            known = _OUTPUT_CACHE.get(runid)
             if known is not None and known[0] == size:
                 return known[1]
-            file.seek(max(0, size - TAIL))
-            line = _last_line(file.read().decode("utf-8", "replace"))
+            file.seek(max(0, size - LOG_TAIL_BYTES))
+            line = _extract_last_line(file.read().decode("utf-8", "replace"))
     except OSError:
         return ""
-    if len(_TAILS) > 1000:
-        _TAILS.clear()
-    _TAILS[runid] = (size, line)
+    if len(_OUTPUT_CACHE) > 1000:
+        _OUTPUT_CACHE.clear()
+    _OUTPUT_CACHE[runid] = (size, line)
     return line
 
 
-def _last_line(text: str) -> str:
+def _extract_last_line(text: str) -> str:
     lines = [line for line in text.split("\n") if line.strip()]
     if not lines:
         return ""
@@ -333,85 +333,85 @@ def _last_line(text: str) -> str:
     return (parts[-1] if parts else "")[:500]
 
 
-def _next(c: Connection, seen: View) -> Iterable[NextLine]:
+def _build_next_lines(c: Connection, seen: DispatchView) -> Iterable[NextEntry]:
     """The first that wait: what may start as things are, in that order; then what waits for other things, by its time where it has one;
     then what stands still until somebody does something."""
     pools = {pool.name: pool for pool in seen.pools}
     firsts = [(queue, task) for queue in seen.queues for task in queue.waiting[:SHOWN_NEXT]]
-    firsts.sort(key=lambda pair: (-pair[0].priority, *rank(pair[1])))
+    firsts.sort(key=lambda pair: (-pair[0].priority, *get_sort_key(pair[1])))
     able, still = (
-        [task for queue, task in firsts if _stands_still(queue, pools[queue.pool], task) is so][:SHOWN_NEXT] for so in (False, True)
+        [task for queue, task in firsts if _needs_action(queue, pools[queue.pool], task) is so][:SHOWN_NEXT] for so in (False, True)
     )
     spare = max(8, SHOWN_NEXT - len(able))
-    others = reads.not_queued(c, spare)
+    others = reads.list_not_queued(c, spare)
     chosen = (able, still[:spare])
-    rows = {row.uuid: row for row in reads.lines(c, [task.uuid for part in chosen for task in part])}
+    rows = {row.uuid: row for row in reads.list_lines(c, [task.uuid for part in chosen for task in part])}
     queued, later = ([rows[task.uuid] for task in part if task.uuid in rows] for part in chosen)
-    held = others.pop(Task.HELD)
+    held = others.pop(TaskStatus.HELD)
     tasks = [*queued, *(row for part in others.values() for row in part), *later, *held]
-    why = dispatch_view.reasons(c, dispatch_view.remembered(c), tasks, seen.halted, seen)
-    return [_next_line(task, why[task.uuid]) for task in tasks]
+    why = dispatch_view.explain_waiting(c, dispatch_view.get_cache(c), tasks, seen.halted, seen)
+    return [_build_next_line(task, why[task.uuid]) for task in tasks]
 
 
-def _stands_still(queue: QueueView, pool: PoolView, task: Waiting) -> bool:
+def _needs_action(queue: QueueView, pool: PoolView, task: QueuedTask) -> bool:
     """Whether it starts only when somebody does something: its queue or pool is closed, or its pool could never hold it."""
-    return not (opened(queue, pool) and Room(pool, 0.0, 0.0).can_ever_hold(task.cpu, task.memory))
+    return not (is_open(queue, pool) and PoolBudget(pool, 0.0, 0.0).can_ever_fit(task.cpu, task.memory))
 
 
-def _next_line(task: LineRow, why: Any) -> NextLine:
+def _build_next_line(task: TaskLineRow, why: Any) -> NextEntry:
     first = why.reasons[0]
-    at = timestamps.unix(task.not_before) if task.status == Task.SCHEDULED and task.not_before else None
-    return NextLine(
-        task.uuid, task.number, task.name, task.queue, task.status, timestamps.unix(task.created_at), "; ".join(r.text for r in why.reasons[:2]),
+    at = timestamps.to_unix(task.not_before) if task.status == TaskStatus.SCHEDULED and task.not_before else None
+    return NextEntry(
+        task.uuid, task.number, task.name, task.queue, task.status, timestamps.to_unix(task.created_at), "; ".join(r.text for r in why.reasons[:2]),
         first.short, task.priority, task.front, why.starts_in, at,
     )  # fmt: skip
 
 
-def _ended(c: Connection, now: datetime) -> Iterable[EndedLine]:
+def _build_ended_lines(c: Connection, now: datetime) -> Iterable[EndedEntry]:
     """The latest failures of a week, and the latest successes of an hour, newest first. The deck knows which of them are still news."""
-    bad = reads.just_ended(c, BAD, timestamps.stamp(now - FAILURES_FOR), SHOWN_ENDED)
-    good = reads.just_ended(c, ("succeeded", "cancelled"), timestamps.stamp(now - SUCCESSES_FOR), SHOWN_ENDED)
+    bad = reads.list_just_ended(c, FAILED_STATES, timestamps.format_time(now - FAILURE_WINDOW), SHOWN_ENDED)
+    good = reads.list_just_ended(c, ("succeeded", "cancelled"), timestamps.format_time(now - SUCCESSES_FOR), SHOWN_ENDED)
     rows = sorted([*bad, *good], key=lambda row: row.ended_at or "", reverse=True)
-    runs = reads.last_runs(c, [row.uuid for row in rows])
-    return [ended_line(row, runs.get(row.uuid)) for row in rows]
+    runs = reads.map_last_runs(c, [row.uuid for row in rows])
+    return [build_ended_line(row, runs.get(row.uuid)) for row in rows]
 
 
-def ended_line(row: TaskRow | LineRow, run: Any) -> EndedLine:
+def build_ended_line(row: TaskRow | TaskLineRow, run: Any) -> EndedEntry:
     """The line of a task that ended, with its last run."""
-    at = timestamps.unix(row.ended_at or "")
-    return EndedLine(row.uuid, row.number, row.name, row.queue, row.status, at, how(row, run), row.priority)
+    at = timestamps.to_unix(row.ended_at or "")
+    return EndedEntry(row.uuid, row.number, row.name, row.queue, row.status, at, describe_end(row, run), row.priority)
 
 
-def how(row: TaskRow | LineRow, run: Any) -> str:
+def describe_end(row: TaskRow | TaskLineRow, run: Any) -> str:
     """How a task ended, in words: `failed, exit 1 after 3s: No such file`."""
-    took = f" after {units.duration(run.run_seconds)}" if run is not None and run.run_seconds is not None else ""
-    if row.status == Task.SUCCEEDED:
+    took = f" after {units.format_duration(run.run_seconds)}" if run is not None and run.run_seconds is not None else ""
+    if row.status == TaskStatus.SUCCEEDED:
         return f"succeeded in {took.removeprefix(' after ')}" if took else "succeeded"
-    if row.status == Task.CANCELLED:
+    if row.status == TaskStatus.CANCELLED:
         return row.reason or "cancelled"
-    if row.status == Task.TIMED_OUT:
+    if row.status == TaskStatus.TIMED_OUT:
         return f"timed out{took}"
-    reason = clean(row.reason or "")
-    said = _last_line(run.logs or "") if run is not None and row.status == Task.FAILED and ":" not in reason else ""
+    reason = sanitize(row.reason or "")
+    said = _extract_last_line(run.logs or "") if run is not None and row.status == TaskStatus.FAILED and ":" not in reason else ""
     return f"{row.status.replace('_', ' ')}, {reason}{took}" + (f": {said}" if said else "")
 
 
-def _alerts(c: Connection, now: datetime) -> Iterable[AlertLine]:
+def _build_alert_lines(c: Connection, now: datetime) -> Iterable[AlertEntry]:
     """Open alerts, worst first; resolved ones for ten minutes."""
-    return [_alert(found) for found in alerts.current(c, timestamps.stamp(now - ALERTS_FOR), SHOWN_ALERTS)]
+    return [_build_alert_line(found) for found in alerts.list_current(c, timestamps.format_time(now - ALERTS_FOR), MAX_ALERTS)]
 
 
-def _alert(found: Any) -> AlertLine:
+def _build_alert_line(found: Any) -> AlertEntry:
     row, task = found.alert, found.task
-    resolved = timestamps.unix(row.resolved_at) if row.resolved_at else None
-    until = timestamps.unix(found.silence.until) if found.silence else None
-    return AlertLine(
-        row.id, row.name, row.severity, alerts.status(found), row.object, row.text, row.short, timestamps.unix(row.fired_at), row.task_id,
+    resolved = timestamps.to_unix(row.resolved_at) if row.resolved_at else None
+    until = timestamps.to_unix(found.silence.until) if found.silence else None
+    return AlertEntry(
+        row.id, row.name, row.severity, alerts.get_status(found), row.object, row.text, row.short, timestamps.to_unix(row.fired_at), row.task_id,
         task.number if task else None, row.acknowledged_by, resolved, until,
     )  # fmt: skip
 
 
-_DONE = {
+_PAST_TENSE = {
     "submit": "submitted", "cancel": "cancelled", "pause": "paused", "resume": "resumed", "hold": "held", "release": "released",
     "retry": "asked again for", "rm": "removed", "front": "moved to the front", "create": "created", "drain": "drains", "set": "changed",
     "ack": "acknowledged", "apply": "applied", "silence": "silenced", "unsilence": "hears again of",
@@ -421,33 +421,33 @@ _DONE = {
 }  # fmt: skip
 
 
-def _news(c: Connection) -> News | None:
+def _read_news(c: Connection) -> LatestAction | None:
     """The latest thing somebody did: `paused #1052 sha256 photos`."""
-    rows = operations.listed(c, operations.Wanted(), 1)
+    rows = operations.list_operations(c, operations.OperationFilter(), 1)
     if not rows:
         return None
     words = rows[0].verb.split()  # "pause", "queue pause", "set priority cpu"
-    done = next((_DONE[word] for word in words if word in _DONE), rows[0].verb)
-    return News(timestamps.unix(rows[0].created_at), rows[0].by, f"{done} {_object(c, rows[0].object)}", rows[0].origin or "")
+    done = next((_PAST_TENSE[word] for word in words if word in _PAST_TENSE), rows[0].verb)
+    return LatestAction(timestamps.to_unix(rows[0].created_at), rows[0].by, f"{done} {_format_object(c, rows[0].object)}", rows[0].origin or "")
 
 
-def _object(c: Connection, obj: str) -> str:
+def _format_object(c: Connection, obj: str) -> str:
     """`task #12` with its name; other objects as they are."""
     number = obj.removeprefix("task #")
-    found = reads.by_number(c, int(number)) if obj.startswith("task #") and number.isdigit() else []
+    found = reads.find_by_number(c, int(number)) if obj.startswith("task #") and number.isdigit() else []
     return f"#{found[0].number} {found[0].name}" if found else obj
 
 
 # --- status -------------------------------------------------------------------------------------------------------------------------
 
 
-async def status(call: Call) -> dict[str, Any]:
+async def show_status(call: Call) -> dict[str, Any]:
     """One screen of facts."""
-    return await call.db.read(_status, call)
+    return await call.db.read(_read_status, call)
 
 
-def _status(c: Connection, call: Call) -> dict[str, Any]:
-    found = read_status(c, call)
+def _read_status(c: Connection, call: Call) -> dict[str, Any]:
+    found = read_database_status(c, call)
     runtime = found.pop("facts")
     return {
         "version": VERSION, "home": os.fspath(call.home), "host": os.uname().nodename,
@@ -459,32 +459,32 @@ def _status(c: Connection, call: Call) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def read_status(c: Connection, call: Call) -> dict[str, Any]:
+def read_database_status(c: Connection, call: Call) -> dict[str, Any]:
     """The parts of `status` that the database knows."""
-    now, active = timestamps.utcnow(), reads.running(c)
-    ended = reads.ended_since(c, timestamps.stamp(midnight(now)))
+    now, active = timestamps.utcnow(), reads.list_running(c)
+    ended = reads.count_ended_since(c, timestamps.format_time(get_midnight(now)))
     size = os.path.getsize(call.db.path) if call.db.path.exists() else 0
-    backup = _backup(c, call, now)
+    backup = _read_backup(c, call, now)
     return {
-        "facts": facts(call),
-        "counts": reads.counts(c),
+        "facts": get_runtime_facts(call),
+        "counts": reads.count_by_status(c),
         "today": {
             "ok": ended.get("succeeded", 0),
             "failed": sum(ended.get(s, 0) for s in ("failed", "timed_out", "lost")),
         },
-        "database": {"size": size, "state": database(call)},
-        "backup": backup.told() if backup else None,
-        "replica": replica.told(replicas.find(c)),
+        "database": {"size": size, "state": get_database_state(call)},
+        "backup": backup.as_dict() if backup else None,
+        "replica": replica.to_dict(replicas.find_replica(c)),
         "queues": queues.queue_dicts(c),
-        "pools": [_with_measured(row, _measured(call, active, row["name"])) for row in queues.pool_dicts(c)],
+        "pools": [_add_measured(row, _measure_pool(call, active, row["name"])) for row in queues.pool_dicts(c)],
         "alerts": [
             {**line._asdict(), "since": timestamps.from_unix(line.since)}
-            for line in _alerts(c, now)
+            for line in _build_alert_lines(c, now)
             if line.status != "resolved"
         ],
     }
 
 
-def _with_measured(row: dict[str, Any], measured: tuple[float, float] | None) -> dict[str, Any]:
+def _add_measured(row: dict[str, Any], measured: tuple[float, float] | None) -> dict[str, Any]:
     cpu, memory = measured or (None, None)
     return {**row, "measured_cpu": cpu, "measured_memory": memory}

@@ -13,29 +13,29 @@ from sqlalchemy import Connection
 
 from app.core import sla
 from app.core.board import (
-    SHOWN_ALERTS,
-    AlertLine,
+    MAX_ALERTS,
+    AlertEntry,
     Board,
-    EndedLine,
+    EndedEntry,
     HostFacts,
-    NextLine,
-    PoolLine,
-    QueueLine,
-    RunningLine,
+    NextEntry,
+    PoolEntry,
+    QueueEntry,
+    RunningEntry,
     RuntimeFacts,
-    midnight,
+    get_midnight,
 )
 from app.core.text import units
-from app.core.text.sanitize import clean, cut
+from app.core.text.sanitize import sanitize, truncate
 from app.errors import Usage
 from app.service.board import (
-    BAD,
+    FAILED_STATES,
     SHOWN_ENDED,
     SHOWN_NEXT,
     SUCCESSES_FOR,
     TREND,
     Trend,
-    ended_line,
+    build_ended_line,
 )
 from app.service.context import Call
 from db import timestamps
@@ -53,122 +53,122 @@ async def board_at(call: Call, *, at: str | None = None) -> dict[str, Any]:
     `at` the minute that was taken, no earlier than `first` and no later than `last`; `before` and `after` the nearest minutes with a
     sample. `up` says whether this minute has one. With no sample at all every one of them is None. `notes` says what could not be known.
     """
-    return await call.db.read(_answer, call, None if at is None else _moment(at))
+    return await call.db.read(_build_answer, call, None if at is None else _parse_time(at))
 
 
-def _moment(text: str) -> datetime:
+def _parse_time(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text).astimezone()
     except (TypeError, ValueError, OverflowError):
-        raise Usage(f'"{cut(clean(str(text)), 40)}" is no time. Give a minute such as 2026-01-31T08:00.') from None
+        raise Usage(f'"{truncate(sanitize(str(text)), 40)}" is no time. Give a minute such as 2026-01-31T08:00.') from None
 
 
-def _answer(c: Connection, call: Call, wanted: datetime | None) -> dict[str, Any]:
-    bounds = state_at.bounds(c)
+def _build_answer(c: Connection, call: Call, wanted: datetime | None) -> dict[str, Any]:
+    bounds = state_at.find_bounds(c)
     if bounds is None:
         return dict.fromkeys(("at", "board", "up", "first", "last", "before", "after")) | {"notes": ["There is no past yet."]}
     first, last = bounds
-    minute = min(max(timestamps.stamp(wanted)[:16] + ":00.000000Z", first), last) if wanted else last
-    before, after = state_at.around(c, minute)
-    then = Then(c, call, minute)
+    minute = min(max(timestamps.format_time(wanted)[:16] + ":00.000000Z", first), last) if wanted else last
+    before, after = state_at.find_neighbours(c, minute)
+    then = PastState(c, call, minute)
     return {
-        "at": timestamps.unix(minute), "board": then.board().as_dict() if wanted else None, "up": then.up,
-        "first": timestamps.unix(first), "last": timestamps.unix(last), "before": timestamps.unix(before) if before else None,
-        "after": timestamps.unix(after) if after else None, "notes": then.notes,
+        "at": timestamps.to_unix(minute), "board": then.build_board().as_dict() if wanted else None, "up": then.up,
+        "first": timestamps.to_unix(first), "last": timestamps.to_unix(last), "before": timestamps.to_unix(before) if before else None,
+        "after": timestamps.to_unix(after) if after else None, "notes": then.notes,
     }  # fmt: skip
 
 
-class Then:
+class PastState:
     """A minute that is over."""
 
     def __init__(self, c: Connection, call: Call, minute: str) -> None:
         self.c, self.call = c, call
-        begin = timestamps.parse(minute)
-        self.samples = state_at.samples(c, timestamps.stamp(begin - TREND), minute)
+        begin = timestamps.parse_time(minute)
+        self.samples = state_at.list_samples(c, timestamps.format_time(begin - TREND), minute)
         self.here = {(row.kind, row.name): row for row in self.samples if row.minute == minute}
         self.up = bool(self.here)
-        taken = max((row.created_at for row in self.here.values()), default=timestamps.stamp(begin + timedelta(minutes=1)))
-        self.now, self.at = timestamps.parse(taken), taken
+        taken = max((row.created_at for row in self.here.values()), default=timestamps.format_time(begin + timedelta(minutes=1)))
+        self.now, self.at = timestamps.parse_time(taken), taken
         self.notes: list[str] = [] if self.up else ["Nothing was written down for this minute."]
         self.trend = Trend(self.now, self.samples)
-        self.queues, self.pools = self._settings()
+        self.queues, self.pools = self._restore_settings()
 
-    def _settings(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _restore_settings(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """{name: columns} of queues and pools, what was changed since taken back."""
-        found = {"queue": {row.name: row._asdict() for row in reads.queues(self.c)},
-                 "pool": {row.name: row._asdict() for row in reads.pools(self.c)}}  # fmt: skip
-        changes = state_at.changes(self.c, self.at)
+        found = {"queue": {row.name: row._asdict() for row in reads.list_queues(self.c)},
+                 "pool": {row.name: row._asdict() for row in reads.list_pools(self.c)}}  # fmt: skip
+        changes = state_at.list_definition_changes(self.c, self.at)
         if changes is None:
             self.notes.append("Capacities and what was paused are as of now.")
         for change in changes or ():
             kind, _, name = change.object.partition(" ")
-            take_back(found[kind], change.verb, name, operations.told(change.before) or {})
+            revert_operation(found[kind], change.verb, name, operations.parse_state(change.before) or {})
         return found["queue"], found["pool"]
 
-    def board(self) -> Board:
+    def build_board(self) -> Board:
         """Everything the deck shows."""
-        running = state_at.running(self.c, self.at, self._ago(timedelta(seconds=state_at.LONG)), SHOWN_RUNNING)
+        running = state_at.list_running(self.c, self.at, self._stamp_ago(timedelta(seconds=state_at.LONG_RUN)), SHOWN_RUNNING)
         busy = {row.uuid for row in running}
-        found = list({row.uuid: row for row in self._waiting() if row.uuid not in busy}.values())
+        found = list({row.uuid: row for row in self._find_waiting() if row.uuid not in busy}.values())
         waiting = found[:SHOWN_NEXT]
-        states = state_at.states(self.c, [*busy, *(row.uuid for row in found)], self.at)
-        again = state_at.ended_and_again(self.c, self._ago(DAY), self.at)
-        today = self._today(again)
-        queued, load = self._sampled("waiting"), self._sampled("running")
-        self._tell_missing(load, len(running))
+        states = state_at.map_states(self.c, [*busy, *(row.uuid for row in found)], self.at)
+        again = state_at.list_rerun(self.c, self._stamp_ago(DAY), self.at)
+        today = self._count_today(again)
+        queued, load = self._sum_samples("waiting"), self._sum_samples("running")
+        self._note_missing(load, len(running))
         return Board(
             at=self.now.timestamp(), home=os.fspath(self.call.home), runtime=RuntimeFacts(state="past"),
             host=HostFacts(name=os.uname().nodename),
-            counts={} if queued is None or load is None else {**later(found, states), "running": load, "queued": queued},
-            today_ok=today.get("succeeded", 0), today_failed=sum(today.get(status, 0) for status in BAD),
+            counts={} if queued is None or load is None else {**count_later(found, states), "running": load, "queued": queued},
+            today_ok=today.get("succeeded", 0), today_failed=sum(today.get(status, 0) for status in FAILED_STATES),
             waiting_total=max(queued or 0, len(waiting)),
-            queues=tuple(self._queue_lines(queued_in(found, states))), pools=tuple(self._pool_lines()),
-            running=tuple(self._running_line(row, states) for row in running),
-            next=tuple(self._next_line(row, states) for row in waiting), ended=tuple(self._ended(again)), alerts=tuple(self._alerts()),
+            queues=tuple(self._build_queue_lines(group_queued(found, states))), pools=tuple(self._build_pool_lines()),
+            running=tuple(self._build_running_line(row, states) for row in running),
+            next=tuple(self._build_next_line(row, states) for row in waiting), ended=tuple(self._build_ended_lines(again)), alerts=tuple(self._build_alert_lines()),
             ever=True,
         )  # fmt: skip
 
-    def _ago(self, time: timedelta) -> str:
-        return timestamps.stamp(self.now - time)
+    def _stamp_ago(self, time: timedelta) -> str:
+        return timestamps.format_time(self.now - time)
 
-    def _waiting(self) -> list[Any]:
-        return state_at.waiting(self.c, self.at, list(self.queues), SHOWN_NEXT)
+    def _find_waiting(self) -> list[Any]:
+        return state_at.list_waiting(self.c, self.at, list(self.queues), SHOWN_NEXT)
 
-    def _today(self, again: Sequence[state_at.Ended]) -> Counter[str]:
+    def _count_today(self, again: Sequence[state_at.EndedTask]) -> Counter[str]:
         """How many had ended since midnight, by status."""
-        midnight_then = self._ago(self.now - midnight(self.now))
-        today = Counter(state_at.ended_between(self.c, sorted(ENDED), midnight_then, self.at))
+        midnight_then = self._stamp_ago(self.now - get_midnight(self.now))
+        today = Counter(state_at.count_ended_between(self.c, sorted(ENDED), midnight_then, self.at))
         return today + Counter(row.status for row in again if row.ended_at > midnight_then)
 
-    def _sampled(self, column: str) -> int | None:
+    def _sum_samples(self, column: str) -> int | None:
         """The sum over all queues; None when nothing was written down."""
         return sum(getattr(row, column) for (kind, _), row in self.here.items() if kind == "queue") if self.up else None
 
-    def _tell_missing(self, load: int | None, found: int) -> None:
+    def _note_missing(self, load: int | None, found: int) -> None:
         if load is not None and found < min(load, SHOWN_RUNNING):
             self.notes.append(f"{load - found} more ran: they were deleted since, or are too many to find.")
 
     # -- lines ----------------------------------------------------------------------------------------------------
 
-    def _queue_lines(self, queued: Mapping[str, list[Any]]) -> Iterable[QueueLine]:
+    def _build_queue_lines(self, queued: Mapping[str, list[Any]]) -> Iterable[QueueEntry]:
         for row in sorted(self.queues.values(), key=lambda row: (-row["priority"], row["name"])):
             name, sample = row["name"], self.here.get(("queue", row["name"]))
             load, waits = (sample.running, sample.waiting) if sample else (None, None)
             by = row["status_by"] if row["status"] != "active" else None
             of = queued.get(name, [])
-            first = timestamps.unix(min(task.created_at for task in of)) if waits and len(of) >= waits else None
-            yield QueueLine(name, row["pool"], row["capacity"], load, waits, first, row["status"], self._word(row, load, of),  # type: ignore[arg-type]
-                            row["priority"], by, self.trend.starts(name))  # fmt: skip
+            first = timestamps.to_unix(min(task.created_at for task in of)) if waits and len(of) >= waits else None
+            yield QueueEntry(name, row["pool"], row["capacity"], load, waits, first, row["status"], self._get_queue_word(row, load, of),  # type: ignore[arg-type]
+                            row["priority"], by, self.trend.get_starts(name))  # fmt: skip
 
-    def _word(self, row: Mapping[str, Any], load: int | None, queued: Sequence[Any]) -> str:
+    def _get_queue_word(self, row: Mapping[str, Any], load: int | None, queued: Sequence[Any]) -> str:
         """What the queue did. Which task was its first goes by the places and priorities they have now."""
         if self.pools.get(row["pool"], {"status": "active"})["status"] != "active":
             return "pool off"
         if row["status"] != "active":
             return row["status"]
-        return "full" if (load or 0) >= row["capacity"] else "no room" if self._no_room(row["pool"], queued) else "open"
+        return "full" if (load or 0) >= row["capacity"] else "no room" if self._lacks_room(row["pool"], queued) else "open"
 
-    def _no_room(self, pool: str, queued: Sequence[Any]) -> bool:
+    def _lacks_room(self, pool: str, queued: Sequence[Any]) -> bool:
         """Whether the first of these tasks asked for more than was free in the pool."""
         sample, whole = self.here.get(("pool", pool)), self.pools.get(pool)
         if not (queued and sample and whole):
@@ -177,69 +177,69 @@ class Then:
         free = whole["total_cpu"] - (sample.used_cpu or 0), whole["total_memory"] - (sample.used_memory or 0)
         return first.cpu > free[0] + 1e-6 or first.memory > free[1] + 1e-6
 
-    def _pool_lines(self) -> Iterable[PoolLine]:
+    def _build_pool_lines(self) -> Iterable[PoolEntry]:
         for row in sorted(self.pools.values(), key=lambda row: row["name"]):
             name, cpu, memory, sample = row["name"], row["total_cpu"], row["total_memory"], self.here.get(("pool", row["name"]))
             used = (sample.used_cpu, sample.used_memory) if sample else (None, None)
             measured = (sample.measured_cpu, sample.measured_memory) if sample else (None, None)
-            yield PoolLine(
+            yield PoolEntry(
                 name, cpu, memory, *used, row["status"], *measured,  # type: ignore[arg-type]
-                self.trend.shares(name, "measured_cpu", cpu, measured[0]), self.trend.shares(name, "measured_memory", memory, measured[1]),
+                self.trend.get_shares(name, "measured_cpu", cpu, measured[0]), self.trend.get_shares(name, "measured_memory", memory, measured[1]),
             )  # fmt: skip
 
-    def _running_line(self, row: Any, states: Mapping[str, str]) -> RunningLine:
-        began, state = timestamps.unix(row.start_time), states.get(row.uuid, "running")
-        left = timestamps.unix(row.end_time) - self.now.timestamp() if row.end_time else None
-        return RunningLine(
+    def _build_running_line(self, row: Any, states: Mapping[str, str]) -> RunningEntry:
+        began, state = timestamps.to_unix(row.start_time), states.get(row.uuid, "running")
+        left = timestamps.to_unix(row.end_time) - self.now.timestamp() if row.end_time else None
+        return RunningEntry(
             row.uuid, row.runid, row.number, row.name, row.queue, state if state in ACTIVE else "running", row.attempt, began, row.timeout,
             left, row.cpu, row.memory, row.priority,
         )  # fmt: skip
 
-    def _next_line(self, row: Any, states: Mapping[str, str]) -> NextLine:
-        state, then = states.get(row.uuid, "queued"), timestamps.unix(row.became) if row.became else None
-        why = "waits to this day" if then is None else f"{row.fate} {units.age(then - self.now.timestamp())} later"
+    def _build_next_line(self, row: Any, states: Mapping[str, str]) -> NextEntry:
+        state, then = states.get(row.uuid, "queued"), timestamps.to_unix(row.became) if row.became else None
+        why = "waits to this day" if then is None else f"{row.fate} {units.format_age(then - self.now.timestamp())} later"
         starts = then - self.now.timestamp() if then is not None and row.fate == "started" else None
-        at = timestamps.unix(row.not_before) if state == "scheduled" and row.not_before else None
-        return NextLine(
-            row.uuid, row.number, row.name, row.queue, state if state in WAITING else "queued", timestamps.unix(row.created_at), why, why,
+        at = timestamps.to_unix(row.not_before) if state == "scheduled" and row.not_before else None
+        return NextEntry(
+            row.uuid, row.number, row.name, row.queue, state if state in WAITING else "queued", timestamps.to_unix(row.created_at), why, why,
             row.priority, row.front, starts, at,
         )  # fmt: skip
 
-    def _ended(self, again: Sequence[state_at.Ended]) -> Sequence[EndedLine]:
+    def _build_ended_lines(self, again: Sequence[state_at.EndedTask]) -> Sequence[EndedEntry]:
         """Failures of the day and all that ended in the hour before, newest first, whatever became of them since."""
-        hour = self._ago(SUCCESSES_FOR)
-        rows: list[Any] = [row for row in again if row.status in BAD or row.ended_at > hour]
-        rows += state_at.ended(self.c, BAD, self._ago(DAY), self.at, SHOWN_ENDED)
-        rows += state_at.ended(self.c, ("succeeded", "cancelled"), hour, self.at, SHOWN_ENDED)
+        hour = self._stamp_ago(SUCCESSES_FOR)
+        rows: list[Any] = [row for row in again if row.status in FAILED_STATES or row.ended_at > hour]
+        rows += state_at.list_ended(self.c, FAILED_STATES, self._stamp_ago(DAY), self.at, SHOWN_ENDED)
+        rows += state_at.list_ended(self.c, ("succeeded", "cancelled"), hour, self.at, SHOWN_ENDED)
         rows = sorted(rows, key=lambda row: row.ended_at, reverse=True)[:SHOWN_ENDED]
-        runs = state_at.last_runs(self.c, [row.uuid for row in rows], self.at)
-        return [ended_line(row, runs.get(row.uuid)) for row in rows]
+        runs = state_at.map_last_runs(self.c, [row.uuid for row in rows], self.at)
+        return [build_ended_line(row, runs.get(row.uuid)) for row in rows]
 
-    def _alerts(self) -> Iterable[AlertLine]:
-        for row in state_at.alerts(self.c, self.at, SHOWN_ALERTS):
+    def _build_alert_lines(self) -> Iterable[AlertEntry]:
+        for row in state_at.list_alerts(self.c, self.at, MAX_ALERTS):
             seen = row.acknowledged_at is not None and row.acknowledged_at <= self.at
-            yield AlertLine(
-                row.id, row.name, row.severity, "acknowledged" if seen else "firing", row.object, *self._late(row),
-                timestamps.unix(row.fired_at), row.task_id, row.number, row.acknowledged_by if seen else None,
+            yield AlertEntry(
+                row.id, row.name, row.severity, "acknowledged" if seen else "firing", row.object, *self._get_lateness(row),
+                timestamps.to_unix(row.fired_at), row.task_id, row.number, row.acknowledged_by if seen else None,
             )  # fmt: skip
 
-    def _late(self, row: Any) -> tuple[str, str]:
+    def _get_lateness(self, row: Any) -> tuple[str, str]:
         """How late it was then, in words and in short; as it was last told where its rule or its task do not say any more."""
-        rule = sla.parse(json.loads(row.conditions)) if row.conditions and row.created_at else None
+        rule = sla.parse_conditions(json.loads(row.conditions)) if row.conditions and row.created_at else None
         if rule is None or rule.metric or rule.value != row.limit:
             return row.text, row.short
-        started, ended = (timestamps.unix(at) if at and at <= self.at else None for at in (row.first_start, row.ended_at))
-        due = timestamps.unix(row.not_before) if row.not_before else None
-        verdict = sla.judge(rule, sla.Facts(timestamps.unix(row.created_at), due, started, ended), self.now.timestamp())
+        started, ended = (timestamps.to_unix(at) if at and at <= self.at else None for at in (row.first_start, row.ended_at))
+        due = timestamps.to_unix(row.not_before) if row.not_before else None
+        verdict = sla.judge_task(rule, sla.TaskTimes(timestamps.to_unix(row.created_at), due, started, ended), self.now.timestamp())
         return (verdict.text, verdict.short) if verdict.late else (row.text, row.short)
 
 
-def later(found: Sequence[Any], states: Mapping[str, str]) -> Counter[str]:
+def count_later(found: Sequence[Any], states: Mapping[str, str]) -> Counter[str]:
     """How many of these tasks waited for a time, another task or a person, by state."""
     return Counter(state for row in found if (state := states.get(row.uuid)) in ("scheduled", "blocked", "held"))
 
 
-def queued_in(found: Sequence[Any], states: Mapping[str, str]) -> dict[str, list[Any]]:
+def group_queued(found: Sequence[Any], states: Mapping[str, str]) -> dict[str, list[Any]]:
     """{queue: those of these tasks that were queued there}."""
     of: dict[str, list[Any]] = {}
     for row in found:
@@ -248,7 +248,7 @@ def queued_in(found: Sequence[Any], states: Mapping[str, str]) -> dict[str, list
     return of
 
 
-def take_back(rows: dict[str, dict[str, Any]], verb: str, name: str, before: Mapping[str, Any]) -> None:
+def revert_operation(rows: dict[str, dict[str, Any]], verb: str, name: str, before: Mapping[str, Any]) -> None:
     """Undo one operation on queues or pools in what is known of them; newest first they lead back in time."""
     done = verb.rpartition(" ")[2]
     if done == "create":

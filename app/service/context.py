@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Protocol
 
 from app.core.board import HostFacts, RuntimeFacts, RunUse
-from app.core.maintenance_settings import Upkeep
+from app.core.maintenance_settings import MaintenanceSettings
 from db.engine import Database
 from db.queries.replicas import Replica
 
 
-class Live(Protocol):
+class RuntimeHandle(Protocol):
     """A runtime that is up."""
 
     @property
@@ -22,7 +22,7 @@ class Live(Protocol):
         ...
 
     @property
-    def upkeep(self) -> Upkeep:
+    def upkeep(self) -> MaintenanceSettings:
         """How the data is to be looked after."""
         ...
 
@@ -36,7 +36,7 @@ class Live(Protocol):
         """Seconds that the clock may be ahead of what is so; 0 when it is believed."""
         ...
 
-    async def set_aside(self) -> list[str]:
+    async def quarantine_rows(self) -> list[str]:
         """Look for rows that cannot be read and set them aside; what was done, in words."""
         ...
 
@@ -44,23 +44,23 @@ class Live(Protocol):
         """Copy the database there from now on, or nowhere; the copy after it was made once. Raises Conflict."""
         ...
 
-    def facts(self) -> RuntimeFacts:
+    def get_facts(self) -> RuntimeFacts:
         """Its own pid, its keeper's, its lag."""
         ...
 
-    def host(self) -> HostFacts:
+    def get_host(self) -> HostFacts:
         """The machine, as last measured."""
         ...
 
-    def started(self, queue: str) -> int:
+    def get_starts(self, queue: str) -> int:
         """Starts of a queue since the last sample."""
         ...
 
-    def usage(self, runid: str) -> tuple[float, float] | None:
+    def get_usage(self, runid: str) -> tuple[float, float] | None:
         """Cores and MiB that a run's processes took when last measured."""
         ...
 
-    def use(self, runid: str) -> RunUse | None:
+    def get_run_use(self, runid: str) -> RunUse | None:
         """What a run's processes took so far."""
         ...
 
@@ -68,11 +68,11 @@ class Live(Protocol):
         """Send a signal to the sessions of runs."""
         ...
 
-    def end(self, runid: str, grace: float) -> None:
+    def end_run(self, runid: str, grace: float) -> None:
         """Begin to end a run though that cannot be recorded now."""
         ...
 
-    def go_on(self) -> None:
+    def cancel_drain(self) -> None:
         """Start things again after a drain was begun."""
         ...
 
@@ -84,7 +84,7 @@ class Live(Protocol):
         """Begin to end the runtime."""
         ...
 
-    def changes(self) -> AsyncIterator[None]:
+    def watch_changes(self) -> AsyncIterator[None]:
         """One item now, then one after each change."""
         ...
 
@@ -96,5 +96,5 @@ class Call:
     db: Database
     by: str
     home: Path
-    live: Live | None = None
+    live: RuntimeHandle | None = None
     note: Callable[[str], None] = field(default=lambda text: None)

@@ -10,16 +10,16 @@ from sqlalchemy import Connection
 
 from app.core.schema import secrets
 from app.core.text import diff, units
-from app.core.text.sanitize import clean
+from app.core.text.sanitize import sanitize
 from app.errors import Refused, Usage
 from app.service.context import Call
 from db import timestamps
 from db.queries import operations, reads
-from db.queries.operations import By
+from db.queries.operations import Actor
 from db.rows import OperationRow
 from db.states import WAITING
 
-MOST = 10_000
+MAX_ROWS = 10_000
 
 
 async def ls(
@@ -31,25 +31,25 @@ async def ls(
     `words` (`!word`: not) are looked for in who, what, to what and what changed; `by` and `verb` are exact (`verb` also its first
     words), `object` reads like `task #12` or `queue media`, `since` is seconds ago.
     """
-    found = operations.Wanted(before, tuple(words), by, verb, object, _ago(since))
-    rows = await call.db.read(_listed, found, max(0, limit))
-    here = call.by.origin if isinstance(call.by, By) else None
+    found = operations.OperationFilter(before, tuple(words), by, verb, object, _parse_since(since))
+    rows = await call.db.read(_read_rows, found, max(0, limit))
+    here = call.by.origin if isinstance(call.by, Actor) else None
     return [as_dict(row, name, here) for row, name in rows]
 
 
-def _listed(c: Connection, wanted: operations.Wanted, limit: int) -> list[tuple[OperationRow, str | None]]:
-    rows = operations.listed(c, wanted, limit)
-    numbers = {number for row in rows if (number := diff.number_of(row.object)) is not None}
-    names = reads.names(c, sorted(numbers)) if numbers else {}
-    return [(row, names.get(diff.number_of(row.object) or 0)) for row in rows]
+def _read_rows(c: Connection, wanted: operations.OperationFilter, limit: int) -> list[tuple[OperationRow, str | None]]:
+    rows = operations.list_operations(c, wanted, limit)
+    numbers = {number for row in rows if (number := diff.parse_task_number(row.object)) is not None}
+    names = reads.map_names(c, sorted(numbers)) if numbers else {}
+    return [(row, names.get(diff.parse_task_number(row.object) or 0)) for row in rows]
 
 
-def _ago(seconds: Any) -> str | None:
+def _parse_since(seconds: Any) -> str | None:
     """The moment so many seconds ago."""
     if seconds is None:
         return None
     try:
-        return timestamps.stamp(timestamps.utcnow() - timedelta(seconds=units.parse_duration(str(seconds))))
+        return timestamps.format_time(timestamps.utcnow() - timedelta(seconds=units.parse_duration(str(seconds))))
     except ValueError as error:
         raise Usage(f"since {error}.") from None
 
@@ -57,10 +57,10 @@ def _ago(seconds: Any) -> str | None:
 def as_dict(row: OperationRow, name: str | None = None, here: str | None = None) -> dict[str, Any]:
     """An operation on the wire. `name` is its task's, `here` whether the asking terminal did it, `reason` why it cannot be undone.
     What is secret is masked here only: the log keeps it whole, or nothing could be undone."""
-    reason = why_not(row)
+    reason = explain_not_undoable(row)
     return {
         "id": row.id, "at": row.created_at, "by": row.by, "verb": row.verb, "object": row.object, "name": name,
-        "before": secrets.masked(row.before), "after": secrets.masked(row.after), "source": row.source,
+        "before": secrets.mask_record(row.before), "after": secrets.mask_record(row.after), "source": row.source,
         "here": here is not None and row.origin == here,
         "batch": row.batch, "undoes": row.undoes, "undone_by": row.undone_by, "undoable": not reason, "reason": reason,
     }  # fmt: skip
@@ -81,7 +81,7 @@ _NEVER = {
 }
 
 
-def why_not(row: OperationRow) -> str:
+def explain_not_undoable(row: OperationRow) -> str:
     """Why this can never be undone; "" when it can, if things still stand as it left them."""
     if row.undoes is not None:
         return "it took something back itself"
@@ -90,13 +90,13 @@ def why_not(row: OperationRow) -> str:
     if (first := row.verb.replace(".", " ").split(" ")[0]) in _NEVER:
         return _NEVER[first]
     if row.object.startswith("task #"):
-        return _why_not_task(row)
+        return _explain_task_not_undoable(row)
     return "" if row.before is not None or row.after is not None else "what it changed was not recorded"
 
 
-def _why_not_task(row: OperationRow) -> str:
+def _explain_task_not_undoable(row: OperationRow) -> str:
     was, now = (value if isinstance(value, Mapping) else {} for value in (row.before, row.after))
-    if not diff.fields(was, now):
+    if not diff.diff_fields(was, now):
         return "it changed nothing"
     if row.verb == "cancel" and (was.get("status") not in WAITING or now.get("status") != "cancelled"):
         return "it ran: what was lost does not come back"
@@ -106,17 +106,17 @@ def _why_not_task(row: OperationRow) -> str:
 # --- what was done to the same since -------------------------------------------------------------------------------------------------
 
 
-def changed_since(later: Sequence[OperationRow], row: OperationRow, touched: set[str]) -> str:
+def describe_later_change(later: Sequence[OperationRow], row: OperationRow, touched: set[str]) -> str:
     """Who has changed the same after `row`: `: priority 5 → 9 by bob, 2m ago`; "" when nobody did. `later` is what was done to its
     object, `touched` the fields that are meant."""
     for done in later:
-        found = [field for field in diff.fields(done.before, done.after) if field.name in touched] if done.id > row.id else []
+        found = [field for field in diff.diff_fields(done.before, done.after) if field.name in touched] if done.id > row.id else []
         if found:
-            ago = units.age((timestamps.utcnow() - timestamps.parse(done.created_at)).total_seconds())
-            return f": {diff.sentence(found[0])} by {clean(done.by)}, {ago} ago"
+            ago = units.format_age((timestamps.utcnow() - timestamps.parse_time(done.created_at)).total_seconds())
+            return f": {diff.format_change(found[0])} by {sanitize(done.by)}, {ago} ago"
     return ""
 
 
-def has_changed(what: str, how: str) -> Refused:
+def make_has_changed(what: str, how: str) -> Refused:
     """It does not stand any more as an operation left it."""
     return Refused(f"{what} has changed since{how}. It was left as it is.")

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from app.core.text.sanitize import clean, cut, nearest
+from app.core.text.sanitize import find_nearest, sanitize, truncate
 from app.errors import Usage
 from app.service import alerts, board, board_at, history, operations, runtime_admin, since_last_visit
 from app.service.context import Call
@@ -16,7 +16,7 @@ from app.service.definitions import apply, editor, queues, slas, templates
 from app.service.tasks import actions, detail, pages, submit, views
 from app.service.undo import undo
 from db import statement_timer
-from db.queries.operations import By
+from db.queries.operations import Actor
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ VERBS: dict[str, Verb] = {
         "browse": pages.browse,
         "review": pages.review,
         "show": views.show,
-        "about": detail.about,
-        "why": views.why,
-        "instances": views.instances,
-        "log": views.log,
+        "about": detail.read_detail,
+        "why": views.explain,
+        "instances": views.list_instances,
+        "log": views.find_logs,
         "operations": operations.ls,
         "undo": undo.undo,
         "cancel": actions.cancel,
@@ -83,7 +83,7 @@ VERBS: dict[str, Verb] = {
         "definition.set": editor.set_,
         "sla.ls": slas.ls,
         "sla.show": slas.show,
-        "sla.history": slas.history,
+        "sla.history": slas.read_history,
         "sla.create": slas.create,
         "sla.set": slas.set_,
         "sla.rm": slas.rm,
@@ -95,49 +95,49 @@ VERBS: dict[str, Verb] = {
         "alert.unsilence": alerts.unsilence,
         "apply": apply.apply,
         "export": apply.export,
-        "away": since_last_visit.away,
-        "board": board.board,
+        "away": since_last_visit.summarize_since,
+        "board": board.show_board,
         "board.at": board_at.board_at,
-        "history": history.history,
-        "status": board.status,
+        "history": history.read_history,
+        "status": board.show_status,
         "start": runtime_admin.start,
         "stop": runtime_admin.stop,
         "db.check": integrity.check,
         "db.repair": integrity.repair,
         "db.backup": backups.backup,
-        "db.backups": backups.backups,
+        "db.backups": backups.list_all,
         "db.cleanup": cleanup.cleanup,
         "db.verify": backups.verify,
         "db.replica.status": replica.status,
         "db.replica.set": replica.set_,
-        "db.replica.off": replica.off,
-        "db.slow": diagnostics.slow,
-        "db.slow.clear": diagnostics.forget,
-        "db.stats": diagnostics.figures,
+        "db.replica.off": replica.disable,
+        "db.slow": diagnostics.list_slow,
+        "db.slow.clear": diagnostics.clear_slow,
+        "db.stats": diagnostics.read_stats,
         "doctor": runtime_admin.doctor,
     }.items()
 }
 
 
-async def answer(call: Call, verb: str, args: dict[str, Any]) -> Any:
+async def call_verb(call: Call, verb: str, args: dict[str, Any]) -> Any:
     """Find a verb and let it answer. Raises Usage for one that there is not, with other arguments, or with text that is none."""
     if verb not in VERBS:
-        near = nearest(verb, VERBS)
-        raise Usage(f'there is no verb "{cut(clean(verb), 40)}".' + (f" Nearest: {near}" if near else ""))
+        near = find_nearest(verb, VERBS)
+        raise Usage(f'there is no verb "{truncate(sanitize(verb), 40)}".' + (f" Nearest: {near}" if near else ""))
     found = VERBS[verb]
     try:
         found.signature.bind(call, **args)
     except TypeError as error:
         raise Usage(f"{verb}: {error}") from None
-    by = By.again(call.by)
+    by = Actor.copy_actor(call.by)
     try:
-        with statement_timer.asked_by(verb):
-            return _with_operations(await found.run(replace(call, by=by), **args), by)
+        with statement_timer.set_caller(verb):
+            return _add_operations(await found.run(replace(call, by=by), **args), by)
     except UnicodeEncodeError as error:
-        what = cut(clean(error.object), 40)
+        what = truncate(sanitize(error.object), 40)
         raise Usage(f'"{what}" is no UTF-8 text. Nothing was done.') from None
 
 
-def _with_operations(result: Any, by: By) -> Any:
+def _add_operations(result: Any, by: Actor) -> Any:
     """What a verb answers, with the ids of the operations that it recorded, by which it can be undone."""
     return {"operations": by.recorded, **result} if by.recorded and isinstance(result, dict) else result

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from app.errors import Conflict, Storage
-from app.health.runner import look
+from app.health.runner import run_checks
 from app.service import board
 from app.service.context import Call
 from app.service.tasks import views
@@ -36,14 +36,14 @@ async def stop(call: Call, *, drain: bool = False) -> dict[str, Any]:
 async def start(call: Call) -> dict[str, Any]:
     """Go on after a drain was begun; a runtime that is up has nothing else to do for it."""
     if call.live is not None:
-        call.live.go_on()
+        call.live.cancel_drain()
     return {}
 
 
 async def doctor(call: Call) -> list[dict[str, Any]]:
     """What is not well on this machine, as `taskdeck doctor --json` says it; empty when all is."""
-    found = await board.status(call)
+    found = await board.show_status(call)
     tasks = (await views.ls(call, limit=1))["tasks"]
     newest = str(tasks[0]["created_at"]) if tasks else None
-    seen = await asyncio.to_thread(lambda: list(look(os.fspath(call.home), found, newest)))
-    return [finding.as_dict() for finding in seen if finding.state != "well"]
+    seen = await asyncio.to_thread(lambda: list(run_checks(os.fspath(call.home), found, newest)))
+    return [finding.to_dict() for finding in seen if finding.state != "well"]

@@ -6,31 +6,31 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.core.text.status_glyphs import BAD
+from app.core.text.status_glyphs import FAILED_STATES
 from app.service.context import Call
 from db import timestamps
 from db.queries import alerts, reads
 
-NAMED = 6
+MAX_NAMED = 6
 
 
-async def away(call: Call, *, since: float) -> dict[str, Any]:
+async def summarize_since(call: Call, *, since: float) -> dict[str, Any]:
     """Since that UNIX time: {"since", "ended": tasks by outcome, "bad": the latest that went wrong, "alerts": those that fired}."""
-    return await call.db.read(_away, since)
+    return await call.db.read(_summarize, since)
 
 
-def _away(c: Connection, since: float) -> dict[str, Any]:
+def _summarize(c: Connection, since: float) -> dict[str, Any]:
     stamp = timestamps.from_unix(since)
     return {
         "since": since,
-        "ended": reads.ended_since(c, stamp),
+        "ended": reads.count_ended_since(c, stamp),
         "bad": [
             {name: getattr(row, name) for name in ("number", "name", "status", "queue", "reason", "ended_at")}
-            for row in reads.just_ended(c, BAD, stamp, NAMED)
+            for row in reads.list_just_ended(c, FAILED_STATES, stamp, MAX_NAMED)
         ],
         "alerts": [
             {"sla": found.alert.name, "severity": found.alert.severity, "status": found.alert.status, "object": found.alert.object}
-            for found in alerts.listed(c, stamp, 0)
+            for found in alerts.list_alerts(c, stamp, 0)
             if found.alert.fired_at >= stamp
-        ][:NAMED],
+        ][:MAX_NAMED],
     }  # fmt: skip

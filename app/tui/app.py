@@ -28,34 +28,34 @@ from textual.widget import AwaitMount
 
 from app.config import Config
 from app.core.board import Board, RuntimeFacts
-from app.core.shell_context import terminal
-from app.core.text.sanitize import width
+from app.core.shell_context import identify_terminal
+from app.core.text.sanitize import measure_width
 from app.errors import Problem
-from app.tui.actions.confirmations import NAMED
-from app.tui.actions.tasks import Deed, Unfit
+from app.tui.actions.confirmations import MAX_NAMED
+from app.tui.actions.tasks import NotApplicable, Request
 from app.tui.data import heartbeat
-from app.tui.data.board_feed import DOWN, Feed, with_last_known
-from app.tui.data.call_queue import BackingUp, Errands, told
-from app.tui.data.time_travel import REFUSAL, Past
-from app.tui.error_boundary import Sturdy
-from app.tui.error_log import record
-from app.tui.key_queue import happens, obeyed
-from app.tui.navigation import Places, import_form
+from app.tui.data.board_feed import DOWN_STATES, BoardFeed, keep_last_measurements
+from app.tui.data.call_queue import BackupThread, CallQueue, format_backup_result
+from app.tui.data.time_travel import READ_ONLY_MESSAGE, TimeTravel
+from app.tui.error_boundary import ErrorBoundary
+from app.tui.error_log import log_error
+from app.tui.key_queue import run_binding, wait_for_event
+from app.tui.navigation import Navigation, import_form
 from app.tui.run import run_deck
 from app.tui.screens.base_page import PageScreen
 from app.tui.screens.deck.screen import DeckScreen
-from app.tui.screens.task_actions import DeckVerbs
-from app.tui.state.preferences import Memory
-from app.tui.state.read_marks import AWAY, Seen
-from app.tui.state.undo_stack import Asked, Batch
+from app.tui.screens.task_actions import TaskActions
+from app.tui.state.preferences import Preferences
+from app.tui.state.read_marks import AWAY_SECONDS, ReadMarks
+from app.tui.state.undo_stack import PendingRequest, RequestBatch
 from app.tui.style import Look, Span
-from app.tui.terminal.cell_updates import CellsUpdate
-from app.tui.terminal.driver import ClicksOnlyDriver
+from app.tui.terminal.cell_updates import CellUpdate
+from app.tui.terminal.driver import ClickDriver
 from app.tui.themes import THEMES
 from app.tui.widgets import banner
-from app.tui.widgets.banner import DATABASE, Banner, needs_room
-from app.tui.widgets.footer import key_name
-from app.tui.widgets.too_small import TooSmall
+from app.tui.widgets.banner import DATABASE_KEY, Banner, needs_room
+from app.tui.widgets.footer import get_key_name
+from app.tui.widgets.too_small import TooSmallNotice
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -65,26 +65,26 @@ if TYPE_CHECKING:
 
 __all__ = ["TaskdeckApp", "run_deck"]
 
-AHEAD = 0.5
+IMPORT_DELAY = 0.5
 """Seconds after which what the form needs is imported: the rows are there by then."""
-SOON = 0.1
+FEED_DELAY = 0.1
 """Seconds after which the rows that are at hand are drawn."""
 BACKING_UP = "Backing up: copied, packed, restored and checked; the work goes on meanwhile."
-SHOWS_AGAIN = 5.0
+RETRY_GRACE = 5.0
 """Seconds after which the rows of tasks that were made to run again show it."""
-AILS = {"damaged-database": "DAMAGED", "gone-database": "GONE"}
+DATABASE_STATES = {"damaged-database": "DAMAGED", "gone-database": "GONE"}
 """What a board would say of a database that it cannot be read from, by the code of the problem."""
-UNANSWERED = "What was asked before has no answer yet; then it is taken back."
+UNDO_PENDING = "What was asked before has no answer yet; then it is taken back."
 """What `u` says meanwhile."""
-UNDONE = 50
+MAX_UNDO = 50
 """Things that `u` takes back, one after the other."""
-TWICE = 2.0
+INTERRUPT_WINDOW = 2.0
 """Seconds within which a second ctrl+c leaves."""
-UNSEEN = 1.0
+NOTICE_DELAY = 1.0
 """Seconds in which nobody has read yet why a verb was of no use."""
 
 
-class TaskdeckApp(Sturdy, Places, TooSmall):
+class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
     """The deck on a home, through clients made by `client_factory`."""
 
     ENABLE_COMMAND_PALETTE = False
@@ -138,57 +138,57 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         self.home = home
         self.now = now
         self.ticks = ticks
-        self.memory = Memory(home, read_only=read_only)
-        self._undoing: list[tuple[str, tuple[Deed, ...]]] = []
+        self.memory = Preferences(home, read_only=read_only)
+        self._undo_entries: list[tuple[str, tuple[Request, ...]]] = []
         """What `u` takes back, the latest last, each with what was said of it, safe."""
-        self._done_for_good = False
+        self._has_irreversible = False
         """Whether something that cannot be undone was done after the latest of these."""
-        self._asked: list[Asked] = []
+        self._pending_requests: list[PendingRequest] = []
         """What was asked, or is looked over first, and has no answer yet, in the order of the keys."""
-        self._unfit_at = float("-inf")
+        self._not_applicable_at = float("-inf")
         """When a verb was last of no use to the row it was for, on the clock `ticks`."""
-        self.asked_priorities: dict[str, int] = {}
+        self.pending_priorities: dict[str, int] = {}
         """Priorities that were asked for and that the list that is acted on does not show yet, by uuid."""
-        self.asked_again: dict[str, tuple[float, float]] = {}
+        self.retried_ends: dict[str, tuple[float, float]] = {}
         """By uuid, of tasks that were asked to run again: their end, UNIX seconds, and until when, on the clock `ticks`, a row that shows
         this end is taken for one of before."""
-        self.errands = Errands(self.client_factory)
+        self.write_queue = CallQueue(self.client_factory)
         """What changes something: it may wait for the database, and its turn."""
-        self.questions = Errands(self.client_factory, name="questions")
+        self.read_queue = CallQueue(self.client_factory, name="questions")
         """What is read for a key, which waits for no change."""
-        self.past = Past(self._ask_past, self._past_moved, lambda text: self.say(self.look.theirs(text), "warn"), self.now)
-        self.seen = Seen(self.memory, self.now)
-        self.feed = Feed(
-            self.client_factory, self._feed_shows, self._feed_gone, self._feed_lost, start=self.may_start, args=self.seen.asked
+        self.past = TimeTravel(self._request_past, self._refresh_past, lambda text: self.show_message(self.look.sanitize(text), "warn"), self.now)
+        self.seen = ReadMarks(self.memory, self.now)
+        self.feed = BoardFeed(
+            self.client_factory, self._receive_board, self._receive_runtime_gone, self._receive_feed_error, start=self.may_start, args=self.seen.make_board_args
         )  # fmt: skip
-        self._silence = heartbeat.Silence()
-        self.origin = terminal()
+        self._heartbeat = heartbeat.Heartbeat()
+        self.origin = identify_terminal()
         """Where what is done here comes from: what is told as news was done elsewhere."""
         self.failure: Exception | None = None
         """The first thing that failed in the deck itself, if anything did."""
         self.fatal = False
         """Whether that ended it."""
         self._first = first
-        self._told = told
+        self._first_message = told
         self._latest: Board | None = None
         """The board that came while nothing was drawn."""
-        self._backing_up: BackingUp | None = None
+        self._backing_up: BackupThread | None = None
         self.unread = ""
         """Why there was never a board, until one comes; safe."""
         self._trouble: Span | None = None
         """What was said when no board could be had, until one can."""
-        self._resting_said: Span | None = None
+        self._resting_message: Span | None = None
         """What was said when nothing was drawn any more."""
         self._idle_key: Span | None = None
         """What was said of the last key that does nothing."""
-        self._broke_at = float("-inf")
-        self.coming: asyncio.Event | None = None
+        self._interrupted_at = float("-inf")
+        self.pending_screen: asyncio.Event | None = None
         """Whether what a screen is opened with was read; keys typed meanwhile are for that screen."""
-        self._deaf_until = float("-inf")
+        self._discard_keys_until = float("-inf")
         """What was typed before this time was for a screen that did not come."""
         self._clicked_on: Screen[Any] | None = None
         """The screen of the last click."""
-        self._handed_on = False
+        self._has_forwarded_input = False
         """Whether the mouse, or a key that is bound to nothing, say the letter of an answer, may be on its way to a screen or a list."""
         for theme in THEMES:
             self.register_theme(theme)
@@ -200,11 +200,11 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
     def client_factory(self) -> Client:
         """A client of its own, which says where a verb waits for the database."""
         client = self._new_client()
-        client.waits = lambda text: self.call_later(self._held_up, text)
+        client.on_wait = lambda text: self.call_later(self._show_database_wait, text)
         return client
 
-    def _held_up(self, text: str) -> None:
-        self.say(f"{self.look.theirs(text[:1].upper() + text[1:])}.", "warn", stays=True)
+    def _show_database_wait(self, text: str) -> None:
+        self.show_message(f"{self.look.sanitize(text[:1].upper() + text[1:])}.", "warn", stays=True)
 
     def get_default_screen(self) -> DeckScreen:
         return DeckScreen()
@@ -228,34 +228,34 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
 
     def on_mount(self) -> None:
         self.set_class(self.look.ascii, "-ascii")
-        if self.look.plain and isinstance(self._driver, ClicksOnlyDriver):
+        if self.look.plain and isinstance(self._driver, ClickDriver):
             self._driver.show_cursor()
         self.board = self._first
-        if self._told:
-            self.say(self.look.theirs(self._told), "warn", stays=True)
-        self.errands.start()
-        self.questions.start()
+        if self._first_message:
+            self.show_message(self.look.sanitize(self._first_message), "warn", stays=True)
+        self.write_queue.start()
+        self.read_queue.start()
         if self._first is None:
             self.feed.start()
         else:  # with rows to show already: the feed's thread would hold up the one that draws them
-            self.set_timer(SOON, self.feed.start)
-        if (since := self.seen.last_look) is not None and self.now() - since > AWAY:
-            self.questions.send("away", {"since": since}, lambda found, error: self.call_later(self.tell_away, found) if found else None)
-        self.set_interval(AWAY / 2, self._looked)
-        self.set_interval(heartbeat.EVERY, self._listened)
-        self.set_timer(banner.LONG, self._still_nothing)
-        self.set_timer(AHEAD, Thread(target=import_form, name="import", daemon=True).start)
+            self.set_timer(FEED_DELAY, self.feed.start)
+        if (since := self.seen.last_view) is not None and self.now() - since > AWAY_SECONDS:
+            self.read_queue.send("away", {"since": since}, lambda found, error: self.call_later(self.show_away, found) if found else None)
+        self.set_interval(AWAY_SECONDS / 2, self._record_view)
+        self.set_interval(heartbeat.CHECK_INTERVAL, self._check_heartbeat)
+        self.set_timer(banner.WAIT_NOTICE_DELAY, self._check_first_board)
+        self.set_timer(IMPORT_DELAY, Thread(target=import_form, name="import", daemon=True).start)
 
-    def _looked(self) -> None:
+    def _record_view(self) -> None:
         """Somebody looks at the deck, as far as one can tell."""
         if self.app_focus:
-            self.seen.looked(self.now())
+            self.seen.record_view(self.now())
 
     def on_unmount(self) -> None:
-        self.seen.looked(self.now())
+        self.seen.record_view(self.now())
         self.feed.stop()
-        self.errands.stop()
-        self.questions.stop()
+        self.write_queue.stop()
+        self.read_queue.stop()
 
     async def on_event(self, event: events.Event) -> None:
         """Keys act in the order they were typed, however fast.
@@ -265,33 +265,33 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         """
         if isinstance(event, events.MouseDown) and self._is_second_click(event):
             return
-        self._handed_on = self._handed_on or isinstance(event, events.MouseEvent)
+        self._has_forwarded_input = self._has_forwarded_input or isinstance(event, events.MouseEvent)
         if isinstance(event, events.MouseUp):
             self._clicked_on = self.screen
-        if isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded and not await self._is_heard(event):
+        if isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded and not await self._accept_key(event):
             return
         if isinstance(event, events.Key) and not event.is_forwarded and not self.too_small:
-            self.leave_said()
-            if await self._acts(event):
-                self.unsay(self._idle_key)
+            self.clear_foreign_message()
+            if await self._handle_key(event):
+                self.retract_message(self._idle_key)
                 return
         await super().on_event(event)
 
-    async def _is_heard(self, event: events.Key | events.Paste) -> bool:
+    async def _accept_key(self, event: events.Key | events.Paste) -> bool:
         """Whether the screen that it was typed for is there: one that is on its way is waited for, and goes with what was typed for it
         where it does not come soon."""
-        coming, self.coming = self.coming, None
+        coming, self.pending_screen = self.pending_screen, None
         if coming is not None:
-            await happens(coming)
+            await wait_for_event(coming)
             if not coming.is_set():
                 coming.set()
-                self.nothing_comes()
-                self.say("What it begins with did not come, so it was not opened. Press again.", "warn")
-        return event.time > self._deaf_until
+                self.discard_typeahead()
+                self.show_message("What it begins with did not come, so it was not opened. Press again.", "warn")
+        return event.time > self._discard_keys_until
 
-    def nothing_comes(self) -> None:
+    def discard_typeahead(self) -> None:
         """The screen that keys were typed ahead for does not come: on what lies there now they would be verbs."""
-        self._deaf_until = get_time()
+        self._discard_keys_until = get_time()
 
     def _is_second_click(self, event: events.MouseDown) -> bool:
         """Whether it is the second of a double click of which the first has brought another screen: nobody meant that one."""
@@ -299,98 +299,98 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         soon = last is not None and event.time - last <= self.CLICK_CHAIN_TIME_THRESHOLD
         return soon and place == event.screen_offset and self.screen is not self._clicked_on
 
-    async def _acts(self, event: events.Key) -> bool:
+    async def _handle_key(self, event: events.Key) -> bool:
         """Whether the key was bound to something, which is done. What was clicked, or answered, before it is done first, and a screen that
         comes of that, or of a key before, is given time to come up: a verb is for that row, and a letter for that field."""
-        handed_on, self._handed_on = self._handed_on, False
+        handed_on, self._has_forwarded_input = self._has_forwarded_input, False
         for pump in (self.focused or self.screen).ancestors_with_self if handed_on else ():
-            await self._come_through(pump)
+            await self._drain_pending_messages(pump)
         await self._flush_next_callbacks()
-        await happens(self.screen._mounted_event)
+        await wait_for_event(self.screen._mounted_event)
         # A form with `takes_keys` (`inorder.KeysInOrder`) sees to the order itself, on what stands on it too.
         if any(hasattr(screen, "takes_keys") for screen in self.screen_stack):
             return False
         focused = self.focused
         if focused is None or not focused.check_consume_key("x", "x"):
-            await self._settles(getattr(self.screen, "settled", None))
+            await self._wait_for_rows(getattr(self.screen, "settled", None))
         elif focused.check_consume_key(event.key, event.character):
             return False
         else:
-            await self._come_through(focused)
-        acted = await self._acted(event)
+            await self._drain_pending_messages(focused)
+        acted = await self._run_bindings(event)
         # What is done by a message, say by the screen for a row of its table, is done before the next key too.
         for pump in (focused or self.screen).ancestors_with_self if acted else ():
-            await self._come_through(pump)
-        self._handed_on = not acted
+            await self._drain_pending_messages(pump)
+        self._has_forwarded_input = not acted
         return acted
 
-    async def _acted(self, event: events.Key) -> bool:
+    async def _run_bindings(self, event: events.Key) -> bool:
         self.app_focus = True
-        return await obeyed(self, event.key, priority=True) or await obeyed(self, event.key)
+        return await run_binding(self, event.key, priority=True) or await run_binding(self, event.key)
 
     def on_key(self, event: events.Key) -> None:
         """A key that came up to here means nothing: said once, and over nothing that matters more."""
         screen = self.screen
         if not event.is_printable or not event.character or isinstance(screen, ModalScreen) or screen is not self.page:
             return
-        if width(event.character) > 1:
-            self.say_once("An input method is on: its characters are no keys. Press shift, or end it.")
+        if measure_width(event.character) > 1:
+            self.show_message_once("An input method is on: its characters are no keys. Press shift, or end it.")
             return
-        from app.tui.keymap import shown_key
+        from app.tui.keymap import find_shown_key
 
-        keys = key_name(shown_key([node for node, _ in screen._binding_chain], "question_mark", self.settings.keys))
-        text = f"{self.look.theirs(event.character).strip() or 'space'} does nothing here; {keys} shows the keys."
-        said = self.said()
-        if said is None or (self._said_in_passing and said[0] != self.look.own(text)):
-            self.say(text, "dim")
-            self._idle_key = self.said()
+        keys = get_key_name(find_shown_key([node for node, _ in screen._binding_chain], "question_mark", self.settings.keys))
+        text = f"{self.look.sanitize(event.character).strip() or 'space'} does nothing here; {keys} shows the keys."
+        said = self.get_message()
+        if said is None or (self._is_passing and said[0] != self.look.adapt_text(text)):
+            self.show_message(text, "dim")
+            self._idle_key = self.get_message()
 
-    async def _settles(self, settled: asyncio.Event | None) -> None:
+    async def _wait_for_rows(self, settled: asyncio.Event | None) -> None:
         """Wait for the rows that were asked for. What takes long, say of a runtime that hangs, holds up one key and not each."""
         if settled is not None:
-            await happens(settled)
+            await wait_for_event(settled)
             settled.set()
 
-    async def _come_through(self, pump: MessagePump) -> None:
+    async def _drain_pending_messages(self, pump: MessagePump) -> None:
         """What was sent to it up to now is dealt with, say the text typed before; or it is gone."""
         done = asyncio.Event()
         if pump is not self and pump.call_later(done.set):
-            await happens(done, pump._task)
+            await wait_for_event(done, pump._task)
 
     # The board
 
-    def _feed_shows(self, board: Board) -> None:
-        self.call_later(self._take, board)
+    def _receive_board(self, board: Board) -> None:
+        self.call_later(self._apply_board, board)
 
-    def _take(self, board: Board) -> None:
+    def _apply_board(self, board: Board) -> None:
         if self.resting:
             self._latest = board
             return
         self._latest, self.unread = None, ""
-        self.board = with_last_known(self._dated(board), self.board)
+        self.board = keep_last_measurements(self._add_down_since(board), self.board)
         # Without a runtime the next look will say the same again, as long as one is to be brought up.
         if self._trouble is not None and (board.runtime.state != "none" or not self.may_start):
-            self._trouble_over()
-        if not any(isinstance(screen, DeckVerbs) for screen in self.screen_stack[1:]):
+            self._clear_trouble()
+        if not any(isinstance(screen, TaskActions) for screen in self.screen_stack[1:]):
             shown = {row.key: row.priority for row in (*board.running, *board.next, *board.queues)}
-            self.asked_priorities = {key: asked for key, asked in self.asked_priorities.items() if key in shown}
-            self.shows_priorities(shown)
+            self.pending_priorities = {key: asked for key, asked in self.pending_priorities.items() if key in shown}
+            self.drop_applied_priorities(shown)
 
-    def shows_priorities(self, shown: Mapping[str, int]) -> None:
+    def drop_applied_priorities(self, shown: Mapping[str, int]) -> None:
         """The list that is acted on shows these by now: what is as it was asked for is counted from there again."""
-        self.asked_priorities = {key: asked for key, asked in self.asked_priorities.items() if shown.get(key) != asked}
+        self.pending_priorities = {key: asked for key, asked in self.pending_priorities.items() if shown.get(key) != asked}
 
     @property
-    def ends_asked_again(self) -> dict[str, float]:
+    def pending_retries(self) -> dict[str, float]:
         """The ends, by uuid, of tasks that were asked to run again and whose rows may be of before."""
         now = self.ticks()
-        self.asked_again = {key: asked for key, asked in self.asked_again.items() if now < asked[1]}
-        return {key: ended_at for key, (ended_at, _) in self.asked_again.items()}
+        self.retried_ends = {key: asked for key, asked in self.retried_ends.items() if now < asked[1]}
+        return {key: ended_at for key, (ended_at, _) in self.retried_ends.items()}
 
-    def answered_again(self, uuids: Iterable[str]) -> None:
+    def start_retry_grace(self, uuids: Iterable[str]) -> None:
         """These were made to run again: their rows show it soon, and an end that is shown after that is one to run again from."""
-        until = self.ticks() + SHOWS_AGAIN
-        self.asked_again |= {uuid: (self.asked_again[uuid][0], until) for uuid in uuids if uuid in self.asked_again}
+        until = self.ticks() + RETRY_GRACE
+        self.retried_ends |= {uuid: (self.retried_ends[uuid][0], until) for uuid in uuids if uuid in self.retried_ends}
 
     @property
     def may_start(self) -> bool:
@@ -406,17 +406,17 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         """Stop with the focus, and say so; go on with it, from what is now."""
         screen = self.screen
         if not focus and self.resting:
-            self.say("Not refreshed while another window has the focus; a key or a click goes on.", "dim", seconds=inf)
-            self._resting_said = self.said()
+            self.show_message("Not refreshed while another window has the focus; a key or a click goes on.", "dim", seconds=inf)
+            self._resting_message = self.get_message()
         elif focus:
             if self._latest is not None:
-                self._take(self._latest)
-            self.unsay(self._resting_said)
-            self.show_said()
+                self._apply_board(self._latest)
+            self.retract_message(self._resting_message)
+            self.draw_message()
             if isinstance(screen, PageScreen):
                 screen.wake()
 
-    def _dated(self, board: Board) -> Board:
+    def _add_down_since(self, board: Board) -> Board:
         """The board, with the time since when no runtime is up where only this deck has seen it go."""
         runtime = board.runtime
         if runtime.state != "none" or runtime.since is not None:
@@ -425,67 +425,67 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         since = before.since if before.state == "none" and before.since else self.now()
         return board._replace(runtime=runtime._replace(since=since))
 
-    def _feed_gone(self) -> None:
-        self.call_later(self._no_runtime)
+    def _receive_runtime_gone(self) -> None:
+        self.call_later(self._show_runtime_gone)
 
-    def _no_runtime(self) -> None:
+    def _show_runtime_gone(self) -> None:
         """Keep what is shown, and say that nothing lives."""
         board = self.board or Board()
-        if board.runtime.state not in DOWN:
+        if board.runtime.state not in DOWN_STATES:
             gone = RuntimeFacts("none", since=self.now(), demo=board.runtime.demo)
             self.board = board._replace(runtime=gone, lock=None, measured_at=board.at or None)
 
-    def _feed_lost(self, error: Exception, lives: bool) -> None:
+    def _receive_feed_error(self, error: Exception, lives: bool) -> None:
         text = str(error) if isinstance(error, Problem) else f"{type(error).__name__}: {error}"
-        ails = AILS.get(error.code) if isinstance(error, Problem) else None
-        self.call_later(self._no_board, self.look.theirs(text), lives, ails, error.hint if isinstance(error, Problem) else "")
+        ails = DATABASE_STATES.get(error.code) if isinstance(error, Problem) else None
+        self.call_later(self._show_board_error, self.look.sanitize(text), lives, ails, error.hint if isinstance(error, Problem) else "")
 
-    def _no_board(self, text: str, lives: bool, ails: str | None, cure: str = "") -> None:
+    def _show_board_error(self, text: str, lives: bool, ails: str | None, cure: str = "") -> None:
         """No board can be had: say why, and what ails the database when that is why; for good where there never was one."""
         never = self.board is None or bool(self.unread)
         if not lives and not never:
-            self._no_runtime()
+            self._show_runtime_gone()
         if ails:
             board = self.board or Board()
             self.board, self.unread = board._replace(database=ails, runtime=board.runtime._replace(cure=cure)), ""
         elif never:
-            self.board, self.unread = banner.UNREAD._replace(home=str(self.home or "")), text
-        self.say(text, "broken")
-        self._trouble = self.said()
+            self.board, self.unread = banner.PLACEHOLDER_BOARD._replace(home=str(self.home or "")), text
+        self.show_message(text, "broken")
+        self._trouble = self.get_message()
 
-    def _listened(self) -> None:
+    def _check_heartbeat(self) -> None:
         """Say of a runtime that is up, and of which nothing is heard any more, since when; and when it is heard again."""
-        seconds, board = self._silence.look(self.feed.heard, self.ticks()), self.board
+        seconds, board = self._heartbeat.update(self.feed.notification_count, self.ticks()), self.board
         if board is None or board.runtime.state != "running" or self.resting:
             return
-        silent = seconds >= heartbeat.LONG
+        silent = seconds >= heartbeat.SILENCE_LIMIT
         if silent is (board.runtime.unheard_since is None):
             since = self.now() - seconds if silent else None
             self.board = board._replace(runtime=board.runtime._replace(unheard_since=since))
 
-    def _still_nothing(self) -> None:
+    def _check_first_board(self) -> None:
         if self.board is None:
-            self._no_board(banner.NO_ANSWER, True, None)
+            self._show_board_error(banner.NO_ANSWER, True, None)
 
-    def _trouble_over(self) -> None:
+    def _clear_trouble(self) -> None:
         """What was said of it goes, if nothing else was said since."""
-        self.unsay(self._trouble)
+        self.retract_message(self._trouble)
         self._trouble = None
 
     # The past
 
-    def _ask_past(self, args: dict[str, Any], then: Callable[[Any, Exception | None], None]) -> None:
-        self.questions.send("board.at", args, lambda answer, error: self.call_later(then, answer, error))
+    def _request_past(self, args: dict[str, Any], then: Callable[[Any, Exception | None], None]) -> None:
+        self.read_queue.send("board.at", args, lambda answer, error: self.call_later(then, answer, error))
 
-    def _past_moved(self) -> None:
-        if not self.past.active and self._trouble is None:
-            self.hush()  # what was said over the past was about it
+    def _refresh_past(self) -> None:
+        if not self.past.is_active and self._trouble is None:
+            self.clear_message()  # what was said over the past was about it
         if self.deck:
             self.deck.show_board()
 
-    def back_to_now(self) -> None:
+    def return_to_live(self) -> None:
         """Leave the past, if the deck shows it."""
-        self.past.live()
+        self.past.return_to_live()
 
     def action_back_in_time(self, minutes: int) -> None:
         """The deck so many minutes earlier, or later; beyond the latest it is live again."""
@@ -493,26 +493,26 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
             while len(self.screen_stack) > 1:
                 self.pop_screen()
             if self._trouble is None:
-                self.hush()
+                self.clear_message()
             self.past.step(minutes)
 
     @property
-    def under_way(self) -> Span | None:
+    def progress_message(self) -> Span | None:
         """That a backup is being taken."""
-        return (self.look.own(BACKING_UP), "dim") if self._backing_up is not None else None
+        return (self.look.adapt_text(BACKING_UP), "dim") if self._backing_up is not None else None
 
     @on(Banner.Clicked)
-    def _banner_clicked(self) -> None:
+    def _open_database_on_click(self) -> None:
         """What is said of a full disk leads to what would make room, unless one is there."""
-        if self.board and needs_room(self.board) and getattr(self.screen, "KEY", "") != DATABASE:
+        if self.board and needs_room(self.board) and getattr(self.screen, "KEY", "") != DATABASE_KEY:
             self.open_database()
 
     # Verbs
 
-    def refuses(self) -> bool:
+    def refuse_changes(self) -> bool:
         """Whether nothing may be changed from here, and now; it is said why."""
         if why := self.refusal:
-            self.say(why, "warn")
+            self.show_message(why, "warn")
         return bool(why)
 
     @property
@@ -520,155 +520,155 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         """Why nothing may be changed from here, and now; "" when it may."""
         if self.read_only:
             return "Read only: nothing is changed from here."
-        return REFUSAL if self.past.active and isinstance(self.screen, DeckScreen) else ""
+        return READ_ONLY_MESSAGE if self.past.is_active and isinstance(self.screen, DeckScreen) else ""
 
-    def do(self, deeds: Sequence[Deed]) -> None:
+    def send_requests(self, deeds: Sequence[Request]) -> None:
         """Ask these of the runtime, in order, without waiting; the answers go to the message line."""
-        if self.refuses():
+        if self.refuse_changes():
             return
-        self._ask(deeds, Batch(self, len(deeds)))
+        self._queue_requests(deeds, RequestBatch(self, len(deeds)))
 
-    def _ask(self, deeds: Sequence[Deed], batch: Batch) -> None:
+    def _queue_requests(self, deeds: Sequence[Request], batch: RequestBatch) -> None:
         if deeds:
-            self._waits_for(batch)
+            self._track_request(batch)
         for deed in deeds:
-            self.errands.send(deed.verb, deed.args, batch.taker(deed))
+            self.write_queue.send(deed.verb, deed.args, batch.make_reply_callback(deed))
 
-    def _waits_for(self, asked: Asked) -> None:
-        self._asked.append(asked)
-        self._unfit_at = float("-inf")  # `u` means this from now on
+    def _track_request(self, asked: PendingRequest) -> None:
+        self._pending_requests.append(asked)
+        self._not_applicable_at = float("-inf")  # `u` means this from now on
 
     @property
     def can_undo(self) -> bool:
         """Whether there is something of this deck to undo."""
-        return bool(self._undoing)
+        return bool(self._undo_entries)
 
     @property
-    def undone_next(self) -> str:
+    def next_undo(self) -> str:
         """What was said of what `u` takes back now; "" when there is nothing."""
-        return self._undoing[-1][0] if self._undoing else ""
+        return self._undo_entries[-1][0] if self._undo_entries else ""
 
-    def can_be_undone(self, said: str, deeds: Sequence[Deed]) -> None:
+    def push_undo(self, said: str, deeds: Sequence[Request]) -> None:
         """`u` takes it back by these, and then what was done before it. `said` is safe."""
-        self._undoing = [*self._undoing, (said, tuple(deeds))][-UNDONE:]
-        self._done_for_good = False
+        self._undo_entries = [*self._undo_entries, (said, tuple(deeds))][-MAX_UNDO:]
+        self._has_irreversible = False
 
-    def cannot_be_undone(self) -> None:
+    def mark_irreversible(self) -> None:
         """Something was done that `u` does not take back: what it would take back instead is said first."""
-        self._done_for_good = bool(self._undoing)
+        self._has_irreversible = bool(self._undo_entries)
 
     def action_undo(self) -> None:
         """Undo the last thing that can be undone, then the one before it. Where something else was done since, say first what that is."""
-        if self.refuses():
+        if self.refuse_changes():
             return
-        unfit, self._unfit_at = self.ticks() - self._unfit_at < UNSEEN, float("-inf")
-        if not self._asked:
-            self._done_for_good = self._done_for_good or unfit
-            self._take_back()
+        unfit, self._not_applicable_at = self.ticks() - self._not_applicable_at < NOTICE_DELAY, float("-inf")
+        if not self._pending_requests:
+            self._has_irreversible = self._has_irreversible or unfit
+            self._undo_latest()
         elif unfit:
-            self.say("u again takes back what was asked before.", stays=False)
+            self.show_message("u again takes back what was asked before.", stays=False)
         else:
-            self._asked[-1].undos += 1
-            self.say(UNANSWERED, stays=False)
+            self._pending_requests[-1].undo_presses += 1
+            self.show_message(UNDO_PENDING, stays=False)
 
-    def _take_back(self, more: int = 0) -> None:
+    def _undo_latest(self, more: int = 0) -> None:
         """Take back the last thing that can be, and `more` before it, each when the one behind it is."""
-        if self._done_for_good and self._undoing:
-            self._done_for_good = False
-            self.say(f"u again takes back: {self.undone_next.rstrip('.')}, which was before.", stays=True)
-        elif self._undoing:
-            said, deeds = self._undoing.pop()
-            batch = Batch(self, len(deeds), said)
-            batch.undos = more
-            self._ask(deeds, batch)
+        if self._has_irreversible and self._undo_entries:
+            self._has_irreversible = False
+            self.show_message(f"u again takes back: {self.next_undo.rstrip('.')}, which was before.", stays=True)
+        elif self._undo_entries:
+            said, deeds = self._undo_entries.pop()
+            batch = RequestBatch(self, len(deeds), said)
+            batch.undo_presses = more
+            self._queue_requests(deeds, batch)
         else:
-            self.say("Nothing to undo here; O shows what was done, and takes it back.", stays=False)
+            self.show_message("Nothing to undo here; O shows what was done, and takes it back.", stays=False)
 
-    def answered(self, asked: Asked, did: bool) -> None:
+    def finish_request(self, asked: PendingRequest, did: bool) -> None:
         """It is answered: what `u` was pressed for behind it is taken back, unless nothing was done."""
-        self._asked.remove(asked)
-        if asked.undos and did:
-            self._take_back(asked.undos - 1)
-        elif asked.undos:  # say before a question that is open now, which is not to be answered in that belief
-            self.unsay((self.look.own(UNANSWERED), ""))
+        self._pending_requests.remove(asked)
+        if asked.undo_presses and did:
+            self._undo_latest(asked.undo_presses - 1)
+        elif asked.undo_presses:  # say before a question that is open now, which is not to be answered in that belief
+            self.retract_message((self.look.adapt_text(UNDO_PENDING), ""))
 
-    def unfit(self, why: Unfit) -> None:
+    def show_not_applicable(self, why: NotApplicable) -> None:
         """Say why a verb is of no use to its row; `u` right behind it was not meant for what was done before."""
-        self.say(self.look.theirs(str(why)), "warn")
-        self._unfit_at = self.ticks()
+        self.show_message(self.look.sanitize(str(why)), "warn")
+        self._not_applicable_at = self.ticks()
 
     def action_start_runtime(self) -> None:
         """Start the runtime again after somebody stopped it."""
-        if self.refuses():
+        if self.refuse_changes():
             return
         if self.board and self.board.runtime.state not in ("none", "stopped"):
-            self.say("A runtime is up.", stays=False)
+            self.show_message("A runtime is up.", stays=False)
         else:
-            self.say("Starting a runtime…")
-            self.errands.run_with(_start, self._started)
+            self.show_message("Starting a runtime…")
+            self.write_queue.submit_work(_start_runtime, self._finish_start)
 
     def back_up(self) -> None:
         """Take a backup now; until it is there the message line says so where nothing else is said."""
-        if self.refuses():
+        if self.refuse_changes():
             return
         if self._backing_up is not None:
-            self.say("A backup is being taken already.")
+            self.show_message("A backup is being taken already.")
             return
-        self._backing_up = BackingUp(self.client_factory, lambda answer, error: self.call_later(self._backed_up, answer, error))
+        self._backing_up = BackupThread(self.client_factory, lambda answer, error: self.call_later(self._finish_backup, answer, error))
         self._backing_up.start()
-        self.say(BACKING_UP)
+        self.show_message(BACKING_UP)
 
-    def _backed_up(self, answer: Mapping[str, Any] | None, error: Exception | None) -> None:
+    def _finish_backup(self, answer: Mapping[str, Any] | None, error: Exception | None) -> None:
         self._backing_up = None
-        self.say(*told(answer, error, self.look), stays=True)
+        self.show_message(*format_backup_result(answer, error, self.look), stays=True)
 
-    def _started(self, _: Any, error: Exception | None) -> None:
-        self.feed.look_again()
+    def _finish_start(self, _: Any, error: Exception | None) -> None:
+        self.feed.retry_now()
         self.call_later(
-            self.say,
-            self.look.theirs(f"Not started: {error}") if error else "The runtime is up.",
+            self.show_message,
+            self.look.sanitize(f"Not started: {error}") if error else "The runtime is up.",
             "broken" if error else "",
         )
 
-    def details(self, uuids: Sequence[str], then: Callable[[Sequence[Any]], None]) -> None:
+    def fetch_details(self, uuids: Sequence[str], then: Callable[[Sequence[Any]], None]) -> None:
         """`show` of the first few tasks, for a question, or for what is done without one; an empty list when that fails."""
 
         def have(found: Sequence[Any]) -> None:
-            before = len(self._asked)
+            before = len(self._pending_requests)
             try:
                 then(found)
-                if self._asked[before:]:
-                    self._asked[-1].undos, asked.undos = asked.undos, 0
+                if self._pending_requests[before:]:
+                    self._pending_requests[-1].undo_presses, asked.undo_presses = asked.undo_presses, 0
             finally:
-                self.answered(asked, did=False)
+                self.finish_request(asked, did=False)
 
-        asked = Asked()
-        self._waits_for(asked)
-        self.questions.run_with(
-            lambda client: [client.call("show", {"id": uuid}) for uuid in uuids[:NAMED]],
+        asked = PendingRequest()
+        self._track_request(asked)
+        self.read_queue.submit_work(
+            lambda client: [client.call("show", {"id": uuid}) for uuid in uuids[:MAX_NAMED]],
             lambda found, error: self.call_later(have, found or []),
         )
 
     def copy(self, uuid: str, what: str) -> None:
         """Copy something of a task to the clipboard."""
-        from app.tui.actions.clipboard import text_of
+        from app.tui.actions.clipboard import read_text
 
-        self.questions.run_with(
-            lambda client: text_of(what, uuid, client), lambda text, error: self.call_later(self._copied, text, error)
+        self.read_queue.submit_work(
+            lambda client: read_text(what, uuid, client), lambda text, error: self.call_later(self._put_on_clipboard, text, error)
         )
 
     def copy_text(self, text: str) -> None:
         """Copy this to the clipboard."""
-        self._copied(text, None)
+        self._put_on_clipboard(text, None)
 
-    def _copied(self, text: str | None, error: Exception | None) -> None:
+    def _put_on_clipboard(self, text: str | None, error: Exception | None) -> None:
         if error is None and text:
             self.copy_to_clipboard(text)
-            self.say(
+            self.show_message(
                 f"Copied {len(text):,} characters, if the terminal allows it (tmux: set-clipboard on)."
             )
         else:
-            self.say(self.look.theirs(f"Not copied: {error or 'there is nothing'}"), "warn", stays=True)
+            self.show_message(self.look.sanitize(f"Not copied: {error or 'there is nothing'}"), "warn", stays=True)
 
     def action_themes(self) -> None:
         """Choose a theme."""
@@ -688,11 +688,11 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
 
     def action_help_quit(self) -> None:
         """The first ctrl+c says how to leave, the second leaves."""
-        if self.ticks() - self._broke_at < TWICE:
+        if self.ticks() - self._interrupted_at < INTERRUPT_WINDOW:
             self.exit(0)
             return
-        self._broke_at = self.ticks()
-        self.say("ctrl+c stops nothing here. q leaves the deck, ctrl+c again too; jobs go on.")
+        self._interrupted_at = self.ticks()
+        self.show_message("ctrl+c stops nothing here. q leaves the deck, ctrl+c again too; jobs go on.")
 
     # Faults
 
@@ -700,15 +700,15 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         """A handler failed: write it down, say so, go on. What breaks while the app ends, say as its screens go, is no failure."""
         if self._exit:
             return
-        record(self.home, error)
+        log_error(self.home, error)
         self.failure = self.failure or error
-        self.say(
-            self.look.theirs(f"The deck failed here ({type(error).__name__}: {error}) and goes on. See run/deck.log."),
+        self.show_message(
+            self.look.sanitize(f"The deck failed here ({type(error).__name__}: {error}) and goes on. See run/deck.log."),
             "broken",
         )
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
-        super()._display(screen, CellsUpdate.of(renderable) if isinstance(renderable, ChopsUpdate) else renderable)
+        super()._display(screen, CellUpdate.from_chops(renderable) if isinstance(renderable, ChopsUpdate) else renderable)
 
     def _set_pointer_shape(self, shape: str) -> None:
         """The pointer keeps its shape: an OSC sequence that few terminals know is not sent."""
@@ -722,9 +722,9 @@ class TaskdeckApp(Sturdy, Places, TooSmall):
         if not self._exit:
             self.fatal = True
             self.failure = self._exception or self.failure or RuntimeError(" ".join(map(str, renderables)))
-            record(self.home, self.failure)
+            log_error(self.home, self.failure)
         self._close_messages_no_wait()
 
 
-def _start(client: Any) -> None:
+def _start_runtime(client: Any) -> None:
     client.start(resume=True)

@@ -20,7 +20,7 @@ from textual.screen import Screen, ScreenResultType
 from textual.timer import Timer, TimerCallback
 
 
-class Sturdy(MessagePump):
+class ErrorBoundary(MessagePump):
     """Handlers and callbacks that fail are reported to the app's `report(error)`, when it has one, and are over.
 
     Textual ends the app for what fails in a callback: of a timer, of `call_next`, or behind the next refresh, when the widgets that it
@@ -28,16 +28,16 @@ class Sturdy(MessagePump):
     """
 
     async def _dispatch_message(self, message: Message) -> None:
-        await self._guarded(partial(super()._dispatch_message, message))
+        await self._run_guarded(partial(super()._dispatch_message, message))
 
     def call_next(self, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        super().call_next(self._guarded, partial(callback, *args, **kwargs))
+        super().call_next(self._run_guarded, partial(callback, *args, **kwargs))
 
     def call_after_refresh(self, callback: Callable[..., Any], *args: Any, **kwargs: Any) -> bool:
-        return super().call_after_refresh(self._guarded, partial(callback, *args, **kwargs))
+        return super().call_after_refresh(self._run_guarded, partial(callback, *args, **kwargs))
 
     def set_interval(self, interval: float, callback: TimerCallback | None = None, **more: Any) -> Timer:
-        return super().set_interval(interval, partial(self._guarded, callback) if callback else None, **more)
+        return super().set_interval(interval, partial(self._run_guarded, callback) if callback else None, **more)
 
     def set_timer(self, delay: float, callback: TimerCallback | None = None, **more: Any) -> Timer:
         """It fires late rather than never. Textual passes over ticks that are late, also over the only one: a window's new size was waited
@@ -46,7 +46,7 @@ class Sturdy(MessagePump):
         timer._skip = False
         return timer
 
-    async def _guarded(self, work: Callable[[], Any]) -> None:
+    async def _run_guarded(self, work: Callable[[], Any]) -> None:
         try:
             outcome = work()
             if isawaitable(outcome):
@@ -54,12 +54,12 @@ class Sturdy(MessagePump):
         except CancelledError:
             raise
         except Exception as error:
-            self.broke(error, getattr(getattr(work, "func", None), "__self__", None))
+            self.report_error(error, getattr(getattr(work, "func", None), "__self__", None))
 
-    def broke(self, error: Exception, whose: object = None) -> None:
+    def report_error(self, error: Exception, whose: object = None) -> None:
         """Report what failed here, in a callback of that one, unless the app ends or it is for want of what has left already; raised where
         nobody takes a report."""
-        left = going(self) or (isinstance(whose, MessagePump) and going(whose))
+        left = is_closing(self) or (isinstance(whose, MessagePump) and is_closing(whose))
         if getattr(self.app, "_exit", False) or (isinstance(error, (NoMatches, NoScreen)) and left):
             return
         report = getattr(self.app, "report", None)
@@ -68,11 +68,11 @@ class Sturdy(MessagePump):
         report(error, self)
 
 
-class SturdyScreen(Sturdy, Screen[ScreenResultType]):
+class SafeScreen(ErrorBoundary, Screen[ScreenResultType]):
     """A screen that can be dismissed once: what comes late to one that was left, say a key typed twice, closes no other."""
 
     @on(ScreenResume)
-    def _come_up(self, event: ScreenResume) -> None:
+    def _style_on_first_resume(self, event: ScreenResume) -> None:
         """A screen that comes up for the first time is styled alone: its widgets were a moment ago, as they were mounted."""
         if self.stack_updates == 0:
             event.refresh_styles = False
@@ -82,7 +82,7 @@ class SturdyScreen(Sturdy, Screen[ScreenResultType]):
         return super().dismiss(result) if self.is_active else AwaitComplete()
 
 
-def going(node: MessagePump) -> bool:
+def is_closing(node: MessagePump) -> bool:
     """Whether it is being removed, or was, or its screen was left."""
     if node._closing or node._closed or getattr(node, "_pruning", False):
         return True

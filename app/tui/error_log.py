@@ -6,23 +6,23 @@ import os
 import traceback
 from pathlib import Path
 
-MOST = 256 * 1024
+MAX_BYTES = 256 * 1024
 """Bytes after which the file is begun again."""
 
 
-def record(home: Path | None, error: BaseException) -> None:
+def log_error(home: Path | None, error: BaseException) -> None:
     """Append the fault with its traceback; a home that cannot be written to is no further trouble."""
     if home is None:
         return
     path = home / "run" / "deck.log"
     text = "".join(traceback.format_exception(error))
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_APPEND if _size(path) < MOST else os.O_TRUNC)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_APPEND if _get_size(path) < MAX_BYTES else os.O_TRUNC)
         with open(os.open(path, flags, 0o600), "w", encoding="utf-8", errors="backslashreplace") as log:
             log.write(text)
     except OSError:
         return
 
 
-def _size(path: Path) -> int:
+def _get_size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0

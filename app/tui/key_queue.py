@@ -18,15 +18,15 @@ from textual.message_pump import MessagePump
 from textual.widget import Widget
 from textual.widgets import Input
 
-from app.tui.error_boundary import going
+from app.tui.error_boundary import is_closing
 
-COMES_UP = 1.0
+SCREEN_TIMEOUT = 1.0
 """Seconds that a key waits at most for the screen that it is for."""
 
-Typed = events.Key | events.Paste
+KeyInput = events.Key | events.Paste
 
 
-class KeysInOrder(MessagePump):
+class KeyQueueScreen(MessagePump):
     """A screen that gives its keys to its fields (`InOrder`) one after the other; to be named before the screen's own class."""
 
     class Waiting(Message, bubble=False):
@@ -34,80 +34,80 @@ class KeysInOrder(MessagePump):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._keys: list[Typed] = []
+        self._keys: list[KeyInput] = []
 
     @property
     def takes_keys(self) -> bool:
         """Whether the field that they are for stands there; until then they are kept."""
         return True
 
-    def take(self, event: Typed) -> None:
+    def queue_input(self, event: KeyInput) -> None:
         """Put a key or a pasted text behind those that wait."""
         self._keys.append(event)
         self.post_message(self.Waiting())
 
     def _forward_event(self, event: events.Event) -> None:
-        if isinstance(event, Typed):
-            self.take(event)
+        if isinstance(event, KeyInput):
+            self.queue_input(event)
         else:
             cast(Any, super())._forward_event(event)
 
-    async def _on_keys_in_order_waiting(self, _message: Waiting) -> None:
+    async def _on_key_queue_screen_waiting(self, _message: Waiting) -> None:
         # One at a time: what a key brings about is done before the next message.
         if self._keys and self.takes_keys:
-            await self._give(self._keys.pop(0))
+            await self._send_to_focused(self._keys.pop(0))
             if self._keys:
                 self.post_message(self.Waiting())
 
-    async def _give(self, event: Typed) -> None:
+    async def _send_to_focused(self, event: KeyInput) -> None:
         """To the field that has the focus, also on a screen that one of the keys before has opened."""
         from textual.widgets import TextArea  # reading it takes 6 ms; a form has it by now
 
         top = self.app.screen
-        await happens(top._mounted_event)
-        if isinstance(top.focused, InOrder):
-            await top.focused.typed(event)
+        await wait_for_event(top._mounted_event)
+        if isinstance(top.focused, QueuedInput):
+            await top.focused.handle_input(event)
         elif isinstance(event, events.Paste) or isinstance(top.focused, (Input, TextArea)):
-            (top.focused or top)._forward_event(_fresh(event))
+            (top.focused or top)._forward_event(_copy_event(event))
         else:
-            await obeyed(self.app, event.key)
+            await run_binding(self.app, event.key)
 
 
-class InOrder(MessagePump):
+class QueuedInput(MessagePump):
     """A field of such a form; elsewhere it is a widget as any. To be named before the widget's own class."""
 
-    async def typed(self, event: Typed) -> None:
+    async def handle_input(self, event: KeyInput) -> None:
         """Do what a key means here, now."""
         if isinstance(event, events.Key):
-            await obeyed(self.app, event.key)
+            await run_binding(self.app, event.key)
 
     def _forward_event(self, event: events.Event) -> None:
         screen = cast(Widget, self).screen
-        if isinstance(event, Typed) and isinstance(screen, KeysInOrder):
-            screen.take(event)
+        if isinstance(event, KeyInput) and isinstance(screen, KeyQueueScreen):
+            screen.queue_input(event)
         else:
             cast(Any, super())._forward_event(event)
 
 
-async def obeyed(app: App[Any], key: str, *, priority: bool = False) -> bool:
+async def run_binding(app: App[Any], key: str, *, priority: bool = False) -> bool:
     """Whether the key is bound to something, which is done. A screen that comes up or goes this moment lets it be."""
     screen = app.screen
     try:
         return await app._check_bindings(key, priority)
     except NoMatches:
-        if screen._mounted_event.is_set() and not going(screen):
+        if screen._mounted_event.is_set() and not is_closing(screen):
             raise
         return True
 
 
-async def happens(event: asyncio.Event | None, unless: asyncio.Task[None] | None = None) -> None:
+async def wait_for_event(event: asyncio.Event | None, unless: asyncio.Task[None] | None = None) -> None:
     """Wait for it, a moment at most, and no longer than that task lives."""
     if event is None or event.is_set():
         return
     coming = asyncio.create_task(event.wait())
-    await asyncio.wait([coming, *([unless] if unless else [])], timeout=COMES_UP, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([coming, *([unless] if unless else [])], timeout=SCREEN_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
     coming.cancel()
 
 
-def _fresh(event: Typed) -> Typed:
+def _copy_event(event: KeyInput) -> KeyInput:
     return events.Key(event.key, event.character) if isinstance(event, events.Key) else events.Paste(event.text)

@@ -9,20 +9,20 @@ from textual import on
 from textual.screen import ModalScreen
 
 from app.core import filter_query
-from app.core.board import EndedLine, QueueLine
-from app.core.text.status_glyphs import BAD
+from app.core.board import EndedEntry, QueueEntry
+from app.core.text.status_glyphs import FAILED_STATES
 from app.tui.screens.deck.screen import DeckScreen
-from app.tui.status_messages import Messages
-from app.tui.widgets.header import COUNTED, Header
+from app.tui.status_messages import StatusMessages
+from app.tui.widgets.header import COUNTER_FILTERS, Header
 
 if TYPE_CHECKING:
     from app.client import Client
     from app.tui.app import TaskdeckApp
-    from app.tui.screens.dialogs.palette import Command
-    from app.tui.state.read_marks import Seen
+    from app.tui.screens.dialogs.palette import PaletteCommand
+    from app.tui.state.read_marks import ReadMarks
 
 
-OF_DIGITS = {"5": "go('tasks')", "6": "go('templates')", "7": "go('rules')", "9": "go('history')"}
+DIGIT_ACTIONS = {"5": "go('tasks')", "6": "go('templates')", "7": "go('rules')", "9": "go('history')"}
 """The actions of the places that are screens; the other digits are the deck and its panes."""
 
 
@@ -31,19 +31,19 @@ def import_form() -> None:
     import app.tui.screens.submit_form  # noqa: F401
 
 
-class Places(Messages):
+class Navigation(StatusMessages):
     """An app that finds its way."""
 
     client_factory: Callable[[], Client]
 
-    seen: Seen
+    seen: ReadMarks
 
-    def saw(self, line: EndedLine) -> None:
+    def mark_viewed(self, line: EndedEntry) -> None:
         """This end of a task is looked at: if it failed, that was seen."""
-        if line.status in BAD:
-            self.seen.opened(line.uuid, line.ended_at)
+        if line.status in FAILED_STATES:
+            self.seen.mark_viewed(line.uuid, line.ended_at)
 
-    def back_to_now(self) -> None:
+    def return_to_live(self) -> None:
         """Leave the past, if the deck shows it."""
         raise NotImplementedError
 
@@ -61,22 +61,22 @@ class Places(Messages):
 
     def action_go(self, place: str) -> None:
         """Go to one of the screens that are a place; from another place, not on top of it. The deck comes back to now."""
-        self._go_down()
+        self._return_to_deck()
         getattr(self, f"open_{place}")()
 
-    def _go_down(self) -> None:
+    def _return_to_deck(self) -> None:
         """To the deck as it is now, below all that stands on it."""
-        self.back_to_now()
+        self.return_to_live()
         while len(self.screen_stack) > 1:
             self.pop_screen()
 
     @on(Header.Clicked)
-    async def _header_clicked(self, event: Header.Clicked) -> None:
+    async def _open_clicked(self, event: Header.Clicked) -> None:
         """What was clicked in the header leads there; a form, or a question, is not left by it."""
         if isinstance(self.screen, ModalScreen) or hasattr(self.screen, "takes_keys"):
             return
         if event.to.isdigit():
-            await self.run_action(OF_DIGITS.get(event.to) or f"place({event.to})")
+            await self.run_action(DIGIT_ACTIONS.get(event.to) or f"place({event.to})")
         else:
             self.show_counted(event.to)
 
@@ -87,8 +87,8 @@ class Places(Messages):
         if isinstance(self.screen, (DeckScreen, TasksScreen)):
             self.screen.show_counted(words)
         else:
-            self._go_down()
-            self.open_tasks(words, "ended" if words == COUNTED["failed"] else "number")
+            self._return_to_deck()
+            self.open_tasks(words, "ended" if words == COUNTER_FILTERS["failed"] else "number")
 
     def open_tasks(self, words: str = "", order: str = "number") -> None:
         """All tasks, those that the words of a filter mean, in an order."""
@@ -145,14 +145,14 @@ class Places(Messages):
 
         self.push_screen(WhyScreen(self.client_factory, ident), lambda uuid: self.open_task(uuid) if uuid else None)
 
-    def tell_away(self, found: Mapping[str, Any]) -> None:
+    def show_away(self, found: Mapping[str, Any]) -> None:
         """What happened while nobody looked, if anything did and nothing else was opened meanwhile."""
-        from app.tui.screens.dialogs.while_away import AwayScreen, is_worth_telling
+        from app.tui.screens.dialogs.while_away import AwayScreen, has_news
 
-        if is_worth_telling(found) and len(self.screen_stack) == 1:
-            self.push_screen(AwayScreen(found), self._went_on)
+        if has_news(found) and len(self.screen_stack) == 1:
+            self.push_screen(AwayScreen(found), self._continue_from_away)
 
-    def _went_on(self, key: str | None) -> None:
+    def _continue_from_away(self, key: str | None) -> None:
         if key == "f":
             self.open_tasks("status:failed,timed-out,lost", "ended")
         elif key:
@@ -168,35 +168,35 @@ class Places(Messages):
         """The form for a new task; that of a template; or filled with a task (its row as `show` answers it) to run again."""
         from app.tui.screens.submit_form import SubmitScreen
 
-        self.push_screen(SubmitScreen(self.client_factory, template, task), self._submitted)
+        self.push_screen(SubmitScreen(self.client_factory, template, task), self._report_submitted)
 
-    def _submitted(self, number: int | None) -> None:
+    def _report_submitted(self, number: int | None) -> None:
         if number is not None:
-            self.say(f"Submitted #{number}.")
-            cast("TaskdeckApp", self).cannot_be_undone()
+            self.show_message(f"Submitted #{number}.")
+            cast("TaskdeckApp", self).mark_irreversible()
 
-    def show_queue(self, queue: QueueLine) -> None:
+    def show_queue(self, queue: QueueEntry) -> None:
         """The tasks of one queue."""
-        self.open_tasks(f"queue:{filter_query.as_word(queue.name)}")
+        self.open_tasks(f"queue:{filter_query.quote_word(queue.name)}")
 
     def action_show_keys(self) -> None:
         """Every key that works here."""
-        from app.tui.screens.dialogs.keys import HelpScreen, bindings_of
+        from app.tui.screens.dialogs.keys import HelpScreen, list_bindings
 
-        self.push_screen(HelpScreen(bindings_of(self.screen.active_bindings)), self._press)
+        self.push_screen(HelpScreen(list_bindings(self.screen.active_bindings)), self._press_key)
 
-    def _press(self, key: str | None) -> None:
+    def _press_key(self, key: str | None) -> None:
         if key:
             self.simulate_key(key)
 
     def action_palette(self) -> None:
         """Every command by its name."""
         from app.tui.screens.dialogs.palette import PaletteScreen
-        from app.tui.screens.dialogs.palette_commands import commands_of
+        from app.tui.screens.dialogs.palette_commands import list_commands
 
-        self.push_screen(PaletteScreen(commands_of(cast("TaskdeckApp", self)), self.open_task), _run)
+        self.push_screen(PaletteScreen(list_commands(cast("TaskdeckApp", self)), self.open_task), _run_command)
 
 
-def _run(command: Command | None) -> None:
+def _run_command(command: PaletteCommand | None) -> None:
     if command:
         command.run()

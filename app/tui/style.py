@@ -33,7 +33,7 @@ class Sign(NamedTuple):
 STATES = {status: Sign(*sign) for status, sign in status_glyphs.STATES.items()}
 ALERTS = {status: Sign(*sign) for status, sign in status_glyphs.ALERTS.items()}
 QUEUES = {word: Sign(*sign) for word, sign in status_glyphs.QUEUES.items()}
-STRANGE = Sign(*status_glyphs.STRANGE)
+UNKNOWN = Sign(*status_glyphs.UNKNOWN)
 
 STYLES: dict[str, Style] = {
     "": Style(),
@@ -63,20 +63,20 @@ _TO_ASCII = str.maketrans({
     "←": "<-", "↑": "up", "↓": "down", "▲": "!", "△": "'", "？": "?", "：": ":", "／": "/",
 })  # fmt: skip
 
-_NO_BLOCKS = str.maketrans("█▒·", "   ")
+_WITHOUT_BLOCKS = str.maketrans("█▒·", "   ")
 """What of a head explains a bar, which in a plain look is words."""
 
 
 @lru_cache(maxsize=8192)
-def safe(text: str) -> str:
+def sanitize_cached(text: str) -> str:
     """Text from outside as one safe line, remembered."""
-    return cleaning.clean(text)
+    return cleaning.sanitize(text)
 
 
 @lru_cache(maxsize=2048)
-def plain_output(text: str) -> str:
+def strip_colours(text: str) -> str:
     """A line of a program's output as a terminal would show it, without its colours, remembered."""
-    return "".join([piece for piece, _ in cleaning.sgr_line(text)])
+    return "".join([piece for piece, _ in cleaning.parse_sgr_line(text)])
 
 
 class Look(NamedTuple):
@@ -92,20 +92,20 @@ class Look(NamedTuple):
     def ellipsis(self) -> str:
         return "~" if self.ascii else "…"
 
-    def own(self, text: str) -> str:
+    def adapt_text(self, text: str) -> str:
         """A text of ours in the characters this terminal has; in plain looks without the marks that stand before words."""
         if self.plain:
             text = text.replace("✗ ", "wrong: ").replace("✓ ", "")
         return text.translate(_TO_ASCII) if self.ascii else text
 
-    def theirs(self, text: str) -> str:
+    def sanitize(self, text: str) -> str:
         """A text from outside, safe and in the characters this terminal has."""
-        shown = safe(text)
+        shown = sanitize_cached(text)
         return shown if self.utf8 else shown.encode("ascii", "replace").decode()
 
-    def output(self, text: str) -> str:
+    def sanitize_output(self, text: str) -> str:
         """A line of a program's output, safe: its carriage returns obeyed, its colours dropped."""
-        return self.theirs(plain_output(text))
+        return self.sanitize(strip_colours(text))
 
     def style(self, name: str) -> Style:
         """The style behind a name."""
@@ -126,56 +126,56 @@ class Look(NamedTuple):
     def cut(self, text: str, cells: int, at: str = "end") -> str:
         """Safe text, at most `cells` wide, cut at its "end" or in the "middle"."""
         return (
-            cleaning.middle(text, cells, self.ellipsis) if at == "middle" else cleaning.cut(text, cells, self.ellipsis)
+            cleaning.truncate_middle(text, cells, self.ellipsis) if at == "middle" else cleaning.truncate(text, cells, self.ellipsis)
         )
 
-    def bar(self, part: float, whole: float, cells: int) -> str:
+    def draw_bar(self, part: float, whole: float, cells: int) -> str:
         """A bar of whole cells: at least one when anything is there, full only when full."""
         if self.plain:
-            return f"{_percent(part, whole)} full"[:cells]
-        filled = _filled(part, whole, cells)
-        return self.own("█" * filled + "·" * (cells - filled))
+            return f"{_format_percent(part, whole)} full"[:cells]
+        filled = _count_filled(part, whole, cells)
+        return self.adapt_text("█" * filled + "·" * (cells - filled))
 
-    def two_tone(self, used: float, reserved: float, total: float, cells: int) -> str:
+    def draw_two_tone(self, used: float, reserved: float, total: float, cells: int) -> str:
         """Measured `█`, reserved but idle `▒`, free `·`; what is measured beyond the reservation shows as measured."""
         if self.plain:
-            return f"{_percent(used, total)} used"[:cells]
-        dark = _filled(used, total, cells)
-        grey = max(0, _filled(reserved, total, cells) - dark)
-        return self.own("█" * dark + "▒" * grey + "·" * (cells - dark - grey))
+            return f"{_format_percent(used, total)} used"[:cells]
+        dark = _count_filled(used, total, cells)
+        grey = max(0, _count_filled(reserved, total, cells) - dark)
+        return self.adapt_text("█" * dark + "▒" * grey + "·" * (cells - dark - grey))
 
-    def spark(self, values: Sequence[float], cells: int, top: float | None = None) -> str:
+    def draw_sparkline(self, values: Sequence[float], cells: int, top: float | None = None) -> str:
         """The last `cells` values as one cell each, scaled to `top` or to their own maximum; blank where there is none."""
         if self.plain:
             return ""
         shown = values[-cells:]
         high = top or max(shown, default=0.0)
         steps = _ASCII_SPARKS if self.ascii else _SPARKS
-        return "".join(steps[_step(v, high)] for v in shown).rjust(cells)
+        return "".join(steps[_scale_spark(v, high)] for v in shown).rjust(cells)
 
-    def rule(self, width: int, heads: Iterable[tuple[int, str]], tail: str = "", focused: bool = False) -> str:
+    def draw_rule(self, width: int, heads: Iterable[tuple[int, str]], tail: str = "", focused: bool = False) -> str:
         """A title rule with heads set into it at their cells, `tail` at its right end when it fits."""
         line = [" " if self.plain else "━" if focused else "─"] * width
         end = 0
         for at, head in heads:
-            cells = _in_cells(head.translate(_NO_BLOCKS) if self.plain else head)
+            cells = _split_cells(head.translate(_WITHOUT_BLOCKS) if self.plain else head)
             if head and at > end and at + len(cells) <= width:
                 line[at - 1 : at + len(cells) + 1] = [" ", *cells, " "]
                 end = at + len(cells)
-        cells = _in_cells(tail)
+        cells = _split_cells(tail)
         if tail and width - len(cells) - 3 > end:
             line[width - len(cells) - 3 : width - 1] = [" ", *cells, " "]
         if focused and not self.plain:
             line[1:2] = "▌"
-        return self.own("".join(line[:width]))
+        return self.adapt_text("".join(line[:width]))
 
     def strip(self, spans: Iterable[Span], width: int, under: str = "") -> Strip:
         """One line of exactly `width` cells from spans of safe text; `under` is the style below all of them."""
         base = self.style(under)
         segments, left = [], width
         for text, name in spans:
-            shown = text if cleaning.width(text) <= left else cleaning.cut(text, left, self.ellipsis)
-            left -= cleaning.width(shown)
+            shown = text if cleaning.measure_width(text) <= left else cleaning.truncate(text, left, self.ellipsis)
+            left -= cleaning.measure_width(shown)
             if shown:
                 segments.append(Segment(shown, base + self.style(name)))
         if left > 0:
@@ -183,11 +183,11 @@ class Look(NamedTuple):
         return Strip(Segment.simplify(segments), width)
 
 
-def _in_cells(text: str) -> list[str]:
+def _split_cells(text: str) -> list[str]:
     """Safe text by the cell: a wide character has an empty one behind it, a mark stands in the cell before it."""
     cells: list[str] = []
     for c in text:
-        taken = 1 if c.isascii() else cleaning.width(c)
+        taken = 1 if c.isascii() else cleaning.measure_width(c)
         if taken or not cells:
             cells += [c, *[""] * (taken - 1)]
         else:
@@ -195,16 +195,16 @@ def _in_cells(text: str) -> list[str]:
     return cells
 
 
-def wide(spans: Iterable[Span]) -> int:
+def measure_spans(spans: Iterable[Span]) -> int:
     """The cells that spans of safe text take."""
-    return sum(cleaning.width(text) for text, _ in spans)
+    return sum(cleaning.measure_width(text) for text, _ in spans)
 
 
-def _percent(part: float, whole: float) -> str:
+def _format_percent(part: float, whole: float) -> str:
     return f"{int(part / whole * 100) if whole > 0 else 0}%"
 
 
-def _filled(part: float, whole: float, cells: int) -> int:
+def _count_filled(part: float, whole: float, cells: int) -> int:
     if whole <= 0 or part <= 0:
         return 0
     if part >= whole:
@@ -212,6 +212,6 @@ def _filled(part: float, whole: float, cells: int) -> int:
     return min(cells - 1, max(1, round(part / whole * cells)))
 
 
-def _step(value: float, top: float) -> int:
+def _scale_spark(value: float, top: float) -> int:
     """0 for nothing, 1 to 7 for a share of `top`."""
     return 0 if value <= 0 or top <= 0 else min(7, max(1, round(value / top * 7)))

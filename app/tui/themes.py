@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.theme import Theme
 
-QUIET = Theme(
+QUIET_THEME = Theme(
     name="quiet",
     ansi=True,
     primary="ansi_cyan",
@@ -45,7 +45,7 @@ QUIET = Theme(
         "text-disabled": "ansi_bright_black",
     },
 )
-DARK = Theme(
+DARK_THEME = Theme(
     name="dark",
     primary="#6cb6d6",
     secondary="#7f9db3",
@@ -59,7 +59,7 @@ DARK = Theme(
     panel="#232a33",
     dark=True,
 )
-LIGHT = Theme(
+LIGHT_THEME = Theme(
     name="light",
     primary="#1f6f8b",
     secondary="#4b6475",
@@ -73,7 +73,7 @@ LIGHT = Theme(
     panel="#e6e6e0",
     dark=False,
 )
-CONTRAST = Theme(
+CONTRAST_THEME = Theme(
     name="contrast",
     primary="#00ffff",
     secondary="#ffffff",
@@ -89,4 +89,4 @@ CONTRAST = Theme(
     dark=True,
     variables={"border": "#ffffff", "border-blurred": "#ffffff", "text-muted": "#ffffff", "text-disabled": "#ffffff"},
 )
-THEMES = (QUIET, DARK, LIGHT, CONTRAST)
+THEMES = (QUIET_THEME, DARK_THEME, LIGHT_THEME, CONTRAST_THEME)

@@ -54,7 +54,7 @@ class Backup(NamedTuple):
     unreadable: tuple[str, ...] = ()
 
 
-class Fault(NamedTuple):
+class BackupFault(NamedTuple):
     """Something about a backup; `own`: it is bad for that, which is not so where it cannot be read now, or where what travels along is
     not as it was."""
 
@@ -63,34 +63,34 @@ class Fault(NamedTuple):
     own: bool
 
 
-class Store:
+class BackupCatalog:
     """Reads one folder of backups, which need not exist, for the home whose `database` is named; without it all are its own."""
 
     def __init__(self, folder: Path, database: Path | None = None) -> None:
         self.folder, self._database = folder, database
 
-    def entries(self) -> list[dict[str, Any]]:
+    def list_entries(self) -> list[dict[str, Any]]:
         """All of them as the tool tells them, oldest first. Raises Storage."""
         try:
             if not self.folder.is_dir() and os.path.lexists(self.folder):
-                raise space_errors.no_folder(self.folder)
-            return tool.entries(str(self.folder))
+                raise space_errors.make_no_folder(self.folder)
+            return tool.list_entries(str(self.folder))
         except OSError as error:
-            raise space_errors.problem(self.folder, error) from None
+            raise space_errors.make_problem(self.folder, error) from None
 
-    def backups(self) -> list[Backup]:
+    def list_backups(self) -> list[Backup]:
         """All of them, oldest first, those of other homes too."""
-        found = self.entries()
+        found = self.list_entries()
         strangers = self._strangers(found)
-        return [_backup(entry, strangers) for entry in found]
+        return [_make_backup(entry, strangers) for entry in found]
 
-    def own(self) -> list[Backup]:
+    def list_own(self) -> list[Backup]:
         """Those of the home, oldest first."""
-        return [backup for backup in self.backups() if backup.stranger is None]
+        return [backup for backup in self.list_backups() if backup.stranger is None]
 
-    def others(self) -> list[dict[str, Any]]:
+    def list_others(self) -> list[dict[str, Any]]:
         """The entries of those of other homes, where none is there that is surely the home's own."""
-        found = self.entries()
+        found = self.list_entries()
         strangers = self._strangers(found)
         theirs = [entry for entry in found if entry["id"] in strangers]
         return theirs if all(entry in theirs for entry in found if entry.get("home")) else []
@@ -98,67 +98,67 @@ class Store:
     def _strangers(self, found: list[dict[str, Any]]) -> dict[str, str]:
         return _strangers(found, self._database) if self._database else {}
 
-    def good(self) -> list[Backup]:
+    def list_good(self) -> list[Backup]:
         """Those of the home that can be restored as far as is known, oldest first."""
-        return [backup for backup in self.own() if backup.verified]
+        return [backup for backup in self.list_own() if backup.verified]
 
-    def find(self, ident: str | None = None, at: str | None = None) -> Backup:
+    def find_backup(self, ident: str | None = None, at: str | None = None) -> Backup:
         """The one named `ident`, else the newest good one of the home, of the stored time `at` or before. Raises NoBackup."""
         try:
-            found = self.entries()
+            found = self.list_entries()
             strangers = self._strangers(found)
-            chosen = tool.pick(found if ident is not None else [entry for entry in found if entry["id"] not in strangers], ident, at)
-            return _backup(chosen, strangers)
-        except tool.Unknown as error:
+            chosen = tool.pick_backup(found if ident is not None else [entry for entry in found if entry["id"] not in strangers], ident, at)
+            return _make_backup(chosen, strangers)
+        except tool.RestoreError as error:
             raise NoBackup(f"{error}.", "See which there are: taskdeck db backups") from None
 
     def rebuild(self, backup: Backup, target: Path) -> None:
         """Make the database file that it is of at `target`, which must not exist. Raises BadBackup, Storage and FileExistsError."""
-        with told(self.folder, space_errors.UNRESTORED):
-            tool.rebuild(tool.chain(self.entries(), backup.id), str(target))
+        with translate_backup_errors(self.folder, space_errors.NOTHING_RESTORED):
+            tool.rebuild(tool.find_chain(self.list_entries(), backup.id), str(target))
 
-    def check(self, backup: Backup, image: Path, step: Callable[[], None] = tool.no_step) -> list[Fault]:
+    def check_backup(self, backup: Backup, image: Path, step: Callable[[], None] = tool.do_nothing) -> list[BackupFault]:
         """What is wrong with it, or with one that it is built upon, built up at `image` for a while; nothing when it is well. Raises
         Storage, and what `step` raises."""
-        with told(self.folder, space_errors.UNCHECKED):
-            found = self.entries()
-            chosen = tool.pick(found, backup.id)
+        with translate_backup_errors(self.folder, space_errors.CHECK_UNFINISHED):
+            found = self.list_entries()
+            chosen = tool.pick_backup(found, backup.id)
             try:
-                unread = _faults(backup.id, [], [f"{what}; see: taskdeck db check" for what in backup.unreadable])
-                return unread + _faults(backup.id, *tool.check_whole(str(self.folder), found, chosen, str(image), step))
-            except tool.Damaged as damaged:
-                return [Fault(damaged.ident, damaged.why, True)]
+                unread = _make_faults(backup.id, [], [f"{what}; see: taskdeck db check" for what in backup.unreadable])
+                return unread + _make_faults(backup.id, *tool.check_whole(str(self.folder), found, chosen, str(image), step))
+            except tool.DamagedBackupFile as damaged:
+                return [BackupFault(damaged.ident, damaged.why, True)]
 
-    def damaged_files(self) -> Iterator[Fault]:
+    def find_damaged_files(self) -> Iterator[BackupFault]:
         """What is not as it was written, of all of them."""
-        for entry in self.entries():
-            yield from _faults(entry["id"], *tool.check_file(str(self.folder), entry))
+        for entry in self.list_entries():
+            yield from _make_faults(entry["id"], *tool.check_file(str(self.folder), entry))
 
-    def damaged_lines(self) -> list[int]:
+    def find_damaged_lines(self) -> list[int]:
         """The numbers of the manifest's lines that cannot be read."""
-        return tool.manifest(str(self.folder))[1]
+        return tool.read_manifest(str(self.folder))[1]
 
 
-def _faults(ident: str, wrong: list[str], odd: list[str]) -> list[Fault]:
-    return [*(Fault(ident, why, True) for why in wrong), *(Fault(ident, why, False) for why in odd)]
+def _make_faults(ident: str, wrong: list[str], odd: list[str]) -> list[BackupFault]:
+    return [*(BackupFault(ident, why, True) for why in wrong), *(BackupFault(ident, why, False) for why in odd)]
 
 
-class told:
+class translate_backup_errors:
     """Turns what the tool raises into problems: `with told(folder): …`; `undone` is what does not happen then."""
 
-    def __init__(self, folder: Path, undone: str = space_errors.UNDONE) -> None:
+    def __init__(self, folder: Path, undone: str = space_errors.NO_BACKUP_TAKEN) -> None:
         self.folder, self.undone = folder, undone
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, tool.Damaged):
+        if isinstance(error, tool.DamagedBackupFile):
             raise BadBackup(error.ident, error.why) from error
-        if isinstance(error, tool.Unknown):
+        if isinstance(error, tool.RestoreError):
             raise Storage(f"{error}.") from error
         if isinstance(error, OSError) and not isinstance(error, FileExistsError):
-            raise space_errors.problem(self.folder, error, self.undone) from error
+            raise space_errors.make_problem(self.folder, error, self.undone) from error
 
 
 def _strangers(found: list[dict[str, Any]], database: Path) -> dict[str, str]:
@@ -173,14 +173,14 @@ def _strangers(found: list[dict[str, Any]], database: Path) -> dict[str, str]:
 
 def _home(database: Path) -> str | None:
     """Return the UUID that a database names; None where it cannot be read."""
-    with suppress(OSError, *raw_sql.FAILED):
+    with suppress(OSError, *raw_sql.DRIVER_ERRORS):
         if database.is_file():
             with closing(sqlite3.connect(undisturbed_uri(database), uri=True)) as c:
                 return tool.home(c)
     return None
 
 
-def _backup(entry: Mapping[str, Any], strangers: Mapping[str, str]) -> Backup:
+def _make_backup(entry: Mapping[str, Any], strangers: Mapping[str, str]) -> Backup:
     names = ("id", "kind", "at", "base", "bytes", "pages", "page_size", "sha256", "problem", "facts")
     told = {name: entry[name] for name in names} | {"path": Path(entry["path"]), "verified": entry["problem"] is None}
     told["unreadable"] = tuple(entry.get("unreadable", ()))

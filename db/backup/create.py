@@ -24,9 +24,9 @@ from db import raw_sql, timestamps
 from db.backup import folder as backup_folder
 from db.backup import restore_tool as tool
 from db.backup import space_errors
-from db.backup.catalog import Backup, BadBackup, Store, told
-from db.error_translation import explain
-from db.errors import Problem, Storage, damaged
+from db.backup.catalog import Backup, BackupCatalog, BadBackup, translate_backup_errors
+from db.error_translation import translate_error
+from db.errors import Problem, Storage, make_damaged_error
 from db.maintenance import value_checks
 from db.sqlite_files import read_only_uri
 
@@ -37,7 +37,7 @@ DAY, HOUR = 86400.0, 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class BackupRules:
     """Seconds from one full backup to the next, from one increment to the next, and that a backup is kept; None: for good."""
 
     full: float = DAY
@@ -45,11 +45,11 @@ class Rules:
     keep: float | None = 30 * DAY
 
 
-def due(backups: Sequence[Backup], rules: Rules) -> bool:
+def is_due(backups: Sequence[Backup], rules: BackupRules) -> bool:
     """Whether it is time for one. One that was bad when it was taken was one too: it is tried again after as long as an increment waits.
     One that was found bad since, or lost, is none, nor is what lies there and is no backup."""
-    lately = [backup for backup in backups if (backup.verified or _was_bad(backup)) and 0 <= _age(backup) < rules.increment]
-    return not lately or _full_is_due(backups, rules) and all(backup.verified for backup in lately)
+    lately = [backup for backup in backups if (backup.verified or _was_bad(backup)) and 0 <= _get_age(backup) < rules.increment]
+    return not lately or _is_full_due(backups, rules) and all(backup.verified for backup in lately)
 
 
 def _was_bad(backup: Backup) -> bool:
@@ -57,34 +57,34 @@ def _was_bad(backup: Backup) -> bool:
     return not backup.bytes and not os.path.lexists(backup.path)
 
 
-def _full_is_due(backups: Sequence[Backup], rules: Rules) -> bool:
+def _is_full_due(backups: Sequence[Backup], rules: BackupRules) -> bool:
     """Also when the clock was set back behind one of the last: their times say nothing then."""
-    since = _since_full(backups)
-    return not since or _age(since[0]) >= rules.full or any(_age(backup) < 0 for backup in since)
+    since = _list_since_full(backups)
+    return not since or _get_age(since[0]) >= rules.full or any(_get_age(backup) < 0 for backup in since)
 
 
-def _age(backup: Backup) -> float:
-    return (timestamps.utcnow() - timestamps.parse(backup.at)).total_seconds()
+def _get_age(backup: Backup) -> float:
+    return (timestamps.utcnow() - timestamps.parse_time(backup.at)).total_seconds()
 
 
-def _since_full(backups: Sequence[Backup]) -> list[Backup]:
+def _list_since_full(backups: Sequence[Backup]) -> list[Backup]:
     """The last good full one and the good ones taken after it; none when there is no full one."""
     good = [backup for backup in backups if backup.verified]
     last = max((place for place, backup in enumerate(good) if backup.kind == "full"), default=len(good))
     return good[last:]
 
 
-def base_for(backups: Sequence[Backup], rules: Rules) -> Backup | None:
+def find_base(backups: Sequence[Backup], rules: BackupRules) -> Backup | None:
     """What the next one is to be built upon; None when it has to be a full one."""
-    if _full_is_due(backups, rules):
+    if _is_full_due(backups, rules):
         return None
-    full, *increments = _since_full(backups)
+    full, *increments = _list_since_full(backups)
     return [full, *increments][-1] if sum(backup.bytes for backup in increments) <= full.bytes else None
 
 
-def take(
-    source: Path, folder: Path, rules: Rules, full: bool = False, beside: Mapping[str, bytes] | None = None,
-    step: Callable[[], None] = tool.no_step,
+def take_backup(
+    source: Path, folder: Path, rules: BackupRules, full: bool = False, beside: Mapping[str, bytes] | None = None,
+    step: Callable[[], None] = tool.do_nothing,
 ) -> Backup:  # fmt: skip
     """Back the database `source` up into `folder`, and prune by the rules: before, as it may be what makes room, and after.
     `beside`: the texts that travel along (`keeping.BESIDE`).
@@ -94,42 +94,42 @@ def take(
     Storage.
     """
     try:
-        with backup_folder.alone(folder, step), told(folder):
-            store = Store(folder, source)
-            backup_folder.sweep(store)
+        with backup_folder.lock_folder(folder, step), translate_backup_errors(folder):
+            store = BackupCatalog(folder, source)
+            backup_folder.clean_up(store)
             _refuse_others(store, source.parent)
-            _prune(store, rules)
+            _prune_by_rules(store, rules)
             try:
-                taken = _Taking(store, source, rules, full, beside or {}, step).run()
-            except _BadBase as bad:
+                taken = _BackupJob(store, source, rules, full, beside or {}, step).run()
+            except _DamagedBase as bad:
                 backup_folder.mark_bad(folder, bad.ident, bad.why)
-                taken = _Taking(store, source, rules, True, beside or {}, step).run()
-            _prune(store, rules)
+                taken = _BackupJob(store, source, rules, True, beside or {}, step).run()
+            _prune_by_rules(store, rules)
             return taken
     except OSError as error:
-        raise space_errors.problem(folder, error) from error
+        raise space_errors.make_problem(folder, error) from error
 
 
-def _prune(store: Store, rules: Rules) -> None:
+def _prune_by_rules(store: BackupCatalog, rules: BackupRules) -> None:
     if rules.keep is None:
         return
-    backup_folder.prune(store, rules.keep)
+    backup_folder.prune_backups(store, rules.keep)
     with suppress(OSError):  # the next one tries again
-        backup_folder.shorten(store.folder, rules.keep)
+        backup_folder.shorten_manifest(store.folder, rules.keep)
 
 
-def _refuse_others(store: Store, home: Path) -> None:
+def _refuse_others(store: BackupCatalog, home: Path) -> None:
     """A folder that several homes share would mix what is theirs. One that lies in its home may have moved with it, and to one in which
     there are some of this home already those of others were put."""
-    theirs = store.others() if store.folder.parent != home else []
+    theirs = store.list_others() if store.folder.parent != home else []
     if theirs:
         files = [os.path.basename(entry["path"]) for entry in theirs]
         named = ", ".join(files[:3]) + f" and {len(files) - 3} more" * (len(files) > 3)
         said = f"the folder {store.folder} holds backups of another database ({theirs[0]['of']}), and none of this one: {named}."
-        raise Storage(f"{said} {space_errors.UNDONE}", "Move them away, or choose another folder for this home.")
+        raise Storage(f"{said} {space_errors.NO_BACKUP_TAKEN}", "Move them away, or choose another folder for this home.")
 
 
-class _BadBase(Exception):
+class _DamagedBase(Exception):
     """An older backup was found damaged while an increment was built upon it."""
 
     def __init__(self, ident: str, why: str) -> None:
@@ -138,12 +138,12 @@ class _BadBase(Exception):
 
 
 @dataclass
-class _Taking:
+class _BackupJob:
     """One backup on its way."""
 
-    store: Store
+    store: BackupCatalog
     source: Path
-    rules: Rules
+    rules: BackupRules
     full: bool
     beside: Mapping[str, bytes]
     step: Callable[[], None]
@@ -153,42 +153,42 @@ class _Taking:
 
     def run(self) -> Backup:
         try:
-            return self._taken()
-        except raw_sql.FAILED as error:
-            raise self._explained(error) from error
+            return self._create()
+        except raw_sql.DRIVER_ERRORS as error:
+            raise self._translate_error(error) from error
         finally:
             for path in self.made:
                 path.unlink(missing_ok=True)
 
-    def _taken(self) -> Backup:
-        image = self._file(backup_folder.image(self.store.folder, "copying"))
-        page_size, pages = self._copy(image)
+    def _create(self) -> Backup:
+        image = self._register_file(backup_folder.find_image_path(self.store.folder, "copying"))
+        page_size, pages = self._copy_database(image)
         with closing(tool.open_image(str(image))) as c:
-            facts, home = tool.facts(c), tool.home(c)
-        index, sha256 = _hashed(image, page_size, self.step)
-        base = self._base(page_size)
-        numbers = _changed(index, base.index) if base else range(pages)
-        ident = self._ident("increment" if base else "full")
-        self.made += [self.store.folder / backup_folder.beside_name(kind, ident) for kind in self.beside]
+            facts, home = tool.read_facts(c), tool.home(c)
+        index, sha256 = _hash_pages(image, page_size, self.step)
+        base = self._open_base(page_size)
+        numbers = _find_changed_pages(index, base.index) if base else range(pages)
+        ident = self._make_id("increment" if base else "full")
+        self.made += [self.store.folder / backup_folder.get_companion_name(kind, ident) for kind in self.beside]
         header = {
             "format": tool.FORMAT, "id": ident, "kind": "increment" if base else "full", "base": base.ident if base else None,
             "at": self.at, "page_size": page_size, "pages": pages, "sha256": sha256, "facts": facts, "stored": len(numbers),
-            "of": os.path.realpath(self.source), "home": home, "number": self._number(),
-            "beside": backup_folder.put_beside(self.store.folder, ident, self.beside),
+            "of": os.path.realpath(self.source), "home": home, "number": self._make_number(),
+            "beside": backup_folder.write_companions(self.store.folder, ident, self.beside),
         }  # fmt: skip
-        space_errors.require(self.store.folder, len(numbers) * page_size)
-        part = self._file(self.store.folder / f"{ident}{tool.SUFFIX}{backup_folder.PART}")
-        write(part, image, header, index, numbers, self.step)
+        space_errors.require_space(self.store.folder, len(numbers) * page_size)
+        part = self._register_file(self.store.folder / f"{ident}{tool.SUFFIX}{backup_folder.PART_SUFFIX}")
+        write_backup(part, image, header, index, numbers, self.step)
         image.unlink()
-        self._check(part, header, base)
+        self._verify(part, header, base)
         return self._publish(part, header)
 
-    def _file(self, path: Path) -> Path:
+    def _register_file(self, path: Path) -> Path:
         """A file of ours that goes with us."""
         self.made.append(path)
         return path
 
-    def _copy(self, image: Path) -> tuple[int, int]:
+    def _copy_database(self, image: Path) -> tuple[int, int]:
         """Copy the database as it is now; (bytes of a page, pages)."""
         os.close(os.open(image, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         with (
@@ -196,52 +196,52 @@ class _Taking:
             closing(sqlite3.connect(image, isolation_level=None)) as copy,
         ):
             size, pages = (source.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "page_count"))
-            space_errors.require(self.store.folder, size * pages + self._expected(size * pages))
+            space_errors.require_space(self.store.folder, size * pages + self._estimate_size(size * pages))
             copy.execute("PRAGMA journal_mode=OFF")
             copy.execute("PRAGMA synchronous=OFF")
             source.backup(copy, pages=-1)
         return size, image.stat().st_size // size
 
-    def _expected(self, whole: int) -> int:
+    def _estimate_size(self, whole: int) -> int:
         """Bytes that the file may have: those of the whole for a full one; what an increment stores is only known once it is copied."""
-        return 0 if not self.full and base_for(self.store.own(), self.rules) else whole
+        return 0 if not self.full and find_base(self.store.list_own(), self.rules) else whole
 
-    def _base(self, page_size: int) -> tool.Opened | None:
+    def _open_base(self, page_size: int) -> tool.BackupFile | None:
         """The file of the newest good backup, when this one is to be built upon it."""
-        found = None if self.full else base_for(self.store.own(), self.rules)
+        found = None if self.full else find_base(self.store.list_own(), self.rules)
         if found is None or found.page_size != page_size:
             return None
         try:
-            return tool.Opened(str(found.path))
-        except tool.Damaged as damaged:
-            raise _BadBase(found.id, damaged.why) from None
+            return tool.BackupFile(str(found.path))
+        except tool.DamagedBackupFile as damaged:
+            raise _DamagedBase(found.id, damaged.why) from None
 
-    def _number(self) -> int:
+    def _make_number(self) -> int:
         """Above those of all that were taken before."""
-        return 1 + max((entry.get("number") or 0 for entry in self.store.entries()), default=0)
+        return 1 + max((entry.get("number") or 0 for entry in self.store.list_entries()), default=0)
 
-    def _ident(self, kind: str) -> str:
+    def _make_id(self, kind: str) -> str:
         """Named by its time; one that there was already is never given again."""
-        known = {said["id"] for said in tool.manifest(str(self.store.folder))[0]} | {entry["id"] for entry in self.store.entries()}
-        name = f"{timestamps.parse(self.at):%Y%m%dT%H%M%SZ}-{kind}"
+        known = {said["id"] for said in tool.read_manifest(str(self.store.folder))[0]} | {entry["id"] for entry in self.store.list_entries()}
+        name = f"{timestamps.parse_time(self.at):%Y%m%dT%H%M%SZ}-{kind}"
         return next(ident for n in range(1, len(known) + 2) if (ident := f"{name}-{n}" if n > 1 else name) not in known)
 
-    def _check(self, part: Path, header: Mapping[str, Any], base: tool.Opened | None) -> None:
+    def _verify(self, part: Path, header: Mapping[str, Any], base: tool.BackupFile | None) -> None:
         """Restore it and look at what came out. A bad one is told in the manifest; its file is not kept."""
-        image = self._file(backup_folder.image(self.store.folder, "checking"))
-        below = tool.chain(self.store.entries(), base.ident) if base else []
+        image = self._register_file(backup_folder.find_image_path(self.store.folder, "checking"))
+        below = tool.find_chain(self.store.list_entries(), base.ident) if base else []
         try:
             tool.rebuild([*below, (str(part), "")], str(image), self.step)
-        except tool.Damaged as damaged:
+        except tool.DamagedBackupFile as damaged:
             if damaged.ident != header["id"]:
-                raise _BadBase(damaged.ident, damaged.why) from None
+                raise _DamagedBase(damaged.ident, damaged.why) from None
             wrong = [damaged.why]
         else:
             wrong = tool.check_image(str(image), header["facts"], self.step)
             if wrong:
                 self._blame_source(image)
             else:  # tasks, runs and environments take as long as the increment itself: they are looked at with the next full one
-                self.unreadable = value_checks.of_image(image, self.step, value_checks.FEW if base else value_checks.ALL)
+                self.unreadable = value_checks.describe_image(image, self.step, value_checks.SMALL_TABLES if base else value_checks.ALL)
             image.unlink()
         if wrong:
             backup_folder.mark_bad(self.store.folder, header["id"], wrong[0])
@@ -251,51 +251,51 @@ class _Taking:
         """Raises where the database is not in order: the image is exactly what was copied of it."""
         with closing(tool.open_image(str(image))) as c:
             (found,) = c.execute("PRAGMA integrity_check(1)").fetchone()
-            found = next(iter(tool.broken_rules(c)), found) if found == "ok" else found
+            found = next(iter(tool.find_broken_checks(c)), found) if found == "ok" else found
             row = c.execute("PRAGMA foreign_key_check").fetchone() if found == "ok" else None
         if found != "ok":
-            raise damaged(self.source, " ".join(found.replace("*** in database main ***", "").split()))
+            raise make_damaged_error(self.source, " ".join(found.replace("*** in database main ***", "").split()))
         if row is not None:
             said = f"row {row[1]} of {row[0]} refers to a missing row of {row[2]}"
-            raise Storage(f"the database is not in order ({said}). {space_errors.UNDONE}", "Mend it: taskdeck stop && taskdeck db check --repair")
+            raise Storage(f"the database is not in order ({said}). {space_errors.NO_BACKUP_TAKEN}", "Mend it: taskdeck stop && taskdeck db check --repair")
 
     def _publish(self, part: Path, header: Mapping[str, Any]) -> Backup:
         folder, ident = self.store.folder, header["id"]
-        opened = tool.Opened(str(part))
-        os.rename(part, tool.path_of(str(folder), ident))
+        opened = tool.BackupFile(str(part))
+        os.rename(part, tool.get_path(str(folder), ident))
         self.made.clear()
-        backup_folder.sync(folder)
-        backup_folder.append(folder, what="taken", **opened.entry(), **({"unreadable": self.unreadable} if self.unreadable else {}))
-        return self.store.find(ident)
+        backup_folder.sync_folder(folder)
+        backup_folder.append_line(folder, what="taken", **opened.make_entry(), **({"unreadable": self.unreadable} if self.unreadable else {}))
+        return self.store.find_backup(ident)
 
-    def _explained(self, error: Exception) -> Problem:
+    def _translate_error(self, error: Exception) -> Problem:
         said = str(error).lower()
         if "full" in said:
-            return space_errors.full(self.store.folder)
+            return space_errors.make_disk_full(self.store.folder)
         if "i/o error" in said:
-            return Storage(f"the database could not be copied ({said}). {space_errors.UNDONE}", "See whether the disks are well.")
-        return explain(error, self.source) or Storage(f"the database could not be copied ({said}). {space_errors.UNDONE}")
+            return Storage(f"the database could not be copied ({said}). {space_errors.NO_BACKUP_TAKEN}", "See whether the disks are well.")
+        return translate_error(error, self.source) or Storage(f"the database could not be copied ({said}). {space_errors.NO_BACKUP_TAKEN}")
 
 
-def _hashed(image: Path, page_size: int, step: Callable[[], None]) -> tuple[bytes, str]:
+def _hash_pages(image: Path, page_size: int, step: Callable[[], None]) -> tuple[bytes, str]:
     """The hashes of all pages one after the other, and the sha256 of the whole."""
     hashes, whole = bytearray(), hashlib.sha256()
     with open(image, "rb") as file:
-        for chunk in iter(lambda: file.read(tool.frame_pages(page_size) * page_size), b""):
+        for chunk in iter(lambda: file.read(tool.get_frame_pages(page_size) * page_size), b""):
             step()
             whole.update(chunk)
             for at in range(0, len(chunk), page_size):
-                hashes += tool.page_hash(chunk[at : at + page_size])
+                hashes += tool.hash_page(chunk[at : at + page_size])
     return bytes(hashes), whole.hexdigest()
 
 
-def _changed(index: bytes, before: bytes) -> list[int]:
+def _find_changed_pages(index: bytes, before: bytes) -> list[int]:
     """The numbers of the pages whose hash is another than it was."""
-    return [at // tool.HASH for at in range(0, len(index), tool.HASH) if index[at : at + tool.HASH] != before[at : at + tool.HASH]]
+    return [at // tool.HASH_SIZE for at in range(0, len(index), tool.HASH_SIZE) if index[at : at + tool.HASH_SIZE] != before[at : at + tool.HASH_SIZE]]
 
 
-def write(
-    part: Path, image: Path, header: Mapping[str, Any], index: bytes, numbers: Sequence[int], step: Callable[[], None] = tool.no_step
+def write_backup(
+    part: Path, image: Path, header: Mapping[str, Any], index: bytes, numbers: Sequence[int], step: Callable[[], None] = tool.do_nothing
 ) -> None:
     """The file of a backup at `part`, on the disk when this returns. The pages are those of `image`."""
     packed = compress(index)
@@ -305,23 +305,23 @@ def write(
     with open(fd, "wb") as file, open(image, "rb") as pages:
         summed = hashlib.sha256()
         for data in (tool.MAGIC, struct.pack("<I", len(head)), head, packed, listed):
-            _add(file, summed, data)
-        many = tool.frame_pages(header["page_size"])
+            _write_hashed(file, summed, data)
+        many = tool.get_frame_pages(header["page_size"])
         for start in range(0, len(numbers), many):
             step()
-            frame = compress(_read(pages, numbers[start : start + many], header["page_size"]))
-            _add(file, summed, struct.pack("<I", len(frame)) + frame)
+            frame = compress(_read_pages(pages, numbers[start : start + many], header["page_size"]))
+            _write_hashed(file, summed, struct.pack("<I", len(frame)) + frame)
         file.write(summed.digest())
         file.flush()
         os.fsync(fd)
 
 
-def _add(file: IO[bytes], summed: Any, data: bytes) -> None:
+def _write_hashed(file: IO[bytes], summed: Any, data: bytes) -> None:
     summed.update(data)
     file.write(data)
 
 
-def _read(pages: IO[bytes], numbers: Sequence[int], size: int) -> bytes:
+def _read_pages(pages: IO[bytes], numbers: Sequence[int], size: int) -> bytes:
     if isinstance(numbers, range):
         pages.seek(numbers[0] * size)
         return pages.read(len(numbers) * size)

@@ -18,32 +18,32 @@ from typing import Any
 from db import timestamps
 from db.backup import restore_tool as tool
 from db.backup import space_errors
-from db.backup.catalog import Backup, Store
-from db.sqlite_files import taken
+from db.backup.catalog import Backup, BackupCatalog
+from db.sqlite_files import try_lock
 
 log = logging.getLogger(__name__)
 
-TOOL = "restore.py"
-PART = ".part"
+TOOL_NAME = "restore.py"
+PART_SUFFIX = ".part"
 """How the name of a file ends that is not yet whole."""
 _IMAGE = re.compile(r"\.(copying|checking|verifying)(-[0-9]+)?\.image(-journal)?")
 
 
-PATIENCE = 30.0
+LOCK_TIMEOUT = 30.0
 """Seconds for which another process that has the folder is waited for."""
 
 
 @contextmanager
-def alone(folder: Path, step: Callable[[], None] = tool.no_step, undone: str = space_errors.UNDONE) -> Iterator[None]:
+def lock_folder(folder: Path, step: Callable[[], None] = tool.do_nothing, undone: str = space_errors.NO_BACKUP_TAKEN) -> Iterator[None]:
     """Make the folder, private to the user, and have it to ourselves. Whoever has it is waited for a while; then Storage is raised, which
     says what is `undone`. `step` is called meanwhile and may raise. Raises OSError."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        end = time.monotonic() + PATIENCE
-        while not taken(fd):
+        end = time.monotonic() + LOCK_TIMEOUT
+        while not try_lock(fd):
             if time.monotonic() >= end:
-                raise space_errors.busy(folder, undone)
+                raise space_errors.make_busy(folder, undone)
             step()
             time.sleep(0.05)
         yield
@@ -51,26 +51,26 @@ def alone(folder: Path, step: Callable[[], None] = tool.no_step, undone: str = s
         os.close(fd)
 
 
-def append(folder: Path, **said: Any) -> None:
+def append_line(folder: Path, **said: Any) -> None:
     """Add a line to the manifest, and see it on the disk. One that was torn before it stays a line of its own."""
-    with suppress(FileNotFoundError), tool.opened(os.fspath(folder / tool.MANIFEST)):
+    with suppress(FileNotFoundError), tool.open_regular(os.fspath(folder / tool.MANIFEST)):
         pass  # what has no end takes no line
     fd = os.open(folder / tool.MANIFEST, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         size = os.fstat(fd).st_size
         torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
-        _write(fd, (b"\n" if torn else b"") + tool.manifest_line(said))
+        _write_all(fd, (b"\n" if torn else b"") + tool.format_manifest_line(said))
         os.fsync(fd)
     finally:
         os.close(fd)
 
 
-def put(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes) -> None:
     """A small file, whole or not at all, with all that it says on the disk."""
-    part = path.with_name(path.name + PART)
+    part = path.with_name(path.name + PART_SUFFIX)
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        _write(fd, data)
+        _write_all(fd, data)
         os.fsync(fd)
         os.replace(part, path)
     except OSError:
@@ -81,13 +81,13 @@ def put(path: Path, data: bytes) -> None:
         os.close(fd)
 
 
-def _write(fd: int, data: bytes) -> None:
+def _write_all(fd: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(fd, rest) :]
 
 
-def sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """See the names in a folder on the disk."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -96,120 +96,120 @@ def sync(folder: Path) -> None:
         os.close(fd)
 
 
-def sweep(store: Store) -> None:
+def clean_up(store: BackupCatalog) -> None:
     """Remove what one that was killed left behind, tell in the manifest of what it had finished, and lay the tool beside."""
     folder = store.folder
-    clear(folder)
-    entries, (said, damaged) = store.entries(), tool.manifest(str(folder))
-    _adopt(folder, entries, {line["id"] for line in said if line["what"] == "taken"})
+    remove_temporary_files(folder)
+    entries, (said, damaged) = store.list_entries(), tool.read_manifest(str(folder))
+    _record_unlisted(folder, entries, {line["id"] for line in said if line["what"] == "taken"})
     if damaged:
         log.warning("lines %s of %s were damaged; what can be known is told anew", damaged, folder / tool.MANIFEST)
-        append(folder, what="seen", id="", lines=damaged)
+        append_line(folder, what="seen", id="", lines=damaged)
     known = {entry["id"] for entry in entries}
     for ident in {line["id"] for line in said if line["what"] == "pruned"} - known:
-        _remove(_path(folder, ident))
-    _sweep_beside(folder, {name for entry in entries for name in beside_names(entry["id"])})
-    _lay_tool(folder)
+        _remove_file(_get_path(folder, ident))
+    _remove_companions(folder, {name for entry in entries for name in get_companion_names(entry["id"])})
+    _store_tool(folder)
 
 
-def clear(folder: Path) -> None:
+def remove_temporary_files(folder: Path) -> None:
     """Remove the files on their way of one that was killed, by the very names that we give: others' may lie in the folder too."""
     for name in os.listdir(folder):
-        if _IMAGE.fullmatch(name) or name.endswith(PART) and _is_ours(name[: -len(PART)]):
-            _remove(folder / name)
+        if _IMAGE.fullmatch(name) or name.endswith(PART_SUFFIX) and _is_ours(name[: -len(PART_SUFFIX)]):
+            _remove_file(folder / name)
 
 
 def _is_ours(name: str) -> bool:
-    return name in (TOOL, tool.MANIFEST) or name.endswith(tool.SUFFIX) and tool.is_id(name[: -len(tool.SUFFIX)]) or _is_beside(name)
+    return name in (TOOL_NAME, tool.MANIFEST) or name.endswith(tool.SUFFIX) and tool.is_id(name[: -len(tool.SUFFIX)]) or _is_companion(name)
 
 
-def _is_beside(name: str) -> bool:
-    return any(name == beside_name(kind, ident) and tool.is_id(ident) for kind in BESIDE for ident in [name[len(kind) + 1 : -5]])
+def _is_companion(name: str) -> bool:
+    return any(name == get_companion_name(kind, ident) and tool.is_id(ident) for kind in COMPANIONS for ident in [name[len(kind) + 1 : -5]])
 
 
-def _remove(path: Path) -> None:
+def _remove_file(path: Path) -> None:
     """Remove a file; what is none was not made by us and stays."""
     with suppress(FileNotFoundError):
         if stat.S_ISREG(path.lstat().st_mode):
             path.unlink()
 
 
-def image(folder: Path, name: str) -> Path:
+def find_image_path(folder: Path, name: str) -> Path:
     """Where a database file may be made for a while: `.NAME.image`, or with a number when something lies there."""
     names = (f".{name}{f'-{n}' if n > 1 else ''}.image" for n in count(1))
     return next(folder / name for name in names if not os.path.lexists(folder / name))
 
 
-def _adopt(folder: Path, entries: list[dict[str, Any]], told: set[str]) -> None:
+def _record_unlisted(folder: Path, entries: list[dict[str, Any]], told: set[str]) -> None:
     for entry in entries:
         if entry["id"] not in told and entry["digest"] and entry["problem"] is None:
-            append(folder, what="taken", **{name: entry[name] for name in entry if name not in ("path", "problem")})
+            append_line(folder, what="taken", **{name: entry[name] for name in entry if name not in ("path", "problem")})
 
 
-def _sweep_beside(folder: Path, wanted: set[str]) -> None:
+def _remove_companions(folder: Path, wanted: set[str]) -> None:
     for name in os.listdir(folder):
-        if _is_beside(name) and name not in wanted:
-            _remove(folder / name)
+        if _is_companion(name) and name not in wanted:
+            _remove_file(folder / name)
 
 
-BESIDE = ("config", "definitions")
+COMPANIONS = ("config", "definitions")
 """The small files that travel along with a backup."""
 
 
-def beside_names(ident: str) -> list[str]:
+def get_companion_names(ident: str) -> list[str]:
     """Their names."""
-    return [beside_name(kind, ident) for kind in BESIDE]
+    return [get_companion_name(kind, ident) for kind in COMPANIONS]
 
 
-def beside_name(kind: str, ident: str) -> str:
+def get_companion_name(kind: str, ident: str) -> str:
     """The name of one of them."""
     return f"{kind}-{ident}.toml"
 
 
-def put_beside(folder: Path, ident: str, texts: Mapping[str, bytes]) -> dict[str, str]:
+def write_companions(folder: Path, ident: str, texts: Mapping[str, bytes]) -> dict[str, str]:
     """Store the texts of `BESIDE` that there are; the sha256 of each by its name."""
     made = {}
     for kind, text in texts.items():
-        name = beside_name(kind, ident)
-        put(folder / name, text)
+        name = get_companion_name(kind, ident)
+        write_file(folder / name, text)
         made[name] = hashlib.sha256(text).hexdigest()
     return made
 
 
-def _lay_tool(folder: Path) -> None:
+def _store_tool(folder: Path) -> None:
     """Lay the tool beside, but not in the place of something of that name that was never ours."""
-    wanted, path = Path(tool.__file__).read_bytes(), folder / TOOL
+    wanted, path = Path(tool.__file__).read_bytes(), folder / TOOL_NAME
     there = path.read_bytes() if path.is_file() else b""
     if os.path.lexists(path) and not there.startswith(wanted[: wanted.index(b".")]):
         log.warning("%s is not ours and was left as it is; the backups beside it have no tool", path)
     elif there != wanted:
-        put(path, wanted)
+        write_file(path, wanted)
 
 
-def _path(folder: Path, ident: str) -> Path:
-    return Path(tool.path_of(str(folder), ident))
+def _get_path(folder: Path, ident: str) -> Path:
+    return Path(tool.get_path(str(folder), ident))
 
 
 def mark_bad(folder: Path, ident: str, why: str) -> None:
     """From now on it counts neither as good nor as a base."""
-    append(folder, what="bad", id=ident, why=why, at=timestamps.now())
+    append_line(folder, what="bad", id=ident, why=why, at=timestamps.now())
 
 
-def outdated(backups: list[Backup], keep: float) -> list[Backup]:
+def find_outdated(backups: list[Backup], keep: float) -> list[Backup]:
     """Those older than `keep` seconds that nothing needs: not what one that stays is built upon, nor, as a clock may be wrong, the
     last two good full ones with all that is built upon them. One of a time to come was taken by such a clock, and is none of the two."""
-    since, now = timestamps.stamp(timestamps.utcnow() - timedelta(seconds=keep)), timestamps.now()
+    since, now = timestamps.format_time(timestamps.utcnow() - timedelta(seconds=keep)), timestamps.now()
     by_id = {backup.id: backup for backup in backups}
     full = {backup.id for backup in [one for one in backups if one.verified and one.kind == "full" and one.at <= now][-2:]}
     stay: set[str] = set()
     for backup in backups:
-        needed = _with_bases(by_id, backup)
+        needed = _collect_bases(by_id, backup)
         if backup.at >= since or full & needed:
             stay |= needed
     return [backup for backup in backups if backup.id not in stay]
 
 
-def _with_bases(by_id: Mapping[str, Backup], backup: Backup | None) -> set[str]:
+def _collect_bases(by_id: Mapping[str, Backup], backup: Backup | None) -> set[str]:
     found: set[str] = set()
     while backup is not None and backup.id not in found:
         found.add(backup.id)
@@ -217,50 +217,50 @@ def _with_bases(by_id: Mapping[str, Backup], backup: Backup | None) -> set[str]:
     return found
 
 
-def prune(store: Store, keep: float) -> list[str]:
+def prune_backups(store: BackupCatalog, keep: float) -> list[str]:
     """Remove what is outdated of the home's own; the ids."""
-    gone = [backup.id for backup in outdated(store.own(), keep)]
+    gone = [backup.id for backup in find_outdated(store.list_own(), keep)]
     for ident in gone:
-        _prune(store.folder, ident)
+        _prune_backup(store.folder, ident)
     return gone
 
 
-RARELY = timedelta(days=1)
+SHORTEN_INTERVAL = timedelta(days=1)
 """Between two times that the manifest is written anew."""
 
 
-def shorten(folder: Path, keep: float) -> None:
+def shorten_manifest(folder: Path, keep: float) -> None:
     """Write the manifest anew without what was pruned, where there is any of more than `keep` seconds ago, once a day at most. Of the
     others stays that they were pruned: their names are not given again, and what is left of their files is swept. Who reads it
     meanwhile has the one or the other, whole. The caller has the folder to itself, and has swept it. Raises OSError."""
-    said, now = tool.manifest(str(folder))[0], timestamps.utcnow()
-    since, lately = timestamps.stamp(now - timedelta(seconds=keep)), timestamps.stamp(now - RARELY)
+    said, now = tool.read_manifest(str(folder))[0], timestamps.utcnow()
+    since, lately = timestamps.format_time(now - timedelta(seconds=keep)), timestamps.format_time(now - SHORTEN_INTERVAL)
     pruned = {line["id"]: line["at"] for line in said if line["what"] == "pruned"}
-    gone = {ident for ident, at in pruned.items() if at < since and not os.path.lexists(_path(folder, ident))}
-    if not gone or any(lately <= line["at"] <= timestamps.stamp(now) for line in said if line["what"] == "shortened"):
+    gone = {ident for ident, at in pruned.items() if at < since and not os.path.lexists(_get_path(folder, ident))}
+    if not gone or any(lately <= line["at"] <= timestamps.format_time(now) for line in said if line["what"] == "shortened"):
         return
-    lines = [line for line in said if _stays(line, pruned.keys(), gone)]
-    put(folder / tool.MANIFEST, b"".join(map(tool.manifest_line, [*lines, {"what": "shortened", "id": "", "at": timestamps.stamp(now)}])))
-    sync(folder)
+    lines = [line for line in said if _is_kept(line, pruned.keys(), gone)]
+    write_file(folder / tool.MANIFEST, b"".join(map(tool.format_manifest_line, [*lines, {"what": "shortened", "id": "", "at": timestamps.format_time(now)}])))
+    sync_folder(folder)
 
 
-def _stays(line: Mapping[str, Any], pruned: Set[str], gone: Set[str]) -> bool:
+def _is_kept(line: Mapping[str, Any], pruned: Set[str], gone: Set[str]) -> bool:
     """Whether a line is worth keeping; numbers of lines that were damaged mean nothing once those are left out."""
     if line["what"] in ("seen", "shortened"):
         return False
     return line["id"] not in gone if line["what"] == "pruned" else line["id"] not in pruned
 
 
-def _prune(folder: Path, ident: str) -> None:
+def _prune_backup(folder: Path, ident: str) -> None:
     """The line comes first, as a file that stays behind is swept and one that is missing alarms; unless there is no room for a line."""
     try:
-        append(folder, what="pruned", id=ident, at=timestamps.now())
+        append_line(folder, what="pruned", id=ident, at=timestamps.now())
         told = True
     except OSError as error:
         told = False
         if not space_errors.is_full(error):
             raise
-    for path in (_path(folder, ident), *(folder / name for name in beside_names(ident))):
-        _remove(path)
+    for path in (_get_path(folder, ident), *(folder / name for name in get_companion_names(ident))):
+        _remove_file(path)
     if not told:
-        append(folder, what="pruned", id=ident, at=timestamps.now())
+        append_line(folder, what="pruned", id=ident, at=timestamps.now())

@@ -41,20 +41,20 @@ if TYPE_CHECKING:
 
 MAGIC = b"TASKDECK-BACKUP\n"
 FORMAT = 1
-HASH = 16
+HASH_SIZE = 16
 """Bytes of a page's hash."""
-FRAME = 2**20
+FRAME_SIZE = 2**20
 """Bytes of pages in a frame, before they are compressed."""
-DIGEST = 32
+DIGEST_SIZE = 32
 MANIFEST = "manifest.jsonl"
 SUFFIX = ".backup"
-_IDENT = re.compile("[0-9]{8}T[0-9]{6}Z-(full|increment)(-[0-9]+)?")
-_SUM = 16
-_HEAD = b'{"sum":"'
-_MIDDLE = b'","line":'
+_ID = re.compile("[0-9]{8}T[0-9]{6}Z-(full|increment)(-[0-9]+)?")
+_CHECKSUM_LENGTH = 16
+_LINE_START = b'{"sum":"'
+_LINE_MIDDLE = b'","line":'
 
 
-class Damaged(Exception):
+class DamagedBackupFile(Exception):
     """The backup `ident` cannot be used; `why` says what is wrong with it."""
 
     def __init__(self, ident: str, why: str) -> None:
@@ -62,33 +62,33 @@ class Damaged(Exception):
         self.ident, self.why = ident, why
 
 
-class Unknown(Exception):
+class RestoreError(Exception):
     """There is no such backup, or nothing here can read one."""
 
 
-def page_hash(page: bytes) -> bytes:
+def hash_page(page: bytes) -> bytes:
     """The hash of one page: HASH bytes."""
-    return hashlib.blake2b(page, digest_size=HASH).digest()
+    return hashlib.blake2b(page, digest_size=HASH_SIZE).digest()
 
 
-def manifest_line(said: dict[str, Any]) -> bytes:
+def format_manifest_line(said: dict[str, Any]) -> bytes:
     """`said` as a line of the manifest, with its checksum."""
     body = json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
-    return _HEAD + _sum(body) + _MIDDLE + body + b"}\n"
+    return _LINE_START + _compute_checksum(body) + _LINE_MIDDLE + body + b"}\n"
 
 
-def _sum(body: bytes) -> bytes:
-    return hashlib.blake2b(body, digest_size=_SUM // 2).hexdigest().encode()
+def _compute_checksum(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=_CHECKSUM_LENGTH // 2).hexdigest().encode()
 
 
-def _said(line: bytes) -> dict[str, Any] | None:
+def _parse_manifest_line(line: bytes) -> dict[str, Any] | None:
     """What a line of the manifest says; None when it is not as it was written."""
-    body = line[len(_HEAD) + _SUM + len(_MIDDLE) : -2]
-    said = json.loads(body) if line == _HEAD + _sum(body) + _MIDDLE + body + b"}\n" else None
+    body = line[len(_LINE_START) + _CHECKSUM_LENGTH + len(_LINE_MIDDLE) : -2]
+    said = json.loads(body) if line == _LINE_START + _compute_checksum(body) + _LINE_MIDDLE + body + b"}\n" else None
     return None if said is None or "/" in said["id"] else said  # an id names a file of this folder
 
 
-def opened(path: str) -> IO[bytes]:
+def open_regular(path: str) -> IO[bytes]:
     """A file of a folder of backups, to be read. Raises OSError, also for a device or a pipe in its place: those have no end."""
     file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -97,44 +97,44 @@ def opened(path: str) -> IO[bytes]:
     raise OSError(errno.EINVAL, "It is no regular file", path)
 
 
-def manifest(folder: str) -> tuple[list[dict[str, Any]], list[int]]:
+def read_manifest(folder: str) -> tuple[list[dict[str, Any]], list[int]]:
     """(what its lines say, in order; the numbers of the lines that are damaged, but for those that a later line says were seen and
     mended by telling anew what could be known). No manifest is an empty one."""
     try:
-        with opened(os.path.join(folder, MANIFEST)) as file:
+        with open_regular(os.path.join(folder, MANIFEST)) as file:
             lines = file.read().splitlines(keepends=True)
     except FileNotFoundError:
         return [], []
-    read = [_said(line) for line in lines]
+    read = [_parse_manifest_line(line) for line in lines]
     damaged = [number for number, (line, said) in enumerate(zip(lines, read), 1) if said is None and line.strip()]
     told = [said for said in read if said is not None]
     seen = {number for said in told if said["what"] == "seen" for number in said["lines"]}
     return told, [number for number in damaged if number not in seen]
 
 
-def entries(folder: str) -> list[dict[str, Any]]:
+def list_entries(folder: str) -> list[dict[str, Any]]:
     """Every backup as a dict, in the order they were taken: id, number, kind, base, at, bytes, pages, page_size, sha256, facts,
     beside, of, home, digest, path and `problem`, None when nothing is known against it. One that no line tells of is told by its
     own header, and has no `what`; where that cannot be read it is bad."""
     taken, bad, pruned = {}, {}, set()
-    for said in manifest(folder)[0]:
+    for said in read_manifest(folder)[0]:
         if said["what"] == "taken":
             taken[said["id"]] = dict(said)
         elif said["what"] == "bad":
             bad.setdefault(said["id"], said)
         elif said["what"] == "pruned":
             pruned.add(said["id"])
-    for ident in _files(folder) - set(taken) - pruned:
-        taken[ident] = _from_header(folder, ident)
+    for ident in _list_ids(folder) - set(taken) - pruned:
+        taken[ident] = _read_entry(folder, ident)
     for ident in set(bad) - set(taken):
-        taken[ident] = dict(_nothing(ident), at=bad[ident]["at"])
-    found = {ident: _judged(folder, entry, bad.get(ident)) for ident, entry in taken.items() if ident not in pruned}
+        taken[ident] = dict(_make_empty_entry(ident), at=bad[ident]["at"])
+    found = {ident: _check_entry(folder, entry, bad.get(ident)) for ident, entry in taken.items() if ident not in pruned}
     for entry in found.values():
-        entry["problem"] = entry["problem"] or _broken(found, entry)
-    return _as_taken(list(found.values()))
+        entry["problem"] = entry["problem"] or _find_broken_base(found, entry)
+    return _sort_as_taken(list(found.values()))
 
 
-def _as_taken(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _sort_as_taken(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """By their numbers, which no clock changes; one of which none is known follows those that its time is not before."""
     numbered = [entry for entry in found if entry.get("number")]
 
@@ -145,7 +145,7 @@ def _as_taken(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(found, key=place)
 
 
-def _files(folder: str) -> set[str]:
+def _list_ids(folder: str) -> set[str]:
     names = os.listdir(folder) if os.path.isdir(folder) else []
     return {name[: -len(SUFFIX)] for name in names if name.endswith(SUFFIX) and is_id(name[: -len(SUFFIX)])}
 
@@ -153,30 +153,30 @@ def _files(folder: str) -> set[str]:
 def is_id(text: str) -> bool:
     """Whether it is the name of a backup: its time and kind, and a number when there are several of them."""
     try:
-        return bool(_IDENT.fullmatch(text) and datetime.strptime(text[:16], "%Y%m%dT%H%M%SZ"))
+        return bool(_ID.fullmatch(text) and datetime.strptime(text[:16], "%Y%m%dT%H%M%SZ"))
     except ValueError:
         return False
 
 
-def _from_header(folder: str, ident: str) -> dict[str, Any]:
+def _read_entry(folder: str, ident: str) -> dict[str, Any]:
     """What a file says of itself; one that cannot be read as a backup is bad, whatever its length."""
     try:
-        return Opened(path_of(folder, ident)).entry()
-    except Damaged as damaged:
-        return dict(_nothing(ident), problem=damaged.why)
+        return BackupFile(get_path(folder, ident)).make_entry()
+    except DamagedBackupFile as damaged:
+        return dict(_make_empty_entry(ident), problem=damaged.why)
     except OSError as error:
-        return dict(_nothing(ident), problem=UNREADABLE + (error.strerror or "unknown").lower())
+        return dict(_make_empty_entry(ident), problem=UNREADABLE_PREFIX + (error.strerror or "unknown").lower())
 
 
-def _nothing(ident: str) -> dict[str, Any]:
+def _make_empty_entry(ident: str) -> dict[str, Any]:
     """The entry of a backup of which nothing but its id is known."""
     at = "%s-%s-%sT%s:%s:%s.000000Z" % (ident[:4], ident[4:6], ident[6:8], ident[9:11], ident[11:13], ident[13:15])
     return {"id": ident, "kind": "full" if "full" in ident else "increment", "base": None, "at": at, "bytes": 0, "pages": 0,
             "page_size": 0, "sha256": "", "facts": {}, "beside": {}, "digest": ""}  # fmt: skip
 
 
-def _judged(folder: str, entry: dict[str, Any], bad: dict[str, Any] | None) -> dict[str, Any]:
-    path = path_of(folder, entry["id"])
+def _check_entry(folder: str, entry: dict[str, Any], bad: dict[str, Any] | None) -> dict[str, Any]:
+    path = get_path(folder, entry["id"])
     try:
         size, gone = os.path.getsize(path), None
     except OSError:
@@ -185,7 +185,7 @@ def _judged(folder: str, entry: dict[str, Any], bad: dict[str, Any] | None) -> d
     return dict(entry, path=path, problem=bad["why"] if bad else entry.get("problem") or wrong)
 
 
-def _broken(found: dict[str, dict[str, Any]], entry: dict[str, Any]) -> str | None:
+def _find_broken_base(found: dict[str, dict[str, Any]], entry: dict[str, Any]) -> str | None:
     """What is wrong with the first of those that an increment builds upon."""
     while entry["kind"] != "full":
         base = found.get(entry["base"])
@@ -197,87 +197,87 @@ def _broken(found: dict[str, dict[str, Any]], entry: dict[str, Any]) -> str | No
     return None
 
 
-def path_of(folder: str, ident: str) -> str:
+def get_path(folder: str, ident: str) -> str:
     """The file of a backup."""
     return os.path.join(folder, ident + SUFFIX)
 
 
-def chain(found: list[dict[str, Any]], ident: str | None) -> list[tuple[str, str]]:
+def find_chain(found: list[dict[str, Any]], ident: str | None) -> list[tuple[str, str]]:
     """The files that a backup is built from, its full one first, each with the digest that was told of it. Raises Unknown."""
     known = {entry["id"]: entry for entry in found}
     files = []
     while ident is not None:
         if ident not in known:
-            raise Unknown("there is no backup %s in this folder" % ident)
+            raise RestoreError("there is no backup %s in this folder" % ident)
         files.append((known[ident]["path"], known[ident]["digest"]))
         ident = known[ident]["base"]
     return files[::-1]
 
 
-class Opened:
+class BackupFile:
     """A backup's file, read and found as it was written. Raises Damaged, or OSError."""
 
     def __init__(self, path: str, digest: str = "") -> None:
         self.path = path
         self._name = os.path.basename(path).split(".")[0]
         self.bytes = os.path.getsize(path)
-        self.digest = self._checked(digest)
+        self.digest = self._verify_digest(digest)
         try:
-            with opened(path) as file:
-                self._open(file)
+            with open_regular(path) as file:
+                self._read_header(file)
         except (KeyError, TypeError, ValueError, struct.error) as error:
-            raise Damaged(self._name, "its parts do not fit (%s)" % error)
+            raise DamagedBackupFile(self._name, "its parts do not fit (%s)" % error)
 
-    def _checked(self, digest: str) -> str:
+    def _verify_digest(self, digest: str) -> str:
         """The sha256 at the end, which must be that of what is before it, and `digest` when one is given."""
-        summed, left = hashlib.sha256(), self.bytes - DIGEST
-        with opened(self.path) as file:
+        summed, left = hashlib.sha256(), self.bytes - DIGEST_SIZE
+        with open_regular(self.path) as file:
             while left > 0:
-                chunk = file.read(min(FRAME, left))
+                chunk = file.read(min(FRAME_SIZE, left))
                 if not chunk:
                     break
                 summed.update(chunk)
                 left -= len(chunk)
             end = file.read().hex()
         if summed.hexdigest() != end or digest not in ("", end):
-            raise Damaged(self._name, "its checksum is wrong")
+            raise DamagedBackupFile(self._name, "its checksum is wrong")
         return end
 
-    def _open(self, file: IO[bytes]) -> None:
+    def _read_header(self, file: IO[bytes]) -> None:
         if file.read(len(MAGIC)) != MAGIC:
-            raise Damaged(self._name, "it is no backup")
-        self.header = json.loads(_block(file))
+            raise DamagedBackupFile(self._name, "it is no backup")
+        self.header = json.loads(_read_block(file))
         if self.header["format"] != FORMAT:
-            raise Damaged(self._name, "its format is %s, this program reads %s" % (self.header["format"], FORMAT))
+            raise DamagedBackupFile(self._name, "its format is %s, this program reads %s" % (self.header["format"], FORMAT))
         self.ident, self.pages, self.page_size = self.header["id"], self.header["pages"], self.header["page_size"]
         if self.ident != self._name:
-            raise Damaged(self._name, "it is the file of %s" % self.ident)
-        self.index = decompress(file.read(self.header["index"]), self.pages * HASH)
+            raise DamagedBackupFile(self._name, "it is the file of %s" % self.ident)
+        self.index = decompress(file.read(self.header["index"]), self.pages * HASH_SIZE)
         numbers = decompress(file.read(self.header["numbers"]), self.header["stored"] * 4) if self.header["numbers"] else b""
         full = self.header["kind"] == "full"
         self.stored = range(self.pages) if full else struct.unpack("<%dI" % (len(numbers) // 4), numbers)
         self._frames = file.tell()
 
-    def entry(self) -> dict[str, Any]:
+    def make_entry(self) -> dict[str, Any]:
         """What the manifest says of it."""
         names = ("id", "kind", "base", "at", "pages", "page_size", "sha256", "facts", "beside", "of")
         more = {"number": self.header.get("number", 0), "home": self.header.get("home"), "bytes": self.bytes, "digest": self.digest}
         said = dict({name: self.header[name] for name in names}, **more)
         return dict(said, **{name: None if said[name] is None else str(said[name]) for name in ("of", "home")})
 
-    def frames(self) -> Iterator[tuple[Sequence[int], bytes]]:
+    def read_frames(self) -> Iterator[tuple[Sequence[int], bytes]]:
         """(numbers of pages from 0, those pages as bytes), frame by frame."""
-        many = frame_pages(self.page_size)
-        with opened(self.path) as file:
+        many = get_frame_pages(self.page_size)
+        with open_regular(self.path) as file:
             file.seek(self._frames)
             for start in range(0, len(self.stored), many):
                 numbers = self.stored[start : start + many]
-                yield numbers, decompress(_block(file), len(numbers) * self.page_size)
+                yield numbers, decompress(_read_block(file), len(numbers) * self.page_size)
 
-    def put(self, image: IO[bytes], step: Callable[[], None]) -> None:
+    def write_pages(self, image: IO[bytes], step: Callable[[], None]) -> None:
         """Write the pages of this one into the open file `image`."""
         size = self.page_size
-        for numbers, data in self.frames():
+        for numbers, data in self.read_frames():
             step()
             if isinstance(numbers, range):
                 image.seek(numbers[0] * size)
@@ -289,21 +289,21 @@ class Opened:
         image.truncate(self.pages * size)
 
 
-def frame_pages(page_size: int) -> int:
+def get_frame_pages(page_size: int) -> int:
     """How many pages a frame has."""
-    return max(1, FRAME // page_size)
+    return max(1, FRAME_SIZE // page_size)
 
 
-def _block(file: IO[bytes]) -> bytes:
+def _read_block(file: IO[bytes]) -> bytes:
     (length,) = struct.unpack("<I", file.read(4))
     return file.read(length)
 
 
-def no_step() -> None:
+def do_nothing() -> None:
     """What is called now and then in long work; a caller's own may raise, to give it up."""
 
 
-def rebuild(files: Sequence[tuple[str, str]], target: str, step: Callable[[], None] = no_step) -> None:
+def rebuild(files: Sequence[tuple[str, str]], target: str, step: Callable[[], None] = do_nothing) -> None:
     """The database file that the last of `files` is of, made at `target`, which must not exist; its sha256 is checked. Each is a path
     and the digest that it must have, or "" where none was told.
 
@@ -312,23 +312,23 @@ def rebuild(files: Sequence[tuple[str, str]], target: str, step: Callable[[], No
     with open(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "r+b") as image:
         try:
             for path, digest in files[:-1]:
-                Opened(path, digest).put(image, step)
-            last = Opened(*files[-1])
-            last.put(image, step)
+                BackupFile(path, digest).write_pages(image, step)
+            last = BackupFile(*files[-1])
+            last.write_pages(image, step)
             image.flush()
             os.fsync(image.fileno())
             image.seek(0)
-            if file_sha256(image) != last.header["sha256"]:
-                raise Damaged(last.ident, "what is rebuilt from it is not what was backed up")
+            if hash_file(image) != last.header["sha256"]:
+                raise DamagedBackupFile(last.ident, "what is rebuilt from it is not what was backed up")
         except BaseException:
             os.unlink(target)
             raise
 
 
-def file_sha256(file: IO[bytes]) -> str:
+def hash_file(file: IO[bytes]) -> str:
     """The sha256 of an open file from where it stands, as text."""
     summed = hashlib.sha256()
-    for chunk in iter(lambda: file.read(FRAME), b""):
+    for chunk in iter(lambda: file.read(FRAME_SIZE), b""):
         summed.update(chunk)
     return summed.hexdigest()
 
@@ -338,56 +338,56 @@ def open_image(path: str) -> sqlite3.Connection:
     return sqlite3.connect("file:%s?mode=ro&immutable=1" % quote(os.fsencode(path)), uri=True)
 
 
-def facts(c: sqlite3.Connection) -> dict[str, Any]:
+def read_facts(c: sqlite3.Connection) -> dict[str, Any]:
     """What there is in a database: rows by table, its last event, revision, highest task number and newest task."""
     names = [name for (name,) in c.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")]
-    rows = {name: _one(c, 'SELECT count(*) FROM "%s"' % name.replace('"', '""')) for name in sorted(names)}
+    rows = {name: _fetch_value(c, 'SELECT count(*) FROM "%s"' % name.replace('"', '""')) for name in sorted(names)}
     return {
         "rows": rows,
-        "last_event": _one(c, "SELECT max(id) FROM events") or 0 if "events" in rows else 0,
-        "revision": _one(c, "SELECT version_num FROM alembic_version") or "" if "alembic_version" in rows else "",
-        "highest": _one(c, "SELECT value FROM counters WHERE name = 'task-number'") or 0 if "counters" in rows else 0,
-        "newest_task": _one(c, "SELECT '#' || number || ' ' || name FROM tasks ORDER BY number DESC LIMIT 1") if "tasks" in rows else None,
+        "last_event": _fetch_value(c, "SELECT max(id) FROM events") or 0 if "events" in rows else 0,
+        "revision": _fetch_value(c, "SELECT version_num FROM alembic_version") or "" if "alembic_version" in rows else "",
+        "highest": _fetch_value(c, "SELECT value FROM counters WHERE name = 'task-number'") or 0 if "counters" in rows else 0,
+        "newest_task": _fetch_value(c, "SELECT '#' || number || ' ' || name FROM tasks ORDER BY number DESC LIMIT 1") if "tasks" in rows else None,
     }
 
 
 def home(c: sqlite3.Connection) -> str | None:
     """Return the UUID of the home that a database is of; None where it has none."""
-    there = _one(c, "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'home'")
-    return _one(c, "SELECT uuid FROM home") if there else None
+    there = _fetch_value(c, "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'home'")
+    return _fetch_value(c, "SELECT uuid FROM home") if there else None
 
 
-def _one(c: sqlite3.Connection, statement: str) -> Any:
+def _fetch_value(c: sqlite3.Connection, statement: str) -> Any:
     row = c.execute(statement).fetchone()
     return row[0] if row else None
 
 
-def check_image(path: str, expected: dict[str, Any], step: Callable[[], None] = no_step) -> list[str]:
+def check_image(path: str, expected: dict[str, Any], step: Callable[[], None] = do_nothing) -> list[str]:
     """What is wrong with a rebuilt database: its structure, its foreign keys, its `facts` against those that were counted."""
     try:
         with closing(open_image(path)) as c:
             c.set_progress_handler(step, 100000)
-            wrong = [row[0] for row in c.execute("PRAGMA integrity_check(5)") if row[0] != "ok"] or broken_rules(c)
+            wrong = [row[0] for row in c.execute("PRAGMA integrity_check(5)") if row[0] != "ok"] or find_broken_checks(c)
             wrong += ["row %s of %s refers to a missing row of %s" % (row[1], row[0], row[2])
                       for row in c.execute("PRAGMA foreign_key_check").fetchmany(5)]  # fmt: skip
-            return wrong + (["its rows are not those that were counted"] if facts(c) != expected else [])
+            return wrong + (["its rows are not those that were counted"] if read_facts(c) != expected else [])
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the second: SQLite's own words quote what is damaged
         step()  # it may be what interrupted
         return [str(error)]
 
 
-def broken_rules(c: sqlite3.Connection) -> list[str]:
+def find_broken_checks(c: sqlite3.Connection) -> list[str]:
     """The rows that break the CHECKs of their tables. Through a connection that only reads SQLite leaves those out."""
     wrong = []
     for name, text in c.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall():
-        for rule in _rules(text):
-            many = _one(c, 'SELECT count(*) FROM "%s" WHERE NOT (%s)' % (name.replace('"', '""'), rule))
+        for rule in _parse_checks(text):
+            many = _fetch_value(c, 'SELECT count(*) FROM "%s" WHERE NOT (%s)' % (name.replace('"', '""'), rule))
             if many:
                 wrong.append("%d %s the rule of %s: %s" % (many, "row breaks" if many == 1 else "rows break", name, rule))
     return wrong
 
 
-def _rules(text: str) -> list[str]:
+def _parse_checks(text: str) -> list[str]:
     """The conditions of the CHECKs in the text of a table. No word in them holds a bracket."""
     found = []
     for match in re.finditer(r"\bCHECK \(", text):
@@ -399,20 +399,20 @@ def _rules(text: str) -> list[str]:
     return found
 
 
-def check_beside(folder: str, entry: dict[str, Any]) -> list[str]:
+def check_companions(folder: str, entry: dict[str, Any]) -> list[str]:
     """What is wrong with the small files that travel along with a backup."""
-    return ["%s is gone or changed" % name for name, digest in sorted(entry["beside"].items()) if _digest(folder, name) != digest]
+    return ["%s is gone or changed" % name for name, digest in sorted(entry["beside"].items()) if _hash_companion(folder, name) != digest]
 
 
-def _digest(folder: str, name: str) -> str | None:
+def _hash_companion(folder: str, name: str) -> str | None:
     try:
-        with opened(os.path.join(folder, name)) as file:
-            return file_sha256(file)
+        with open_regular(os.path.join(folder, name)) as file:
+            return hash_file(file)
     except OSError:
         return None
 
 
-UNREADABLE = "its file cannot be read: "
+UNREADABLE_PREFIX = "its file cannot be read: "
 
 
 def check_file(folder: str, entry: dict[str, Any]) -> tuple[list[str], list[str]]:
@@ -421,24 +421,24 @@ def check_file(folder: str, entry: dict[str, Any]) -> tuple[list[str], list[str]
     if entry["problem"]:
         return [entry["problem"]], []
     try:
-        Opened(entry["path"], entry["digest"])
-    except Damaged as damaged:
+        BackupFile(entry["path"], entry["digest"])
+    except DamagedBackupFile as damaged:
         return [damaged.why], []
     except OSError as error:
-        return [], [UNREADABLE + (error.strerror or "unknown").lower()]
-    return [], check_beside(folder, entry)
+        return [], [UNREADABLE_PREFIX + (error.strerror or "unknown").lower()]
+    return [], check_companions(folder, entry)
 
 
 def check_whole(
-    folder: str, found: list[dict[str, Any]], entry: dict[str, Any], image: str, step: Callable[[], None] = no_step
+    folder: str, found: list[dict[str, Any]], entry: dict[str, Any], image: str, step: Callable[[], None] = do_nothing
 ) -> tuple[list[str], list[str]]:
     """As `check_file`, once it is built up at `image`, which is removed again. Raises Damaged for another one, Unknown and OSError."""
     wrong, odd = check_file(folder, entry)
-    if wrong or any(why.startswith(UNREADABLE) for why in odd):
+    if wrong or any(why.startswith(UNREADABLE_PREFIX) for why in odd):
         return wrong, odd
     try:
-        rebuild(chain(found, entry["id"]), image, step)
-    except Damaged as error:
+        rebuild(find_chain(found, entry["id"]), image, step)
+    except DamagedBackupFile as error:
         if error.ident != entry["id"]:
             raise
         return [error.why], odd
@@ -448,59 +448,59 @@ def check_whole(
         os.unlink(image)
 
 
-def pick(found: list[dict[str, Any]], ident: str | None = None, at: str | None = None) -> dict[str, Any]:
+def pick_backup(found: list[dict[str, Any]], ident: str | None = None, at: str | None = None) -> dict[str, Any]:
     """The backup that `ident` names, else the good one taken last; with `at` (as stored), the last of that time or before.
     Raises Unknown."""
     if ident is not None:
-        return named(found, ident)
+        return find_by_name(found, ident)
     good = [entry for entry in found if not entry["problem"]]
     if not good:
-        raise Unknown("there is no good backup")
+        raise RestoreError("there is no good backup")
     if at is None:
         return good[-1]
     by_time = sorted(good, key=lambda entry: entry["at"])
     fit = [entry for entry in by_time if entry["at"] <= at]
     if not fit:
-        raise Unknown("there is no good backup of %s or before; the oldest is of %s" % (shown(at), shown(by_time[0]["at"])))
+        raise RestoreError("there is no good backup of %s or before; the oldest is of %s" % (format_local_time(at), format_local_time(by_time[0]["at"])))
     return fit[-1]
 
 
-def named(found: list[dict[str, Any]], text: str) -> dict[str, Any]:
+def find_by_name(found: list[dict[str, Any]], text: str) -> dict[str, Any]:
     """The backup that its id names, or the first letters of that if they are of one only, or its file. Raises Unknown."""
     name = os.path.basename(text)
     name = name[: -len(SUFFIX)] if name.endswith(SUFFIX) else name
     begun = [entry for entry in found if name and entry["id"].startswith(name)]
     fit = [entry for entry in begun if entry["id"] == name] or begun
     if not fit:
-        raise Unknown("there is no backup %s" % text)
+        raise RestoreError("there is no backup %s" % text)
     if len(fit) > 1:
         first = ", ".join(entry["id"] for entry in fit[:3]) + (", ..." if len(fit) > 3 else "")
-        raise Unknown("%d backups begin with %s (%s)" % (len(fit), name, first))
+        raise RestoreError("%d backups begin with %s (%s)" % (len(fit), name, first))
     return fit[0]
 
 
 def decompress(data: bytes, size: int) -> bytes:
     """`size` bytes out of one zstd frame. Raises ValueError when it holds something else, Unknown when nothing can read it."""
-    found = _zstd()(data, size)
+    found = _get_decoder()(data, size)
     if len(found) != size:
         raise ValueError("a frame of %d bytes has %d" % (size, len(found)))
     return found
 
 
-_reader: list[Any] = []
+_decoder: list[Any] = []
 
 
-def _zstd() -> Callable[[bytes, int], bytes]:
+def _get_decoder() -> Callable[[bytes, int], bytes]:
     """The first way to read zstd that this machine has."""
-    if not _reader:
-        _reader.append(_by_module() or _by_library() or _by_program())
-    if _reader[0] is None:
-        _reader.clear()
-        raise Unknown("nothing here reads zstd: install the package libzstd1 or zstd, or use Python 3.14 or later")
-    return _reader[0]
+    if not _decoder:
+        _decoder.append(_load_module() or _load_library() or _find_program())
+    if _decoder[0] is None:
+        _decoder.clear()
+        raise RestoreError("nothing here reads zstd: install the package libzstd1 or zstd, or use Python 3.14 or later")
+    return _decoder[0]
 
 
-def _by_module() -> Callable[[bytes, int], bytes] | None:
+def _load_module() -> Callable[[bytes, int], bytes] | None:
     for name in ("compression.zstd", "backports.zstd"):
         try:
             module = importlib.import_module(name)
@@ -517,7 +517,7 @@ def _by_module() -> Callable[[bytes, int], bytes] | None:
     return None
 
 
-def _by_library() -> Callable[[bytes, int], bytes] | None:
+def _load_library() -> Callable[[bytes, int], bytes] | None:
     import ctypes  # which few need, and takes long to read
     import ctypes.util
 
@@ -544,7 +544,7 @@ def _by_library() -> Callable[[bytes, int], bytes] | None:
     return read
 
 
-def _by_program() -> Callable[[bytes, int], bytes] | None:
+def _find_program() -> Callable[[bytes, int], bytes] | None:
     import subprocess  # as above
 
     program = shutil.which("zstd")
@@ -560,55 +560,55 @@ def _by_program() -> Callable[[bytes, int], bytes] | None:
     return read
 
 
-TIMES = '10:00, "yesterday 10:00", 2026-01-31T08:00, or 2h for so long ago'
+TIME_NOTATIONS = '10:00, "yesterday 10:00", 2026-01-31T08:00, or 2h for so long ago'
 """How a time that is over can be written."""
-_AGO = re.compile("(?:([0-9.]+)d)? ?(?:([0-9.]+)h)? ?(?:([0-9.]+)m)? ?(?:([0-9.]+)s)?(?: ago)?")
-_WHEN = re.compile(
+_DURATION = re.compile("(?:([0-9.]+)d)? ?(?:([0-9.]+)h)? ?(?:([0-9.]+)m)? ?(?:([0-9.]+)s)?(?: ago)?")
+_MOMENT = re.compile(
     "(today|yesterday|[0-9]{4}-[0-9]{2}-[0-9]{2})?[ t]?"
     "(?:([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.]([0-9]+))?)?)?(z|[+-][0-9]{2}:[0-9]{2})?"
 )
 
 
-def stored_time(text: str, now: datetime | None = None) -> str:
+def parse_past_time(text: str, now: datetime | None = None) -> str:
     """A time that is over (`TIMES`; local where it names no zone) as backups have it: the last moment of the day, minute or second that
     was written. A time of day is the last one before `now`. Raises Unknown."""
     word, now = " ".join(text.lower().split()), now or datetime.now().astimezone()
     try:
-        moment = now if word == "now" else _ago(word, now) or _when(word, now)
+        moment = now if word == "now" else _parse_duration(word, now) or _parse_moment(word, now)
         at = moment and moment.astimezone().astimezone(timezone.utc).replace(tzinfo=None)  # it can be told here, too
     except (ValueError, OverflowError):
         at = None
     if at is None:
-        raise Unknown("a time that is over is written %s, not %r" % (TIMES, text))
+        raise RestoreError("a time that is over is written %s, not %r" % (TIME_NOTATIONS, text))
     return at.isoformat(timespec="microseconds") + "Z"  # strftime leaves out the noughts of an early year
 
 
-def _ago(word: str, now: datetime) -> datetime | None:
-    match = _AGO.fullmatch(word)
+def _parse_duration(word: str, now: datetime) -> datetime | None:
+    match = _DURATION.fullmatch(word)
     if match is None or not any(match.groups()):
         return None
     days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
     return now - timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
 
 
-def _when(word: str, now: datetime) -> datetime | None:
-    match = _WHEN.fullmatch(word)
+def _parse_moment(word: str, now: datetime) -> datetime | None:
+    match = _MOMENT.fullmatch(word)
     if match is None or not (match.group(1) or match.group(2)):
         return None
     day, hour, minute, second, part, zone = match.groups()
     at = time(int(hour), int(minute), int(second or 0)) if hour else time()
     on = date.fromisoformat(day) if day and "-" in day else now.date() - timedelta(days=day == "yesterday")
-    begin = _placed(on, at, zone)
+    begin = _make_datetime(on, at, zone)
     if not day and begin > now:
-        begin = _placed(on - timedelta(days=1), at, zone)
+        begin = _make_datetime(on - timedelta(days=1), at, zone)
     if part:
         return begin + timedelta(microseconds=int((part + "000000")[:6]))
     length = timedelta(seconds=1) if second else timedelta(minutes=1)
-    end = begin + length if hour else _placed(on + timedelta(days=1), at, zone)  # a day may have 23 hours, or 25
+    end = begin + length if hour else _make_datetime(on + timedelta(days=1), at, zone)  # a day may have 23 hours, or 25
     return end - timedelta(microseconds=1)
 
 
-def _placed(on: date, at: time, zone: str | None) -> datetime:
+def _make_datetime(on: date, at: time, zone: str | None) -> datetime:
     """A moment of the zone, or where we are."""
     naive = datetime.combine(on, at)
     if not zone:
@@ -616,34 +616,34 @@ def _placed(on: date, at: time, zone: str | None) -> datetime:
     return naive.replace(tzinfo=timezone.utc if zone == "z" else datetime.strptime(zone, "%z").tzinfo)
 
 
-def shown(at: str) -> str:
+def format_local_time(at: str) -> str:
     """A stored time as the clock on the wall had it."""
     moment = datetime.strptime(at, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _found(folder: str) -> list[dict[str, Any]]:
+def _require_entries(folder: str) -> list[dict[str, Any]]:
     """The backups of the folder, of which there must be one. Raises Unknown."""
-    found = entries(folder)
+    found = list_entries(folder)
     if not found:
-        raise Unknown("there is no backup in %s" % folder)
+        raise RestoreError("there is no backup in %s" % folder)
     return found
 
 
-def _asked(folder: str, found: list[dict[str, Any]], ident: str) -> dict[str, Any]:
+def _find_asked(folder: str, found: list[dict[str, Any]], ident: str) -> dict[str, Any]:
     """The one that was named, which a path to another folder does not do. Raises Unknown."""
     where = os.path.dirname(ident)
     if where and os.path.realpath(where) != os.path.realpath(folder):
-        raise Unknown("%s is not in %s; use the restore.py beside it" % (ident, folder))
-    return named(found, ident)
+        raise RestoreError("%s is not in %s; use the restore.py beside it" % (ident, folder))
+    return find_by_name(found, ident)
 
 
-def folder_name(home: str) -> str:
+def make_folder_name(home: str) -> str:
     """What the folder of a home's backups is called, beside those of others; `home` is where it really is."""
     return "%s-%s" % (os.path.basename(home)[:40], hashlib.sha256(os.fsencode(home)).hexdigest()[:8])
 
 
-def _homes(found: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+def _group_by_home(found: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     """Return the backups that name a home, home by home."""
     homes: dict[str, list[dict[str, Any]]] = {}
     for entry in found:
@@ -652,22 +652,22 @@ def _homes(found: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     return list(homes.values())
 
 
-def _place_of(entry: dict[str, Any]) -> str:
+def _format_place(entry: dict[str, Any]) -> str:
     """Where the database lay that it is of, as a terminal may show it."""
     return "".join(letter if letter.isprintable() else "?" for letter in entry.get("of") or "an unknown place")
 
 
-def _of_this_folder(folder: str, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _select_home(folder: str, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Those that are not surely of another home than the one whose folder this is, told by where it lies or by what was taken into it.
     Raises Unknown where neither tells which home that is."""
-    homes, where = _homes(found), os.path.realpath(folder)
+    homes, where = _group_by_home(found), os.path.realpath(folder)
     if len(homes) < 2:
         return found
 
     def placed(entry: dict[str, Any]) -> bool:
         home = os.path.dirname(entry.get("of") or "")
         try:
-            return home == os.path.dirname(where) or folder_name(home) == os.path.basename(where)
+            return home == os.path.dirname(where) or make_folder_name(home) == os.path.basename(where)
         except UnicodeEncodeError:  # no name of a folder
             return False
 
@@ -676,41 +676,41 @@ def _of_this_folder(folder: str, found: list[dict[str, Any]]) -> list[dict[str, 
         if len(ours) == 1:
             theirs = {entry["id"] for home in homes if home is not ours[0] for entry in home}
             return [entry for entry in found if entry["id"] not in theirs]
-    some = "; ".join("%s of %s" % (home[-1]["id"], _place_of(home[-1])) for home in homes)
-    raise Unknown("there are backups of %d homes here: name the one to restore by its ID, see list (%s)" % (len(homes), some))
+    some = "; ".join("%s of %s" % (home[-1]["id"], _format_place(home[-1])) for home in homes)
+    raise RestoreError("there are backups of %d homes here: name the one to restore by its ID, see list (%s)" % (len(homes), some))
 
 
-def _newest_of(folder: str, found: list[dict[str, Any]], at: str) -> dict[str, Any]:
+def _pick_newest(folder: str, found: list[dict[str, Any]], at: str) -> dict[str, Any]:
     """The last good one of that time or before, of the home whose folder this is; what is passed over is said. Raises Unknown."""
-    ours = _of_this_folder(folder, found)
+    ours = _select_home(folder, found)
     theirs = [entry for entry in found if entry not in ours and entry["at"] <= at]
     if theirs:
         last = max(theirs, key=lambda entry: entry["at"])
         said = "%s and others" % last["id"] if len(theirs) > 1 else last["id"]
-        print("restore.py: passed over, of another home (%s): %s. To restore it, name its ID" % (_place_of(last), said), file=sys.stderr)
-    return pick(ours, at=at)
+        print("restore.py: passed over, of another home (%s): %s. To restore it, name its ID" % (_format_place(last), said), file=sys.stderr)
+    return pick_backup(ours, at=at)
 
 
-def _list(folder: str, args: argparse.Namespace) -> int:
-    found = _found(folder)
-    several = len(_homes(found)) > 1
+def _run_list(folder: str, args: argparse.Namespace) -> int:
+    found = _require_entries(folder)
+    several = len(_group_by_home(found)) > 1
     for entry in found:
-        whose = ", of %s" % _place_of(entry) if several else ""
+        whose = ", of %s" % _format_place(entry) if several else ""
         print("%-32s %s %12d  %s%s" % (entry["id"], entry["at"], entry["bytes"], entry["problem"] or "good", whose))
     return 0
 
 
-def _verify(folder: str, args: argparse.Namespace) -> int:
-    found = _found(folder)
-    asked = [_asked(folder, found, args.id)] if args.id else found
+def _run_verify(folder: str, args: argparse.Namespace) -> int:
+    found = _require_entries(folder)
+    asked = [_find_asked(folder, found, args.id)] if args.id else found
     newest = next((entry["id"] for entry in reversed(found) if not entry["problem"]), None)
-    wrong = ["line %d of %s is damaged" % (number, MANIFEST) for number in manifest(folder)[1]]
+    wrong = ["line %d of %s is damaged" % (number, MANIFEST) for number in read_manifest(folder)[1]]
     with tempfile.TemporaryDirectory() as room:
         for entry in asked:
             whole = args.id or entry["id"] == newest
             try:
                 said, odd = check_whole(folder, found, entry, os.path.join(room, "image")) if whole else check_file(folder, entry)
-            except Damaged as error:
+            except DamagedBackupFile as error:
                 said, odd = [str(error)], []
             wrong += ["%s: %s" % (entry["id"], why) for why in said + odd]
     for line in wrong or ["%d checked, all well" % len(asked)]:
@@ -718,38 +718,38 @@ def _verify(folder: str, args: argparse.Namespace) -> int:
     return 5 if wrong else 0
 
 
-def _restore(folder: str, args: argparse.Namespace) -> int:
-    found = _found(folder)
-    entry = _asked(folder, found, args.id) if args.id else _newest_of(folder, found, stored_time(args.at))
-    beside = _place(args.file)
+def _run_restore(folder: str, args: argparse.Namespace) -> int:
+    found = _require_entries(folder)
+    entry = _find_asked(folder, found, args.id) if args.id else _pick_newest(folder, found, parse_past_time(args.at))
+    beside = _require_target(args.file)
     with tempfile.TemporaryDirectory(prefix=".restore-", dir=beside) as room:
         wrong = check_whole(folder, found, entry, os.path.join(room, "image"))[0]
     if wrong:
-        raise Damaged(entry["id"], "; ".join(wrong))
-    rebuild(chain(found, entry["id"]), args.file)
+        raise DamagedBackupFile(entry["id"], "; ".join(wrong))
+    rebuild(find_chain(found, entry["id"]), args.file)
     print("%s restored to %s" % (entry["id"], args.file))
     return 0
 
 
-def _place(file: str) -> str:
+def _require_target(file: str) -> str:
     """The folder that a file is to be made in. Raises Unknown where it cannot be made."""
     beside = os.path.dirname(os.path.abspath(file))
     for there in [file] + [file + ending for ending in ("-wal", "-shm", "-journal")]:
         if os.path.lexists(there):  # SQLite would take a log for that of the new file
-            raise Unknown("%s is there already: choose another name" % there)
+            raise RestoreError("%s is there already: choose another name" % there)
     if not os.path.isdir(beside):
-        raise Unknown("there is no folder %s: make it first" % beside)
+        raise RestoreError("there is no folder %s: make it first" % beside)
     return beside
 
 
-def _arguments(given: list[str]) -> argparse.Namespace:
+def _parse_arguments(given: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     verbs = parser.add_subparsers(dest="verb")
     verbs.add_parser("list", help="what there is, oldest first")
     verbs.add_parser("verify", help="check all files and build up the newest, or build up and check one").add_argument("id", nargs="?")
     restore = verbs.add_parser("restore", help="make a database file of a backup")
     restore.add_argument("id", nargs="?")
-    restore.add_argument("--at", metavar="TIME", help="the newest good one of that time or before: " + TIMES)
+    restore.add_argument("--at", metavar="TIME", help="the newest good one of that time or before: " + TIME_NOTATIONS)
     restore.add_argument("file")
     args = parser.parse_args(given)
     if args.verb is None or (args.verb == "restore" and (args.id is None) == (args.at is None)):
@@ -759,13 +759,13 @@ def _arguments(given: list[str]) -> argparse.Namespace:
 
 def main(given: list[str]) -> int:
     """Do what the words say; the exit code: 5 when a backup is bad, 1 for anything else that went wrong."""
-    args = _arguments(given)
+    args = _parse_arguments(given)
     try:
-        return {"list": _list, "verify": _verify, "restore": _restore}[args.verb](os.path.dirname(os.path.abspath(__file__)), args)
-    except (Damaged, Unknown, OSError) as error:
+        return {"list": _run_list, "verify": _run_verify, "restore": _run_restore}[args.verb](os.path.dirname(os.path.abspath(__file__)), args)
+    except (DamagedBackupFile, RestoreError, OSError) as error:
         said = "%s: %s" % (error.filename, (error.strerror or "unknown").lower()) if isinstance(error, OSError) else error
         print("restore.py: %s" % said, file=sys.stderr)
-        return 5 if isinstance(error, Damaged) else 1
+        return 5 if isinstance(error, DamagedBackupFile) else 1
 
 
 if __name__ == "__main__":

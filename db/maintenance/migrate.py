@@ -13,32 +13,32 @@ from sqlalchemy import Connection, Index
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from db import raw_sql, timestamps
-from db.engine import write_engine
-from db.error_translation import explain
-from db.errors import DamagedDatabase, NewerDatabase, Problem, Storage, UnnamedDatabase, damaged
+from db.engine import create_write_engine
+from db.error_translation import translate_error
+from db.errors import DamagedDatabase, NewerDatabase, Problem, Storage, UnnamedDatabase, make_damaged_error
 from db.queries import home_identity
 from db.restore import previous_databases
 from db.schema import APPLICATION_ID, TRIGGERS, metadata
-from db.sqlite_files import flush, read_only_uri, remove
+from db.sqlite_files import fsync_path, read_only_uri, remove_database
 
 HEAD = "0001"
-KNOWN = ("0001",)
+REVISIONS = ("0001",)
 """Every revision of ours, oldest first."""
 SCRIPTS = "db:migrations"
 """The folder of Alembic's environment, as it names one in a package."""
 
 
-def version_of(path: Path) -> str | None:
+def read_version(path: Path) -> str | None:
     """The revision of the database at `path`; None when there is none yet, or an empty file. Raises Storage for what is not ours, newer or
     damaged."""
     if not path.exists():
         return None
     try:
         with closing(sqlite3.connect(read_only_uri(path), uri=True, timeout=10)) as c:
-            found = _look(c, path)
-    except raw_sql.FAILED as error:
-        raise explain(error, path) or Storage(f"the database cannot be read ({error}): {path}.") from error
-    if found is not None and found not in KNOWN:
+            found = _read_version(c, path)
+    except raw_sql.DRIVER_ERRORS as error:
+        raise translate_error(error, path) or Storage(f"the database cannot be read ({error}): {path}.") from error
+    if found is not None and found not in REVISIONS:
         raise NewerDatabase(
             f"the database is newer than this program (it has version {found!r}, this is {HEAD!r}), which would damage it: {path}. "
             "It was not touched.",
@@ -47,7 +47,7 @@ def version_of(path: Path) -> str | None:
     return found
 
 
-def _look(c: sqlite3.Connection, path: Path) -> str | None:
+def _read_version(c: sqlite3.Connection, path: Path) -> str | None:
     if not c.execute("PRAGMA page_count").fetchone()[0]:
         return None
     application = c.execute("PRAGMA application_id").fetchone()[0]
@@ -55,24 +55,24 @@ def _look(c: sqlite3.Connection, path: Path) -> str | None:
         raise DamagedDatabase(
             f"{path} is a database of another program. It was not touched.", "Choose another home: --home DIR."
         )
-    _whole(c, path)
-    return _said(c, path)
+    _require_complete(c, path)
+    return _read_revision(c, path)
 
 
-def _said(c: sqlite3.Connection, path: Path) -> str:
+def _read_revision(c: sqlite3.Connection, path: Path) -> str:
     """The revision that a database of ours names. One that names none lost it: it was made with that row, all at once."""
     if not c.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'").fetchone():
-        raise damaged(path, "table alembic_version is missing")
+        raise make_damaged_error(path, "table alembic_version is missing")
     wrong = c.execute("PRAGMA integrity_check(alembic_version)").fetchone()[0]  # takes 10 µs
     if wrong != "ok":
-        raise damaged(path, " ".join(wrong.replace("*** in database main ***", "").split()))
+        raise make_damaged_error(path, " ".join(wrong.replace("*** in database main ***", "").split()))
     found = c.execute("SELECT version_num FROM alembic_version").fetchall()
     if len(found) != 1:
-        raise damaged(path, f"{len(found)} rows of alembic_version, where there is one", DamagedDatabase if found else UnnamedDatabase)
+        raise make_damaged_error(path, f"{len(found)} rows of alembic_version, where there is one", DamagedDatabase if found else UnnamedDatabase)
     return found[0][0]
 
 
-def _whole(c: sqlite3.Connection, path: Path) -> None:
+def _require_complete(c: sqlite3.Connection, path: Path) -> None:
     """A file that ends before its last page was torn; found here rather than at the first row that is missing."""
     pages, size = (c.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
     wal = path.with_name(path.name + "-wal")
@@ -82,13 +82,13 @@ def _whole(c: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _nothing(c: Connection) -> None: ...
+def _seed_nothing(c: Connection) -> None: ...
 
 
-def migrate(path: Path, seed: Callable[[Connection], None] = _nothing) -> list[str]:
+def migrate(path: Path, seed: Callable[[Connection], None] = _seed_nothing) -> list[str]:
     """Make or upgrade the database, and at once what `seed` puts into one; returns what was done, in words. The caller holds the runtime's
     lock."""
-    found = version_of(path)
+    found = read_version(path)
     if found == HEAD:
         return []
     if found is None:
@@ -101,33 +101,33 @@ def migrate(path: Path, seed: Callable[[Connection], None] = _nothing) -> list[s
 
 def _backup(path: Path) -> Path:
     """A copy by SQLite itself, checked, beside the others, before anything is changed."""
-    folder = previous_databases.copies_folder(path)
+    folder = previous_databases.get_copies_folder(path)
     target = folder / f"before-{HEAD}-{timestamps.now().replace(':', '')}.db"
     part = target.with_suffix(".part")
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
-        _sweep(folder)
+        _remove_partial_copies(folder)
         part.touch(mode=0o600)
-        _copy(path, part)
+        _copy_verified(path, part)
         part.rename(target)
-        flush(folder)
-    except (OSError, *raw_sql.FAILED) as error:
+        fsync_path(folder)
+    except (OSError, *raw_sql.DRIVER_ERRORS) as error:
         said = f"the database could not be backed up before its upgrade ({error}): {folder}. Nothing was changed."
-        raise explain(error, path) or Storage(said, "Make room there, then try again.") from error
+        raise translate_error(error, path) or Storage(said, "Make room there, then try again.") from error
     finally:
         with suppress(OSError):
             part.unlink()
     return target
 
 
-def _sweep(folder: Path) -> None:
+def _remove_partial_copies(folder: Path) -> None:
     """Remove what one that was killed left behind; nobody else makes a copy, as the lock is held."""
     for name in os.listdir(folder):
-        if (match := previous_databases.COPY.fullmatch(name)) and match[4] == "part":
+        if (match := previous_databases.COPY_NAME.fullmatch(name)) and match[4] == "part":
             (folder / name).unlink()
 
 
-def _copy(path: Path, part: Path) -> None:
+def _copy_verified(path: Path, part: Path) -> None:
     """Copy the database and read the copy whole: as many rows as there were, no page damaged. Raises sqlite3.Error for another, and
     DamagedDatabase where the fault is the database's own."""
     with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(part)) as copy:
@@ -135,13 +135,13 @@ def _copy(path: Path, part: Path) -> None:
         source.backup(copy)
         wrong = [row[0] for row in copy.execute("PRAGMA integrity_check(1)") if row[0] != "ok"]
         if wrong:  # page by page the same as the source
-            raise damaged(path, " ".join(wrong[0].split()))
-        if _rows(copy) != _rows(source):
+            raise make_damaged_error(path, " ".join(wrong[0].split()))
+        if _count_rows(copy) != _count_rows(source):
             raise sqlite3.DatabaseError("the copy is not whole: rows are missing")
-    flush(part)
+    fsync_path(part)
 
 
-def _rows(c: sqlite3.Connection) -> dict[str, int]:
+def _count_rows(c: sqlite3.Connection) -> dict[str, int]:
     """Rows by table."""
     tables = [row[0] for row in c.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")]
     return {name: c.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in tables}
@@ -152,12 +152,12 @@ def upgrade(path: Path) -> None:
     _upgrade(path)
 
 
-def _upgrade(path: Path, seed: Callable[[Connection], None] = _nothing) -> None:
+def _upgrade(path: Path, seed: Callable[[Connection], None] = _seed_nothing) -> None:
     """All revisions in one transaction: a failure leaves the file as it was."""
     from alembic import command
     from alembic.config import Config
 
-    with _changing(path) as c:
+    with _open_transaction(path) as c:
         config = Config()
         config.set_main_option("script_location", SCRIPTS)
         config.attributes["connection"] = c
@@ -171,7 +171,7 @@ VERSION_TABLE = (
 """As Alembic makes it."""
 
 
-LATER = (
+LATER_INDEXES = (
     "idx_tasks_next", "idx_tasks_priority", "idx_tasks_submitted_by", "idx_instances_long", "idx_tasks_of_template", "idx_tasks_started",
     "idx_operations_batch", "idx_operations_origin", "idx_tasks_over",
 )  # fmt: skip
@@ -181,15 +181,15 @@ last, so that the order decides the plans."""
 
 def _in_order(index: Index) -> tuple[int, str]:
     name = str(index.name)
-    return (LATER.index(name) + 1 if name in LATER else 0), name
+    return (LATER_INDEXES.index(name) + 1 if name in LATER_INDEXES else 0), name
 
 
 def _create(path: Path, seed: Callable[[Connection], None]) -> None:
     """At once what all revisions come to, which a test holds: a new home need not wait for Alembic. It takes its place when it is whole:
     one that was killed at it would leave a journal beside, with which a reader can do nothing."""
     part = path.with_name(f"{path.name}.new")
-    remove(part)
-    with _changing(part) as c:
+    remove_database(part)
+    with _open_transaction(part) as c:
         for table in metadata.sorted_tables:
             c.execute(CreateTable(table))
         for index in sorted((index for table in metadata.sorted_tables for index in table.indexes), key=_in_order):
@@ -200,20 +200,20 @@ def _create(path: Path, seed: Callable[[Connection], None]) -> None:
         home_identity.create(c)
         seed(c)
     try:
-        flush(part)
-        remove(path)
+        fsync_path(part)
+        remove_database(path)
         part.rename(path)
-        flush(path.parent)
+        fsync_path(path.parent)
     except OSError as error:
         raise Storage(f"the database could not be made ({error.strerror}): {path}.", "Make room there, then try again.") from error
 
 
 @contextmanager
-def _changing(path: Path) -> Iterator[Connection]:
+def _open_transaction(path: Path) -> Iterator[Connection]:
     """A connection with one transaction around all that is done. Raises Storage."""
     try:
         _prepare(path)
-        engine = write_engine(path)
+        engine = create_write_engine(path)
         try:
             with engine.begin() as c:
                 yield c
@@ -221,7 +221,7 @@ def _changing(path: Path) -> Iterator[Connection]:
             engine.dispose()
     except Exception as error:
         cause = getattr(error, "orig", error)
-        problem: Problem | None = explain(cause, path) if isinstance(cause, raw_sql.FAILED) else None
+        problem: Problem | None = translate_error(cause, path) if isinstance(cause, raw_sql.DRIVER_ERRORS) else None
         if problem is None:
             raise
         raise problem from error
@@ -237,8 +237,8 @@ def _prepare(path: Path) -> None:
     os.chmod(path, 0o600)
 
 
-def check(path: Path) -> list[str]:
+def check_database(path: Path) -> list[str]:
     """As `db.check.check`."""
-    from db.maintenance.integrity import check as whole
+    from db.maintenance.integrity import check_database as whole
 
     return whole(path)

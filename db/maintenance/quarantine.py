@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from db import raw_sql, schema, timestamps
 from db.maintenance import value_checks
-from db.maintenance.value_checks import HELD_BY, IN_USE, NO_ENVIRONMENT, UNHELD, Judges, Odd
+from db.maintenance.value_checks import HELD_BY, IN_USE, NO_ENVIRONMENT, NOT_HELD, DocumentChecks, UnreadableRow
 from db.queries import operations, transitions
 from db.states import ENDED
 
@@ -24,68 +24,68 @@ VERB = "set aside"
 UNREADABLE = "unreadable"
 """What a launch calls the values of its task that could not be read."""
 
-_RULE = '{"preset": "finishes-within", "value": "365d"}'
-_INSTEAD = {("tasks", "launch"): '{"argv": []}', ("slas", "conditions"): _RULE, ("environments", "variables"): NO_ENVIRONMENT}
+_DEFAULT_RULE = '{"preset": "finishes-within", "value": "365d"}'
+_REPLACEMENTS = {("tasks", "launch"): '{"argv": []}', ("slas", "conditions"): _DEFAULT_RULE, ("environments", "variables"): NO_ENVIRONMENT}
 """Documents that are none of a person's; everywhere else it is an empty one."""
-_NEVER = ("not_before", "retry_at", "deadline", "next_fire")
+_FUTURE_TIMES = ("not_before", "retry_at", "deadline", "next_fire")
 """Times that are ahead: without one there is none. Another time says that something happened, as the row's own times are left to say."""
 
 
-def set_aside(c: Connection, where: Mapping[str, str] = IN_USE, judges: Judges = value_checks.NO_JUDGES) -> list[str]:
+def quarantine_rows(c: Connection, where: Mapping[str, str] = IN_USE, judges: DocumentChecks = value_checks.NO_CHECKS) -> list[str]:
     """Set aside the rows that cannot be read, of the tables and conditions `where`; what was done, in words."""
     done: list[tuple[str, str]] = []
-    for row in value_checks.odd(partial(raw_sql.rows, c), where, judges):
-        _mend(c, row)
-        done += _SETTLED.get(row.table, _told)(c, row)
+    for row in value_checks.find_unreadable(partial(raw_sql.fetch_rows, c), where, judges):
+        _replace_values(c, row)
+        done += _HANDLERS.get(row.table, _report_row)(c, row)
     if done:
         operations.record_all(c, transitions.SYSTEM, VERB, [(thing, None, {"reason": said}) for thing, said in done])
     return [f"{thing}: {said}" for thing, said in done]
 
 
-def held(c: Connection) -> list[int]:
+def list_held(c: Connection) -> list[int]:
     """The numbers of tasks that are held since they, or their environment, could not be read."""
     found = "SELECT number FROM tasks WHERE status = 'held' AND deleted_at IS NULL AND substr(held_by, 1, ?) = ? ORDER BY number"
-    return raw_sql.column(c, found, (len(HELD_BY), HELD_BY))
+    return raw_sql.fetch_column(c, found, (len(HELD_BY), HELD_BY))
 
 
-def lost(launch: Mapping[str, Any]) -> list[str]:
+def find_lost_values(launch: Mapping[str, Any]) -> list[str]:
     """What a task with this launch was to run, with what and when, as far as it could not be read; without it that would be another
     task."""
     columns = schema.tasks.columns
-    return [name for name in launch.get(UNREADABLE, ()) if name in _NEVER or name in columns and value_checks.is_document(columns[name])]
+    return [name for name in launch.get(UNREADABLE, ()) if name in _FUTURE_TIMES or name in columns and value_checks.is_document(columns[name])]
 
 
-def without_environment(c: Connection) -> set[str]:
+def find_without_environment(c: Connection) -> set[str]:
     """The ids of held tasks whose environment was set aside."""
     found = "SELECT uuid FROM tasks WHERE env_id IN (SELECT sha256 FROM environments WHERE variables = ?) AND hold"
-    return set(raw_sql.column(c, found, (NO_ENVIRONMENT,)))
+    return set(raw_sql.fetch_column(c, found, (NO_ENVIRONMENT,)))
 
 
-def _mend(c: Connection, row: Odd) -> None:
+def _replace_values(c: Connection, row: UnreadableRow) -> None:
     """Put something that can be read where nothing can. Figures of nobody knows which time go."""
-    if _is_of_no_time(row):
-        return raw_sql.run(c, f"DELETE FROM {row.table} WHERE rowid = ?", (row.row,))
-    new = {name: _instead(row, name) for name in row.columns}
+    if _has_unreadable_key(row):
+        return raw_sql.execute_statement(c, f"DELETE FROM {row.table} WHERE rowid = ?", (row.row,))
+    new = {name: _get_replacement(row, name) for name in row.columns}
     if row.table == "tasks":
         launch = json.loads(new.get("launch") or row.values["launch"])
         new["launch"] = json.dumps({**launch, UNREADABLE: {name: str(row.values[name]) for name in row.columns}})
     sets = ", ".join(f'"{name}" = :{name}' for name in new)
-    raw_sql.run(c, f"UPDATE {row.table} SET {sets} WHERE rowid = :at", {**new, "at": row.row})
+    raw_sql.execute_statement(c, f"UPDATE {row.table} SET {sets} WHERE rowid = :at", {**new, "at": row.row})
 
 
-def _is_of_no_time(row: Odd) -> bool:
+def _has_unreadable_key(row: UnreadableRow) -> bool:
     """Whether it is a part of the row's key that cannot be read, which is a time."""
     return any(schema.metadata.tables[row.table].columns[name].primary_key for name in row.columns)
 
 
-def _instead(row: Odd, name: str) -> str | None:
+def _get_replacement(row: UnreadableRow, name: str) -> str | None:
     column = schema.metadata.tables[row.table].columns[name]
     if value_checks.is_document(column):
-        return _INSTEAD.get((row.table, name)) or (None if column.nullable else "{}")
-    return None if name in _NEVER else _stamp(row.values)
+        return _REPLACEMENTS.get((row.table, name)) or (None if column.nullable else "{}")
+    return None if name in _FUTURE_TIMES else _get_row_time(row.values)
 
 
-def _stamp(values: Mapping[str, Any]) -> str:
+def _get_row_time(values: Mapping[str, Any]) -> str:
     """When the row was changed or made, as far as that can be read."""
     return next((values[name] for name in ("updated_at", "created_at") if timestamps.is_time(values.get(name))), timestamps.now())
 
@@ -93,46 +93,46 @@ def _stamp(values: Mapping[str, Any]) -> str:
 # --- what follows -------------------------------------------------------------------------------------------------------------------
 
 
-def _named(names: Sequence[str]) -> str:
+def _describe_fault(names: Sequence[str]) -> str:
     return f"its {' and '.join(names)} cannot be read"
 
 
-def _told(c: Connection, row: Odd) -> list[tuple[str, str]]:
-    return [(f"row {row.row} of {row.table}", f"{_named(row.columns)}{', so it is removed' if _is_of_no_time(row) else ''}")]
+def _report_row(c: Connection, row: UnreadableRow) -> list[tuple[str, str]]:
+    return [(f"row {row.row} of {row.table}", f"{_describe_fault(row.columns)}{', so it is removed' if _has_unreadable_key(row) else ''}")]
 
 
-def _task(c: Connection, row: Odd) -> list[tuple[str, str]]:
+def _hold_task(c: Connection, row: UnreadableRow) -> list[tuple[str, str]]:
     """A task that waits, or may be tried again, is held."""
-    task = raw_sql.rows(c, "SELECT uuid, number, status FROM tasks WHERE rowid = ?", (row.row,))[0]
+    task = raw_sql.fetch_rows(c, "SELECT uuid, number, status FROM tasks WHERE rowid = ?", (row.row,))[0]
     over = task.status in ENDED
     if not over:
-        transitions.hold(c, [task.uuid], True, HELD_BY + _named(row.columns))
-    return [(f"task #{task.number}", f"{_named(row.columns)}{'' if over else ', so it is held'}")]
+        transitions.hold(c, [task.uuid], True, HELD_BY + _describe_fault(row.columns))
+    return [(f"task #{task.number}", f"{_describe_fault(row.columns)}{'' if over else ', so it is held'}")]
 
 
-def _environment(c: Connection, row: Odd) -> list[tuple[str, str]]:
+def _hold_tasks_of_environment(c: Connection, row: UnreadableRow) -> list[tuple[str, str]]:
     """No task can run in it; one that is submitted with the same brings it back."""
-    waits = f"SELECT uuid, number FROM tasks WHERE env_id = (SELECT sha256 FROM environments WHERE rowid = ?) AND {UNHELD}"
-    tasks = raw_sql.rows(c, waits, (row.row,))
+    waits = f"SELECT uuid, number FROM tasks WHERE env_id = (SELECT sha256 FROM environments WHERE rowid = ?) AND {NOT_HELD}"
+    tasks = raw_sql.fetch_rows(c, waits, (row.row,))
     transitions.hold(c, [task.uuid for task in tasks], True, f"{HELD_BY}its environment cannot be read")
     return [(f"task #{task.number}", "its environment cannot be read, so it is held") for task in tasks]
 
 
-def _run(c: Connection, row: Odd) -> list[tuple[str, str]]:
+def _report_run(c: Connection, row: UnreadableRow) -> list[tuple[str, str]]:
     """A run goes on, whatever of it cannot be read."""
-    return [(f"run {raw_sql.value(c, 'SELECT runid FROM instances WHERE rowid = ?', (row.row,))}", _named(row.columns))]
+    return [(f"run {raw_sql.fetch_value(c, 'SELECT runid FROM instances WHERE rowid = ?', (row.row,))}", _describe_fault(row.columns))]
 
 
-def _rule(c: Connection, row: Odd) -> list[tuple[str, str]]:
-    raw_sql.run(c, "UPDATE slas SET enabled = 0 WHERE rowid = ?", (row.row,))
-    name = raw_sql.value(c, "SELECT name FROM slas WHERE rowid = ?", (row.row,))
-    return [(f"sla {name}", f"{_named(row.columns)}, so it is disabled")]
+def _disable_rule(c: Connection, row: UnreadableRow) -> list[tuple[str, str]]:
+    raw_sql.execute_statement(c, "UPDATE slas SET enabled = 0 WHERE rowid = ?", (row.row,))
+    name = raw_sql.fetch_value(c, "SELECT name FROM slas WHERE rowid = ?", (row.row,))
+    return [(f"sla {name}", f"{_describe_fault(row.columns)}, so it is disabled")]
 
 
-def _template(c: Connection, row: Odd) -> list[tuple[str, str]]:
-    raw_sql.run(c, "UPDATE templates SET retired_at = coalesce(retired_at, ?) WHERE rowid = ?", (timestamps.now(), row.row))
-    name = raw_sql.value(c, "SELECT name FROM templates WHERE rowid = ?", (row.row,))
-    return [(f"template {name}", f"{_named(row.columns)}, so it is retired")]
+def _retire_template(c: Connection, row: UnreadableRow) -> list[tuple[str, str]]:
+    raw_sql.execute_statement(c, "UPDATE templates SET retired_at = coalesce(retired_at, ?) WHERE rowid = ?", (timestamps.now(), row.row))
+    name = raw_sql.fetch_value(c, "SELECT name FROM templates WHERE rowid = ?", (row.row,))
+    return [(f"template {name}", f"{_describe_fault(row.columns)}, so it is retired")]
 
 
-_SETTLED = {"tasks": _task, "instances": _run, "environments": _environment, "slas": _rule, "templates": _template}
+_HANDLERS = {"tasks": _hold_task, "instances": _report_run, "environments": _hold_tasks_of_environment, "slas": _disable_rule, "templates": _retire_template}

@@ -8,24 +8,24 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 _INDEX = re.compile(r"USING (?:COVERING )?INDEX (\S+)")
-_WALK = re.compile(r"^[\s]*SCAN (\w+)(?: AS (\w+))?(.*)$")
-_NAMED = re.compile(r'\b(?:FROM|JOIN|UPDATE|INTO|,)\s+"?(\w+)"?(?:\s+(?:AS\s+)?"?(\w+)"?)?', re.I)
+_SCAN = re.compile(r"^[\s]*SCAN (\w+)(?: AS (\w+))?(.*)$")
+_TABLE_NAME = re.compile(r'\b(?:FROM|JOIN|UPDATE|INTO|,)\s+"?(\w+)"?(?:\s+(?:AS\s+)?"?(\w+)"?)?', re.I)
 _WHERE = re.compile(r"\bWHERE\b(.*)", re.I | re.S)
 _COLUMN = re.compile(r'(?:"?(\w+)"?\.)?"?(\w+)"?')
-_WORDS = {"where", "on", "set", "order", "group", "limit", "left", "join", "inner", "cross", "indexed", "not", "using", "values", "select"}
+_KEYWORDS = {"where", "on", "set", "order", "group", "limit", "left", "join", "inner", "cross", "indexed", "not", "using", "values", "select"}
 _INSTR = re.compile(r"\binstr\s*\(", re.I)
 _LIKE = re.compile(r'(?:"?\w+"?\.)?"?\w+"?\s+(?:NOT\s+)?LIKE\b', re.I)
 _CONDITION_ENDS = re.compile(r"\b(?:ORDER BY|GROUP BY|LIMIT|RETURNING|UNION)\b", re.I)
 
 
-class Walk(NamedTuple):
+class TableScan(NamedTuple):
     """A table that a plan walks through: all rows of it, or (`by`) all entries of an index."""
 
     table: str
     by: str | None
 
 
-def tree(rows: Iterable[tuple[int, int, str]]) -> tuple[str, ...]:
+def format_plan(rows: Iterable[tuple[int, int, str]]) -> tuple[str, ...]:
     """The lines (id, parent, text) of EXPLAIN QUERY PLAN, those below another moved in by two spaces."""
     depth = {0: 0}
     lines = []
@@ -35,54 +35,54 @@ def tree(rows: Iterable[tuple[int, int, str]]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def indexes(plan: Iterable[str]) -> set[str]:
+def find_indexes(plan: Iterable[str]) -> set[str]:
     """The indexes that a plan uses."""
     return {found for line in plan for found in _INDEX.findall(line)}
 
 
-def walks(plan: Iterable[str], statement: str) -> list[Walk]:
+def find_scans(plan: Iterable[str], statement: str) -> list[TableScan]:
     """What a plan walks through, by the names of tables: aliases are looked up in the statement."""
-    names, found = aliases(statement), []
+    names, found = map_aliases(statement), []
     for line in plan:
-        if match := _WALK.match(line):
+        if match := _SCAN.match(line):
             index = _INDEX.search(match[3])
-            found.append(Walk(names.get(match[1], match[1]), index[1] if index else None))
+            found.append(TableScan(names.get(match[1], match[1]), index[1] if index else None))
     return found
 
 
-def aliases(statement: str) -> dict[str, str]:
+def map_aliases(statement: str) -> dict[str, str]:
     """{name in the statement: table}."""
     found = {}
-    for table, alias in _NAMED.findall(statement):
+    for table, alias in _TABLE_NAME.findall(statement):
         found[table] = table
-        if alias and alias.lower() not in _WORDS:
+        if alias and alias.lower() not in _KEYWORDS:
             found[alias] = table
     return found
 
 
-def columns_asked(statement: str, table: str, columns: Sequence[str]) -> list[str]:
+def find_condition_columns(statement: str, table: str, columns: Sequence[str]) -> list[str]:
     """The columns of a table that the conditions of a statement name, in its order. Those within which a text is searched, by `instr` or
     LIKE, are none of them: no index would help."""
-    mine = {name for name, meant in aliases(statement).items() if meant == table}
+    mine = {name for name, meant in map_aliases(statement).items() if meant == table}
     found: dict[str, None] = {}
-    for condition in _WHERE.findall(_plain(statement)):
+    for condition in _WHERE.findall(_strip_searches(statement)):
         for owner, name in _COLUMN.findall(_CONDITION_ENDS.split(condition)[0]):
             if name in columns and (not owner or owner in mine):
                 found[name] = None
     return list(found)
 
 
-def _plain(statement: str) -> str:
+def _strip_searches(statement: str) -> str:
     """A statement without what is searched by `instr` and LIKE."""
     kept, at = [], 0
     for call in _INSTR.finditer(statement):
         if call.start() >= at:
             kept.append(statement[at : call.start()])
-            at = _closed(statement, call.end())
+            at = _find_closing(statement, call.end())
     return _LIKE.sub("", "".join([*kept, statement[at:]]))
 
 
-def _closed(statement: str, at: int) -> int:
+def _find_closing(statement: str, at: int) -> int:
     """Where the parenthesis ends that is open at a place."""
     depth = 1
     while depth and at < len(statement):
@@ -91,15 +91,15 @@ def _closed(statement: str, at: int) -> int:
     return at
 
 
-def missing(
+def find_missing_indexes(
     rows: Iterable[tuple[str, str | None]], columns: Mapping[str, Sequence[str]], partial: Collection[str] = ()
 ) -> dict[tuple[str, tuple[str, ...]], int]:
     """{(table, columns of its conditions): statements} of those slow (statement, plan) that walk through all of one of these tables,
     be it along an index; a `partial` index has only what is wanted."""
     found: Counter[tuple[str, tuple[str, ...]]] = Counter()
     for statement, plan in rows:
-        for walk in walks((plan or "").split("\n"), statement):
-            asked = tuple(columns_asked(statement, walk.table, columns.get(walk.table, ())))
+        for walk in find_scans((plan or "").split("\n"), statement):
+            asked = tuple(find_condition_columns(statement, walk.table, columns.get(walk.table, ())))
             if asked and walk.by not in partial:
                 found[walk.table, asked] += 1
     return dict(found)

@@ -22,7 +22,7 @@ SAMPLE = 1000
 """Rows that an estimate looks at."""
 OVERHEAD = 12
 """Bytes that a row or an entry takes beside its values, in an estimate."""
-WORTH = 1000
+MIN_ROWS = 1000
 """Rows from which on a table is large enough that an index could be missing."""
 
 _SIZES = (
@@ -31,7 +31,7 @@ _SIZES = (
 )
 
 
-class Table(NamedTuple):
+class TableSize(NamedTuple):
     """A table: rows, bytes of its own and of all its indexes, and how many of its own bytes are unused."""
 
     name: str
@@ -57,7 +57,7 @@ class IndexUse(NamedTuple):
         return not self.used and self.serves is None
 
 
-class Missing(NamedTuple):
+class MissingIndex(NamedTuple):
     """Slow statements walk through this table, and their conditions name these columns."""
 
     table: str
@@ -73,9 +73,9 @@ class Stats:
     page_bytes: int
     pages: int
     free_pages: int
-    tables: Sequence[Table]
+    tables: Sequence[TableSize]
     indexes: Sequence[IndexUse]
-    missing: Sequence[Missing]
+    missing: Sequence[MissingIndex]
     used_since: str | None
 
     @property
@@ -91,7 +91,7 @@ class _Size(NamedTuple):
     rows: int
 
 
-class Reading(NamedTuple):
+class ReadCounts(NamedTuple):
     """Bytes that this process has read since it began, and those of them that had to come from a disk."""
 
     bytes: int
@@ -103,97 +103,97 @@ class Reading(NamedTuple):
         return max(0.0, 1 - self.from_disk / self.bytes) if self.bytes else None
 
 
-def reading() -> Reading | None:
+def read_counts() -> ReadCounts | None:
     """How much this process has read, its database and what else it looks at; None where the system does not tell (proc(5), `io`)."""
     try:
         found = psutil.Process().io_counters()
     except (psutil.Error, OSError):
         return None
-    return Reading(found.read_chars, found.read_bytes)
+    return ReadCounts(found.read_chars, found.read_bytes)
 
 
-def read(c: Connection) -> Stats:
+def read_stats(c: Connection) -> Stats:
     """Look at all of the database: seconds, when it is large."""
-    made = _made(c)
-    measured = _measured(c, [name for name, keyed in made.items() if keyed])
-    sizes = measured if measured is not None else _estimated(c, made)
-    used, since = slow_queries.used(c)
-    indexes = [found for table in made for found in _indexes(c, table, sizes, used)]
+    made = _list_tables(c)
+    measured = _measure_sizes(c, [name for name, keyed in made.items() if keyed])
+    sizes = measured if measured is not None else _estimate_sizes(c, made)
+    used, since = slow_queries.read_index_usage(c)
+    indexes = [found for table in made for found in _measure_indexes(c, table, sizes, used)]
     weights: Counter[str] = Counter()
     for index in indexes:
         weights[index.table] += index.bytes
-    tables = [Table(name, sizes[name].rows, sizes[name].bytes, weights[name], sizes[name].unused) for name in made]
+    tables = [TableSize(name, sizes[name].rows, sizes[name].bytes, weights[name], sizes[name].unused) for name in made]
     return Stats(
-        measured is not None, _pragma(c, "page_size"), _pragma(c, "page_count"), _pragma(c, "freelist_count"),
+        measured is not None, _read_pragma(c, "page_size"), _read_pragma(c, "page_count"), _read_pragma(c, "freelist_count"),
         sorted(tables, key=lambda table: (-table.bytes - table.index_bytes, table.name)),
-        sorted(indexes, key=lambda index: (-index.bytes, index.name)), _missing(c, tables), since,
+        sorted(indexes, key=lambda index: (-index.bytes, index.name)), _find_missing(c, tables), since,
     )  # fmt: skip
 
 
-def _pragma(c: Connection, name: str) -> int:
-    return raw_sql.value(c, f"PRAGMA main.{name}")
+def _read_pragma(c: Connection, name: str) -> int:
+    return raw_sql.fetch_value(c, f"PRAGMA main.{name}")
 
 
-def _made(c: Connection) -> dict[str, bool]:
+def _list_tables(c: Connection) -> dict[str, bool]:
     """{table: whether it is kept by its key, without rowids}."""
-    rows = raw_sql.rows(c, "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%'")
+    rows = raw_sql.fetch_rows(c, "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%'")
     return {row.name: bool(row.wr) for row in sorted(rows)}
 
 
-def _measured(c: Connection, keyed: Sequence[str]) -> Mapping[str, _Size] | None:
+def _measure_sizes(c: Connection, keyed: Sequence[str]) -> Mapping[str, _Size] | None:
     """{table or index: size}, or None where there is no dbstat. Only what is kept by its key has rows in inner pages, too."""
     if not _has_dbstat(c):
         return None
-    rows = raw_sql.rows(c, _SIZES)
+    rows = raw_sql.fetch_rows(c, _SIZES)
     return {row.name: _Size(row.bytes, row.unused, row.cells if row.name in keyed else row.leaves) for row in rows}
 
 
 def _has_dbstat(c: Connection) -> bool:
-    return bool(raw_sql.rows(c, "SELECT 1 FROM pragma_module_list WHERE name = 'dbstat'"))
+    return bool(raw_sql.fetch_rows(c, "SELECT 1 FROM pragma_module_list WHERE name = 'dbstat'"))
 
 
-def _estimated(c: Connection, tables: Iterable[str]) -> Mapping[str, _Size]:
+def _estimate_sizes(c: Connection, tables: Iterable[str]) -> Mapping[str, _Size]:
     """The same by counting rows and weighing the values of some."""
     found = {}
     for table in tables:
-        rows = raw_sql.value(c, f'SELECT count(*) FROM "{table}"')
-        found[table] = _Size(rows * _weight(c, table, _columns(c, table)), 0, rows)
-        for index in _listed(c, table):
-            found[index.name] = _Size(rows * _weight(c, table, _index_columns(c, index.name)), 0, rows)
+        rows = raw_sql.fetch_value(c, f'SELECT count(*) FROM "{table}"')
+        found[table] = _Size(rows * _estimate_width(c, table, _list_columns(c, table)), 0, rows)
+        for index in _list_indexes(c, table):
+            found[index.name] = _Size(rows * _estimate_width(c, table, _list_index_columns(c, index.name)), 0, rows)
     return found
 
 
-def _weight(c: Connection, table: str, columns: Sequence[str]) -> int:
+def _estimate_width(c: Connection, table: str, columns: Sequence[str]) -> int:
     """Bytes of a row, or of an entry of an index."""
     values = " + ".join([str(OVERHEAD), *(f'coalesce(length(CAST("{name}" AS BLOB)), 0)' for name in columns)])
-    return int(raw_sql.value(c, f'SELECT avg({values}) FROM (SELECT * FROM "{table}" LIMIT {SAMPLE})') or 0)
+    return int(raw_sql.fetch_value(c, f'SELECT avg({values}) FROM (SELECT * FROM "{table}" LIMIT {SAMPLE})') or 0)
 
 
-def _columns(c: Connection, table: str) -> tuple[str, ...]:
-    return tuple(raw_sql.column(c, "SELECT name FROM pragma_table_info(?)", (table,)))
+def _list_columns(c: Connection, table: str) -> tuple[str, ...]:
+    return tuple(raw_sql.fetch_column(c, "SELECT name FROM pragma_table_info(?)", (table,)))
 
 
-def _listed(c: Connection, table: str) -> list[Any]:
+def _list_indexes(c: Connection, table: str) -> list[Any]:
     """The indexes of a table: name, whether each entry is the `single` one of its kind, whether it is `partial`."""
-    return raw_sql.rows(c, 'SELECT name, "unique" AS single, partial FROM pragma_index_list(?)', (table,))
+    return raw_sql.fetch_rows(c, 'SELECT name, "unique" AS single, partial FROM pragma_index_list(?)', (table,))
 
 
-def _index_columns(c: Connection, index: str) -> tuple[str, ...]:
-    return tuple(raw_sql.column(c, "SELECT name FROM pragma_index_info(?) WHERE name IS NOT NULL ORDER BY seqno", (index,)))
+def _list_index_columns(c: Connection, index: str) -> tuple[str, ...]:
+    return tuple(raw_sql.fetch_column(c, "SELECT name FROM pragma_index_info(?) WHERE name IS NOT NULL ORDER BY seqno", (index,)))
 
 
-def _indexes(c: Connection, table: str, sizes: Mapping[str, _Size], used: Mapping[str, int]) -> Iterable[IndexUse]:
-    foreign = set(raw_sql.column(c, 'SELECT "from" FROM pragma_foreign_key_list(?)', (table,)))
-    for index in _listed(c, table):
+def _measure_indexes(c: Connection, table: str, sizes: Mapping[str, _Size], used: Mapping[str, int]) -> Iterable[IndexUse]:
+    foreign = set(raw_sql.fetch_column(c, 'SELECT "from" FROM pragma_foreign_key_list(?)', (table,)))
+    for index in _list_indexes(c, table):
         if index.name in sizes:  # a table that is kept by its key has none of its own for it
-            columns = _index_columns(c, index.name)
+            columns = _list_index_columns(c, index.name)
             serves = "unique" if index.single else "foreign key" if columns[:1] and columns[0] in foreign else None
             yield IndexUse(index.name, table, columns, sizes[index.name].bytes, used.get(index.name, 0), serves)
 
 
-def _missing(c: Connection, tables: Sequence[Table]) -> list[Missing]:
+def _find_missing(c: Connection, tables: Sequence[TableSize]) -> list[MissingIndex]:
     """Indexes that would spare slow statements a walk through a large table."""
-    columns = {table.name: _columns(c, table.name) for table in tables if table.rows >= WORTH}
-    partial = {index.name for table in columns for index in _listed(c, table) if index.partial}
-    found = query_plans.missing(((row.statement, row.plan) for row in slow_queries.listed(c)), columns, partial)
-    return [Missing(table, asked, many) for (table, asked), many in sorted(found.items(), key=lambda item: -item[1])]
+    columns = {table.name: _list_columns(c, table.name) for table in tables if table.rows >= MIN_ROWS}
+    partial = {index.name for table in columns for index in _list_indexes(c, table) if index.partial}
+    found = query_plans.find_missing_indexes(((row.statement, row.plan) for row in slow_queries.list_slow(c)), columns, partial)
+    return [MissingIndex(table, asked, many) for (table, asked), many in sorted(found.items(), key=lambda item: -item[1])]

@@ -20,15 +20,15 @@ from sqlalchemy.exc import DBAPIError
 from db import raw_sql, timestamps
 from db.engine import Database
 from db.maintenance import query_plans
-from db.statement_timer import MINUTE, MOST, Minute, Shape, Slow, SlowLog
+from db.statement_timer import MAX_SLOW_STATEMENTS, MINUTE_LENGTH, BoundShape, MinuteFigures, SlowLog, SlowStatement
 
-AT_ONCE = 100
+PLANS_PER_RUN = 100
 """Statements whose plans are looked at in one go, some 5 ms."""
-LARGE = 256 * 2**20
+LARGE_WAL = 256 * 2**20
 """Bytes of the log from which on it is worth an alert."""
-CALM = 60.0
+ALERT_DURATION = 60.0
 """Seconds without another long wait that end its alert."""
-USED = "index-used/"
+INDEX_USED = "index-used/"
 """Counters of this name say how many statements were met whose plan has an index."""
 SLOW, WAIT = "slow/", "lock-wait/"
 """Counters of these names, with a minute behind, say how many statements were slow in it, and the longest wait, in microseconds."""
@@ -36,24 +36,24 @@ HOUR = 3600.0
 PROBLEMS = ("lock-wait", "wal-size")
 """The alerts that `keep` may tell."""
 
-_KEEP = """
+_UPSERT = """
 INSERT INTO slow_queries (statement, caller, plan, seconds, worst, total, count, created_at, updated_at)
 VALUES (:statement, :caller, :plan, :seconds, :worst, :total, :count, :at, :at)
 ON CONFLICT (statement, caller) DO UPDATE SET plan = coalesce(excluded.plan, plan), seconds = excluded.seconds,
 worst = max(worst, excluded.worst), total = total + excluded.total, count = count + excluded.count, updated_at = excluded.updated_at
 """
-_TRIM = f"DELETE FROM slow_queries WHERE id NOT IN (SELECT id FROM slow_queries ORDER BY worst DESC LIMIT {MOST})"
-_USE = (
+_TRIM = f"DELETE FROM slow_queries WHERE id NOT IN (SELECT id FROM slow_queries ORDER BY worst DESC LIMIT {MAX_SLOW_STATEMENTS})"
+_COUNT_USE = (
     "INSERT INTO counters (name, value, created_at, updated_at) VALUES (:name, :many, :now, :now) "
     "ON CONFLICT (name) DO UPDATE SET value = value + excluded.value, updated_at = excluded.updated_at"
 )
 
 
-_IN_A_MINUTE = (
+_COUNT_MINUTE = (
     "INSERT INTO counters (name, value, created_at, updated_at) VALUES (:name, :value, :now, :now) "
     "ON CONFLICT (name) DO UPDATE SET value = {}, updated_at = excluded.updated_at"
 )
-_FORGET_MINUTES = "DELETE FROM counters WHERE name >= ? AND name < ?"
+_DELETE_MINUTES = "DELETE FROM counters WHERE name >= ? AND name < ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,130 +73,130 @@ class SlowRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class CollectedFigures:
     """What was gathered, ready to be written: slow statements with their plans, {index: statements}, {minute: what was slow}."""
 
-    slow: Sequence[tuple[Slow, str | None]]
+    slow: Sequence[tuple[SlowStatement, str | None]]
     used: dict[str, int]
-    minutes: dict[str, Minute] = field(default_factory=dict)
+    minutes: dict[str, MinuteFigures] = field(default_factory=dict)
 
 
-async def keep(db: Database) -> dict[str, str]:
+async def store_slow_statements(db: Database) -> dict[str, str]:
     """Write down what was slow; the alerts {name: text} that waits for the lock and the size of the log are worth now."""
-    (slow, fresh), minutes = db.slow.take(AT_ONCE), db.slow.take_minutes()
+    (slow, fresh), minutes = db.slow.take_statements(PLANS_PER_RUN), db.slow.take_minutes()
     if slow or fresh or minutes:
         try:
-            kept, used = await db.read(_planned, slow, [(text, db.slow.texts[text]) for text in fresh])
-            await _written(db, Found(kept, used, minutes))
+            kept, used = await db.read(_explain_statements, slow, [(text, db.slow.texts[text]) for text in fresh])
+            await _write_figures(db, CollectedFigures(kept, used, minutes))
         except BaseException:
-            db.slow.give_back(slow, fresh)
-            db.slow.give_back_minutes(minutes)
+            db.slow.restore_statements(slow, fresh)
+            db.slow.restore_minutes(minutes)
             raise
-    return problems(db.slow, wal_bytes(db.path))
+    return find_problems(db.slow, get_wal_size(db.path))
 
 
-async def _written(db: Database, found: Found) -> None:
+async def _write_figures(db: Database, found: CollectedFigures) -> None:
     """An idle runtime writes nothing."""
     if found.slow or found.used or found.minutes:
-        await db.write_quietly(store, found)
+        await db.write_quietly(store_figures, found)
 
 
-def _planned(
-    c: Connection, slow: Sequence[Slow], fresh: Iterable[tuple[str, Shape]]
-) -> tuple[list[tuple[Slow, str | None]], dict[str, int]]:
+def _explain_statements(
+    c: Connection, slow: Sequence[SlowStatement], fresh: Iterable[tuple[str, BoundShape]]
+) -> tuple[list[tuple[SlowStatement, str | None]], dict[str, int]]:
     """Slow statements with their plans, and how many of the fresh ones use each index."""
     used: dict[str, int] = {}
     for text, shape in fresh:
-        for index in query_plans.indexes(plan(c, text, shape) or ()):
+        for index in query_plans.find_indexes(explain_statement(c, text, shape) or ()):
             used[index] = used.get(index, 0) + 1
     kept = []
     for one in slow:
-        lines = plan(c, one.text, one.shape)
+        lines = explain_statement(c, one.text, one.shape)
         kept.append((one, "\n".join(lines) if lines is not None else None))
     return kept, used
 
 
-def plan(c: Connection, text: str, shape: Shape) -> tuple[str, ...] | None:
+def explain_statement(c: Connection, text: str, shape: BoundShape) -> tuple[str, ...] | None:
     """The lines of a statement's plan, or None when it cannot be explained, as one on a table that is gone."""
     try:
-        rows = c.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", _nothing(shape)).all()
+        rows = c.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", _make_placeholders(shape)).all()
     except DBAPIError:
         return None
-    return query_plans.tree([(row[0], row[1], row[3]) for row in rows])
+    return query_plans.format_plan([(row[0], row[1], row[3]) for row in rows])
 
 
-def _nothing(shape: Shape) -> Any:
+def _make_placeholders(shape: BoundShape) -> Any:
     """Values to bind for a plan, which does not depend on them."""
     return (None,) * shape if isinstance(shape, int) else dict.fromkeys(shape)
 
 
-def store(c: Connection, found: Found) -> None:
+def store_figures(c: Connection, found: CollectedFigures) -> None:
     """Add what was gathered to what is kept, and let the quickest go."""
     for one, lines in found.slow:
         told = {name: value for name, value in asdict(one).items() if name not in ("text", "shape")}
-        raw_sql.run(c, _KEEP, told | {"plan": lines})
+        raw_sql.execute_statement(c, _UPSERT, told | {"plan": lines})
     if found.slow:
-        raw_sql.run(c, _TRIM)
+        raw_sql.execute_statement(c, _TRIM)
     now = timestamps.now()
-    raw_sql.run_many(c, _USE, [{"name": USED + index, "many": many, "now": now} for index, many in found.used.items()])
+    raw_sql.execute_statements(c, _COUNT_USE, [{"name": INDEX_USED + index, "many": many, "now": now} for index, many in found.used.items()])
     if found.minutes:
         _store_minutes(c, found.minutes, now)
 
 
-def _store_minutes(c: Connection, minutes: dict[str, Minute], now: str) -> None:
+def _store_minutes(c: Connection, minutes: dict[str, MinuteFigures], now: str) -> None:
     """Add what was slow to its minutes, and let those go that are over an hour old."""
     slow = [{"name": SLOW + at, "value": one.slow, "now": now} for at, one in minutes.items() if one.slow]
     waits = [{"name": WAIT + at, "value": round(one.wait * 1e6), "now": now} for at, one in minutes.items() if one.wait]
-    raw_sql.run_many(c, _IN_A_MINUTE.format("value + excluded.value"), slow)
-    raw_sql.run_many(c, _IN_A_MINUTE.format("max(value, excluded.value)"), waits)
+    raw_sql.execute_statements(c, _COUNT_MINUTE.format("value + excluded.value"), slow)
+    raw_sql.execute_statements(c, _COUNT_MINUTE.format("max(value, excluded.value)"), waits)
     for name in (SLOW, WAIT):
-        raw_sql.run(c, _FORGET_MINUTES, (name, name + _hour_before(timestamps.unix(now))))
+        raw_sql.execute_statement(c, _DELETE_MINUTES, (name, name + _get_hour_start(timestamps.to_unix(now))))
 
 
-def slow_in_hour(c: Connection, now: float) -> int:
+def count_slow_in_hour(c: Connection, now: float) -> int:
     """How many statements were slow in the hour before a UNIX time."""
-    return _of_hour(c, "coalesce(sum(value), 0)", SLOW, now)
+    return _aggregate_hour(c, "coalesce(sum(value), 0)", SLOW, now)
 
 
-def longest_wait(c: Connection, now: float) -> float:
+def find_longest_wait(c: Connection, now: float) -> float:
     """The seconds of the longest wait for the lock in the hour before a UNIX time."""
-    return _of_hour(c, "coalesce(max(value), 0)", WAIT, now) / 1e6
+    return _aggregate_hour(c, "coalesce(max(value), 0)", WAIT, now) / 1e6
 
 
-def _of_hour(c: Connection, what: str, name: str, now: float) -> int:
-    values = (name + _hour_before(now), f"{name}{timestamps.from_unix(now)}")
+def _aggregate_hour(c: Connection, what: str, name: str, now: float) -> int:
+    values = (name + _get_hour_start(now), f"{name}{timestamps.from_unix(now)}")
     return c.exec_driver_sql(f"SELECT {what} FROM counters WHERE name >= ? AND name <= ?", values).scalar_one()
 
 
-def _hour_before(now: float) -> str:
+def _get_hour_start(now: float) -> str:
     """The minute an hour before."""
-    return timestamps.from_unix(now - HOUR)[:MINUTE]
+    return timestamps.from_unix(now - HOUR)[:MINUTE_LENGTH]
 
 
-def listed(c: Connection) -> list[SlowRow]:
+def list_slow(c: Connection) -> list[SlowRow]:
     """What was slow, the slowest first."""
     names = ", ".join(one.name for one in fields(SlowRow))
-    return [SlowRow(*row) for row in raw_sql.rows(c, f"SELECT {names} FROM slow_queries ORDER BY worst DESC, id")]
+    return [SlowRow(*row) for row in raw_sql.fetch_rows(c, f"SELECT {names} FROM slow_queries ORDER BY worst DESC, id")]
 
 
-def clear(c: Connection) -> int:
+def clear_slow(c: Connection) -> int:
     """Forget all of it, by the minute too; how many rows there were."""
-    many = raw_sql.value(c, "SELECT count(*) FROM slow_queries")
-    raw_sql.run(c, "DELETE FROM slow_queries")
-    raw_sql.run(c, _FORGET_MINUTES, (SLOW, f"{SLOW[:-1]}0"))
+    many = raw_sql.fetch_value(c, "SELECT count(*) FROM slow_queries")
+    raw_sql.execute_statement(c, "DELETE FROM slow_queries")
+    raw_sql.execute_statement(c, _DELETE_MINUTES, (SLOW, f"{SLOW[:-1]}0"))
     return many
 
 
-def used(c: Connection) -> tuple[dict[str, int], str | None]:
+def read_index_usage(c: Connection) -> tuple[dict[str, int], str | None]:
     """{index: statements met whose plan has it}, and since when that is noted (None: never yet)."""
-    rows = raw_sql.rows(
-        c, "SELECT name, value, created_at FROM counters WHERE name >= ? AND name < ?", (USED, f"{USED[:-1]}0")
+    rows = raw_sql.fetch_rows(
+        c, "SELECT name, value, created_at FROM counters WHERE name >= ? AND name < ?", (INDEX_USED, f"{INDEX_USED[:-1]}0")
     )
     since = min((row.created_at for row in rows), default=None)
-    return {row.name.removeprefix(USED): row.value for row in rows}, since
+    return {row.name.removeprefix(INDEX_USED): row.value for row in rows}, since
 
 
-def wal_bytes(path: Path) -> int:
+def get_wal_size(path: Path) -> int:
     """The size of a database's log as its folder has it, which is not opened; 0 when there is none."""
     try:
         return os.stat(f"{os.fspath(path)}-wal").st_size
@@ -204,11 +204,11 @@ def wal_bytes(path: Path) -> int:
         return 0
 
 
-def problems(log: SlowLog, wal: int) -> dict[str, str]:
+def find_problems(log: SlowLog, wal: int) -> dict[str, str]:
     """{alert: text} of what is so bad now that somebody must know."""
     found = {}
-    if log.waits.long and monotonic() - log.waits.long[0] < CALM:
+    if log.waits.long and monotonic() - log.waits.long[0] < ALERT_DURATION:
         found["lock-wait"] = f"a change waited {log.waits.long[1]:.1f} s for the database, which another program held"
-    if wal > LARGE:
+    if wal > LARGE_WAL:
         found["wal-size"] = f"the log of the database has {wal // 2**20} MiB; a reader that never ends keeps it from being folded"
     return found

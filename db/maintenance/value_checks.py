@@ -19,7 +19,7 @@ from db import schema, timestamps
 from db.backup import restore_tool as tool
 from db.states import ACTIVE, ENDED, WAITING
 
-Ask = Callable[[str], Iterable[Any]]
+RunQuery = Callable[[str], Iterable[Any]]
 """Gives the rows of a query."""
 
 MAPPINGS = frozenset({
@@ -29,7 +29,7 @@ MAPPINGS = frozenset({
 """Documents that are read as names and values."""
 
 
-def _among(words: Iterable[str]) -> str:
+def _build_status_condition(words: Iterable[str]) -> str:
     return f"status IN ({', '.join(sorted(repr(str(word)) for word in words))})"
 
 
@@ -37,31 +37,31 @@ HELD_BY = "taskdeck: "
 """What the name of who held a task begins with that cannot be read, the reason behind it."""
 NO_ENVIRONMENT = "null"
 """What stands in the place of an environment that was set aside: nothing can run in it."""
-UNHELD = f"NOT {_among(ENDED)} AND coalesce(substr(held_by, 1, {len(HELD_BY)}), '') <> '{HELD_BY}'"
+NOT_HELD = f"NOT {_build_status_condition(ENDED)} AND coalesce(substr(held_by, 1, {len(HELD_BY)}), '') <> '{HELD_BY}'"
 """Tasks that have not ended and are not held for it."""
 _ENVIRONMENT = (
-    f"(variables <> '{NO_ENVIRONMENT}' OR EXISTS (SELECT 1 FROM main.tasks WHERE env_id = environments.sha256 AND {UNHELD}))"
+    f"(variables <> '{NO_ENVIRONMENT}' OR EXISTS (SELECT 1 FROM main.tasks WHERE env_id = environments.sha256 AND {NOT_HELD}))"
 )
 """What was set aside has been told: it is there once more when a task would start in it."""
 IN_USE = {
-    "tasks": _among([*WAITING, "running"]), "instances": _among(ACTIVE), "alerts": "status <> 'resolved'",
+    "tasks": _build_status_condition([*WAITING, "running"]), "instances": _build_status_condition(ACTIVE), "alerts": "status <> 'resolved'",
     "environments": _ENVIRONMENT, "pools": "1", "queues": "1", "slas": "1", "templates": "1", "replicas": "1", "silences": "1",
 }  # fmt: skip
 """The rows, by tables, that are read all the time: one that cannot be would keep all others from being seen."""
-FEW = {table: which for table, which in IN_USE.items() if table not in ("tasks", "instances", "environments")}
+SMALL_TABLES = {table: which for table, which in IN_USE.items() if table not in ("tasks", "instances", "environments")}
 """Those of them of which there are never many."""
-Judges = Mapping[tuple[str, str], Callable[[Any], object]]
+DocumentChecks = Mapping[tuple[str, str], Callable[[Any], object]]
 """Who else looks at the documents of a column, by table and column: raises ValueError for one that means nothing."""
-NO_JUDGES: Judges = MappingProxyType({})
+NO_CHECKS: DocumentChecks = MappingProxyType({})
 ALL = {table.name: "1" for table in schema.metadata.sorted_tables if table.dialect_options["sqlite"]["with_rowid"]} | {
     "environments": _ENVIRONMENT
 }
 """Every row; but of tables of figures, which are read by their keys."""
-MENDABLE = {table: which for table, which in ALL.items() if table != "operations"}
+REPAIRABLE = {table: which for table, which in ALL.items() if table != "operations"}
 """Those that may be written; operations are only ever added."""
 
 
-class Odd(NamedTuple):
+class UnreadableRow(NamedTuple):
     """A row with values that cannot be read. `values`: those and all other documents and times of it, by their columns."""
 
     table: str
@@ -70,38 +70,38 @@ class Odd(NamedTuple):
     values: dict[str, Any]
 
 
-def lines(ask: Ask, where: Mapping[str, str] = ALL, judges: Judges = NO_JUDGES) -> list[str]:
+def describe_unreadable(ask: RunQuery, where: Mapping[str, str] = ALL, judges: DocumentChecks = NO_CHECKS) -> list[str]:
     """What cannot be read of the tables and conditions `where`, a line for each column."""
-    many = Counter((row.table, name) for row in odd(ask, where, judges) for name in row.columns)
-    return [f"{n:,} {'row' if n == 1 else 'rows'} of {table} without {_what(table, name)} in {name}" for (table, name), n in many.items()]
+    many = Counter((row.table, name) for row in find_unreadable(ask, where, judges) for name in row.columns)
+    return [f"{n:,} {'row' if n == 1 else 'rows'} of {table} without {_describe_type(table, name)} in {name}" for (table, name), n in many.items()]
 
 
-def _what(table: str, name: str) -> str:
+def _describe_type(table: str, name: str) -> str:
     return "JSON" if is_document(schema.metadata.tables[table].columns[name]) else "a time"
 
 
-def of_image(path: Path, step: Callable[[], None], where: Mapping[str, str] = ALL) -> list[str]:
+def describe_image(path: Path, step: Callable[[], None], where: Mapping[str, str] = ALL) -> list[str]:
     """`lines` of a database file that nobody else has open. `step`, called now and then, may raise to give it up. Raises sqlite3.Error."""
     with closing(tool.open_image(str(path))) as c:
         c.set_progress_handler(step, 100_000)
-        return lines(c.execute, where)
+        return describe_unreadable(c.execute, where)
 
 
-def odd(ask: Ask, where: Mapping[str, str] = ALL, judges: Judges = NO_JUDGES, of: str = "main") -> Iterator[Odd]:
+def find_unreadable(ask: RunQuery, where: Mapping[str, str] = ALL, judges: DocumentChecks = NO_CHECKS, of: str = "main") -> Iterator[UnreadableRow]:
     """The rows that cannot be read, of the tables and conditions `where` in the database that is attached as `of`, which has not all of
     their columns where it is of an earlier version."""
     for name, which in where.items():
         there = {row[0] for row in ask(f"SELECT name FROM pragma_table_info('{name}', '{of}')")}
-        columns = [column for column in watched(schema.metadata.tables[name]) if column.name in there]
-        doubtful = " OR ".join(_doubtful(column, judges) for column in columns)
-        chosen = f"SELECT rowid, {_listed(columns)} FROM {of}.{name} WHERE ({doubtful}) AND {which}"
+        columns = [column for column in list_checked_columns(schema.metadata.tables[name]) if column.name in there]
+        doubtful = " OR ".join(_build_suspicion(column, judges) for column in columns)
+        chosen = f"SELECT rowid, {_quote_columns(columns)} FROM {of}.{name} WHERE ({doubtful}) AND {which}"
         for row, *values in list(ask(chosen)) if columns else ():
             found = list(zip(columns, values, strict=True))
-            if wrong := tuple(c.name for c, value in found if value is not None and not _is_legible(c, value, judges)):
-                yield Odd(name, row, wrong, {c.name: value for c, value in found})
+            if wrong := tuple(c.name for c, value in found if value is not None and not _is_readable(c, value, judges)):
+                yield UnreadableRow(name, row, wrong, {c.name: value for c, value in found})
 
 
-def watched(table: Table) -> list[Column[Any]]:
+def list_checked_columns(table: Table) -> list[Column[Any]]:
     """The columns with documents or times. Of those of a key only times are read; the others are looked up."""
     return [column for column in table.columns if column.type is schema.Time or is_document(column) and not column.primary_key]
 
@@ -111,11 +111,11 @@ def is_document(column: Column[Any]) -> bool:
     return isinstance(column.type, JSON)
 
 
-def _is_legible(column: Column[Any], value: Any, judges: Judges) -> bool:
-    return _is_json(value, _key(column), judges) if is_document(column) else timestamps.is_time(value)
+def _is_readable(column: Column[Any], value: Any, judges: DocumentChecks) -> bool:
+    return _is_json(value, _get_key(column), judges) if is_document(column) else timestamps.is_time(value)
 
 
-def _is_json(value: Any, key: tuple[str, str], judges: Judges) -> bool:
+def _is_json(value: Any, key: tuple[str, str], judges: DocumentChecks) -> bool:
     """As we read it, which knows infinite numbers as well."""
     try:
         found = value if isinstance(value, int | float) else json.loads(value)  # SQLite stores a document that is a number as one
@@ -126,21 +126,21 @@ def _is_json(value: Any, key: tuple[str, str], judges: Judges) -> bool:
     return isinstance(found, dict) or key not in MAPPINGS
 
 
-def _key(column: Column[Any]) -> tuple[str, str]:
+def _get_key(column: Column[Any]) -> tuple[str, str]:
     return column.table.name, column.name
 
 
-def _doubtful(column: Column[Any], judges: Judges) -> str:
+def _build_suspicion(column: Column[Any], judges: DocumentChecks) -> str:
     """The condition that all values meet which cannot be read."""
-    if _key(column) in judges:
+    if _get_key(column) in judges:
         return "1"
     name = f'"{column.name}"'
     if not is_document(column):
-        return f"{name} IS NOT NULL AND ({name} NOT GLOB '{timestamps.SHAPE}' OR date({name}) IS NOT substr({name}, 1, 10))"
-    if _key(column) in MAPPINGS:
+        return f"{name} IS NOT NULL AND ({name} NOT GLOB '{timestamps.TIME_GLOB}' OR date({name}) IS NOT substr({name}, 1, 10))"
+    if _get_key(column) in MAPPINGS:
         return f"CASE WHEN json_valid({name}) THEN json_type({name}) <> 'object' ELSE {name} IS NOT NULL END"
     return f"NOT json_valid({name})"
 
 
-def _listed(columns: Iterable[Column[Any]]) -> str:
+def _quote_columns(columns: Iterable[Column[Any]]) -> str:
     return ", ".join(f'"{column.name}"' for column in columns)

@@ -14,13 +14,13 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from db import schema, timestamps
 from db.queries import sla_cursor
-from db.queries.sla_cursor import LOOKED, OVER, Looked
+from db.queries.sla_cursor import ENDED_WORDS, SLA_TASK_COLUMNS, SlaTask
 from db.rows import AlertRow
 
 _ALERT = [schema.alerts.c[name] for name in AlertRow._fields]
 _ALERT_COLUMNS = ", ".join(f'a."{name}"' for name in AlertRow._fields)
 _WITH_TASK = (
-    f"SELECT {_ALERT_COLUMNS}, {LOOKED}, s.conditions AS conditions FROM alerts a "
+    f"SELECT {_ALERT_COLUMNS}, {SLA_TASK_COLUMNS}, s.conditions AS conditions FROM alerts a "
     "LEFT JOIN tasks t ON t.uuid = a.task_id LEFT JOIN slas s ON s.id = a.sla_id"
 )
 _WORST_FIRST = (
@@ -28,11 +28,11 @@ _WORST_FIRST = (
     "instr('criticalwarninginfo', {0}.severity), instr('firingpendingacknowledged', {0}.status), {0}.fired_at, {0}.id"
 )
 """What nobody is to be bothered with stands behind all that is open, however severe."""
-LATELY = 200
+RECENT_TASKS = 200
 """Tasks that are passed over at most to find a few that a rule can be held against."""
 
 
-SYSTEM = "taskdeck"
+SYSTEM_OBJECT = "taskdeck"
 """The object of alerts that are about no task."""
 
 
@@ -50,30 +50,30 @@ class OpenAlert(NamedTuple):
     """An alert with its task (None: there is none), its SLA's conditions, and the silence over it."""
 
     alert: AlertRow
-    task: Looked | None
+    task: SlaTask | None
     conditions: dict[str, Any] | None
     silence: Silence | None = None
 
 
-def find(c: Connection, alert_id: int) -> AlertRow | None:
+def find_alert(c: Connection, alert_id: int) -> AlertRow | None:
     """An alert by its id."""
     row = c.execute(select(*_ALERT).where(schema.alerts.c.id == alert_id)).first()
     return AlertRow._make(row) if row else None
 
 
-def of_sla(c: Connection, name: str) -> list[AlertRow]:
+def list_of_rule(c: Connection, name: str) -> list[AlertRow]:
     """The alerts of an SLA that are not resolved, oldest first."""
     a = schema.alerts.c
     chosen = select(*_ALERT).where(text("status <> 'resolved'"), a.name == name).order_by(a.fired_at)
     return [AlertRow._make(row) for row in c.execute(chosen)]
 
 
-def listed(c: Connection, resolved_since: str | None = None, limit: int = 0) -> list[OpenAlert]:
+def list_alerts(c: Connection, resolved_since: str | None = None, limit: int = 0) -> list[OpenAlert]:
     """Open alerts, and those resolved since a time; limit 0 is all.
 
     The most severe first, firing ones before acknowledged ones, then the oldest; behind them the silenced, then the resolved.
     """
-    quiet = silences(c)
+    quiet = map_silences(c)
     rows = c.exec_driver_sql(
         f"{_WITH_TASK} WHERE a.id IN (SELECT open_alerts.id FROM ("
         "SELECT id, severity, status, sla_id, fired_at FROM alerts WHERE status <> 'resolved' UNION ALL "
@@ -85,16 +85,16 @@ def listed(c: Connection, resolved_since: str | None = None, limit: int = 0) -> 
             "quiet": json.dumps(list(quiet)),
         },
     )
-    return [_hushed(_open(row), quiet) for row in rows]
+    return [_add_silence(_make_open_alert(row), quiet) for row in rows]
 
 
-def one(c: Connection, alert_id: int) -> OpenAlert | None:
+def find_open_alert(c: Connection, alert_id: int) -> OpenAlert | None:
     """An alert by its id, with all that belongs to it."""
     row = c.exec_driver_sql(f"{_WITH_TASK} WHERE a.id = ?", (alert_id,)).first()
-    return _hushed(_open(row), silences(c)) if row else None
+    return _add_silence(_make_open_alert(row), map_silences(c)) if row else None
 
 
-def counted(c: Connection) -> dict[int, dict[str, int]]:
+def count_by_rule(c: Connection) -> dict[int, dict[str, int]]:
     """{SLA: {status: open alerts}}."""
     found: dict[int, dict[str, int]] = {}
     rows = c.exec_driver_sql(
@@ -105,13 +105,13 @@ def counted(c: Connection) -> dict[int, dict[str, int]]:
     return found
 
 
-def open_of_metrics(c: Connection) -> dict[int, int]:
+def map_metric_alerts(c: Connection) -> dict[int, int]:
     """{SLA: its open alert}, of alerts that are about no task."""
     found = "SELECT sla_id, id FROM alerts WHERE status <> 'resolved' AND sla_id IS NOT NULL AND task_id IS NULL"
     return {row.sla_id: row.id for row in c.exec_driver_sql(found)}
 
 
-def spells(c: Connection, sla_id: int, since: str, most: int) -> list[tuple[str, str]]:
+def list_intervals(c: Connection, sla_id: int, since: str, most: int) -> list[tuple[str, str]]:
     """When the alerts of an SLA fired and were resolved, of those resolved since then, among the latest `most` of all SLAs; the latest
     first."""
     rows = c.exec_driver_sql(
@@ -122,7 +122,7 @@ def spells(c: Connection, sla_id: int, since: str, most: int) -> list[tuple[str,
     return [(fired, over) for fired, over in rows]
 
 
-def resolved(c: Connection, since: str, most: int) -> dict[int, tuple[int, str]]:
+def map_resolved(c: Connection, since: str, most: int) -> dict[int, tuple[int, str]]:
     """{SLA: (alerts resolved since then, when the last was)}, of the latest `most` of all SLAs."""
     rows = c.exec_driver_sql(
         "SELECT sla_id, count(*), max(resolved_at) FROM (SELECT sla_id, resolved_at FROM alerts WHERE resolved_at IS NOT NULL "
@@ -132,42 +132,42 @@ def resolved(c: Connection, since: str, most: int) -> dict[int, tuple[int, str]]
     return {sla_id: (n, last) for sla_id, n, last in rows}
 
 
-_FAMILIES = (
+_TASK_GROUPS = (
     ("template", "t.template = :word AND t.ended_at IS NOT NULL", "t.ended_at"),
     ("task", "t.name = :word", "t.rowid"),
     ("queue", "t.queue = :word", "t.number"),
 )
 
 
-def lately(c: Connection, match: Mapping[str, Any]) -> list[Looked]:
+def list_recent_tasks(c: Connection, match: Mapping[str, Any]) -> list[SlaTask]:
     """The newest tasks of a template, else of a name, else of a queue, else of all: `LATELY` at most, newest first."""
-    where, order = next(((w, o) for key, w, o in _FAMILIES if match.get(key)), ("1", "t.number"))
-    word = next((match[key] for key, _, _ in _FAMILIES if match.get(key)), "")
+    where, order = next(((w, o) for key, w, o in _TASK_GROUPS if match.get(key)), ("1", "t.number"))
+    word = next((match[key] for key, _, _ in _TASK_GROUPS if match.get(key)), "")
     rows = c.exec_driver_sql(
-        f"SELECT {LOOKED} FROM tasks t WHERE {where} AND t.deleted_at IS NULL ORDER BY {order} DESC LIMIT {LATELY}",
+        f"SELECT {SLA_TASK_COLUMNS} FROM tasks t WHERE {where} AND t.deleted_at IS NULL ORDER BY {order} DESC LIMIT {RECENT_TASKS}",
         {"word": word},
     )
-    return [Looked._make(row) for row in rows]
+    return [SlaTask._make(row) for row in rows]
 
 
-def to_resolve(c: Connection, after: int, until: int, limit: int) -> list[OpenAlert]:
+def list_to_resolve(c: Connection, after: int, until: int, limit: int) -> list[OpenAlert]:
     """Open alerts whose task did what they wait for, as the events with these ids tell: quick however many are open."""
     rows = c.exec_driver_sql(
         f"{_WITH_TASK} WHERE a.task_id IN (SELECT e.task_id FROM events e WHERE e.id > :after AND e.id <= :until "
-        f"AND e.status IN ('running', {OVER})) AND +a.status <> 'resolved' AND (+t.status IN ({OVER}) "
+        f"AND e.status IN ('running', {ENDED_WORDS})) AND +a.status <> 'resolved' AND (+t.status IN ({ENDED_WORDS}) "
         "OR (s.conditions ->> '$.preset' = 'starts-within' AND EXISTS "
         "(SELECT 1 FROM instances i WHERE i.task_id = t.uuid AND i.start_time IS NOT NULL))) LIMIT :limit",
         {"after": after, "until": until, "limit": limit},
     )
-    return [_open(row) for row in rows]
+    return [_make_open_alert(row) for row in rows]
 
 
-def any_open(c: Connection) -> bool:
+def has_open_alerts(c: Connection) -> bool:
     """Whether any alert is not resolved."""
     return c.exec_driver_sql("SELECT 1 FROM alerts WHERE status <> 'resolved' LIMIT 1").first() is not None
 
 
-def fire(c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+def fire_alerts(c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Record occurrences (all columns but id and the times of the row); the one of a task that is there is opened again."""
     if not rows:
         return
@@ -182,7 +182,7 @@ def fire(c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     c.execute(statement, [{**row, "created_at": now, "updated_at": now} for row in rows])
 
 
-def resolve(c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+def resolve_alerts(c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Close alerts: rows of {key: its id, resolved_at, text, short, value}."""
     if rows:
         a = schema.alerts
@@ -211,27 +211,27 @@ def unacknowledge(c: Connection, ids: Iterable[int]) -> None:
     )
 
 
-def silences(c: Connection) -> dict[int, Silence]:
+def map_silences(c: Connection) -> dict[int, Silence]:
     """{SLA: its silence}, of those that are silenced now."""
     s = schema.silences.c
     chosen = select(*(s[name] for name in Silence._fields)).where(s.until > timestamps.now())
     return {row.sla_id: Silence._make(row) for row in c.execute(chosen)}
 
 
-def silence(c: Connection, sla_id: int, until: str, by: str, reason: str | None) -> None:
+def silence_rule(c: Connection, sla_id: int, until: str, by: str, reason: str | None) -> None:
     """Silence an SLA until a time, in place of what silences it now."""
-    unsilence(c, sla_id)
+    unsilence_rule(c, sla_id)
     now = timestamps.now()
     row = {"sla_id": sla_id, "by": by, "reason": reason, "until": until, "created_at": now, "updated_at": now}
     c.execute(schema.silences.insert().values(**row))
 
 
-def unsilence(c: Connection, sla_id: int) -> None:
+def unsilence_rule(c: Connection, sla_id: int) -> None:
     """Let an SLA be heard again."""
     c.execute(schema.silences.delete().where(schema.silences.c.sla_id == sla_id))
 
 
-def rate(c: Connection, sla_id: int, severity: str) -> None:
+def set_severity(c: Connection, sla_id: int, severity: str) -> None:
     """Let the open alerts of an SLA be of this severity."""
     c.exec_driver_sql(
         "UPDATE alerts SET severity = ?, updated_at = ? WHERE sla_id = ? AND status <> 'resolved'",
@@ -239,11 +239,11 @@ def rate(c: Connection, sla_id: int, severity: str) -> None:
     )
 
 
-def system(c: Connection, problems: Mapping[str, str], mild: Collection[str] = ()) -> None:
+def set_system_alerts(c: Connection, problems: Mapping[str, str], mild: Collection[str] = ()) -> None:
     """Let the open alerts about Taskdeck itself be exactly these, {name: text}: tell of new ones, close those that are over. Those that are
     `mild` are warnings, the others critical."""
     a, now = schema.alerts, timestamps.now()
-    about = (a.c.sla_id.is_(None), a.c.task_id.is_(None), a.c.object == SYSTEM, text("status <> 'resolved'"))
+    about = (a.c.sla_id.is_(None), a.c.task_id.is_(None), a.c.object == SYSTEM_OBJECT, text("status <> 'resolved'"))
     known = {row.name: row.id for row in c.execute(select(a.c.id, a.c.name).where(*about))}
     for name in known.keys() - problems.keys():
         c.execute(update(a).where(a.c.id == known[name]).values(status="resolved", resolved_at=now, updated_at=now))
@@ -252,20 +252,20 @@ def system(c: Connection, problems: Mapping[str, str], mild: Collection[str] = (
         if name in known:
             c.execute(update(a).where(a.c.id == known[name]).values(severity=severity, text=said, short=said, updated_at=now))
         else:
-            row = {"name": name, "severity": severity, "status": "firing", "object": SYSTEM, "text": said, "short": said}
+            row = {"name": name, "severity": severity, "status": "firing", "object": SYSTEM_OBJECT, "text": said, "short": said}
             c.execute(a.insert().values(**row, fired_at=now, created_at=now, updated_at=now))
 
 
-def forget_sla(c: Connection, sla_id: int) -> None:
+def detach_rule(c: Connection, sla_id: int) -> None:
     """Close the alerts of an SLA that goes, and let them keep its name only; its silence goes with it."""
-    restart(c, sla_id)
-    unsilence(c, sla_id)
+    restart_rule(c, sla_id)
+    unsilence_rule(c, sla_id)
     c.execute(update(schema.alerts).where(schema.alerts.c.sla_id == sla_id).values(sla_id=None))
 
 
-def restart(c: Connection, sla_id: int) -> None:
+def restart_rule(c: Connection, sla_id: int) -> None:
     """Let an SLA whose rule has changed look at every task again, and close what it had found."""
-    sla_cursor.restart(c, sla_id)
+    sla_cursor.reset_cursor(c, sla_id)
     now = timestamps.now()
     c.exec_driver_sql(
         "UPDATE alerts SET status = 'resolved', resolved_at = ?, updated_at = ? "
@@ -274,13 +274,13 @@ def restart(c: Connection, sla_id: int) -> None:
     )
 
 
-def _open(row: Any) -> OpenAlert:
+def _make_open_alert(row: Any) -> OpenAlert:
     split = len(AlertRow._fields)
-    task = Looked._make(row[split:-1])
+    task = SlaTask._make(row[split:-1])
     return OpenAlert(AlertRow._make(row[:split]), task if task.uuid else None, json.loads(row[-1]) if row[-1] else None)
 
 
-def _hushed(found: OpenAlert, quiet: Mapping[int, Silence]) -> OpenAlert:
+def _add_silence(found: OpenAlert, quiet: Mapping[int, Silence]) -> OpenAlert:
     """The alert with the silence over it, while it is open."""
     if found.alert.status == "resolved" or found.alert.sla_id is None:
         return found

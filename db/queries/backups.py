@@ -10,7 +10,7 @@ from db import schema, timestamps
 from db.backup.catalog import Backup
 
 
-def mirror(c: Connection, backups: Sequence[Backup]) -> None:
+def write_backup_rows(c: Connection, backups: Sequence[Backup]) -> None:
     """Write down these backups, oldest first, in place of those that stand there."""
     now, table = timestamps.now(), schema.backups
     ids = {one.id: number for number, one in enumerate(backups, 1)}

@@ -13,11 +13,11 @@ from db.queries import operations, transitions
 from db.rows import PoolRow, QueueRow, SlaRow, TemplateRow
 from db.states import ACTIVE_SQL
 
-Change = dict[str, list[Any]]
+ColumnChanges = dict[str, list[Any]]
 """{column: [old, new]}."""
 
 
-def kind(table: Table) -> str:
+def get_kind(table: Table) -> str:
     """`template` of `schema.templates`."""
     return table.name.removesuffix("s")
 
@@ -27,36 +27,36 @@ def create(c: Connection, table: Table, name: str, values: Mapping[str, Any], by
     now = timestamps.now()
     more = {"status": "active"} if "status" in table.c else {}
     c.execute(table.insert().values(name=name, created_at=now, updated_at=now, **more, **values))
-    operations.record(c, by, f"{kind(table)} create", f"{kind(table)} {name}", after=dict(values))
+    operations.record(c, by, f"{get_kind(table)} create", f"{get_kind(table)} {name}", after=dict(values))
 
 
-def change(c: Connection, table: Table, name: str, values: Mapping[str, Any], by: str, verb: str = "set") -> Change:
+def update(c: Connection, table: Table, name: str, values: Mapping[str, Any], by: str, verb: str = "set") -> ColumnChanges:
     """Set what differs, by the columns' JSON; what is so already is left alone, its time of change too.
 
     A template's source (`template`) is set with other changes, and is none by itself.
     """
     row = c.execute(select(table).where(table.c.name == name)).one()._mapping
-    changed = difference(row, values)
+    changed = find_difference(row, values)
     if changed:
         new = {key: value for key, value in values.items() if key in changed or key == "template"}
         if "status" in new:
             new |= {"status_by": by, "status_at": timestamps.now()}
         c.execute(table.update().where(table.c.name == name).values(**new, updated_at=timestamps.now()))
         if table is schema.queues and "pool" in changed:
-            transitions.draw_from(c, name, values["pool"])
+            transitions.move_reservations(c, name, values["pool"])
         before, after = ({key: pair[at] for key, pair in changed.items()} for at in (0, 1))
-        operations.record(c, by, f"{kind(table)} {verb}", f"{kind(table)} {name}", before, after)
+        operations.record(c, by, f"{get_kind(table)} {verb}", f"{get_kind(table)} {name}", before, after)
     return changed
 
 
-def difference(row: Mapping[Any, Any], values: Mapping[str, Any]) -> Change:
+def find_difference(row: Mapping[Any, Any], values: Mapping[str, Any]) -> ColumnChanges:
     """What `values` would change in a row: true is not 1, and the order of keys does not matter."""
-    differs = {key: [row[key], value] for key, value in values.items() if _plain(row[key]) != _plain(value)}
+    differs = {key: [row[key], value] for key, value in values.items() if _to_comparable(row[key]) != _to_comparable(value)}
     differs.pop("template", None)
     return differs
 
 
-def _plain(value: Any) -> str:
+def _to_comparable(value: Any) -> str:
     """Numbers of a column compare as numbers, all else as JSON."""
     return json.dumps(float(value) if type(value) is int else value, sort_keys=True)
 
@@ -65,7 +65,7 @@ def remove(c: Connection, table: Table, name: str, by: str) -> None:
     """Delete one that nothing refers to."""
     row = dict(c.execute(select(table).where(table.c.name == name)).one()._mapping)
     c.execute(table.delete().where(table.c.name == name))
-    operations.record(c, by, f"{kind(table)} rm", f"{kind(table)} {name}", before=row)
+    operations.record(c, by, f"{get_kind(table)} rm", f"{get_kind(table)} {name}", before=row)
 
 
 def restore(c: Connection, table: Table, row: Mapping[str, Any], by: str) -> None:
@@ -73,10 +73,10 @@ def restore(c: Connection, table: Table, row: Mapping[str, Any], by: str) -> Non
     name, caches = row["name"], {"current_load": 0, "used_cpu": 0.0, "used_memory": 0.0}
     values = {key: caches.get(key, value) for key, value in row.items() if key in table.c and key != "id"}
     c.execute(table.insert().values(**values))
-    operations.record(c, by, f"{kind(table)} create", f"{kind(table)} {name}", after=dict(values))
+    operations.record(c, by, f"{get_kind(table)} create", f"{get_kind(table)} {name}", after=dict(values))
 
 
-def stored(c: Connection, table: Table, name: str) -> dict[str, Any] | None:
+def get_row(c: Connection, table: Table, name: str) -> dict[str, Any] | None:
     """The whole row of that name."""
     found = c.execute(select(table).where(table.c.name == name)).first()
     return dict(found._mapping) if found else None
@@ -85,32 +85,32 @@ def stored(c: Connection, table: Table, name: str) -> dict[str, Any] | None:
 # --- one by its name ----------------------------------------------------------------------------------------------------------------
 
 
-def queue(c: Connection, name: str) -> QueueRow | None:
+def find_queue(c: Connection, name: str) -> QueueRow | None:
     """A queue by its name."""
-    return _one(c, schema.queues, QueueRow, name)
+    return _find_by_name(c, schema.queues, QueueRow, name)
 
 
-def pool(c: Connection, name: str) -> PoolRow | None:
+def find_pool(c: Connection, name: str) -> PoolRow | None:
     """A pool by its name."""
-    return _one(c, schema.pools, PoolRow, name)
+    return _find_by_name(c, schema.pools, PoolRow, name)
 
 
-def template(c: Connection, name: str) -> TemplateRow | None:
+def find_template(c: Connection, name: str) -> TemplateRow | None:
     """A template by its name."""
-    return _one(c, schema.templates, TemplateRow, name)
+    return _find_by_name(c, schema.templates, TemplateRow, name)
 
 
-def sla(c: Connection, name: str) -> SlaRow | None:
+def find_sla(c: Connection, name: str) -> SlaRow | None:
     """An SLA by its name."""
-    return _one(c, schema.slas, SlaRow, name)
+    return _find_by_name(c, schema.slas, SlaRow, name)
 
 
-def _one(c: Connection, table: Table, row: Any, name: str) -> Any:
+def _find_by_name(c: Connection, table: Table, row: Any, name: str) -> Any:
     found = c.execute(select(*(table.c[field] for field in row._fields)).where(table.c.name == name)).first()
     return row._make(found) if found else None
 
 
-def templates(c: Connection) -> list[TemplateRow]:
+def list_templates(c: Connection) -> list[TemplateRow]:
     """Templates by name."""
     t = schema.templates
     return [
@@ -118,12 +118,12 @@ def templates(c: Connection) -> list[TemplateRow]:
     ]
 
 
-def template_names(c: Connection) -> list[str]:
+def list_template_names(c: Connection) -> list[str]:
     """The names of all templates, sorted."""
     return list(c.execute(select(schema.templates.c.name).order_by(schema.templates.c.name)).scalars())
 
 
-def slas(c: Connection) -> list[SlaRow]:
+def list_slas(c: Connection) -> list[SlaRow]:
     """SLAs, the most severe first, then by name."""
     s = schema.slas
     chosen = select(*(s.c[name] for name in SlaRow._fields)).order_by(s.c.priority.desc(), s.c.name)
@@ -133,35 +133,35 @@ def slas(c: Connection) -> list[SlaRow]:
 # --- what refers to one -------------------------------------------------------------------------------------------------------------
 
 
-def users_of_queue(c: Connection, name: str) -> dict[str, int]:
+def count_queue_users(c: Connection, name: str) -> dict[str, int]:
     """Tasks (those that ended too), runs of tasks that were moved elsewhere meanwhile, templates, SLAs."""
     return {
-        "task": _count(c, schema.tasks, "queue", name),
-        "run": _runs(c, name),
-        "template": _count(c, schema.templates, "queue", name),
-        "SLA": _matching(c, "queue", name),
+        "task": _count_rows(c, schema.tasks, "queue", name),
+        "run": _count_moved_runs(c, name),
+        "template": _count_rows(c, schema.templates, "queue", name),
+        "SLA": _count_matching_rules(c, "queue", name),
     }
 
 
-def users_of_pool(c: Connection, name: str) -> dict[str, int]:
+def count_pool_users(c: Connection, name: str) -> dict[str, int]:
     """Queues."""
-    return {"queue": _count(c, schema.queues, "pool", name)}
+    return {"queue": _count_rows(c, schema.queues, "pool", name)}
 
 
-def users_of_template(c: Connection, name: str) -> dict[str, int]:
+def count_template_users(c: Connection, name: str) -> dict[str, int]:
     """Tasks (those that ended too), SLAs."""
     return {
-        "task": _count(c, schema.tasks, "template", name),
-        "SLA": _matching(c, "template", name),
+        "task": _count_rows(c, schema.tasks, "template", name),
+        "SLA": _count_matching_rules(c, "template", name),
     }
 
 
-def users_of_sla(c: Connection, sla_id: int) -> dict[str, int]:
+def count_sla_users(c: Connection, sla_id: int) -> dict[str, int]:
     """Pools, silences. Alerts keep its name when it goes."""
-    return {"pool": _count(c, schema.pools, "sla_id", sla_id), "silence": _count(c, schema.silences, "sla_id", sla_id)}
+    return {"pool": _count_rows(c, schema.pools, "sla_id", sla_id), "silence": _count_rows(c, schema.silences, "sla_id", sla_id)}
 
 
-def _runs(c: Connection, queue: str) -> int:
+def _count_moved_runs(c: Connection, queue: str) -> int:
     """Active runs that hold a slot of a queue which their task has left."""
     held = (
         f"SELECT count(*) FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.queue = ? AND i.status IN {ACTIVE_SQL} "
@@ -170,9 +170,9 @@ def _runs(c: Connection, queue: str) -> int:
     return c.exec_driver_sql(held, (queue,)).scalar_one()
 
 
-def _matching(c: Connection, key: str, name: str) -> int:
-    return sum(row.conditions.get("match", {}).get(key) == name for row in slas(c))
+def _count_matching_rules(c: Connection, key: str, name: str) -> int:
+    return sum(row.conditions.get("match", {}).get(key) == name for row in list_slas(c))
 
 
-def _count(c: Connection, table: Table, column: str, value: Any) -> int:
+def _count_rows(c: Connection, table: Table, column: str, value: Any) -> int:
     return c.execute(select(func.count()).select_from(table).where(table.c[column] == value)).scalar_one()

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from db import raw_sql
 
 
-class Kin(NamedTuple):
+class RelatedTask(NamedTuple):
     """A task and the one it was reached from (`via`, a uuid), and how that waits: kind success or any."""
 
     via: str
@@ -23,32 +23,32 @@ class Kin(NamedTuple):
     deleted_at: str | None
 
 
-_NEXT = (
+_RELATED = (
     "SELECT d.{near} AS via, d.kind, t.uuid, t.number, t.name, t.status, t.deleted_at FROM dependencies d "
     "JOIN tasks t ON t.uuid = d.{far} WHERE d.{near} IN (SELECT value FROM json_each(?)) LIMIT ?"
 )
 PARENTS, CHILDREN = ({"near": "task_id", "far": "parent_id"}, {"near": "parent_id", "far": "task_id"})
-COUNTED = 10_000
+MAX_COUNT = 10_000
 _COUNT = "SELECT count(*) FROM (SELECT 1 FROM dependencies WHERE {near} = ? LIMIT ?)"
 
 
-def near(c: Connection, way: dict[str, str], uuids: Sequence[str], limit: int) -> list[Kin]:
+def list_related(c: Connection, way: dict[str, str], uuids: Sequence[str], limit: int) -> list[RelatedTask]:
     """The tasks one step from these, `PARENTS` or `CHILDREN`; at most so many, in no order."""
-    return [Kin._make(row) for row in raw_sql.rows(c, _NEXT.format(**way), (json.dumps(list(uuids)), limit))]
+    return [RelatedTask._make(row) for row in raw_sql.fetch_rows(c, _RELATED.format(**way), (json.dumps(list(uuids)), limit))]
 
 
-def count(c: Connection, way: dict[str, str], uuid: str) -> int:
+def count_related(c: Connection, way: dict[str, str], uuid: str) -> int:
     """How many are one step from a task; it counts no further than `COUNTED`."""
-    return int(raw_sql.value(c, _COUNT.format(**way), (uuid, COUNTED)))
+    return int(raw_sql.fetch_value(c, _COUNT.format(**way), (uuid, MAX_COUNT)))
 
 
-def acts(c: Connection, obj: str, since: str, newest: int = 5000) -> list[Any]:
+def list_changes(c: Connection, obj: str, since: str, newest: int = 5000) -> list[Any]:
     """What people set on an object among the newest operations, first first: created_at, by, verb, before, after (JSON)."""
     found = (
         'SELECT created_at, "by", verb, before, after FROM operations '
         "WHERE id > (SELECT coalesce(max(id), 0) FROM operations) - ? AND object = ? AND created_at >= ? ORDER BY id"
     )
-    return raw_sql.rows(c, found, (newest, obj, since))
+    return raw_sql.fetch_rows(c, found, (newest, obj, since))
 
 
 _LEFT_CANCELLED = """
@@ -62,10 +62,10 @@ SELECT number FROM gone WHERE uuid NOT IN (SELECT value FROM json_each(?)) ORDER
 """
 
 
-def left_cancelled(c: Connection, uuids: Sequence[str]) -> list[int]:
+def list_cancelled_children(c: Connection, uuids: Sequence[str]) -> list[int]:
     """The numbers of those that were cancelled because one of these, or one so cancelled, ended without success."""
     asked = json.dumps(list(uuids))
-    return [int(number) for number in raw_sql.column(c, _LEFT_CANCELLED, (asked, asked))]
+    return [int(number) for number in raw_sql.fetch_column(c, _LEFT_CANCELLED, (asked, asked))]
 
 
 _FAILED_PARENTS = (
@@ -76,7 +76,7 @@ _FAILED_PARENTS = (
 )
 
 
-def failed_parents(c: Connection, uuids: Sequence[str]) -> list[Any]:
+def list_failed_parents(c: Connection, uuids: Sequence[str]) -> list[Any]:
     """What ended without the success that one of these waits for, and is none of them: rows of number, parent, status."""
     asked = json.dumps(list(uuids))
-    return raw_sql.rows(c, _FAILED_PARENTS, (asked, asked))
+    return raw_sql.fetch_rows(c, _FAILED_PARENTS, (asked, asked))

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from db import raw_sql, timestamps
 from db.states import ACTIVE_SQL
 
-WINDOW = (
+QUEUED = (
     "SELECT uuid, number, name, queue, priority, front, cpu, memory, timeout, template FROM tasks "
     "WHERE queue = ? AND status = 'queued' ORDER BY front DESC, priority DESC, number LIMIT ?"
 )
@@ -24,11 +24,11 @@ LAUNCH = (
     "FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.runid IN (SELECT value FROM json_each(?))"
 )
 CLAIMABLE = "SELECT uuid, tags, attempts FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))"
-LIMITED = (
+WITH_DEADLINE = (
     f"SELECT runid, start_time, deadline FROM instances WHERE status IN {ACTIVE_SQL} "
     "AND +status IN ('running', 'paused') AND deadline IS NOT NULL"
 )
-WANTED = (
+REQUESTED_STATES = (
     "SELECT i.runid, i.status, i.stop_reason, t.grace FROM instances i JOIN tasks t ON t.uuid = i.task_id "
     f"WHERE i.status IN {ACTIVE_SQL}"
 )
@@ -38,52 +38,52 @@ NEXT_DUE = (
 )
 
 
-def window(c: Connection, queue: str, limit: int) -> list[Any]:
+def list_queued(c: Connection, queue: str, limit: int) -> list[Any]:
     """The first queued tasks of a queue, in its order."""
-    return raw_sql.rows(c, WINDOW, (queue, limit))
+    return raw_sql.fetch_rows(c, QUEUED, (queue, limit))
 
 
-def active(c: Connection) -> list[Any]:
+def list_active(c: Connection) -> list[Any]:
     """What holds resources."""
-    return raw_sql.rows(c, ACTIVE)
+    return raw_sql.fetch_rows(c, ACTIVE)
 
 
-def claimable(c: Connection, uuids: Sequence[str]) -> list[Any]:
+def list_claimable(c: Connection, uuids: Sequence[str]) -> list[Any]:
     """What a run takes over from its task: tags (as JSON), attempts so far."""
-    return raw_sql.rows(c, CLAIMABLE, (json.dumps(list(uuids)),))
+    return raw_sql.fetch_rows(c, CLAIMABLE, (json.dumps(list(uuids)),))
 
 
-def launches(c: Connection, runids: Sequence[str]) -> list[Any]:
+def list_launches(c: Connection, runids: Sequence[str]) -> list[Any]:
     """What the keeper must be told of runs. Raises ValueError where one cannot be read."""
-    found = raw_sql.rows(c, LAUNCH, (json.dumps(list(runids)),))
-    return [row._replace(launch=_mapping(row.launch), env=_mapping(row.env or "{}")) for row in found]
+    found = raw_sql.fetch_rows(c, LAUNCH, (json.dumps(list(runids)),))
+    return [row._replace(launch=_parse_mapping(row.launch), env=_parse_mapping(row.env or "{}")) for row in found]
 
 
-def limited(c: Connection) -> list[Any]:
+def list_with_deadline(c: Connection) -> list[Any]:
     """Runs with a deadline that nobody stops yet: runid, start_time, deadline."""
-    return raw_sql.rows(c, LIMITED)
+    return raw_sql.fetch_rows(c, WITH_DEADLINE)
 
 
-def wanted(c: Connection) -> list[Any]:
+def list_requested_states(c: Connection) -> list[Any]:
     """What the database wants of each active run: runid, status, stop_reason, grace."""
-    return raw_sql.rows(c, WANTED)
+    return raw_sql.fetch_rows(c, REQUESTED_STATES)
 
 
-def next_due(c: Connection) -> str | None:
+def find_next_due(c: Connection) -> str | None:
     """When the next scheduled or retrying task's time comes. Raises ValueError where what is first is no time: it would never come."""
-    found = raw_sql.value(c, NEXT_DUE)
+    found = raw_sql.fetch_value(c, NEXT_DUE)
     if found is not None and not timestamps.is_time(found):
         raise ValueError("no time")
     return found
 
 
-def environment(c: Connection, sha256: str) -> dict[str, str]:
+def get_environment(c: Connection, sha256: str) -> dict[str, str]:
     """A stored environment. Raises ValueError where it cannot be read."""
-    found = raw_sql.value(c, "SELECT variables FROM environments WHERE sha256 = ?", (sha256,))
-    return _mapping(found) if found else {}
+    found = raw_sql.fetch_value(c, "SELECT variables FROM environments WHERE sha256 = ?", (sha256,))
+    return _parse_mapping(found) if found else {}
 
 
-def _mapping(text: str) -> dict[str, Any]:
+def _parse_mapping(text: str) -> dict[str, Any]:
     found = json.loads(text)
     if not isinstance(found, dict):
         raise ValueError("no names and values")

@@ -13,7 +13,7 @@ from db.maintenance import slow_queries
 from db.queries import reads, replicas
 
 
-class Figure(NamedTuple):
+class MetricValue(NamedTuple):
     """A figure as of now. `value` is None where there is none, as the age of a replica without one; `problem` says why it cannot be
     read."""
 
@@ -21,40 +21,40 @@ class Figure(NamedTuple):
     problem: str | None = None
 
 
-def read(c: Connection, metric: str, now: float) -> Figure:
+def read_metric(c: Connection, metric: str, now: float) -> MetricValue:
     """A figure as of a UNIX time: seconds, a count, or bytes."""
     try:
-        return Figure(FIGURES[metric](c, now))
+        return MetricValue(METRIC_READERS[metric](c, now))
     except Exception as error:  # whatever ails one figure must not keep the other rules from being looked at
-        return Figure(None, f"cannot be read ({type(error).__name__})")
+        return MetricValue(None, f"cannot be read ({type(error).__name__})")
 
 
-def _replica_lag(c: Connection, now: float) -> float | None:
-    return _age(replicas.behind_since(c), now)
+def _read_replica_lag(c: Connection, now: float) -> float | None:
+    return _get_age(replicas.get_lag_start(c), now)
 
 
-def _backup_age(c: Connection, now: float) -> float | None:
-    return _age(reads.newest_backup(c), now)
+def _read_backup_age(c: Connection, now: float) -> float | None:
+    return _get_age(reads.find_newest_backup(c), now)
 
 
-def _age(since: str | None, now: float) -> float | None:
-    return max(0.0, now - timestamps.unix(since)) if since else None
+def _get_age(since: str | None, now: float) -> float | None:
+    return max(0.0, now - timestamps.to_unix(since)) if since else None
 
 
-def _slow_queries(c: Connection, now: float) -> float:
-    return float(slow_queries.slow_in_hour(c, now))
+def _read_slow_queries(c: Connection, now: float) -> float:
+    return float(slow_queries.count_slow_in_hour(c, now))
 
 
-def _wal_size(c: Connection, now: float) -> float:
+def _read_wal_size(c: Connection, now: float) -> float:
     main = next(row.file for row in c.exec_driver_sql("PRAGMA database_list") if row.name == "main")
-    return float(slow_queries.wal_bytes(Path(main)))
+    return float(slow_queries.get_wal_size(Path(main)))
 
 
-FIGURES: Mapping[str, Callable[[Connection, float], float | None]] = {
-    "replica-lag": _replica_lag,
-    "backup-age": _backup_age,
-    "slow-queries": _slow_queries,
-    "lock-wait": slow_queries.longest_wait,
-    "wal-size": _wal_size,
+METRIC_READERS: Mapping[str, Callable[[Connection, float], float | None]] = {
+    "replica-lag": _read_replica_lag,
+    "backup-age": _read_backup_age,
+    "slow-queries": _read_slow_queries,
+    "lock-wait": slow_queries.find_longest_wait,
+    "wal-size": _read_wal_size,
 }
 """{metric: what reads it}"""

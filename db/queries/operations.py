@@ -16,7 +16,7 @@ DUTY = "duty"
 """The source of what the runtime does by itself."""
 
 
-class By(str):
+class Actor(str):
     """The name of who acts, and from where: `source` is cli or deck, `origin` the terminal as the client told it.
 
     `recorded` are the ids of the operations that were recorded under it, in order; the first names them all as one batch.
@@ -27,19 +27,19 @@ class By(str):
     recorded: list[int]
     undoing: OperationRow | None
 
-    def __new__(cls, name: str, source: str = "cli", origin: str | None = None) -> By:
+    def __new__(cls, name: str, source: str = "cli", origin: str | None = None) -> Actor:
         by = super().__new__(cls, name)
         by.source, by.origin, by.recorded, by.undoing = source, origin, [], None
         return by
 
     @classmethod
-    def again(cls, by: str) -> By:
+    def copy_actor(cls, by: str) -> Actor:
         """The same person at the same terminal, who has done nothing yet."""
-        return cls(by, by.source, by.origin) if isinstance(by, By) else cls(by)
+        return cls(by, by.source, by.origin) if isinstance(by, Actor) else cls(by)
 
 
 @contextmanager
-def undoing(by: By, operation: OperationRow) -> Iterator[None]:
+def record_as_undo(by: Actor, operation: OperationRow) -> Iterator[None]:
     """What is recorded meanwhile is recorded as what took this operation back."""
     by.undoing = operation
     try:
@@ -60,7 +60,7 @@ def record_above(c: Connection, by: str, verb: str, obj: str, after: Any, above:
 
 def record_all(c: Connection, by: str, verb: str, done: Sequence[tuple[str, Any, Any]]) -> None:
     """`record` for each of many objects: (object, before, after)."""
-    if isinstance(by, By) and by.undoing is not None:
+    if isinstance(by, Actor) and by.undoing is not None:
         record_undone(c, by, [(by.undoing, before, after) for _, before, after in done])
     else:
         _insert(c, by, [(verb, obj, before, after, None) for obj, before, after in done])
@@ -68,36 +68,36 @@ def record_all(c: Connection, by: str, verb: str, done: Sequence[tuple[str, Any,
 
 def record_undone(c: Connection, by: str, done: Sequence[tuple[OperationRow, Any, Any]]) -> None:
     """Each of these operations was taken back: (operation, how its object was until now, how it is)."""
-    rows = [(f"undo {row.verb}"[:LONGEST_VERB], row.object, before, after, row.id) for row, before, after in done]
+    rows = [(f"undo {row.verb}"[:MAX_VERB_LENGTH], row.object, before, after, row.id) for row, before, after in done]
     first = _insert(c, by, rows)
     back = [(first + at, row.id) for at, (row, _, _) in enumerate(done)]
-    raw_sql.run_many(c, "UPDATE operations SET undone_by = ? WHERE id = ?", back)
+    raw_sql.execute_statements(c, "UPDATE operations SET undone_by = ? WHERE id = ?", back)
 
 
-LONGEST_VERB = 64
+MAX_VERB_LENGTH = 64
 
 
 def _insert(c: Connection, by: str, done: Sequence[tuple[str, str, Any, Any, int | None]], above: int = 0) -> int:
     """Write rows of verb, object, before, after and what it takes back; the first id."""
-    first = max(raw_sql.value(c, "SELECT max(id) FROM operations") or 0, above) + 1
+    first = max(raw_sql.fetch_value(c, "SELECT max(id) FROM operations") or 0, above) + 1
     source, origin, batch = DUTY, None, first
-    if isinstance(by, By):
+    if isinstance(by, Actor):
         source, origin, batch = by.source, by.origin, (by.recorded or [first])[0]
         by.recorded += range(first, first + len(done))
     now = timestamps.now()
-    raw_sql.run_many(
+    raw_sql.execute_statements(
         c,
         'INSERT INTO operations (id, "by", verb, object, before, after, source, origin, batch, undoes, created_at, updated_at) '
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            (first + at, by, verb, obj, _json(before), _json(after), source, origin, batch, undoes, now, now)
+            (first + at, by, verb, obj, _to_json(before), _to_json(after), source, origin, batch, undoes, now, now)
             for at, (verb, obj, before, after, undoes) in enumerate(done)
         ],
     )
     return first
 
 
-def _json(value: Any) -> str | None:
+def _to_json(value: Any) -> str | None:
     return None if value is None else json.dumps(value)
 
 
@@ -106,13 +106,13 @@ def _json(value: Any) -> str | None:
 _COLUMNS = ", ".join(f'"{name}"' for name in OperationRow._fields)
 
 
-def by_ids(c: Connection, ids: Sequence[int]) -> list[OperationRow]:
+def list_by_id(c: Connection, ids: Sequence[int]) -> list[OperationRow]:
     """Operations by id, oldest first."""
     found = f"SELECT {_COLUMNS} FROM operations WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
-    return _rows(c, found, (json.dumps(list(ids)),))
+    return _query(c, found, (json.dumps(list(ids)),))
 
 
-class Wanted(NamedTuple):
+class OperationFilter(NamedTuple):
     """Which operations: older than an id, with these words (`!word`: without), of a person, a verb (or its first words), an object,
     since a time."""
 
@@ -124,15 +124,15 @@ class Wanted(NamedTuple):
     since: str | None = None
 
 
-_NAMED = (
+_TASK_NAME = (
     "coalesce((SELECT t.name FROM tasks t WHERE operations.object LIKE 'task #%' "
     "AND t.number = CAST(substr(operations.object, 7) AS INTEGER)), '')"
 )
-_TEXTS = f"""lower("by" || ' ' || verb || ' ' || object || ' ' || {_NAMED} || ' ' || coalesce(before, '') || ' ' || coalesce(after, ''))"""
+_TEXTS = f"""lower("by" || ' ' || verb || ' ' || object || ' ' || {_TASK_NAME} || ' ' || coalesce(before, '') || ' ' || coalesce(after, ''))"""
 """What words are looked for in; a task by its name too. SQLite knows the cases of ASCII letters only."""
 
 
-def listed(c: Connection, wanted: Wanted, limit: int) -> list[OperationRow]:
+def list_operations(c: Connection, wanted: OperationFilter, limit: int) -> list[OperationRow]:
     """Operations, newest first; limit 0 is all."""
     where, given = ["1"], []
     exact = {"id < ?": wanted.before, '"by" = ?': wanted.by, "object = ?": wanted.object, "created_at >= ?": wanted.since}
@@ -148,28 +148,28 @@ def listed(c: Connection, wanted: Wanted, limit: int) -> list[OperationRow]:
         where.append(f"instr({_TEXTS}, ?) {'= 0' if bare != word else '> 0'}")
         given.append("".join(letter.lower() if letter.isascii() else letter for letter in bare))
     found = f"SELECT {_COLUMNS} FROM operations WHERE {' AND '.join(where)} ORDER BY operations.id DESC LIMIT ?"
-    return _rows(c, found, (*given, limit or -1))
+    return _query(c, found, (*given, limit or -1))
 
 
-def batch(c: Connection, first: int) -> list[OperationRow]:
+def list_batch(c: Connection, first: int) -> list[OperationRow]:
     """All that was done by the call whose first operation this is, oldest first."""
-    return _rows(c, f"SELECT {_COLUMNS} FROM operations WHERE batch = ? ORDER BY id", (first,))
+    return _query(c, f"SELECT {_COLUMNS} FROM operations WHERE batch = ? ORDER BY id", (first,))
 
 
-def last_of(c: Connection, origin: str) -> OperationRow | None:
+def find_last_call(c: Connection, origin: str) -> OperationRow | None:
     """The first operation of the last call from a terminal that took nothing back and was not taken back."""
     found = (
         f"SELECT {_COLUMNS} FROM operations WHERE batch = id AND origin = ? AND undoes IS NULL AND undone_by IS NULL "
         "ORDER BY id DESC LIMIT 1"
     )
-    return next(iter(_rows(c, found, (origin,))), None)
+    return next(iter(_query(c, found, (origin,))), None)
 
 
-def later(c: Connection, rows: Sequence[OperationRow]) -> dict[str, list[OperationRow]]:
+def map_later(c: Connection, rows: Sequence[OperationRow]) -> dict[str, list[OperationRow]]:
     """{object: what was done to it after the oldest of these, oldest first}, less what was taken back and what took something back."""
     oldest = min((row.id for row in rows), default=0)
     found: dict[str, list[OperationRow]] = {}
-    for row in _rows(c, _LATER, (json.dumps([row.object for row in rows]), oldest)):
+    for row in _query(c, _LATER, (json.dumps([row.object for row in rows]), oldest)):
         found.setdefault(row.object, []).append(row)
     return found
 
@@ -180,17 +180,17 @@ _LATER = (
 )
 
 
-def _rows(c: Connection, statement: str, given: Sequence[Any]) -> list[OperationRow]:
-    return [_row(row) for row in raw_sql.rows(c, statement, given)]
+def _query(c: Connection, statement: str, given: Sequence[Any]) -> list[OperationRow]:
+    return [_make_row(row) for row in raw_sql.fetch_rows(c, statement, given)]
 
 
-def _row(row: Any) -> OperationRow:
+def _make_row(row: Any) -> OperationRow:
     found = OperationRow._make(row)
     at = next((time for time in (found.created_at, found.updated_at) if timestamps.is_time(time)), timestamps.from_unix(0))
-    return found._replace(before=told(found.before), after=told(found.after), created_at=at)
+    return found._replace(before=parse_state(found.before), after=parse_state(found.after), created_at=at)
 
 
-def told(text: str | None) -> Any:
+def parse_state(text: str | None) -> Any:
     """What an object was before, or is after; None where nothing is told, or it cannot be read, for operations are never mended."""
     try:
         return None if text is None else json.loads(text)

@@ -11,90 +11,101 @@ from sqlalchemy import Connection, Select, func, or_, select, text
 from sqlalchemy import Table as SqlTable
 
 from db import raw_sql, schema
-from db.rows import ActiveRow, Brief, EventRow, InstanceRow, LineRow, ParentRow, Placed, PoolRow, QueueRow, TaskRow
-from db.states import ACTIVE, ACTIVE_SQL, ENDED, WAITING, Task
+from db.rows import (
+    ActiveRunRow,
+    EventRow,
+    InstanceRow,
+    ParentRow,
+    PoolRow,
+    QueuePositionRow,
+    QueueRow,
+    TaskLineRow,
+    TaskListText,
+    TaskRow,
+)
+from db.states import ACTIVE, ACTIVE_SQL, ENDED, WAITING, TaskStatus
 
 tasks, runs = schema.tasks, schema.instances
 
 _TASK = [tasks.c[name] for name in TaskRow._fields]
-BRIEF = ("uuid", "number", "name", "status", "queue", "timeout", "reason", "started_at", "ended_at", "created_at")
-_LINE = f"SELECT {', '.join(LineRow._fields)} FROM tasks"
+LIST_COLUMNS = ("uuid", "number", "name", "status", "queue", "timeout", "reason", "started_at", "ended_at", "created_at")
+_LINE = f"SELECT {', '.join(TaskLineRow._fields)} FROM tasks"
 _RUN = [tasks.c[name] if name in ("number", "name") else runs.c[name] for name in InstanceRow._fields]
 
 
-def _columns(table: SqlTable, row: Any) -> list[Any]:
+def _get_columns(table: SqlTable, row: Any) -> list[Any]:
     return [table.c[name] for name in row._fields]
 
 
 # --- tasks --------------------------------------------------------------------------------------------------------------------------
 
 
-def by_number(c: Connection, number: int) -> list[TaskRow]:
+def find_by_number(c: Connection, number: int) -> list[TaskRow]:
     """The task with this number; empty when there is none."""
-    return _tasks(c, select(*_TASK).where(tasks.c.number == number, tasks.c.deleted_at.is_(None)))
+    return _query_tasks(c, select(*_TASK).where(tasks.c.number == number, tasks.c.deleted_at.is_(None)))
 
 
-def by_numbers(c: Connection, numbers: Sequence[int]) -> dict[int, TaskRow]:
+def map_by_number(c: Connection, numbers: Sequence[int]) -> dict[int, TaskRow]:
     """{number: task}."""
-    wanted = tasks.c.number.in_(select(text("value")).select_from(func.json_each(_json(numbers))))
-    return {row.number: row for row in _tasks(c, select(*_TASK).where(wanted, tasks.c.deleted_at.is_(None)))}
+    wanted = tasks.c.number.in_(select(text("value")).select_from(func.json_each(_to_json(numbers))))
+    return {row.number: row for row in _query_tasks(c, select(*_TASK).where(wanted, tasks.c.deleted_at.is_(None)))}
 
 
-def names(c: Connection, numbers: Sequence[int]) -> dict[int, str]:
+def map_names(c: Connection, numbers: Sequence[int]) -> dict[int, str]:
     """{number: name} of tasks."""
     found = "SELECT number, name FROM tasks WHERE number IN (SELECT value FROM json_each(?)) AND deleted_at IS NULL"
-    return dict(raw_sql.rows(c, found, (_json(numbers),)))
+    return dict(raw_sql.fetch_rows(c, found, (_to_json(numbers),)))
 
 
-def by_uuids(c: Connection, uuids: Sequence[str]) -> list[TaskRow]:
+def list_by_uuid(c: Connection, uuids: Sequence[str]) -> list[TaskRow]:
     """Tasks by uuid, in no order."""
-    chosen = select(*_TASK).where(tasks.c.uuid.in_(select(text("value")).select_from(func.json_each(_json(uuids)))))
-    return _tasks(c, chosen.where(tasks.c.deleted_at.is_(None)))
+    chosen = select(*_TASK).where(tasks.c.uuid.in_(select(text("value")).select_from(func.json_each(_to_json(uuids)))))
+    return _query_tasks(c, chosen.where(tasks.c.deleted_at.is_(None)))
 
 
-def lines(c: Connection, uuids: Sequence[str]) -> list[LineRow]:
+def list_lines(c: Connection, uuids: Sequence[str]) -> list[TaskLineRow]:
     """Lines of tasks by uuid, in no order."""
-    return _lines(c, "uuid IN (SELECT value FROM json_each(?)) AND deleted_at IS NULL", (_json(uuids),))
+    return _query_lines(c, "uuid IN (SELECT value FROM json_each(?)) AND deleted_at IS NULL", (_to_json(uuids),))
 
 
-def _lines(c: Connection, holds: str, given: raw_sql.Given) -> list[LineRow]:
-    return [LineRow._make(row) for row in raw_sql.rows(c, f"{_LINE} WHERE {holds}", given)]
+def _query_lines(c: Connection, holds: str, given: raw_sql.Parameters) -> list[TaskLineRow]:
+    return [TaskLineRow._make(row) for row in raw_sql.fetch_rows(c, f"{_LINE} WHERE {holds}", given)]
 
 
-def changed(c: Connection, uuids: Sequence[str], since: int) -> set[str]:
+def find_changed(c: Connection, uuids: Sequence[str], since: int) -> set[str]:
     """Those of these tasks that something has become of after the event `since`."""
     found = "SELECT value FROM json_each(?) j WHERE EXISTS (SELECT 1 FROM events e WHERE e.task_id = j.value AND e.id > ?)"
-    return {row[0] for row in raw_sql.rows(c, found, (_json(uuids), since))}
+    return {row[0] for row in raw_sql.fetch_rows(c, found, (_to_json(uuids), since))}
 
 
-def placed(c: Connection, uuids: Sequence[str]) -> list[Placed]:
+def list_queue_positions(c: Connection, uuids: Sequence[str]) -> list[QueuePositionRow]:
     """Where tasks stand, by uuid, in no order."""
-    found = f"SELECT {', '.join(Placed._fields)} FROM tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND deleted_at IS NULL"
-    return [Placed._make(row) for row in raw_sql.rows(c, found, (_json(uuids),))]
+    found = f"SELECT {', '.join(QueuePositionRow._fields)} FROM tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND deleted_at IS NULL"
+    return [QueuePositionRow._make(row) for row in raw_sql.fetch_rows(c, found, (_to_json(uuids),))]
 
 
-def by_prefix(c: Connection, prefix: str) -> list[TaskRow]:
+def find_by_prefix(c: Connection, prefix: str) -> list[TaskRow]:
     """Tasks whose uuid begins so, two at most."""
     last = prefix[:-1] + chr(ord(prefix[-1]) + 1)
     chosen = select(*_TASK).where(tasks.c.uuid >= prefix, tasks.c.uuid < last, tasks.c.deleted_at.is_(None))
-    return _tasks(c, chosen.limit(2))
+    return _query_tasks(c, chosen.limit(2))
 
 
-def by_name(c: Connection, name: str, limit: int = 20) -> list[TaskRow]:
+def find_by_name(c: Connection, name: str, limit: int = 20) -> list[TaskRow]:
     """Tasks of this name, newest first."""
     chosen = select(*_TASK).where(tasks.c.name == name, tasks.c.deleted_at.is_(None))
-    return _tasks(c, chosen.order_by(tasks.c.number.desc()).limit(limit))
+    return _query_tasks(c, chosen.order_by(tasks.c.number.desc()).limit(limit))
 
 
-def _json(values: Sequence[Any]) -> str:
+def _to_json(values: Sequence[Any]) -> str:
     return json.dumps(list(values))
 
 
-def _tasks(c: Connection, chosen: Select[Any]) -> list[TaskRow]:
+def _query_tasks(c: Connection, chosen: Select[Any]) -> list[TaskRow]:
     return [TaskRow._make(row) for row in c.execute(chosen)]
 
 
-class Wanted(TypedDict, total=False):
+class TaskFilter(TypedDict, total=False):
     """Which tasks: of these statuses, of a queue, of a name, with these tags, submitted since then; `recent` keeps what is active or
     ended after that time."""
 
@@ -106,44 +117,44 @@ class Wanted(TypedDict, total=False):
     recent: str | None
 
 
-def list_tasks(c: Connection, *, limit: int = 0, **wanted: Unpack[Wanted]) -> list[TaskRow]:
+def list_tasks(c: Connection, *, limit: int = 0, **wanted: Unpack[TaskFilter]) -> list[TaskRow]:
     """Tasks that match, newest first; limit 0 is all."""
-    return _tasks(c, _newest(select(*_TASK), wanted, limit))
+    return _query_tasks(c, _order_newest(select(*_TASK), wanted, limit))
 
 
-def list_uuids(c: Connection, **wanted: Unpack[Wanted]) -> list[str]:
+def list_uuids(c: Connection, **wanted: Unpack[TaskFilter]) -> list[str]:
     """The uuids of tasks that match, newest first: of a million of them there is room for these."""
-    return list(c.execute(_newest(select(tasks.c.uuid), wanted, 0)).scalars())
+    return list(c.execute(_order_newest(select(tasks.c.uuid), wanted, 0)).scalars())
 
 
-def list_brief(c: Connection, *, limit: int = 0, **wanted: Unpack[Wanted]) -> Brief:
+def list_as_text(c: Connection, *, limit: int = 0, **wanted: Unpack[TaskFilter]) -> TaskListText:
     """`list_tasks` with what a line shows. SQLite itself makes the text, six times as fast as by way of Python's objects."""
-    found = _newest(select(*[tasks.c[name] for name in BRIEF]), wanted, limit).subquery()
+    found = _order_newest(select(*[tasks.c[name] for name in LIST_COLUMNS]), wanted, limit).subquery()
     waiting = func.json_group_array(found.c.uuid).filter(found.c.status.in_([status.value for status in WAITING]))
     lines = func.json_group_array(func.json_array(*found.c))
     text, count, uuids = c.execute(select(lines, func.count(), waiting)).one()
-    return Brief(text, count, json.loads(uuids))
+    return TaskListText(text, count, json.loads(uuids))
 
 
-def _newest(chosen: Select[Any], wanted: Wanted, limit: int) -> Select[Any]:
+def _order_newest(chosen: Select[Any], wanted: TaskFilter, limit: int) -> Select[Any]:
     # Rows are stored in the order of their numbers; an index on status holds them so, and nothing need be sorted.
     by_status = len(wanted.get("statuses", ())) == 1 and wanted.get("queue") is None
-    ordered = chosen.where(*_matching(wanted)).order_by(text("tasks.rowid DESC") if by_status else tasks.c.number.desc())
+    ordered = chosen.where(*_build_conditions(wanted)).order_by(text("tasks.rowid DESC") if by_status else tasks.c.number.desc())
     return ordered.limit(limit) if limit else ordered
 
 
-def count_tasks(c: Connection, **wanted: Unpack[Wanted]) -> int:
+def count_tasks(c: Connection, **wanted: Unpack[TaskFilter]) -> int:
     """How many tasks match. Counted from the kept counters as far as they can tell."""
     asked = {name for name, value in wanted.items() if value not in (None, (), [], {})}
     if asked <= {"statuses", "queue"}:
         statuses, queue = wanted.get("statuses"), wanted.get("queue")
-        return sum(n for (q, s), n in counters(c).items() if (not statuses or s in statuses) and queue in (None, q))
+        return sum(n for (q, s), n in read_counters(c).items() if (not statuses or s in statuses) and queue in (None, q))
     if asked == {"recent"} and (recent := wanted.get("recent")):
-        return sum(n for status, n in counts(c).items() if status not in ENDED) + sum(ended_since(c, recent).values())
-    return c.execute(select(func.count()).select_from(tasks).where(*_matching(wanted))).scalar_one()
+        return sum(n for status, n in count_by_status(c).items() if status not in ENDED) + sum(count_ended_since(c, recent).values())
+    return c.execute(select(func.count()).select_from(tasks).where(*_build_conditions(wanted))).scalar_one()
 
 
-def _matching(wanted: Wanted) -> list[Any]:
+def _build_conditions(wanted: TaskFilter) -> list[Any]:
     found: list[Any] = [tasks.c.deleted_at.is_(None)]
     if statuses := wanted.get("statuses"):
         found.append(tasks.c.status.in_(list(statuses)))
@@ -164,38 +175,38 @@ def _matching(wanted: Wanted) -> list[Any]:
     return found
 
 
-def counters(c: Connection) -> dict[tuple[str, str], int]:
+def read_counters(c: Connection) -> dict[tuple[str, str], int]:
     """{(queue, status): tasks}, from the kept counters."""
-    rows = raw_sql.rows(c, "SELECT name, value FROM counters WHERE name >= 'tasks/' AND name < 'tasks0' AND value <> 0")
+    rows = raw_sql.fetch_rows(c, "SELECT name, value FROM counters WHERE name >= 'tasks/' AND name < 'tasks0' AND value <> 0")
     return {(name.split("/")[1], name.split("/")[2]): value for name, value in rows}
 
 
-def counts(c: Connection) -> dict[str, int]:
+def count_by_status(c: Connection) -> dict[str, int]:
     """Tasks by status."""
     found: dict[str, int] = {}
-    for (_, status), n in counters(c).items():
+    for (_, status), n in read_counters(c).items():
         found[status] = found.get(status, 0) + n
     return found
 
 
-def waiting(c: Connection, queue: str, limit: int, offset: int = 0) -> list[TaskRow]:
+def list_queued(c: Connection, queue: str, limit: int, offset: int = 0) -> list[TaskRow]:
     """The first of a queue's queued tasks, in the order they start."""
     chosen = select(*_TASK).where(tasks.c.queue == queue, text("tasks.status = 'queued'"))
-    return _tasks(c, chosen.order_by(*_ORDER).limit(limit).offset(offset))
+    return _query_tasks(c, chosen.order_by(*_ORDER).limit(limit).offset(offset))
 
 
 _ORDER = (tasks.c.front.desc(), tasks.c.priority.desc(), tasks.c.number)
 
 
-def position(c: Connection, task: TaskRow | LineRow) -> int:
+def count_before(c: Connection, task: TaskRow | TaskLineRow) -> int:
     """How many queued tasks of its queue start before this one, counted one by one."""
     before = _AMONG.format(more=">", earlier="<")
-    return raw_sql.value(c, before, {name: getattr(task, name) for name in _PLACE})
+    return raw_sql.fetch_value(c, before, {name: getattr(task, name) for name in _PLACE})
 
 
-def behind(c: Connection, task: Placed) -> int:
+def count_after(c: Connection, task: QueuePositionRow) -> int:
     """How many queued tasks of its queue start after this one: few, for one that was just submitted."""
-    return raw_sql.value(c, _AMONG.format(more="<", earlier=">"), {name: getattr(task, name) for name in _PLACE})
+    return raw_sql.fetch_value(c, _AMONG.format(more="<", earlier=">"), {name: getattr(task, name) for name in _PLACE})
 
 
 _PLACE = ("queue", "front", "priority", "number")
@@ -207,18 +218,18 @@ _AMONG = (
 )
 
 
-def positions(c: Connection, queue: str, tasks: Sequence[Any], total: int) -> dict[int, int]:
+def count_before_each(c: Connection, queue: str, tasks: Sequence[Any], total: int) -> dict[int, int]:
     """`position` of many queued tasks of one queue (number, front, priority), which has `total` of them, {number: tasks before it}: counted
     from its end, where the newest mostly stand, and for those that are not near it from one to the next of their priority."""
     ranks = {task.number: (task.front, task.priority) for task in tasks}
-    found = {n: total - 1 - at for at, n in enumerate(raw_sql.column(c, _LAST, (queue, 2 * len(tasks)))) if n in ranks}
+    found = {n: total - 1 - at for at, n in enumerate(raw_sql.fetch_column(c, _LAST, (queue, 2 * len(tasks)))) if n in ranks}
     left: dict[tuple[int, int], list[int]] = {}
     for number in sorted(ranks.keys() - found.keys()):
         left.setdefault(ranks[number], []).append(number)
     before = 0
-    for *rank, count in raw_sql.rows(c, _RANKS, (queue,)) if left else ():
+    for *rank, count in raw_sql.fetch_rows(c, _RANKS, (queue,)) if left else ():
         if numbers := left.get((rank[0], rank[1])):
-            steps = [n for _, n in sorted(raw_sql.rows(c, _STEPS, (queue, *rank, _json(list(pairwise([0, *numbers]))))))]
+            steps = [n for _, n in sorted(raw_sql.fetch_rows(c, _STEPS, (queue, *rank, _to_json(list(pairwise([0, *numbers]))))))]
             found |= zip(numbers, accumulate(steps[1:], initial=before + steps[0]), strict=True)
         before += count
     return found
@@ -235,62 +246,62 @@ _STEPS = (
 )
 
 
-def oldest(c: Connection, queue: str) -> str | None:
+def find_oldest_queued(c: Connection, queue: str) -> str | None:
     """When the oldest queued task of a queue was submitted."""
     chosen = select(func.min(tasks.c.created_at)).where(tasks.c.queue == queue, text("tasks.status = 'queued'"))
     return c.execute(chosen).scalar_one()
 
 
-_DUE = {Task.RETRYING: "retry_at", Task.SCHEDULED: "not_before"}
+_DUE = {TaskStatus.RETRYING: "retry_at", TaskStatus.SCHEDULED: "not_before"}
 """By state: the column of the time that ends it."""
 
 
-def not_queued(c: Connection, limit: int) -> dict[Task, list[LineRow]]:
+def list_not_queued(c: Connection, limit: int) -> dict[TaskStatus, list[TaskLineRow]]:
     """Tasks that wait for something other than a place, so many of each: retrying and scheduled ones by their time, others oldest first."""
     found = {}
-    for status in (Task.RETRYING, Task.BLOCKED, Task.SCHEDULED, Task.HELD):
-        holds = _first_due(status) if status in _DUE else f"status = '{status.value}' AND deleted_at IS NULL LIMIT ?"
-        found[status] = _lines(c, holds, (limit,))
+    for status in (TaskStatus.RETRYING, TaskStatus.BLOCKED, TaskStatus.SCHEDULED, TaskStatus.HELD):
+        holds = _build_due_condition(status) if status in _DUE else f"status = '{status.value}' AND deleted_at IS NULL LIMIT ?"
+        found[status] = _query_lines(c, holds, (limit,))
     return found
 
 
-def _first_due(status: Task) -> str:
+def _build_due_condition(status: TaskStatus) -> str:
     """Tasks of a state that a time ends, the earliest first. SQLite left to itself would read all of the state and sort them."""
     due = _DUE[status]
     own = f"tasks INDEXED BY idx_tasks_{status.value} WHERE status = '{status.value}' AND {due} > ''"
     return f"uuid IN (SELECT uuid FROM {own} ORDER BY {due} LIMIT ?) ORDER BY {due}"
 
 
-def next_attempt(c: Connection, queues: Sequence[str]) -> str | None:
+def find_next_retry(c: Connection, queues: Sequence[str]) -> str | None:
     """The task of these queues whose next attempt comes first."""
     found = (
         "SELECT uuid FROM tasks WHERE status = 'retrying' AND deleted_at IS NULL AND queue IN (SELECT value FROM json_each(?)) "
         "ORDER BY retry_at LIMIT 1"
     )
-    return next(iter(raw_sql.column(c, found, (_json(queues),))), None)
+    return next(iter(raw_sql.fetch_column(c, found, (_to_json(queues),))), None)
 
 
-def just_ended(c: Connection, statuses: Sequence[str], since: str, limit: int) -> list[LineRow]:
+def list_just_ended(c: Connection, statuses: Sequence[str], since: str, limit: int) -> list[TaskLineRow]:
     """Tasks of these statuses that ended after `since`, newest first."""
     newest = " UNION ALL ".join(
         f"SELECT uuid FROM (SELECT uuid FROM tasks WHERE status = '{word}' AND ended_at >= :since AND +deleted_at IS NULL "
         "ORDER BY ended_at DESC LIMIT :most)"
         for word in statuses
     )
-    return _lines(c, f"uuid IN ({newest}) ORDER BY ended_at DESC LIMIT :most", {"since": since, "most": limit})
+    return _query_lines(c, f"uuid IN ({newest}) ORDER BY ended_at DESC LIMIT :most", {"since": since, "most": limit})
 
 
-def ended_since(c: Connection, since: str, statuses: Iterable[str] = ENDED, *, kept: bool = False) -> dict[str, int]:
+def count_ended_since(c: Connection, since: str, statuses: Iterable[str] = ENDED, *, kept: bool = False) -> dict[str, int]:
     """Tasks that ended after `since`, by status; `kept`: without those that were deleted, which costs a look at each row."""
     listed = ", ".join(f"'{word}'" for word in sorted(statuses))
     there = " AND +deleted_at IS NULL" if kept else ""
     ended = f"SELECT status, count(*) FROM tasks WHERE status IN ({listed}) AND ended_at >= ?{there} GROUP BY status"
-    return dict(raw_sql.rows(c, ended, (since,)))
+    return dict(raw_sql.fetch_rows(c, ended, (since,)))
 
 
-def ever(c: Connection) -> bool:
+def has_any_task(c: Connection) -> bool:
     """Whether a task was ever submitted here."""
-    return raw_sql.value(c, "SELECT 1 FROM counters WHERE name = 'task-number' AND value > 0") is not None
+    return raw_sql.fetch_value(c, "SELECT 1 FROM counters WHERE name = 'task-number' AND value > 0") is not None
 
 
 _PARENTS = (
@@ -299,22 +310,22 @@ _PARENTS = (
 )
 
 
-def parents(c: Connection, uuids: Sequence[str]) -> dict[str, list[ParentRow]]:
+def map_parents(c: Connection, uuids: Sequence[str]) -> dict[str, list[ParentRow]]:
     """{uuid: what it waits for, by number} of these tasks."""
     found: dict[str, list[ParentRow]] = {uuid: [] for uuid in uuids}
-    for task, *parent in raw_sql.rows(c, _PARENTS, (_json(uuids),)) if uuids else ():
+    for task, *parent in raw_sql.fetch_rows(c, _PARENTS, (_to_json(uuids),)) if uuids else ():
         found[task].append(ParentRow(*parent))
     return {uuid: sorted(rows) for uuid, rows in found.items()}
 
 
-def children(c: Connection, uuid: str, limit: int = 50) -> list[Any]:
+def list_children(c: Connection, uuid: str, limit: int = 50) -> list[Any]:
     """What waits for a task: rows of number, name, status, kind."""
     d = schema.dependencies
     chosen = select(tasks.c.number, tasks.c.name, tasks.c.status, d.c.kind).join(d, d.c.task_id == tasks.c.uuid)
     return list(c.execute(chosen.where(d.c.parent_id == uuid).order_by(tasks.c.number).limit(limit)).all())
 
 
-def environment(c: Connection, uuid: str) -> tuple[dict[str, str], dict[str, str]]:
+def get_environment(c: Connection, uuid: str) -> tuple[dict[str, str], dict[str, str]]:
     """The variables a task was submitted with, and those added for it alone."""
     e = schema.environments
     found = c.execute(
@@ -326,7 +337,7 @@ def environment(c: Connection, uuid: str) -> tuple[dict[str, str], dict[str, str
 # --- instances ----------------------------------------------------------------------------------------------------------------------
 
 
-def active(c: Connection) -> list[InstanceRow]:
+def list_active(c: Connection) -> list[InstanceRow]:
     """What holds resources, oldest start first."""
     listed = ", ".join(f"'{word}'" for word in sorted(ACTIVE))
     chosen = select(*_RUN).select_from(runs.join(tasks)).where(text(f"instances.status IN ({listed})"))
@@ -335,25 +346,25 @@ def active(c: Connection) -> list[InstanceRow]:
     )
 
 
-def boots(c: Connection, runids: Sequence[str]) -> dict[str, str | None]:
+def map_boot_ids(c: Connection, runids: Sequence[str]) -> dict[str, str | None]:
     """The boot of the machine in which each of these runs began, as far as it was told."""
-    return dict(raw_sql.rows(c, "SELECT runid, boot_id FROM instances WHERE runid IN (SELECT value FROM json_each(?))", (_json(runids),)))
+    return dict(raw_sql.fetch_rows(c, "SELECT runid, boot_id FROM instances WHERE runid IN (SELECT value FROM json_each(?))", (_to_json(runids),)))
 
 
 _OF_TASK = {"number", "name", "priority", "template", "timeout"}
 _RUNNING = (
-    f"SELECT {', '.join(('t.' if name in _OF_TASK else 'i.') + name for name in ActiveRow._fields)} "
+    f"SELECT {', '.join(('t.' if name in _OF_TASK else 'i.') + name for name in ActiveRunRow._fields)} "
     f"FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.status IN {ACTIVE_SQL}"
 )
 
 
-def running(c: Connection) -> list[ActiveRow]:
+def list_running(c: Connection) -> list[ActiveRunRow]:
     """What holds resources, as the deck lists it: oldest start first."""
-    rows = [ActiveRow._make(row) for row in raw_sql.rows(c, _RUNNING)]
+    rows = [ActiveRunRow._make(row) for row in raw_sql.fetch_rows(c, _RUNNING)]
     return sorted(rows, key=lambda row: (row.start_time or "9", row.runid))
 
 
-def instances(c: Connection, task: str | None = None, limit: int = 0) -> list[InstanceRow]:
+def list_runs(c: Connection, task: str | None = None, limit: int = 0) -> list[InstanceRow]:
     """Runs of one task, first attempt first; or of all, newest first. Limit 0 is all."""
     chosen = select(*_RUN).select_from(runs.join(tasks)).where(tasks.c.deleted_at.is_(None))
     if task is not None:
@@ -364,27 +375,27 @@ def instances(c: Connection, task: str | None = None, limit: int = 0) -> list[In
     return [InstanceRow._make(row) for row in c.execute(chosen.limit(limit) if limit else chosen)]
 
 
-def instance(c: Connection, runid: str) -> tuple[InstanceRow, str | None] | None:
+def find_run(c: Connection, runid: str) -> tuple[InstanceRow, str | None] | None:
     """One run and its stored log."""
     row = c.execute(select(*_RUN, runs.c.logs).select_from(runs.join(tasks)).where(runs.c.runid == runid)).first()
     return (InstanceRow._make(row[:-1]), row[-1]) if row else None
 
 
-def logs_of(c: Connection, task: str) -> dict[str, str | None]:
+def map_logs(c: Connection, task: str) -> dict[str, str | None]:
     """{runid: stored log} of a task's runs."""
     return dict(c.execute(select(runs.c.runid, runs.c.logs).where(runs.c.task_id == task)).all())
 
 
-def last_runs(c: Connection, uuids: Sequence[str]) -> dict[str, Any]:
+def map_last_runs(c: Connection, uuids: Sequence[str]) -> dict[str, Any]:
     """The latest ended run of each task: run_seconds, exit_code, signal and stored log."""
     found = (
         "SELECT task_id, max(runid) AS runid, run_seconds, exit_code, signal, logs FROM instances "
         "WHERE task_id IN (SELECT value FROM json_each(?)) AND end_time IS NOT NULL GROUP BY task_id"
     )
-    return {row.task_id: row for row in raw_sql.rows(c, found, (_json(uuids),))}
+    return {row.task_id: row for row in raw_sql.fetch_rows(c, found, (_to_json(uuids),))}
 
 
-def going(c: Connection, uuids: Sequence[str]) -> list[Any]:
+def list_unended(c: Connection, uuids: Sequence[str]) -> list[Any]:
     """Of these tasks those that have not ended: uuid, number, status, paused, and of their queue and pool what may hold them."""
     listed = ", ".join(f"'{word}'" for word in sorted(ENDED))
     found = (
@@ -393,10 +404,10 @@ def going(c: Connection, uuids: Sequence[str]) -> list[Any]:
         "FROM tasks t JOIN queues q ON q.name = t.queue JOIN pools p ON p.name = q.pool "
         f"WHERE t.uuid IN (SELECT value FROM json_each(?)) AND t.deleted_at IS NULL AND +t.status NOT IN ({listed})"
     )
-    return raw_sql.rows(c, found, (_json(uuids),))
+    return raw_sql.fetch_rows(c, found, (_to_json(uuids),))
 
 
-def past_run_seconds(c: Connection, template: str, limit: int = 50) -> list[float]:
+def list_run_seconds(c: Connection, template: str, limit: int = 50) -> list[float]:
     """How long the successful ones of a template's last tasks ran."""
     t = tasks.c
     newest = (
@@ -406,13 +417,13 @@ def past_run_seconds(c: Connection, template: str, limit: int = 50) -> list[floa
     return [seconds for seconds in c.execute(chosen).scalars() if seconds is not None]
 
 
-def uses(c: Connection, template: str, most: int) -> dict[str, Any]:
+def count_template_uses(c: Connection, template: str, most: int) -> dict[str, Any]:
     """How many tasks a template has (`most` at most), how many of them have not ended, and when the last did."""
     used = "SELECT count(*) FROM (SELECT 1 FROM tasks WHERE template = ? LIMIT ?)"
     active = "SELECT count(*) FROM (SELECT 1 FROM tasks WHERE template = ? AND ended_at IS NULL LIMIT ?)"
     last = "SELECT max(ended_at) FROM tasks WHERE template = ?"
-    return {"used": raw_sql.value(c, used, (template, most)), "active": raw_sql.value(c, active, (template, most)),
-            "last_used": raw_sql.value(c, last, (template,))}  # fmt: skip
+    return {"used": raw_sql.fetch_value(c, used, (template, most)), "active": raw_sql.fetch_value(c, active, (template, most)),
+            "last_used": raw_sql.fetch_value(c, last, (template,))}  # fmt: skip
 
 
 # --- the rest -----------------------------------------------------------------------------------------------------------------------
@@ -422,9 +433,9 @@ _QUEUES = f"SELECT {', '.join(QueueRow._fields)} FROM queues ORDER BY priority D
 _POOLS = f"SELECT {', '.join(PoolRow._fields)} FROM pools ORDER BY name"
 
 
-def queues(c: Connection) -> list[QueueRow]:
+def list_queues(c: Connection) -> list[QueueRow]:
     """Queues: highest priority first, then by name."""
-    return [QueueRow._make(row) for row in raw_sql.rows(c, _QUEUES)]
+    return [QueueRow._make(row) for row in raw_sql.fetch_rows(c, _QUEUES)]
 
 
 _NOW = """
@@ -436,39 +447,39 @@ FROM queues q JOIN pools p ON p.name = q.pool
 """
 
 
-def queues_now(c: Connection) -> dict[str, Any]:
+def map_queue_facts(c: Connection) -> dict[str, Any]:
     """{queue: what is free in its pool, how old its oldest queued task is, what its first one asks}."""
-    return {row.name: row for row in raw_sql.rows(c, _NOW)}
+    return {row.name: row for row in raw_sql.fetch_rows(c, _NOW)}
 
 
-def pools(c: Connection) -> list[PoolRow]:
+def list_pools(c: Connection) -> list[PoolRow]:
     """Pools by name."""
-    return [PoolRow._make(row) for row in raw_sql.rows(c, _POOLS)]
+    return [PoolRow._make(row) for row in raw_sql.fetch_rows(c, _POOLS)]
 
 
-def events(c: Connection, task: str, limit: int = 200) -> list[EventRow]:
+def list_events(c: Connection, task: str, limit: int = 200) -> list[EventRow]:
     """What happened to a task, first first."""
     e = schema.events
-    chosen = select(*_columns(e, EventRow)).where(e.c.task_id == task).order_by(e.c.id.desc()).limit(limit)
+    chosen = select(*_get_columns(e, EventRow)).where(e.c.task_id == task).order_by(e.c.id.desc()).limit(limit)
     return [EventRow._make(row) for row in c.execute(chosen)][::-1]
 
 
-def samples(c: Connection, since: str) -> list[Any]:
+def list_samples(c: Connection, since: str) -> list[Any]:
     """Minute figures after `since`, oldest first."""
     s = schema.samples
     return list(c.execute(select(s).where(s.c.minute >= since).order_by(s.c.minute)).all())
 
 
-def last_measures(c: Connection) -> dict[str, Any]:
+def map_last_measures(c: Connection) -> dict[str, Any]:
     """{pool: `measured_cpu`, `measured_memory` and when they were, as `updated_at`} of the latest minute that has figures."""
     found = (
         "SELECT name, measured_cpu, measured_memory, updated_at FROM samples "
         "WHERE kind = 'pool' AND minute = (SELECT max(minute) FROM samples)"
     )
-    return {row.name: row for row in raw_sql.rows(c, found)}
+    return {row.name: row for row in raw_sql.fetch_rows(c, found)}
 
 
-def newest_backup(c: Connection) -> str | None:
+def find_newest_backup(c: Connection) -> str | None:
     """When the newest backup was taken that was restored and checked; None for none yet."""
     newest = "SELECT created_at FROM backups WHERE verified_at IS NOT NULL AND problem IS NULL ORDER BY id DESC LIMIT 1"
-    return raw_sql.value(c, newest)
+    return raw_sql.fetch_value(c, newest)

@@ -10,10 +10,10 @@ from db import raw_sql, timestamps
 from db.queries import home_identity, operations
 from db.states import ACTIVE_SQL
 
-PROMOTED = "it was promoted, and is a home of its own now"
+PROMOTED_PROBLEM = "it was promoted, and is a home of its own now"
 """The problem of a copy that is none any more: nothing is copied there."""
 
-FURTHER = 10_000
+SKIPPED_NUMBERS = 10_000
 """Numbers that a promoted copy leaves out, since those after its last one may have been given meanwhile."""
 
 
@@ -28,49 +28,49 @@ class Replica(NamedTuple):
     problem: str | None
 
 
-def find(c: Connection) -> Replica | None:
+def find_replica(c: Connection) -> Replica | None:
     """The one there is."""
     row = c.exec_driver_sql("SELECT target, origin, at, synced_at, problem FROM replicas").first()
     return Replica(*row) if row else None
 
 
-def behind_since(c: Connection) -> str | None:
+def get_lag_start(c: Connection) -> str | None:
     """Since when the copy lacks what is written: when the last whole one was begun, else when it was chosen. None: there is none."""
     return c.exec_driver_sql("SELECT coalesce(synced_at, created_at) FROM replicas").scalar()
 
 
-def choose(c: Connection, target: str | None, origin: str, by: str) -> None:
+def set_target(c: Connection, target: str | None, origin: str, by: str) -> None:
     """Copy to `target` from now on, or nowhere."""
-    before = find(c)
-    raw_sql.run(c, "DELETE FROM replicas")
+    before = find_replica(c)
+    raw_sql.execute_statement(c, "DELETE FROM replicas")
     if target is not None:
         now = timestamps.now()
-        raw_sql.run(c, "INSERT INTO replicas (target, origin, created_at, updated_at) VALUES (?, ?, ?, ?)", (target, origin, now, now))
+        raw_sql.execute_statement(c, "INSERT INTO replicas (target, origin, created_at, updated_at) VALUES (?, ?, ?, ?)", (target, origin, now, now))
     operations.record(c, by, "db replica", "replica", {"target": before.target} if before else None, {"target": target} if target else None)
 
 
-def begin(c: Connection, at: str, origin: str) -> None:
+def record_start(c: Connection, at: str, origin: str) -> None:
     """A copy is begun now; it will say so of itself."""
-    raw_sql.run(c, "UPDATE replicas SET at = ?, origin = ?, updated_at = ?", (at, origin, at))
+    raw_sql.execute_statement(c, "UPDATE replicas SET at = ?, origin = ?, updated_at = ?", (at, origin, at))
 
 
-def end(c: Connection, began: str, problem: str | None) -> None:
+def record_end(c: Connection, began: str, problem: str | None) -> None:
     """The copy that was begun then came to its end, or to a problem."""
-    raw_sql.run(c, "UPDATE replicas SET synced_at = CASE WHEN ? IS NULL THEN ? ELSE synced_at END, problem = ?, updated_at = ?",
+    raw_sql.execute_statement(c, "UPDATE replicas SET synced_at = CASE WHEN ? IS NULL THEN ? ELSE synced_at END, problem = ?, updated_at = ?",
             (problem, began, problem, timestamps.now()))  # fmt: skip
 
 
-def promote(c: Connection, by: str) -> int:
+def promote_copy(c: Connection, by: str) -> int:
     """Make a copy a database of its own, which has no backups yet; the number from which tasks go on."""
-    replica = find(c)
-    raw_sql.run(c, "DELETE FROM replicas")
-    raw_sql.run(c, "DELETE FROM backups")
+    replica = find_replica(c)
+    raw_sql.execute_statement(c, "DELETE FROM replicas")
+    raw_sql.execute_statement(c, "DELETE FROM backups")
     home_identity.replace(c)
     # What ran there may have succeeded: this is another machine, and no restart of that one.
-    raw_sql.run(c, f"UPDATE instances SET boot_id = NULL WHERE status IN {ACTIVE_SQL}")
+    raw_sql.execute_statement(c, f"UPDATE instances SET boot_id = NULL WHERE status IN {ACTIVE_SQL}")
     now = timestamps.now()
-    raw_sql.run(c, "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', ?, ?, ?) "
+    raw_sql.execute_statement(c, "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', ?, ?, ?) "
                "ON CONFLICT (name) DO UPDATE SET value = value + excluded.value, updated_at = excluded.updated_at",
-            (FURTHER, now, now))  # fmt: skip
+            (SKIPPED_NUMBERS, now, now))  # fmt: skip
     operations.record(c, by, "db promote", "database", replica._asdict() if replica else None)
-    return raw_sql.value(c, "SELECT value FROM counters WHERE name = 'task-number'")
+    return raw_sql.fetch_value(c, "SELECT value FROM counters WHERE name = 'task-number'")

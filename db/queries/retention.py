@@ -15,29 +15,29 @@ from sqlalchemy import Connection
 
 from db import raw_sql, timestamps
 from db.queries import rollups
-from db.schema import OPERATIONS_FROM
+from db.schema import OPERATIONS_KEPT_FROM
 from db.states import ENDED
 
 BATCH = 100
 """Runs or tasks in one transaction; it holds the writer for less than 50 ms."""
-ROWS = 1000
+ROWS_PER_BATCH = 1000
 """Rows of the other tables in one transaction."""
 PAGE = 4000
 """Runs that are found at once."""
-GIVEN_BACK = 100
+PAGES_FREED = 100
 """Pages that one transaction gives back to the file system."""
-NAMES = 5000
+KEPT_NAMES = 5000
 """Names without a template whose last success is kept: those that succeeded last, as a name may be a task's own."""
 
-Edge = tuple[str, str]
+Cutoff = tuple[str, str]
 """An end and a runid: what ended before it, by both, is beyond."""
-NOTHING: Edge = ("", "")
-EVERYTHING: Edge = ("~", "~")
-COUNTED = ("runs", "logs")
+NO_CUTOFF: Cutoff = ("", "")
+CUT_ALL: Cutoff = ("~", "~")
+COUNTED_LIMITS = ("runs", "logs")
 """The limits beyond which a run goes only once the history has counted it."""
 
 
-class Scope(NamedTuple):
+class ExpiryRule(NamedTuple):
     """One rule: the tasks of a `template` or a `queue` by its name, or `all` that no other rule has. What ended before the time
     `before` goes, and what is beyond the newest `runs` runs or the newest `logs` bytes of their logs; None: no such limit."""
 
@@ -48,26 +48,26 @@ class Scope(NamedTuple):
     logs: int | None = None
 
 
-class Rules(NamedTuple):
+class RetentionRules(NamedTuple):
     """All rules. Tasks that never ran, events, samples and closed alerts go when they are from before `before`, operations with the
     months before `month` (202611), entries of the ledger when they are from before `ledger`; empty: none."""
 
-    scopes: tuple[Scope, ...]
+    scopes: tuple[ExpiryRule, ...]
     before: str
     month: int
     ledger: str = ""
 
 
-class Part(NamedTuple):
+class RuleRuns(NamedTuple):
     """The runs of one rule: which they are, and beyond which edges they go. `why` in the order of `edges`. `kept` are the tasks, as
     JSON, that were the last of their name to succeed. What ended after `counted` goes by age only."""
 
-    scope: Scope
+    scope: ExpiryRule
     where: str
     given: Mapping[str, Any]
-    edges: Mapping[str, Edge]
+    edges: Mapping[str, Cutoff]
     kept: str
-    counted: Edge = EVERYTHING
+    counted: Cutoff = CUT_ALL
 
     @property
     def runs(self) -> str:
@@ -75,20 +75,20 @@ class Part(NamedTuple):
         return _BY_END if self.scope.kind == "all" else _BY_TASK
 
     @property
-    def edge(self) -> Edge:
+    def edge(self) -> Cutoff:
         """What is beyond any of the edges goes."""
-        return max((min(edge, self.counted) if why in COUNTED else edge for why, edge in self.edges.items()), default=NOTHING)
+        return max((min(edge, self.counted) if why in COUNTED_LIMITS else edge for why, edge in self.edges.items()), default=NO_CUTOFF)
 
-    def at_once(self) -> Part:
+    def without_wait(self) -> RuleRuns:
         """The same without a wait for the history."""
-        return self._replace(counted=EVERYTHING)
+        return self._replace(counted=CUT_ALL)
 
-    def why(self, run: Old) -> str:
+    def get_reason(self, run: ExpiredRun) -> str:
         """`age`, `runs`, `logs` or `removed`."""
         return next(why for why, edge in self.edges.items() if (run.ended, run.id) < edge)
 
 
-class Old(NamedTuple):
+class ExpiredRun(NamedTuple):
     """A run that may go, or a task without any (then `task` is its id too): its end, the bytes of its log file, and of its row."""
 
     id: str
@@ -98,7 +98,7 @@ class Old(NamedTuple):
     row: int
 
 
-class Taken(NamedTuple):
+class RemovedRows(NamedTuple):
     """What a batch took, or would take: runs, {task: bytes of its row}."""
 
     runs: list[str]
@@ -107,8 +107,8 @@ class Taken(NamedTuple):
 
 # --- what is to go ------------------------------------------------------------------------------------------------------------------
 
-_LISTED = ", ".join(f"'{word}'" for word in sorted(ENDED))
-_MAY = f"+t.status IN ({_LISTED}) AND (t.pinned = 0 OR t.deleted_at IS NOT NULL)"
+_ENDED_WORDS = ", ".join(f"'{word}'" for word in sorted(ENDED))
+_REMOVABLE = f"+t.status IN ({_ENDED_WORDS}) AND (t.pinned = 0 OR t.deleted_at IS NOT NULL)"
 """Which tasks may lose runs, or go: none that has another attempt to come, or is in one."""
 _RUNS = "instances i JOIN tasks t ON t.uuid = i.task_id"
 _BY_END = "instances i INDEXED BY idx_instances_ended CROSS JOIN tasks t ON t.uuid = i.task_id"
@@ -136,24 +136,24 @@ SELECT uuid, max(at) AS latest FROM (
 """Read once, and whole: by name there would be a search among all tasks of that name for each run."""
 
 
-def parts(c: Connection, rules: Rules) -> list[Part]:
+def find_rule_runs(c: Connection, rules: RetentionRules) -> list[RuleRuns]:
     """What each rule lets go: the most special rules first, and at last what was removed by hand."""
-    kept = json.dumps(raw_sql.column(c, _LAST_OF_NAME, {"names": NAMES}))
-    found = [_part(c, scope, rules)._replace(kept=kept) for scope in rules.scopes]
-    return [*found, Part(Scope("removed"), "t.deleted_at IS NOT NULL", {}, {"removed": EVERYTHING}, kept)]
+    kept = json.dumps(raw_sql.fetch_column(c, _LAST_OF_NAME, {"names": KEPT_NAMES}))
+    found = [_make_rule_runs(c, scope, rules)._replace(kept=kept) for scope in rules.scopes]
+    return [*found, RuleRuns(ExpiryRule("removed"), "t.deleted_at IS NOT NULL", {}, {"removed": CUT_ALL}, kept)]
 
 
-def _part(c: Connection, scope: Scope, rules: Rules) -> Part:
-    part = Part(scope, *_within(scope, rules), {}, "[]")
-    edges: dict[str, Edge] = {"age": (scope.before, "")} if scope.before else {}
+def _make_rule_runs(c: Connection, scope: ExpiryRule, rules: RetentionRules) -> RuleRuns:
+    part = RuleRuns(scope, *_build_scope(scope, rules), {}, "[]")
+    edges: dict[str, Cutoff] = {"age": (scope.before, "")} if scope.before else {}
     if scope.runs is not None:
-        edges["runs"] = _edge_of_runs(c, part, scope.runs)
+        edges["runs"] = _find_runs_cutoff(c, part, scope.runs)
     if scope.logs is not None:
-        edges["logs"] = _edge_of_logs(c, part, scope.logs)
-    return part._replace(edges=edges, counted=_counted(c))
+        edges["logs"] = _find_logs_cutoff(c, part, scope.logs)
+    return part._replace(edges=edges, counted=_find_counted_cutoff(c))
 
 
-def _within(scope: Scope, rules: Rules) -> tuple[str, dict[str, str]]:
+def _build_scope(scope: ExpiryRule, rules: RetentionRules) -> tuple[str, dict[str, str]]:
     """The tasks of a rule, as a condition on `t` that begins with what an index can find."""
     others = {kind: json.dumps([other.name for other in rules.scopes if other.kind == kind]) for kind in ("template", "queue")}
     of_no_template = "coalesce(t.template, '') NOT IN (SELECT value FROM json_each(:template))"
@@ -167,21 +167,21 @@ def _within(scope: Scope, rules: Rules) -> tuple[str, dict[str, str]]:
     return " AND ".join([*conditions, "t.deleted_at IS NULL"]), given
 
 
-def _counted(c: Connection) -> Edge:
+def _find_counted_cutoff(c: Connection) -> Cutoff:
     """Until when the history has counted what ended, for good."""
-    minute = rollups.counted_until(c)
-    return (timestamps.now() if minute is None else timestamps.from_unix((minute - rollups.AGAIN) * 60), "")
+    minute = rollups.find_counted_until(c)
+    return (timestamps.now() if minute is None else timestamps.from_unix((minute - rollups.RECOUNTED_MINUTES) * 60), "")
 
 
-def _edge_of_runs(c: Connection, part: Part, runs: int) -> Edge:
+def _find_runs_cutoff(c: Connection, part: RuleRuns, runs: int) -> Cutoff:
     newest = (
         f"SELECT i.end_time, i.runid FROM {part.runs} WHERE i.end_time IS NOT NULL AND {part.where} "
         "ORDER BY i.end_time DESC, i.runid DESC LIMIT 1 OFFSET :skipped"
     )
-    return _edge(c, newest, {**part.given, "skipped": runs - 1})
+    return _query_cutoff(c, newest, {**part.given, "skipped": runs - 1})
 
 
-def _edge_of_logs(c: Connection, part: Part, logs: int) -> Edge:
+def _find_logs_cutoff(c: Connection, part: RuleRuns, logs: int) -> Cutoff:
     """The oldest run up to which the logs are small enough; the newest is kept in any case."""
     summed = (
         "SELECT i.end_time AS at, i.runid AS runid, sum(coalesce(i.log_bytes, 0)) OVER newest AS written, "
@@ -189,11 +189,11 @@ def _edge_of_logs(c: Connection, part: Part, logs: int) -> Edge:
         f"FROM {part.runs} WHERE i.end_time IS NOT NULL AND {part.where} WINDOW newest AS (ORDER BY i.end_time DESC, i.runid DESC)"
     )
     within = f"SELECT at, runid FROM ({summed}) WHERE written <= :logs OR place = 1 ORDER BY at, runid LIMIT 1"
-    return _edge(c, within, {**part.given, "logs": logs})
+    return _query_cutoff(c, within, {**part.given, "logs": logs})
 
 
-def _edge(c: Connection, statement: str, given: Mapping[str, Any]) -> Edge:
-    return next(((row[0], row[1]) for row in raw_sql.rows(c, statement, given)), NOTHING)
+def _query_cutoff(c: Connection, statement: str, given: Mapping[str, Any]) -> Cutoff:
+    return next(((row[0], row[1]) for row in raw_sql.fetch_rows(c, statement, given)), NO_CUTOFF)
 
 
 _LAST = f"({_LAST_OF_TASK} AND (t.uuid IN (SELECT value FROM json_each(:kept)) OR {_LAST_OF_TEMPLATE}))"
@@ -204,191 +204,191 @@ _BETWEEN = (
 )
 
 
-def page(c: Connection, part: Part, after: Edge, limit: int = PAGE) -> list[Old]:
+def list_expired(c: Connection, part: RuleRuns, after: Cutoff, limit: int = PAGE) -> list[ExpiredRun]:
     """The oldest runs of a part that go, behind a run by its end and id."""
     found = (
         f"SELECT i.runid, i.task_id, i.end_time, coalesce(i.log_bytes, 0), {_ROW} FROM {part.runs} "
-        f"WHERE {_BETWEEN} AND {_goes(part)} ORDER BY i.end_time, i.runid LIMIT :limit"
+        f"WHERE {_BETWEEN} AND {_build_expired(part)} ORDER BY i.end_time, i.runid LIMIT :limit"
     )
-    given = {**part.given, **_edges(part, after), "kept": part.kept, "limit": limit}
-    return [Old._make(row) for row in raw_sql.rows(c, found, given)]
+    given = {**part.given, **_make_bounds(part, after), "kept": part.kept, "limit": limit}
+    return [ExpiredRun._make(row) for row in raw_sql.fetch_rows(c, found, given)]
 
 
-def _goes(part: Part) -> str:
+def _build_expired(part: RuleRuns) -> str:
     spare = "" if part.scope.kind == "removed" else f" AND NOT {_LAST}"
-    return f"{part.where} AND {_MAY}{spare}"
+    return f"{part.where} AND {_REMOVABLE}{spare}"
 
 
-def waiting(c: Connection, part: Part) -> tuple[int, int]:
+def count_waiting(c: Connection, part: RuleRuns) -> tuple[int, int]:
     """How many runs of a part go as soon as the history has counted them, and the bytes of their logs."""
-    hasty = part.at_once()
+    hasty = part.without_wait()
     if hasty.edge == part.edge:
         return 0, 0
-    found = f"SELECT count(*), coalesce(sum(i.log_bytes), 0) FROM {part.runs} WHERE {_BETWEEN} AND {_goes(part)}"
-    ((many, size),) = raw_sql.rows(c, found, {**part.given, **_edges(hasty, part.edge), "kept": part.kept})
+    found = f"SELECT count(*), coalesce(sum(i.log_bytes), 0) FROM {part.runs} WHERE {_BETWEEN} AND {_build_expired(part)}"
+    ((many, size),) = raw_sql.fetch_rows(c, found, {**part.given, **_make_bounds(hasty, part.edge), "kept": part.kept})
     return many, size
 
 
-def spared(c: Connection, part: Part) -> int:
+def count_spared(c: Connection, part: RuleRuns) -> int:
     """How many runs of a part stay as the last success of their template or of their task's name, and would go else."""
     if part.scope.kind == "removed":
         return 0
-    found = f"SELECT count(*) FROM {part.runs} WHERE {_BETWEEN} AND {part.where} AND {_MAY} AND {_LAST}"
-    return raw_sql.value(c, found, {**part.given, **_edges(part, NOTHING), "kept": part.kept})
+    found = f"SELECT count(*) FROM {part.runs} WHERE {_BETWEEN} AND {part.where} AND {_REMOVABLE} AND {_LAST}"
+    return raw_sql.fetch_value(c, found, {**part.given, **_make_bounds(part, NO_CUTOFF), "kept": part.kept})
 
 
-def _edges(part: Part, after: Edge) -> dict[str, str]:
+def _make_bounds(part: RuleRuns, after: Cutoff) -> dict[str, str]:
     return {"after": after[0], "after_id": after[1], "upto": part.edge[0], "upto_id": part.edge[1]}
 
 
-def unnamed(c: Connection, kind: str, names: Sequence[str]) -> list[str]:
+def find_unused_names(c: Connection, kind: str, names: Sequence[str]) -> list[str]:
     """Those of these names that no `kind` has, which is queue or template; then no task is of one either."""
     found = f"SELECT value FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM {kind}s n WHERE n.name = value)"
-    return raw_sql.column(c, found, (json.dumps(list(names)),)) if names else []
+    return raw_sql.fetch_column(c, found, (json.dumps(list(names)),)) if names else []
 
 
-def idle(c: Connection, part: Part, before: str, after: Edge, limit: int = PAGE) -> list[Old]:
+def list_without_runs(c: Connection, part: RuleRuns, before: str, after: Cutoff, limit: int = PAGE) -> list[ExpiredRun]:
     """As `page`, for ended tasks without a run. Nobody waits for them: their end has let all others go."""
     when = "1" if part.scope.kind == "removed" else "t.pinned = 0 AND t.ended_at < :before"
     found = (
-        f"SELECT t.uuid, t.uuid, t.ended_at, 0, 0 FROM tasks t WHERE {part.where} AND t.status IN ({_LISTED}) AND {when} "
+        f"SELECT t.uuid, t.uuid, t.ended_at, 0, 0 FROM tasks t WHERE {part.where} AND t.status IN ({_ENDED_WORDS}) AND {when} "
         "AND (t.ended_at, t.uuid) > (:after, :after_id) AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.task_id = t.uuid) "
         "ORDER BY t.ended_at, t.uuid LIMIT :limit"
     )
     age = part.scope.before or before
     given = {**part.given, "before": age, "after": after[0], "after_id": after[1], "limit": limit}
-    return [Old._make(row) for row in raw_sql.rows(c, found, given)]
+    return [ExpiredRun._make(row) for row in raw_sql.fetch_rows(c, found, given)]
 
 
 # --- runs and tasks -----------------------------------------------------------------------------------------------------------------
 
 
-def remove(c: Connection, runids: Sequence[str], tasks: Iterable[str] = ()) -> Taken:
+def remove_runs(c: Connection, runids: Sequence[str], tasks: Iterable[str] = ()) -> RemovedRows:
     """Delete those of these runs whose tasks have ended, the tasks that have none left, and those of `tasks`; what became of each task
     goes to the ledger. The logs are noted, to be removed once this is committed (see `discarded`)."""
-    runs = going(c, runids)
+    runs = map_removable(c, runids)
     now = timestamps.now()
-    raw_sql.run_many(c, "INSERT OR IGNORE INTO discarded_logs (runid, created_at, updated_at) VALUES (?, ?, ?)", [(r, now, now) for r in runs])
-    _delete(c, "instances", "runid", list(runs))
-    left = _without_runs(c, {*runs.values(), *tasks})
+    raw_sql.execute_statements(c, "INSERT OR IGNORE INTO discarded_logs (runid, created_at, updated_at) VALUES (?, ?, ?)", [(r, now, now) for r in runs])
+    _delete_rows(c, "instances", "runid", list(runs))
+    left = _find_without_runs(c, {*runs.values(), *tasks})
     last = {task: runid for runid, task in sorted(runs.items())}
-    _remember(c, [(last.get(row.uuid, row.uuid), row.uuid, row.number, row.status, row.ended_at, now, now) for row in left])
+    _record_outcomes(c, [(last.get(row.uuid, row.uuid), row.uuid, row.number, row.status, row.ended_at, now, now) for row in left])
     gone = [row.uuid for row in left]
-    _delete(c, "alerts", "task_id", gone)
-    _delete(c, "tasks", "uuid", gone)
-    return Taken(list(runs), {row.uuid: row.bytes for row in left})
+    _delete_rows(c, "alerts", "task_id", gone)
+    _delete_rows(c, "tasks", "uuid", gone)
+    return RemovedRows(list(runs), {row.uuid: row.bytes for row in left})
 
 
-def going(c: Connection, runids: Sequence[str]) -> dict[str, str]:
+def map_removable(c: Connection, runids: Sequence[str]) -> dict[str, str]:
     """Those of these runs that may go, each with its task: they and their tasks have ended."""
     found = (
         f"SELECT i.runid, i.task_id FROM {_RUNS} "
-        f"WHERE i.runid IN (SELECT value FROM json_each(?)) AND i.end_time IS NOT NULL AND {_MAY}"
+        f"WHERE i.runid IN (SELECT value FROM json_each(?)) AND i.end_time IS NOT NULL AND {_REMOVABLE}"
     )
-    return dict(raw_sql.rows(c, found, (json.dumps(list(runids)),)))
+    return dict(raw_sql.fetch_rows(c, found, (json.dumps(list(runids)),)))
 
 
-def _without_runs(c: Connection, tasks: Iterable[str]) -> list[Any]:
+def _find_without_runs(c: Connection, tasks: Iterable[str]) -> list[Any]:
     found = (
         f"SELECT t.uuid, t.number, t.status, t.ended_at, {_TASK_ROW} AS bytes FROM tasks t "
-        f"WHERE t.uuid IN (SELECT value FROM json_each(?)) AND {_MAY} "
+        f"WHERE t.uuid IN (SELECT value FROM json_each(?)) AND {_REMOVABLE} "
         "AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.task_id = t.uuid)"
     )
-    return raw_sql.rows(c, found, (json.dumps(list(tasks)),))
+    return raw_sql.fetch_rows(c, found, (json.dumps(list(tasks)),))
 
 
-def _remember(c: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+def _record_outcomes(c: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
     """What came of tasks, for a database that is restored from before their end."""
-    raw_sql.run_many(
+    raw_sql.execute_statements(
         c,
         "INSERT OR IGNORE INTO forgotten (runid, task_id, number, status, ended_at, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
         rows,
     )
 
 
-def would_remove(c: Connection, runs: Sequence[Old], seen: Counter[str], tasks: Iterable[str] = ()) -> Taken:
+def preview_removal(c: Connection, runs: Sequence[ExpiredRun], seen: Counter[str], tasks: Iterable[str] = ()) -> RemovedRows:
     """What `remove` would take. `seen` counts the runs of each task that were asked about so far."""
     seen.update(run.task for run in runs)
     of = json.dumps(list({run.task for run in runs}))
-    all_ = dict(raw_sql.rows(c, "SELECT task_id, count(*) FROM instances WHERE task_id IN (SELECT value FROM json_each(?)) GROUP BY 1", (of,)))
+    all_ = dict(raw_sql.fetch_rows(c, "SELECT task_id, count(*) FROM instances WHERE task_id IN (SELECT value FROM json_each(?)) GROUP BY 1", (of,)))
     last = [*(task for task, many in all_.items() if seen[task] == many), *tasks]
-    found = f"SELECT t.uuid, {_TASK_ROW} FROM tasks t WHERE t.uuid IN (SELECT value FROM json_each(?)) AND {_MAY}"
-    return Taken([run.id for run in runs], dict(raw_sql.rows(c, found, (json.dumps(last),))))
+    found = f"SELECT t.uuid, {_TASK_ROW} FROM tasks t WHERE t.uuid IN (SELECT value FROM json_each(?)) AND {_REMOVABLE}"
+    return RemovedRows([run.id for run in runs], dict(raw_sql.fetch_rows(c, found, (json.dumps(last),))))
 
 
-def discarded(c: Connection, limit: int = PAGE) -> list[str]:
+def list_discarded(c: Connection, limit: int = PAGE) -> list[str]:
     """Runs that were pruned, whose logs are still to be removed."""
-    return raw_sql.column(c, "SELECT runid FROM discarded_logs LIMIT ?", (limit,))
+    return raw_sql.fetch_column(c, "SELECT runid FROM discarded_logs LIMIT ?", (limit,))
 
 
-def removed_logs(c: Connection, runids: Sequence[str]) -> None:
+def mark_logs_removed(c: Connection, runids: Sequence[str]) -> None:
     """The logs of these are gone."""
-    _delete(c, "discarded_logs", "runid", runids)
+    _delete_rows(c, "discarded_logs", "runid", runids)
 
 
-def unknown(c: Connection, runids: Sequence[str]) -> list[str]:
+def find_unknown(c: Connection, runids: Sequence[str]) -> list[str]:
     """Those of these runs that the database knows nothing of."""
     found = (
         "SELECT value FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM instances i WHERE i.runid = value) "
         "AND NOT EXISTS (SELECT 1 FROM forgotten f WHERE f.runid = value)"
     )
-    return raw_sql.column(c, found, (json.dumps(list(runids)),))
+    return raw_sql.fetch_column(c, found, (json.dumps(list(runids)),))
 
 
-def _delete(c: Connection, table: str, key: str, values: Sequence[str]) -> None:
+def _delete_rows(c: Connection, table: str, key: str, values: Sequence[str]) -> None:
     if values:
-        raw_sql.run(c, f"DELETE FROM {table} WHERE {key} IN (SELECT value FROM json_each(?))", (json.dumps(list(values)),))
+        raw_sql.execute_statement(c, f"DELETE FROM {table} WHERE {key} IN (SELECT value FROM json_each(?))", (json.dumps(list(values)),))
 
 
 # --- all else -----------------------------------------------------------------------------------------------------------------------
 
-_NO_LONGER = {
+_OLD_CONDITIONS = {
     "samples": "minute < :before",
     "alerts": "resolved_at < :before AND task_id IS NULL",
     "silences": "until < :before",
 }
 """Tables whose old rows are found by an index, or are few."""
-_IN_ORDER = ("events", "operations", "forgotten")
+_TIME_ORDERED = ("events", "operations", "forgotten")
 """Tables whose rows lie in the order of time."""
-OTHERS = (*_NO_LONGER, *_IN_ORDER)
+OTHER_TABLES = (*_OLD_CONDITIONS, *_TIME_ORDERED)
 
 
-def count_old(c: Connection, table: str, rules: Rules) -> int:
+def count_old(c: Connection, table: str, rules: RetentionRules) -> int:
     """How many rows of one of OTHERS `remove_old` takes away until it is done."""
-    where, given = _old(c, table, rules)
-    return raw_sql.value(c, f"SELECT count(*) FROM {table} WHERE {where}", given)
+    where, given = _build_old(c, table, rules)
+    return raw_sql.fetch_value(c, f"SELECT count(*) FROM {table} WHERE {where}", given)
 
 
-def remove_old(c: Connection, table: str, rules: Rules) -> int:
+def remove_old(c: Connection, table: str, rules: RetentionRules) -> int:
     """Delete one batch of the old rows of one of OTHERS: how many there were; less than ROWS are the last."""
     if table == "operations":
-        _let_go(c, rules.month)
-    where, given = _old(c, table, rules)
-    old = raw_sql.column(c, f"SELECT rowid FROM {table} WHERE {where} ORDER BY rowid LIMIT {ROWS}", given)
-    raw_sql.run(c, f"DELETE FROM {table} WHERE rowid IN (SELECT value FROM json_each(?))", (json.dumps(old),))
+        _allow_deletion(c, rules.month)
+    where, given = _build_old(c, table, rules)
+    old = raw_sql.fetch_column(c, f"SELECT rowid FROM {table} WHERE {where} ORDER BY rowid LIMIT {ROWS_PER_BATCH}", given)
+    raw_sql.execute_statement(c, f"DELETE FROM {table} WHERE rowid IN (SELECT value FROM json_each(?))", (json.dumps(old),))
     return len(old)
 
 
-def _old(c: Connection, table: str, rules: Rules) -> tuple[str, dict[str, Any]]:
-    if table in _NO_LONGER:
-        return _NO_LONGER[table], {"before": rules.before}
+def _build_old(c: Connection, table: str, rules: RetentionRules) -> tuple[str, dict[str, Any]]:
+    if table in _OLD_CONDITIONS:
+        return _OLD_CONDITIONS[table], {"before": rules.before}
     if table == "forgotten":
         # An entry also keeps its task from being dispatched, where a restored database still has it.
         gone = "NOT EXISTS (SELECT 1 FROM tasks t WHERE t.uuid = task_id)"
-        given = {"last": _last_old(c, table, rules.ledger), "before": rules.ledger}
+        given = {"last": _find_last_old(c, table, rules.ledger), "before": rules.ledger}
         return f"rowid <= :last AND created_at < :before AND {gone}", given
     before = f"{rules.month // 100:04d}-{rules.month % 100:02d}" if table == "operations" else rules.before
     # Where a clock jumped the order of time is broken: then some stay, and none goes that is young.
-    return "rowid <= :last AND created_at < :before", {"last": _last_old(c, table, before), "before": before}
+    return "rowid <= :last AND created_at < :before", {"last": _find_last_old(c, table, before), "before": before}
 
 
-def _last_old(c: Connection, table: str, before: str) -> int:
+def _find_last_old(c: Connection, table: str, before: str) -> int:
     """The last row from before a time, of rows in the order of time. The very last row is never one: its id must not be given again."""
-    low, high = raw_sql.value(c, f"SELECT min(rowid) FROM {table}") or 0, raw_sql.value(c, f"SELECT max(rowid) FROM {table}") or 0
+    low, high = raw_sql.fetch_value(c, f"SELECT min(rowid) FROM {table}") or 0, raw_sql.fetch_value(c, f"SELECT max(rowid) FROM {table}") or 0
     low -= 1
     while high - low > 1:
         middle = (low + high) // 2
-        row = raw_sql.rows(c, f"SELECT rowid AS at, created_at FROM {table} WHERE rowid >= ? ORDER BY rowid LIMIT 1", (middle,))[0]
+        row = raw_sql.fetch_rows(c, f"SELECT rowid AS at, created_at FROM {table} WHERE rowid >= ? ORDER BY rowid LIMIT 1", (middle,))[0]
         if row.created_at >= before:
             high = middle
         else:
@@ -396,40 +396,40 @@ def _last_old(c: Connection, table: str, before: str) -> int:
     return low
 
 
-def _let_go(c: Connection, month: int) -> None:
+def _allow_deletion(c: Connection, month: int) -> None:
     """Let operations from before a month be deleted; what may go may never stay again."""
     now = timestamps.now()
-    raw_sql.run(
+    raw_sql.execute_statement(
         c,
         "INSERT INTO counters (name, value, created_at, updated_at) VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE "
         "SET value = excluded.value, updated_at = excluded.updated_at WHERE excluded.value > value",
-        (OPERATIONS_FROM, month, now, now),
+        (OPERATIONS_KEPT_FROM, month, now, now),
     )
 
 
-def unused(c: Connection) -> list[str]:
+def list_unused_environments(c: Connection) -> list[str]:
     """Environments that no task needs any more, so many at most."""
     free = "SELECT e.sha256 FROM environments e WHERE NOT EXISTS (SELECT 1 FROM tasks t WHERE t.env_id = e.sha256) LIMIT ?"
-    return raw_sql.column(c, free, (BATCH,))
+    return raw_sql.fetch_column(c, free, (BATCH,))
 
 
-def remove_unused(c: Connection) -> None:
+def remove_unused_environments(c: Connection) -> None:
     """Delete those environments."""
-    _delete(c, "environments", "sha256", unused(c))
+    _delete_rows(c, "environments", "sha256", list_unused_environments(c))
 
 
-def size(c: Connection) -> int:
+def get_size(c: Connection) -> int:
     """Bytes of the database."""
-    return raw_sql.value(c, "PRAGMA page_count") * raw_sql.value(c, "PRAGMA page_size")
+    return raw_sql.fetch_value(c, "PRAGMA page_count") * raw_sql.fetch_value(c, "PRAGMA page_size")
 
 
-def free(c: Connection) -> int:
+def count_free_pages(c: Connection) -> int:
     """Pages of the file that hold nothing."""
-    return raw_sql.value(c, "PRAGMA freelist_count")
+    return raw_sql.fetch_value(c, "PRAGMA freelist_count")
 
 
-def give_back(c: Connection) -> None:
+def free_pages(c: Connection) -> None:
     """Make the file shorter by what is free in it, so many pages at most."""
-    for _ in range(min(free(c), GIVEN_BACK)):
+    for _ in range(min(count_free_pages(c), PAGES_FREED)):
         # The driver takes one step of a statement without columns, and a step frees one page, whatever number is asked for.
-        raw_sql.run(c, "PRAGMA incremental_vacuum(1)")
+        raw_sql.execute_statement(c, "PRAGMA incremental_vacuum(1)")

@@ -14,12 +14,12 @@ from sqlalchemy import Connection
 
 from db import raw_sql, timestamps
 
-_MARK = "history/minute"
-AGAIN = 3
+_COUNTER = "history/minute"
+RECOUNTED_MINUTES = 3
 """Minutes that are counted once more each time: an end may be recorded a moment after the minute in which it was."""
 
 
-class Kept(NamedTuple):
+class RollupRow(NamedTuple):
     """One row: the first minute of its bucket, whose runs, how many, and their durations as JSON {step: how many}."""
 
     at: int
@@ -33,7 +33,7 @@ class Kept(NamedTuple):
     runs: str
 
 
-class Part(NamedTuple):
+class RunCount(NamedTuple):
     """So many runs that began or ended in one minute and took about as long (seconds to two digits, None: not counted)."""
 
     at: int
@@ -59,57 +59,57 @@ FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.end_time >= :begin A
 """
 
 
-def began(c: Connection, begin: int, end: int) -> list[Part]:
+def count_started(c: Connection, begin: int, end: int) -> list[RunCount]:
     """The runs that began in these minutes; `took` is what the first attempts waited since they could have started."""
-    return _parts(c, _STARTED, begin, end)
+    return _query_counts(c, _STARTED, begin, end)
 
 
-def ended(c: Connection, begin: int, end: int) -> list[Part]:
+def count_ended(c: Connection, begin: int, end: int) -> list[RunCount]:
     """The runs that ended in these minutes; `took` is what the successes ran."""
-    return _parts(c, _ENDED, begin, end)
+    return _query_counts(c, _ENDED, begin, end)
 
 
-def _parts(c: Connection, statement: str, begin: int, end: int) -> list[Part]:
-    rows = raw_sql.rows(c, statement, {"begin": stamp(begin), "end": stamp(end)})
-    minutes = {text: minute(text + ":00Z") for text in {row[0] for row in rows}}
-    return [Part._make((minutes[row[0]], *row[1:5], None if row[5] is None else float(row[5]), row[6])) for row in rows]
+def _query_counts(c: Connection, statement: str, begin: int, end: int) -> list[RunCount]:
+    rows = raw_sql.fetch_rows(c, statement, {"begin": format_minute(begin), "end": format_minute(end)})
+    minutes = {text: parse_minute(text + ":00Z") for text in {row[0] for row in rows}}
+    return [RunCount._make((minutes[row[0]], *row[1:5], None if row[5] is None else float(row[5]), row[6])) for row in rows]
 
 
-def counted_until(c: Connection) -> int | None:
+def find_counted_until(c: Connection) -> int | None:
     """The first minute that is not counted; at first that of the first run; None when there is none."""
-    mark = raw_sql.value(c, "SELECT value FROM counters WHERE name = ?", (_MARK,))
+    mark = raw_sql.fetch_value(c, "SELECT value FROM counters WHERE name = ?", (_COUNTER,))
     first = "SELECT min(start_time) FROM instances WHERE start_time IS NOT NULL"
-    if mark is None and (text := raw_sql.value(c, first)) is not None:
-        return minute(text)
+    if mark is None and (text := raw_sql.fetch_value(c, first)) is not None:
+        return parse_minute(text)
     return mark
 
 
-def next_run(c: Connection, after: int) -> int | None:
+def find_next_run(c: Connection, after: int) -> int | None:
     """The first minute from this one on in which a run began or ended; None when there is none."""
     found = [
-        raw_sql.value(c, f"SELECT min({column}) FROM instances WHERE {column} >= ?", (stamp(after),))
+        raw_sql.fetch_value(c, f"SELECT min({column}) FROM instances WHERE {column} >= ?", (format_minute(after),))
         for column in ("start_time", "end_time")
     ]
-    return min((minute(text) for text in found if text is not None), default=None)
+    return min((parse_minute(text) for text in found if text is not None), default=None)
 
 
-def count_until(c: Connection, until: int) -> None:
+def set_counted_until(c: Connection, until: int) -> None:
     """Remember that all minutes before this one are counted."""
     now = timestamps.now()
-    raw_sql.run(
+    raw_sql.execute_statement(
         c,
         "INSERT INTO counters (name, value, created_at, updated_at) VALUES (?, ?, ?, ?) "
         "ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
-        (_MARK, until, now, now),
+        (_COUNTER, until, now, now),
     )
 
 
 DURATIONS = ("waits", "runs")
 
 
-def kept(
+def read_rollups(
     c: Connection, width: int, begin: int, end: int, where: Mapping[str, str] | None = None, durations: Sequence[str] = DURATIONS
-) -> list[Kept]:
+) -> list[RollupRow]:
     """The rows of a width whose buckets begin in these minutes; `where` gives a queue, pool or template. Durations that are not
     asked for are empty."""
     more = "".join(f" AND {column} = :{column}" for column in where or ())
@@ -118,32 +118,32 @@ def kept(
         f"SELECT at, queue, pool, template, started, ended, failed, {read} FROM history "
         f"WHERE width = :width AND at >= :begin AND at < :end{more}"
     )
-    rows = raw_sql.rows(c, statement, {"width": width, "begin": stamp(begin), "end": stamp(end), **(where or {})})
-    minutes = {text: minute(text) for text in {row[0] for row in rows}}
-    return [Kept._make((minutes[row[0]], *row[1:])) for row in rows]
+    rows = raw_sql.fetch_rows(c, statement, {"width": width, "begin": format_minute(begin), "end": format_minute(end), **(where or {})})
+    minutes = {text: parse_minute(text) for text in {row[0] for row in rows}}
+    return [RollupRow._make((minutes[row[0]], *row[1:])) for row in rows]
 
 
-def keep(c: Connection, width: int, begin: int, end: int, rows: Sequence[Kept]) -> None:
+def replace_rollups(c: Connection, width: int, begin: int, end: int, rows: Sequence[RollupRow]) -> None:
     """Let the rows of a width in these minutes be exactly these."""
-    drop(c, width, begin, end)
+    delete_rollups(c, width, begin, end)
     now = timestamps.now()
-    raw_sql.run_many(
+    raw_sql.execute_statements(
         c,
         "INSERT INTO history (width, at, queue, pool, template, started, ended, failed, waits, runs, created_at, updated_at) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [(width, stamp(row.at), *row[1:], now, now) for row in rows],
+        [(width, format_minute(row.at), *row[1:], now, now) for row in rows],
     )
 
 
-def drop(c: Connection, width: int, begin: int, end: int) -> None:
+def delete_rollups(c: Connection, width: int, begin: int, end: int) -> None:
     """Forget the rows of a width in these minutes."""
-    raw_sql.run(c, "DELETE FROM history WHERE width = ? AND at >= ? AND at < ?", (width, stamp(begin), stamp(end)))
+    raw_sql.execute_statement(c, "DELETE FROM history WHERE width = ? AND at >= ? AND at < ?", (width, format_minute(begin), format_minute(end)))
 
 
-def sampled(c: Connection, since: int) -> set[int]:
+def list_sampled_minutes(c: Connection, since: int) -> set[int]:
     """The minutes since then in which a runtime was up: those that have a sample."""
     found = "SELECT CAST(strftime('%s', minute) AS INTEGER) / 60 FROM (SELECT DISTINCT minute FROM samples WHERE minute >= ?)"
-    return set(raw_sql.column(c, found, (stamp(since),)))
+    return set(raw_sql.fetch_column(c, found, (format_minute(since),)))
 
 
 _LEVELS = """
@@ -157,27 +157,27 @@ _POOL = (
 _QUEUE = "avg(s.running) AS running, avg(s.waiting) AS waiting, max(s.waiting) AS most_waiting"
 
 
-def pool_levels(c: Connection, names: Sequence[str], begins: range) -> list[Any]:
+def read_pool_levels(c: Connection, names: Sequence[str], begins: range) -> list[Any]:
     """Reserved and measured cores and MiB of pools in buckets: rows of name, bucket (its number), means and peaks."""
-    return _levels(c, "pool", _POOL, names, begins)
+    return _read_levels(c, "pool", _POOL, names, begins)
 
 
-def queue_levels(c: Connection, names: Sequence[str], begins: range) -> list[Any]:
+def read_queue_levels(c: Connection, names: Sequence[str], begins: range) -> list[Any]:
     """Running and waiting tasks of queues in buckets: rows of name, bucket (its number), means and peaks."""
-    return _levels(c, "queue", _QUEUE, names, begins)
+    return _read_levels(c, "queue", _QUEUE, names, begins)
 
 
-def _levels(c: Connection, kind: str, figures: str, names: Sequence[str], begins: range) -> list[Any]:
-    buckets = [(stamp(begin), stamp(begin + begins.step)) for begin in begins]
+def _read_levels(c: Connection, kind: str, figures: str, names: Sequence[str], begins: range) -> list[Any]:
+    buckets = [(format_minute(begin), format_minute(begin + begins.step)) for begin in begins]
     given = {"kind": kind, "names": json.dumps(list(names)), "buckets": json.dumps(buckets)}
-    return raw_sql.rows(c, _LEVELS.format(figures=figures), given)
+    return raw_sql.fetch_rows(c, _LEVELS.format(figures=figures), given)
 
 
-def stamp(at: int) -> str:
+def format_minute(at: int) -> str:
     """The begin of a UNIX minute as it is stored."""
     return timestamps.from_unix(at * 60)
 
 
-def minute(text: str) -> int:
+def parse_minute(text: str) -> int:
     """The UNIX minute of a stored time."""
-    return int(timestamps.unix(text)) // 60
+    return int(timestamps.to_unix(text)) // 60

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from db import raw_sql
 
-TEMPLATES, NAMES, LATELY = 50, 100, 500
+TEMPLATES, NAMES, RECENT = 50, 100, 500
 """Looked at: the last tasks of a template that ended, the newest of a name, the last runs of all that ended."""
 
 _FIGURES = "i.run_seconds, i.cpu_seconds, i.max_rss"
@@ -20,23 +20,23 @@ _OF_NAME = (
     f"SELECT {_FIGURES} FROM instances i WHERE i.task_id IN (SELECT uuid FROM tasks WHERE name = ? AND template IS NULL "
     "ORDER BY rowid DESC LIMIT ?) AND +i.status = 'succeeded'"
 )
-_LATELY = (
+_RECENT = (
     "SELECT t.name, run_seconds, cpu_seconds, max_rss FROM (SELECT task_id, status, run_seconds, cpu_seconds, max_rss FROM instances "
     "WHERE end_time IS NOT NULL ORDER BY end_time DESC LIMIT ?) lately JOIN tasks t ON t.uuid = lately.task_id "
     "WHERE lately.status = 'succeeded' AND t.template IS NULL"
 )
 
 
-def of_template(c: Connection, template: str) -> list[Any]:
+def list_of_template(c: Connection, template: str) -> list[Any]:
     """Runs that succeeded, of the last tasks of a template: seconds, CPU seconds, peak MiB."""
-    return [tuple(row) for row in raw_sql.rows(c, _OF_TEMPLATE, (template, TEMPLATES))]
+    return [tuple(row) for row in raw_sql.fetch_rows(c, _OF_TEMPLATE, (template, TEMPLATES))]
 
 
-def of_name(c: Connection, name: str) -> list[Any]:
+def list_of_name(c: Connection, name: str) -> list[Any]:
     """The same of the newest commands of a name."""
-    return [tuple(row) for row in raw_sql.rows(c, _OF_NAME, (name, NAMES))]
+    return [tuple(row) for row in raw_sql.fetch_rows(c, _OF_NAME, (name, NAMES))]
 
 
-def lately(c: Connection) -> list[Any]:
+def list_recent(c: Connection) -> list[Any]:
     """Commands among the last runs that ended, newest first: the task's name, then the figures."""
-    return [tuple(row) for row in raw_sql.rows(c, _LATELY, (LATELY,))]
+    return [tuple(row) for row in raw_sql.fetch_rows(c, _RECENT, (RECENT,))]

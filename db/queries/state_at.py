@@ -12,16 +12,16 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from db import raw_sql
-from db.states import ACTIVE, ENDED, WAITING, Task
+from db.states import ACTIVE, ENDED, WAITING, TaskStatus
 
-SCANNED = 30_000
-LONG = 300
+MAX_ROWS = 30_000
+LONG_RUN = 300
 """Seconds: runs that took longer have an index of their own, `idx_instances_long`; others began so shortly before."""
-AHEAD = 2_000
+LATER_STARTS = 2_000
 """Starts after the moment among which those that waited then are looked for."""
-ALERTS = 5_000
+MAX_ALERTS = 5_000
 """Alerts looked at, the first resolved after the moment."""
-OPERATIONS = 50_000
+MAX_OPERATIONS = 50_000
 """Operations since the moment that are looked at."""
 
 _ACTIVE = ", ".join(f"'{word}'" for word in sorted(ACTIVE))
@@ -32,73 +32,73 @@ _WAITED = (
 )
 """That a task waited: by its last event until then; of one whose events are gone nothing else is known."""
 _TASK = "t.uuid, t.number, t.name, t.queue, t.priority, t.front, t.created_at, t.timeout, t.not_before"
-_ASKS = f"{_TASK}, t.cpu, t.memory"
+_TASK_WITH_REQUEST = f"{_TASK}, t.cpu, t.memory"
 
 
-def bounds(c: Connection) -> tuple[str, str] | None:
+def find_bounds(c: Connection) -> tuple[str, str] | None:
     """The first and the last minute that has a sample; None when there is none."""
-    first = raw_sql.value(c, "SELECT min(minute) FROM samples")
-    return (first, raw_sql.value(c, "SELECT max(minute) FROM samples")) if first is not None else None
+    first = raw_sql.fetch_value(c, "SELECT min(minute) FROM samples")
+    return (first, raw_sql.fetch_value(c, "SELECT max(minute) FROM samples")) if first is not None else None
 
 
-def around(c: Connection, minute: str) -> tuple[str | None, str | None]:
+def find_neighbours(c: Connection, minute: str) -> tuple[str | None, str | None]:
     """The last sampled minute before one and the first after it."""
-    before = raw_sql.value(c, "SELECT max(minute) FROM samples WHERE minute < ?", (minute,))
-    return before, raw_sql.value(c, "SELECT min(minute) FROM samples WHERE minute > ?", (minute,))
+    before = raw_sql.fetch_value(c, "SELECT max(minute) FROM samples WHERE minute < ?", (minute,))
+    return before, raw_sql.fetch_value(c, "SELECT min(minute) FROM samples WHERE minute > ?", (minute,))
 
 
-def samples(c: Connection, since: str, until: str) -> list[Any]:
+def list_samples(c: Connection, since: str, until: str) -> list[Any]:
     """Samples of these minutes, both included, oldest first."""
-    return raw_sql.rows(c, "SELECT * FROM samples WHERE minute >= ? AND minute <= ? ORDER BY minute", (since, until))
+    return raw_sql.fetch_rows(c, "SELECT * FROM samples WHERE minute >= ? AND minute <= ? ORDER BY minute", (since, until))
 
 
 _RUNNING = f"""
 SELECT {_TASK}, i.runid, i.attempt, i.cpu, i.memory, i.start_time, i.end_time
 FROM instances i CROSS JOIN tasks t ON t.uuid = i.task_id WHERE i.runid IN (
   SELECT runid FROM (SELECT runid, end_time FROM instances WHERE start_time > :recent AND start_time <= :at
-    ORDER BY start_time DESC LIMIT {SCANNED}) WHERE end_time IS NULL OR end_time > :at
-  UNION SELECT runid FROM (SELECT runid, start_time FROM instances WHERE run_seconds > {LONG} AND end_time > :at LIMIT {SCANNED * 10})
+    ORDER BY start_time DESC LIMIT {MAX_ROWS}) WHERE end_time IS NULL OR end_time > :at
+  UNION SELECT runid FROM (SELECT runid, start_time FROM instances WHERE run_seconds > {LONG_RUN} AND end_time > :at LIMIT {MAX_ROWS * 10})
     WHERE start_time <= :at
   UNION SELECT runid FROM instances WHERE status IN ({_ACTIVE}) AND start_time <= :at
 ) ORDER BY i.start_time, i.runid LIMIT :limit
 """
 
 
-def running(c: Connection, at: str, recent: str, limit: int) -> list[Any]:
+def list_running(c: Connection, at: str, recent: str, limit: int) -> list[Any]:
     """The runs that had begun and not ended; `recent` is `LONG` seconds before."""
-    return raw_sql.rows(c, _RUNNING, {"at": at, "recent": recent, "limit": limit})
+    return raw_sql.fetch_rows(c, _RUNNING, {"at": at, "recent": recent, "limit": limit})
 
 
-_SOON = f"""
-SELECT {_ASKS}, soon.start_time AS became, 'started' AS fate FROM
-  (SELECT task_id, start_time FROM instances WHERE start_time > :at ORDER BY start_time LIMIT {AHEAD}) soon
+_STARTED_LATER = f"""
+SELECT {_TASK_WITH_REQUEST}, soon.start_time AS became, 'started' AS fate FROM
+  (SELECT task_id, start_time FROM instances WHERE start_time > :at ORDER BY start_time LIMIT {LATER_STARTS}) soon
   CROSS JOIN tasks t ON t.uuid = soon.task_id WHERE t.created_at <= :at AND {_WAITED} LIMIT :limit
 """
-_GIVEN_UP = f"""
-SELECT {_ASKS}, t.ended_at AS became, 'cancelled' AS fate FROM
-  (SELECT uuid FROM tasks WHERE status = 'cancelled' AND ended_at > :at ORDER BY ended_at LIMIT {AHEAD}) g
+_CANCELLED_LATER = f"""
+SELECT {_TASK_WITH_REQUEST}, t.ended_at AS became, 'cancelled' AS fate FROM
+  (SELECT uuid FROM tasks WHERE status = 'cancelled' AND ended_at > :at ORDER BY ended_at LIMIT {LATER_STARTS}) g
   CROSS JOIN tasks t ON t.uuid = g.uuid WHERE t.created_at <= :at
   AND (t.started_at IS NULL OR t.started_at <= :at) AND {_WAITED} LIMIT :limit
 """
 _QUEUED = f"""
-SELECT {_ASKS}, NULL AS became, NULL AS fate FROM json_each(:queues) q CROSS JOIN tasks t
+SELECT {_TASK_WITH_REQUEST}, NULL AS became, NULL AS fate FROM json_each(:queues) q CROSS JOIN tasks t
 WHERE t.uuid IN (SELECT uuid FROM tasks WHERE queue = q.value AND status = 'queued' AND created_at <= :at ORDER BY created_at LIMIT :limit)
 AND {_WAITED} ORDER BY t.created_at LIMIT :limit
 """
 _OTHERS = f"""
-SELECT {_ASKS}, NULL AS became, NULL AS fate FROM tasks t WHERE t.uuid IN
+SELECT {_TASK_WITH_REQUEST}, NULL AS became, NULL AS fate FROM tasks t WHERE t.uuid IN
   (SELECT uuid FROM tasks WHERE status = :status AND created_at <= :at AND deleted_at IS NULL LIMIT :limit) AND {_WAITED}
 """
 
 
-def waiting(c: Connection, at: str, queues: Sequence[str], limit: int) -> list[Any]:
+def list_waiting(c: Connection, at: str, queues: Sequence[str], limit: int) -> list[Any]:
     """Tasks that waited: `became` is when they were `started` or `cancelled` (`fate`); without one those that wait to this day."""
     given = {"at": at, "limit": limit}
-    found = raw_sql.rows(c, _SOON, given)
-    found += raw_sql.rows(c, _QUEUED, {**given, "queues": json.dumps(list(queues))})
-    for status in (Task.RETRYING, Task.BLOCKED, Task.SCHEDULED, Task.HELD):
-        found += raw_sql.rows(c, _OTHERS, {**given, "status": status.value})
-    return found + raw_sql.rows(c, _GIVEN_UP, given)
+    found = raw_sql.fetch_rows(c, _STARTED_LATER, given)
+    found += raw_sql.fetch_rows(c, _QUEUED, {**given, "queues": json.dumps(list(queues))})
+    for status in (TaskStatus.RETRYING, TaskStatus.BLOCKED, TaskStatus.SCHEDULED, TaskStatus.HELD):
+        found += raw_sql.fetch_rows(c, _OTHERS, {**given, "status": status.value})
+    return found + raw_sql.fetch_rows(c, _CANCELLED_LATER, given)
 
 
 _STATES = """
@@ -107,13 +107,13 @@ FROM json_each(:uuids) u
 """
 
 
-def states(c: Connection, uuids: Sequence[str], at: str) -> dict[str, str]:
+def map_states(c: Connection, uuids: Sequence[str], at: str) -> dict[str, str]:
     """{uuid: its last status by then}, of those that have one."""
-    rows = raw_sql.rows(c, _STATES, {"uuids": json.dumps(list(uuids)), "at": at})
+    rows = raw_sql.fetch_rows(c, _STATES, {"uuids": json.dumps(list(uuids)), "at": at})
     return {row[0]: row[1] for row in rows if row[1] is not None}
 
 
-class Ended(NamedTuple):
+class EndedTask(NamedTuple):
     """A task that had ended."""
 
     uuid: str
@@ -126,20 +126,20 @@ class Ended(NamedTuple):
     reason: str | None
 
 
-def ended(c: Connection, statuses: Sequence[str], since: str, until: str, limit: int) -> list[Ended]:
+def list_ended(c: Connection, statuses: Sequence[str], since: str, until: str, limit: int) -> list[EndedTask]:
     """The tasks of these statuses that ended after `since`, until then, newest first, and stayed so."""
     newest = " UNION ALL ".join(
-        f"SELECT * FROM (SELECT {', '.join(Ended._fields)} FROM tasks WHERE status = '{word}' AND ended_at > :since AND ended_at <= :until "
+        f"SELECT * FROM (SELECT {', '.join(EndedTask._fields)} FROM tasks WHERE status = '{word}' AND ended_at > :since AND ended_at <= :until "
         "AND (+deleted_at IS NULL OR +deleted_at > :until) ORDER BY ended_at DESC LIMIT :limit)"
         for word in statuses
     )
-    found = raw_sql.rows(c, f"{newest} ORDER BY ended_at DESC LIMIT :limit", {"since": since, "until": until, "limit": limit})
-    return [Ended(*row) for row in found]
+    found = raw_sql.fetch_rows(c, f"{newest} ORDER BY ended_at DESC LIMIT :limit", {"since": since, "until": until, "limit": limit})
+    return [EndedTask(*row) for row in found]
 
 
-_AGAIN = f"""
+_RERUN = f"""
 SELECT t.uuid, t.number, t.name, t.queue, t.priority, e.status, e.created_at, coalesce(i.reason, e.note) AS reason, e.by FROM
-  (SELECT DISTINCT task_id FROM (SELECT task_id FROM events WHERE id > :last ORDER BY id LIMIT {SCANNED})) later
+  (SELECT DISTINCT task_id FROM (SELECT task_id FROM events WHERE id > :last ORDER BY id LIMIT {MAX_ROWS})) later
   CROSS JOIN tasks t ON t.uuid = later.task_id
   CROSS JOIN events e ON e.id = (SELECT max(id) FROM events WHERE task_id = t.uuid AND id <= :last)
   LEFT JOIN instances i ON i.runid =
@@ -148,31 +148,31 @@ WHERE e.status IN ({_ENDED}) AND e.created_at > :since AND (t.ended_at IS NULL O
 """
 
 
-def ended_and_again(c: Connection, since: str, at: str) -> list[Ended]:
+def list_rerun(c: Connection, since: str, at: str) -> list[EndedTask]:
     """The tasks that had ended after `since` and were asked to run again after the moment, by their events."""
-    last = _last(c, "events", at, 0)
-    found = raw_sql.rows(c, _AGAIN, {"since": since, "at": at, "last": last})
-    return [Ended(*row[:7], reason=row.reason or _given_up(row)) for row in found]  # type: ignore[call-arg]
+    last = _find_last_id(c, "events", at, 0)
+    found = raw_sql.fetch_rows(c, _RERUN, {"since": since, "at": at, "last": last})
+    return [EndedTask(*row[:7], reason=row.reason or _get_cancel_reason(row)) for row in found]  # type: ignore[call-arg]
 
 
-def _given_up(row: Any) -> str | None:
-    return f"cancelled by {row.by}" if row.status == Task.CANCELLED else None
+def _get_cancel_reason(row: Any) -> str | None:
+    return f"cancelled by {row.by}" if row.status == TaskStatus.CANCELLED else None
 
 
-def last_runs(c: Connection, uuids: Sequence[str], at: str) -> dict[str, Any]:
+def map_last_runs(c: Connection, uuids: Sequence[str], at: str) -> dict[str, Any]:
     """{uuid: its latest run that had ended}: run_seconds, exit_code, signal and stored log."""
     found = (
         "SELECT task_id, max(runid) AS runid, run_seconds, exit_code, signal, logs FROM instances "
         "WHERE task_id IN (SELECT value FROM json_each(?)) AND end_time <= ? GROUP BY task_id"
     )
-    return {row.task_id: row for row in raw_sql.rows(c, found, (json.dumps(list(uuids)), at))}
+    return {row.task_id: row for row in raw_sql.fetch_rows(c, found, (json.dumps(list(uuids)), at))}
 
 
-def ended_between(c: Connection, statuses: Sequence[str], since: str, until: str) -> dict[str, int]:
+def count_ended_between(c: Connection, statuses: Sequence[str], since: str, until: str) -> dict[str, int]:
     """Tasks that ended in that time, by status."""
     listed = ", ".join(f"'{word}'" for word in statuses)
     counted = f"SELECT status, count(*) FROM tasks WHERE status IN ({listed}) AND ended_at > ? AND ended_at <= ? GROUP BY status"
-    return {row[0]: row[1] for row in raw_sql.rows(c, counted, (since, until))}
+    return {row[0]: row[1] for row in raw_sql.fetch_rows(c, counted, (since, until))}
 
 
 _ALERTS = f"""
@@ -182,34 +182,34 @@ SELECT a.id, a.name, a.severity, a.object, a.text, a.short, a.fired_at, a.task_i
 FROM alerts a LEFT JOIN tasks t ON t.uuid = a.task_id LEFT JOIN slas s ON s.id = a.sla_id WHERE a.id IN (
   SELECT id FROM alerts WHERE status <> 'resolved' AND max(fired_at, created_at) <= :at
   UNION SELECT id FROM (SELECT id, max(fired_at, created_at) AS came FROM alerts WHERE resolved_at IS NOT NULL AND resolved_at > :at
-    ORDER BY resolved_at LIMIT {ALERTS}) WHERE came <= :at
+    ORDER BY resolved_at LIMIT {MAX_ALERTS}) WHERE came <= :at
 ) ORDER BY instr('criticalwarninginfo', a.severity), a.fired_at, a.id LIMIT :limit
 """
 
 
-def alerts(c: Connection, at: str, limit: int) -> list[Any]:
+def list_alerts(c: Connection, at: str, limit: int) -> list[Any]:
     """The alerts that were open and known, worst first: one may have come true before its rule was made."""
-    return raw_sql.rows(c, _ALERTS, {"at": at, "limit": limit})
+    return raw_sql.fetch_rows(c, _ALERTS, {"at": at, "limit": limit})
 
 
-def changes(c: Connection, since: str) -> list[Any] | None:
+def list_definition_changes(c: Connection, since: str) -> list[Any] | None:
     """What was done to queues and pools after a moment, newest first: rows of verb, object, before; None when too much was done."""
-    last = raw_sql.value(c, "SELECT max(id) FROM operations") or 0
-    if last and _time_of(c, "operations", max(1, last - OPERATIONS)) > since and last > OPERATIONS:
+    last = raw_sql.fetch_value(c, "SELECT max(id) FROM operations") or 0
+    if last and _get_time(c, "operations", max(1, last - MAX_OPERATIONS)) > since and last > MAX_OPERATIONS:
         return None
     found = "SELECT verb, object, before FROM operations WHERE id > ? AND (verb LIKE 'queue %' OR verb LIKE 'pool %') ORDER BY id DESC"
-    return raw_sql.rows(c, found, (_last(c, "operations", since, max(0, last - OPERATIONS)),))
+    return raw_sql.fetch_rows(c, found, (_find_last_id(c, "operations", since, max(0, last - MAX_OPERATIONS)),))
 
 
-def _last(c: Connection, table: str, at: str, low: int) -> int:
+def _find_last_id(c: Connection, table: str, at: str, low: int) -> int:
     """The id of the last operation or event until a moment: ids grow with time. None is looked for below `low`."""
-    high = raw_sql.value(c, f"SELECT max(id) FROM {table}") or 0
+    high = raw_sql.fetch_value(c, f"SELECT max(id) FROM {table}") or 0
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if _time_of(c, table, middle) <= at else (low, middle - 1)
+        low, high = (middle, high) if _get_time(c, table, middle) <= at else (low, middle - 1)
     return low
 
 
-def _time_of(c: Connection, table: str, row: int) -> str:
+def _get_time(c: Connection, table: str, row: int) -> str:
     """When an operation or an event was, or the next after it that there is."""
-    return raw_sql.value(c, f"SELECT created_at FROM {table} WHERE id >= ? ORDER BY id LIMIT 1", (row,)) or "9"
+    return raw_sql.fetch_value(c, f"SELECT created_at FROM {table} WHERE id >= ? ORDER BY id LIMIT 1", (row,)) or "9"

@@ -18,17 +18,17 @@ from sqlalchemy import Connection, insert
 from db import raw_sql, schema, timestamps
 from db.errors import Storage
 from db.queries import operations
-from db.states import ACTIVE, ACTIVE_SQL, ENDED, WAITING, Run, Task, as_sql, sources
+from db.states import ACTIVE, ACTIVE_SQL, ENDED, WAITING, RunStatus, TaskStatus, as_sql, find_source_states
 
 SYSTEM = "taskdeck"
 """Who moved it when no person did."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RunVerdict:
     """What an exit means: the run's end, its reason, and after how many seconds the task tries again (None: never)."""
 
-    status: Run
+    status: RunStatus
     reason: str | None
     retry_in: float | None = None
 
@@ -54,14 +54,14 @@ class RunFacts:
     """Whether a later run of its task goes on, whose end it is that counts."""
 
 
-Judge = Callable[[RunFacts, dict[str, Any]], Verdict]
+Judge = Callable[[RunFacts, dict[str, Any]], RunVerdict]
 
 
 # --- the two primitives -------------------------------------------------------------------------------------------------------------
 
 
 def move_tasks(
-    c: Connection, to: Task, rows: Sequence[dict[str, Any]], by: str, note: str | None = None
+    c: Connection, to: TaskStatus, rows: Sequence[dict[str, Any]], by: str, note: str | None = None
 ) -> list[dict[str, Any]]:
     """Move those tasks that may go to `to`. Each row has `uuid` and the same other columns to set. Returns the rows that moved."""
     moved = _move(c, "tasks", "uuid", to, rows)
@@ -70,7 +70,7 @@ def move_tasks(
 
 
 def move_runs(
-    c: Connection, to: Run, rows: Sequence[dict[str, Any]], by: str, note: str | None = None
+    c: Connection, to: RunStatus, rows: Sequence[dict[str, Any]], by: str, note: str | None = None
 ) -> list[dict[str, Any]]:
     """As `move_tasks`, for instances; each row has `runid` and `task_id`."""
     moved = _move(c, "instances", "runid", to, rows)
@@ -78,40 +78,40 @@ def move_runs(
     return moved
 
 
-def _move(c: Connection, table: str, key: str, to: Task | Run, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _move(c: Connection, table: str, key: str, to: TaskStatus | RunStatus, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     if not rows:
         return []
     ids = json.dumps([row[key] for row in rows])
     # `+status` keeps SQLite from choosing the index on status, which holds far more rows than these few keys.
-    may = f"SELECT {key} FROM {table} WHERE {key} IN (SELECT value FROM json_each(?)) AND +status IN ({_listed(sources(to))})"
-    allowed = set(raw_sql.column(c, may, (ids,)))
+    may = f"SELECT {key} FROM {table} WHERE {key} IN (SELECT value FROM json_each(?)) AND +status IN ({_quote_words(find_source_states(to))})"
+    allowed = set(raw_sql.fetch_column(c, may, (ids,)))
     moved = [row for row in rows if row[key] in allowed]
     if moved:
         now = timestamps.now()
-        raw_sql.run_many(
-            c, _update(table, key, tuple(moved[0])), [{**row, "status": to.value, "now": now} for row in moved]
+        raw_sql.execute_statements(
+            c, _build_update(table, key, tuple(moved[0])), [{**row, "status": to.value, "now": now} for row in moved]
         )
     return moved
 
 
 @lru_cache(256)
-def _update(table: str, key: str, columns: tuple[str, ...]) -> str:
+def _build_update(table: str, key: str, columns: tuple[str, ...]) -> str:
     sets = "".join(f", {name} = :{name}" for name in columns if name not in (key, "task_id"))
     return f"UPDATE {table} SET status = :status, updated_at = :now{sets} WHERE {key} = :{key}"
 
 
-def _listed(words: Iterable[str]) -> str:
+def _quote_words(words: Iterable[str]) -> str:
     return ", ".join(f"'{word}'" for word in words)
 
 
-def _record(c: Connection, rows: Sequence[dict[str, Any]], to: Task | Run, by: str, note: str | None) -> None:
+def _record(c: Connection, rows: Sequence[dict[str, Any]], to: TaskStatus | RunStatus, by: str, note: str | None) -> None:
     if rows:
         now = timestamps.now()
         statement = (
             "INSERT INTO events (task_id, runid, status, by, note, created_at, updated_at) "
             "VALUES (:task_id, :runid, :status, :by, :note, :now, :now)"
         )
-        raw_sql.run_many(c, statement, [{**row, "status": to.value, "by": by, "note": note, "now": now} for row in rows])
+        raw_sql.execute_statements(c, statement, [{**row, "status": to.value, "by": by, "note": note, "now": now} for row in rows])
 
 
 # --- submitting ---------------------------------------------------------------------------------------------------------------------
@@ -124,18 +124,18 @@ def submit(
 
     A uuid that is there already is the same submission sent twice: it keeps its number and nothing else happens.
     """
-    known = _numbers(c, [task["uuid"] for task in tasks])
+    known = _map_numbers(c, [task["uuid"] for task in tasks])
     new = [task for task in tasks if task["uuid"] not in known]
     if new:
         now = timestamps.now()
         first = _take_numbers(c, len(new), now)
         for at, task in enumerate(new):
-            status = _first_status(task, now)
+            status = _get_initial_status(task, now)
             task |= {"number": first + at, "status": status.value, "created_at": now, "updated_at": now}
-        raw_sql.run_many(c, _INSERT_TASK, [_stored(task) for task in new])
+        raw_sql.execute_statements(c, _INSERT_TASK, [_to_parameters(task) for task in new])
         _record_new(c, new, by, now)
         fresh = {task["uuid"] for task in new}
-        _depend(c, [row for row in parents if row["task_id"] in fresh], now)
+        _insert_dependencies(c, [row for row in parents if row["task_id"] in fresh], now)
     return {**known, **{task["uuid"]: task["number"] for task in new}}
 
 
@@ -146,26 +146,26 @@ def keep_environment(c: Connection, sha256: str, variables: str) -> None:
         "SET variables = excluded.variables, updated_at = excluded.updated_at WHERE variables IS NOT excluded.variables"
     )
     now = timestamps.now()
-    raw_sql.run(c, insert_new, (sha256, variables, now, now))
+    raw_sql.execute_statement(c, insert_new, (sha256, variables, now, now))
 
 
-def known(c: Connection, uuid: str) -> bool:
+def is_known(c: Connection, uuid: str) -> bool:
     """Whether there is a task of this uuid, a removed one too."""
-    return raw_sql.value(c, "SELECT 1 FROM tasks WHERE uuid = ?", (uuid,)) is not None
+    return raw_sql.fetch_value(c, "SELECT 1 FROM tasks WHERE uuid = ?", (uuid,)) is not None
 
 
-def numbers(c: Connection, uuids: Sequence[str]) -> list[int]:
+def find_numbers(c: Connection, uuids: Sequence[str]) -> list[int]:
     """The numbers of those of these tasks that there are, in the order of their uuids."""
-    known = _numbers(c, uuids)
+    known = _map_numbers(c, uuids)
     return [known[uuid] for uuid in uuids if uuid in known]
 
 
-def _numbers(c: Connection, uuids: Sequence[str]) -> dict[str, int]:
+def _map_numbers(c: Connection, uuids: Sequence[str]) -> dict[str, int]:
     found = "SELECT uuid, number FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))"
-    return dict(raw_sql.rows(c, found, (json.dumps(list(uuids)),)))
+    return dict(raw_sql.fetch_rows(c, found, (json.dumps(list(uuids)),)))
 
 
-LAST = 2**62
+MAX_NUMBER = 2**62
 """The highest number that is given. SQLite's integers go on for as many again, past which it would count in floats."""
 
 
@@ -174,24 +174,24 @@ def _take_numbers(c: Connection, many: int, now: str) -> int:
     take = (
         "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', :many, :now, :now) "
         "ON CONFLICT (name) DO UPDATE SET value = value + :many, updated_at = :now "
-        f"WHERE typeof(value) = 'integer' AND value + :many <= {LAST} RETURNING value"
+        f"WHERE typeof(value) = 'integer' AND value + :many <= {MAX_NUMBER} RETURNING value"
     )
-    last = raw_sql.value(c, take, {"many": many, "now": now})
+    last = raw_sql.fetch_value(c, take, {"many": many, "now": now})
     if last is None:
         said = "the counter of task numbers cannot go on: it is at its end, or no number. Nothing was stored."
         raise Storage(said, "Set it to the highest number there is: taskdeck db check --repair")
     return last - many + 1
 
 
-def next_number(c: Connection) -> int:
+def take_number(c: Connection) -> int:
     """A number that is never given out again. Raises Storage."""
     return _take_numbers(c, 1, timestamps.now())
 
 
-def pass_numbers(c: Connection, last: int) -> None:
+def skip_numbers(c: Connection, last: int) -> None:
     """Give out no number up to `last` any more."""
     now = timestamps.now()
-    raw_sql.run(
+    raw_sql.execute_statement(
         c,
         "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', :last, :now, :now) "
         "ON CONFLICT (name) DO UPDATE SET value = :last, updated_at = :now WHERE value < :last",
@@ -199,10 +199,10 @@ def pass_numbers(c: Connection, last: int) -> None:
     )
 
 
-def _first_status(task: dict[str, Any], now: str) -> Task:
+def _get_initial_status(task: dict[str, Any], now: str) -> TaskStatus:
     if task["hold"]:
-        return Task.HELD
-    return Task.SCHEDULED if task["not_before"] and task["not_before"] > now else Task.QUEUED
+        return TaskStatus.HELD
+    return TaskStatus.SCHEDULED if task["not_before"] and task["not_before"] > now else TaskStatus.QUEUED
 
 
 _JSON = ("parameters", "tags", "launch", "env")
@@ -214,32 +214,32 @@ _INSERT_TASK = (
     f"INSERT INTO tasks ({', '.join((*_TEXT, *_JSON, 'cwd'))}) VALUES ({', '.join('?' * (len(_TEXT) + len(_JSON) + 1))}) "
     "ON CONFLICT (uuid) DO NOTHING"
 )
-_plain = itemgetter(*_TEXT)
+_get_text_columns = itemgetter(*_TEXT)
 
 
-def _stored(task: dict[str, Any]) -> tuple[Any, ...]:
+def _to_parameters(task: dict[str, Any]) -> tuple[Any, ...]:
     """A task as the driver takes it; by hand, since a bulk submission spends most of its time here."""
-    return (*_plain(task), *(_dumped(task[name]) for name in _JSON), schema.os_text(task["cwd"]))
+    return (*_get_text_columns(task), *(_to_json(task[name]) for name in _JSON), schema.to_os_text(task["cwd"]))
 
 
-def _dumped(value: Any) -> str | None:
+def _to_json(value: Any) -> str | None:
     return "{}" if value == {} else None if value is None else json.dumps(value)
 
 
 def _record_new(c: Connection, tasks: Sequence[dict[str, Any]], by: str, now: str) -> None:
-    raw_sql.run_many(
+    raw_sql.execute_statements(
         c,
         "INSERT INTO events (task_id, status, by, note, created_at, updated_at) VALUES (?, ?, ?, 'submitted', ?, ?)",
         [(t["uuid"], t["status"], by, now, now) for t in tasks],
     )
 
 
-def _depend(c: Connection, parents: Sequence[dict[str, Any]], now: str) -> None:
+def _insert_dependencies(c: Connection, parents: Sequence[dict[str, Any]], now: str) -> None:
     """Store who waits for whom, then let each child stand where its facts put it."""
     if not parents:
         return
     c.execute(insert(schema.dependencies), [{**row, "created_at": now, "updated_at": now} for row in parents])
-    settle(c, list({row["task_id"] for row in parents}), SYSTEM)
+    recompute_waiting_state(c, list({row["task_id"] for row in parents}), SYSTEM)
 
 
 # --- where a waiting task stands ----------------------------------------------------------------------------------------------------
@@ -247,38 +247,38 @@ def _depend(c: Connection, parents: Sequence[dict[str, Any]], now: str) -> None:
 _FACTS = f"""
 SELECT t.uuid, t.status, t.hold, t.not_before, t.retry_at,
   EXISTS (SELECT 1 FROM dependencies d JOIN tasks p ON p.uuid = d.parent_id WHERE d.task_id = t.uuid
-          AND p.status <> 'succeeded' AND (d.kind = 'success' OR p.status NOT IN ({_listed(ENDED)}))) AS blocked,
+          AND p.status <> 'succeeded' AND (d.kind = 'success' OR p.status NOT IN ({_quote_words(ENDED)}))) AS blocked,
   (SELECT min(p.number) FROM dependencies d JOIN tasks p ON p.uuid = d.parent_id WHERE d.task_id = t.uuid
-          AND d.kind = 'success' AND p.status IN ({_listed(ENDED - {Task.SUCCEEDED})})) AS broken
-FROM tasks t WHERE t.uuid IN (SELECT value FROM json_each(?)) AND +t.status IN ({_listed(WAITING)})
+          AND d.kind = 'success' AND p.status IN ({_quote_words(ENDED - {TaskStatus.SUCCEEDED})})) AS broken
+FROM tasks t WHERE t.uuid IN (SELECT value FROM json_each(?)) AND +t.status IN ({_quote_words(WAITING)})
 """
 
 
-def settle(c: Connection, uuids: Sequence[str], by: str) -> None:
+def recompute_waiting_state(c: Connection, uuids: Sequence[str], by: str) -> None:
     """Put waiting tasks where their facts say: held, scheduled, blocked, retrying or queued; cancelled when a parent failed."""
-    follow(c, _settled(c, uuids, by))
+    propagate_to_children(c, _recompute(c, uuids, by))
 
 
-def follow(c: Connection, ended: Sequence[str]) -> None:
+def propagate_to_children(c: Connection, ended: Sequence[str]) -> None:
     """Let those that wait for tasks that ended go on, or end with them, and what waits for those in turn."""
     waiting = (
         "SELECT DISTINCT d.task_id FROM dependencies d JOIN tasks t ON t.uuid = d.task_id "
-        f"WHERE d.parent_id IN (SELECT value FROM json_each(?)) AND +t.status IN ({_listed(WAITING)})"
+        f"WHERE d.parent_id IN (SELECT value FROM json_each(?)) AND +t.status IN ({_quote_words(WAITING)})"
     )
     while ended:
-        children = raw_sql.column(c, waiting, (json.dumps(list(ended)),))
-        ended = _settled(c, children, SYSTEM)
+        children = raw_sql.fetch_column(c, waiting, (json.dumps(list(ended)),))
+        ended = _recompute(c, children, SYSTEM)
 
 
-def _settled(c: Connection, uuids: Sequence[str], by: str) -> list[str]:
+def _recompute(c: Connection, uuids: Sequence[str], by: str) -> list[str]:
     """Move these tasks to where they stand; returns those that it cancelled."""
     if not uuids:
         return []
     now = timestamps.now()
-    facts = raw_sql.rows(c, _FACTS, (json.dumps(list(uuids)),))
-    goals: dict[Task, list[dict[str, Any]]] = {}
+    facts = raw_sql.fetch_rows(c, _FACTS, (json.dumps(list(uuids)),))
+    goals: dict[TaskStatus, list[dict[str, Any]]] = {}
     for row in facts:
-        goal = _stands(row, now)
+        goal = _compute_status(row, now)
         if row.broken is None and goal != row.status:
             goals.setdefault(goal, []).append({"uuid": row.uuid})
     for goal, rows in goals.items():
@@ -286,14 +286,14 @@ def _settled(c: Connection, uuids: Sequence[str], by: str) -> list[str]:
     return _cancel_orphans(c, [(row.uuid, row.broken) for row in facts if row.broken is not None])
 
 
-def _stands(row: Any, now: str) -> Task:
+def _compute_status(row: Any, now: str) -> TaskStatus:
     if row.hold:
-        return Task.HELD
+        return TaskStatus.HELD
     if row.not_before and row.not_before > now:
-        return Task.SCHEDULED
+        return TaskStatus.SCHEDULED
     if row.blocked:
-        return Task.BLOCKED
-    return Task.RETRYING if row.retry_at and row.retry_at > now else Task.QUEUED
+        return TaskStatus.BLOCKED
+    return TaskStatus.RETRYING if row.retry_at and row.retry_at > now else TaskStatus.QUEUED
 
 
 def _cancel_orphans(c: Connection, broken: Sequence[tuple[str, int]]) -> list[str]:
@@ -301,16 +301,16 @@ def _cancel_orphans(c: Connection, broken: Sequence[tuple[str, int]]) -> list[st
     if not broken:
         return []
     found = "SELECT number, status FROM tasks WHERE number IN (SELECT value FROM json_each(?))"
-    named = dict(raw_sql.rows(c, found, (json.dumps([number for _, number in broken]),)))
+    named = dict(raw_sql.fetch_rows(c, found, (json.dumps([number for _, number in broken]),)))
     now = timestamps.now()
     rows = [
         {"uuid": uuid, "reason": f"parent #{n} {named[n].replace('_', ' ')}", "ended_at": now, "retry_at": None}
         for uuid, n in broken
     ]
-    return [row["uuid"] for row in move_tasks(c, Task.CANCELLED, rows, SYSTEM)]
+    return [row["uuid"] for row in move_tasks(c, TaskStatus.CANCELLED, rows, SYSTEM)]
 
 
-def promote(c: Connection) -> None:
+def release_due(c: Connection) -> None:
     """Let tasks whose time has come stand where they now belong."""
     now = timestamps.now()
     due = (
@@ -319,9 +319,9 @@ def promote(c: Connection) -> None:
         "UNION ALL SELECT uuid FROM tasks INDEXED BY idx_tasks_retrying "
         "WHERE status = 'retrying' AND retry_at <= :now AND retry_at GLOB :time"
     )
-    uuids = raw_sql.column(c, due, {"now": now, "time": timestamps.SHAPE})
+    uuids = raw_sql.fetch_column(c, due, {"now": now, "time": timestamps.TIME_GLOB})
     if uuids:
-        settle(c, uuids, SYSTEM)
+        recompute_waiting_state(c, uuids, SYSTEM)
 
 
 # --- a run's life -------------------------------------------------------------------------------------------------------------------
@@ -332,35 +332,35 @@ def claim(c: Connection, starts: Sequence[dict[str, Any]]) -> list[dict[str, Any
     now = timestamps.now()
     rows = [
         {"uuid": s["uuid"], "attempts": s["attempt"], "started_at": now, "retry_at": None, "reason": None}
-        for s in _not_forgotten(c, starts)
+        for s in _cancel_already_run(c, starts)
     ]
-    moved = {row["uuid"] for row in move_tasks(c, Task.RUNNING, rows, SYSTEM)}
+    moved = {row["uuid"] for row in move_tasks(c, TaskStatus.RUNNING, rows, SYSTEM)}
     claimed = [start for start in starts if start["uuid"] in moved]
     if claimed:
         insert_runs = (
             "INSERT INTO instances (runid, task_id, status, tags, attempt, queue, pool, cpu, memory, created_at, updated_at) "
             "VALUES (:runid, :uuid, 'starting', :tags, :attempt, :queue, :pool, :cpu, :memory, :now, :now)"
         )
-        raw_sql.run_many(c, insert_runs, [{**start, "now": now} for start in claimed])
+        raw_sql.execute_statements(c, insert_runs, [{**start, "now": now} for start in claimed])
         _record(
-            c, [{"task_id": start["uuid"], "runid": start["runid"]} for start in claimed], Run.STARTING, SYSTEM, None
+            c, [{"task_id": start["uuid"], "runid": start["runid"]} for start in claimed], RunStatus.STARTING, SYSTEM, None
         )
-        recount(c)
+        recount_loads(c)
     return claimed
 
 
-def _not_forgotten(c: Connection, starts: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
+def _cancel_already_run(c: Connection, starts: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
     """Without those that ended before the database was restored, which it might not know: they are cancelled, never started."""
     named = "SELECT DISTINCT task_id FROM forgotten WHERE task_id IN (SELECT value FROM json_each(?))"
-    ran = set(raw_sql.column(c, named, (json.dumps([start["uuid"] for start in starts]),)))
+    ran = set(raw_sql.fetch_column(c, named, (json.dumps([start["uuid"] for start in starts]),)))
     if not ran:
         return starts
     rows = [{"uuid": uuid, "reason": "it ran before the database was restored", "ended_at": timestamps.now()} for uuid in ran]
-    follow(c, [row["uuid"] for row in move_tasks(c, Task.CANCELLED, rows, SYSTEM)])
+    propagate_to_children(c, [row["uuid"] for row in move_tasks(c, TaskStatus.CANCELLED, rows, SYSTEM)])
     return [start for start in starts if start["uuid"] not in ran]
 
 
-def started(c: Connection, events: Sequence[dict[str, Any]]) -> None:
+def record_starts(c: Connection, events: Sequence[dict[str, Any]]) -> None:
     """The keeper saw these runs start: {run, pid, ticks, at, boot}. Told again after a new hello, it changes nothing."""
     if not events:
         return
@@ -368,30 +368,30 @@ def started(c: Connection, events: Sequence[dict[str, Any]]) -> None:
         "SELECT i.runid, i.task_id, t.timeout FROM instances i JOIN tasks t ON t.uuid = i.task_id "
         "WHERE i.runid IN (SELECT value FROM json_each(?)) AND i.pid IS NULL AND +i.status IN ('starting', 'stopping')"
     )
-    known = {row.runid: row for row in raw_sql.rows(c, found, (json.dumps([e["run"] for e in events]),))}
-    rows = [_start_row(e, known[e["run"]]) for e in events if e["run"] in known]
-    moved = {row["runid"] for row in move_runs(c, Run.RUNNING, rows, SYSTEM)}
+    known = {row.runid: row for row in raw_sql.fetch_rows(c, found, (json.dumps([e["run"] for e in events]),))}
+    rows = [_make_start_row(e, known[e["run"]]) for e in events if e["run"] in known]
+    moved = {row["runid"] for row in move_runs(c, RunStatus.RUNNING, rows, SYSTEM)}
     late = [row for row in rows if row["runid"] not in moved]
     # Those cancelled before their start was seen: the pid is still wanted, the status is not.
-    raw_sql.run_many(
+    raw_sql.execute_statements(
         c,
         "UPDATE instances SET pid = :pid, pid_ticks = :pid_ticks, boot_id = :boot_id, start_time = :start_time, deadline = :deadline "
         "WHERE runid = :runid AND +status = 'stopping'",
         late,
     )
-    raw_sql.run_many(c, "UPDATE tasks SET started_at = :start_time WHERE uuid = :task_id", rows)
+    raw_sql.execute_statements(c, "UPDATE tasks SET started_at = :start_time WHERE uuid = :task_id", rows)
 
 
-def _start_row(e: dict[str, Any], run: Any) -> dict[str, Any]:
+def _make_start_row(e: dict[str, Any], run: Any) -> dict[str, Any]:
     return {
         "runid": run.runid, "task_id": run.task_id, "pid": e["pid"], "pid_ticks": e["ticks"], "boot_id": e.get("boot"),
         "start_time": timestamps.from_unix(e["at"]), "deadline": None if run.timeout is None else timestamps.from_unix(e["at"] + run.timeout),
     }  # fmt: skip
 
 
-def _tasks_of(c: Connection, runids: Sequence[str]) -> dict[str, str]:
+def _find_tasks_of_runs(c: Connection, runids: Sequence[str]) -> dict[str, str]:
     found = "SELECT runid, task_id FROM instances WHERE runid IN (SELECT value FROM json_each(?))"
-    return dict(raw_sql.rows(c, found, (json.dumps(list(runids)),)))
+    return dict(raw_sql.fetch_rows(c, found, (json.dumps(list(runids)),)))
 
 
 _OVERTAKEN = f"""(i.attempt < t.attempts AND EXISTS (SELECT 1 FROM instances o WHERE o.task_id = i.task_id AND o.attempt > i.attempt
@@ -404,49 +404,49 @@ WHERE i.runid IN (SELECT value FROM json_each(?)) AND +i.status IN {ACTIVE_SQL}
 """
 
 
-def ended(c: Connection, events: Sequence[dict[str, Any]], judge: Judge) -> list[str]:
+def record_ends(c: Connection, events: Sequence[dict[str, Any]], judge: Judge) -> list[str]:
     """The keeper saw these runs end: give each its terminal state and its task what follows. Returns the tasks that ended for good."""
     if not events:
         return []
-    facts = {row.runid: RunFacts(*row) for row in raw_sql.rows(c, _ENDING, (json.dumps([e["run"] for e in events]),))}
+    facts = {row.runid: RunFacts(*row) for row in raw_sql.fetch_rows(c, _ENDING, (json.dumps([e["run"] for e in events]),))}
     verdicts = {e["run"]: (e, facts[e["run"]], judge(facts[e["run"]], e)) for e in events if e["run"] in facts}
-    ends: dict[tuple[Run, str | None], list[dict[str, Any]]] = {}
+    ends: dict[tuple[RunStatus, str | None], list[dict[str, Any]]] = {}
     for e, run, verdict in verdicts.values():
-        ends.setdefault((verdict.status, _left(e)), []).append(_end_row(e, run, verdict))
+        ends.setdefault((verdict.status, _describe_leftovers(e)), []).append(_make_end_row(e, run, verdict))
     for (status, note), rows in ends.items():
         move_runs(c, status, rows, SYSTEM, note)
     over = _end_tasks(c, [(run, verdict, e) for e, run, verdict in verdicts.values() if not run.overtaken])
     _record_stops(c, [(run, verdict, run.stop_reason or e.get("stop")) for e, run, verdict in verdicts.values()])
     if verdicts:
-        recount(c)
-    follow(c, over)
+        recount_loads(c)
+    propagate_to_children(c, over)
     return over
 
 
-_OWN = ("timeout", "log limit")
+_RUNTIME_STOP_REASONS = ("timeout", "log limit")
 """Why the runtime stops a run by itself."""
 
 
-def _record_stops(c: Connection, ends: Sequence[tuple[RunFacts, Verdict, str | None]]) -> None:
+def _record_stops(c: Connection, ends: Sequence[tuple[RunFacts, RunVerdict, str | None]]) -> None:
     """What the runtime has stopped stands in the log of operations, as what people stop does."""
-    stopped = [(run, verdict, why) for run, verdict, why in ends if why in _OWN and verdict.status is not Run.LOST]
+    stopped = [(run, verdict, why) for run, verdict, why in ends if why in _RUNTIME_STOP_REASONS and verdict.status is not RunStatus.LOST]
     if not stopped:
         return
     uuids = json.dumps([run.task_id for run, _, _ in stopped])
-    numbers = dict(raw_sql.rows(c, "SELECT uuid, number FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))", (uuids,)))
+    numbers = dict(raw_sql.fetch_rows(c, "SELECT uuid, number FROM tasks WHERE uuid IN (SELECT value FROM json_each(?))", (uuids,)))
     for run, verdict, why in stopped:
         after = {"status": verdict.status.value, "reason": verdict.reason}
         operations.record(c, SYSTEM, str(why), f"task #{numbers[run.task_id]}", {"status": run.status}, after)
 
 
-def _left(e: dict[str, Any]) -> str | None:
+def _describe_leftovers(e: dict[str, Any]) -> str | None:
     """What is told of processes that a run left behind: they are not ended."""
     left = e.get("left")
     return f"{left} {'process' if left == 1 else 'processes'} of it live{'s' if left == 1 else ''} on" if left else None
 
 
-def _end_row(e: dict[str, Any], run: RunFacts, verdict: Verdict) -> dict[str, Any]:
-    began, took = _began(run, e), e.get("run_seconds")
+def _make_end_row(e: dict[str, Any], run: RunFacts, verdict: RunVerdict) -> dict[str, Any]:
+    began, took = _get_start_time(run, e), e.get("run_seconds")
     return {
         "runid": run.runid, "task_id": run.task_id, "reason": verdict.reason, "exit_code": e.get("code"), "signal": e.get("signal"),
         "start_time": timestamps.from_unix(began), "end_time": timestamps.from_unix(e["at"]),
@@ -456,48 +456,48 @@ def _end_row(e: dict[str, Any], run: RunFacts, verdict: Verdict) -> dict[str, An
     }  # fmt: skip
 
 
-def _began(run: RunFacts, e: dict[str, Any]) -> float:
+def _get_start_time(run: RunFacts, e: dict[str, Any]) -> float:
     """When a run that ended began, in UNIX seconds."""
-    return e.get("started_at") or (timestamps.unix(run.start_time) if run.start_time else e["at"])
+    return e.get("started_at") or (timestamps.to_unix(run.start_time) if run.start_time else e["at"])
 
 
-def _end_tasks(c: Connection, ends: Sequence[tuple[RunFacts, Verdict, dict[str, Any]]]) -> list[str]:
+def _end_tasks(c: Connection, ends: Sequence[tuple[RunFacts, RunVerdict, dict[str, Any]]]) -> list[str]:
     """Move the tasks of ended runs: to their end, or back to wait for the next attempt. Of a run that was over before its start
     was seen, the start is learned here."""
     over: list[str] = []
     again = [
-        {"uuid": run.task_id, "failures": run.failures + 1, "reason": verdict.reason, "started_at": timestamps.from_unix(_began(run, e)),
+        {"uuid": run.task_id, "failures": run.failures + 1, "reason": verdict.reason, "started_at": timestamps.from_unix(_get_start_time(run, e)),
          "retry_at": timestamps.from_unix(e["at"] + verdict.retry_in)}
         for run, verdict, e in ends if verdict.retry_in is not None
     ]  # fmt: skip
-    moved = move_tasks(c, Task.RETRYING, again, SYSTEM)
-    settle(c, [row["uuid"] for row in moved], SYSTEM)
+    moved = move_tasks(c, TaskStatus.RETRYING, again, SYSTEM)
+    recompute_waiting_state(c, [row["uuid"] for row in moved], SYSTEM)
     for status in {verdict.status for _, verdict, _ in ends}:
         rows = [
-            {"uuid": run.task_id, "reason": verdict.reason, "started_at": timestamps.from_unix(_began(run, e)),
+            {"uuid": run.task_id, "reason": verdict.reason, "started_at": timestamps.from_unix(_get_start_time(run, e)),
              "ended_at": timestamps.from_unix(e["at"]), "front": 0}
             for run, verdict, e in ends if verdict.status is status and verdict.retry_in is None
         ]  # fmt: skip
-        over += [row["uuid"] for row in move_tasks(c, Task(status.value), rows, SYSTEM)]
+        over += [row["uuid"] for row in move_tasks(c, TaskStatus(status.value), rows, SYSTEM)]
     return over
 
 
 def unclaim(c: Connection, runids: Sequence[str]) -> None:
     """Runs that the keeper refused before it forked anything: as if they had never been claimed, or cancelled if that was asked."""
-    rows = raw_sql.rows(
+    rows = raw_sql.fetch_rows(
         c,
         f"SELECT i.runid, i.task_id, i.status, i.stop_reason, i.stopped_by, {_OVERTAKEN} AS overtaken "
         "FROM instances i JOIN tasks t ON t.uuid = i.task_id "
         "WHERE i.runid IN (SELECT value FROM json_each(?)) AND +i.status IN ('starting', 'stopping')",
         (json.dumps(list(runids)),),
     )
-    raw_sql.run_many(c, "DELETE FROM instances WHERE runid = ?", [(row.runid,) for row in rows])
+    raw_sql.execute_statements(c, "DELETE FROM instances WHERE runid = ?", [(row.runid,) for row in rows])
     rows = [row for row in rows if not row.overtaken]
-    stopped = [row for row in rows if row.status == Run.STOPPING]
+    stopped = [row for row in rows if row.status == RunStatus.STOPPING]
     now = timestamps.now()
     over = move_tasks(
         c,
-        Task.CANCELLED,
+        TaskStatus.CANCELLED,
         [
             {"uuid": row.task_id, "reason": f"cancelled by {row.stopped_by}", "started_at": None, "ended_at": now}
             for row in stopped
@@ -506,15 +506,15 @@ def unclaim(c: Connection, runids: Sequence[str]) -> None:
     )
     back = move_tasks(
         c,
-        Task.QUEUED,
-        [{"uuid": row.task_id, "started_at": None} for row in rows if row.status == Run.STARTING],
+        TaskStatus.QUEUED,
+        [{"uuid": row.task_id, "started_at": None} for row in rows if row.status == RunStatus.STARTING],
         SYSTEM,
     )
     free = [row["uuid"] for row in (*over, *back)]
-    raw_sql.run_many(c, "UPDATE tasks SET attempts = attempts - 1 WHERE uuid = ?", [(uuid,) for uuid in free])
-    settle(c, [row["uuid"] for row in back], SYSTEM)
-    recount(c)
-    follow(c, [row["uuid"] for row in over])
+    raw_sql.execute_statements(c, "UPDATE tasks SET attempts = attempts - 1 WHERE uuid = ?", [(uuid,) for uuid in free])
+    recompute_waiting_state(c, [row["uuid"] for row in back], SYSTEM)
+    recount_loads(c)
+    propagate_to_children(c, [row["uuid"] for row in over])
 
 
 # --- what people ask for ------------------------------------------------------------------------------------------------------------
@@ -523,13 +523,13 @@ def unclaim(c: Connection, runids: Sequence[str]) -> None:
 def cancel(c: Connection, uuids: Sequence[str], by: str) -> None:
     """Waiting tasks end at once; the runs of running ones begin to stop."""
     now = timestamps.now()
-    waiting = _in_states(c, uuids, WAITING)
+    waiting = _find_in_states(c, uuids, WAITING)
     rows = [{"uuid": uuid, "reason": f"cancelled by {by}", "ended_at": now, "retry_at": None} for uuid in waiting]
-    moved = move_tasks(c, Task.CANCELLED, rows, by)
-    follow(c, [row["uuid"] for row in moved])
-    stop(c, _active_runs(c, uuids), "cancel", by)
+    moved = move_tasks(c, TaskStatus.CANCELLED, rows, by)
+    propagate_to_children(c, [row["uuid"] for row in moved])
+    stop(c, _find_active_runs(c, uuids), "cancel", by)
     # A run that is being stopped for another reason might be tried again: a person's word goes before that.
-    raw_sql.run(
+    raw_sql.execute_statement(
         c,
         "UPDATE instances SET stop_reason = 'cancel', stopped_by = ?, updated_at = ? "
         "WHERE task_id IN (SELECT value FROM json_each(?)) AND +status = 'stopping' AND stop_reason <> 'cancel'",
@@ -549,41 +549,41 @@ SELECT uuid, number FROM back
 """
 
 
-def bring_back(c: Connection, tasks: Mapping[str, str | None], by: str) -> list[int]:
+def undo_cancel(c: Connection, tasks: Mapping[str, str | None], by: str) -> list[int]:
     """Let tasks {uuid: time of the next attempt} that were cancelled while they waited wait again, and all that were cancelled because
     of that; the numbers of those."""
-    back = dict(raw_sql.rows(c, _CANCELLED_WITH, (json.dumps(list(tasks)),)))
+    back = dict(raw_sql.fetch_rows(c, _CANCELLED_WITH, (json.dumps(list(tasks)),)))
     rows = [{"uuid": uuid, "ended_at": None, "reason": None, "retry_at": tasks.get(uuid)} for uuid in back]
-    move_tasks(c, Task.QUEUED, rows, by, "brought back")
+    move_tasks(c, TaskStatus.QUEUED, rows, by, "brought back")
     # What waits for any end of these waits again too, if it has not started.
     children = "SELECT task_id FROM dependencies WHERE parent_id IN (SELECT value FROM json_each(?))"
-    settle(c, [*back, *raw_sql.column(c, children, (json.dumps(list(back)),))], by)
+    recompute_waiting_state(c, [*back, *raw_sql.fetch_column(c, children, (json.dumps(list(back)),))], by)
     return sorted(number for uuid, number in back.items() if uuid not in tasks)
 
 
-def broken(c: Connection, uuids: Sequence[str]) -> dict[str, int]:
+def find_failed_parents(c: Connection, uuids: Sequence[str]) -> dict[str, int]:
     """{uuid: number of a task that ended without the success it waits for}, of those that wait for one."""
     found = (
         "SELECT d.task_id, min(p.number) FROM dependencies d JOIN tasks p ON p.uuid = d.parent_id "
-        f"WHERE d.task_id IN (SELECT value FROM json_each(?)) AND d.kind = 'success' AND p.status IN ({_listed(ENDED - {Task.SUCCEEDED})}) "
+        f"WHERE d.task_id IN (SELECT value FROM json_each(?)) AND d.kind = 'success' AND p.status IN ({_quote_words(ENDED - {TaskStatus.SUCCEEDED})}) "
         "GROUP BY d.task_id"
     )
-    return dict(raw_sql.rows(c, found, (json.dumps(list(uuids)),)))
+    return dict(raw_sql.fetch_rows(c, found, (json.dumps(list(uuids)),)))
 
 
 def stop(c: Connection, runids: Sequence[str], reason: str, by: str) -> list[str]:
     """Begin to stop runs; `reason` is cancel, timeout or log limit. The runtime tells the keeper; returns the runs that began."""
-    owners = _tasks_of(c, runids)
+    owners = _find_tasks_of_runs(c, runids)
     rows = [{"runid": r, "task_id": owners[r], "stop_reason": reason, "stopped_by": by} for r in runids if r in owners]
-    return [row["runid"] for row in move_runs(c, Run.STOPPING, rows, by, reason)]
+    return [row["runid"] for row in move_runs(c, RunStatus.STOPPING, rows, by, reason)]
 
 
 def pause(c: Connection, uuids: Sequence[str], by: str) -> list[str]:
     """Running runs stand still; returns their ids."""
     rows = [
-        {"runid": r, "task_id": t, "reason": f"paused by {by}"} for r, t in _tasks_of(c, _active_runs(c, uuids)).items()
+        {"runid": r, "task_id": t, "reason": f"paused by {by}"} for r, t in _find_tasks_of_runs(c, _find_active_runs(c, uuids)).items()
     ]
-    return [row["runid"] for row in move_runs(c, Run.PAUSED, rows, by)]
+    return [row["runid"] for row in move_runs(c, RunStatus.PAUSED, rows, by)]
 
 
 def resume(c: Connection, uuids: Sequence[str], by: str) -> list[str]:
@@ -593,50 +593,50 @@ def resume(c: Connection, uuids: Sequence[str], by: str) -> list[str]:
     )
     rows = [
         {"runid": row.runid, "task_id": row.task_id, "reason": None}
-        for row in raw_sql.rows(c, paused, (json.dumps(list(uuids)),))
+        for row in raw_sql.fetch_rows(c, paused, (json.dumps(list(uuids)),))
     ]
-    return [row["runid"] for row in move_runs(c, Run.RUNNING, rows, by)]
+    return [row["runid"] for row in move_runs(c, RunStatus.RUNNING, rows, by)]
 
 
 def hold(c: Connection, uuids: Sequence[str], on: bool, by: str) -> None:
     """Hold or release; while a task runs this takes effect at its next attempt."""
-    raw_sql.run_many(
+    raw_sql.execute_statements(
         c,
         "UPDATE tasks SET hold = :on, held_by = :by, updated_at = :now WHERE uuid = :uuid",
         [{"uuid": uuid, "on": on, "by": by if on else None, "now": timestamps.now()} for uuid in uuids],
     )
-    settle(c, uuids, by)
+    recompute_waiting_state(c, uuids, by)
 
 
 def retry(c: Connection, uuids: Sequence[str], by: str) -> None:
     """Ended tasks wait again, by a person's wish: not counted as one of their retries."""
     rows = [
         {"uuid": u, "ended_at": None, "reason": None, "retry_at": None, "failures": 0}
-        for u in _in_states(c, uuids, ENDED)
+        for u in _find_in_states(c, uuids, ENDED)
     ]
-    moved = [row["uuid"] for row in move_tasks(c, Task.QUEUED, rows, by, "asked to run again")]
-    raw_sql.run(c, "DELETE FROM forgotten WHERE task_id IN (SELECT value FROM json_each(?))", (json.dumps(moved),))
+    moved = [row["uuid"] for row in move_tasks(c, TaskStatus.QUEUED, rows, by, "asked to run again")]
+    raw_sql.execute_statement(c, "DELETE FROM forgotten WHERE task_id IN (SELECT value FROM json_each(?))", (json.dumps(moved),))
     # A parent that failed long ago was looked at when this was asked: it no longer stands in the way.
-    raw_sql.run(
+    raw_sql.execute_statement(
         c,
         "DELETE FROM dependencies WHERE task_id IN (SELECT value FROM json_each(?)) "
-        f"AND EXISTS (SELECT 1 FROM tasks p WHERE p.uuid = parent_id AND p.status IN ({_listed(ENDED)}))",
+        f"AND EXISTS (SELECT 1 FROM tasks p WHERE p.uuid = parent_id AND p.status IN ({_quote_words(ENDED)}))",
         (json.dumps(moved),),
     )
-    settle(c, moved, by)
+    recompute_waiting_state(c, moved, by)
 
 
-def _in_states(c: Connection, uuids: Sequence[str], states: Iterable[Task]) -> list[str]:
-    found = f"SELECT uuid FROM tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND +status IN ({_listed(states)})"
-    return raw_sql.column(c, found, (json.dumps(list(uuids)),))
+def _find_in_states(c: Connection, uuids: Sequence[str], states: Iterable[TaskStatus]) -> list[str]:
+    found = f"SELECT uuid FROM tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND +status IN ({_quote_words(states)})"
+    return raw_sql.fetch_column(c, found, (json.dumps(list(uuids)),))
 
 
-_UNSTOPPED = as_sql(ACTIVE - {Run.STOPPING})
+_UNSTOPPED = as_sql(ACTIVE - {RunStatus.STOPPING})
 
 
-def _active_runs(c: Connection, uuids: Sequence[str]) -> list[str]:
+def _find_active_runs(c: Connection, uuids: Sequence[str]) -> list[str]:
     found = f"SELECT runid FROM instances WHERE task_id IN (SELECT value FROM json_each(?)) AND +status IN {_UNSTOPPED}"
-    return raw_sql.column(c, found, (json.dumps(list(uuids)),))
+    return raw_sql.fetch_column(c, found, (json.dumps(list(uuids)),))
 
 
 # --- loads --------------------------------------------------------------------------------------------------------------------------
@@ -647,39 +647,39 @@ WHERE status IN {ACTIVE_SQL} GROUP BY queue, pool
 """
 
 
-def recount(c: Connection) -> list[str]:
+def recount_loads(c: Connection) -> list[str]:
     """Write what the active instances reserve into their queues and pools; returns the names whose figure was another."""
     queues: dict[str, int] = {}
     pools: dict[str, tuple[float, float]] = {}
-    for row in raw_sql.rows(c, _LOADS):
+    for row in raw_sql.fetch_rows(c, _LOADS):
         queues[row.queue] = queues.get(row.queue, 0) + row.load
         cpu, memory = pools.get(row.pool, (0.0, 0.0))
         pools[row.pool] = (cpu + row.cpu, memory + row.memory)
     return [*_write_loads(c, queues), *_write_used(c, pools)]
 
 
-def draw_from(c: Connection, queue: str, pool: str) -> None:
+def move_reservations(c: Connection, queue: str, pool: str) -> None:
     """The active runs of a queue reserve in another pool from now on, as the queue does."""
-    raw_sql.run(
+    raw_sql.execute_statement(
         c,
         f"UPDATE instances SET pool = ? WHERE queue = ? AND status IN {ACTIVE_SQL}",
         (pool, queue),
     )
-    recount(c)
+    recount_loads(c)
 
 
 def _write_loads(c: Connection, loads: dict[str, int]) -> list[str]:
-    was = dict(raw_sql.rows(c, "SELECT name, current_load FROM queues"))
+    was = dict(raw_sql.fetch_rows(c, "SELECT name, current_load FROM queues"))
     new = [{"at": name, "load": loads.get(name, 0)} for name, load in was.items() if load != loads.get(name, 0)]
-    raw_sql.run_many(c, "UPDATE queues SET current_load = :load WHERE name = :at", new)
+    raw_sql.execute_statements(c, "UPDATE queues SET current_load = :load WHERE name = :at", new)
     return [row["at"] for row in new]
 
 
 def _write_used(c: Connection, used: dict[str, tuple[float, float]]) -> list[str]:
     new = []
-    for name, cpu, memory in raw_sql.rows(c, "SELECT name, used_cpu, used_memory FROM pools"):
+    for name, cpu, memory in raw_sql.fetch_rows(c, "SELECT name, used_cpu, used_memory FROM pools"):
         now_cpu, now_memory = (round(value, 3) for value in used.get(name, (0.0, 0.0)))
         if (cpu, memory) != (now_cpu, now_memory):
             new.append({"at": name, "cpu": now_cpu, "memory": now_memory})
-    raw_sql.run_many(c, "UPDATE pools SET used_cpu = :cpu, used_memory = :memory WHERE name = :at", new)
+    raw_sql.execute_statements(c, "UPDATE pools SET used_cpu = :cpu, used_memory = :memory WHERE name = :at", new)
     return [row["at"] for row in new]

@@ -18,14 +18,14 @@ from db.maintenance.quarantine import UNREADABLE
 from db.queries import transitions
 from db.states import ACTIVE_SQL, ENDED
 
-UNKNOWN = "unknown"
+UNKNOWN_NAME = "unknown"
 """What it is called where its process does not show what it runs, and who submitted it."""
-_STOPPED = {"timeout": "timed_out", "log limit": "failed"}
-NOTE = "its run goes on; what else was stored of it is lost"
+_STATUS_OF_STOP = {"timeout": "timed_out", "log limit": "failed"}
+ADOPTION_NOTE = "its run goes on; what else was stored of it is lost"
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
+class ObservedRun:
     """A run as its keeper or its log shows it. `number`: of its task, where that is known; `told`: the keeper will tell of it by itself;
     `ended`: at the UNIX time `end`, with `code` or `lost`, or for the `stop` that was asked; not `again`: it may live on. `lives`: its
     process was seen; then `begin`, `argv`, `cwd` and its `name` tell what can be known of it."""
@@ -42,7 +42,7 @@ class Trace:
     attempt: int = 1
     lives: bool = False
     begin: float | None = None
-    name: str = UNKNOWN
+    name: str = UNKNOWN_NAME
     argv: tuple[str, ...] = ()
     cwd: str = "/"
 
@@ -52,64 +52,64 @@ class Trace:
         if self.lost or not self.ended:
             return "lost"
         if self.stop is not None:
-            return _STOPPED.get(self.stop, "cancelled")
+            return _STATUS_OF_STOP.get(self.stop, "cancelled")
         return "succeeded" if self.code == 0 else "failed"
 
     @property
-    def leaves_attempts(self) -> bool:
+    def can_be_retried(self) -> bool:
         """Whether its task is tried again, if it has attempts left; a cancel holds though the run was lost meanwhile."""
-        return self.ended and self.again and self.stop in {None, *_STOPPED} and self.status in {"failed", "timed_out", "lost"}
+        return self.ended and self.again and self.stop in {None, *_STATUS_OF_STOP} and self.status in {"failed", "timed_out", "lost"}
 
     @property
-    def goes_on(self) -> bool:
+    def is_active(self) -> bool:
         """Whether it lives below a keeper that will tell its end. The number is only known of one that lives."""
         return self.told and not self.ended and (self.lives or self.number is not None)
 
 
-def unknown(c: Connection, runids: Sequence[str]) -> set[str]:
+def find_unknown(c: Connection, runids: Sequence[str]) -> set[str]:
     """Those of which there is no row."""
     found = "SELECT runid FROM main.instances WHERE runid IN (SELECT value FROM json_each(?))"
-    return {*runids}.difference(raw_sql.column(c, found, (json.dumps(list(runids)),)))
+    return {*runids}.difference(raw_sql.fetch_column(c, found, (json.dumps(list(runids)),)))
 
 
-def take_in(c: Connection, trace: Trace, by: str, fresh: Callable[[], int]) -> int | None:
+def adopt_run(c: Connection, trace: ObservedRun, by: str, fresh: Callable[[], int]) -> int | None:
     """Give a run that goes on to its task, if that is open, or has ended before this attempt; else to one that is made for it, whose
     number is returned: its own, or where another task has that a `fresh` one. The figures are still to be counted anew."""
-    own = trace.number if trace.number is not None and 0 < trace.number < transitions.LAST else None  # a job may write into it what it likes
-    rows = [] if own is None else raw_sql.rows(c, "SELECT * FROM main.tasks WHERE number = ?", (own,))
-    if rows and (rows[0].status not in ENDED or rows[0].attempts < trace.attempt) and not _runs_this(c, rows[0].uuid, trace.attempt):
+    own = trace.number if trace.number is not None and 0 < trace.number < transitions.MAX_NUMBER else None  # a job may write into it what it likes
+    rows = [] if own is None else raw_sql.fetch_rows(c, "SELECT * FROM main.tasks WHERE number = ?", (own,))
+    if rows and (rows[0].status not in ENDED or rows[0].attempts < trace.attempt) and not _has_run(c, rows[0].uuid, trace.attempt):
         _insert_run(c, rows[0], trace)
         return None
     number = fresh() if rows or own is None else own
     _insert_task(c, trace, by, number)
-    (task,) = raw_sql.rows(c, "SELECT * FROM main.tasks WHERE uuid = ?", (trace.runid,))
+    (task,) = raw_sql.fetch_rows(c, "SELECT * FROM main.tasks WHERE uuid = ?", (trace.runid,))
     _insert_run(c, task, trace)
     now = timestamps.now()
-    raw_sql.run(
+    raw_sql.execute_statement(
         c, "INSERT INTO main.events (task_id, runid, status, by, note, created_at, updated_at) VALUES (?, ?, 'running', ?, ?, ?, ?)",
-        (task.uuid, trace.runid, by, NOTE, now, now),
+        (task.uuid, trace.runid, by, ADOPTION_NOTE, now, now),
     )  # fmt: skip
     return number
 
 
-def _runs_this(c: Connection, uuid: str, attempt: int) -> bool:
+def _has_run(c: Connection, uuid: str, attempt: int) -> bool:
     """Whether a run of a task that was seen to begin is this attempt, or a later one. One that was only claimed for it never began, and
     goes."""
     claimed = "DELETE FROM main.instances WHERE task_id = ? AND attempt = ? AND +status = 'starting' AND start_time IS NULL"
-    raw_sql.run(c, claimed, (uuid, attempt))
+    raw_sql.execute_statement(c, claimed, (uuid, attempt))
     active = f"+status IN {ACTIVE_SQL}"
-    return bool(raw_sql.rows(c, f"SELECT 1 FROM main.instances WHERE task_id = ? AND attempt >= ? AND {active} LIMIT 1", (uuid, attempt)))
+    return bool(raw_sql.fetch_rows(c, f"SELECT 1 FROM main.instances WHERE task_id = ? AND attempt >= ? AND {active} LIMIT 1", (uuid, attempt)))
 
 
-def _insert_task(c: Connection, trace: Trace, by: str, number: int) -> None:
+def _insert_task(c: Connection, trace: ObservedRun, by: str, number: int) -> None:
     now = timestamps.now()
     begin = now if trace.begin is None else timestamps.from_unix(trace.begin)
     row = {
         "uuid": trace.runid, "name": trace.name, "number": number, "begin": begin, "now": now, "by": by,
-        "queue": _queue(c), "cwd": schema.os_text(trace.cwd),
+        "queue": _find_queue(c), "cwd": schema.to_os_text(trace.cwd),
         "launch": json.dumps({"argv": trace.argv, UNREADABLE: {"parameters": "", "env": ""}}),
     }  # fmt: skip
-    raw_sql.run(
+    raw_sql.execute_statement(
         c,
         "INSERT INTO main.tasks "
         "(uuid, name, type, status, parameters, created_at, updated_at, number, queue, tags, cwd, launch, submitted_by) "
@@ -118,35 +118,35 @@ def _insert_task(c: Connection, trace: Trace, by: str, number: int) -> None:
     )
 
 
-def _queue(c: Connection) -> str:
+def _find_queue(c: Connection) -> str:
     """The queue for it; a home that has none, or no pool, gets what every home begins with, the queue paused."""
     first, now = "SELECT coalesce((SELECT name FROM main.{0} WHERE name = 'default'), (SELECT min(name) FROM main.{0}))", timestamps.now()
-    if (name := raw_sql.value(c, first.format("queues"))) is not None:
+    if (name := raw_sql.fetch_value(c, first.format("queues"))) is not None:
         return name
-    cores, memory = host.here()
+    cores, memory = host.read_capacity()
     made = "INSERT INTO main.{} (name, status, created_at, updated_at, {}, {}) VALUES (?, ?, ?, ?, ?, ?)"
-    if raw_sql.value(c, first.format("pools")) is None:
-        raw_sql.run(c, made.format("pools", "total_cpu", "total_memory"), (defaults.NAME, "active", now, now, cores, memory))
-    pool = raw_sql.value(c, first.format("pools"))
-    raw_sql.run(c, made.format("queues", "pool", "capacity"), (defaults.NAME, "paused", now, now, pool, int(cores)))
-    return defaults.NAME
+    if raw_sql.fetch_value(c, first.format("pools")) is None:
+        raw_sql.execute_statement(c, made.format("pools", "total_cpu", "total_memory"), (defaults.DEFAULT_NAME, "active", now, now, cores, memory))
+    pool = raw_sql.fetch_value(c, first.format("pools"))
+    raw_sql.execute_statement(c, made.format("queues", "pool", "capacity"), (defaults.DEFAULT_NAME, "paused", now, now, pool, int(cores)))
+    return defaults.DEFAULT_NAME
 
 
-def _insert_run(c: Connection, task: Any, trace: Trace) -> None:
+def _insert_run(c: Connection, task: Any, trace: ObservedRun) -> None:
     """A run that goes on, as if it had just been claimed: the keeper's hello tells the rest."""
     now = timestamps.now()
-    pool = raw_sql.value(c, "SELECT pool FROM main.queues WHERE name = ?", (task.queue,))
-    raw_sql.run(
+    pool = raw_sql.fetch_value(c, "SELECT pool FROM main.queues WHERE name = ?", (task.queue,))
+    raw_sql.execute_statement(
         c,
         "INSERT INTO main.instances (runid, task_id, status, tags, attempt, queue, pool, cpu, memory, created_at, updated_at) "
         "VALUES (?, ?, 'starting', ?, ?, ?, ?, ?, ?, ?, ?)",
         (trace.runid, task.uuid, task.tags, trace.attempt, task.queue, pool, task.cpu, task.memory, now, now),
     )
-    raw_sql.run(
+    raw_sql.execute_statement(
         c,
         "UPDATE main.tasks SET status = 'running', attempts = ?, retry_at = NULL, started_at = ?, ended_at = NULL, reason = NULL, "
         "deleted_at = NULL, updated_at = ? WHERE uuid = ?",
         (trace.attempt, now, now, task.uuid),
     )
     if task.status in ENDED:  # it was asked to run again: what had ended before is no proof any more
-        raw_sql.run(c, "DELETE FROM main.forgotten WHERE task_id = ?", (task.uuid,))
+        raw_sql.execute_statement(c, "DELETE FROM main.forgotten WHERE task_id = ?", (task.uuid,))

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from db import raw_sql
 from db.backup import restore_tool as tool
-from db.error_translation import explain
+from db.error_translation import translate_error
 from db.errors import DamagedDatabase, Problem, Storage
 from db.sqlite_files import read_only_uri, undisturbed_uri
 
 
-class Copy(NamedTuple):
+class ReplicaIdentity(NamedTuple):
     """Of which home it is, when it was begun (None: it cannot say), its highest number, and what ran at that time."""
 
     origin: str
@@ -23,35 +23,35 @@ class Copy(NamedTuple):
     running: list[int]
 
 
-def look(path: Path) -> Copy:
+def read_identity(path: Path) -> ReplicaIdentity:
     """What the copy at `path` says of itself. Raises Storage."""
     try:
         with closing(sqlite3.connect(read_only_uri(path), uri=True)) as c:
             origin, at = c.execute("SELECT origin, at FROM replicas").fetchone() or ("another home", None)
             highest = c.execute("SELECT value FROM counters WHERE name = 'task-number' AND typeof(value) = 'integer'").fetchone()
             running = "SELECT number FROM tasks WHERE status = 'running' AND deleted_at IS NULL ORDER BY number"
-            return Copy(origin, at, highest[0] if highest else 0, [number for (number,) in c.execute(running)])
-    except raw_sql.FAILED as error:
-        raise unreadable(error, path) from error
+            return ReplicaIdentity(origin, at, highest[0] if highest else 0, [number for (number,) in c.execute(running)])
+    except raw_sql.DRIVER_ERRORS as error:
+        raise make_unreadable_error(error, path) from error
 
 
-def unreadable(error: Exception, copy: Path) -> Problem:
+def make_unreadable_error(error: Exception, copy: Path) -> Problem:
     """What to say of a copy at which the driver failed so."""
-    problem = explain(error, copy)
+    problem = translate_error(error, copy)
     if isinstance(problem, DamagedDatabase):
-        return damaged(problem.why, copy)
+        return make_damaged_error(problem.why, copy)
     return problem or Storage(f"the copy cannot be read ({error}): {copy}.")
 
 
-def damaged(why: str, copy: Path) -> Storage:
+def make_damaged_error(why: str, copy: Path) -> Storage:
     """What to say of a damaged copy: it is no home's own database, whose backups would be of help."""
     return Storage(f"the copy is damaged ({why}): {copy}. It was not changed.", "Promote another copy, or restore a backup.")
 
 
-def whose(path: Path) -> tuple[str | None, str | None]:
+def find_origin(path: Path) -> tuple[str | None, str | None]:
     """Return where the home lies that the copy at `path` is of, and the UUID of that home. Nothing is left beside it: a log would be there
     only while it is written to."""
-    with suppress(*raw_sql.FAILED), closing(sqlite3.connect(undisturbed_uri(path), uri=True)) as c:
+    with suppress(*raw_sql.DRIVER_ERRORS), closing(sqlite3.connect(undisturbed_uri(path), uri=True)) as c:
         row = c.execute("SELECT origin FROM replicas").fetchone()
         return (str(row[0]), tool.home(c)) if row else (None, None)
     return None, None

@@ -17,16 +17,23 @@ from sqlalchemy import Connection
 from db import raw_sql
 from db.queries import reads
 from db.search import fts
-from db.search.conditions import Among, Condition, Like, Range, Status, Word
-from db.search.fts import Known
+from db.search.conditions import (
+    Condition,
+    PatternCondition,
+    RangeCondition,
+    StatusCondition,
+    ValueCondition,
+    WordCondition,
+)
+from db.search.fts import IndexState
 
 FIRST, LAST = 0, 2**63 - 1
 """Before the first place and behind the last."""
 
-FEW = 100_000
+MAX_LISTED = 100_000
 """Rows up to which a source is counted, or held as a list."""
 
-SCANNED = 100_000
+SCAN_SIZE = 100_000
 """Texts that are looked through at a time for a word too short and too common for the index."""
 
 
@@ -45,31 +52,31 @@ class Source(Protocol):
         ...
 
 
-def _window(rowids: list[int], size: int) -> Window:
+def _make_window(rowids: list[int], size: int) -> Window:
     return Window(rowids, rowids[-1] if len(rowids) >= size else None)
 
 
-def listed(c: Connection, query: str, given: Sequence[Any]) -> list[int]:
+def fetch_rowids(c: Connection, query: str, given: Sequence[Any]) -> list[int]:
     """What a query of rowids finds. As one text of JSON it costs a tenth of what so many rows of the driver would."""
-    return json.loads(raw_sql.value(c, f"SELECT json_group_array(place) FROM ({query})", given))
+    return json.loads(raw_sql.fetch_value(c, f"SELECT json_group_array(place) FROM ({query})", given))
 
 
-def _way(down: bool) -> str:
+def _get_direction(down: bool) -> str:
     return "DESC" if down else "ASC"
 
 
 @dataclass(frozen=True, slots=True)
-class Everything:
+class AllTasks:
     """All tasks."""
 
     def window(self, c: Connection, low: int, high: int, down: bool, size: int) -> Window:
         """See Source."""
-        found = f"SELECT rowid AS place FROM tasks WHERE rowid > ? AND rowid < ? ORDER BY rowid {_way(down)} LIMIT ?"
-        return _window(listed(c, found, (low, high, size)), size)
+        found = f"SELECT rowid AS place FROM tasks WHERE rowid > ? AND rowid < ? ORDER BY rowid {_get_direction(down)} LIMIT ?"
+        return _make_window(fetch_rowids(c, found, (low, high, size)), size)
 
 
 @dataclass(frozen=True, slots=True)
-class Valued:
+class ValueSource:
     """Tasks whose column has one of a few values, each by its index."""
 
     column: str
@@ -78,9 +85,9 @@ class Valued:
     def window(self, c: Connection, low: int, high: int, down: bool, size: int) -> Window:
         """See Source."""
         by = f"tasks INDEXED BY {_INDEXES[self.column]}"
-        found = f"SELECT rowid AS place FROM {by} WHERE {self.column} = ? AND {_between(self.column, down)} LIMIT ?"
-        rowids = [rowid for value in self.values for rowid in listed(c, found, (value, low, high, size))]
-        return _window(sorted(rowids, reverse=down)[:size], size)
+        found = f"SELECT rowid AS place FROM {by} WHERE {self.column} = ? AND {_build_between(self.column, down)} LIMIT ?"
+        rowids = [rowid for value in self.values for rowid in fetch_rowids(c, found, (value, low, high, size))]
+        return _make_window(sorted(rowids, reverse=down)[:size], size)
 
 
 _INDEXES = {
@@ -93,15 +100,15 @@ NUMBER_HIGH = f"coalesce((SELECT number FROM tasks WHERE rowid >= ? ORDER BY row
 """The numbers at two places."""
 
 
-def _between(column: str, down: bool) -> str:
+def _build_between(column: str, down: bool) -> str:
     """Places between two rowids, as the column's index has them in order."""
     if column != "queue":
-        return f"rowid > ? AND rowid < ? ORDER BY rowid {_way(down)}"
-    return f"number > {NUMBER_LOW} AND number < {NUMBER_HIGH} ORDER BY number {_way(down)}"
+        return f"rowid > ? AND rowid < ? ORDER BY rowid {_get_direction(down)}"
+    return f"number > {NUMBER_LOW} AND number < {NUMBER_HIGH} ORDER BY number {_get_direction(down)}"
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListSource:
     """Tasks that were looked up at once."""
 
     rowids: list[int] = field(hash=False)
@@ -110,11 +117,11 @@ class Listed:
     def window(self, c: Connection, low: int, high: int, down: bool, size: int) -> Window:
         """See Source."""
         inside = self.rowids[bisect_right(self.rowids, low) : bisect_left(self.rowids, high)]
-        return _window(inside[: -size - 1 : -1] if down else inside[:size], size)
+        return _make_window(inside[: -size - 1 : -1] if down else inside[:size], size)
 
 
 @dataclass(frozen=True, slots=True)
-class Indexed:
+class IndexSource:
     """Tasks whose text holds a word, by the index; and those that the index does not know yet, or no longer."""
 
     match: str | None
@@ -128,35 +135,35 @@ class Indexed:
 
     def window(self, c: Connection, low: int, high: int, down: bool, size: int) -> Window:
         """See Source."""
-        old, new = self._known(c, low, min(high, self.unknown), down, size), self._new(c, low, high, down, size)
+        old, new = self._read_known(c, low, min(high, self.unknown), down, size), self._read_new(c, low, high, down, size)
         edges = [found.edge for found in (old, new) if found.edge is not None]
         edge = (max(edges) if down else min(edges)) if edges else None
         first, last = (low, high) if edge is None else (edge - 1, high) if down else (low, edge + 1)
         found = {*old.rowids, *new.rowids, *self.stale}
         return Window(sorted((rowid for rowid in found if first < rowid < last), reverse=down), edge)
 
-    def _new(self, c: Connection, low: int, high: int, down: bool, size: int) -> Window:
+    def _read_new(self, c: Connection, low: int, high: int, down: bool, size: int) -> Window:
         low = max(low, self.unknown - 1)
-        return Everything().window(c, low, high, down, size) if low < high else Window([], None)
+        return AllTasks().window(c, low, high, down, size) if low < high else Window([], None)
 
-    def _known(self, c: Connection, low: int, high: int, down: bool, size: int) -> Window:
+    def _read_known(self, c: Connection, low: int, high: int, down: bool, size: int) -> Window:
         if low >= high:
             return Window([], None)
         if self.match:
-            return _window(self._by_index(c, low, high, down, size), size)
-        first, last = (max(low, high - SCANNED), high) if down else (low, min(high, low + SCANNED))
-        found = _window(listed(c, _BY_TEXT.format(way=_way(down)), (self.word, first, last, size)), size)
+            return _make_window(self._read_by_index(c, low, high, down, size), size)
+        first, last = (max(low, high - SCAN_SIZE), high) if down else (low, min(high, low + SCAN_SIZE))
+        found = _make_window(fetch_rowids(c, _BY_TEXT.format(way=_get_direction(down)), (self.word, first, last, size)), size)
         if found.edge is not None or (first, last) == (low, high):
             return found
         return Window(found.rowids, first + 1 if down else last - 1)
 
 
-    def _by_index(self, c: Connection, low: int, high: int, down: bool, size: int) -> list[int]:
+    def _read_by_index(self, c: Connection, low: int, high: int, down: bool, size: int) -> list[int]:
         if self.apart is None:
-            return listed(c, _BY_INDEX.format(way=_way(down)), (self.match, low, high, size))
-        inside = f"search MATCH ? AND rowid > ? AND rowid < ? ORDER BY rowid {_way(down)}"
+            return fetch_rowids(c, _BY_INDEX.format(way=_get_direction(down)), (self.match, low, high, size))
+        inside = f"search MATCH ? AND rowid > ? AND rowid < ? ORDER BY rowid {_get_direction(down)}"
         given = (self.apart, self.match, low + self.apart, high + self.apart, size)
-        return listed(c, f"SELECT rowid - ? AS place FROM search WHERE {inside} LIMIT ?", given)
+        return fetch_rowids(c, f"SELECT rowid - ? AS place FROM search WHERE {inside} LIMIT ?", given)
 
 
 _BY_INDEX = (
@@ -172,7 +179,7 @@ _BY_TEXT = (
 # --- choosing -----------------------------------------------------------------------------------------------------------------------
 
 
-class Ways(NamedTuple):
+class CandidateSources(NamedTuple):
     """Sources that hold all that may match, the shortest first, each with its length where that is known; and between which places."""
 
     known: list[tuple[Source, int | None]]
@@ -185,58 +192,58 @@ class Ways(NamedTuple):
         return self.known[0][0]
 
 
-SHORT = 2_000
+SHORT_SOURCE = 2_000
 """A way so short needs no index of texts."""
-SOME = 50
+SAMPLE_SIZE = 50
 """Rows that tell how many more there are of their kind."""
-NEWEST = 1_000
+FIRST_SAMPLE = 1_000
 """Places of the first part that is looked at for these."""
 
 
-def ways(c: Connection, conditions: Sequence[Condition], hints: Sequence[str], unknown: Unknown) -> Ways:
+def find_candidates(c: Connection, conditions: Sequence[Condition], hints: Sequence[str], unknown: UnknownPositions) -> CandidateSources:
     """The ways that these conditions leave. `hints` are parts of the texts of matching tasks, beside the words asked for."""
-    low, high = _places(c, conditions)
-    everything = Everything(), min(sum(reads.counts(c).values()), max(0, min(high, _end(c)) - low - 1))
-    known = sorted([*_known(c, [condition for condition in conditions if not condition.no]), everything], key=lambda found: found[1])
+    low, high = _find_limits(c, conditions)
+    everything = AllTasks(), min(sum(reads.count_by_status(c).values()), max(0, min(high, _find_end(c)) - low - 1))
+    known = sorted([*_find_known_sources(c, [condition for condition in conditions if not condition.no]), everything], key=lambda found: found[1])
     found: list[tuple[Source, int | None]] = [*known]
-    words = [condition.text for condition in conditions if isinstance(condition, Word) and not condition.no]
-    indexed = _indexed(c, words, hints, unknown) if words or hints else None
+    words = [condition.text for condition in conditions if isinstance(condition, WordCondition) and not condition.no]
+    indexed = _make_index_source(c, words, hints, unknown) if words or hints else None
     if indexed is not None:
         few = known[0][1]
-        shorter = few <= SHORT or few < everything[1] and few < _about(c, indexed, low, high, few)
+        shorter = few <= SHORT_SOURCE or few < everything[1] and few < _estimate_hits(c, indexed, low, high, few)
         found.insert(1 if shorter else 0, (indexed, None))
-    return Ways(found, low, high)
+    return CandidateSources(found, low, high)
 
 
-def _about(c: Connection, indexed: Indexed, low: int, high: int, most: int) -> int:
+def _estimate_hits(c: Connection, indexed: IndexSource, low: int, high: int, most: int) -> int:
     """About how many tasks the index knows to hold a word, or more than `most`, as a few tell. These are of parts that grow from the newest
     task on: what was submitted at once is alike, and tells nothing of what is older. A word too short for it is dear to look for, and comes
     first."""
-    high, part, about = min(high, indexed.unknown, _end(c)), NEWEST, 0
+    high, part, about = min(high, indexed.unknown, _find_end(c)), FIRST_SAMPLE, 0
     while indexed.match is not None and low < high and about <= most:
         part = min(part, high - low)
-        last = indexed.window(c, high - part, high, True, SOME)
+        last = indexed.window(c, high - part, high, True, SAMPLE_SIZE)
         about += len(last.rowids) * part // (part if last.edge is None else high - last.edge)
         high, part = high - part, part * 4
     return about
 
 
-def held(c: Connection, ways: Ways, most: int, blindly: int, patient: bool = False) -> set[int] | None:
+def find_candidate_ids(c: Connection, ways: CandidateSources, most: int, blindly: int, patient: bool = False) -> set[int] | None:
     """All places that may match, when there is a way with no more than so many of them; `blindly` many, where its length is not known.
 
     Only when `patient` are all texts looked through for a word too short and too common for the index."""
     found: set[int] | None = None
     for source, length in ways.known:
         limit = blindly if length is None else most
-        if length is not None and length > limit or found is not None and len(found) <= SHORT:
+        if length is not None and length > limit or found is not None and len(found) <= SHORT_SOURCE:
             continue
-        places = _whole(c, source, ways, limit, patient)
+        places = _read_all(c, source, ways, limit, patient)
         if places is not None:
             found = places if found is None else found & places
     return found
 
 
-def _whole(c: Connection, source: Source, ways: Ways, limit: int, patient: bool) -> set[int] | None:
+def _read_all(c: Connection, source: Source, ways: CandidateSources, limit: int, patient: bool) -> set[int] | None:
     """All places of a source, when there are no more than so many."""
     window = source.window(c, ways.low, ways.high, True, limit + 1)
     places = set(window.rowids)
@@ -246,135 +253,135 @@ def _whole(c: Connection, source: Source, ways: Ways, limit: int, patient: bool)
     return places if window.edge is None and len(places) <= limit else None
 
 
-def patterned(c: Connection, conditions: Iterable[Condition], most: int) -> set[int] | None:
+def find_by_pattern(c: Connection, conditions: Iterable[Condition], most: int) -> set[int] | None:
     """The places of what is as a pattern says, looked up in the whole index of its column; None without one, or when there are more."""
     for condition in conditions:
-        if isinstance(condition, Like) and condition.column in ("name", "submitted_by") and not condition.no:
+        if isinstance(condition, PatternCondition) and condition.column in ("name", "submitted_by") and not condition.no:
             holds = " OR ".join([f"{condition.column} GLOB ?"] * len(condition.globs))
             found = f"SELECT rowid AS place FROM tasks INDEXED BY {_INDEXES[condition.column]} WHERE {holds} LIMIT {most + 1}"
-            rowids = listed(c, found, condition.globs)
+            rowids = fetch_rowids(c, found, condition.globs)
             return set(rowids) if len(rowids) <= most else None
     return None
 
 
-def _indexed(c: Connection, words: Sequence[str], hints: Sequence[str], unknown: Unknown) -> Indexed | None:
-    match = fts.match(c, [*words, *hints])
+def _make_index_source(c: Connection, words: Sequence[str], hints: Sequence[str], unknown: UnknownPositions) -> IndexSource | None:
+    match = fts.build_match(c, [*words, *hints])
     if match is None and not words:
         return None
-    return Indexed(match, max(words, key=len, default=""), *unknown, _apart(c))
+    return IndexSource(match, max(words, key=len, default=""), *unknown, _find_distance(c))
 
 
-def _apart(c: Connection) -> int | None:
+def _find_distance(c: Connection) -> int | None:
     """How far number and place of every task are apart; None where that differs. A number is never given out again and a place may be, so
     the distance only grows from task to task: it is the same for all when it is for the first and the last."""
     first, last = (f"(SELECT number - rowid FROM tasks ORDER BY number {way} LIMIT 1)" for way in ("ASC", "DESC"))
-    return raw_sql.value(c, f"SELECT {first} WHERE {first} = {last}")
+    return raw_sql.fetch_value(c, f"SELECT {first} WHERE {first} = {last}")
 
 
-class Unknown(NamedTuple):
+class UnknownPositions(NamedTuple):
     """From which place on the index of texts knows nothing, and before it the places that it knows wrongly."""
 
     first: int = LAST
     stale: frozenset[int] = frozenset()
 
 
-def unknown(c: Connection, known: Known) -> Unknown:
+def find_unknown(c: Connection, known: IndexState) -> UnknownPositions:
     """What is not known."""
     stale = "SELECT t.rowid FROM stale_texts s CROSS JOIN tasks t ON t.number = s.number"
     later = "SELECT t.rowid FROM json_each(?) j CROSS JOIN tasks t ON t.number = j.value"
-    found = raw_sql.column(c, f"{stale} UNION ALL {later}", (json.dumps(known.changed),))
-    return Unknown(at_or_after(c, known.upto + 1), frozenset(found))
+    found = raw_sql.fetch_column(c, f"{stale} UNION ALL {later}", (json.dumps(known.changed),))
+    return UnknownPositions(find_at_or_after(c, known.upto + 1), frozenset(found))
 
 
-def _end(c: Connection) -> int:
+def _find_end(c: Connection) -> int:
     """The place behind the last task."""
-    return (raw_sql.value(c, "SELECT max(rowid) FROM tasks") or 0) + 1
+    return (raw_sql.fetch_value(c, "SELECT max(rowid) FROM tasks") or 0) + 1
 
 
-def _known(c: Connection, conditions: Iterable[Condition]) -> Iterable[tuple[Source, int]]:
+def _find_known_sources(c: Connection, conditions: Iterable[Condition]) -> Iterable[tuple[Source, int]]:
     """Sources of which it is known how many rows they have."""
     for condition in conditions:
-        if isinstance(condition, Status):
+        if isinstance(condition, StatusCondition):
             states = (*condition.tasks, *(["running"] if condition.runs and "running" not in condition.tasks else []))
-            yield Valued("status", states), sum(n for status, n in reads.counts(c).items() if status in states)
-        elif isinstance(condition, Among | Like) and condition.column in _TABLES:
-            yield _of_names(c, condition.column, _names(c, condition))
-        elif isinstance(condition, Among):
-            yield _of_names(c, condition.column, condition.values)
-        elif isinstance(condition, Range) and condition.column == "priority":
-            rowids = _in_range(c, condition)
-            if len(rowids) < FEW:
-                yield Listed(rowids), len(rowids)
+            yield ValueSource("status", states), sum(n for status, n in reads.count_by_status(c).items() if status in states)
+        elif isinstance(condition, ValueCondition | PatternCondition) and condition.column in _TABLES:
+            yield _make_name_source(c, condition.column, _find_names(c, condition))
+        elif isinstance(condition, ValueCondition):
+            yield _make_name_source(c, condition.column, condition.values)
+        elif isinstance(condition, RangeCondition) and condition.column == "priority":
+            rowids = _find_in_range(c, condition)
+            if len(rowids) < MAX_LISTED:
+                yield ListSource(rowids), len(rowids)
 
 
 _TABLES = {"queue": "queues", "template": "templates"}
 
 
-def _names(c: Connection, condition: Among | Like) -> tuple[str, ...]:
+def _find_names(c: Connection, condition: ValueCondition | PatternCondition) -> tuple[str, ...]:
     """The few names that are meant."""
-    if isinstance(condition, Among):
+    if isinstance(condition, ValueCondition):
         return condition.values
     holds = " OR ".join(["name GLOB ?"] * len(condition.globs))
-    return tuple(raw_sql.column(c, f"SELECT name FROM {_TABLES[condition.column]} WHERE {holds}", condition.globs))
+    return tuple(raw_sql.fetch_column(c, f"SELECT name FROM {_TABLES[condition.column]} WHERE {holds}", condition.globs))
 
 
-def _of_names(c: Connection, column: str, names: tuple[str, ...]) -> tuple[Source, int]:
+def _make_name_source(c: Connection, column: str, names: tuple[str, ...]) -> tuple[Source, int]:
     if column == "queue":
-        return Valued(column, names), sum(n for (queue, _), n in reads.counters(c).items() if queue in names)
-    found = f"SELECT count(*) FROM (SELECT 1 FROM tasks WHERE {column} IN ({_marks(names)}) LIMIT {FEW + 1})"
-    return Valued(column, names), raw_sql.value(c, found, names)
+        return ValueSource(column, names), sum(n for (queue, _), n in reads.read_counters(c).items() if queue in names)
+    found = f"SELECT count(*) FROM (SELECT 1 FROM tasks WHERE {column} IN ({_make_placeholders(names)}) LIMIT {MAX_LISTED + 1})"
+    return ValueSource(column, names), raw_sql.fetch_value(c, found, names)
 
 
-def _marks(values: Sequence[str]) -> str:
+def _make_placeholders(values: Sequence[str]) -> str:
     return ", ".join("?" * len(values))
 
 
-def _in_range(c: Connection, wanted: Range) -> list[int]:
+def _find_in_range(c: Connection, wanted: RangeCondition) -> list[int]:
     """Places of what lies in a range, in order; FEW of them when there are more."""
     low, high = (-LAST if wanted.low is None else wanted.low), (LAST if wanted.high is None else wanted.high)
-    return sorted(listed(c, f"SELECT rowid AS place FROM tasks WHERE priority >= ? AND priority < ? LIMIT {FEW}", (low, high)))
+    return sorted(fetch_rowids(c, f"SELECT rowid AS place FROM tasks WHERE priority >= ? AND priority < ? LIMIT {MAX_LISTED}", (low, high)))
 
 
-def _places(c: Connection, conditions: Iterable[Condition]) -> tuple[int, int]:
+def _find_limits(c: Connection, conditions: Iterable[Condition]) -> tuple[int, int]:
     """The places between which all lies that was numbered or submitted as asked for."""
     low, high = FIRST, LAST
     for condition in conditions:
-        if isinstance(condition, Range) and not condition.no:
-            first, last = _numbered(c, condition) if condition.column == "number" else _submitted(c, condition)
+        if isinstance(condition, RangeCondition) and not condition.no:
+            first, last = _find_number_limits(c, condition) if condition.column == "number" else _find_time_limits(c, condition)
             low, high = max(low, first), min(high, last)
     return low, high
 
 
-def _numbered(c: Connection, wanted: Range) -> tuple[int, int]:
+def _find_number_limits(c: Connection, wanted: RangeCondition) -> tuple[int, int]:
     return (
-        FIRST if wanted.low is None else before(c, wanted.low),
-        LAST if wanted.high is None else at_or_after(c, wanted.high),
+        FIRST if wanted.low is None else find_before(c, wanted.low),
+        LAST if wanted.high is None else find_at_or_after(c, wanted.high),
     )
 
 
-def before(c: Connection, number: int) -> int:
+def find_before(c: Connection, number: int) -> int:
     """The place of the last task with a lesser number."""
-    return raw_sql.value(c, "SELECT rowid FROM tasks WHERE number < ? ORDER BY number DESC LIMIT 1", (number,)) or FIRST
+    return raw_sql.fetch_value(c, "SELECT rowid FROM tasks WHERE number < ? ORDER BY number DESC LIMIT 1", (number,)) or FIRST
 
 
-def at_or_after(c: Connection, number: int) -> int:
+def find_at_or_after(c: Connection, number: int) -> int:
     """The place of the first task with this number or a greater one; behind the last one when there is none."""
-    return raw_sql.value(c, "SELECT rowid FROM tasks WHERE number >= ? ORDER BY number LIMIT 1", (number,)) or _end(c)
+    return raw_sql.fetch_value(c, "SELECT rowid FROM tasks WHERE number >= ? ORDER BY number LIMIT 1", (number,)) or _find_end(c)
 
 
-def _submitted(c: Connection, wanted: Range) -> tuple[int, int]:
+def _find_time_limits(c: Connection, wanted: RangeCondition) -> tuple[int, int]:
     """Clocks are set back now and then, so the places of a time are looked up: some 40 ms where that is a million of them."""
     if wanted.column != "created_at":
         return FIRST, LAST
     low, high = FIRST, LAST
     if wanted.low is not None:
-        first = _outermost(c, "min", ">=", wanted.low)
+        first = _find_outermost(c, "min", ">=", wanted.low)
         low = first - 1 if first else LAST
     if wanted.high is not None:
-        last = _outermost(c, "max", "<", wanted.high)
+        last = _find_outermost(c, "max", "<", wanted.high)
         high = last + 1 if last else FIRST
     return low, high
 
 
-def _outermost(c: Connection, which: str, sign: str, moment: str) -> int | None:
-    return raw_sql.value(c, f"SELECT {which}(rowid) FROM tasks INDEXED BY idx_tasks_created WHERE created_at {sign} ?", (moment,))
+def _find_outermost(c: Connection, which: str, sign: str, moment: str) -> int | None:
+    return raw_sql.fetch_value(c, f"SELECT {which}(rowid) FROM tasks INDEXED BY idx_tasks_created WHERE created_at {sign} ?", (moment,))

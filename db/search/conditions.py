@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from db.search.fts import Known
+from db.search.fts import IndexState
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class StatusCondition:
     """The task is in one of these states, or its run under way in one of those."""
 
     tasks: tuple[str, ...]
@@ -23,7 +23,7 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
-class Among:
+class ValueCondition:
     """A column has one of these values."""
 
     column: str
@@ -32,7 +32,7 @@ class Among:
 
 
 @dataclass(frozen=True, slots=True)
-class Like:
+class PatternCondition:
     """All of a column's text is as one of these patterns of GLOB."""
 
     column: str
@@ -41,7 +41,7 @@ class Like:
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class RangeCondition:
     """A column lies from `low` to less than `high`; None is without an end."""
 
     column: str
@@ -51,7 +51,7 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class MissingCondition:
     """A column has no value."""
 
     column: str
@@ -59,7 +59,7 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True)
-class Tag:
+class TagCondition:
     """There is a tag of this key, its value as one of the patterns; any without patterns."""
 
     key: str
@@ -68,79 +68,79 @@ class Tag:
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class WordCondition:
     """The text of the index holds this, which is folded as it is."""
 
     text: str
     no: bool = False
 
 
-Plain = Status | Among | Like | Range | Missing | Tag
-Condition = Plain | Word
+ColumnCondition = StatusCondition | ValueCondition | PatternCondition | RangeCondition | MissingCondition | TagCondition
+Condition = ColumnCondition | WordCondition
 Sql = tuple[str, list[Any]]
 
 
-def where(conditions: Sequence[Condition], known: Known) -> Sql:
+def build_where(conditions: Sequence[Condition], known: IndexState) -> Sql:
     """All of them, and that the task was not removed. Where it is not `known` whether a task's text is in the index, no word is judged."""
     parts = [("t.deleted_at IS NULL", list[Any]())]
-    parts += [_either_way(condition) for condition in conditions if not isinstance(condition, Word)]
-    words = [condition for condition in conditions if isinstance(condition, Word)]
+    parts += [_build_condition(condition) for condition in conditions if not isinstance(condition, WordCondition)]
+    words = [condition for condition in conditions if isinstance(condition, WordCondition)]
     if words:
-        parts.append(_words(words, known))
+        parts.append(_build_words(words, known))
     return " AND ".join(text for text, _ in parts), [value for _, values in parts for value in values]
 
 
-def _either_way(condition: Plain) -> Sql:
+def _build_condition(condition: ColumnCondition) -> Sql:
     if not condition.no:
-        return _one(condition)
-    text, values = _one(replace(condition, no=False))
+        return _build_positive(condition)
+    text, values = _build_positive(replace(condition, no=False))
     return f"NOT coalesce({text}, 0)", values
 
 
-def _one(condition: Plain) -> Sql:
+def _build_positive(condition: ColumnCondition) -> Sql:
     match condition:
-        case Status(tasks, runs):
-            return _status(tasks, runs)
-        case Among(column, values):
-            return f"+t.{column} IN ({_marks(values)})", [*values]
-        case Like(column, globs):
-            return _globs(f"t.{column}", globs)
-        case Range(column, low, high):
-            return _range(f"+t.{column}", low, high)
-        case Missing(column):
+        case StatusCondition(tasks, runs):
+            return _build_status(tasks, runs)
+        case ValueCondition(column, values):
+            return f"+t.{column} IN ({_make_placeholders(values)})", [*values]
+        case PatternCondition(column, globs):
+            return _build_globs(f"t.{column}", globs)
+        case RangeCondition(column, low, high):
+            return _build_range(f"+t.{column}", low, high)
+        case MissingCondition(column):
             return f"t.{column} IS NULL", []
-        case Tag(key, globs):
-            return _tag(key, globs)
+        case TagCondition(key, globs):
+            return _build_tag(key, globs)
 
 
-def _marks(values: Sequence[Any]) -> str:
+def _make_placeholders(values: Sequence[Any]) -> str:
     return ", ".join("?" * len(values))
 
 
-def _status(tasks: Sequence[str], runs: Sequence[str]) -> Sql:
-    text = f"+t.status IN ({_marks(tasks)})"
+def _build_status(tasks: Sequence[str], runs: Sequence[str]) -> Sql:
+    text = f"+t.status IN ({_make_placeholders(tasks)})"
     if not runs:
         return text, [*tasks]
-    run = f"EXISTS (SELECT 1 FROM instances i WHERE i.task_id = t.uuid AND +i.status IN ({_marks(runs)}))"
+    run = f"EXISTS (SELECT 1 FROM instances i WHERE i.task_id = t.uuid AND +i.status IN ({_make_placeholders(runs)}))"
     return f"({text} OR t.status = 'running' AND {run})", [*tasks, *runs]
 
 
-def _globs(what: str, globs: Sequence[str]) -> Sql:
+def _build_globs(what: str, globs: Sequence[str]) -> Sql:
     return f"({' OR '.join([f'{what} GLOB ?'] * len(globs))})", [*globs]
 
 
-def _range(what: str, low: Any, high: Any) -> Sql:
+def _build_range(what: str, low: Any, high: Any) -> Sql:
     parts = [(f"{what} >= ?", low), (f"{what} < ?", high)]
     said = [(text, value) for text, value in parts if value is not None]
     return " AND ".join(text for text, _ in said) or "1", [value for _, value in said]
 
 
-def _tag(key: str, globs: Sequence[str]) -> Sql:
-    text, values = _globs("g.value", globs) if globs else ("1", [])
+def _build_tag(key: str, globs: Sequence[str]) -> Sql:
+    text, values = _build_globs("g.value", globs) if globs else ("1", [])
     return f"t.tags <> '{{}}' AND EXISTS (SELECT 1 FROM json_each(t.tags) g WHERE g.key = ? AND {text})", [key, *values]
 
 
-def _words(words: Sequence[Word], known: Known) -> Sql:
+def _build_words(words: Sequence[WordCondition], known: IndexState) -> Sql:
     holds = " AND ".join(f"instr(k.c0, ?) {'=' if word.no else '>'} 0" for word in words)
     right = "k.id <= ? AND k.id NOT IN (SELECT number FROM stale_texts) AND k.id NOT IN (SELECT value FROM json_each(?))"
     found = f"SELECT {holds} FROM search_content k WHERE k.id = t.number AND {right}"

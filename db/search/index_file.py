@@ -23,16 +23,16 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from db import sqlite_files
-from db.search.fts import END, Batch, TextOf, new_mark
+from db.search.fts import TEXT_END, IndexBatch, TextOf, make_mark
 from db.sqlite_files import existing_uri, read_only_uri
 
 FORMAT = 2
 """Of the file, as its `user_version`."""
-KEPT = 32
+KEPT_MARKS = 32
 """Marks that it remembers."""
-MERGED = 16
+MERGE_PAGES = 16
 """Pages that one transaction merges."""
-WAITING = 10.0
+BUSY_SECONDS = 10.0
 """Seconds to wait for another program that has the file locked."""
 
 TABLES = (
@@ -40,7 +40,7 @@ TABLES = (
     "CREATE VIRTUAL TABLE {db}.terms USING fts5vocab(search, row)",
     "CREATE TABLE {db}.about (place INTEGER PRIMARY KEY, mark INTEGER NOT NULL, upto INTEGER NOT NULL, changed TEXT NOT NULL)",
 )
-BEGIN = "INSERT INTO about VALUES (1, ?, 0, '[]')"
+INSERT_FIRST_MARK = "INSERT INTO about VALUES (1, ?, 0, '[]')"
 
 Execute = Callable[..., Any]
 """Executes a statement, with its values, on a connection."""
@@ -48,12 +48,12 @@ Identity = tuple[int, int]
 """Device and inode of a file."""
 
 
-def beside(database: Path) -> Path:
+def get_index_path(database: Path) -> Path:
     """Where the index of a database is."""
     return database.with_name("search.db")
 
 
-def identity(path: Path) -> Identity | None:
+def get_identity(path: Path) -> Identity | None:
     """Which file is there now."""
     try:
         found = os.stat(path)
@@ -62,15 +62,15 @@ def identity(path: Path) -> Identity | None:
     return found.st_dev, found.st_ino
 
 
-def remove(path: Path) -> None:
+def remove_index(path: Path) -> None:
     """Take an index away. Its log goes after it: without it a file could not be used, but would seem to. Raises OSError."""
-    sqlite_files.remove(path)
+    sqlite_files.remove_database(path)
 
 
 # --- for readers --------------------------------------------------------------------------------------------------------------------
 
 
-def attach(execute: Execute, path: Path) -> None:
+def attach_index(execute: Execute, path: Path) -> None:
     """Attach the index at `path`. Raises what the driver raises, or ValueError for one of another format; then nothing is attached."""
     execute("ATTACH ? AS found", (read_only_uri(path),))
     found = execute("PRAGMA found.user_version").fetchone()[0]
@@ -86,7 +86,7 @@ def attach_empty(execute: Execute) -> None:
         execute(table.format(db="found"))
 
 
-class Found:
+class AttachedIndex:
     """The index as the readers of a database have it attached: the file that is there now, as long as that is of use."""
 
     def __init__(self, path: Path, why: str | None = None) -> None:
@@ -95,14 +95,14 @@ class Found:
         """Why there is none that could be used, where there was one."""
         self._bad: Identity | None = None
 
-    def usable(self) -> Identity | None:
+    def get_usable(self) -> Identity | None:
         """The file that can be used."""
-        now = identity(self.path)
+        now = get_identity(self.path)
         return None if now == self._bad else now
 
-    def follow(self, c: Connection) -> None:
+    def attach_current(self, c: Connection) -> None:
         """Let a reader, which is between two transactions, have what is there now."""
-        usable = self.usable()
+        usable = self.get_usable()
         if "found" not in c.info or c.info["found"] != usable:
             self._attach(c, usable)
 
@@ -112,9 +112,9 @@ class Found:
             del c.info["found"]
         if usable is not None:
             try:
-                attach(c.exec_driver_sql, self.path)
+                attach_index(c.exec_driver_sql, self.path)
             except (DBAPIError, ValueError) as error:
-                self.blame(usable, error)
+                self.disable(usable, error)
                 usable = None
         if usable is None:
             c.exec_driver_sql("PRAGMA query_only=OFF")
@@ -122,40 +122,40 @@ class Found:
             c.exec_driver_sql("PRAGMA query_only=ON")
         c.info["found"] = usable
 
-    def blame(self, file: Identity | None, error: Exception) -> None:
+    def disable(self, file: Identity | None, error: Exception) -> None:
         """Use this file no more."""
         self._bad, self.why = file, str(getattr(error, "orig", error))
 
-    def forgive(self) -> None:
+    def enable(self) -> None:
         """Use the file that is there now."""
         self._bad = self.why = None
 
 
-def settle(database: Path) -> str | None:
+def remove_mismatched(database: Path) -> str | None:
     """Take away an index that is not of this database as it is now, such as that of a newer one which an older copy replaced; why.
 
     Before anything is written: once its numbers are given out again nobody could tell."""
-    path = beside(database)
-    if identity(path) is None:
+    path = get_index_path(database)
+    if get_identity(path) is None:
         return None
-    why = _unfit(database, path)
+    why = _find_mismatch(database, path)
     if why:
         with suppress(OSError):
-            remove(path)
+            remove_index(path)
     return why
 
 
-def _unfit(database: Path, path: Path) -> str | None:
+def _find_mismatch(database: Path, path: Path) -> str | None:
     try:
-        with closing(sqlite3.connect(read_only_uri(database), uri=True, timeout=WAITING)) as c:
-            attach(c.execute, path)
-            fits = c.execute(_FITS).fetchone()
+        with closing(sqlite3.connect(read_only_uri(database), uri=True, timeout=BUSY_SECONDS)) as c:
+            attach_index(c.execute, path)
+            fits = c.execute(_MATCHES_DATABASE).fetchone()
     except (sqlite3.Error, ValueError) as error:
         return str(error)
     return None if fits else "it is not of the database as it is now"
 
 
-_FITS = """
+_MATCHES_DATABASE = """
 SELECT 1 FROM about WHERE mark = (SELECT value FROM counters WHERE name = 'search') AND place >= (SELECT max(place) - 1 FROM about)
 AND coalesce((SELECT max(id) FROM search_content), 0) <= coalesce((SELECT value FROM counters WHERE name = 'task-number'), 0)
 """
@@ -165,7 +165,7 @@ AND coalesce((SELECT max(id) FROM search_content), 0) <= coalesce((SELECT value 
 # --- the writer ---------------------------------------------------------------------------------------------------------------------
 
 
-class Index:
+class IndexWriter:
     """Writes an index, by a connection of its own, in a thread of its own. Raises sqlite3.Error and OSError."""
 
     def __init__(self, path: Path) -> None:
@@ -174,31 +174,31 @@ class Index:
         """The file that it has open."""
         self._c: sqlite3.Connection | None = None
 
-    def make(self) -> int:
+    def create(self) -> int:
         """An empty index in place of whatever there is; its mark."""
         self.close()
-        new, mark = self.path.with_name(f"{self.path.name}.new"), new_mark()
-        remove(new)
-        remove(self.path)
+        new, mark = self.path.with_name(f"{self.path.name}.new"), make_mark()
+        remove_index(new)
+        remove_index(self.path)
         os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         with closing(sqlite3.connect(existing_uri(new), uri=True, isolation_level=None)) as c:
             c.execute("PRAGMA journal_mode=WAL")
             with _transaction(c):
-                _begin(c, mark)
+                _create_tables(c, mark)
         os.replace(new, self.path)
         return mark
 
-    def store(self, batch: Batch, text_of: TextOf) -> None:
+    def store(self, batch: IndexBatch, text_of: TextOf) -> None:
         """Store a batch, in one transaction."""
         texts = [(row.number, text_of(row)) for row in batch.rows]
-        with _transaction(self._opened()) as c:
-            write(c, batch, texts)
+        with _transaction(self._open_current()) as c:
+            write_batch(c, batch, texts)
 
     def merge(self) -> bool:
         """A step of merging what was stored; False when there is none to do."""
-        c = self._opened()
+        c = self._open_current()
         before = c.total_changes
-        c.execute("INSERT INTO search (search, rank) VALUES ('merge', ?)", (MERGED,))
+        c.execute("INSERT INTO search (search, rank) VALUES ('merge', ?)", (MERGE_PAGES,))
         return c.total_changes - before > 1
 
     def close(self) -> None:
@@ -207,9 +207,9 @@ class Index:
             self._c.close()
         self._c = self.identity = None
 
-    def _opened(self) -> sqlite3.Connection:
+    def _open_current(self) -> sqlite3.Connection:
         """The connection to the file that is there now."""
-        now = identity(self.path)
+        now = get_identity(self.path)
         if self._c is None or self.identity != now:
             self.close()
             self._c, self.identity = _connect(self.path), now
@@ -217,7 +217,7 @@ class Index:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    c = sqlite3.connect(existing_uri(path), uri=True, timeout=WAITING, isolation_level=None, check_same_thread=False)
+    c = sqlite3.connect(existing_uri(path), uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     for pragma in ("synchronous=NORMAL", "journal_size_limit=4194304", "temp_store=MEMORY", "cache_size=-8192"):
         c.execute(f"PRAGMA {pragma}")
     return c
@@ -235,20 +235,20 @@ def _transaction(c: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         raise
 
 
-def _begin(c: sqlite3.Connection, mark: int) -> None:
+def _create_tables(c: sqlite3.Connection, mark: int) -> None:
     for table in TABLES:
         c.execute(table.format(db="main"))
     c.execute("INSERT INTO search (search, rank) VALUES ('automerge', 0)")
-    c.execute(BEGIN, (mark,))
+    c.execute(INSERT_FIRST_MARK, (mark,))
     c.execute(f"PRAGMA user_version={FORMAT}")
 
 
-def write(c: sqlite3.Connection, batch: Batch, texts: list[tuple[int, str]]) -> None:
+def write_batch(c: sqlite3.Connection, batch: IndexBatch, texts: list[tuple[int, str]]) -> None:
     """Write a batch into the tables of an index."""
     changed, (place, upto, _) = json.dumps(batch.changed), batch.known
     c.execute("DELETE FROM search WHERE rowid IN (SELECT value FROM json_each(?))", (changed,))
     c.execute("DELETE FROM search WHERE rowid > ?", (upto,))  # of a batch of which the database was never told
-    c.executemany("INSERT INTO search (rowid, text) VALUES (?, ?)", [(number, text + END) for number, text in texts])
+    c.executemany("INSERT INTO search (rowid, text) VALUES (?, ?)", [(number, text + TEXT_END) for number, text in texts])
     if batch.mark is not None:
-        c.execute("DELETE FROM about WHERE place > ? OR place <= ?", (place, place + 1 - KEPT))
+        c.execute("DELETE FROM about WHERE place > ? OR place <= ?", (place, place + 1 - KEPT_MARKS))
         c.execute("INSERT INTO about VALUES (?, ?, ?, ?)", (place + 1, batch.mark, upto, changed))

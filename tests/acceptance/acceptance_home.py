@@ -16,7 +16,7 @@ from unittest import mock
 from app import paths
 from app.cli.commands.demo_teardown import end_all
 from app.client import Client
-from app.home.setup import let_go_in_peace
+from app.home.setup import mark_clean_shutdown
 from app.service.context import Call
 from db.engine import open_database
 from tests import fork_server
@@ -25,7 +25,7 @@ from tests.acceptance.terminal import Terminal
 PROGRAM = Path(sys.executable).with_name("taskdeck")
 
 
-class House:
+class AcceptanceHome:
     """A folder with a home that need not exist yet, a place to work in, and an environment of its own."""
 
     def __init__(self, root: Path) -> None:
@@ -37,7 +37,7 @@ class House:
             "TERM": "xterm-256color", "TASKDECK_HOME": str(self.home), "XDG_CONFIG_HOME": str(root / "config"),
         }  # fmt: skip
 
-    def td(self, *args: object, input: str | None = None, cwd: Path | None = None, **env: str) -> Any:
+    def run_cli(self, *args: object, input: str | None = None, cwd: Path | None = None, **env: str) -> Any:
         """One command, finished: returncode, stdout, stderr."""
         if not env and (done := fork_server.run([*map(str, args)], self.home, self.env, cwd or self.work, input or "")):
             return done
@@ -46,21 +46,21 @@ class House:
             [PROGRAM, *map(str, args)], cwd=cwd or self.work, env=self.env | env, capture_output=True, text=True, timeout=60, **feed
         )  # fmt: skip
 
-    def ok(self, *args: object, **more: Any) -> str:
+    def run_ok(self, *args: object, **more: Any) -> str:
         """One command that must succeed; what it printed."""
-        done = self.td(*args, **more)
+        done = self.run_cli(*args, **more)
         assert done.returncode == 0, f"{args} exited {done.returncode}: {done.stderr}"
         return done.stdout
 
-    def json(self, *args: object) -> Any:
+    def run_json(self, *args: object) -> Any:
         """What a reading command says with --json."""
-        return json.loads(self.ok(*args, "--json"))
+        return json.loads(self.run_ok(*args, "--json"))
 
     def submit(self, *args: object, **more: Any) -> str:
         """The number of one new task."""
-        return self.ok("submit", *args, **more).strip()
+        return self.run_ok("submit", *args, **more).strip()
 
-    def shell(self, script: str, **env: str) -> Any:
+    def run_shell(self, script: str, **env: str) -> Any:
         """A script of the user's shell, with taskdeck on its PATH, finished."""
         line = ["/bin/sh", "-euc", script]
         return subprocess.run(
@@ -73,28 +73,28 @@ class House:
             stdin=subprocess.DEVNULL,
         )
 
-    def terminal(self, *args: object, columns: int = 120, rows: int = 40, **env: str) -> Terminal:
+    def open_terminal(self, *args: object, columns: int = 120, rows: int = 40, **env: str) -> Terminal:
         """A command on a terminal of its own; without words, the deck."""
         return Terminal([PROGRAM, *map(str, args)], self.env | env, self.work, columns, rows)
 
-    def here(self, do: Callable[[Call], Coroutine[Any, Any, Any]]) -> Any:
+    def run_offline(self, do: Callable[[Call], Coroutine[Any, Any, Any]]) -> Any:
         """What a runtime would do, done in this process while none is up, where that costs a test less than to start one."""
 
         async def done() -> Any:
-            async with open_database(paths.database(self.home), writable=True) as db:
+            async with open_database(paths.database_path(self.home), writable=True) as db:
                 return await do(Call(db, "ann", self.home))
 
-        with mock.patch.dict(os.environ, self.env), let_go_in_peace(self.home, []):
+        with mock.patch.dict(os.environ, self.env), mark_clean_shutdown(self.home, []):
             return asyncio.run(done())
 
-    def ask(self, verb: str, **args: Any) -> Any:
+    def call_verb(self, verb: str, **args: Any) -> Any:
         """What a verb answers, asked in this process, which costs a test less than a command, above all while no runtime is up."""
         with mock.patch.dict(os.environ, self.env), closing(Client(self.home, autostart=False)) as client:
             return client.call(verb, args)
 
-    def standing(self) -> dict[int, str]:
+    def map_statuses(self) -> dict[int, str]:
         """How the tasks stand, by number."""
-        return {row["number"]: row["status"] for row in self.ask("ls")["tasks"]}
+        return {row["number"]: row["status"] for row in self.call_verb("ls")["tasks"]}
 
     def close(self) -> None:
         """End everything that belongs to the home."""

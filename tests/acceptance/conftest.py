@@ -12,21 +12,21 @@ from pathlib import Path
 import pytest
 
 from app import paths
-from app.cli.commands.demo_teardown import ACTIVE
+from app.cli.commands.demo_teardown import ACTIVE_STATES
 from app.client import Client
 from app.service.database import backups
-from tests.acceptance.acceptance_home import House
+from tests.acceptance.acceptance_home import AcceptanceHome
 from tests.core.scheduling.trace_files import CASES
-from tests.service.calls import submitted
+from tests.service.calls import submit_task
 
 collect_ignore = [] if CASES and (CASES / "terminal").is_dir() else ["test_recordings.py"]
 
 
 @contextmanager
-def opened() -> Iterator[House]:
+def open_home() -> Iterator[AcceptanceHome]:
     """A home of its own, emptied of processes afterwards. Its path is short: it stands on screens."""
     with tempfile.TemporaryDirectory(prefix="td-", ignore_cleanup_errors=True) as root:
-        found = House(Path(root))
+        found = AcceptanceHome(Path(root))
         try:
             yield found
         finally:
@@ -34,44 +34,44 @@ def opened() -> Iterator[House]:
 
 
 @pytest.fixture
-def house() -> Iterator[House]:
+def acceptance_home() -> Iterator[AcceptanceHome]:
     """A home for one test."""
-    with opened() as found:
+    with open_home() as found:
         yield found
 
 
 @pytest.fixture
-def tidied(shared_house: House) -> Iterator[House]:
+def clean_home(shared_home: AcceptanceHome) -> Iterator[AcceptanceHome]:
     """The home of a module, in which nothing is left of the tests before but the numbers that were given."""
-    yield shared_house
-    with closing(Client(shared_house.home)) as client:
+    yield shared_home
+    with closing(Client(shared_home.home)) as client:
         if left := [row["uuid"] for row in client.call("ls", {})["tasks"]]:
-            client.call("cancel", {"select": {"status": ACTIVE}, "grace": 0.1})
+            client.call("cancel", {"select": {"status": ACTIVE_STATES}, "grace": 0.1})
             client.call("wait", {"ids": left, "timeout": 20.0})
             client.call("rm", {"ids": left})
         client.call("queue.set", {"name": "default", "capacity": len(os.sched_getaffinity(0))})
-    for path in shared_house.work.iterdir():
+    for path in shared_home.work.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @pytest.fixture
-def idle(house: House, fresh_database: Path) -> House:
+def unstarted_home(acceptance_home: AcceptanceHome, fresh_database: Path) -> AcceptanceHome:
     """A home with one held task, #1, in which no runtime was up yet."""
-    paths.make_home(house.home)
-    shutil.copy(fresh_database, paths.database(house.home))
-    house.here(lambda call: submitted(call, hold=True))
-    return house
+    paths.make_home(acceptance_home.home)
+    shutil.copy(fresh_database, paths.database_path(acceptance_home.home))
+    acceptance_home.run_offline(lambda call: submit_task(call, hold=True))
+    return acceptance_home
 
 
 @pytest.fixture
-def saved(idle: House) -> House:
+def backed_up_home(unstarted_home: AcceptanceHome) -> AcceptanceHome:
     """Such a home, with a backup of it."""
-    idle.here(backups.backup)
-    return idle
+    unstarted_home.run_offline(backups.backup)
+    return unstarted_home
 
 
 @pytest.fixture(scope="module")
-def shared_house() -> Iterator[House]:
+def shared_home() -> Iterator[AcceptanceHome]:
     """A home for the tests of a module, which only look at it."""
-    with opened() as found:
+    with open_home() as found:
         yield found

@@ -24,7 +24,7 @@ _CONTROLS = frozenset("\r\n")
 _HIDDEN = re.compile("[\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
 
 
-def faults(raw: bytes) -> list[str]:
+def find_faults(raw: bytes) -> list[str]:
     """What in the bytes that reached a terminal should not have; empty when all is well. Invalid UTF-8 counts too."""
     try:
         text = raw.decode("utf-8")
@@ -32,8 +32,8 @@ def faults(raw: bytes) -> list[str]:
         return [f"invalid UTF-8 at {error.start}: {raw[error.start : error.start + 8]!r}"]
     strange = [found[0] for found in _WHOLE_STRING.finditer(text) if not _ALLOWED.fullmatch(found[0])]
     plain = _WHOLE_STRING.sub("", text)
-    return [*map(repr, strange), *(f"U+{ord(c):04X}" for c in sorted(set(plain)) if _dangerous(c))]
+    return [*map(repr, strange), *(f"U+{ord(c):04X}" for c in sorted(set(plain)) if _is_dangerous(c))]
 
 
-def _dangerous(c: str) -> bool:
+def _is_dangerous(c: str) -> bool:
     return (unicodedata.category(c) == "Cc" and c not in _CONTROLS) or _HIDDEN.match(c) is not None

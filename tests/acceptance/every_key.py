@@ -21,19 +21,19 @@ from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
 from app.client import Client
-from app.core.ids import uuid7
+from app.core.ids import make_uuid7
 from app.tui.app import TaskdeckApp
-from app.tui.forms.fields import Choice, Pick, PickScreen, Slot, Tick
+from app.tui.forms.fields import Choice, FormEntry, Pick, PickScreen, Tick
 from app.tui.forms.schema_fields import ParameterFields
-from app.tui.keymap import merged
-from app.tui.logviewer.prompt import TypedLine
+from app.tui.keymap import merge_bindings
+from app.tui.logviewer.prompt import PromptInput
 from app.tui.logviewer.widget import LogView
 from app.tui.screens.alerts import AlertsScreen
 from app.tui.screens.database import DatabaseScreen
 from app.tui.screens.deck.screen import DeckScreen
 from app.tui.screens.definition_editor import EditorScreen, ReviewScreen
 from app.tui.screens.dialogs.choice import ChoiceScreen
-from app.tui.screens.dialogs.item_list import NamesScreen
+from app.tui.screens.dialogs.item_list import ItemListScreen
 from app.tui.screens.dialogs.keys import HelpScreen
 from app.tui.screens.dialogs.palette import PaletteScreen
 from app.tui.screens.dialogs.text_prompt import AskScreen
@@ -47,31 +47,31 @@ from app.tui.screens.task import TaskScreen
 from app.tui.screens.tasks import TasksScreen
 from app.tui.screens.templates import TemplatesScreen
 from app.tui.widgets.document import Doc
-from app.tui.widgets.filter_input import FilterLine
+from app.tui.widgets.filter_input import FilterInput
 from app.tui.widgets.table import Table
-from tests.acceptance.acceptance_home import House
-from tests.acceptance.conftest import opened
+from tests.acceptance.acceptance_home import AcceptanceHome
+from tests.acceptance.conftest import open_home
 from tests.acceptance.terminal import Terminal
-from tests.acceptance.test_three_keys import DEFINITIONS, FAILS, RUNS
+from tests.acceptance.test_three_keys import DEFINITIONS, FAILING_SCRIPT, RUNNING_SCRIPT
 
 COLUMNS, ROWS = 80, 24
-TWICE = 2.2
+CTRL_C_WINDOW = 2.2
 """Seconds after which a second ctrl+c does not leave."""
 BLANK = "\0"
 NOT_DRAWN = Char(BLANK)
 """A cell that was not drawn since the last key."""
-QUIET = re.compile(r"move|edge|page|sideways|turn|start|end|home|go\(-?\d|scroll|cursor|delete|select|cut|paste|undo$|redo$")
+MOVING_ACTIONS = re.compile(r"move|edge|page|sideways|turn|start|end|home|go\(-?\d|scroll|cursor|delete|select|cut|paste|undo$|redo$")
 """What actions are called that only move, mark or edit."""
-FOCUS = "\x1b[I"
+FOCUS_REPORT = "\x1b[I"
 """What a terminal reports when its window is looked at; behind an escape it says that the key is over."""
-NOT_PRESSED = {"ctrl+q", "S"}
+EXCLUDED_KEYS = {"ctrl+q", "S"}
 """What leaves the deck, and what starts a runtime."""
-LATE = frozenset({"x", "R", "s"})
+SLOW_KEYS = frozenset({"x", "R", "s"})
 """Keys whose question may wait for the runtime's answer."""
-LAST = ("f", "F", "z", "comma", "semicolon", "tab", "shift+tab", "down", "up", "enter", "ctrl+enter", "ctrl+j", "D", "x", "p")
+LAST_KEYS = ("f", "F", "z", "comma", "semicolon", "tab", "shift+tab", "down", "up", "enter", "ctrl+enter", "ctrl+j", "D", "x", "p")
 """Pressed after the others, which then have the field or the row that they are for."""
 
-_NAMED = {
+_KEY_BYTES = {
     "escape": "\x1b", "enter": "\r", "tab": "\t", "shift+tab": "\x1b[Z", "space": " ", "backspace": "\x7f", "delete": "\x1b[3~",
     "up": "\x1b[A", "down": "\x1b[B", "right": "\x1b[C", "left": "\x1b[D", "home": "\x1b[H", "end": "\x1b[F", "pageup": "\x1b[5~",
     "pagedown": "\x1b[6~", "f1": "\x1bOP", "f6": "\x1b[17~", "f7": "\x1b[18~",
@@ -79,26 +79,26 @@ _NAMED = {
     "equals_sign": "=", "minus": "-", "asterisk": "*", "comma": ",", "full_stop": ".", "semicolon": ";", "greater_than_sign": ">",
     "less_than_sign": "<", "fullwidth_solidus": "／", "fullwidth_question_mark": "？", "fullwidth_colon": "：",
 }  # fmt: skip
-_HELD = {"shift": 1, "alt": 2, "ctrl": 4, "super": 8}
-_ARROWS = {"up": "1{}A", "down": "1{}B", "right": "1{}C", "left": "1{}D", "end": "1{}F", "home": "1{}H",
+_MODIFIERS = {"shift": 1, "alt": 2, "ctrl": 4, "super": 8}
+_MODIFIED_KEYS = {"up": "1{}A", "down": "1{}B", "right": "1{}C", "left": "1{}D", "end": "1{}F", "home": "1{}H",
            "delete": "3{}~", "pageup": "5{}~", "pagedown": "6{}~"}  # fmt: skip
-_CODES = {"enter": 13, "backspace": 127}
+_KEY_CODES = {"enter": 13, "backspace": 127}
 
 
-def sent(key: str) -> str:
+def encode_key(key: str) -> str:
     """The bytes of a key, as terminals send it; those that only the newer protocol knows in its form."""
-    if key in _NAMED or len(key) == 1:
-        return _NAMED.get(key, key)
+    if key in _KEY_BYTES or len(key) == 1:
+        return _KEY_BYTES.get(key, key)
     *held, bare = key.split("+")
-    holding = 1 + sum(_HELD[name] for name in held)
-    if bare in _ARROWS:
-        return f"\x1b[{_ARROWS[bare].format(f';{holding}')}"
+    holding = 1 + sum(_MODIFIERS[name] for name in held)
+    if bare in _MODIFIED_KEYS:
+        return f"\x1b[{_MODIFIED_KEYS[bare].format(f';{holding}')}"
     if held == ["ctrl"] and len(bare) == 1:
         return chr(ord(bare) & 0x1F)
-    return f"\x1b[{_CODES.get(bare) or ord(bare)};{holding}u"
+    return f"\x1b[{_KEY_CODES.get(bare) or ord(bare)};{holding}u"
 
 
-def size_report(columns: int) -> str:
+def format_size_report(columns: int) -> str:
     """What a terminal says that tells of its size in band."""
     return f"\x1b[48;{ROWS};{columns};0;0t"
 
@@ -112,39 +112,39 @@ class Visit(NamedTuple):
     way: tuple[tuple[str, str], ...]
 
     @property
-    def modal(self) -> bool:
+    def is_modal(self) -> bool:
         """Whether it keeps all keys for itself."""
         return issubclass(self.screen, ModalScreen)
 
     @property
-    def shows(self) -> str:
+    def last_text(self) -> str:
         """What its last step shows."""
         return next(shows for _, shows in reversed(self.way) if shows)
 
-    def bound(self) -> dict[str, str]:
+    def find_bindings(self) -> dict[str, str]:
         """The actions of all keys that are bound here, by key; those of the app only at the first visit of a screen."""
         first = next(visit for visit in VISITS if visit.screen is self.screen) == self
         nodes: list[type[DOMNode]] = [self.screen, *([self.focus] if self.focus else [])]
-        nodes += [TaskdeckApp] if first and not self.modal else []
-        found = {binding.key: binding.action for node in nodes for binding in merged(node)}
-        return {key: action for key, action in found.items() if key not in NOT_PRESSED and action != "app.leave"}
+        nodes += [TaskdeckApp] if first and not self.is_modal else []
+        found = {binding.key: binding.action for node in nodes for binding in merge_bindings(node)}
+        return {key: action for key, action in found.items() if key not in EXCLUDED_KEYS and action != "app.leave"}
 
-    def bursts(self, once: bool = False) -> list[list[str]]:
+    def group_keys(self, once: bool = False) -> list[list[str]]:
         """The keys in the order in which they are pressed: those that lead nowhere in one burst, then each alone.
 
         Of several keys for the same one is pressed, if `once`.
         """
-        bound = self.bound()
+        bound = self.find_bindings()
         if once:
             of = {action: key for key, action in reversed(bound.items())}
             bound = {key: action for key, action in bound.items() if of[action] == key}
-        typed = {key for key in bound if len(sent(key)) == 1 and sent(key).isprintable()} if self._types else set()
-        quiet = [key for key, action in bound.items() if key not in LAST and (key in typed or QUIET.match(action))]
+        typed = {key for key in bound if len(encode_key(key)) == 1 and encode_key(key).isprintable()} if self._is_text_input else set()
+        quiet = [key for key, action in bound.items() if key not in LAST_KEYS and (key in typed or MOVING_ACTIONS.match(action))]
         alone = [key for key in bound if key not in quiet]
-        return [*([quiet] if quiet else []), *([key] for key in sorted(alone, key=lambda key: LAST.index(key) if key in LAST else -1))]
+        return [*([quiet] if quiet else []), *([key] for key in sorted(alone, key=lambda key: LAST_KEYS.index(key) if key in LAST_KEYS else -1))]
 
     @property
-    def _types(self) -> bool:
+    def _is_text_input(self) -> bool:
         """Whether letters are only letters here."""
         return self.focus is not None and issubclass(self.focus, (Input, TextArea))
 
@@ -159,17 +159,17 @@ LOG = (*RUNNING, ("l", "at the end, fol"))  # "following" is cut where its run i
 FORM = ("n", "Deck › New task")
 EDIT = (*WAITING, ("e", r"(?s)Edit #.*cores"))
 EDITOR = (TEMPLATES, ("e", "greet › definition"))
-CHANGE = (("\x1b[B\x1b[B\x1b[B", ""), ("\x1b[F", ""), ("\x1b[D", ""), ("x", "would change"))
-NAMES = frozenset({"thumbs S02", "sweep-06", "encode one", "encode more", "encode again", "report", "later"})
+EDIT_KEYS = (("\x1b[B\x1b[B\x1b[B", ""), ("\x1b[F", ""), ("\x1b[D", ""), ("x", "would change"))
+OWN_TASKS = frozenset({"thumbs S02", "sweep-06", "encode one", "encode more", "encode again", "report", "later"})
 """Of the tasks that belong here; others come from forms."""
 VISITS = (
     Visit("the work", DeckScreen, Table, RUNNING),
     Visit("the queues", DeckScreen, Table, (QUEUES,)),
     Visit("the pools", DeckScreen, Table, (("2", "▌2 Pools"),)),
     Visit("the alerts of the deck", DeckScreen, Table, (("4", "▌4 SLA"),)),
-    Visit("the filter of the deck", DeckScreen, FilterLine, (QUEUES, TYPED)),
+    Visit("the filter of the deck", DeckScreen, FilterInput, (QUEUES, TYPED)),
     Visit("all tasks", TasksScreen, Table, (TASKS,)),
-    Visit("the filter of all tasks", TasksScreen, FilterLine, (TASKS, TYPED)),
+    Visit("the filter of all tasks", TasksScreen, FilterInput, (TASKS, TYPED)),
     Visit("the order", ChoiceScreen, None, (TASKS, ("o", "┌ Order"))),
     Visit("the columns", ChoiceScreen, None, (TASKS, ("i", "┌ Columns"))),
     Visit("the views", ChoiceScreen, None, (TASKS, ("V", "┌ Views"))),
@@ -179,8 +179,8 @@ VISITS = (
     Visit("a task that ended", TaskScreen, Doc, (("F", r"(?m)^› .*✗"), ("\r", r"(?s)Deck › #.*How it ended"))),
     Visit("the log of what runs", LogScreen, LogView, LOG),
     Visit("the log of what failed", LogScreen, LogView, (("F", r"(?m)^› .*✗"), ("l", "no such file"))),
-    Visit("the search in a log", LogScreen, TypedLine, (*LOG, ("/", "esc as before"))),
-    Visit("the path of a log", LogScreen, TypedLine, (*LOG, ("s", "Save as:"))),
+    Visit("the search in a log", LogScreen, PromptInput, (*LOG, ("/", "esc as before"))),
+    Visit("the path of a log", LogScreen, PromptInput, (*LOG, ("s", "Save as:"))),
     Visit("why it waits", WhyScreen, Doc, (*WAITING, ("w", "opens the task"))),
     Visit("a new task", SubmitScreen, Input, (*RUNNING, FORM)),
     Visit("what a new task runs", SubmitScreen, Choice, (*RUNNING, FORM, ("\x1b[Z", ""))),
@@ -188,23 +188,23 @@ VISITS = (
     Visit("the hold of a new task", SubmitScreen, Tick, (*RUNNING, FORM, ("\x1b[Z\x1b[Z", ""))),
     Visit("a new task of a template", SubmitScreen, ParameterFields, (TEMPLATES, ("\r", "▌Parameters"))),
     Visit("the templates", TemplatesScreen, Table, (TEMPLATES,)),
-    Visit("the review of a text", ReviewScreen, Doc, (TEMPLATES, ("e", "engine ="), *CHANGE, ("\n", "▌Save template"))),
+    Visit("the review of a text", ReviewScreen, Doc, (TEMPLATES, ("e", "engine ="), *EDIT_KEYS, ("\n", "▌Save template"))),
     Visit("the text of a template", EditorScreen, TextArea, EDITOR),
     Visit("alerts and rules", AlertsScreen, Table, (("7", "7 Alerts and SLAs"),)),
     Visit("the rules", AlertsScreen, Table, (("7", "7 Alerts and SLAs"), ("\t", ""))),
-    Visit("a new rule", EditScreen, Slot, (("7", "7 Alerts and SLAs"), ("n", "New rule"))),
+    Visit("a new rule", EditScreen, FormEntry, (("7", "7 Alerts and SLAs"), ("n", "New rule"))),
     Visit("the silence of a rule", ChoiceScreen, None, (("7", r"(?s)▌Alerts.*s silence"), ("s", "┌ Silence"))),
-    Visit("a task that is edited", EditScreen, Slot, EDIT),
+    Visit("a task that is edited", EditScreen, FormEntry, EDIT),
     Visit("the pool of a queue", EditScreen, Pick, (QUEUES, ("e", "Edit queue"), ("\t", ""))),
     Visit("the list of pools", PickScreen, None, (QUEUES, ("e", "Edit queue"), ("\t", ""), ("\r", "┌"))),
-    Visit("a new queue", EditScreen, Slot, (QUEUES, ("n", "New queue"))),
+    Visit("a new queue", EditScreen, FormEntry, (QUEUES, ("n", "New queue"))),
     Visit("history", HistoryScreen, Table, (("9", "▌By"),)),
     Visit("the database", DatabaseScreen, Doc, ((":", "a verb, a queue"), ("database\r", "Slow statements"))),
     Visit("operations", OperationsScreen, Table, (("O", "▌Operations"),)),
     Visit("an operation", OperationScreen, Doc, (("O", "▌Operations"), ("\r", "Operations › "))),
     Visit("the keys", HelpScreen, None, (QUEUES, ("?", "Digits go places"))),
     Visit("the palette", PaletteScreen, Input, (QUEUES, (":", "▌Commands"))),
-    Visit("what was said", NamesScreen, None, (QUEUES, (":", "▌Commands"), ("messages\r", "▌Said lately"))),
+    Visit("what was said", ItemListScreen, None, (QUEUES, (":", "▌Commands"), ("messages\r", "▌Said lately"))),
     Visit("the themes", ChoiceScreen, None, (QUEUES, ("T", "┌ Theme"))),
     Visit("what is copied", ChoiceScreen, None, (*RUNNING, ("y", "┌ Copy"))),
     Visit("the signals", ChoiceScreen, None, (*RUNNING, ("X", "┌ Signal"))),
@@ -212,17 +212,17 @@ VISITS = (
 )  # fmt: skip
 
 
-ROOM = """
+POOL_DEFINITION = """
 [pools.default]
 total_cpu = 64
 total_memory = "64G"
 """
 
 
-class Deck:
+class DeckDriver:
     """The deck on a terminal, and the client that keeps what it shows worth pressing keys on."""
 
-    def __init__(self, house: House, client: Client, shown: Terminal) -> None:
+    def __init__(self, house: AcceptanceHome, client: Client, shown: Terminal) -> None:
         self.house, self.client, self.shown = house, client, shown
         self._broke_at = float("-inf")
 
@@ -231,9 +231,9 @@ class Deck:
     @property
     def lines(self) -> list[str]:
         """The screen, what was not drawn since the last key as blanks."""
-        return [line.replace(BLANK, " ").rstrip() for line in self._cells(COLUMNS)]
+        return [line.replace(BLANK, " ").rstrip() for line in self._read_cells(COLUMNS)]
 
-    def _cells(self, columns: int, lines: Sequence[int] = range(ROWS)) -> list[str]:
+    def _read_cells(self, columns: int, lines: Sequence[int] = range(ROWS)) -> list[str]:
         """So many cells of each line, or of these."""
         rows = (self.shown.screen.buffer[y] for y in lines)
         return ["".join(row[x].data for x in range(columns)) for row in rows]
@@ -245,24 +245,24 @@ class Deck:
 
     def is_at(self, visit: Visit) -> bool:
         """Whether the screen shows what the way to a place ends with, and no box that is not its own."""
-        return re.search(visit.shows, self.text) is not None and (visit.modal or "┌" not in self.text)
+        return re.search(visit.last_text, self.text) is not None and (visit.is_modal or "┌" not in self.text)
 
-    def come_back(self, visit: Visit) -> None:
+    def return_to(self, visit: Visit) -> None:
         """From wherever a key has led to."""
-        if not self.is_at(visit) and self._takes_all():
+        if not self.is_at(visit) and self._is_dialog_open():
             self._escape(visit)
-        if not self.is_at(visit) and len(visit.way) == 1 and "▌" in self.text and not self._takes_all():
+        if not self.is_at(visit) and len(visit.way) == 1 and "▌" in self.text and not self._is_dialog_open():
             self._step(*visit.way[0])
         elif not self.is_at(visit):
-            self._go(visit)
+            self._go_to(visit)
 
     def _escape(self, visit: Visit) -> None:
         """Out of what takes all keys; what is not left so is seen by who looks next."""
-        self.shown.type(f"{sent('escape')}{FOCUS}")
+        self.shown.type(f"{encode_key('escape')}{FOCUS_REPORT}")
         with suppress(AssertionError):
-            self.shown.wait(lambda _: self.is_at(visit) or not self._takes_all(), 1)
+            self.shown.wait(lambda _: self.is_at(visit) or not self._is_dialog_open(), 1)
 
-    def _go(self, visit: Visit) -> None:
+    def _go_to(self, visit: Visit) -> None:
         """From the deck; once more when the row that is meant went on to run or ended on the way."""
         try:
             self._walk(visit, 2)
@@ -271,13 +271,13 @@ class Deck:
 
     def _walk(self, visit: Visit, patience: float) -> None:
         for _ in range(12):
-            if self._whole():
+            if self._is_plain_deck():
                 break
-            if self._takes_all() or "▌" not in self.text or self._on_deck():
+            if self._is_dialog_open() or "▌" not in self.text or self._is_on_deck():
                 self.press(["escape"], modal=True)
             else:
-                self.shown.type("0").wait(lambda _: self._on_deck() or self._takes_all(), 5)
-        self.shown.type("0").wait(lambda _: self._whole() and re.search(r"(?s)2 Pools.*▌(3|Next|Just)", self.text), 5)
+                self.shown.type("0").wait(lambda _: self._is_on_deck() or self._is_dialog_open(), 5)
+        self.shown.type("0").wait(lambda _: self._is_plain_deck() and re.search(r"(?s)2 Pools.*▌(3|Next|Just)", self.text), 5)
         for keys, shows in visit.way:
             self._step(keys, shows, patience)
 
@@ -285,15 +285,15 @@ class Deck:
         if shows:
             self.shown.type(keys).wait(lambda _: re.search(shows, self.text), patience)
         else:
-            self._draw_anew(keys)
+            self._press_and_resize(keys)
 
-    def _on_deck(self) -> bool:
+    def _is_on_deck(self) -> bool:
         """Whether the deck is on top."""
         return self.lines[-1].endswith("q quit") and "┌" not in self.text
 
-    def _whole(self) -> bool:
+    def _is_plain_deck(self) -> bool:
         """Whether the deck is on top with all its rows, and no field is open."""
-        return self._on_deck() and "▌" in self.text and not re.search(r"3 [A-Z].* /", self.text)
+        return self._is_on_deck() and "▌" in self.text and not re.search(r"3 [A-Z].* /", self.text)
 
     # Keys
 
@@ -301,30 +301,30 @@ class Deck:
         """Keys, obeyed, and what is then drawn."""
         if "ctrl+c" in keys and not modal:
             with suppress(AssertionError):
-                self.shown.wait(lambda _: False, max(0.0, self._broke_at + TWICE - time.monotonic()))
+                self.shown.wait(lambda _: False, max(0.0, self._broke_at + CTRL_C_WINDOW - time.monotonic()))
             self._broke_at = time.monotonic()
-        typed = "".join(map(sent, keys))
-        self._draw_anew(typed) if modal else self._draw_again(typed)
+        typed = "".join(map(encode_key, keys))
+        self._press_and_resize(typed) if modal else self._press_and_redraw(typed)
 
-    def _draw_again(self, keys: str) -> None:
+    def _press_and_redraw(self, keys: str) -> None:
         """Press keys and ctrl+l, which clears the terminal first; a focus report ends an escape before it."""
         self.shown.wait(lambda _: self._is_intact(COLUMNS), 5)
         at = len(self.shown.raw)
-        self.shown.type(f"{keys}{FOCUS}\x0c")
-        self.shown.wait(lambda t: (b"\x1b[2J" in t.raw[at:] and self._is_within() or self._takes_all()) and self._is_intact(COLUMNS), 5)
+        self.shown.type(f"{keys}{FOCUS_REPORT}\x0c")
+        self.shown.wait(lambda t: (b"\x1b[2J" in t.raw[at:] and self._is_within_width() or self._is_dialog_open()) and self._is_intact(COLUMNS), 5)
 
-    def _takes_all(self) -> bool:
+    def _is_dialog_open(self) -> bool:
         """Whether a dialog or a form is open, which hears no ctrl+l."""
         return "┌" in self.text or re.search("ctrl.j s|y save", self.lines[-1]) is not None
 
-    def _draw_anew(self, keys: str) -> None:
+    def _press_and_resize(self, keys: str) -> None:
         """Press keys and report a column more, so that all is drawn anew; then the column is gone again."""
         self.shown.wait(lambda _: self._is_intact(COLUMNS), 5)
         for row in map(self.shown.screen.buffer.__getitem__, range(ROWS)):
             row.update(dict.fromkeys(range(COLUMNS + 1), NOT_DRAWN))
-        self.shown.type(f"{keys}{size_report(COLUMNS + 1)}")
-        self.shown.wait(lambda _: not any(BLANK in line for line in self._cells(COLUMNS + 1)) and self._is_intact(COLUMNS + 1), 5)
-        self.shown.type(size_report(COLUMNS))
+        self.shown.type(f"{keys}{format_size_report(COLUMNS + 1)}")
+        self.shown.wait(lambda _: not any(BLANK in line for line in self._read_cells(COLUMNS + 1)) and self._is_intact(COLUMNS + 1), 5)
+        self.shown.type(format_size_report(COLUMNS))
 
     def await_question(self, visit: Visit) -> None:
         """A key of `LATE` may open a question, or say why it does not, a moment later."""
@@ -336,15 +336,15 @@ class Deck:
 
     def _is_intact(self, columns: int) -> bool:
         """The header, with the clock at its end, in the first line, the keys in the last."""
-        first, last = (line.rstrip(f"{BLANK} ") for line in self._cells(COLUMNS + 1, (0, ROWS - 1)))
+        first, last = (line.rstrip(f"{BLANK} ") for line in self._read_cells(COLUMNS + 1, (0, ROWS - 1)))
         ends = len(first) == columns - 1 and re.search(r"\d\d:\d\d$", first)
         return bool(ends) and re.search("help|esc|quit|back", last) is not None
 
-    def _is_within(self) -> bool:
+    def _is_within_width(self) -> bool:
         """Whether nothing stands beyond the width, since the terminal was cleared."""
-        return not any(row[COLUMNS:].strip(f"{BLANK} ") for row in self._cells(COLUMNS + 1))
+        return not any(row[COLUMNS:].strip(f"{BLANK} ") for row in self._read_cells(COLUMNS + 1))
 
-    def check(self) -> None:
+    def check_alive(self) -> None:
         """The deck lives, nothing failed in it, and no traceback reached the terminal."""
         assert os.waitid(os.P_PID, self.shown.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None, self.text
         assert b"Traceback" not in self.shown.raw, self.text
@@ -353,7 +353,7 @@ class Deck:
 
     # The home
 
-    def mend(self) -> None:
+    def restore_home(self) -> None:
         """What keys have paused or switched off goes on, and something waits."""
         board = self.client.call("board", {})
         for kind in ("queue", "pool"):
@@ -363,61 +363,61 @@ class Deck:
         if paused := [line["uuid"] for line in board["running"] if line["status"] == "paused"]:
             self.client.call("resume", {"ids": paused})
         if sum(line["status"] == "queued" for line in board["next"]) < 2:
-            submit(self.client, "encode more", RUNS, queue="media")
-            submit(self.client, "encode again", RUNS, queue="media")
-        others = [line["uuid"] for line in (*board["running"], *board["next"]) if line["name"] not in NAMES]
+            submit_script(self.client, "encode more", RUNNING_SCRIPT, queue="media")
+            submit_script(self.client, "encode again", RUNNING_SCRIPT, queue="media")
+        others = [line["uuid"] for line in (*board["running"], *board["next"]) if line["name"] not in OWN_TASKS]
         if others:
             self.client.call("cancel", {"ids": others})
         if not any(line["status"] == "failed" for line in board["ended"]):
-            fail(self.client)
+            submit_failing(self.client)
         self.client.call("template.retire", {"name": "greet", "back": True})
         self.client.call("sla.set", {"name": "encode-in-time", "enabled": True})
 
 
-def furnish(house: House, client: Client) -> None:
+def set_up_home(house: AcceptanceHome, client: Client) -> None:
     """A template, a rule, and tasks: one failed, two run, one waits for another, one is held."""
-    house.ok("apply", "-f", "-", input=DEFINITIONS + ROOM)
-    fail(client)
-    submit(client, "sweep-06", RUNS, queue="gpu", memory=600)
-    submit(client, "encode one", RUNS, queue="media")
-    submit(client, "report", "true", after=[2])
-    submit(client, "later", "true", hold=True)
+    house.run_ok("apply", "-f", "-", input=DEFINITIONS + POOL_DEFINITION)
+    submit_failing(client)
+    submit_script(client, "sweep-06", RUNNING_SCRIPT, queue="gpu", memory=600)
+    submit_script(client, "encode one", RUNNING_SCRIPT, queue="media")
+    submit_script(client, "report", "true", after=[2])
+    submit_script(client, "later", "true", hold=True)
 
 
-def fail(client: Client) -> None:
+def submit_failing(client: Client) -> None:
     """A task that fails, and has."""
-    number = submit(client, "thumbs S02", FAILS, queue="night")
+    number = submit_script(client, "thumbs S02", FAILING_SCRIPT, queue="night")
     client.call("wait", {"ids": [number], "timeout": 20.0})
 
 
-def submit(client: Client, name: str, script: str, **more: Any) -> str:
+def submit_script(client: Client, name: str, script: str, **more: Any) -> str:
     """A new task that runs a script; its number."""
     task = {"argv": ["sh", "-c", script], "name": name, **more}
     env = {"PATH": "/usr/bin:/bin"}
-    done = client.call("submit", {"tasks": [task], "uuid": uuid7(), "cwd": "/", "umask": 0o022, "env": env})
+    done = client.call("submit", {"tasks": [task], "uuid": make_uuid7(), "cwd": "/", "umask": 0o022, "env": env})
     return str(done[0]["number"])
 
 
 @pytest.fixture(scope="module")
-def deck() -> Iterator[Deck]:
+def deck() -> Iterator[DeckDriver]:
     """One for all keys."""
-    with a_deck() as found:
+    with open_deck() as found:
         yield found
 
 
 @contextmanager
-def a_deck() -> Iterator[Deck]:
+def open_deck() -> Iterator[DeckDriver]:
     """A home and a deck on it; the alert fires."""
-    with opened() as house, closing(Client(house.home)) as client:
-        furnish(house, client)
-        with house.terminal(columns=COLUMNS, rows=ROWS) as shown:
+    with open_home() as house, closing(Client(house.home)) as client:
+        set_up_home(house, client)
+        with house.open_terminal(columns=COLUMNS, rows=ROWS) as shown:
             shown.screen.resize(ROWS, COLUMNS + 1)
             shown.wait("encode one").wait("firing")
-            yield Deck(house, client, shown)
+            yield DeckDriver(house, client, shown)
 
 
 @contextmanager
-def told(what: str) -> Iterator[None]:
+def add_failure_note(what: str) -> Iterator[None]:
     """A failure that says when it was."""
     try:
         yield
@@ -427,17 +427,17 @@ def told(what: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("visit", VISITS, ids=lambda visit: visit.name.replace(" ", "-"))
-def test_every_key_of_a_screen_leaves_the_deck_alive_and_the_screen_whole(deck: Deck, visit: Visit):
+def test_every_key_keeps_the_deck_alive_and_its_screen_intact(deck: DeckDriver, visit: Visit):
     press_all(deck, visit)
 
 
-def press_all(deck: Deck, visit: Visit, once: bool = False) -> None:
+def press_all(deck: DeckDriver, visit: Visit, once: bool = False) -> None:
     """Press every key of a place, each from a fresh visit, and look after each whether the deck is alive and the screen whole."""
-    deck.mend()
-    for keys in visit.bursts(once):
-        with told(f"after {' '.join(keys)} on {visit.name}, which is in {visit.screen.__name__}"):
-            deck.come_back(visit)
-            deck.press(keys, visit.modal)
-            if keys[0] in LATE:
+    deck.restore_home()
+    for keys in visit.group_keys(once):
+        with add_failure_note(f"after {' '.join(keys)} on {visit.name}, which is in {visit.screen.__name__}"):
+            deck.return_to(visit)
+            deck.press(keys, visit.is_modal)
+            if keys[0] in SLOW_KEYS:
                 deck.await_question(visit)
-            deck.check()
+            deck.check_alive()

@@ -14,54 +14,62 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from app.errors import Problem
-from tests.acceptance.every_key import FOCUS, VISITS, Deck, a_deck, sent, size_report, told
+from tests.acceptance.every_key import (
+    FOCUS_REPORT,
+    VISITS,
+    DeckDriver,
+    add_failure_note,
+    encode_key,
+    format_size_report,
+    open_deck,
+)
 
-ENDS = {"ctrl+q", "ctrl+c", "ctrl+z", "q", "S"}
+EXCLUDED_KEYS = {"ctrl+q", "ctrl+c", "ctrl+z", "q", "S"}
 """What leaves the deck, and what starts a runtime."""
-KEYS = sorted({key for visit in VISITS for key in visit.bound()} - ENDS)
-WAYS = ["".join(keys for keys, _ in visit.way) for visit in VISITS]
-BACK = f"\x1b{FOCUS}" * 3 + "0"
-MENDED_EVERY = 40
+KEYS = sorted({key for visit in VISITS for key in visit.find_bindings()} - EXCLUDED_KEYS)
+PATHS = ["".join(keys for keys, _ in visit.way) for visit in VISITS]
+BACK_KEYS = f"\x1b{FOCUS_REPORT}" * 3 + "0"
+RESTORE_INTERVAL = 40
 """Bursts after which the home is put in order again."""
-STOPS = (0.05, 0.3, 1.2)
+STOP_DURATIONS = (0.05, 0.3, 1.2)
 """Seconds for which the deck is stopped, as by a machine that does something else."""
-LOOKS = (0.0, 0.02, 0.1, 0.4)
+PAUSES = (0.0, 0.02, 0.1, 0.4)
 """Seconds between two bursts."""
 
 
-def torment(deck: Deck, chance: random.Random, goes_on: Callable[[int], bool]) -> int:
+def type_randomly(deck: DeckDriver, chance: random.Random, goes_on: Callable[[int], bool]) -> int:
     """Type until it is enough; how many bursts that were. Fails with the last ones where the deck ended or something failed in it."""
     bursts: list[str] = []
     while goes_on(len(bursts)):
-        if len(bursts) % MENDED_EVERY == 0:
+        if len(bursts) % RESTORE_INTERVAL == 0:
             with suppress(Problem):  # somebody else's key did the same this moment
-                deck.mend()
-        bursts.append(_burst(chance))
-        with told(f"after {bursts[-6:]}"):
-            _type(deck, bursts[-1], chance)
-            deck.check()
+                deck.restore_home()
+        bursts.append(_make_burst(chance))
+        with add_failure_note(f"after {bursts[-6:]}"):
+            _type_burst(deck, bursts[-1], chance)
+            deck.check_alive()
     return len(bursts)
 
 
-def _burst(chance: random.Random) -> str:
+def _make_burst(chance: random.Random) -> str:
     """The way to a place, or a few keys of any place; some are followed by what ends an escape."""
     if chance.random() < 0.5:
-        return BACK + chance.choice(WAYS)
-    return "".join(sent(chance.choice(KEYS)) + chance.choice(("", FOCUS)) for _ in range(chance.randint(1, 6)))
+        return BACK_KEYS + chance.choice(PATHS)
+    return "".join(encode_key(chance.choice(KEYS)) + chance.choice(("", FOCUS_REPORT)) for _ in range(chance.randint(1, 6)))
 
 
-def _type(deck: Deck, keys: str, chance: random.Random) -> None:
+def _type_burst(deck: DeckDriver, keys: str, chance: random.Random) -> None:
     deck.shown.type(keys)
     if chance.random() < 0.3:
         os.kill(deck.shown.pid, signal.SIGSTOP)
-        _read(deck, chance.choice(STOPS))
+        _read_output(deck, chance.choice(STOP_DURATIONS))
         os.kill(deck.shown.pid, signal.SIGCONT)
     if chance.random() < 0.1:
-        deck.shown.type(size_report(chance.choice((60, 80, 100))))
-    _read(deck, chance.choice(LOOKS))
+        deck.shown.type(format_size_report(chance.choice((60, 80, 100))))
+    _read_output(deck, chance.choice(PAUSES))
 
 
-def _read(deck: Deck, seconds: float) -> None:
+def _read_output(deck: DeckDriver, seconds: float) -> None:
     """Take in what the deck writes, as a terminal does."""
     with suppress(AssertionError):
         deck.shown.wait(lambda _: False, seconds)
@@ -73,8 +81,8 @@ def main() -> None:
     asked.add_argument("--seed", type=int, default=1)
     args = asked.parse_args()
     until = time.monotonic() + args.minutes * 60
-    with a_deck() as deck:
-        typed = torment(deck, random.Random(args.seed), lambda _: time.monotonic() < until)
+    with open_deck() as deck:
+        typed = type_randomly(deck, random.Random(args.seed), lambda _: time.monotonic() < until)
     print(f"{typed} bursts, nothing failed")
 
 

@@ -27,7 +27,7 @@ from wcwidth import wcwidth
 
 Lines = list[str]
 Condition = Callable[["Terminal"], object]
-PATIENCE = 20.0
+TIMEOUT = 20.0
 """Seconds until a screen must show what is waited for."""
 
 ALTERNATE = 1049
@@ -35,14 +35,14 @@ ALTERNATE = 1049
 # pyte would print the ends of these as text: kitty's keyboard modes, other private markers, mode reports.
 _UNKNOWN_TO_PYTE = re.compile(rb"\x1b\[[<>=][0-9;]*[ -/]*[@-~]|\x1b\[\?[0-9;]*\$p")
 _UNFINISHED = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*)?$")
-_ASKS_WHOLE_FRAMES = b"\x1b[?2026$p"
-_FRAME_BEGINS, _FRAME_ENDS = b"\x1b[?2026h", b"\x1b[?2026l"
+_SYNC_QUERY = b"\x1b[?2026$p"
+_SYNC_BEGIN, _SYNC_END = b"\x1b[?2026h", b"\x1b[?2026l"
 
 
-_OF_ONE_CELL = frozenset(c for c in map(chr, (*range(0x20, 0x7F), *range(0x2010, 0x2600))) if wcwidth(c) == 1)
+_NARROW_CHARACTERS = frozenset(c for c in map(chr, (*range(0x20, 0x7F), *range(0x2010, 0x2600))) if wcwidth(c) == 1)
 
 
-class _Cells(dict[str, Char]):
+class _CellCache(dict[str, Char]):
     """The cells of one look, by the character in them."""
 
     def __init__(self, look: Char) -> None:
@@ -53,20 +53,20 @@ class _Cells(dict[str, Char]):
         return cell
 
 
-class _Looks(dict[Char, _Cells]):
+class _StyleCache(dict[Char, _CellCache]):
     """The cells of each look."""
 
-    def __missing__(self, look: Char) -> _Cells:
-        self[look] = cells = _Cells(look)
+    def __missing__(self, look: Char) -> _CellCache:
+        self[look] = cells = _CellCache(look)
         return cells
 
 
-class Screen(pyte.Screen):
+class TerminalScreen(pyte.Screen):
     """What a terminal shows; it answers the program's questions (where is the cursor, what are you)."""
 
     def __init__(self, columns: int, rows: int, answer: Callable[[bytes], object]) -> None:
         self._main: Any = None
-        self._looks = _Looks()
+        self._looks = _StyleCache()
         self._answer = answer
         self.box_cells = 1
         """Cells that this terminal claims a box character takes: 2 is usual in CJK set-ups."""
@@ -76,7 +76,7 @@ class Screen(pyte.Screen):
         """Characters of one cell each that fit into the line at once, which pyte draws one by one; that is most of what a deck writes."""
         cursor, mapped = self.cursor, self.charset or self.g0_charset is not LAT1_MAP
         end = cursor.x + len(data)
-        if mapped or IRM in self.mode or end > self.columns or not _OF_ONE_CELL.issuperset(data):
+        if mapped or IRM in self.mode or end > self.columns or not _NARROW_CHARACTERS.issuperset(data):
             super().draw(data)
             return
         self.buffer[cursor.y].update(zip(range(cursor.x, end), map(self._looks[cursor.attrs].__getitem__, data), strict=True))
@@ -114,7 +114,7 @@ class Terminal:
     ) -> None:  # fmt: skip
         self.raw = bytearray()
         self.keyboard, slave = os.openpty()
-        self.screen = Screen(columns, rows, self._reply)
+        self.screen = TerminalScreen(columns, rows, self._reply)
         self._stream = pyte.ByteStream(self.screen)
         self._held = b""
         self._set_size(columns, rows)
@@ -151,11 +151,11 @@ class Terminal:
         """The screen as one text."""
         return "\n".join(self.lines)
 
-    def line_with(self, words: str) -> str:
+    def find_line(self, words: str) -> str:
         """The first line that shows these words; "" when there is none."""
         return next((line for line in self.lines if words in line), "")
 
-    def wait(self, shown: str | Condition, seconds: float = PATIENCE) -> Terminal:
+    def wait(self, shown: str | Condition, seconds: float = TIMEOUT) -> Terminal:
         """Read until the screen shows a text, or until it satisfies a condition. Fails with the screen when it does not."""
         until = time.monotonic() + seconds
         holds = (lambda t: shown in t.text) if isinstance(shown, str) else shown
@@ -178,12 +178,12 @@ class Terminal:
 
     def _feed(self, data: bytes) -> None:
         """Draw whole frames (mode 2026): nobody sees half of one, and no `wait` ends between two halves."""
-        if _ASKS_WHOLE_FRAMES in data:
+        if _SYNC_QUERY in data:
             self._reply(b"\x1b[?2026;2$y")
         data = self._held + data
         cut = _UNFINISHED.search(data)
-        end, begun = cut.start() if cut else len(data), data.rfind(_FRAME_BEGINS)
-        if begun > data.rfind(_FRAME_ENDS):
+        end, begun = cut.start() if cut else len(data), data.rfind(_SYNC_BEGIN)
+        if begun > data.rfind(_SYNC_END):
             end = begun
         self._held = data[end:]
         self._stream.feed(_UNKNOWN_TO_PYTE.sub(b"", data[:end]))
@@ -197,7 +197,7 @@ class Terminal:
 
     def press(self, keys: str, until: str | Condition, again_after: float = 1.0) -> Terminal:
         """Press keys until the screen shows something: a dialog is deaf at first, a row that just changed refuses a verb."""
-        for _ in range(int(PATIENCE / again_after)):
+        for _ in range(int(TIMEOUT / again_after)):
             try:
                 return self.type(keys).wait(until, again_after)
             except AssertionError:
@@ -214,7 +214,7 @@ class Terminal:
         self._set_size(columns, rows)
         return self
 
-    def end(self, seconds: float = PATIENCE) -> int:
+    def end(self, seconds: float = TIMEOUT) -> int:
         """Read on until the program has ended; its exit code, negative for a signal."""
         until = time.monotonic() + seconds
         while self.code is None:
@@ -228,7 +228,7 @@ class Terminal:
                 self.code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         return self.code
 
-    def clog(self) -> None:
+    def block_output(self) -> None:
         """Take in nothing more: what stands unread between the program and the screen is as much as there can be."""
         side = os.open(f"/proc/{self.pid}/fd/2", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
         while select.select([], [side], [], 0.2)[1]:
@@ -236,7 +236,7 @@ class Terminal:
                 os.write(side, b"x" * 1000)
         os.close(side)
 
-    def ends_unread(self, seconds: float = PATIENCE) -> bool:
+    def is_ended_unread(self, seconds: float = TIMEOUT) -> bool:
         """Whether the program ends with nobody reading what it writes."""
         return bool(select.select([self._gone], [], [], seconds)[0])
 
@@ -246,7 +246,7 @@ class Terminal:
             os.close(self.keyboard)
             self.keyboard = -1
 
-    def close(self, seconds: float = PATIENCE) -> None:
+    def close(self, seconds: float = TIMEOUT) -> None:
         """Hang up and see the program end; one that does not is killed."""
         self.hang_up()
         if self.code is None:

@@ -4,66 +4,66 @@ from __future__ import annotations
 
 import json
 
-from tests.acceptance.acceptance_home import House
+from tests.acceptance.acceptance_home import AcceptanceHome
 
 
-def configured(house: House, text: str) -> None:
+def write_config(house: AcceptanceHome, text: str) -> None:
     """A config.toml of that text."""
     folder = house.home.parent / "config" / "taskdeck"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.toml").write_text(text)
 
 
-def test_a_dry_run_says_what_goes_and_the_real_one_takes_it_with_its_logs(shared_house: House):
-    house = shared_house
-    configured(house, '[retention.queue.default]\nkeep = "0.001s"\n')
+def test_a_dry_run_lists_what_the_cleanup_then_deletes(shared_home: AcceptanceHome):
+    house = shared_home
+    write_config(house, '[retention.queue.default]\nkeep = "0.001s"\n')
     numbers = [house.submit("--name", name, "--", "sh", "-c", f"echo {name}; exit {code}") for name, code in (("a", 0), ("b", 3), ("c", 4))]
-    house.td("wait", *numbers)
+    house.run_cli("wait", *numbers)
     logs = [path for path in house.home.glob("runs/*/*.log") if path.is_file()]
 
-    told = json.loads(house.ok("db", "cleanup", "--dry-run", "--json"))
-    assert len(house.json("ls")) == len(logs) == 3
-    said = house.ok("db", "cleanup", "--dry-run")
-    done = json.loads(house.ok("db", "cleanup", "--json"))
+    told = json.loads(house.run_ok("db", "cleanup", "--dry-run", "--json"))
+    assert len(house.run_json("ls")) == len(logs) == 3
+    said = house.run_ok("db", "cleanup", "--dry-run")
+    done = json.loads(house.run_ok("db", "cleanup", "--json"))
 
     assert (told["dry_run"], told["runs"], told["tasks"]) == (True, 2, 2)
     assert said.splitlines()[0].split() == ["RULE", "BECAUSE", "RUNS", "TASKS", "LOGS", "ROWS"]
     assert "would remove 2 runs and 2 tasks" in said
     assert [done[name] for name in ("runs", "tasks", "logs", "rules")] == [told[name] for name in ("runs", "tasks", "logs", "rules")]
-    assert [str(row["number"]) for row in house.json("ls")] == numbers[:1]
+    assert [str(row["number"]) for row in house.run_json("ls")] == numbers[:1]
     assert sum(path.exists() for path in logs) == 1
-    assert house.ok("db", "cleanup", "--dry-run").splitlines() == [
+    assert house.run_ok("db", "cleanup", "--dry-run").splitlines() == [
         "nothing is old enough to go",
         "kept: 1 last success, the newest of each task name and of each template, however old",
         "in config.toml [retention.queue.default] keeps only 0.001 seconds (s is seconds, d is days)",
     ]
-    assert house.json("operations")[0]["verb"] == "db cleanup"
+    assert house.run_json("operations")[0]["verb"] == "db cleanup"
 
 
-def test_a_dry_run_starts_no_runtime_and_nothing_goes_while_a_typo_may_be_about_how_long_things_are_kept(shared_house: House):
-    house = shared_house
-    configured(house, "")
-    house.td("wait", house.submit("--name", "typo", "--", "sh", "-c", "exit 3"))
-    there = house.standing()
-    house.ok("stop")
-    configured(house, '[retention.queue.default]\nkeep = "0.001s"\n')
-    told = json.loads(house.ok("db", "cleanup", "--dry-run", "--json"))
+def test_a_dry_run_starts_no_runtime_and_typos_suspend_cleanup(shared_home: AcceptanceHome):
+    house = shared_home
+    write_config(house, "")
+    house.run_cli("wait", house.submit("--name", "typo", "--", "sh", "-c", "exit 3"))
+    there = house.map_statuses()
+    house.run_ok("stop")
+    write_config(house, '[retention.queue.default]\nkeep = "0.001s"\n')
+    told = json.loads(house.run_ok("db", "cleanup", "--dry-run", "--json"))
     assert (told["runs"], told["tasks"], told["rules"][0]["why"]) == (1, 1, "age")
-    assert house.ask("status")["runtime"]["state"] == "stopped"
+    assert house.call_verb("status")["runtime"]["state"] == "stopped"
 
-    configured(house, '[retention.queue.default]\nkeep = "0.001s"\n[bakup]\nkeep = "9d"\n')
-    dry = house.td("db", "cleanup", "--dry-run")
-    house.ok("serve", "--detach")
-    real = house.td("db", "cleanup")
+    write_config(house, '[retention.queue.default]\nkeep = "0.001s"\n[bakup]\nkeep = "9d"\n')
+    dry = house.run_cli("db", "cleanup", "--dry-run")
+    house.run_ok("serve", "--detach")
+    real = house.run_cli("db", "cleanup")
 
     for done, undone in ((dry, "Nothing is removed."), (real, "Nothing was removed.")):
         assert done.returncode == 2 and "config.toml, line 3: there is no setting \"bakup\". Nearest: backup." in done.stderr
         assert undone in done.stderr and "Mend it" in done.stderr
         assert done.stderr.count("line 3") == 1
-    assert "That was passed over; nothing is removed until it is mended." in house.td("ls").stderr
-    assert house.standing() == there
+    assert "That was passed over; nothing is removed until it is mended." in house.run_cli("ls").stderr
+    assert house.map_statuses() == there
 
-    configured(house, '[retention.queue.default]\nkeep = "0.001s"\n[retention.queue.nosuch]\nkeep = "9d"\n')
-    said = house.ok("db", "cleanup")
+    write_config(house, '[retention.queue.default]\nkeep = "0.001s"\n[retention.queue.nosuch]\nkeep = "9d"\n')
+    said = house.run_ok("db", "cleanup")
     assert "removed 1 run and 1 task, about" in said and "[retention.queue.nosuch]: there is no queue nosuch" in said
-    assert "passed over" not in house.td("ls").stderr
+    assert "passed over" not in house.run_cli("ls").stderr

@@ -9,29 +9,29 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.acceptance_home import House
+from tests.acceptance.acceptance_home import AcceptanceHome
 
 
 @pytest.fixture(scope="module")
-def minded() -> Iterator[House]:
+def slow_log_home() -> Iterator[AcceptanceHome]:
     """A home, with its runtime up, that minds whatever takes a tenth of a millisecond, with enough tasks for that."""
     with tempfile.TemporaryDirectory(prefix="td-") as root:
-        house = House(Path(root))
+        house = AcceptanceHome(Path(root))
         settings = Path(root, "config", "taskdeck", "config.toml")
         settings.parent.mkdir(parents=True)
         settings.write_text('[slow]\nthreshold = "0.0001s"\n')
-        house.ok("queue", "pause", "default")
-        house.ok("submit", "--from", "-", input="".join(f'{{"argv": ["true"], "name": "work {at}"}}\n' for at in range(2000)))
+        house.run_ok("queue", "pause", "default")
+        house.run_ok("submit", "--from", "-", input="".join(f'{{"argv": ["true"], "name": "work {at}"}}\n' for at in range(2000)))
         yield house
         house.close()
 
 
-def test_slow_statements_are_listed_with_who_asked_and_their_plan(minded: House):
-    minded.ok("ls", "--tag", "no=where")
+def test_slow_statements_are_listed_with_caller_and_plan(slow_log_home: AcceptanceHome):
+    slow_log_home.run_ok("ls", "--tag", "no=where")
 
-    (found, *_) = [row for row in minded.json("db", "slow") if row["caller"] == "ls" and "json_each" in row["statement"]]
-    table = minded.ok("db", "slow", "--wide")
-    plans = minded.ok("db", "slow", "--plan")
+    (found, *_) = [row for row in slow_log_home.run_json("db", "slow") if row["caller"] == "ls" and "json_each" in row["statement"]]
+    table = slow_log_home.run_ok("db", "slow", "--wide")
+    plans = slow_log_home.run_ok("db", "slow", "--plan")
 
     assert found["count"] >= 1
     assert 0.0001 <= found["worst"] <= found["total"]
@@ -40,50 +40,50 @@ def test_slow_statements_are_listed_with_who_asked_and_their_plan(minded: House)
     assert f"  {found['statement']}\n    {found['plan'].splitlines()[0]}" in plans
 
 
-def test_of_each_it_is_told_who_asked_while_the_runtime_comes_up_too(minded: House):
-    asked = {row["caller"] for row in minded.json("db", "slow")}
+def test_callers_are_recorded_during_the_start_too(slow_log_home: AcceptanceHome):
+    asked = {row["caller"] for row in slow_log_home.run_json("db", "slow")}
 
     assert "start" in asked and "" not in asked
 
 
-def test_the_slowest_is_first(minded: House):
-    worst = [row["worst"] for row in minded.json("db", "slow")]
+def test_the_slowest_statement_is_first(slow_log_home: AcceptanceHome):
+    worst = [row["worst"] for row in slow_log_home.run_json("db", "slow")]
 
     assert len(worst) > 2
     assert worst == sorted(worst, reverse=True)
 
 
-def test_other_programs_get_rows(minded: House):
-    head, *rows = minded.ok("db", "slow", "-o", "tsv").splitlines()
+def test_programs_get_rows(slow_log_home: AcceptanceHome):
+    head, *rows = slow_log_home.run_ok("db", "slow", "-o", "tsv").splitlines()
 
     assert head.split("\t")[:6] == ["id", "caller", "count", "seconds", "worst", "total"]
     assert all(len(row.split("\t")) == len(head.split("\t")) for row in rows)
 
 
-def test_a_home_where_nothing_was_slow_says_so(house: House):
-    done = house.td("db", "slow")
+def test_a_home_without_slow_statements_says_so(acceptance_home: AcceptanceHome):
+    done = acceptance_home.run_cli("db", "slow")
 
     assert (done.returncode, done.stdout) == (0, "")
     assert "no statement was slow" in done.stderr
 
 
-def test_an_index_that_slow_statements_lack_is_named(minded: House):
-    minded.ok("ls", "--tag", "no=where")
-    found = minded.json("db", "stats")
-    text = minded.ok("db", "stats")
+def test_a_missing_index_is_named(slow_log_home: AcceptanceHome):
+    slow_log_home.run_ok("ls", "--tag", "no=where")
+    found = slow_log_home.run_json("db", "stats")
+    text = slow_log_home.run_ok("db", "stats")
 
     assert any(one["table"] == "tasks" and "tags" in one["columns"] for one in found["missing"])
     assert "an index may be missing on tasks (" in text
     assert "idx_tasks_type" in text and "nothing yet" in text
 
 
-def test_slow_statements_are_forgotten_when_that_is_wanted_and_sizes_told_with_and_without_a_runtime_add_up_to_the_file(minded: House):
-    alive = minded.json("db", "stats")
-    before = {(row["statement"], row["caller"]) for row in minded.json("db", "slow")}
-    cleared = minded.json("db", "slow", "--clear")["cleared"]
-    minded.ok("stop")
-    after = {(row["statement"], row["caller"]) for row in minded.json("db", "slow")}
-    still = minded.json("db", "stats")
+def test_slow_statements_are_cleared_and_sizes_add_up_to_the_file(slow_log_home: AcceptanceHome):
+    alive = slow_log_home.run_json("db", "stats")
+    before = {(row["statement"], row["caller"]) for row in slow_log_home.run_json("db", "slow")}
+    cleared = slow_log_home.run_json("db", "slow", "--clear")["cleared"]
+    slow_log_home.run_ok("stop")
+    after = {(row["statement"], row["caller"]) for row in slow_log_home.run_json("db", "slow")}
+    still = slow_log_home.run_json("db", "stats")
 
     assert cleared >= len(before) > 0
     assert before - after != set()
@@ -95,7 +95,7 @@ def test_slow_statements_are_forgotten_when_that_is_wanted_and_sizes_told_with_a
     assert still["lock_waits"] is None and still["cache"] is None
     assert {table["name"]: table["rows"] for table in still["tables"]}["tasks"] == 2000
 
-    with sqlite3.connect(f"file:{minded.home}/taskdeck.db?mode=ro", uri=True) as c:
+    with sqlite3.connect(f"file:{slow_log_home.home}/taskdeck.db?mode=ro", uri=True) as c:
         (pages,) = c.execute("PRAGMA page_count").fetchone()
     c.close()
     taken = sum(table["bytes"] + table["index_bytes"] for table in alive["tables"])

@@ -11,119 +11,119 @@ TICKER = 'n=0; while [ ! -e stop ]; do n=$((n+1)); echo "tick $n"; sleep 0.1; do
 
 
 @pytest.fixture
-def house(tidied):
+def acceptance_home(clean_home):
     """One runtime for all: it is the deck that is looked at."""
-    return tidied
+    return clean_home
 
 
-def ticking(house, *options):
+def submit_ticker(house, *options):
     """A task that writes a line ten times a second until the file `stop` is there."""
     return house.submit(*options, "--", "sh", "-c", TICKER)
 
 
-def has_ended(house, number):
+def stop_ticker(house, number):
     (house.work / "stop").touch()
-    return house.td("wait", number).returncode == 0
+    return house.run_cli("wait", number).returncode == 0
 
 
-def test_n_submits_a_task_from_a_form(house):
-    with house.terminal() as deck:
+def test_n_submits_a_task_from_a_form(acceptance_home):
+    with acceptance_home.open_terminal() as deck:
         deck.wait("Nothing has been submitted yet").type("n").wait("Command")
         deck.type("touch made-by-the-form").wait("made-by-the-form").type("\n")
         deck.wait("✓ touch")
         deck.type("q").end()
 
-    assert (house.work / "made-by-the-form").exists()
+    assert (acceptance_home.work / "made-by-the-form").exists()
 
 
-def test_the_deck_shows_the_running_task_and_its_live_log(house):
-    number = ticking(house, "-n", "ticker one")
+def test_the_deck_shows_the_running_task_and_its_live_log(acceptance_home):
+    number = submit_ticker(acceptance_home, "-n", "ticker one")
 
-    with house.terminal() as deck:
+    with acceptance_home.open_terminal() as deck:
         deck.wait("ticker one").wait("● runtime").wait("LAST OUTPUT").wait("tick ")
         deck.type("l").wait("following")
         first = deck.wait("tick 1").text
         deck.wait(lambda t: t.text != first and "tick" in t.text)
-        (house.work / "stop").touch()
+        (acceptance_home.work / "stop").touch()
         deck.wait("done").wait("succeeded")
         deck.type("q").wait("Next to start").type("q")
         assert deck.end() == 0
 
-    assert house.td("wait", number).returncode == 0
+    assert acceptance_home.run_cli("wait", number).returncode == 0
 
 
-def test_x_and_y_cancel_the_running_task_under_the_cursor(house):
-    number = ticking(house, "-n", "to be cancelled")
+def test_x_and_y_cancel_the_running_task_at_the_cursor(acceptance_home):
+    number = submit_ticker(acceptance_home, "-n", "to be cancelled")
 
-    with house.terminal() as deck:
+    with acceptance_home.open_terminal() as deck:
         deck.wait("tick ").type("x").wait("Cancel").wait("to be cancelled").wait("keep")
         deck.press("y", until=lambda t: "keep it" not in t.text).wait("⊘ to be cancelled")
         deck.type("q")
         assert deck.end() == 0
 
-    assert house.json("show", number)["status"] == "cancelled"
+    assert acceptance_home.run_json("show", number)["status"] == "cancelled"
 
 
-def test_p_pauses_what_runs_and_lets_it_go_on_n_keeps_it_and_q_leaves_it_running(house):
-    number = ticking(house, "-n", "pausable")
+def test_p_pauses_and_resumes_n_keeps_and_q_leaves_a_running_task(acceptance_home):
+    number = submit_ticker(acceptance_home, "-n", "pausable")
 
-    with house.terminal() as deck:
+    with acceptance_home.open_terminal() as deck:
         deck.wait("tick ").type("p").wait("‖ pausable").wait("paused")
-        assert house.json("instances", number)[0]["status"] == "paused"
+        assert acceptance_home.run_json("instances", number)[0]["status"] == "paused"
         deck.press("p", until="● pausable", again_after=5.0)
         deck.press("x", until="keep", again_after=5.0).type("n").wait(lambda t: "keep" not in t.text)
         deck.type("q")
         assert deck.end() == 0
         assert "1 job goes on" in deck.text
 
-    assert house.json("show", number)["status"] == "running"
-    assert has_ended(house, number)
+    assert acceptance_home.run_json("show", number)["status"] == "running"
+    assert stop_ticker(acceptance_home, number)
 
 
-def test_of_what_waits_w_says_why_p_holds_it_u_undoes_that_and_a_click_puts_the_cursor_on_it(house):
-    house.ok("queue", "set", "default", "--capacity", "1")
-    first, second = ticking(house, "-n", "runs"), house.submit("-n", "waits", "--", "true")
+def test_w_explains_p_holds_u_undoes_and_a_click_moves_the_cursor(acceptance_home):
+    acceptance_home.run_ok("queue", "set", "default", "--capacity", "1")
+    first, second = submit_ticker(acceptance_home, "-n", "runs"), acceptance_home.submit("-n", "waits", "--", "true")
 
-    with house.terminal() as deck:
-        deck.wait("○ waits").type("j").wait(lambda t: t.line_with("waits").startswith("›"))
+    with acceptance_home.open_terminal() as deck:
+        deck.wait("○ waits").type("j").wait(lambda t: t.find_line("waits").startswith("›"))
         deck.type("w").wait(lambda t: "full" in t.text and "1 of 1" in t.text)
         deck.type("q").wait(lambda t: "┌" not in t.text and "○ waits" in t.text).type("p").wait("⊟ waits")
-        assert house.json("show", second)["status"] == "held"
+        assert acceptance_home.run_json("show", second)["status"] == "held"
         deck.wait("u undo").type("u").wait("○ waits")
-        deck.type("k").wait(lambda t: t.line_with("● runs").startswith("›"))
+        deck.type("k").wait(lambda t: t.find_line("● runs").startswith("›"))
         row = next(y for y, line in enumerate(deck.lines) if "○ waits" in line)
-        deck.click(20, row).wait(lambda t: t.line_with("○ waits").startswith("›"))
+        deck.click(20, row).wait(lambda t: t.find_line("○ waits").startswith("›"))
         deck.type("q")
         assert deck.end() == 0
 
-    assert house.json("show", second)["status"] == "queued"
-    assert has_ended(house, first)
+    assert acceptance_home.run_json("show", second)["status"] == "queued"
+    assert stop_ticker(acceptance_home, first)
 
 
-def test_closing_the_terminal_or_killing_the_deck_ends_no_task(house):
-    number = ticking(house)
+def test_closing_or_killing_the_deck_ends_no_task(acceptance_home):
+    number = submit_ticker(acceptance_home)
 
-    with house.terminal() as closed, house.terminal() as killed:
+    with acceptance_home.open_terminal() as closed, acceptance_home.open_terminal() as killed:
         closed.wait("tick ").hang_up()
         os.kill(killed.wait("tick ").pid, signal.SIGKILL)
         assert killed.end() == -signal.SIGKILL
         closed.close()
 
-    (row,) = house.json("instances", number)
+    (row,) = acceptance_home.run_json("instances", number)
     assert row["status"] == "running"
-    assert has_ended(house, number)
-    assert house.ok("logs", number).endswith("done\n")
+    assert stop_ticker(acceptance_home, number)
+    assert acceptance_home.run_ok("logs", number).endswith("done\n")
 
 
-def test_two_decks_and_a_submit_from_a_third_terminal_see_the_same(house):
-    first = ticking(house, "-n", "already there")
+def test_two_decks_and_a_third_terminal_show_the_same(acceptance_home):
+    first = submit_ticker(acceptance_home, "-n", "already there")
 
-    with house.terminal() as one, house.terminal(columns=80, rows=24) as two:
+    with acceptance_home.open_terminal() as one, acceptance_home.open_terminal(columns=80, rows=24) as two:
         one.wait("already there"), two.wait("already there")
-        third = house.submit("--hold", "-n", "from a third", "--", "true")
+        third = acceptance_home.submit("--hold", "-n", "from a third", "--", "true")
         one.wait("⊟ from a third"), two.wait("⊟ from a third")
-        house.ok("release", third)
+        acceptance_home.run_ok("release", third)
         one.wait("✓ from a third")
         one.type("q").end(), two.type("q").end()
 
-    assert has_ended(house, first)
+    assert stop_ticker(acceptance_home, first)

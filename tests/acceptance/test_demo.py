@@ -11,12 +11,12 @@ import pytest
 
 
 @pytest.fixture
-def demo(house, tmp_path):
+def demo_environment(acceptance_home, tmp_path):
     """A folder for the demo's home, and its environment."""
     return {"TMPDIR": str(tmp_path)}
 
 
-def processes_of(folder):
+def list_processes(folder):
     """Command lines of processes that have to do with a folder."""
     found = []
     for place in Path("/proc").glob("[0-9]*/cmdline"):
@@ -29,23 +29,23 @@ def processes_of(folder):
     return found
 
 
-def nothing_left(tmp_path):
+def is_removed(tmp_path):
     """No file and no process of the demo is there any more."""
-    return list(tmp_path.iterdir()) == [] and processes_of(tmp_path) == []
+    return list(tmp_path.iterdir()) == [] and list_processes(tmp_path) == []
 
 
-def test_without_a_screen_it_says_what_really_ran(house, demo, tmp_path):
-    done = house.td("demo", "--headless", "--for", "4s", "--seed", "7", **demo)
+def test_headless_it_reports_what_ran(acceptance_home, demo_environment, tmp_path):
+    done = acceptance_home.run_cli("demo", "--headless", "--for", "4s", "--seed", "7", **demo_environment)
 
     assert done.returncode == 0
     found = {
         word: int(n.replace(",", "")) for word, n in re.findall(r"^ *([a-z ]+?) +([\d,]+)", done.stdout, re.MULTILINE)
     }
     assert found["succeeded"] >= 3 and found["starts"] >= found["succeeded"] and found["alerts"] >= 1
-    assert nothing_left(tmp_path)
+    assert is_removed(tmp_path)
 
 
-def panes(lines):
+def read_panes(lines):
     """What stands in each of the four panes at 120x40; they begin with a rule that bears their number."""
     rules = [y for y, line in enumerate(lines) if re.match("[─━][ ▌][134] ", line)]
     if len(rules) < 3:
@@ -59,46 +59,46 @@ def panes(lines):
     }
 
 
-def test_something_moves_in_every_pane_and_leaving_removes_everything(house, demo, tmp_path):
+def test_every_pane_changes_and_quitting_removes_everything(acceptance_home, demo_environment, tmp_path):
     moved = set()
 
-    with house.terminal("demo", "--seed", "7", **demo) as deck:
+    with acceptance_home.open_terminal("demo", "--seed", "7", **demo_environment) as deck:
         deck.wait("DEMO").wait("▲").wait("q quit")
-        first = panes(deck.lines)
-        deck.wait(lambda t: moved.update(p for p, now in panes(t.lines).items() if now != first[p]) or len(moved) == 4)
-        assert processes_of(tmp_path)
+        first = read_panes(deck.lines)
+        deck.wait(lambda t: moved.update(p for p, now in read_panes(t.lines).items() if now != first[p]) or len(moved) == 4)
+        assert list_processes(tmp_path)
         deck.type("q")
         assert deck.end() == 0
         assert "the demo is over" in deck.text
 
-    assert nothing_left(tmp_path)
+    assert is_removed(tmp_path)
 
 
-def at_work(deck):
+def is_working(deck):
     """Whether jobs run."""
     return re.search("3 Running [1-9]", deck.text)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_with_everything_that_was_its(house, demo, tmp_path, number):
-    with house.terminal("demo", "--seed", "7", **demo) as deck:
-        deck.wait("DEMO").wait(at_work)
+def test_a_signal_ends_it_with_all_its_processes(acceptance_home, demo_environment, tmp_path, number):
+    with acceptance_home.open_terminal("demo", "--seed", "7", **demo_environment) as deck:
+        deck.wait("DEMO").wait(is_working)
         os.kill(deck.pid, number)
         assert deck.end() == 128 + number
 
-    assert nothing_left(tmp_path)
+    assert is_removed(tmp_path)
 
 
-def test_closing_its_terminal_ends_it_too(house, demo, tmp_path):
-    with house.terminal("demo", "--seed", "7", **demo) as deck:
-        deck.wait("DEMO").wait(at_work)
+def test_closing_its_terminal_ends_it(acceptance_home, demo_environment, tmp_path):
+    with acceptance_home.open_terminal("demo", "--seed", "7", **demo_environment) as deck:
+        deck.wait("DEMO").wait(is_working)
         deck.close()
 
-    assert nothing_left(tmp_path)
+    assert is_removed(tmp_path)
 
 
-def test_it_needs_a_terminal_or_headless(house, demo, tmp_path):
-    done = house.td("demo", **demo)
+def test_it_needs_a_terminal_or_headless(acceptance_home, demo_environment, tmp_path):
+    done = acceptance_home.run_cli("demo", **demo_environment)
 
     assert done.returncode == 2 and "--headless" in done.stderr
-    assert nothing_left(tmp_path)
+    assert is_removed(tmp_path)

@@ -15,31 +15,31 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.acceptance_home import House
-from tests.acceptance.conftest import opened
-from tests.runtime_process import until
+from tests.acceptance.acceptance_home import AcceptanceHome
+from tests.acceptance.conftest import open_home
+from tests.runtime_process import wait_until
 
-GATE = "until [ -e gate ]; do sleep 0.05; done; exit 3"
+GATED_SCRIPT = "until [ -e gate ]; do sleep 0.05; done; exit 3"
 
 
-class Disk:
+class FaultyDisk:
     """What is wrong with the disk of a house, as one line in a file."""
 
     def __init__(self, how: Path) -> None:
         self.how = how
 
-    def becomes(self, sick: str) -> None:
+    def set_fault(self, sick: str) -> None:
         """readonly, full, or the seconds that each sync takes."""
         new = self.how.with_suffix(".new")
         new.write_text(sick)
         new.replace(self.how)
 
-    def is_well(self) -> None:
+    def clear_fault(self) -> None:
         self.how.unlink()
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fault_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library, built here. A machine without a compiler cannot make a disk sick; `.ci/run` sees to one."""
     if shutil.which("cc") is None:
         pytest.skip("no C compiler (cc) on this machine to build the library with")
@@ -50,46 +50,46 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def house(library: Path) -> Iterator[House]:
+def acceptance_home(fault_library: Path) -> Iterator[AcceptanceHome]:
     """A home on a disk that is well until it is told otherwise, with a runtime up."""
-    with opened() as house:
+    with open_home() as house:
         how = house.work / "how"
-        house.env |= {"LD_PRELOAD": str(library), "SICK_HOME": str(house.home), "SICK_HOW": str(how)}
-        house.ok("serve", "--detach")
-        house.ok("queue", "set", "default", "--capacity", "1")
+        house.env |= {"LD_PRELOAD": str(fault_library), "SICK_HOME": str(house.home), "SICK_HOW": str(how)}
+        house.run_ok("serve", "--detach")
+        house.run_ok("queue", "set", "default", "--capacity", "1")
         yield house
 
 
 @pytest.fixture
-def disk(house: House) -> Iterator[Disk]:
+def faulty_disk(acceptance_home: AcceptanceHome) -> Iterator[FaultyDisk]:
     """Its disk."""
-    disk = Disk(house.work / "how")
+    disk = FaultyDisk(acceptance_home.work / "how")
     yield disk
     disk.how.unlink(missing_ok=True)
 
 
 @pytest.fixture
-def gated(house: House, disk: Disk) -> str:
+def running_task(acceptance_home: AcceptanceHome, faulty_disk: FaultyDisk) -> str:
     """A task that runs, and waits for a gate; its number."""
-    (house.work / "gate").unlink(missing_ok=True)
-    number = house.submit("-n", "gated", "--", "sh", "-c", GATE)
-    until_running(house, number)
+    (acceptance_home.work / "gate").unlink(missing_ok=True)
+    number = acceptance_home.submit("-n", "gated", "--", "sh", "-c", GATED_SCRIPT)
+    wait_until_running(acceptance_home, number)
     return number
 
 
 @pytest.fixture
-def following(house: House, gated: str) -> str:
+def next_task(acceptance_home: AcceptanceHome, running_task: str) -> str:
     """The one that is next; its number."""
-    return house.submit("-n", "next", "--", "true")
+    return acceptance_home.submit("-n", "next", "--", "true")
 
 
-def until_running(house: House, number: str) -> None:
+def wait_until_running(house: AcceptanceHome, number: str) -> None:
     """Return once the task runs."""
-    while house.json("show", number)["status"] != "running":
+    while house.run_json("show", number)["status"] != "running":
         pass
 
 
-def waited(act: Callable[[], object]) -> float:
+def measure_time(act: Callable[[], object]) -> float:
     """Seconds that something took."""
     began = time.monotonic()
     act()
@@ -97,52 +97,52 @@ def waited(act: Callable[[], object]) -> float:
 
 
 @pytest.mark.parametrize(("sick", "word"), [("readonly", "disk read-only"), ("full", "disk full")])
-def test_a_disk_that_takes_nothing_costs_no_job_and_no_exit_and_all_goes_on_once_it_is_well(
-    house: House, disk: Disk, gated: str, following: str, sick: str, word: str
+def test_a_failing_disk_loses_no_job_or_exit_and_work_resumes(
+    acceptance_home: AcceptanceHome, faulty_disk: FaultyDisk, running_task: str, next_task: str, sick: str, word: str
 ):
-    disk.becomes(sick)
+    faulty_disk.set_fault(sick)
 
-    refused = house.td("submit", "--", "true")
+    refused = acceptance_home.run_cli("submit", "--", "true")
 
     assert (refused.returncode, refused.stdout) == (5, "")
-    (house.work / "gate").touch()
-    with house.terminal() as deck:
+    (acceptance_home.work / "gate").touch()
+    with acceptance_home.open_terminal() as deck:
         deck.wait("NOTHING STARTS since").type("q")
         assert deck.end() == 0
-    told = rf"nothing starts: {word}( \({re.escape(str(house.home).lower())}.*\))? since "
-    until(lambda: re.search(told, house.ok("why", following).lower()), "why names the disk")  # the keeper may have been the first to notice
-    assert "Nothing starts: " in house.ok("status")
-    disk.is_well()
-    assert house.td("wait", gated, following).returncode == 3
-    assert [run["exit_code"] for run in house.json("instances")[:2]] == [0, 3]
-    assert house.td("status", "--check").returncode == 0
+    told = rf"nothing starts: {word}( \({re.escape(str(acceptance_home.home).lower())}.*\))? since "
+    wait_until(lambda: re.search(told, acceptance_home.run_ok("why", next_task).lower()), "why names the disk")  # the keeper may have been the first to notice
+    assert "Nothing starts: " in acceptance_home.run_ok("status")
+    faulty_disk.clear_fault()
+    assert acceptance_home.run_cli("wait", running_task, next_task).returncode == 3
+    assert [run["exit_code"] for run in acceptance_home.run_json("instances")[:2]] == [0, 3]
+    assert acceptance_home.run_cli("status", "--check").returncode == 0
 
 
-def test_a_slow_disk_makes_neither_deck_nor_readers_wait(house: House, disk: Disk, gated: str, following: str):
-    disk.becomes("3.0")
-    with house.terminal() as deck:
+def test_a_slow_disk_delays_neither_deck_nor_readers(acceptance_home: AcceptanceHome, faulty_disk: FaultyDisk, running_task: str, next_task: str):
+    faulty_disk.set_fault("3.0")
+    with acceptance_home.open_terminal() as deck:
         deck.wait("○ next").wait("● gated")
-        submitting = subprocess.Popen(["taskdeck", "submit", "-n", "later", "--", "true"], env=house.env, cwd=house.work)
+        submitting = subprocess.Popen(["taskdeck", "submit", "-n", "later", "--", "true"], env=acceptance_home.env, cwd=acceptance_home.work)
         took: list[float] = []
         while submitting.poll() is None and len(took) < 20:
-            took += [waited(lambda: deck.type("?").wait("Digits go places"))]
-            took += [waited(lambda: deck.type("q").wait(lambda t: "Digits go places" not in t.text))]
-        read = [waited(lambda: house.ok("status")), waited(lambda: house.ok("ls"))]
+            took += [measure_time(lambda: deck.type("?").wait("Digits go places"))]
+            took += [measure_time(lambda: deck.type("q").wait(lambda t: "Digits go places" not in t.text))]
+        read = [measure_time(lambda: acceptance_home.run_ok("status")), measure_time(lambda: acceptance_home.run_ok("ls"))]
         assert submitting.wait() == 0
         assert max(took + read) < 3.0, ("something waited for the disk", took, read)
         deck.type("q")
         assert deck.end() == 0
-    disk.is_well()
-    (house.work / "gate").touch()
-    assert house.td("wait", gated, following, "later").returncode == 3
+    faulty_disk.clear_fault()
+    (acceptance_home.work / "gate").touch()
+    assert acceptance_home.run_cli("wait", running_task, next_task, "later").returncode == 3
 
 
-def test_what_runs_on_a_full_disk_can_be_cancelled(house: House, disk: Disk, gated: str):
-    disk.becomes("full")
+def test_running_tasks_on_a_full_disk_can_be_cancelled(acceptance_home: AcceptanceHome, faulty_disk: FaultyDisk, running_task: str):
+    faulty_disk.set_fault("full")
 
-    done = house.td("cancel", gated)
+    done = acceptance_home.run_cli("cancel", running_task)
     assert (done.returncode, "not by whom" in done.stderr) == (0, True), done.stderr
-    disk.is_well()
+    faulty_disk.clear_fault()
 
-    assert house.td("wait", gated).returncode == 125
-    assert house.json("show", gated)["reason"] == "cancelled by taskdeck"
+    assert acceptance_home.run_cli("wait", running_task).returncode == 125
+    assert acceptance_home.run_json("show", running_task)["reason"] == "cancelled by taskdeck"

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.acceptance_home import House
-from tests.acceptance.conftest import opened
+from tests.acceptance.acceptance_home import AcceptanceHome
+from tests.acceptance.conftest import open_home
 
 
 @pytest.fixture
-def small_house() -> Iterator[House]:
+def small_disk_home() -> Iterator[AcceptanceHome]:
     """A home on a disk of its own, of 40 MiB."""
-    with opened() as house:
+    with open_home() as house:
         house.home.mkdir()
         mount = ["mount", "-t", "tmpfs", "-o", "size=40m,mode=700", "tmpfs", str(house.home)]
         done = subprocess.run(mount, capture_output=True, text=True, check=False)
@@ -28,7 +28,7 @@ def small_house() -> Iterator[House]:
             subprocess.run(["umount", "-l", str(house.home)], check=True)
 
 
-def fill(path: Path) -> None:
+def fill_disk(path: Path) -> None:
     """Take the last byte of the disk."""
     with path.open("wb", buffering=0) as file:
         for size in (2**20, 4096, 1):
@@ -39,13 +39,13 @@ def fill(path: Path) -> None:
                 continue
 
 
-def test_a_deck_on_a_full_disk_says_where_the_room_went_what_could_go_and_that_nothing_is_lost(small_house: House):
-    house = small_house
+def test_a_deck_shows_disk_usage_cleanup_and_loses_nothing(small_disk_home: AcceptanceHome):
+    house = small_disk_home
     house.submit("-n", "runs", "--", "sh", "-c", "until [ -e gate ]; do sleep 0.05; done")
     (house.home / "stuff").mkdir()
-    with house.terminal() as deck:
+    with house.open_terminal() as deck:
         deck.wait("● runs")
-        fill(house.home / "stuff" / "ballast")
+        fill_disk(house.home / "stuff" / "ballast")
         deck.wait(f"✗ DISK FULL: {house.home} has 0 bytes free. Nothing new starts. The running job goes on; nothing is lost.")
         deck.wait(lambda t: "dispatch resumes by itself. Largest: stuff/ 3" in t.text and "shows what cleanup would free" in t.text)
         deck.type("B").wait("Deck › Database").wait("DISK FULL").wait("nothing is old enough to go").type("q").wait("3 Running")
@@ -56,26 +56,26 @@ def test_a_deck_on_a_full_disk_says_where_the_room_went_what_could_go_and_that_n
         deck.type("q")
         assert deck.end() == 0
     (house.work / "gate").touch()
-    assert house.td("wait", 1).returncode == 0
+    assert house.run_cli("wait", 1).returncode == 0
 
 
-def test_on_a_full_disk_a_cleanup_makes_its_room_with_the_logs_that_go_and_a_stop_is_not_refused(small_house: House):
-    house = small_house
+def test_cleanup_and_stop_work_on_a_full_disk(small_disk_home: AcceptanceHome):
+    house = small_disk_home
     (Path(house.env["XDG_CONFIG_HOME"]) / "taskdeck").mkdir(parents=True)
     (Path(house.env["XDG_CONFIG_HOME"]) / "taskdeck" / "config.toml").write_text('[retention]\nkeep = "1ms"\n')
     for _ in range(3):
-        house.ok("wait", house.submit("-n", "loud", "--", "sh", "-c", "head -c 2000000 /dev/zero | tr '\\0' '\\n'"))
+        house.run_ok("wait", house.submit("-n", "loud", "--", "sh", "-c", "head -c 2000000 /dev/zero | tr '\\0' '\\n'"))
     (house.home / "stuff").mkdir()
-    fill(house.home / "stuff" / "ballast")
+    fill_disk(house.home / "stuff" / "ballast")
 
-    refused = house.td("submit", "--", "true")
+    refused = house.run_cli("submit", "--", "true")
     assert refused.returncode == 5
     assert "Free space, then try again; taskdeck db cleanup --dry-run shows what could go." in refused.stderr
-    done = house.json("db", "cleanup")
+    done = house.run_json("db", "cleanup")
     assert (done["runs"], done["tasks"], done["kept"]) == (2, 2, 1)
     assert done["freed"]["logs"] == 2
     assert len(list((house.home / "runs").glob("*/*.log"))) == 1
 
-    fill(house.home / "stuff" / "more")
-    house.ok("stop")
-    assert house.json("status")["runtime"]["state"] == "stopped"
+    fill_disk(house.home / "stuff" / "more")
+    house.run_ok("stop")
+    assert house.run_json("status")["runtime"]["state"] == "stopped"

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.acceptance_home import PROGRAM, House
-from tests.runtime_process import alive
+from tests.acceptance.acceptance_home import PROGRAM, AcceptanceHome
+from tests.runtime_process import is_alive
 
 PROBE = """
 import json, os, resource
@@ -43,10 +43,10 @@ print(json.dumps({
     "environment": dict(os.environ),
 }))
 """
-RUN = {"TASKDECK_RUNID", "TASKDECK_TASK", "TASKDECK_ATTEMPT", "TASKDECK_HOME"}
-TERMINALS = {"TERM", "SHLVL", "OLDPWD", "_"}
+RUN_VARIABLES = {"TASKDECK_RUNID", "TASKDECK_TASK", "TASKDECK_ATTEMPT", "TASKDECK_HOME"}
+TERMINAL_VARIABLES = {"TERM", "SHLVL", "OLDPWD", "_"}
 
-NOHUP = """
+ODD_LAUNCHER = """
 import os, signal, sys
 for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGHUP, signal.SIGCHLD):
     signal.signal(number, signal.SIG_IGN)
@@ -71,22 +71,22 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [sys.executable, "-I", "-S", str(path)]
 
 
-def in_a_shell(house: House, argv: list[str]) -> dict[str, Any]:
+def probe_in_shell(house: AcceptanceHome, argv: list[str]) -> dict[str, Any]:
     """What the command says when the submitter runs it from a plain shell."""
     line = [*SHELL, "/bin/sh", "-c", '"$@" < /dev/null > said.json 2>&1', "sh", *argv]
     subprocess.run(line, cwd=house.work, env=house.env, check=True)
     return json.loads((house.work / "said.json").read_text())
 
 
-def as_a_job(house: House, argv: list[str], *through: str) -> dict[str, Any]:
+def probe_as_job(house: AcceptanceHome, argv: list[str], *through: str) -> dict[str, Any]:
     """What it says as a job, submitted through another command or not."""
     line = [*SHELL, *through, str(PROGRAM), "submit", "--wait", "--", *argv]
     done = subprocess.run(line, cwd=house.work, env=house.env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return json.loads(house.ok("logs", done.stdout.split()[0]))
+    return json.loads(house.run_ok("logs", done.stdout.split()[0]))
 
 
-def differences(job: dict[str, Any], shell: dict[str, Any]) -> dict[str, Any]:
+def find_differences(job: dict[str, Any], shell: dict[str, Any]) -> dict[str, Any]:
     """What differs and is not meant to: {what: (job, shell)}."""
     its, plain = deepcopy(job), deepcopy(shell)
     assert its.pop("leads") is True and plain.pop("leads") is False
@@ -95,28 +95,28 @@ def differences(job: dict[str, Any], shell: dict[str, Any]) -> dict[str, Any]:
         assert fds.pop("0") == "/dev/null" and fds.pop("1").endswith(output) and fds.pop("2").endswith(output)
         said["descriptors"] = {number: path for number, path in fds.items() if not path.startswith("/proc/")}
     variables = its.pop("environment")
-    assert variables.keys() >= RUN
-    its["environment"] = {name: value for name, value in variables.items() if name not in RUN}
-    plain["environment"] = {name: value for name, value in plain["environment"].items() if name not in TERMINALS | RUN}
+    assert variables.keys() >= RUN_VARIABLES
+    its["environment"] = {name: value for name, value in variables.items() if name not in RUN_VARIABLES}
+    plain["environment"] = {name: value for name, value in plain["environment"].items() if name not in TERMINAL_VARIABLES | RUN_VARIABLES}
     return {what: (its[what], plain[what]) for what in plain if its[what] != plain[what]}
 
 
-def test_of_an_odd_submitter_only_the_umask_reaches_a_job(shared_house: House, probe: list[str]):
-    through = [sys.executable, "-I", "-S", "-c", NOHUP]
-    plain = in_a_shell(shared_house, probe)
+def test_only_the_umask_of_an_odd_submitter_reaches_a_job(shared_home: AcceptanceHome, probe: list[str]):
+    through = [sys.executable, "-I", "-S", "-c", ODD_LAUNCHER]
+    plain = probe_in_shell(shared_home, probe)
 
-    first, second = (as_a_job(shared_house, probe, *through) for _ in range(2))  # the first also brings the runtime up
+    first, second = (probe_as_job(shared_home, probe, *through) for _ in range(2))  # the first also brings the runtime up
 
     for job in (first, second):
         assert job["status"].pop("Umask") == "0000"
-        assert differences(job | {"status": job["status"] | {"Umask": plain["status"]["Umask"]}}, plain) == {}
+        assert find_differences(job | {"status": job["status"] | {"Umask": plain["status"]["Umask"]}}, plain) == {}
 
 
-def test_a_job_is_what_the_same_command_is_in_a_shell(shared_house: House, probe: list[str]):
-    assert differences(as_a_job(shared_house, probe), in_a_shell(shared_house, probe)) == {}
+def test_a_job_equals_the_same_command_in_a_shell(shared_home: AcceptanceHome, probe: list[str]):
+    assert find_differences(probe_as_job(shared_home, probe), probe_in_shell(shared_home, probe)) == {}
 
 
-def served(house: House, before: str) -> None:
+def start_runtime_oddly(house: AcceptanceHome, before: str) -> None:
     """Bring the runtime up from a shell in which something was done before, within a run of another home."""
     env = house.env | {
         "TASKDECK_RUNID": "another",
@@ -128,83 +128,83 @@ def served(house: House, before: str) -> None:
     subprocess.run(["/bin/sh", "-c", script], cwd="/", env=env, check=True, capture_output=True)
 
 
-def test_a_job_gets_neither_what_the_runtime_was_started_with_nor_what_it_became_after_it_was_up(house: House, probe: list[str]):
-    plain = in_a_shell(house, probe)
+def test_a_job_inherits_neither_the_runtimes_start_nor_its_later_state(acceptance_home: AcceptanceHome, probe: list[str]):
+    plain = probe_in_shell(acceptance_home, probe)
 
-    served(house, 'umask 077; trap "" INT PIPE HUP; exec 3< /dev/zero; echo 500 > /proc/self/oom_score_adj')
+    start_runtime_oddly(acceptance_home, 'umask 077; trap "" INT PIPE HUP; exec 3< /dev/zero; echo 500 > /proc/self/oom_score_adj')
 
-    assert differences(as_a_job(house, probe), plain) == {}
-    runtime = house.json("status")["runtime"]["pid"]
+    assert find_differences(probe_as_job(acceptance_home, probe), plain) == {}
+    runtime = acceptance_home.run_json("status")["runtime"]["pid"]
     Path(f"/proc/{runtime}/oom_score_adj").write_text("600")
     os.setpriority(os.PRIO_PROCESS, runtime, 5)
-    assert differences(as_a_job(house, probe), plain) == {}
+    assert find_differences(probe_as_job(acceptance_home, probe), plain) == {}
 
 
-def test_a_job_that_submits_gives_nothing_of_its_own_run_to_the_other(shared_house: House, probe: list[str]):
-    plain = in_a_shell(shared_house, probe)
-    outer = shared_house.submit("--", *SHELL, str(PROGRAM), "submit", "--wait", "--", *probe)
-    shared_house.ok("wait", outer)
+def test_a_job_that_submits_passes_on_nothing_of_its_run(shared_home: AcceptanceHome, probe: list[str]):
+    plain = probe_in_shell(shared_home, probe)
+    outer = shared_home.submit("--", *SHELL, str(PROGRAM), "submit", "--wait", "--", *probe)
+    shared_home.run_ok("wait", outer)
     inner = str(int(outer) + 1)
 
-    job = json.loads(shared_house.ok("logs", inner))
+    job = json.loads(shared_home.run_ok("logs", inner))
 
-    assert differences(job, plain) == {}
+    assert find_differences(job, plain) == {}
     assert (job["environment"]["TASKDECK_TASK"], job["environment"]["TASKDECK_ATTEMPT"]) == (inner, "1")
 
 
 @pytest.fixture
-def leaving(shared_house: House) -> Iterator[tuple[str, list[int]]]:
+def task_with_daemons(shared_home: AcceptanceHome) -> Iterator[tuple[str, list[int]]]:
     """A task that has ended normally and left two processes, one of its session and one of another; its number and their pids."""
     script = "sleep 60 & echo $!; setsid sleep 60 & echo $!; sleep 0.1"
-    task = shared_house.submit("--", "/bin/sh", "-c", script)
-    shared_house.ok("wait", task)
-    left = [int(pid) for pid in shared_house.ok("logs", task).split()]
+    task = shared_home.submit("--", "/bin/sh", "-c", script)
+    shared_home.run_ok("wait", task)
+    left = [int(pid) for pid in shared_home.run_ok("logs", task).split()]
     yield task, left
     for pid in left:
         os.kill(pid, signal.SIGKILL)
 
 
-def test_daemons_left_after_a_normal_end_are_not_killed(shared_house: House, leaving: tuple[str, list[int]]):
-    task, left = leaving
-    shared_house.ok("submit", "--wait", "--", "true")
+def test_daemons_left_after_a_normal_end_are_not_killed(shared_home: AcceptanceHome, task_with_daemons: tuple[str, list[int]]):
+    task, left = task_with_daemons
+    shared_home.run_ok("submit", "--wait", "--", "true")
 
-    assert shared_house.json("show", task)["status"] == "succeeded"
-    assert len(left) == 2 and all(map(alive, left))
+    assert shared_home.run_json("show", task)["status"] == "succeeded"
+    assert len(left) == 2 and all(map(is_alive, left))
 
 
-def test_an_event_says_how_many_daemons_a_task_left(shared_house: House, leaving: tuple[str, list[int]]):
-    notes = [event["note"] or "" for event in shared_house.json("show", leaving[0])["events"]]
+def test_an_event_counts_the_daemons_left(shared_home: AcceptanceHome, task_with_daemons: tuple[str, list[int]]):
+    notes = [event["note"] or "" for event in shared_home.run_json("show", task_with_daemons[0])["events"]]
 
     assert any("2 processes" in note for note in notes), notes
 
 
-def test_a_log_that_outgrows_its_limit_ends_the_run_with_that_reason(shared_house: House):
-    lines = shared_house.work / "tasks.jsonl"
+def test_a_log_beyond_its_limit_ends_the_run(shared_home: AcceptanceHome):
+    lines = shared_home.work / "tasks.jsonl"
     lines.write_text(
         json.dumps({"argv": ["/bin/sh", "-c", "yes | head -c 3000000; sleep 60"], "log_limit": "1M"}) + "\n"
     )
-    task = shared_house.ok("submit", "--from", lines).strip()
+    task = shared_home.run_ok("submit", "--from", lines).strip()
 
-    shared_house.td("wait", task)
+    shared_home.run_cli("wait", task)
 
-    found = shared_house.json("show", task)
+    found = shared_home.run_json("show", task)
     assert (found["status"], found["reason"]) == ("failed", "log limit 1.0M")
 
 
-def test_cpu_and_peak_are_those_of_the_whole_tree(shared_house: House):
+def test_cpu_and_peak_memory_cover_the_whole_process_tree(shared_home: AcceptanceHome):
     burn = "t=__import__('time'); b=bytearray(60 << 20); e=t.process_time()+0.3\nwhile t.process_time()<e: pass"
     child = f'{sys.executable} -I -S -c "{burn}"'
 
-    task = shared_house.submit("--", "/bin/sh", "-c", f"({child}) & ({child}); wait; exit 0")
-    shared_house.ok("wait", task)
+    task = shared_home.submit("--", "/bin/sh", "-c", f"({child}) & ({child}); wait; exit 0")
+    shared_home.run_ok("wait", task)
 
-    (run,) = shared_house.json("show", task)["instances"]
+    (run,) = shared_home.run_json("show", task)["instances"]
     assert run["cpu_seconds"] >= 0.6 and 60 < run["max_rss"] < 120
 
 
-def test_the_runtime_does_not_show_as_the_peak_of_a_small_job(shared_house: House):
-    task = shared_house.submit("--", "/bin/true")
-    shared_house.ok("wait", task)
+def test_the_runtime_is_not_counted_in_a_small_jobs_peak(shared_home: AcceptanceHome):
+    task = shared_home.submit("--", "/bin/true")
+    shared_home.run_ok("wait", task)
 
-    (run,) = shared_house.json("show", task)["instances"]
+    (run,) = shared_home.run_json("show", task)["instances"]
     assert 0 < run["max_rss"] < 4

@@ -5,38 +5,38 @@ from __future__ import annotations
 import re
 import subprocess
 
-from tests.acceptance.acceptance_home import PROGRAM, House
+from tests.acceptance.acceptance_home import PROGRAM, AcceptanceHome
 from tests.acceptance.terminal import Terminal
-from tests.database_lock import held
+from tests.database_lock import hold_write_lock
 
 
-def seconds(deck: Terminal) -> int | None:
+def read_lock_seconds(deck: Terminal) -> int | None:
     """What the header counts; None where it does not."""
     found = re.search(r"db LOCKED (\d+)s", deck.text)
     return int(found[1]) if found else None
 
 
-def test_a_deck_counts_how_long_the_database_is_held_and_reads_on_and_a_verb_says_what_it_waits_for(shared_house: House):
-    house = shared_house
+def test_a_deck_counts_the_lock_time_and_a_verb_names_its_reason(shared_home: AcceptanceHome):
+    house = shared_home
     house.submit("--hold", "-n", "waits", "--", "true")
-    with house.terminal() as deck:
+    with house.open_terminal() as deck:
         deck.wait("⊟ waits").wait("db ok")
-        with held(house.home / "taskdeck.db") as pid:
+        with hold_write_lock(house.home / "taskdeck.db") as pid:
             told = re.compile(rf"It waits for the database, which another program holds \(python\S*, pid {pid}\)\.")
             deck.type("p").wait(lambda t: told.search(t.text))
-            first = seconds(deck.wait(lambda t: seconds(t) is not None))
+            first = read_lock_seconds(deck.wait(lambda t: read_lock_seconds(t) is not None))
             assert first is not None
-            deck.wait(lambda t: (seconds(t) or 0) > first)
+            deck.wait(lambda t: (read_lock_seconds(t) or 0) > first)
             deck.type("5").wait("WHY / RESULT").wait("waits").type("q").wait("3 Running")
         deck.wait("Released #1 waits.").wait(lambda t: "db ok" in t.text and "⊟ waits" not in t.text)
         deck.type("q")
         assert deck.end() == 0
 
 
-def test_a_command_says_what_it_waits_for_and_is_done_once_the_database_is_free(shared_house: House):
-    house = shared_house
+def test_a_command_names_the_lock_and_finishes_when_it_is_released(shared_home: AcceptanceHome):
+    house = shared_home
     command = [PROGRAM, "release", house.submit("--hold", "--", "true")]
-    with held(house.home / "taskdeck.db") as pid:
+    with hold_write_lock(house.home / "taskdeck.db") as pid:
         asked = subprocess.Popen(command, env=house.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert asked.stderr is not None
         said = asked.stderr.readline()

@@ -6,14 +6,14 @@ import gzip
 
 import pytest
 
-from tests.acceptance.escape_sequences import faults
+from tests.acceptance.escape_sequences import find_faults
 from tests.core.scheduling.trace_files import CASES
 
 EMOJI = b"# emoji-test.txt"
-HEAD, TAIL = "first line of the recordings", "last line of the recordings"
+FIRST_LINE, LAST_LINE = "first line of the recordings", "last line of the recordings"
 
 
-def recordings():
+def read_recordings():
     """Every recording, one after the other: escapes of all kinds, naughty strings, progress bars, binary files."""
     assert CASES is not None
     for path in sorted((CASES / "terminal").rglob("*")):
@@ -21,45 +21,45 @@ def recordings():
             yield gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
 
 
-def thinned(recording: bytes) -> bytes:
+def thin_out(recording: bytes) -> bytes:
     """Every 21st line of the list of emoji, whose 5,000 lines make a third of all pages and repeat themselves; the others whole."""
     return b"".join(recording.splitlines(keepends=True)[::21]) if recording.startswith(EMOJI) else recording
 
 
-def written_by_a_task(house, name, texts):
+def run_writer(house, name, texts):
     """One task writes them all, between two lines that are known."""
-    (house.work / name).write_bytes(b"\n".join([HEAD.encode(), *texts, TAIL.encode()]))
-    assert house.td("submit", "--wait", "-n", name, "--", "cat", name).returncode == 0
+    (house.work / name).write_bytes(b"\n".join([FIRST_LINE.encode(), *texts, LAST_LINE.encode()]))
+    assert house.run_cli("submit", "--wait", "-n", name, "--", "cat", name).returncode == 0
 
 
 @pytest.fixture(scope="module")
-def recorded(shared_house):
+def recorded_home(shared_home):
     """A home in which one task wrote them all, #1, and one all lines of a kind, #2."""
-    written_by_a_task(shared_house, "recordings", recordings())
-    written_by_a_task(shared_house, "pages", map(thinned, recordings()))
-    return shared_house
+    run_writer(shared_home, "recordings", read_recordings())
+    run_writer(shared_home, "pages", map(thin_out, read_recordings()))
+    return shared_home
 
 
-def test_through_a_pipe_they_are_exact(recorded):
-    assert recorded.shell("taskdeck logs 1 | cmp - recordings").returncode == 0
+def test_piped_recordings_are_exact(recorded_home):
+    assert recorded_home.run_shell("taskdeck logs 1 | cmp - recordings").returncode == 0
 
 
-def test_on_a_terminal_nothing_of_them_drives_it(recorded):
-    with recorded.terminal("logs", "2") as terminal:
+def test_recordings_do_not_drive_a_terminal(recorded_home):
+    with recorded_home.open_terminal("logs", "2") as terminal:
         assert terminal.end(60) == 0
 
-    assert TAIL in terminal.text
-    assert faults(bytes(terminal.raw)) == []
+    assert LAST_LINE in terminal.text
+    assert find_faults(bytes(terminal.raw)) == []
 
 
-def test_every_page_of_the_log_view_shows_text_and_known_sequences_only(recorded):
-    with recorded.terminal(columns=100, rows=200) as deck:
-        deck.wait("✓ pages").type("l").wait(TAIL)
-        for key, end in (("b", HEAD), (" ", TAIL)):
+def test_every_log_page_shows_only_text_and_known_sequences(recorded_home):
+    with recorded_home.open_terminal(columns=100, rows=200) as deck:
+        deck.wait("✓ pages").type("l").wait(LAST_LINE)
+        for key, end in (("b", FIRST_LINE), (" ", LAST_LINE)):
             while end not in deck.text:
                 shown = deck.text
                 deck.type(key).wait(lambda t, shown=shown: t.text != shown)
         deck.type("q").wait("Next to start").type("q")
         assert deck.end() == 0
 
-    assert faults(bytes(deck.raw)) == []
+    assert find_faults(bytes(deck.raw)) == []

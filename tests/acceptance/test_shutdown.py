@@ -10,7 +10,7 @@ import signal
 from app import client
 
 
-def ask(house, verb, **args):
+def send_request(house, verb, **args):
     """Put a question to the runtime, and do not wait for the answer. The line, still open."""
     line = client.connect(str(house.home))
     assert line is not None
@@ -18,12 +18,12 @@ def ask(house, verb, **args):
     return line
 
 
-def test_term_ends_it_at_once_though_callers_hung_up_or_still_wait_for_their_answer(house):
-    jobs = house.work / "jobs.jsonl"
+def test_sigterm_ends_at_once_despite_waiting_or_gone_callers(acceptance_home):
+    jobs = acceptance_home.work / "jobs.jsonl"
     jobs.write_text('{"argv": ["true"], "hold": true}\n' * 1000)
-    house.ok("submit", "--from", jobs)
-    pid = house.json("status")["runtime"]["pid"]
-    lines = [ask(house, "wait", ids=[1]), *(ask(house, "ls", limit=0) for _ in range(12))]
+    acceptance_home.run_ok("submit", "--from", jobs)
+    pid = acceptance_home.run_json("status")["runtime"]["pid"]
+    lines = [send_request(acceptance_home, "wait", ids=[1]), *(send_request(acceptance_home, "ls", limit=0) for _ in range(12))]
     for line in lines[1::2]:
         line.close()
 

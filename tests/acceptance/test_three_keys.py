@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 import pytest
 
 from app.client import Client
-from app.core.ids import uuid7
-from tests.acceptance.acceptance_home import PROGRAM, House
-from tests.acceptance.conftest import opened
+from app.core.ids import make_uuid7
+from tests.acceptance.acceptance_home import PROGRAM, AcceptanceHome
+from tests.acceptance.conftest import open_home
 from tests.acceptance.terminal import Terminal
 from tests.acceptance.tmux import Tmux
 
-SUBMIT = "\n"
+SUBMIT_KEY = "\n"
 """ctrl+j."""
 ENTER, ESCAPE = "\r", "\x1b"
 SIZES = ((80, 24), (120, 40))
@@ -48,14 +48,14 @@ properties.whom = { type = "string", description = "who is greeted" }
 [slas.encode-in-time]
 conditions = { preset = "finishes-within", value = "1s", match = { queue = "media" } }
 """
-FAILS = 'echo "frame 1"; echo "frame 2"; echo "Error: no such file: in.mkv" >&2; exit 3'
-RUNS = 'echo "frame 1"; echo "Error: a frame was dropped"; n=1; while :; do n=$((n+1)); echo "frame $n"; sleep 0.5; done'
+FAILING_SCRIPT = 'echo "frame 1"; echo "frame 2"; echo "Error: no such file: in.mkv" >&2; exit 3'
+RUNNING_SCRIPT = 'echo "frame 1"; echo "Error: a frame was dropped"; n=1; while :; do n=$((n+1)); echo "frame $n"; sleep 0.5; done'
 
 
-class Desk(NamedTuple):
+class DeckSession(NamedTuple):
     """Where the jobs are done: the home, a client to its runtime, and what is shown."""
 
-    house: House
+    house: AcceptanceHome
     client: Client
     shown: Tmux | Terminal
 
@@ -64,188 +64,188 @@ class Desk(NamedTuple):
         return self.client.call("show", {"id": number})
 
 
-class Job(NamedTuple):
+class UserAction(NamedTuple):
     """What somebody wants, the keys, what the screen then shows, and what the runtime then says."""
 
     title: str
     keys: Sequence[str]
     shows: str
-    holds: Callable[[Desk], object] = lambda desk: True
+    holds: Callable[[DeckSession], object] = lambda desk: True
 
 
 FAILED, SWEEP, ENCODE, BIG, SECOND, THIRD = range(1, 7)
 """The numbers of the tasks that `furnish` submits."""
 
 
-def _queues(desk: Desk, what: str) -> list[Any]:
+def _list_queue_values(desk: DeckSession, what: str) -> list[Any]:
     """This of every queue."""
     return [row[what] for row in desk.client.call("queue.ls", {})]
 
 
-def _waiting(desk: Desk, what: str) -> list[Any]:
+def _list_waiting_values(desk: DeckSession, what: str) -> list[Any]:
     """This of the tasks that waited at first."""
     return [desk.show(number)[what] for number in (BIG, SECOND, THIRD)]
 
 
-def _run(desk: Desk, number: int) -> str:
+def _get_run_status(desk: DeckSession, number: int) -> str:
     """How the latest run of a task stands."""
     return desk.show(number)["instances"][-1]["status"]
 
 
-def _alerts(desk: Desk) -> list[str]:
+def _list_alert_statuses(desk: DeckSession) -> list[str]:
     """How the alerts stand."""
     return [row["status"] for row in desk.client.call("alert.ls", {})]
 
 
-def _submitted(desk: Desk, name: str) -> bool:
+def _is_submitted(desk: DeckSession, name: str) -> bool:
     return any(row[2] == name for row in desk.client.call("browse", {"limit": 50})["rows"])
 
 
-OPENS = {
+OPENED_TEXTS = {
     "1": "▌1 Queues", "4": "▌4 SLA", "5": "WHY / RESULT", "6": "says hello", "9": "last day", "O": "Operations", "F": "/failed",
     "n": "Command", "l": "attempt 1", "e": "a shell", "V": "┌", "s": "┌", "y": "┌", "x": "┌ Cancel",
 }  # fmt: skip
 """What somebody sees of a key before they press the next one."""
 
-JOBS = (
-    Job("see why the first waiting task waits", ("3", "w"), "needs 900M memory of pool gpu"),
-    Job("read the log of what failed", ("F", "l"), "no such file: in.mkv"),
-    Job("see how it ended, and why", ("F", "w"), "exit 3"),
-    Job("ask for less memory", ("3", "e", f"300M{SUBMIT}"), "Memory 900M → 300M", lambda d: d.show(BIG)["memory"] == 300),
-    Job("move a task to the front of its queue", ("3", "j", "t"), "To the front", lambda d: any(_waiting(d, "front"))),
-    Job("give a queue more places", ("1", "e", f"7{SUBMIT}"), "/7", lambda d: 7 in _queues(d, "capacity")),
-    Job("pause a queue for the night", ("1", "p"), "‖ paused", lambda d: "paused" in _queues(d, "status")),
-    Job("let the queue go on in the morning", ("1", "p"), "Resumed queue", lambda d: "paused" not in _queues(d, "status")),
-    Job("let a running task stand still", ("p",), "‖ sweep-06", lambda d: _run(d, SWEEP) == "paused"),
-    Job("let it go on", ("p",), "● sweep-06", lambda d: _run(d, SWEEP) == "running"),
-    Job("hold what waits", ("3", "p"), "⊟", lambda d: "held" in _waiting(d, "status")),
-    Job("take back what was just done", ("u",), "Undone: hold", lambda d: "held" not in _waiting(d, "status")),
-    Job("raise the priority of what waits", ("3", "+"), "riority 0 → 1", lambda d: 1 in _waiting(d, "priority")),
-    Job("follow the log of what runs", ("l",), "following"),
-    Job("find the next error in a log", ("l", "e"), "Error: a frame"),
-    Job("submit a command", ("n", f"echo from-the-form{SUBMIT}"), "Submitted #", lambda d: _submitted(d, "echo from-the-form")),
-    Job("find a task by its name among all", ("5", "/", f"encode three{ENTER}"), "Tasks 1 of", lambda d: "encode two" not in d.shown.text),
-    Job("list what failed, the latest first", ("5", "V", "a"), "thumbs S02", lambda d: "status:failed" in d.shown.text),
-    Job("submit from a template", ("6", ENTER, f"world{SUBMIT}"), "Submitted #", lambda d: _submitted(d, "greet")),
-    Job("acknowledge an alert", ("4", "a"), "acked", lambda d: "acknowledged" in _alerts(d)),
-    Job("silence a rule for an hour", ("4", "s", "h"), "quiet", lambda d: "silenced" in _alerts(d)),
-    Job("see the last week", ("9", "o"), "last week"),
-    Job("see who did what", ("O",), "queue pause", lambda d: "encode" in d.shown.text),
-    Job("give one pane the whole screen", ("z",), "Just ended", lambda d: "1 Queues" not in d.shown.text),
-    Job("copy the command of a task", ("y", "c"), "Copied", lambda d: not isinstance(d.shown, Tmux) or "frame" in d.shown.clipboard()),
-    Job("see a task with its use and its log", (ENTER,), "Attempts 1"),
-    Job("run a failed one again", ("F", "r"), "Runs again", lambda d: len(d.show(FAILED)["instances"]) > 1),
-    Job("cancel what runs", ("x", "y"), "ancelled", lambda d: d.show(SWEEP)["status"] == "cancelled"),
+USER_ACTIONS = (
+    UserAction("see why the first waiting task waits", ("3", "w"), "needs 900M memory of pool gpu"),
+    UserAction("read the log of what failed", ("F", "l"), "no such file: in.mkv"),
+    UserAction("see how it ended, and why", ("F", "w"), "exit 3"),
+    UserAction("ask for less memory", ("3", "e", f"300M{SUBMIT_KEY}"), "Memory 900M → 300M", lambda d: d.show(BIG)["memory"] == 300),
+    UserAction("move a task to the front of its queue", ("3", "j", "t"), "To the front", lambda d: any(_list_waiting_values(d, "front"))),
+    UserAction("give a queue more places", ("1", "e", f"7{SUBMIT_KEY}"), "/7", lambda d: 7 in _list_queue_values(d, "capacity")),
+    UserAction("pause a queue for the night", ("1", "p"), "‖ paused", lambda d: "paused" in _list_queue_values(d, "status")),
+    UserAction("let the queue go on in the morning", ("1", "p"), "Resumed queue", lambda d: "paused" not in _list_queue_values(d, "status")),
+    UserAction("let a running task stand still", ("p",), "‖ sweep-06", lambda d: _get_run_status(d, SWEEP) == "paused"),
+    UserAction("let it go on", ("p",), "● sweep-06", lambda d: _get_run_status(d, SWEEP) == "running"),
+    UserAction("hold what waits", ("3", "p"), "⊟", lambda d: "held" in _list_waiting_values(d, "status")),
+    UserAction("take back what was just done", ("u",), "Undone: hold", lambda d: "held" not in _list_waiting_values(d, "status")),
+    UserAction("raise the priority of what waits", ("3", "+"), "riority 0 → 1", lambda d: 1 in _list_waiting_values(d, "priority")),
+    UserAction("follow the log of what runs", ("l",), "following"),
+    UserAction("find the next error in a log", ("l", "e"), "Error: a frame"),
+    UserAction("submit a command", ("n", f"echo from-the-form{SUBMIT_KEY}"), "Submitted #", lambda d: _is_submitted(d, "echo from-the-form")),
+    UserAction("find a task by its name among all", ("5", "/", f"encode three{ENTER}"), "Tasks 1 of", lambda d: "encode two" not in d.shown.text),
+    UserAction("list what failed, the latest first", ("5", "V", "a"), "thumbs S02", lambda d: "status:failed" in d.shown.text),
+    UserAction("submit from a template", ("6", ENTER, f"world{SUBMIT_KEY}"), "Submitted #", lambda d: _is_submitted(d, "greet")),
+    UserAction("acknowledge an alert", ("4", "a"), "acked", lambda d: "acknowledged" in _list_alert_statuses(d)),
+    UserAction("silence a rule for an hour", ("4", "s", "h"), "quiet", lambda d: "silenced" in _list_alert_statuses(d)),
+    UserAction("see the last week", ("9", "o"), "last week"),
+    UserAction("see who did what", ("O",), "queue pause", lambda d: "encode" in d.shown.text),
+    UserAction("give one pane the whole screen", ("z",), "Just ended", lambda d: "1 Queues" not in d.shown.text),
+    UserAction("copy the command of a task", ("y", "c"), "Copied", lambda d: not isinstance(d.shown, Tmux) or "frame" in d.shown.read_clipboard()),
+    UserAction("see a task with its use and its log", (ENTER,), "Attempts 1"),
+    UserAction("run a failed one again", ("F", "r"), "Runs again", lambda d: len(d.show(FAILED)["instances"]) > 1),
+    UserAction("cancel what runs", ("x", "y"), "ancelled", lambda d: d.show(SWEEP)["status"] == "cancelled"),
 )  # fmt: skip
 """The list that the README quotes."""
 
 
-def furnish(house: House) -> Client:
+def set_up_home(house: AcceptanceHome) -> Client:
     """A home in which one failed, two run and three wait; its runtime's client."""
-    house.ok("apply", "-f", "-", input=DEFINITIONS)
+    house.run_ok("apply", "-f", "-", input=DEFINITIONS)
     client = Client(house.home)
-    _submit(client, ["sh", "-c", FAILS], "thumbs S02", queue="night")
-    _submit(client, ["sh", "-c", RUNS], "sweep-06", queue="gpu", memory=600)
-    _submit(client, ["sh", "-c", RUNS], "encode one", queue="media")
-    _submit(client, ["sh", "-c", RUNS], "sweep-07", queue="gpu", memory=900)
-    _submit(client, ["sh", "-c", RUNS], "encode two", queue="media")
-    _submit(client, ["sh", "-c", RUNS], "encode three", queue="media")
+    _submit_task(client, ["sh", "-c", FAILING_SCRIPT], "thumbs S02", queue="night")
+    _submit_task(client, ["sh", "-c", RUNNING_SCRIPT], "sweep-06", queue="gpu", memory=600)
+    _submit_task(client, ["sh", "-c", RUNNING_SCRIPT], "encode one", queue="media")
+    _submit_task(client, ["sh", "-c", RUNNING_SCRIPT], "sweep-07", queue="gpu", memory=900)
+    _submit_task(client, ["sh", "-c", RUNNING_SCRIPT], "encode two", queue="media")
+    _submit_task(client, ["sh", "-c", RUNNING_SCRIPT], "encode three", queue="media")
     client.call("wait", {"ids": ["1"], "timeout": 20.0})
     return client
 
 
-def _submit(client: Client, argv: list[str], name: str, **more: Any) -> None:
+def _submit_task(client: Client, argv: list[str], name: str, **more: Any) -> None:
     env = {"PATH": "/usr/bin:/bin"}
-    client.call("submit", {"tasks": [{"argv": argv, "name": name, **more}], "uuid": uuid7(), "cwd": "/", "umask": 0o022, "env": env})
+    client.call("submit", {"tasks": [{"argv": argv, "name": name, **more}], "uuid": make_uuid7(), "cwd": "/", "umask": 0o022, "env": env})
 
 
-def in_a_terminal(house: House, columns: int, rows: int) -> Tmux | Terminal:
+def open_terminal(house: AcceptanceHome, columns: int, rows: int) -> Tmux | Terminal:
     """The deck in a tmux; where there is none, on a pty of ours."""
     if shutil.which("tmux"):
         return Tmux([PROGRAM], house.env, house.work, columns, rows)
-    return house.terminal(columns=columns, rows=rows)
+    return house.open_terminal(columns=columns, rows=rows)
 
 
 @pytest.fixture(scope="module", params=SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-def desk(request: pytest.FixtureRequest) -> Iterator[Desk]:
+def deck_session(request: pytest.FixtureRequest) -> Iterator[DeckSession]:
     """One home and one deck for all jobs at a size, the alert firing."""
-    with opened() as house:
-        client = furnish(house)
-        with in_a_terminal(house, *request.param) as shown:
+    with open_home() as house:
+        client = set_up_home(house)
+        with open_terminal(house, *request.param) as shown:
             shown.wait("encode one").wait("firing")
-            yield Desk(house, client, shown)
+            yield DeckSession(house, client, shown)
         client.close()
 
 
-@pytest.mark.parametrize("job", JOBS, ids=lambda job: job.title.replace(" ", "-"))
-def test_a_job_takes_three_keys_at_most_from_the_deck(desk: Desk, job: Job):
+@pytest.mark.parametrize("job", USER_ACTIONS, ids=lambda job: job.title.replace(" ", "-"))
+def test_each_action_takes_at_most_three_keys(deck_session: DeckSession, job: UserAction):
     assert len(job.keys) <= 3
-    at_the_start(desk.shown)
+    return_to_start(deck_session.shown)
 
     for key in job.keys[:-1]:
-        press(desk.shown, key, OPENS.get(key))
-    press(desk.shown, job.keys[-1])
-    again_where_it_was_too_soon(desk.shown, job)
+        press_key(deck_session.shown, key, OPENED_TEXTS.get(key))
+    press_key(deck_session.shown, job.keys[-1])
+    repeat_if_too_soon(deck_session.shown, job)
 
-    desk.shown.wait(lambda t: job.shows in t.text and job.holds(desk), seconds=5)
+    deck_session.shown.wait(lambda t: job.shows in t.text and job.holds(deck_session), seconds=5)
 
 
-def at_the_start(shown: Tmux | Terminal) -> None:
+def return_to_start(shown: Tmux | Terminal) -> None:
     """On the deck as a whole, everything shown, the cursor on the first running row. A box that a key of before opens late is closed."""
     for _ in range(4):
-        _leave(shown)
+        _close_dialogs(shown)
         shown.type("0")
         with suppress(AssertionError):  # a box that opened meanwhile has taken a key
-            if " /" in shown.line_with("3 Running"):
-                shown.type(ESCAPE).wait(lambda t: " /" not in t.line_with("3 Running"), seconds=1)
-            shown.type("g").wait(lambda t: _is_first(t.lines), seconds=1)
+            if " /" in shown.find_line("3 Running"):
+                shown.type(ESCAPE).wait(lambda t: " /" not in t.find_line("3 Running"), seconds=1)
+            shown.type("g").wait(lambda t: _is_cursor_first(t.lines), seconds=1)
             return
     raise AssertionError(f"not back at the start:\n{shown.text}")
 
 
-def _leave(shown: Tmux | Terminal) -> None:
+def _close_dialogs(shown: Tmux | Terminal) -> None:
     """Close what stands on the deck. By Escape: `q` that comes late, after what it was for, would end the deck itself."""
     for _ in range(8):
-        if not _on_deck(before := shown.lines):
+        if not _is_on_deck(before := shown.lines):
             with suppress(AssertionError):
-                shown.type(ESCAPE).wait(lambda t, before=before: _changed(before, t.lines), seconds=1)
+                shown.type(ESCAPE).wait(lambda t, before=before: _is_other_screen(before, t.lines), seconds=1)
 
 
-def _on_deck(lines: list[str]) -> bool:
+def _is_on_deck(lines: list[str]) -> bool:
     """Whether the deck is on top."""
-    return lines[-1].endswith("q quit") and not _in_a_box(lines)
+    return lines[-1].endswith("q quit") and not _is_dialog_open(lines)
 
 
-def _in_a_box(lines: list[str]) -> bool:
+def _is_dialog_open(lines: list[str]) -> bool:
     """Whether a dialog is open."""
     return any("┌" in line for line in lines)
 
 
-def _changed(before: list[str], now: list[str]) -> bool:
+def _is_other_screen(before: list[str], now: list[str]) -> bool:
     """Whether another screen stands on top."""
-    return before[-1] != now[-1] or _in_a_box(before) != _in_a_box(now)
+    return before[-1] != now[-1] or _is_dialog_open(before) != _is_dialog_open(now)
 
 
-def _is_first(lines: list[str]) -> bool:
+def _is_cursor_first(lines: list[str]) -> bool:
     """Whether the cursor stands on the row below the rule of what runs."""
     rule = next((at for at, line in enumerate(lines) if line[1:].startswith("▌3 Running")), None)
     return rule is not None and lines[rule + 1].startswith("›") and any("1 Queues" in line for line in lines)
 
 
-def press(shown: Tmux | Terminal, key: str, opens: str | None = None) -> None:
+def press_key(shown: Tmux | Terminal, key: str, opens: str | None = None) -> None:
     """A key as a person presses it: the next one comes when this one has been seen to do something, or after a moment. A text is
     typed in one go, the key that closes its field when it stands there."""
     if len(key) > 1:
         shown.type(key[:-1]).wait(key[:-1], seconds=5)
     if opens:
-        _until_open(shown, key, opens)
+        _press_until_open(shown, key, opens)
     else:
-        before = _seen(shown)
+        before = _read_without_digits(shown)
         with suppress(AssertionError):
-            shown.type(key[-1]).wait(lambda t: _seen(t) != before, seconds=0.3)
+            shown.type(key[-1]).wait(lambda t: _read_without_digits(t) != before, seconds=0.3)
 
 
-def _until_open(shown: Tmux | Terminal, key: str, opens: str) -> None:
+def _press_until_open(shown: Tmux | Terminal, key: str, opens: str) -> None:
     """Press a key that opens something. A row that changed or went away this moment refuses: then once more."""
     try:
         shown.type(key).wait(lambda t: opens in t.text or "press again" in t.text, seconds=5)
@@ -254,12 +254,12 @@ def _until_open(shown: Tmux | Terminal, key: str, opens: str) -> None:
         shown.type(key).wait(opens, seconds=5)
 
 
-def _seen(shown: Tmux | Terminal) -> str:
+def _read_without_digits(shown: Tmux | Terminal) -> str:
     """The screen without its numbers: times go on whatever is pressed."""
     return re.sub(r"\d", "", shown.text)
 
 
-def again_where_it_was_too_soon(shown: Tmux | Terminal, job: Job) -> None:
+def repeat_if_too_soon(shown: Tmux | Terminal, job: UserAction) -> None:
     """A row that changed this moment refuses a verb, a form waits for what is stored, and a dialog that just opened hears no letter:
     all want the last key again."""
     too_soon = ("press again", "still being read", "┌")
@@ -269,8 +269,8 @@ def again_where_it_was_too_soon(shown: Tmux | Terminal, job: Job) -> None:
             return
         except AssertionError:
             if any(words in shown.text for words in too_soon):
-                press(shown, job.keys[-1][-1])
+                press_key(shown, job.keys[-1][-1])
 
 
-def test_there_are_twenty_jobs_at_least_and_no_two_of_one_name():
-    assert len({job.title for job in JOBS}) == len(JOBS) >= 20
+def test_there_are_at_least_twenty_actions_with_distinct_names():
+    assert len({job.title for job in USER_ACTIONS}) == len(USER_ACTIONS) >= 20

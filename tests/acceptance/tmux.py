@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tests.acceptance.terminal import PATIENCE, Lines
+from tests.acceptance.terminal import TIMEOUT, Lines
 
 Condition = Callable[["Tmux"], object]
 SETTINGS = """\
@@ -43,8 +43,8 @@ class Tmux:
         self._held = b""
         self._known: list[str] = []
         self.ended = False
-        self._answer()  # of new-session
-        self._ask(f"refresh-client -C {columns}x{rows}")
+        self._read_answer()  # of new-session
+        self._send_command(f"refresh-client -C {columns}x{rows}")
 
     def __enter__(self) -> Tmux:
         return self
@@ -57,27 +57,27 @@ class Tmux:
     @property
     def lines(self) -> Lines:
         """The screen as it is, blanks at the ends of lines cut off."""
-        return [line.rstrip() for line in self._ask("capture-pane -p")]
+        return [line.rstrip() for line in self._send_command("capture-pane -p")]
 
     @property
     def text(self) -> str:
         """The screen as one text."""
         return "\n".join(self.lines)
 
-    def line_with(self, words: str) -> str:
+    def find_line(self, words: str) -> str:
         """The first line that shows these words; "" when there is none."""
         return next((line for line in self.lines if words in line), "")
 
-    def clipboard(self) -> str:
+    def read_clipboard(self) -> str:
         """What the program copied last, by OSC 52."""
-        return "\n".join(self._ask("show-buffer"))
+        return "\n".join(self._send_command("show-buffer"))
 
-    def wait(self, shown: str | Condition, seconds: float = PATIENCE) -> Tmux:
+    def wait(self, shown: str | Condition, seconds: float = TIMEOUT) -> Tmux:
         """Wait until the screen shows a text, or until it satisfies a condition. Fails with the screen when it does not."""
         until = time.monotonic() + seconds
         holds = (lambda t: shown in t.text) if isinstance(shown, str) else shown
         while not holds(self):
-            if not self._output(until - time.monotonic()):
+            if not self._wait_for_output(until - time.monotonic()):
                 raise AssertionError(f"not shown within {seconds:.0f} s: {shown}\n{self.text}")
         return self
 
@@ -85,7 +85,7 @@ class Tmux:
 
     def type(self, keys: str) -> Tmux:
         """Press keys, as the bytes a terminal sends."""
-        self._ask(f"send-keys -H {keys.encode().hex(' ')}")
+        self._send_command(f"send-keys -H {keys.encode().hex(' ')}")
         return self
 
     def close(self) -> None:
@@ -95,18 +95,18 @@ class Tmux:
 
     # Control mode
 
-    def _ask(self, command: str) -> list[str]:
+    def _send_command(self, command: str) -> list[str]:
         """What tmux answers to a command."""
         assert self._client.stdin is not None
         self._client.stdin.write(f"{command}\n".encode())
         self._client.stdin.flush()
-        return self._answer()
+        return self._read_answer()
 
-    def _answer(self) -> list[str]:
+    def _read_answer(self) -> list[str]:
         """The lines of the next answer; notes of new output in between are for `_output`."""
         inside: list[str] | None = None
         while True:
-            line = self._next_line(PATIENCE)
+            line = self._next_line(TIMEOUT)
             if line is None:
                 raise AssertionError("tmux does not answer")
             if inside is None:
@@ -116,7 +116,7 @@ class Tmux:
             else:
                 inside.append(line)
 
-    def _output(self, seconds: float) -> bool:
+    def _wait_for_output(self, seconds: float) -> bool:
         """Wait for new output and take in what has come; False when none came in time."""
         if self._next_line(seconds) is None:
             return False

@@ -11,11 +11,11 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from tests.acceptance.acceptance_home import House
+from tests.acceptance.acceptance_home import AcceptanceHome
 from tests.bench import adoption, backups, bulk, commands, deck, drain, idle, latency, log_view, memory, screens, search
-from tests.bench.figures import Figure, document, table
+from tests.bench.figures import Figure, format_json, format_table
 
-PARTS: dict[str, Callable[[House, int], Iterable[Figure]]] = {
+PARTS: dict[str, Callable[[AcceptanceHome, int], Iterable[Figure]]] = {
     "commands": lambda house, _: commands.measure(house),
     "bulk": lambda house, _: bulk.measure(house),
     "drain": lambda house, _: drain.measure(house),
@@ -37,9 +37,9 @@ def main() -> int:
     figures: list[Figure] = []
     for name in args.part or PARTS:
         print(f"measuring {name}…", file=sys.stderr)
-        figures += _in_a_home(lambda house, name=name: PARTS[name](house, args.tasks))
-    print(document(figures) if args.json else table(figures))
-    return 0 if all(figure.reached for figure in figures) else 1
+        figures += _run_in_home(lambda house, name=name: PARTS[name](house, args.tasks))
+    print(format_json(figures) if args.run_json else format_table(figures))
+    return 0 if all(figure.is_reached for figure in figures) else 1
 
 
 def _arguments() -> argparse.Namespace:
@@ -57,9 +57,9 @@ def _arguments() -> argparse.Namespace:
     return args
 
 
-def _in_a_home(measure: Callable[[House], Iterable[Figure]]) -> Iterator[Figure]:
+def _run_in_home(measure: Callable[[AcceptanceHome], Iterable[Figure]]) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory(prefix="td-", ignore_cleanup_errors=True) as root:
-        house = House(Path(root))
+        house = AcceptanceHome(Path(root))
         try:
             yield from measure(house)
         finally:

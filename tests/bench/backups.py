@@ -14,56 +14,56 @@ from pathlib import Path
 from typing import Any
 
 from app.client import Client
-from tests.acceptance.acceptance_home import House
+from tests.acceptance.acceptance_home import AcceptanceHome
 from tests.bench.figures import Figure
-from tests.bench.workload import bulk, parked
+from tests.bench.workload import create_parked_queue, submit_bulk
 
 RATE = 200
 """Transactions a second that are written meanwhile."""
-QUIET = 5.0
+WARM_UP = 5.0
 """Seconds of writing beside nothing."""
 
 
-def measure(house: House, tasks: int) -> Iterator[Figure]:
+def measure(house: AcceptanceHome, tasks: int) -> Iterator[Figure]:
     """Each step once; times beside a copy of the same file by SQLite alone."""
-    parked(house, "many", 4)
-    bulk(house, tasks, "many")
+    create_parked_queue(house, "many", 4)
+    submit_bulk(house, tasks, "many")
     size = os.path.getsize(house.home / "taskdeck.db")
-    bare = _copied(house.home / "taskdeck.db")
+    bare = _measure_copy(house.home / "taskdeck.db")
     what = f"of {size / 2**20:,.0f} MiB, {RATE} changes/s meanwhile"
-    with _writing(house) as alone:
-        time.sleep(QUIET)
-    with _writing(house) as beside:
-        full, took = _timed(house, "db", "backup", "--full", "--json")
-        yield _seconds(f"full backup, checked, {what}", took, bare)
-        yield _mib(f"a full backup {what}", full["bytes"], size)
-        increment, took = _timed(house, "db", "backup", "--json")
-        yield _seconds(f"increment, checked, {what}", took, bare)
-        yield _mib(f"an increment {what}", increment["bytes"], size)
-    worst, usual = _p99(beside), _p99(alone)
+    with _run_writer(house) as alone:
+        time.sleep(WARM_UP)
+    with _run_writer(house) as beside:
+        full, took = _run_timed(house, "db", "backup", "--full", "--json")
+        yield _make_time_figure(f"full backup, checked, {what}", took, bare)
+        yield _make_size_figure(f"a full backup {what}", full["bytes"], size)
+        increment, took = _run_timed(house, "db", "backup", "--json")
+        yield _make_time_figure(f"increment, checked, {what}", took, bare)
+        yield _make_size_figure(f"an increment {what}", increment["bytes"], size)
+    worst, usual = _compute_p99(beside), _compute_p99(alone)
     yield Figure("change p99 during backups", worst * 1e3, "ms", usual * 1e3, "without", worst * 1e3, 100)
-    _, took = _timed(house, "db", "verify", increment["id"], "--json")
-    yield _seconds(f"verify of the chain {what}", took, bare)
-    house.ok("stop")
-    _, took = _timed(house, "db", "restore", "--to", house.work / "then.db", "--json")
-    yield _seconds(f"restore into a file {what}", took, bare)
+    _, took = _run_timed(house, "db", "verify", increment["id"], "--json")
+    yield _make_time_figure(f"verify of the chain {what}", took, bare)
+    house.run_ok("stop")
+    _, took = _run_timed(house, "db", "restore", "--to", house.work / "then.db", "--json")
+    yield _make_time_figure(f"restore into a file {what}", took, bare)
 
 
-def _timed(house: House, *words: object) -> tuple[Any, float]:
+def _run_timed(house: AcceptanceHome, *words: object) -> tuple[Any, float]:
     began = time.perf_counter()
-    found = house.json(*words[:-1])
+    found = house.run_json(*words[:-1])
     return found, time.perf_counter() - began
 
 
-def _seconds(what: str, took: float, bare: float) -> Figure:
+def _make_time_figure(what: str, took: float, bare: float) -> Figure:
     return Figure(what, took, "s", bare, "a copy by SQLite", took / bare, None)
 
 
-def _mib(what: str, size: int, whole: int) -> Figure:
+def _make_size_figure(what: str, size: int, whole: int) -> Figure:
     return Figure(what, size / 2**20, "MiB", whole / 2**20, "the database", size / whole, 0.5)
 
 
-def _copied(path: Path) -> float:
+def _measure_copy(path: Path) -> float:
     with tempfile.TemporaryDirectory(dir=path.parent) as folder, closing(sqlite3.connect(path)) as source:
         began = time.perf_counter()
         with closing(sqlite3.connect(Path(folder) / "copy.db")) as copy:
@@ -71,12 +71,12 @@ def _copied(path: Path) -> float:
         return time.perf_counter() - began
 
 
-def _p99(times: list[float]) -> float:
+def _compute_p99(times: list[float]) -> float:
     return statistics.quantiles(times, n=100)[98]
 
 
 @contextmanager
-def _writing(house: House) -> Iterator[list[float]]:
+def _run_writer(house: AcceptanceHome) -> Iterator[list[float]]:
     """Submit held tasks at that rate; the seconds that each took."""
     took: list[float] = []
     end = threading.Event()

@@ -9,23 +9,23 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from tests.acceptance.acceptance_home import House
+from tests.acceptance.acceptance_home import AcceptanceHome
 from tests.bench.figures import Figure
-from tests.bench.workload import bulk, parked
+from tests.bench.workload import create_parked_queue, submit_bulk
 
 
-def measure(house: House) -> Iterator[Figure]:
+def measure(house: AcceptanceHome) -> Iterator[Figure]:
     """10,000 and 50,000 lines."""
-    parked(house, "bulk", 1)
+    create_parked_queue(house, "bulk", 1)
     for count in (10_000, 50_000):
-        ours = count / bulk(house, count, "bulk")
-        raw = count / raw_insert(house.home / "taskdeck.db", count)
+        ours = count / submit_bulk(house, count, "bulk")
+        raw = count / measure_raw_insert(house.home / "taskdeck.db", count)
         yield Figure(
             f"submit --from, {count:,} lines", ours, "tasks/s", raw, "SQLite alone", ours, 15_000, 30_000, at_most=False
         )
 
 
-def raw_insert(database: Path, count: int) -> float:
+def measure_raw_insert(database: Path, count: int) -> float:
     """Seconds that SQLite takes to store the newest `count` task rows again, in a file of its own."""
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as live:
         rows = live.execute("SELECT * FROM tasks ORDER BY number DESC LIMIT ?", (count,)).fetchall()

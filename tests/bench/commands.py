@@ -9,42 +9,42 @@ import venv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.acceptance.acceptance_home import PROGRAM, House
+from tests.acceptance.acceptance_home import PROGRAM, AcceptanceHome
 from tests.bench.figures import Figure
-from tests.bench.workload import bulk
+from tests.bench.workload import submit_bulk
 
 ROUNDS = 21
 
 
-def measure(house: House) -> Iterator[Figure]:
+def measure(house: AcceptanceHome) -> Iterator[Figure]:
     """`submit`, `status`, and `ls` of 10,000 queued tasks; each run in turn with the interpreter alone."""
-    bare = bare_interpreter(house)
-    house.ok("queue", "create", "parked", "--capacity", "1")
-    house.ok("queue", "pause", "parked")
+    bare = make_bare_interpreter(house)
+    house.run_ok("queue", "create", "parked", "--capacity", "1")
+    house.run_ok("queue", "pause", "parked")
     for what, words, goal, better in (
         ("taskdeck submit, a process", ("submit", "-q", "parked", "--", "true"), 4, 3),
         ("taskdeck status, a process", ("status",), 4, 3),
         ("taskdeck ls of 10,000, a process", ("ls", "--limit", "0"), 10, 6),
     ):
         if words[0] == "ls":
-            bulk(house, 10_000 - ROUNDS, "parked")
-        ours, raw = in_turn(house, [PROGRAM, *words], [bare, "-I", "-c", "pass"])
+            submit_bulk(house, 10_000 - ROUNDS, "parked")
+        ours, raw = measure_in_turn(house, [PROGRAM, *words], [bare, "-I", "-c", "pass"])
         yield Figure(what, ours * 1e3, "ms", raw * 1e3, "python -I -c pass", ours / raw, goal, better)
 
 
-def bare_interpreter(house: House) -> Path:
+def make_bare_interpreter(house: AcceptanceHome) -> Path:
     """The same interpreter in an empty environment: what a machine puts into its own site-packages slows every start."""
     venv.create(house.work / "bare", symlinks=True)
     return house.work / "bare" / "bin" / "python"
 
 
-def in_turn(house: House, *commands: Sequence[str | os.PathLike[str]]) -> list[float]:
+def measure_in_turn(house: AcceptanceHome, *commands: Sequence[str | os.PathLike[str]]) -> list[float]:
     """The median seconds of each command, run one after the other, round by round, its output thrown away."""
-    rounds = [[seconds(house, command) for command in commands] for _ in range(ROUNDS)]
+    rounds = [[measure_process(house, command) for command in commands] for _ in range(ROUNDS)]
     return [statistics.median(times) for times in zip(*rounds, strict=True)]
 
 
-def seconds(house: House, command: Sequence[str | os.PathLike[str]]) -> float:
+def measure_process(house: AcceptanceHome, command: Sequence[str | os.PathLike[str]]) -> float:
     """How long one process takes from its spawn to its end."""
     null = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
     began = time.perf_counter()

@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 
 from app.client import Client
-from tests.acceptance.acceptance_home import House
+from tests.acceptance.acceptance_home import AcceptanceHome
 from tests.acceptance.terminal import Terminal
 from tests.bench import idle
 from tests.bench.figures import Figure
 from tests.bench.recorder import Recorder
-from tests.bench.workload import bulk, parked
+from tests.bench.workload import create_parked_queue, submit_bulk
 
 CHURNING = 12
 STARTS = 5
 KEYS = 200
-PAUSE = 0.11
+KEY_INTERVAL = 0.11
 """Seconds between two keys: slower than any answer, faster than a board a second."""
 
 EMPTY_APP = """
@@ -38,35 +38,35 @@ Empty().run()
 """The least a Textual program can do with a key: the raw limit."""
 
 
-def measure(house: House, queued: int) -> Iterator[Figure]:
+def measure(house: AcceptanceHome, queued: int) -> Iterator[Figure]:
     """To filled panes, key to drawn, and what it all costs when nothing runs."""
-    fill(house, queued)
+    fill_home(house, queued)
     empty = [sys.executable, "-c", EMPTY_APP]
-    bare = statistics.median(first(house, empty, lambda t: t.lines[0].startswith("0")) for _ in range(STARTS))
-    filled = statistics.median(first(house, ["taskdeck"], _is_filled) for _ in range(STARTS))
+    bare = statistics.median(measure_start(house, empty, lambda t: t.lines[0].startswith("0")) for _ in range(STARTS))
+    filled = statistics.median(measure_start(house, ["taskdeck"], _is_filled) for _ in range(STARTS))
     where = f"{queued:,} queued, {CHURNING} churning"
     yield Figure(
         f"taskdeck → filled panes, {where}", filled * 1e3, "ms", bare * 1e3, "empty Textual app", filled * 1e3, 500, 300
     )
-    raw = sorted(keys(house, empty, "jj", lambda t: t.lines[0]))
-    ours = sorted(keys(house, ["taskdeck"], "jk", cursor, before="1"))
+    raw = sorted(measure_keys(house, empty, "jj", lambda t: t.lines[0]))
+    ours = sorted(measure_keys(house, ["taskdeck"], "jk", find_cursor, before="1"))
     for name, share, goal, better in (("p50", 0.5, 10, 8), ("p95", 0.95, 33, 33)):
         here, beside = (times[int(len(times) * share)] * 1e3 for times in (ours, raw))
         yield Figure(f"key → drawn {name}, {where}", here, "ms", beside, "empty Textual app", here, goal, better)
-    yield from _idle(house)
+    yield from _measure_idle(house)
 
 
-def fill(house: House, queued: int) -> None:
+def fill_home(house: AcceptanceHome, queued: int) -> None:
     """Many queued tasks that do not start, all of them in the search index, and a dozen that come and go."""
-    parked(house, "many", 4)
-    bulk(house, queued, "many")
-    indexed(house, queued)
-    parked(house, "churn", CHURNING)
-    bulk(house, 6000, "churn", ("/bin/sleep", "0.5"))
-    house.ok("queue", "resume", "churn")
+    create_parked_queue(house, "many", 4)
+    submit_bulk(house, queued, "many")
+    wait_for_index(house, queued)
+    create_parked_queue(house, "churn", CHURNING)
+    submit_bulk(house, 6000, "churn", ("/bin/sleep", "0.5"))
+    house.run_ok("queue", "resume", "churn")
 
 
-def indexed(house: House, queued: int) -> None:
+def wait_for_index(house: AcceptanceHome, queued: int) -> None:
     """Wait until the search index has what was submitted; that many at once are not every minute's work."""
     end = time.monotonic() + 30 + queued / 2000
     with closing(Client(house.home)) as client:
@@ -76,7 +76,7 @@ def indexed(house: House, queued: int) -> None:
             time.sleep(1)
 
 
-def _open(house: House, argv: list[str]) -> Recorder:
+def _open_recorder(house: AcceptanceHome, argv: list[str]) -> Recorder:
     return Recorder(argv, house.env, house.work, 120, 40)
 
 
@@ -86,38 +86,38 @@ def _is_filled(terminal: Terminal) -> bool:
     return "many" in text and "churn-pool" in text and "● sleep" in text and "○ sleep" in text and "4 SLA" in text
 
 
-def first(house: House, argv: list[str], shown: Callable[[Terminal], bool]) -> float:
+def measure_start(house: AcceptanceHome, argv: list[str], shown: Callable[[Terminal], bool]) -> float:
     """Seconds from the spawn until the screen shows it."""
-    with _open(house, argv) as terminal:
+    with _open_recorder(house, argv) as terminal:
         terminal.record(2.0)
         terminal.type("q").end()
         return next(at for at in terminal.replay() if shown(terminal)) - terminal.began
 
 
-def keys(
-    house: House, argv: list[str], pressed: str, seen: Callable[[Terminal], object], before: str = ""
+def measure_keys(
+    house: AcceptanceHome, argv: list[str], pressed: str, seen: Callable[[Terminal], object], before: str = ""
 ) -> list[float]:
     """Seconds from each key until what is `seen` on the screen has changed."""
     sent: list[float] = []
-    with _open(house, argv) as terminal:
+    with _open_recorder(house, argv) as terminal:
         terminal.record(2.0)
         terminal.type(before)
         terminal.record(0.5)
         for n in range(KEYS):
             sent.append(time.perf_counter())
             terminal.type(pressed[n % len(pressed)])
-            terminal.record(PAUSE)
+            terminal.record(KEY_INTERVAL)
         terminal.type("q").end()
-        return list(answers(terminal, sent, seen))
+        return list(find_answers(terminal, sent, seen))
 
 
-def answers(terminal: Recorder, sent: list[float], seen: Callable[[Terminal], object]) -> Iterator[float]:
+def find_answers(terminal: Recorder, sent: list[float], seen: Callable[[Terminal], object]) -> Iterator[float]:
     """For each key the time until the first change after it; a key without one counts with the whole pause."""
     times, known = iter(sent), seen(terminal)
     pending = next(times, None)
     for at in terminal.replay():
-        while pending is not None and at > pending + PAUSE:
-            yield PAUSE
+        while pending is not None and at > pending + KEY_INTERVAL:
+            yield KEY_INTERVAL
             pending = next(times, None)
         now = seen(terminal)
         if pending is not None and at > pending and now != known:
@@ -126,13 +126,13 @@ def answers(terminal: Recorder, sent: list[float], seen: Callable[[Terminal], ob
         known = now
 
 
-def cursor(terminal: Terminal) -> int:
+def find_cursor(terminal: Terminal) -> int:
     """The line on which the cursor stands."""
     return next((y for y, line in enumerate(terminal.lines) if line.startswith("›")), -1)
 
 
-def _idle(house: House) -> Iterator[Figure]:
-    house.ok("queue", "pause", "churn")
-    while running := house.json("ls", "--status", "running"):
-        house.td("wait", *(row["number"] for row in running))
-    yield from idle.figures(house, "many queued")
+def _measure_idle(house: AcceptanceHome) -> Iterator[Figure]:
+    house.run_ok("queue", "pause", "churn")
+    while running := house.run_json("ls", "--status", "running"):
+        house.run_cli("wait", *(row["number"] for row in running))
+    yield from idle.measure_with_deck(house, "many queued")

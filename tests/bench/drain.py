@@ -11,11 +11,11 @@ import statistics
 from collections.abc import Callable, Iterator
 
 from app.client import Client
-from tests.acceptance.acceptance_home import House
+from tests.acceptance.acceptance_home import AcceptanceHome
 from tests.bench import peers
 from tests.bench.figures import Figure
-from tests.bench.peers import NO_OP, SLOTS, timed
-from tests.bench.workload import bulk, parked
+from tests.bench.peers import NO_OP, SLOTS, measure_time
+from tests.bench.workload import create_parked_queue, submit_bulk
 
 COUNT = 3000
 ROUNDS = 5
@@ -23,17 +23,17 @@ Contender = Callable[[], float]
 """Ends per second in one round."""
 
 
-def measure(house: House) -> Iterator[Figure]:
+def measure(house: AcceptanceHome) -> Iterator[Figure]:
     """Ends per second and their ratio to the bare loop; only Taskdeck's has a goal."""
     contenders: dict[str, Contender] = {
-        "posix_spawn loop, nothing kept": lambda: COUNT / peers.spawned(COUNT),
-        f"xargs -P{SLOTS} -n1, nothing kept": lambda: COUNT / peers.xargs(house.work, COUNT),
+        "posix_spawn loop, nothing kept": lambda: COUNT / peers.measure_spawn_loop(COUNT),
+        f"xargs -P{SLOTS} -n1, nothing kept": lambda: COUNT / peers.measure_xargs(house.work, COUNT),
     }
-    if tsp := peers.task_spooler():
+    if tsp := peers.find_task_spooler():
         name = f"task-spooler, {SLOTS} slots, ends kept in memory, nothing synced"
-        contenders[name] = lambda: peers.SPOOLED / peers.spooled(tsp, house.work)
+        contenders[name] = lambda: peers.SPOOLER_JOBS / peers.measure_task_spooler(tsp, house.work)
     ours = f"Taskdeck, {SLOTS} slots, each end recorded and synced, {COUNT:,} no-ops"
-    contenders[ours] = lambda: COUNT / drained(house)
+    contenders[ours] = lambda: COUNT / measure_drain(house)
     rounds = [{name: contend() for name, contend in contenders.items()} for _ in range(ROUNDS)]
     raw = next(iter(contenders))
     beside = statistics.median(each[raw] for each in rounds)
@@ -43,19 +43,19 @@ def measure(house: House) -> Iterator[Figure]:
         goals = (0.25, 0.45) if name == ours else (None, None)
         yield Figure(f"drain: {name}", rate, "ends/s", beside, "posix_spawn loop", ratio, *goals, at_most=False)
     if not tsp:
-        yield Figure.absent("drain: task-spooler is not installed here")
+        yield Figure.make_absent("drain: task-spooler is not installed here")
 
 
-def drained(house: House) -> float:
+def measure_drain(house: AcceptanceHome) -> float:
     """Seconds from the resume of a queue that is full until its last task has ended."""
     queue = f"drain-{os.urandom(4).hex()}"
-    parked(house, queue, SLOTS)
-    bulk(house, COUNT, queue, (NO_OP,))
+    create_parked_queue(house, queue, SLOTS)
+    submit_bulk(house, COUNT, queue, (NO_OP,))
     client = Client(house.home)
     try:
         tasks = client.call("ls", {"queue": queue, "limit": 0})["tasks"]
         last = [row["uuid"] for row in sorted(tasks, key=lambda row: row["number"])[-2 * SLOTS :]]
-        with timed() as took:
+        with measure_time() as took:
             client.call("queue.resume", {"name": queue})
             client.call("wait", {"ids": last, "timeout": 300})
         ended = client.call("ls", {"queue": queue, "limit": 0})["tasks"]

@@ -25,61 +25,61 @@ class Figure:
     at_most: bool = True
 
     @classmethod
-    def absent(cls, what: str) -> Figure:
+    def make_absent(cls, what: str) -> Figure:
         """What there is nothing to measure of."""
         return cls(what, None, "", None, "", None)
 
     @property
-    def reached(self) -> bool:
+    def is_reached(self) -> bool:
         """Whether the goal is reached; where there is none, nothing can be missed."""
-        return self.goal is None or self._holds(self.goal)
+        return self.goal is None or self._meets(self.goal)
 
     @property
     def verdict(self) -> str:
         """In words, with the further goal of the design where there is one."""
         if self.goal is None:
             return "–"
-        if not self.reached:
+        if not self.is_reached:
             return "NOT reached"
-        return "reached, and the further goal" if self.better is not None and self._holds(self.better) else "reached"
+        return "reached, and the further goal" if self.better is not None and self._meets(self.better) else "reached"
 
-    def _holds(self, goal: float) -> bool:
+    def _meets(self, goal: float) -> bool:
         if self.judged is None:
             return False
         return self.judged <= goal if self.at_most else self.judged >= goal
 
 
-HEADS = ("WHAT", "HERE", "BESIDE IT", "JUDGED", "GOAL", "FURTHER", "VERDICT")
+HEADINGS = ("WHAT", "HERE", "BESIDE IT", "JUDGED", "GOAL", "FURTHER", "VERDICT")
 
 
-def table(figures: Iterable[Figure]) -> str:
+def format_table(figures: Iterable[Figure]) -> str:
     """The figures as aligned lines."""
-    rows = [HEADS, *map(_row, figures)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADS))]
+    rows = [HEADINGS, *map(_format_row, figures)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
 
 
-def _row(figure: Figure) -> Sequence[str]:
+def _format_row(figure: Figure) -> Sequence[str]:
     sign = "≤" if figure.at_most else "≥"
-    goals = ("–" if goal is None else f"{sign} {_number(goal)}" for goal in (figure.goal, figure.better))
-    beside = _measured(figure.beside, f"{figure.unit} {figure.beside_what}")
+    goals = ("–" if goal is None else f"{sign} {_format_number(goal)}" for goal in (figure.goal, figure.better))
+    beside = _format_value(figure.beside, f"{figure.unit} {figure.beside_what}")
     return (
-        figure.what, _measured(figure.value, figure.unit), beside, _measured(figure.judged, "").strip(), *goals, figure.verdict,
+        figure.what, _format_value(figure.value, figure.unit), beside, _format_value(figure.judged, "").strip(), *goals, figure.verdict,
     )  # fmt: skip
 
 
-def _measured(value: float | None, unit: str) -> str:
-    return "–" if value is None else f"{_number(value)} {unit}"
+def _format_value(value: float | None, unit: str) -> str:
+    return "–" if value is None else f"{_format_number(value)} {unit}"
 
 
-def _number(value: float) -> str:
+def _format_number(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
-def document(figures: Iterable[Figure]) -> str:
+def format_json(figures: Iterable[Figure]) -> str:
     """The figures as one JSON list."""
     return json.dumps(
-        [{**asdict(figure), "reached": figure.reached, "verdict": figure.verdict} for figure in figures], indent=1
+        [{**asdict(figure), "reached": figure.is_reached, "verdict": figure.verdict} for figure in figures], indent=1
     )

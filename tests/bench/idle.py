@@ -7,55 +7,55 @@ import select
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.acceptance.acceptance_home import House
+from tests.acceptance.acceptance_home import AcceptanceHome
 from tests.bench.figures import Figure
 from tests.bench.recorder import Recorder
 
 SECONDS = 20.0
 
 
-def measure(house: House) -> Iterator[Figure]:
+def measure(house: AcceptanceHome) -> Iterator[Figure]:
     """In a home where one task has run."""
-    house.ok("submit", "--wait", "--", "true")
-    yield _alone(house)
-    yield from figures(house, "one task has run")
-    memory = sum(map(pss, _staying(house)))
+    house.run_ok("submit", "--wait", "--", "true")
+    yield _measure_without_deck(house)
+    yield from measure_with_deck(house, "one task has run")
+    memory = sum(map(read_pss, _list_pids(house)))
     yield Figure("memory of runtime, keeper, guard", memory, "MiB PSS", None, "", memory, 70)
 
 
-def _alone(house: House) -> Figure:
+def _measure_without_deck(house: AcceptanceHome) -> Figure:
     """The share of a core that runtime, keeper and guard take together, with nobody looking."""
-    pids = _staying(house)
-    before = sum(map(cpu, pids))
+    pids = _list_pids(house)
+    before = sum(map(read_cpu, pids))
     select.select([], [], [], SECONDS)
-    share = (sum(map(cpu, pids)) - before) / SECONDS * 100
+    share = (sum(map(read_cpu, pids)) - before) / SECONDS * 100
     return Figure("idle, runtime, keeper and guard", share, "% of a core", None, "", share, 1, 0.3)
 
 
-def figures(house: House, where: str) -> Iterator[Figure]:
+def measure_with_deck(house: AcceptanceHome, where: str) -> Iterator[Figure]:
     """The share of a core that runtime, keeper, guard and an open deck take together."""
-    pids = _staying(house)
+    pids = _list_pids(house)
     with Recorder(["taskdeck"], house.env, house.work, 120, 40) as deck:
         deck.record(5.0)
-        before = sum(map(cpu, [*pids, deck.pid]))
+        before = sum(map(read_cpu, [*pids, deck.pid]))
         deck.record(SECONDS)
-        share = (sum(map(cpu, [*pids, deck.pid])) - before) / SECONDS * 100
+        share = (sum(map(read_cpu, [*pids, deck.pid])) - before) / SECONDS * 100
         deck.type("q").end()
     yield Figure(f"idle, a deck open, {where}", share, "% of a core", None, "", share, 2)
 
 
-def _staying(house: House) -> list[int]:
-    found = house.json("status")
+def _list_pids(house: AcceptanceHome) -> list[int]:
+    found = house.run_json("status")
     return [found["runtime"]["pid"], found["keeper"]["pid"], found["keeper"]["guard_pid"]]
 
 
-def cpu(pid: int) -> float:
+def read_cpu(pid: int) -> float:
     """CPU seconds that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def pss(pid: int) -> float:
+def read_pss(pid: int) -> float:
     """MiB that a process has for itself, with its share of what others use too."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024

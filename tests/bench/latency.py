@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from app.client import Client
-from app.core.ids import uuid7
-from tests.acceptance.acceptance_home import House
+from app.core.ids import make_uuid7
+from tests.acceptance.acceptance_home import AcceptanceHome
 from tests.bench.figures import Figure
 
 ROUNDS = 60
 
 
-def measure(house: House) -> Iterator[Figure]:
+def measure(house: AcceptanceHome) -> Iterator[Figure]:
     """The median, in milliseconds; beside it the same program spawned directly."""
     fifo = house.work / "first-instruction"
     os.mkfifo(fifo)
@@ -26,7 +26,7 @@ def measure(house: House) -> Iterator[Figure]:
     asked = {"cwd": str(house.work), "umask": 0o022, "env": {"PATH": "/usr/bin:/bin"}}
 
     def submitted() -> None:
-        (task,) = client.call("submit", {"tasks": [{"argv": argv}], "uuid": uuid7(), **asked})
+        (task,) = client.call("submit", {"tasks": [{"argv": argv}], "uuid": make_uuid7(), **asked})
         ends.append(task["uuid"])
 
     def spawned() -> None:
@@ -35,14 +35,14 @@ def measure(house: House) -> Iterator[Figure]:
     ends: list[str] = []
     pids: list[int] = []
     try:
-        ours = median(fifo, submitted, lambda: client.call("wait", {"ids": [ends.pop()], "timeout": 30}))
+        ours = measure_median(fifo, submitted, lambda: client.call("wait", {"ids": [ends.pop()], "timeout": 30}))
     finally:
         client.close()
-    raw = median(fifo, spawned, lambda: os.waitpid(pids.pop(), 0))
+    raw = measure_median(fifo, spawned, lambda: os.waitpid(pids.pop(), 0))
     yield Figure("submit → first instruction, p50", ours, "ms", raw, "posix_spawn", ours, 6, 3)
 
 
-def median(fifo: Path, start: Callable[[], None], end: Callable[[], object]) -> float:
+def measure_median(fifo: Path, start: Callable[[], None], end: Callable[[], object]) -> float:
     """Milliseconds from `start` until the program has written into the fifo; `end` sees it off before the next."""
     reader = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
     times = []

@@ -12,33 +12,33 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.acceptance.acceptance_home import House
-from tests.bench.deck import EMPTY_APP, answers, keys
+from tests.acceptance.acceptance_home import AcceptanceHome
+from tests.bench.deck import EMPTY_APP, find_answers, measure_keys
 from tests.bench.figures import Figure
 from tests.bench.recorder import Recorder
 
 BYTES = 1_000_000_000
 LINES_A_SECOND = 10_000
-FOLLOWED = 20.0
+FOLLOW_TIME = 20.0
 """Seconds for which the growing log is followed."""
-SEARCHED = 60.0
+SEARCH_TIME = 60.0
 """Seconds left for the search through the large one."""
 KEYS = 120
-PAUSE = 0.11
+KEY_INTERVAL = 0.11
 OPENINGS = 5
-NEEDLE = "needle in the first line"
-LAST = "the last line of a gigabyte"
+FIRST_LINE = "needle in the first line"
+LAST_LINE = "the last line of a gigabyte"
 
-LARGE = f"""
+LARGE_WRITER = f"""
 import os
 line = b"".join(b"\\x1b[32m2026-11-25\\x1b[0m epoch %7d loss=0.2511 acc=0.901 and some words\\n" % n for n in range(4096))
-os.write(1, b"{NEEDLE}\\n")
+os.write(1, b"{FIRST_LINE}\\n")
 left = {BYTES}
 while left > 0:
     left -= os.write(1, line)
-os.write(1, b"{LAST}\\n")
+os.write(1, b"{LAST_LINE}\\n")
 """
-GROWING = f"""
+GROWING_WRITER = f"""
 import os, time
 n, began = 0, time.monotonic()
 while not os.path.exists("stop"):
@@ -52,77 +52,77 @@ _AT = re.compile(r"at=(\d{13})")
 _COLUMN = re.compile(r"column \d+")
 
 
-def measure(house: House) -> Iterator[Figure]:
+def measure(house: AcceptanceHome) -> Iterator[Figure]:
     """A large log first, then a growing one."""
     empty = [sys.executable, "-c", EMPTY_APP]
-    raw = sorted(keys(house, empty, "jj", lambda t: t.lines[0]))
-    yield from _large(house, raw)
-    yield from _growing(house, raw)
+    raw = sorted(measure_keys(house, empty, "jj", lambda t: t.lines[0]))
+    yield from _measure_large(house, raw)
+    yield from _measure_growing(house, raw)
 
 
 # A gigabyte
 
 
-def _large(house: House, raw: list[float]) -> Iterator[Figure]:
-    house.ok("submit", "--wait", "-n", "large", "--", sys.executable, "-c", LARGE)
-    opened = statistics.median(_opened(house) for _ in range(OPENINGS))
+def _measure_large(house: AcceptanceHome, raw: list[float]) -> Iterator[Figure]:
+    house.run_ok("submit", "--wait", "-n", "large", "--", sys.executable, "-c", LARGE_WRITER)
+    opened = statistics.median(_measure_opening(house) for _ in range(OPENINGS))
     yield Figure("log of 1 GB: key → first frame", opened * 1e3, "ms", None, "", opened * 1e3, 1000, 150)
-    with _deck(house) as deck:
-        before = rss(deck.pid)
+    with _open_deck(house) as deck:
+        before = read_rss(deck.pid)
         _open_log(deck)
         deck.record(1.0)
-        shown = rss(deck.pid) - before
+        shown = read_rss(deck.pid) - before
         searched = time.perf_counter()
-        deck.type(f"/{NEEDLE}\r")
-        sent = _press(deck, "kj", SEARCHED)
-        grown = rss(deck.pid) - before
-        _leave(deck)
+        deck.type(f"/{FIRST_LINE}\r")
+        sent = _press_keys(deck, "kj", SEARCH_TIME)
+        grown = read_rss(deck.pid) - before
+        _quit_deck(deck)
         chunks = deck.chunks
-        times = sorted(answers(deck, sent, lambda t: t.lines[2:4]))
+        times = sorted(find_answers(deck, sent, lambda t: t.lines[2:4]))
         deck.chunks = chunks  # to be looked at once more
         found = next((at for at in deck.replay() if at > searched and "match 1 of 1," in deck.text), None)
     yield Figure("log of 1 GB: memory once it is shown", shown, "MiB", None, "", shown, 64)
     yield Figure("log of 1 GB: memory once it was counted and searched", grown, "MiB", None, "", grown, 64)
     yield Figure("log of 1 GB: searched from end to end", found and found - searched, "s", None, "", None)
-    yield from _key_figures("log of 1 GB, while it is searched", times, raw)
+    yield from _make_key_figures("log of 1 GB, while it is searched", times, raw)
 
 
-def _opened(house: House) -> float:
+def _measure_opening(house: AcceptanceHome) -> float:
     """Seconds from `l` on the deck until the last line is seen."""
-    with _deck(house) as deck:
+    with _open_deck(house) as deck:
         pressed = _open_log(deck)
         deck.record(1.5)
-        _leave(deck)
-        return next(at for at in deck.replay() if LAST in deck.text) - pressed
+        _quit_deck(deck)
+        return next(at for at in deck.replay() if LAST_LINE in deck.text) - pressed
 
 
 # Ten thousand lines a second
 
 
-def _growing(house: House, raw: list[float]) -> Iterator[Figure]:
-    house.submit("-n", "growing", "--", sys.executable, "-c", GROWING)
-    with _deck(house) as deck:
+def _measure_growing(house: AcceptanceHome, raw: list[float]) -> Iterator[Figure]:
+    house.submit("-n", "growing", "--", sys.executable, "-c", GROWING_WRITER)
+    with _open_deck(house) as deck:
         _open_log(deck)
         deck.record(2.0)
-        before, began = rss(deck.pid), time.perf_counter()
-        sent = _press(deck, ("\x1b[C", "\x1b[D"), FOLLOWED)
-        grown, ended = rss(deck.pid) - before, time.perf_counter()
+        before, began = read_rss(deck.pid), time.perf_counter()
+        sent = _press_keys(deck, ("\x1b[C", "\x1b[D"), FOLLOW_TIME)
+        grown, ended = read_rss(deck.pid) - before, time.perf_counter()
         (house.work / "stop").touch()
-        _leave(deck)
+        _quit_deck(deck)
         chunks = deck.chunks
-        times = sorted(answers(deck, sent, lambda t: _COLUMN.findall(t.text)))
+        times = sorted(find_answers(deck, sent, lambda t: _COLUMN.findall(t.text)))
         deck.chunks = chunks  # to be looked at once more
-        ages = sorted(_ages(deck, began, ended))
+        ages = sorted(_list_ages(deck, began, ended))
         if not ages:
             raise RuntimeError(f"the growing log was never seen:\n{deck.text}")
     oldest, usual = ages[-1] * 1e3, ages[len(ages) // 2] * 1e3
     what = "log +10,000 lines/s"
     yield Figure(f"{what}: age of the last line seen, at worst", oldest, "ms", usual, "ms p50", oldest, 500)
-    yield Figure(f"{what}: memory in {FOLLOWED:.0f} s", grown, "MiB", None, "", grown, 16)
-    yield from _key_figures(what, times, raw)
+    yield Figure(f"{what}: memory in {FOLLOW_TIME:.0f} s", grown, "MiB", None, "", grown, 16)
+    yield from _make_key_figures(what, times, raw)
 
 
-def _ages(deck: Recorder, began: float, ended: float) -> Iterator[float]:
+def _list_ages(deck: Recorder, began: float, ended: float) -> Iterator[float]:
     """How old the last line that is seen was whenever another one came, in seconds."""
     last = None
     for at in deck.replay():
@@ -136,7 +136,7 @@ def _ages(deck: Recorder, began: float, ended: float) -> Iterator[float]:
 # Both
 
 
-def _deck(house: House) -> Recorder:
+def _open_deck(house: AcceptanceHome) -> Recorder:
     return Recorder(["taskdeck"], house.env, house.work, 80, 24)
 
 
@@ -152,19 +152,19 @@ def _open_log(deck: Recorder) -> float:
     return pressed
 
 
-def _press(deck: Recorder, pressed: Sequence[str], seconds: float) -> list[float]:
+def _press_keys(deck: Recorder, pressed: Sequence[str], seconds: float) -> list[float]:
     """Press keys by turns and wait for the rest of the time; when each was pressed."""
     sent: list[float] = []
     last = time.perf_counter() + seconds
     for n in range(KEYS):
         sent.append(time.perf_counter())
         deck.type(pressed[n % len(pressed)])
-        deck.record(PAUSE)
+        deck.record(KEY_INTERVAL)
     deck.record(last - time.perf_counter())
     return sent
 
 
-def _leave(deck: Recorder) -> None:
+def _quit_deck(deck: Recorder) -> None:
     """Back to the deck and out."""
     for _ in range(2):
         deck.type("q")
@@ -172,13 +172,13 @@ def _leave(deck: Recorder) -> None:
     deck.end()
 
 
-def _key_figures(where: str, times: list[float], raw: list[float]) -> Iterator[Figure]:
+def _make_key_figures(where: str, times: list[float], raw: list[float]) -> Iterator[Figure]:
     for name, share, goal, better in (("p50", 0.5, 10, 8), ("p95", 0.95, 33, 33)):
         here, beside = (among[int(len(among) * share)] * 1e3 for among in (times, raw))
         yield Figure(f"{where}: key → drawn {name}", here, "ms", beside, "empty Textual app", here, goal, better)
 
 
-def rss(pid: int) -> float:
+def read_rss(pid: int) -> float:
     """MiB that a process has in memory."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024

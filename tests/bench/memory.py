@@ -11,40 +11,40 @@ from contextlib import closing
 from pathlib import Path
 
 from app.client import Client
-from tests.acceptance.acceptance_home import House
+from tests.acceptance.acceptance_home import AcceptanceHome
 from tests.bench.figures import Figure
 from tests.bench.peers import NO_OP, SLOTS
 from tests.bench.recorder import Recorder
-from tests.bench.workload import bulk, parked
+from tests.bench.workload import create_parked_queue, submit_bulk
 
-FIRST = 60.0
+FIRST_SAMPLE = 60.0
 """Seconds after which the first figure is taken. Tasks that are all over by then show nothing."""
-STALLED = 120.0
+STALL_TIMEOUT = 120.0
 """Seconds without an end after which something is wrong."""
-ROUND = ("3", "l", "q", "333", "\r", "q", "5", "j", "j", "\r", "q", "q", "9", "q", "O", "q", "n", "\x1b", "0")
+ROUND_KEYS = ("3", "l", "q", "333", "\r", "q", "5", "j", "j", "\r", "q", "q", "9", "q", "O", "q", "n", "\x1b", "0")
 """What somebody presses who looks around, and comes back to the deck."""
-PAUSE = 0.25
+KEY_INTERVAL = 0.25
 GOAL = 1.2
 
 
-def measure(house: House, tasks: int) -> Iterator[Figure]:
+def measure(house: AcceptanceHome, tasks: int) -> Iterator[Figure]:
     """Resident memory at the end beside that of the first minute."""
-    parked(house, "churn", SLOTS)
-    bulk(house, tasks, "churn", (NO_OP,))
-    house.ok("queue", "resume", "churn")
+    create_parked_queue(house, "churn", SLOTS)
+    submit_bulk(house, tasks, "churn", (NO_OP,))
+    house.run_ok("queue", "resume", "churn")
     with closing(Client(house.home)) as client, Recorder(["taskdeck"], house.env, house.work, 120, 40) as deck:
-        first = _churned(deck, client, FIRST)
+        first = _look_around_until(deck, client, FIRST_SAMPLE)
         left = client.call("board", {})["waiting_total"]
-        last = _churned(deck, client, float("inf"))
+        last = _look_around_until(deck, client, float("inf"))
         deck.type("q").end()
     what = f"memory of the deck after {tasks:,} tasks of churn"
     if left:
         yield Figure(what, last, "MiB RSS", first, "in its first minute", last / first, GOAL)
     else:
-        yield Figure.absent(f"{what}: they were over within its first minute; ask for more with --tasks")
+        yield Figure.make_absent(f"{what}: they were over within its first minute; ask for more with --tasks")
 
 
-def _churned(deck: Recorder, client: Client, seconds: float) -> float:
+def _look_around_until(deck: Recorder, client: Client, seconds: float) -> float:
     """Look around until no task waits, or the time is over; the deck's memory then, back on the deck."""
     end = time.monotonic() + seconds
     known, moved = client.call("board", {})["waiting_total"], time.monotonic()
@@ -53,20 +53,20 @@ def _churned(deck: Recorder, client: Client, seconds: float) -> float:
         now = client.call("board", {})["waiting_total"]
         if now < known:
             known, moved = now, time.monotonic()
-        elif time.monotonic() > moved + STALLED:
-            raise RuntimeError(f"{now:,} tasks wait, and none began for {STALLED:.0f} s")
-    return resident(deck.pid)
+        elif time.monotonic() > moved + STALL_TIMEOUT:
+            raise RuntimeError(f"{now:,} tasks wait, and none began for {STALL_TIMEOUT:.0f} s")
+    return read_rss(deck.pid)
 
 
 def _look_around(deck: Recorder) -> None:
     """Press the keys of a round; what the deck has written is thrown away."""
-    for keys in ROUND:
+    for keys in ROUND_KEYS:
         deck.type(keys)
-        deck.record(PAUSE)
+        deck.record(KEY_INTERVAL)
         deck.chunks.clear()
 
 
-def resident(pid: int) -> float:
+def read_rss(pid: int) -> float:
     """MiB of a process in memory."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024

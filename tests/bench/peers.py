@@ -12,14 +12,14 @@ from pathlib import Path
 
 SLOTS = 16
 NO_OP = "/bin/true"
-SPOOLED = 800
+SPOOLER_JOBS = 800
 """Jobs of task-spooler in one round; each that waits is a process with a connection of its own."""
 
 NULL = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
 
 
 @contextmanager
-def timed() -> Iterator[Callable[[], float]]:
+def measure_time() -> Iterator[Callable[[], float]]:
     """Gives what tells the seconds that the block took."""
     began = time.perf_counter()
     took: list[float] = []
@@ -27,10 +27,10 @@ def timed() -> Iterator[Callable[[], float]]:
     took.append(time.perf_counter() - began)
 
 
-def spawned(count: int) -> float:
+def measure_spawn_loop(count: int) -> float:
     """Seconds to spawn and reap so many, as many at once."""
     left, running = count, 0
-    with timed() as took:
+    with measure_time() as took:
         while left or running:
             while left and running < SLOTS:
                 os.posix_spawn(NO_OP, [NO_OP], {})
@@ -40,31 +40,31 @@ def spawned(count: int) -> float:
     return took()
 
 
-def xargs(folder: Path, count: int) -> float:
+def measure_xargs(folder: Path, count: int) -> float:
     """Seconds that xargs takes for so many."""
     words = folder / "words"
     words.write_text("x\n" * count)
-    with words.open() as lines, timed() as took:
+    with words.open() as lines, measure_time() as took:
         subprocess.run(["xargs", f"-P{SLOTS}", "-n1", NO_OP], stdin=lines, check=True)
     return took()
 
 
-def task_spooler() -> str | None:
+def find_task_spooler() -> str | None:
     """The program of task-spooler, under the name that it has here."""
-    return shutil.which("tsp") or shutil.which("ts", path=_without_moreutils())
+    return shutil.which("tsp") or shutil.which("ts", path=_find_spooler_path())
 
 
-def _without_moreutils() -> str:
+def _find_spooler_path() -> str:
     """The PATH when `ts` can be task-spooler: moreutils has a program of that name that stamps lines."""
     return "" if shutil.which("sponge") else os.environ.get("PATH", "")
 
 
-def spooled(program: str, folder: Path) -> float:
+def measure_task_spooler(program: str, folder: Path) -> float:
     """Seconds from the moment when a full task-spooler gets its slots until its last job has ended."""
-    spooler = Spooler(program, folder)
+    spooler = TaskSpooler(program, folder)
     try:
-        jobs = spooler.filled()
-        with timed() as took:
+        jobs = spooler.fill()
+        with measure_time() as took:
             spooler.run("-S", str(SLOTS))
             spooler.gate.write_text("\n")
             statuses = [os.waitpid(pid, 0)[1] for pid in jobs]
@@ -75,13 +75,13 @@ def spooled(program: str, folder: Path) -> float:
     return took()
 
 
-class Spooler:
+class TaskSpooler:
     """A server of task-spooler of our own."""
 
     def __init__(self, program: str, folder: Path) -> None:
         self.program = program
         self.gate = folder / "gate"
-        most = str(SPOOLED + 16)
+        most = str(SPOOLER_JOBS + 16)
         self.env = {
             "TS_SOCKET": str(folder / "ts.sock"),
             "TMPDIR": str(folder),
@@ -94,14 +94,14 @@ class Spooler:
         command = [self.program, *words]
         return subprocess.run(command, env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout
 
-    def filled(self) -> list[int]:
+    def fill(self) -> list[int]:
         """A full queue behind one job that holds the only slot; the pids of those who wait for a job each."""
         if not self.gate.exists():
             os.mkfifo(self.gate)
         self.run("-S", "1")
         self.run("-n", "sh", "-c", f"read line < {self.gate}")
         words = [self.program, "-nf", NO_OP]
-        jobs = [os.posix_spawn(self.program, words, self.env, file_actions=NULL) for _ in range(SPOOLED)]
-        while self.run().count(" queued ") < SPOOLED:
+        jobs = [os.posix_spawn(self.program, words, self.env, file_actions=NULL) for _ in range(SPOOLER_JOBS)]
+        while self.run().count(" queued ") < SPOOLER_JOBS:
             pass
         return jobs

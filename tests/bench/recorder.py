@@ -38,7 +38,7 @@ class Recorder(Terminal):
             super()._feed(data)
             yield at
 
-    def chunks_from_now(self) -> None:
+    def restart_recording(self) -> None:
         """Show what came so far, and begin to count from now."""
         for _ in self.replay():
             pass

@@ -7,16 +7,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tests.acceptance.acceptance_home import House
-from tests.bench.deck import fill
+from tests.acceptance.acceptance_home import AcceptanceHome
+from tests.bench.deck import fill_home
 from tests.bench.figures import Figure
 from tests.bench.recorder import Recorder
 
-TIMES = 5
-WATCHED = 20.0
+TRIES = 5
+WATCH_TIME = 20.0
 
 
-class Way(NamedTuple):
+class ScreenPath(NamedTuple):
     """A screen: its name, the keys to it from the deck (a blank is a pause; the last one is timed), what its first frame shows and the
     screen before does not, the keys back."""
 
@@ -26,53 +26,53 @@ class Way(NamedTuple):
     back: str = "q"
 
 
-HELP = Way("help", "?", ("Digits go places",))
-WAYS = (
-    Way("tasks", "5", ("WHY / RESULT", "sleep 0.5", "V views")),
-    Way("tasks, a rare word", "5 /sleepz", ("No task is what the filter",), "\rq"),
-    Way("task, running", "g\r", ("ASKED", "sleep 3600")),
-    Way("task, next to start", "g3\r", ("Deck › #", "command")),
-    Way("log", "gl", ("› log", "attempt 1")),
-    Way("why", "g3w", ("┌", "sleep 0.5")),
-    Way("new task", "n", ("Command", "Priority", "ctrl+j submit"), "\x1b"),
-    Way("templates", "6", ("n new template",)),
-    Way("alerts", "7", ("f resolved too",)),
-    Way("history", "9", ("tab metric", "By queue")),
-    Way("operations", "O", ("u take back", "submit")),
+HELP_PATH = ScreenPath("help", "?", ("Digits go places",))
+SCREEN_PATHS = (
+    ScreenPath("tasks", "5", ("WHY / RESULT", "sleep 0.5", "V views")),
+    ScreenPath("tasks, a rare word", "5 /sleepz", ("No task is what the filter",), "\rq"),
+    ScreenPath("task, running", "g\r", ("ASKED", "sleep 3600")),
+    ScreenPath("task, next to start", "g3\r", ("Deck › #", "command")),
+    ScreenPath("log", "gl", ("› log", "attempt 1")),
+    ScreenPath("why", "g3w", ("┌", "sleep 0.5")),
+    ScreenPath("new task", "n", ("Command", "Priority", "ctrl+j submit"), "\x1b"),
+    ScreenPath("templates", "6", ("n new template",)),
+    ScreenPath("alerts", "7", ("f resolved too",)),
+    ScreenPath("history", "9", ("tab metric", "By queue")),
+    ScreenPath("operations", "O", ("u take back", "submit")),
 )
 
 
-def measure(house: House, queued: int) -> Iterator[Figure]:
+def measure(house: AcceptanceHome, queued: int) -> Iterator[Figure]:
     """First frames, and bytes a second."""
-    house.ok("submit", "--", "/bin/sleep", "3600")
-    fill(house, queued)
+    house.run_ok("submit", "--", "/bin/sleep", "3600")
+    fill_home(house, queued)
     where = f"{queued:,} tasks"
     with Recorder(["taskdeck"], house.env, house.work, 120, 40) as deck:
         deck.record(3.0)
-        yield _written(deck, "a busy deck writes", 8192)
-        bare = _frame(deck, HELP) or 1.0
-        for way in WAYS:
-            took = _frame(deck, way)
+        yield _measure_output(deck, "a busy deck writes", 8192)
+        bare = _measure_frame(deck, HELP_PATH) or 1.0
+        for way in SCREEN_PATHS:
+            took = _measure_frame(deck, way)
             if took is None:
-                yield Figure.absent(f"first frame of {way.name}, {where}: never shown")
+                yield Figure.make_absent(f"first frame of {way.name}, {where}: never shown")
                 deck.type("0")
                 deck.record(1.0)
             else:
                 yield Figure(f"first frame of {way.name}, {where}", took * 1e3, "ms", bare * 1e3, "help", took * 1e3, 150)
-        house.ok("queue", "pause", "churn")
+        house.run_ok("queue", "pause", "churn")
         deck.record(8.0)
-        yield _written(deck, "an idle deck writes", 200)
+        yield _measure_output(deck, "an idle deck writes", 200)
         deck.type("q").end()
 
 
-def _frame(deck: Recorder, way: Way) -> float | None:
+def _measure_frame(deck: Recorder, way: ScreenPath) -> float | None:
     """Seconds from the last key to the screen it opens: the median of some tries; None when it never came."""
     found: list[float] = []
-    for _ in range(TIMES):
+    for _ in range(TRIES):
         for keys in way.keys[:-1].split(" "):
             deck.type(keys)
             deck.record(0.4)
-        deck.chunks_from_now()
+        deck.restart_recording()
         deck.type(way.keys[-1])
         deck.record(0.8)
         frames = [at for at in deck.replay() if all(text in deck.text for text in way.shows)]
@@ -84,9 +84,9 @@ def _frame(deck: Recorder, way: Way) -> float | None:
     return sorted(found)[len(found) // 2]
 
 
-def _written(deck: Recorder, what: str, goal: float) -> Figure:
+def _measure_output(deck: Recorder, what: str, goal: float) -> Figure:
     """Bytes a second that come from the deck."""
-    deck.chunks_from_now()
-    deck.record(WATCHED)
-    rate = sum(len(data) for _, data in deck.chunks) / WATCHED
+    deck.restart_recording()
+    deck.record(WATCH_TIME)
+    rate = sum(len(data) for _, data in deck.chunks) / WATCH_TIME
     return Figure(what, rate, "B/s", None, "", rate, goal)

@@ -23,16 +23,16 @@ from app.home import setup
 from app.service.context import Call
 from app.service.tasks import search_text
 from app.service.tasks.pages import browse
-from app.tui.screens.tasks import PAGE
+from app.tui.screens.tasks import PAGE_SIZE
 from db.engine import Database, open_database
 from db.search import fts, index_file
 from db.search.pagination import ORDERS
-from tests.acceptance.acceptance_home import House
+from tests.acceptance.acceptance_home import AcceptanceHome
 from tests.bench import large_home
 from tests.bench.figures import Figure
 
 COUNT = 1_000_000
-PAUSE = 0.02
+WRITE_INTERVAL = 0.02
 """Seconds between two transactions while the index is filled."""
 
 WORDS = {
@@ -53,26 +53,26 @@ TYPICAL = (
 HARD = ("by:c* until:20d !sha256", "name:*z*", "q7", "encode !s0 !s1 !s2", "status:ended since:20d", "tag:env !prod !dev")
 
 
-def measure(house: House) -> Iterator[Figure]:
+def measure(house: AcceptanceHome) -> Iterator[Figure]:
     """Fill a home, then its index, then ask."""
     paths.make_home(house.home)
-    setup.prepare(house.home)
-    large_home.fill(path := Path(paths.database(house.home)), COUNT)
-    yield from asyncio.run(_fill(path))
-    share = os.path.getsize(index_file.beside(path)) / os.path.getsize(path) * 100
+    setup.prepare_database(house.home)
+    large_home.fill_database(path := Path(paths.database_path(house.home)), COUNT)
+    yield from asyncio.run(_fill_index(path))
+    share = os.path.getsize(index_file.get_index_path(path)) / os.path.getsize(path) * 100
     yield Figure("the index beside the database", share, "% of it", None, "", None)
-    yield from asyncio.run(_ask(path, house.home, _like(index_file.beside(path))))
+    yield from asyncio.run(_run_queries(path, house.home, _measure_like(index_file.get_index_path(path))))
 
 
-async def _fill(path: Path) -> list[Figure]:
+async def _fill_index(path: Path) -> list[Figure]:
     """Index everything, without rests, while somebody writes."""
     late = list[float]()
     async with open_database(path, writable=True) as db:
         began = time.perf_counter()
-        work = asyncio.create_task(_index(db))
+        work = asyncio.create_task(_index_all(db))
         while not work.done():
-            late.append(await _timed(db.write(_touch)))
-            await asyncio.sleep(PAUSE)
+            late.append(await _measure_await(db.write(_write_bench_counter)))
+            await asyncio.sleep(WRITE_INTERVAL)
         await work
         took = time.perf_counter() - began
     late.sort()
@@ -83,28 +83,28 @@ async def _fill(path: Path) -> list[Figure]:
     ]
 
 
-async def _index(db: Database) -> None:
+async def _index_all(db: Database) -> None:
     """All of it."""
-    await db.write_quietly(fts.share, await db.indexing(db.index.make))
-    while (batch := await db.read(fts.batch)) is not None and batch.rows:
-        await db.indexing(db.index.store, batch, search_text.stored)
-        while await db.indexing(db.index.merge):
+    await db.write_quietly(fts.record_batch, await db.run_on_index(db.index.create))
+    while (batch := await db.read(fts.read_batch)) is not None and batch.rows:
+        await db.run_on_index(db.index.store, batch, search_text.make_stored_text)
+        while await db.run_on_index(db.index.merge):
             pass
 
 
-def _touch(c: Connection) -> None:
+def _write_bench_counter(c: Connection) -> None:
     """A change that matters to nobody."""
     c.exec_driver_sql("UPDATE counters SET value = value + 1 WHERE name = 'bench'")
     c.exec_driver_sql("INSERT OR IGNORE INTO counters VALUES ('bench', 0, '', '')")
 
 
-async def _timed(work: Any) -> float:
+async def _measure_await(work: Any) -> float:
     began = time.perf_counter()
     await work
     return (time.perf_counter() - began) * 1e3
 
 
-def _like(path: Path) -> float:
+def _measure_like(path: Path) -> float:
     """Milliseconds of a search through all texts by SQLite alone."""
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as c:
         began = time.perf_counter()
@@ -112,23 +112,23 @@ def _like(path: Path) -> float:
         return (time.perf_counter() - began) * 1e3
 
 
-async def _ask(path: Path, home: Path, like: float) -> list[Figure]:
+async def _run_queries(path: Path, home: Path, like: float) -> list[Figure]:
     async with open_database(path, writable=False) as db:
-        figures = [await _word(db, home, what, line, like) for what, line in WORDS.items()]
+        figures = [await _measure_word(db, home, what, line, like) for what, line in WORDS.items()]
         for what, lines in (("typical", TYPICAL), ("hard", HARD)):
-            took = sorted([await _pages(db, home, line, order) for order in ORDERS for line in lines], key=lambda found: found[0])
-            _tell(took)
-            figures += _figures(what, [found[0] for found in took], sum(not found[3] for found in took))
+            took = sorted([await _measure_pages(db, home, line, order) for order in ORDERS for line in lines], key=lambda found: found[0])
+            _print_slowest(took)
+            figures += _make_page_figures(what, [found[0] for found in took], sum(not found[3] for found in took))
     return figures
 
 
-def _tell(took: list[tuple[float, str, str, bool]]) -> None:
+def _print_slowest(took: list[tuple[float, str, str, bool]]) -> None:
     """The slowest, for who wants to know."""
     for ms, order, line, complete in took[-5:]:
         print(f"  {ms:.0f} ms: {line!r} by {order}{'' if complete else ', stopped'}", file=sys.stderr)
 
 
-def _figures(what: str, took: list[float], stopped: int) -> list[Figure]:
+def _make_page_figures(what: str, took: list[float], stopped: int) -> list[Figure]:
     half, most = took[len(took) // 2], took[int(len(took) * 0.95)]
     goals = (50, 150, 0) if what == "typical" else (300, 1000, len(took))
     return [
@@ -138,19 +138,19 @@ def _figures(what: str, took: list[float], stopped: int) -> list[Figure]:
     ]
 
 
-async def _word(db: Database, home: Path, what: str, line: str, like: float) -> Figure:
-    ms, _, _, complete = await _pages(db, home, line, "number")
+async def _measure_word(db: Database, home: Path, what: str, line: str, like: float) -> Figure:
+    ms, _, _, complete = await _measure_pages(db, home, line, "number")
     return Figure(f"{what}: {line}{'' if complete else ', stopped'}", ms, "ms", like, "LIKE over all", ms, 50)
 
 
-async def _pages(db: Database, home: Path, line: str, order: str) -> tuple[float, str, str, bool]:
+async def _measure_pages(db: Database, home: Path, line: str, order: str) -> tuple[float, str, str, bool]:
     """Milliseconds of the slower of the first page and the next, and whether both were all that there was."""
     call = Call(db, "ann", home)
-    first = await browse(call, filter=line, order=order, limit=PAGE)
-    took, complete = [await _timed(browse(call, filter=line, order=order, limit=PAGE))], first["complete"]
+    first = await browse(call, filter=line, order=order, limit=PAGE_SIZE)
+    took, complete = [await _measure_await(browse(call, filter=line, order=order, limit=PAGE_SIZE))], first["complete"]
     if first["more_after"]:
         last = first["rows"][-1] if first["rows"] else None
         at = first["stopped"] or (last and [last[-1], last[1]])
-        complete &= (await browse(call, filter=line, order=order, at=at, limit=PAGE))["complete"]
-        took.append(await _timed(browse(call, filter=line, order=order, at=at, limit=PAGE)))
+        complete &= (await browse(call, filter=line, order=order, at=at, limit=PAGE_SIZE))["complete"]
+        took.append(await _measure_await(browse(call, filter=line, order=order, at=at, limit=PAGE_SIZE)))
     return max(took), order, line, complete

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.acceptance.acceptance_home import House
-from tests.bench.adoption import begun, ended, restarted
+from tests.acceptance.acceptance_home import AcceptanceHome
+from tests.bench.adoption import end_runs, measure_restart, start_runs
 
 
-def test_every_running_run_is_adopted_by_each_of_two_new_runtimes_and_keeps_its_exit_code(tmp_path: Path):
-    house = House(tmp_path)
+def test_two_new_runtimes_adopt_every_run_with_its_exit_code(tmp_path: Path):
+    house = AcceptanceHome(tmp_path)
     try:
-        gate = begun(house, 60)
+        gate = start_runs(house, 60)
 
         for _ in range(2):
-            assert restarted(house, 60) > 0
+            assert measure_restart(house, 60) > 0
 
-        ended(house, gate, 60)
+        end_runs(house, gate, 60)
     finally:
         house.close()

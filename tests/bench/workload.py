@@ -7,10 +7,10 @@ import subprocess
 import time
 from collections.abc import Sequence
 
-from tests.acceptance.acceptance_home import PROGRAM, House
+from tests.acceptance.acceptance_home import PROGRAM, AcceptanceHome
 
 
-def bulk(house: House, count: int, queue: str, argv: Sequence[str] = ("true",)) -> float:
+def submit_bulk(house: AcceptanceHome, count: int, queue: str, argv: Sequence[str] = ("true",)) -> float:
     """Submit `count` tasks with `submit --from`; the seconds that the process took."""
     lines = house.work / "tasks.jsonl"
     lines.write_text((json.dumps({"argv": list(argv), "queue": queue}) + "\n") * count)
@@ -21,8 +21,8 @@ def bulk(house: House, count: int, queue: str, argv: Sequence[str] = ("true",)) 
     return time.perf_counter() - began
 
 
-def parked(house: House, name: str, capacity: int) -> None:
+def create_parked_queue(house: AcceptanceHome, name: str, capacity: int) -> None:
     """A paused queue on a pool so large that it never decides anything."""
-    house.ok("pool", "create", f"{name}-pool", "--cpu", "1000", "--memory", "1T")
-    house.ok("queue", "create", name, "--capacity", str(capacity), "--pool", f"{name}-pool")
-    house.ok("queue", "pause", name)
+    house.run_ok("pool", "create", f"{name}-pool", "--cpu", "1000", "--memory", "1T")
+    house.run_ok("queue", "create", name, "--capacity", str(capacity), "--pool", f"{name}-pool")
+    house.run_ok("queue", "pause", name)

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.service.tasks.views import NOTES
-from db.queries.reads import BRIEF
+from db.queries.reads import LIST_COLUMNS
 
 
 @dataclass(frozen=True)
-class Ago:
+class RelativeTime:
     """A stored time so many seconds before it is answered: a slow run of the tests ages nothing."""
 
     seconds: float
@@ -22,32 +22,32 @@ class Ago:
         return datetime.fromtimestamp(time.time() - self.seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def ago(seconds: float) -> Any:
+def make_past_time(seconds: float) -> Any:
     """A stored time, as the runtime will say it."""
-    return Ago(seconds)
+    return RelativeTime(seconds)
 
 
-def a_task(number: int, name: str, status: str, **more: Any) -> dict[str, Any]:
+def make_task(number: int, name: str, status: str, **more: Any) -> dict[str, Any]:
     """A task row; `age`, `started` and `ended` are seconds ago."""
     age, started, ended = more.pop("age", 60), more.pop("started", None), more.pop("ended", None)
     return {
         "uuid": f"0000-{number}", "number": number, "name": name, "status": status, "queue": "default", "priority": 0, "cpu": 1.0,
         "memory": 0.0, "timeout": None, "retries": 0, "retry_delay": 1.0, "reason": None, "template": None, "parameters": {},
-        "tags": {}, "cwd": "/srv", "launch": {"argv": ["true"]}, "submitted_by": "ann", "created_at": ago(age),
-        "started_at": None if started is None else ago(started), "ended_at": None if ended is None else ago(ended),
-        "updated_at": ago(0), "wait_short": None, "expected": None, **more,
+        "tags": {}, "cwd": "/srv", "launch": {"argv": ["true"]}, "submitted_by": "ann", "created_at": make_past_time(age),
+        "started_at": None if started is None else make_past_time(started), "ended_at": None if ended is None else make_past_time(ended),
+        "updated_at": make_past_time(0), "wait_short": None, "expected": None, **more,
     }  # fmt: skip
 
 
-def listed(tasks: list[dict[str, Any]], total: int, of: int) -> dict[str, Any]:
+def make_list_answer(tasks: list[dict[str, Any]], total: int, of: int) -> dict[str, Any]:
     """The answer to `ls`, brief or not."""
     notes = {task["uuid"]: [task.get(name) for name in NOTES] for task in tasks}
-    lines = [[task[name] for name in BRIEF] for task in tasks]
-    return {"tasks": tasks, "lines": AsText(lines), "notes": notes, "total": total, "of": of}
+    lines = [[task[name] for name in LIST_COLUMNS] for task in tasks]
+    return {"tasks": tasks, "lines": JsonText(lines), "notes": notes, "total": total, "of": of}
 
 
 @dataclass(frozen=True)
-class AsText:
+class JsonText:
     """JSON within JSON, made when it is answered."""
 
     value: Any
@@ -56,10 +56,10 @@ class AsText:
         return json.dumps(self.value, default=lambda time: time.text())
 
 
-def a_run(attempt: int, status: str, **more: Any) -> dict[str, Any]:
+def make_run(attempt: int, status: str, **more: Any) -> dict[str, Any]:
     """An instance row."""
     return {
         "runid": f"run-{attempt}", "number": 1, "name": "x", "queue": "default", "attempt": attempt, "status": status,
-        "start_time": ago(10), "end_time": ago(7), "exit_code": None, "signal": None, "reason": None, "cpu_seconds": None,
+        "start_time": make_past_time(10), "end_time": make_past_time(7), "exit_code": None, "signal": None, "reason": None, "cpu_seconds": None,
         "max_rss": None, "run_seconds": None, "log_bytes": None, **more,
     }  # fmt: skip

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from app.__main__ import _keys
+from app.__main__ import _check_keys
 from app.cli.main import run
-from tests.cli.fake_runtime import Answering
+from tests.cli.fake_runtime import FakeRuntime
 
 collect_ignore = [] if shutil.which("zsh") and shutil.which("fish") else ["completion/test_zsh_fish.py"]
 
 
-class Said(NamedTuple):
+class CommandResult(NamedTuple):
     """What a command left behind."""
 
     code: int
@@ -28,30 +28,30 @@ class Said(NamedTuple):
 @pytest.fixture
 def cli(
     home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Callable[..., Said]:
+) -> Callable[..., CommandResult]:
     """Run a command on the home; `feed` is its stdin."""
     monkeypatch.setenv("TASKDECK_HOME", str(home))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
 
-    def command(*words: str, feed: bytes = b"") -> Said:
+    def command(*words: str, feed: bytes = b"") -> CommandResult:
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(feed)))
-        code = run(list(words), deck=_not_here, serve=_not_here, keys=_keys)
-        return Said(code, *capfd.readouterr())
+        code = run(list(words), deck=_fail_if_called, serve=_fail_if_called, keys=_check_keys)
+        return CommandResult(code, *capfd.readouterr())
 
     return command
 
 
-def _not_here(*_: Any, **__: Any) -> int:
+def _fail_if_called(*_: Any, **__: Any) -> int:
     raise AssertionError("neither deck nor runtime is wanted here")
 
 
 @pytest.fixture
-def answering(home: Path) -> Iterator[Callable[..., Answering]]:
+def fake_runtime(home: Path) -> Iterator[Callable[..., FakeRuntime]]:
     """Let a runtime answer the given verbs (dots in their names as double underscores), from now on in this way."""
-    runtime = Answering(home)
+    runtime = FakeRuntime(home)
 
-    def answer(**answers: Any) -> Answering:
+    def answer(**answers: Any) -> FakeRuntime:
         runtime.answers.update({verb.replace("__", "."): found for verb, found in answers.items()})
         return runtime
 

@@ -9,11 +9,11 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from app.errors import Problem, as_dict
+from app.errors import Problem, problem_to_dict
 from app.version import PROTOCOL, VERSION
 
 
-class Answering:
+class FakeRuntime:
     """Serves one home. `answers` maps a verb to its result, to a Problem, or to a list of results for its next calls."""
 
     def __init__(self, home: Path) -> None:
@@ -26,7 +26,7 @@ class Answering:
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
-    def args(self, verb: str) -> dict[str, Any]:
+    def get_last_args(self, verb: str) -> dict[str, Any]:
         """What a verb was last asked with."""
         return [args for asked, args in self.asked if asked == verb][-1]
 
@@ -54,9 +54,9 @@ class Answering:
 
     def _answer(self, verb: str) -> dict[str, Any]:
         found = self.answers[verb]
-        if isinstance(found, Several):
+        if isinstance(found, AnswerSequence):
             found = found.pop(0)
-        return {"error": as_dict(found)} if isinstance(found, Problem) else {"result": found}
+        return {"error": problem_to_dict(found)} if isinstance(found, Problem) else {"result": found}
 
     def _say(self, file: Any, message: dict[str, Any]) -> None:
         line = json.dumps(message, default=lambda time: time.text())
@@ -65,5 +65,5 @@ class Answering:
         file.flush()
 
 
-class Several(list[Any]):
+class AnswerSequence(list[Any]):
     """Answers for one call after the other."""

@@ -11,7 +11,7 @@ import termios
 from pathlib import Path
 
 
-def on_terminal(home: Path, *words: str, columns: int = 80, typed: bytes = b"", **env: str) -> bytes:
+def run_on_terminal(home: Path, *words: str, columns: int = 80, typed: bytes = b"", **env: str) -> bytes:
     """What the command writes to a terminal of so many columns, until it has ended; `typed` waits there for it."""
     pid, fd = pty.fork()
     if pid == 0:

@@ -10,46 +10,46 @@ import sys
 import pytest
 
 from app.cli import output
-from tests.cli.builders import a_task, listed
-from tests.cli.terminal_command import on_terminal
-from tests.runtime_process import alive, until
+from tests.cli.builders import make_list_answer, make_task
+from tests.cli.terminal_command import run_on_terminal
+from tests.runtime_process import is_alive, wait_until
 
-MANY = listed([a_task(n, "x" * 100, "queued") for n in range(3000)], 3000, 3000)
+LONG_LIST = make_list_answer([make_task(n, "x" * 100, "queued") for n in range(3000)], 3000, 3000)
 
 
-def start(home, *words, **streams):
+def start_command(home, *words, **streams):
     """The command line as a process."""
     argv = [sys.executable, "-P", "-m", "app", "--home", str(home), *words]
     return subprocess.Popen(argv, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams})
 
 
 @pytest.mark.parametrize("how", [(), ("--json",), ("--jsonl",)])
-def test_a_reader_that_leaves_early_is_no_error(answering, home, how):
-    answering(ls=MANY)
-    with start(home, "ls", "--limit", "0", *how) as command:
+def test_a_closed_pipe_is_no_error(fake_runtime, home, how):
+    fake_runtime(ls=LONG_LIST)
+    with start_command(home, "ls", "--limit", "0", *how) as command:
         command.stdout.read(10)
         command.stdout.close()
         assert b"roken" not in command.stderr.read()
     assert command.returncode == 141
 
 
-def test_a_full_disk_behind_stdout_is_told(answering, home):
-    answering(ls=MANY)
-    with open("/dev/full", "wb") as full, start(home, "ls", stdout=full) as command:
+def test_a_full_disk_behind_stdout_is_reported(fake_runtime, home):
+    fake_runtime(ls=LONG_LIST)
+    with open("/dev/full", "wb") as full, start_command(home, "ls", stdout=full) as command:
         assert b"the output could not be written: no space left on device" in command.stderr.read()
     assert command.returncode == 1
 
 
-def test_closed_streams_do_not_matter(answering, home):
-    answering(ls=MANY)
+def test_closed_streams_are_ignored(fake_runtime, home):
+    fake_runtime(ls=LONG_LIST)
     command = f'exec "{sys.executable}" -P -m app --home "{home}" ls >&- 2>&- <&-'
 
     assert subprocess.run(["sh", "-c", command], check=False).returncode == 0
 
 
-def test_an_interrupt_is_quiet_and_says_that_the_task_goes_on(home, runtime):
+def test_an_interrupt_is_quiet_and_says_that_the_task_continues(home, runtime):
     task = runtime.submit("sleep", "60")
-    with start(home, "submit", "--wait", "--after", task, "--", "true") as command:
+    with start_command(home, "submit", "--wait", "--after", task, "--", "true") as command:
         number = command.stdout.readline().decode().strip()
         os.kill(command.pid, signal.SIGINT)
         assert command.stderr.read().decode() == f"taskdeck: #{number} goes on. See: taskdeck --home {home} show {number}\n"
@@ -57,8 +57,8 @@ def test_an_interrupt_is_quiet_and_says_that_the_task_goes_on(home, runtime):
     assert runtime.show(number)["status"] == "blocked"
 
 
-def test_a_fault_of_our_own_is_one_line(answering, cli):
-    answering(ls={"no": "tasks"})
+def test_an_internal_error_is_one_line(fake_runtime, cli):
+    fake_runtime(ls={"no": "tasks"})
 
     said = cli("ls")
 
@@ -67,62 +67,62 @@ def test_a_fault_of_our_own_is_one_line(answering, cli):
     )
 
 
-def test_stop_returns_when_the_runtime_has_gone(home, runtime, td):
+def test_stop_returns_once_the_runtime_has_ended(home, runtime, run_cli):
     pid = runtime.pid
 
-    done = td("stop")
+    done = run_cli("stop")
 
     assert (done.returncode, done.stdout) == (0, "") and "the runtime was stopped" in done.stderr
-    assert not alive(pid)
-    assert td("stop").returncode == 4 and "nothing to stop" in td("stop").stderr
-    assert td("submit", "--", "true").returncode == 4
-    assert td("serve", "--detach").returncode == 0 and until(lambda: td("status", "--check").returncode == 0)
+    assert not is_alive(pid)
+    assert run_cli("stop").returncode == 4 and "nothing to stop" in run_cli("stop").stderr
+    assert run_cli("submit", "--", "true").returncode == 4
+    assert run_cli("serve", "--detach").returncode == 0 and wait_until(lambda: run_cli("status", "--check").returncode == 0)
 
 
-def test_a_setting_keeps_commands_from_starting_a_runtime(home, tmp_path, td):
+def test_autostart_can_be_disabled(home, tmp_path, run_cli):
     (tmp_path / "taskdeck").mkdir()
     (tmp_path / "taskdeck" / "config.toml").write_text("autostart = false\n")
 
-    done = td("submit", "--", "true", env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path)})
+    done = run_cli("submit", "--", "true", env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path)})
 
     assert done.returncode == 4 and f"taskdeck --home {home} serve --detach" in done.stderr
 
 
-def test_a_setting_that_is_wrong_is_named_and_the_others_hold(home, tmp_path, td):
+def test_an_invalid_setting_is_named_and_the_others_apply(home, tmp_path, run_cli):
     path = tmp_path / "taskdeck" / "config.toml"
     path.parent.mkdir()
     path.write_text('theme = "neon"\nautostart = false\n')
 
-    done = td("submit", "--", "true", env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path)})
+    done = run_cli("submit", "--", "true", env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path)})
 
     said = f"taskdeck: {path}, line 1: theme must be one of quiet, dark, light, contrast. That was passed over."
     assert done.returncode == 4 and done.stderr.splitlines()[0] == said
 
 
-def test_what_people_cannot_be_told_changes_nothing_of_what_was_done(home):
-    with open("/dev/full", "w") as full, start(home, "ls", stderr=full) as command:
+def test_a_closed_stderr_does_not_change_the_result(home):
+    with open("/dev/full", "w") as full, start_command(home, "ls", stderr=full) as command:
         assert command.wait() == 0
 
 
-def test_a_refusal_is_broken_at_spaces_on_a_terminal(home):
-    said = on_terminal(home, "--home", str(home), "pauze", "1", columns=30).decode().splitlines()
+def test_an_error_wraps_at_blanks_on_a_terminal(home):
+    said = run_on_terminal(home, "--home", str(home), "pauze", "1", columns=30).decode().splitlines()
 
     assert len(said) > 1 and all(len(line) <= 30 for line in said)
     assert "\n".join(said).replace("\n", " ").startswith("taskdeck: ")
     assert all(not line.startswith(" ") and not line.endswith(" ") for line in said)
 
 
-def test_a_refusal_stays_one_line_in_a_pipe(home):
-    with start(home, "pauze", "1") as command:
+def test_an_error_is_one_line_in_a_pipe(home):
+    with start_command(home, "pauze", "1") as command:
         said = command.stderr.read().decode()
     assert said.startswith("taskdeck: ") and said.count("\n") == 1
 
 
-def test_a_word_longer_than_the_terminal_is_not_cut():
-    assert output.broken("see /a/very/long/path now", 8) == "see\n/a/very/long/path\nnow"
+def test_a_word_longer_than_the_terminal_is_not_truncated():
+    assert output.wrap_words("see /a/very/long/path now", 8) == "see\n/a/very/long/path\nnow"
 
 
-def test_commands_that_are_told_are_for_the_home_that_was_asked_for(cli, tmp_path):
+def test_suggested_commands_name_the_given_home(cli, tmp_path):
     home = tmp_path / "a home"
 
     said = cli("--home", str(home), "stop")

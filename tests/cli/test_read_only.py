@@ -6,7 +6,7 @@ import pytest
 
 from app.cli import registry
 
-LOOKING = frozenset({
+READING_COMMANDS = frozenset({
     "ls", "show", "why", "logs", "wait", "instances", "export", "status", "operations", "doctor", "completion", "version",
     "queue ls", "queue show", "pool ls", "pool show", "template ls", "template show", "sla ls", "sla show", "alert ls",
     "db check", "db backups", "db verify", "db slow", "db stats",
@@ -14,13 +14,13 @@ LOOKING = frozenset({
 """Commands that may be given with it as they are."""
 
 
-def every_command() -> list[str]:
-    names = [(verb, name) for verb in registry.VERBS for name in registry.commands(verb)]
+def list_commands() -> list[str]:
+    names = [(verb, name) for verb in registry.VERBS for name in registry.load_commands(verb)]
     return sorted(f"{verb} {name}" if verb in registry.GROUPS else verb for verb, name in names if verb in registry.GROUPS or name == verb)
 
 
-@pytest.mark.parametrize("name", [name for name in every_command() if name not in {*LOOKING, "db replica"}])
-def test_what_may_change_something_is_refused_before_anything_is_done(cli, home, name):
+@pytest.mark.parametrize("name", [name for name in list_commands() if name not in {*READING_COMMANDS, "db replica"}])
+def test_changing_commands_are_refused_before_any_change(cli, home, name):
     before = sorted(home.rglob("*"))
 
     said = cli("--read-only", *name.split())
@@ -30,8 +30,8 @@ def test_what_may_change_something_is_refused_before_anything_is_done(cli, home,
     assert sorted(home.rglob("*")) == before
 
 
-@pytest.mark.parametrize("name", sorted(LOOKING))
-def test_what_only_looks_is_not(cli, name):
+@pytest.mark.parametrize("name", sorted(READING_COMMANDS))
+def test_reading_commands_are_accepted(cli, name):
     assert "--read-only" not in cli("--read-only", *name.split()).err
 
 
@@ -39,29 +39,29 @@ def test_what_only_looks_is_not(cli, name):
     "typed",
     ["db check --repair", "db slow --clear", "db replica set /mnt/x", "db replica off", "cancel --queue q --yes", "submit --each -- true"],
 )
-def test_an_option_or_a_word_may_make_the_difference(cli, typed):
+def test_an_option_or_argument_can_decide(cli, typed):
     assert cli("--read-only", *typed.split()).code == 4
 
 
 @pytest.mark.parametrize("typed", ["ls", "status", "db replica", "db replica status", "db stats", "operations", "export", "why"])
-def test_looking_answers_without_a_runtime_and_brings_none_up(cli, home, typed):
+def test_reading_starts_no_runtime(cli, home, typed):
     said = cli("--read-only", *typed.split())
 
     assert said.code == 0, said
     assert not (home / "run" / "control.sock").exists()
 
 
-def test_a_dry_run_brings_no_runtime_up(cli):
+def test_a_dry_run_starts_no_runtime(cli):
     said = cli("--read-only", "submit", "--dry-run", "--", "true")
 
     assert (said.code, said.err) == (4, "taskdeck: no runtime is up, so nothing was done. Start it: taskdeck serve --detach\n")
 
 
-def test_a_dry_run_is_looking(answering, cli):
-    answering(apply={"changes": []})
+def test_a_dry_run_counts_as_reading(fake_runtime, cli):
+    fake_runtime(apply={"changes": []})
 
     assert cli("--read-only", "apply", "--dry-run", "-f", "-", feed=b"").code == 0
 
 
-def test_the_help_of_any_command_may_be_read(cli):
+def test_the_help_of_every_command_is_accepted(cli):
     assert "usage: taskdeck submit" in cli("--read-only", "submit", "--help").out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.cli import registry
-from app.cli.commands.completion import everything
+from app.cli.commands.completion import build_full_parser
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ from app.cli.commands.completion import everything
         (["apply", "-f", ""], "--file must not be empty"),
     ],
 )
-def test_a_slip_is_a_usage_error_that_says_what_to_type(cli, typed, answer):
+def test_a_typo_is_a_usage_error_with_a_suggestion(cli, typed, answer):
     said = cli(*typed)
 
     assert (said.code, said.out) == (2, "")
@@ -69,21 +69,21 @@ def test_a_slip_is_a_usage_error_that_says_what_to_type(cli, typed, answer):
 
 
 @pytest.mark.parametrize("typed", [["x\x1b[2J\u202e"], ["show", "--\x1b]0;x\x07"], ["queue", "a\nb"], ["--\u009bx"]])
-def test_what_is_echoed_cannot_drive_the_terminal(cli, typed):
+def test_echoed_input_cannot_drive_the_terminal(cli, typed):
     said = cli(*typed)
 
     assert said.code == 2 and said.err.rstrip("\n").isprintable()
 
 
-def test_every_foreign_word_leads_to_a_command_that_is_there():
-    for ours in registry.FOREIGN.values():
+def test_every_foreign_verb_leads_to_an_existing_command():
+    for ours in registry.FOREIGN_VERBS.values():
         verb, *more = ours.split()
-        found = registry.commands(verb)
+        found = registry.load_commands(verb)
         assert more[0] in found if verb in registry.GROUPS else verb in found
 
 
-def test_no_foreign_word_hides_a_command_of_ours():
-    assert not registry.FOREIGN.keys() & (registry.VERBS.keys() | registry.ALIASES.keys())
+def test_no_foreign_verb_hides_a_command():
+    assert not registry.FOREIGN_VERBS.keys() & (registry.VERBS.keys() | registry.ALIASES.keys())
 
 
 def test_the_overview_names_every_command_and_option_once(cli):
@@ -108,7 +108,7 @@ def test_every_command_has_its_help(cli, verb):
 
 
 @pytest.mark.parametrize(("verb", "word"), [("operations", "[WORD …]"), ("undo", "[OPERATION …]"), ("why", "[ID …]")])
-def test_words_that_may_be_left_out_stand_in_brackets(cli, verb, word):
+def test_optional_arguments_are_shown_in_brackets(cli, verb, word):
     assert cli(verb, "--help").out.startswith(f"usage: taskdeck {verb} [OPTION …] {word}\n")
 
 
@@ -116,13 +116,13 @@ def test_the_help_of_submit_has_examples(cli):
     assert "taskdeck submit -- ffmpeg" in cli("submit", "--help").out
 
 
-def test_the_version_is_told_in_both_ways(cli):
+def test_the_version_is_available_as_verb_and_option(cli):
     assert cli("--version") == cli("version")
     assert cli("version").out.startswith("taskdeck ")
 
 
-def test_every_option_that_reads_has_json():
-    parser = everything()
+def test_every_reading_command_has_json():
+    parser = build_full_parser()
     (verbs,) = parser._get_positional_actions()
     for verb in (
         "ls",
@@ -144,7 +144,7 @@ def test_every_option_that_reads_has_json():
         assert all("--json" in p._option_string_actions for p in second.choices.values()), group
 
 
-def test_a_home_may_be_named_before_or_after_the_verb(cli, tmp_path):
+def test_the_home_is_accepted_before_or_after_the_verb(cli, tmp_path):
     for typed in (
         ["--home", str(tmp_path / "a"), "ls"],
         [f"--home={tmp_path / 'a'}", "ls"],
@@ -154,7 +154,7 @@ def test_a_home_may_be_named_before_or_after_the_verb(cli, tmp_path):
 
 
 @pytest.mark.parametrize("words", [("--home", "", "ls"), ("--home=", "ls"), ("ls", "--home", "")])
-def test_an_empty_home_never_means_the_usual_one(cli, words):
+def test_an_empty_home_is_not_the_default_home(cli, words):
     said = cli(*words)
 
     assert said.code == 2 and "--home must not be empty" in said.err

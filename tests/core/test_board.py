@@ -9,32 +9,32 @@ import pytest
 from app.core.board import (
     BackupFacts,
     Board,
+    DiskUsageEntry,
     HostFacts,
+    LatestAction,
     LockFacts,
-    News,
-    NextLine,
-    QueueLine,
+    NextEntry,
+    QueueEntry,
     ReplicaFacts,
     RuntimeFacts,
-    Taken,
 )
 
-FULL = Board(
-    at=1.0, runtime=RuntimeFacts("running", 7, halted="disk full"), news=News(5.0, "ann", "x"), counts={"queued": 2},
-    host=HostFacts("one", 4, largest=(Taken("runs/", 9), Taken("x", 1, False))),
+FULL_BOARD = Board(
+    at=1.0, runtime=RuntimeFacts("running", 7, halted="disk full"), news=LatestAction(5.0, "ann", "x"), counts={"queued": 2},
+    host=HostFacts("one", 4, largest=(DiskUsageEntry("runs/", 9), DiskUsageEntry("x", 1, False))),
     lock=LockFacts(2.0, "sqlite3"), backup=BackupFacts(3.0, True), replica=ReplicaFacts(4.0),
-    queues=(QueueLine("q", "p", 2, 1, 1, None, "active", "open", 0, starts=(0, 1)),),
-    next=(NextLine("u", 1, "n", "q", "queued", 1.0, "why", "w"),), ever=True,
+    queues=(QueueEntry("q", "p", 2, 1, 1, None, "active", "open", 0, starts=(0, 1)),),
+    next=(NextEntry("u", 1, "n", "q", "queued", 1.0, "why", "w"),), ever=True,
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("board", [Board(), FULL], ids=["empty", "full"])
-def test_a_board_comes_back_from_json_as_it_was(board: Board):
+@pytest.mark.parametrize("board", [Board(), FULL_BOARD], ids=["empty", "full"])
+def test_a_board_survives_json(board: Board):
     assert Board.from_dict(json.loads(json.dumps(board.as_dict()))) == board
 
 
-def test_all_in_it_is_told_by_name():
-    told = json.loads(json.dumps(FULL.as_dict()))
+def test_all_fields_are_sent_by_name():
+    told = json.loads(json.dumps(FULL_BOARD.as_dict()))
 
     assert told["host"]["largest"] == [{"name": "runs/", "bytes": 9, "whole": True}, {"name": "x", "bytes": 1, "whole": False}]
     assert told["queues"][0]["starts"] == [0, 1] and told["next"][0]["why_short"] == "w"
@@ -44,8 +44,8 @@ def test_all_in_it_is_told_by_name():
     ]  # fmt: skip
 
 
-def test_what_a_newer_runtime_says_beside_it_is_passed_over():
-    told = FULL.as_dict()
+def test_fields_of_a_newer_runtime_are_ignored():
+    told = FULL_BOARD.as_dict()
     told |= {"later": [1], "runtime": told["runtime"] | {"later": 2}, "queues": [told["queues"][0] | {"later": 3}]}
 
-    assert Board.from_dict(told) == FULL
+    assert Board.from_dict(told) == FULL_BOARD

@@ -10,20 +10,20 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.core import filter_query
-from app.core.filter_query import BadQuery, Facts, completions, fold, matches, parse
+from app.core.filter_query import BadQuery, RowFacts, find_completions, fold_case, is_match, parse_query
 from db import states
 
 NOW = datetime(2026, 11, 25, 10, 42, tzinfo=UTC)
 
-TASK = Facts(
+TASK_FACTS = RowFacts(
     number=1042, name="encode S02E07.mkv", status="running", run="paused", queue="gpu", template="encode", by="ann", priority=5,
     created=(NOW - timedelta(hours=1)).timestamp(), tags={"env": "prod", "note": "a b"},
     text="encode S02E07.mkv\nencode\nenv=prod\nnote=a b\nffmpeg -i /srv/in/Größe.mkv",
 )  # fmt: skip
 
 
-def keeps(line: str, facts: Facts = TASK) -> bool:
-    return matches(parse(line, NOW), facts)
+def is_kept(line: str, facts: RowFacts = TASK_FACTS) -> bool:
+    return is_match(parse_query(line, NOW), facts)
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,8 @@ def keeps(line: str, facts: Facts = TASK) -> bool:
         "encode status:running queue:gpu since:2h !lost", '"encode',
     ],
 )  # fmt: skip
-def test_a_task_is_kept_by_what_is_true_of_it(line: str):
-    assert keeps(line)
+def test_a_matching_task_is_kept(line: str):
+    assert is_kept(line)
 
 
 @pytest.mark.parametrize(
@@ -50,15 +50,15 @@ def test_a_task_is_kept_by_what_is_true_of_it(line: str):
         "since:30m", "until:2h", "until:2026-11-24", "#1043", "number:1-1041", "number:>1042", "priority:>5", "!priority:5", '"a\nb"',
     ],
 )  # fmt: skip
-def test_a_task_is_left_out_by_what_is_not_true_of_it(line: str):
-    assert not keeps(line)
+def test_a_non_matching_task_is_left_out(line: str):
+    assert not is_kept(line)
 
 
 @pytest.mark.parametrize("line", ["queue:gpu", "template:*", "by:ann", "number:1", "priority:0", "since:1h", "tag:env", "status:queued"])
-def test_what_a_row_does_not_know_is_accepted_by_a_negated_condition_only(line: str):
-    pool = Facts(name="gpu", text="gpu")
+def test_unknown_fields_match_only_negated_conditions(line: str):
+    pool = RowFacts(name="gpu", text="gpu")
 
-    assert (keeps(line, pool), keeps(f"!{line}", pool)) == (False, True)
+    assert (is_kept(line, pool), is_kept(f"!{line}", pool)) == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -84,33 +84,33 @@ def test_what_a_row_does_not_know_is_accepted_by_a_negated_condition_only(line: 
         ("a " * 33, "a filter has at most 32 words, not 33."),
     ],
 )
-def test_a_line_that_means_nothing_is_told_by_its_word_and_the_nearest(line: str, said: str):
+def test_an_invalid_line_is_reported_with_its_word_and_a_suggestion(line: str, said: str):
     with pytest.raises(BadQuery) as told:
-        parse(line, NOW)
+        parse_query(line, NOW)
 
     assert str(told.value).startswith(said)
 
 
 @pytest.mark.parametrize("line", ["http://host/x", "12:30", '"status:odd"', "a=b:c", "x-y:z", ":"])
-def test_a_colon_that_follows_no_name_belongs_to_a_word(line: str):
-    (term,) = parse(line, NOW).terms
+def test_a_colon_after_no_field_name_is_part_of_a_word(line: str):
+    (term,) = parse_query(line, NOW).terms
 
     assert (term.kind, term.text) == ("word", line.strip('"'))
 
 
 def test_a_time_of_day_is_the_last_one():
     now = NOW.astimezone()
-    (earlier,) = parse(f"since:{now - timedelta(hours=1):%H:%M}", NOW).terms
-    (later,) = parse(f"since:{now + timedelta(hours=1):%H:%M}", NOW).terms
+    (earlier,) = parse_query(f"since:{now - timedelta(hours=1):%H:%M}", NOW).terms
+    (later,) = parse_query(f"since:{now + timedelta(hours=1):%H:%M}", NOW).terms
 
     assert earlier.low == pytest.approx(NOW.timestamp() - 3600, abs=60)
     assert later.low == pytest.approx(NOW.timestamp() - 23 * 3600, abs=60)
 
 
-def test_the_states_are_those_of_the_database():
-    assert set(filter_query.WAITING) == states.WAITING
-    assert set(filter_query.ENDED) == states.ENDED
-    assert set(filter_query.STATES) == {*states.Task, *states.ACTIVE}
+def test_the_states_match_the_database():
+    assert set(filter_query.WAITING_STATES) == states.WAITING
+    assert set(filter_query.ENDED_STATES) == states.ENDED
+    assert set(filter_query.STATES) == {*states.TaskStatus, *states.ACTIVE}
 
 
 HOSTILE = (
@@ -121,46 +121,46 @@ HOSTILE = (
 
 
 @pytest.mark.parametrize("line", HOSTILE)
-def test_no_line_takes_long_to_read_to_judge_or_to_complete(line: str):
-    assert min(seconds_for(line) for _ in range(3)) < 0.2  # one that blows up takes minutes, each time
+def test_no_line_takes_long_to_parse_match_or_complete(line: str):
+    assert min(measure_line(line) for _ in range(3)) < 0.2  # one that blows up takes minutes, each time
 
 
-def seconds_for(line: str) -> float:
+def measure_line(line: str) -> float:
     """What it takes, of this thread, to complete a line, to read it and to judge by it."""
-    name = Facts(name="a" * 200, queue="a" * 200, tags={"x": "a" * 200}, text="a" * 4000)
+    name = RowFacts(name="a" * 200, queue="a" * 200, tags={"x": "a" * 200}, text="a" * 4000)
     began = time.thread_time()
-    completions(line, {"queue": ["a" * 200]})
+    find_completions(line, {"queue": ["a" * 200]})
     try:
-        found = parse(line, NOW)
+        found = parse_query(line, NOW)
     except BadQuery as error:
         assert str(error).isprintable()
     else:
-        assert isinstance(matches(found, name), bool)
+        assert isinstance(is_match(found, name), bool)
     return time.thread_time() - began
 
 
 @given(st.text(max_size=60))
 @example("!!a")
-def test_any_text_is_read_or_refused_and_nothing_else(line: str):
+def test_any_text_is_parsed_or_refused(line: str):
     try:
-        found = parse(line, NOW)
+        found = parse_query(line, NOW)
     except BadQuery as error:
         assert str(error)
     else:
-        assert matches(found, TASK) in (True, False)
+        assert is_match(found, TASK_FACTS) in (True, False)
 
 
 @given(st.text(min_size=1, max_size=20).filter(lambda text: '"' not in text and text.isprintable()))
-def test_a_value_written_as_a_word_means_exactly_that_value(value: str):
-    found = parse(f"queue:{filter_query.as_word(value)}", NOW)
+def test_a_quoted_value_means_exactly_that_value(value: str):
+    found = parse_query(f"queue:{filter_query.quote_word(value)}", NOW)
 
-    assert matches(found, Facts(queue=value))
-    assert not matches(found, Facts(queue=value + "x"))
+    assert is_match(found, RowFacts(queue=value))
+    assert not is_match(found, RowFacts(queue=value + "x"))
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
-def test_folding_a_part_is_a_part_of_folding_the_whole(one: str, other: str):
-    assert fold(one) in fold(one + other)
+def test_case_folding_keeps_substrings(one: str, other: str):
+    assert fold_case(one) in fold_case(one + other)
 
 
 NAMES = {"queue": ["default", "media", "my queue"], "template": ["encode"], "by": ["ann"], "tag": ["env=prod", "env=test"]}
@@ -185,13 +185,13 @@ NAMES = {"queue": ["default", "media", "my queue"], "template": ["encode"], "by"
     ],
 )
 def test_the_last_word_is_completed(text: str, found: list[str]):
-    assert completions(text, NAMES) == found
+    assert find_completions(text, NAMES) == found
 
 
 @pytest.mark.parametrize(("line", "states"), [
-    ("", {*filter_query.WAITING, "running", *filter_query.ENDED}), ("encode since:2h", {*filter_query.WAITING, "running", *filter_query.ENDED}),
-    ("status:ended", {*filter_query.ENDED}), ("status:failed,held", {"failed", "held"}), ("status:paused", {"running"}),
-    ("!status:waiting", {"running", *filter_query.ENDED}), ("!status:paused status:active", {"running"}), ("status:held status:failed", set()),
+    ("", {*filter_query.WAITING_STATES, "running", *filter_query.ENDED_STATES}), ("encode since:2h", {*filter_query.WAITING_STATES, "running", *filter_query.ENDED_STATES}),
+    ("status:ended", {*filter_query.ENDED_STATES}), ("status:failed,held", {"failed", "held"}), ("status:paused", {"running"}),
+    ("!status:waiting", {"running", *filter_query.ENDED_STATES}), ("!status:paused status:active", {"running"}), ("status:held status:failed", set()),
 ])  # fmt: skip
-def test_what_state_a_task_may_be_in_is_known_by_what_is_asked_for(line: str, states: set[str]):
-    assert filter_query.may_be(parse(line, NOW)) == states
+def test_the_possible_states_of_a_query_are_known(line: str, states: set[str]):
+    assert filter_query.find_possible_states(parse_query(line, NOW)) == states

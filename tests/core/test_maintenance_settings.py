@@ -6,17 +6,27 @@ from typing import Any
 
 import pytest
 
-from app.core.maintenance_settings import DAY, Backup, BadSetting, Retention, Rule, Slow, Upkeep, parse, taken
+from app.core.maintenance_settings import (
+    DAY,
+    BackupSettings,
+    BadSetting,
+    MaintenanceSettings,
+    RetentionRule,
+    RetentionSettings,
+    SlowSettings,
+    parse_lenient,
+    parse_settings,
+)
 
 
-def test_nothing_said_is_what_the_owner_asked_for():
-    assert parse({}) == Upkeep()
-    assert (Upkeep().backup.full, Upkeep().backup.increment, Upkeep().backup.keep) == (DAY, 3600.0, 30 * DAY)
-    assert Upkeep().retention.all == Rule(keep=30 * DAY)
+def test_defaults_match_the_specification():
+    assert parse_settings({}) == MaintenanceSettings()
+    assert (MaintenanceSettings().backup.full, MaintenanceSettings().backup.increment, MaintenanceSettings().backup.keep) == (DAY, 3600.0, 30 * DAY)
+    assert MaintenanceSettings().retention.all == RetentionRule(keep=30 * DAY)
 
 
-def test_everything_can_be_said():
-    found = parse(
+def test_all_settings_can_be_set():
+    found = parse_settings(
         {
             "backup": {"full": "12h", "increment": "10m", "keep": "7d", "folder": "/mnt/second", "after": ["rsync", "-a"]},
             "retention": {
@@ -26,10 +36,10 @@ def test_everything_can_be_said():
             "slow": {"threshold": 0.2},
         }
     )  # fmt: skip
-    assert found.backup == Backup(12 * 3600.0, 600.0, 7 * DAY, "/mnt/second", ("rsync", "-a"))
-    queues, templates = {"scratch": Rule(keep=DAY)}, {"encode": Rule(runs=100)}
-    assert found.retention == Retention(Rule(20 * DAY, 5000, 10240.0), queues, templates, 90 * DAY)
-    assert found.slow == Slow(0.2)
+    assert found.backup == BackupSettings(12 * 3600.0, 600.0, 7 * DAY, "/mnt/second", ("rsync", "-a"))
+    queues, templates = {"scratch": RetentionRule(keep=DAY)}, {"encode": RetentionRule(runs=100)}
+    assert found.retention == RetentionSettings(RetentionRule(20 * DAY, 5000, 10240.0), queues, templates, 90 * DAY)
+    assert found.slow == SlowSettings(0.2)
 
 
 @pytest.mark.parametrize(
@@ -54,9 +64,9 @@ def test_everything_can_be_said():
         ("slow", {"threshold": "0"}, "slow.threshold: must be longer than nothing."),
     ],
 )
-def test_what_is_wrong_is_named(section: str, value: Any, says: str):
+def test_an_error_names_its_setting(section: str, value: Any, says: str):
     with pytest.raises(BadSetting) as error:
-        parse({section: value})
+        parse_settings({section: value})
     assert str(error.value).startswith(says) and str(error.value).isprintable()
 
 
@@ -69,19 +79,19 @@ def test_what_is_wrong_is_named(section: str, value: Any, says: str):
         ("backup", lambda value: {"full": value}), ("backup", lambda value: {"increment": value}),
     ],
 )  # fmt: skip
-def test_a_bare_number_is_no_time_where_people_mean_days(section: str, inside: Any, bare: Any):
+def test_a_number_without_unit_is_refused_where_days_are_usual(section: str, inside: Any, bare: Any):
     with pytest.raises(BadSetting, match='needs a unit, such as 30d or 12h, not ".*30.*"'):
-        parse({section: inside(bare)})
+        parse_settings({section: inside(bare)})
 
 
-def test_a_threshold_is_of_milliseconds_or_of_bare_seconds():
-    assert (parse({"slow": {"threshold": "10ms"}}).slow, parse({"slow": {"threshold": 0.01}}).slow) == (Slow(0.01), Slow(0.01))
+def test_a_threshold_is_milliseconds_or_bare_seconds():
+    assert (parse_settings({"slow": {"threshold": "10ms"}}).slow, parse_settings({"slow": {"threshold": 0.01}}).slow) == (SlowSettings(0.01), SlowSettings(0.01))
 
 
-def test_what_is_wrong_is_left_out_and_all_of_it_is_named():
+def test_invalid_settings_are_left_out_and_all_named():
     retention = {"keep": 30, "runs": 5, "queue": {"a": {"runs": 0, "keep": "1d"}}}
 
-    found, wrong = taken({"backup": {"folder": "/mnt/x", "full": 3}, "retention": retention})
+    found, wrong = parse_lenient({"backup": {"folder": "/mnt/x", "full": 3}, "retention": retention})
 
-    assert (found.backup, found.retention.all, found.retention.queues) == (Backup(folder="/mnt/x"), Rule(runs=5), {"a": Rule(keep=DAY)})
+    assert (found.backup, found.retention.all, found.retention.queues) == (BackupSettings(folder="/mnt/x"), RetentionRule(runs=5), {"a": RetentionRule(keep=DAY)})
     assert [one.where for one in wrong] == [("backup", "full"), ("retention", "keep"), ("retention", "queue", "a", "runs")]

@@ -9,30 +9,30 @@ import sys
 
 from app.core import shell_context
 
-SAY = "from app.core.shell_context import terminal; print(terminal())"
+TERMINAL_SCRIPT = "from app.core.shell_context import terminal; print(terminal())"
 
 
-def told(**how: object) -> str:
+def run_script(**how: object) -> str:
     """What a process says that is started so."""
-    done = subprocess.run([sys.executable, "-c", SAY], check=True, capture_output=True, text=True, **how)  # type: ignore[call-overload]
+    done = subprocess.run([sys.executable, "-c", TERMINAL_SCRIPT], check=True, capture_output=True, text=True, **how)  # type: ignore[call-overload]
     return done.stdout.strip()
 
 
-def test_what_is_started_in_a_session_is_of_it():
-    assert told() == shell_context.terminal()
+def test_a_child_belongs_to_the_session():
+    assert run_script() == shell_context.identify_terminal()
 
 
 def test_another_session_is_another_terminal():
-    first, second = told(start_new_session=True), told(start_new_session=True)
+    first, second = run_script(start_new_session=True), run_script(start_new_session=True)
 
-    assert len({first, second, shell_context.terminal()}) == 3
+    assert len({first, second, shell_context.identify_terminal()}) == 3
     assert first.startswith("- ")
 
 
-def test_a_terminal_is_named():
+def test_a_terminal_is_identified_by_name():
     ours, theirs = pty.openpty()
     open_it = f"import os; os.open({os.ttyname(theirs)!r}, os.O_RDWR); "
-    done = subprocess.run([sys.executable, "-c", open_it + SAY], check=True, capture_output=True, text=True, start_new_session=True)
+    done = subprocess.run([sys.executable, "-c", open_it + TERMINAL_SCRIPT], check=True, capture_output=True, text=True, start_new_session=True)
     os.close(ours), os.close(theirs)
 
     name, leader, began = done.stdout.split()

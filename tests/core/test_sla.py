@@ -7,37 +7,37 @@ from hypothesis import strategies as st
 from app.core import sla
 
 MINUTE, HOUR = 60.0, 3600.0
-FINISHES = sla.parse({"preset": "finishes-within", "value": "45m", "match": {"template": "encode"}})
-STARTS = sla.parse({"preset": "starts-within", "value": "30m"})
+FINISHES = sla.parse_conditions({"preset": "finishes-within", "value": "45m", "match": {"template": "encode"}})
+STARTS = sla.parse_conditions({"preset": "starts-within", "value": "30m"})
 
 
 @pytest.mark.parametrize(
     ("rule", "facts", "now", "late", "text", "short"),
     [
-        (FINISHES, sla.Facts(0, None, 1), 57 * MINUTE, True, "running 57m, allowed 45m", "57m > 45m"),
+        (FINISHES, sla.TaskTimes(0, None, 1), 57 * MINUTE, True, "running 57m, allowed 45m", "57m > 45m"),
         (
             FINISHES,
-            sla.Facts(0, None, 40 * MINUTE),
+            sla.TaskTimes(0, None, 40 * MINUTE),
             57 * MINUTE,
             True,
             "waited 40m, running 17m, allowed 45m",
             "57m > 45m",
         ),
-        (FINISHES, sla.Facts(0), 57 * MINUTE, True, "waiting 57m, allowed 45m in all", "57m > 45m"),
-        (FINISHES, sla.Facts(0, None, 1, 50 * MINUTE), 9 * HOUR, True, "took 50m, allowed 45m", "50m > 45m"),
-        (FINISHES, sla.Facts(0, None, 1, 40 * MINUTE), 9 * HOUR, False, "took 40m, allowed 45m", "40m > 45m"),
-        (FINISHES, sla.Facts(0, None, 1), 44 * MINUTE, False, "running 44m, allowed 45m", "44m > 45m"),
-        (STARTS, sla.Facts(0), 132 * MINUTE, True, "waiting 2h12m, allowed 30m", "2h12m > 30m"),
-        (STARTS, sla.Facts(0, HOUR), 80 * MINUTE, False, "waiting 20m, allowed 30m", "20m > 30m"),
-        (STARTS, sla.Facts(0, HOUR), 95 * MINUTE, True, "waiting 35m, allowed 30m", "35m > 30m"),
-        (STARTS, sla.Facts(0, None, 40 * MINUTE), 9 * HOUR, True, "waited 40m, allowed 30m", "40m > 30m"),
-        (STARTS, sla.Facts(0, None, None, 10 * MINUTE), 9 * HOUR, False, "waited 10m, allowed 30m", "10m > 30m"),
+        (FINISHES, sla.TaskTimes(0), 57 * MINUTE, True, "waiting 57m, allowed 45m in all", "57m > 45m"),
+        (FINISHES, sla.TaskTimes(0, None, 1, 50 * MINUTE), 9 * HOUR, True, "took 50m, allowed 45m", "50m > 45m"),
+        (FINISHES, sla.TaskTimes(0, None, 1, 40 * MINUTE), 9 * HOUR, False, "took 40m, allowed 45m", "40m > 45m"),
+        (FINISHES, sla.TaskTimes(0, None, 1), 44 * MINUTE, False, "running 44m, allowed 45m", "44m > 45m"),
+        (STARTS, sla.TaskTimes(0), 132 * MINUTE, True, "waiting 2h12m, allowed 30m", "2h12m > 30m"),
+        (STARTS, sla.TaskTimes(0, HOUR), 80 * MINUTE, False, "waiting 20m, allowed 30m", "20m > 30m"),
+        (STARTS, sla.TaskTimes(0, HOUR), 95 * MINUTE, True, "waiting 35m, allowed 30m", "35m > 30m"),
+        (STARTS, sla.TaskTimes(0, None, 40 * MINUTE), 9 * HOUR, True, "waited 40m, allowed 30m", "40m > 30m"),
+        (STARTS, sla.TaskTimes(0, None, None, 10 * MINUTE), 9 * HOUR, False, "waited 10m, allowed 30m", "10m > 30m"),
     ],
 )
-def test_a_task_is_late_when_its_time_is_up_and_the_words_say_what_it_did(
-    rule: sla.Rule, facts: sla.Facts, now: float, late: bool, text: str, short: str
+def test_a_task_is_late_after_its_limit_and_the_text_says_how(
+    rule: sla.SlaRule, facts: sla.TaskTimes, now: float, late: bool, text: str, short: str
 ) -> None:
-    verdict = sla.judge(rule, facts, now)
+    verdict = sla.judge_task(rule, facts, now)
     assert (verdict.late, verdict.text, verdict.short) == (late, text, short)
 
 
@@ -46,22 +46,22 @@ TIMES = st.integers(0, 10_000).map(float)
 
 @settings(deadline=None)
 @given(TIMES, st.none() | TIMES, st.none() | TIMES, TIMES)
-def test_a_task_that_did_what_is_asked_is_judged_the_same_for_ever(
+def test_an_ended_task_is_judged_the_same_at_any_later_time(
     created: float, not_before: float | None, waited: float | None, ran: float
 ) -> None:
     started = None if waited is None else max(created, not_before or 0) + waited
-    facts = sla.Facts(created, not_before, started, (started if started is not None else created) + ran)
+    facts = sla.TaskTimes(created, not_before, started, (started if started is not None else created) + ran)
     for rule in (FINISHES, STARTS):
-        assert sla.judge(rule, facts, 20_000.0) == sla.judge(rule, facts, 90_000.0)
+        assert sla.judge_task(rule, facts, 20_000.0) == sla.judge_task(rule, facts, 90_000.0)
 
 
 @settings(deadline=None)
 @given(TIMES, st.none() | TIMES)
-def test_an_open_task_is_late_from_its_due_moment_on(created: float, not_before: float | None) -> None:
+def test_an_open_task_is_late_from_its_due_time_on(created: float, not_before: float | None) -> None:
     for rule in (FINISHES, STARTS):
-        due = sla.judge(rule, sla.Facts(created, not_before), created).due
-        assert not sla.judge(rule, sla.Facts(created, not_before), due - 0.001).late
-        assert sla.judge(rule, sla.Facts(created, not_before), due).late
+        due = sla.judge_task(rule, sla.TaskTimes(created, not_before), created).due
+        assert not sla.judge_task(rule, sla.TaskTimes(created, not_before), due - 0.001).late
+        assert sla.judge_task(rule, sla.TaskTimes(created, not_before), due).late
 
 
 @pytest.mark.parametrize(
@@ -86,9 +86,9 @@ def test_an_open_task_is_late_from_its_due_moment_on(created: float, not_before:
         ),
     ],
 )
-def test_conditions_that_make_no_sense_are_refused_by_their_key(conditions: object, words: str) -> None:
+def test_invalid_conditions_are_refused_with_their_key(conditions: object, words: str) -> None:
     with pytest.raises(ValueError, match="conditions") as caught:
-        sla.parse(conditions)
+        sla.parse_conditions(conditions)
     assert words in str(caught.value)
 
 
@@ -115,9 +115,9 @@ def test_conditions_that_make_no_sense_are_refused_by_their_key(conditions: obje
         ("slow-queries", float("nan"), "must be a count"),
     ],
 )
-def test_a_limit_must_be_of_its_metrics_unit(metric: str, value: object, words: str) -> None:
+def test_a_limit_needs_its_metrics_unit(metric: str, value: object, words: str) -> None:
     with pytest.raises(ValueError, match="conditions: value must") as caught:
-        sla.normal({"preset": "stays-below", "metric": metric, "value": value})
+        sla.normalize_conditions({"preset": "stays-below", "metric": metric, "value": value})
     assert words in str(caught.value)
 
 
@@ -134,13 +134,13 @@ def test_a_limit_must_be_of_its_metrics_unit(metric: str, value: object, words: 
         ("wal-size", 64, 64.0 * 2**20, "64M", "wal-size stays below 64M"),
     ],
 )
-def test_a_rule_on_a_metric_is_stored_and_read_in_its_unit(
+def test_a_metric_rule_is_stored_and_read_in_its_unit(
     metric: str, value: object, limit: float, stored: object, words: str
 ) -> None:
-    conditions = sla.normal({"preset": "stays-below", "metric": metric, "value": value})
-    rule = sla.parse(conditions)
-    assert conditions == {"preset": "stays-below", "metric": metric, "value": stored} == sla.normal(conditions)
-    assert (rule.value, sla.describe(rule)) == (limit, words)
+    conditions = sla.normalize_conditions({"preset": "stays-below", "metric": metric, "value": value})
+    rule = sla.parse_conditions(conditions)
+    assert conditions == {"preset": "stays-below", "metric": metric, "value": stored} == sla.normalize_conditions(conditions)
+    assert (rule.value, sla.describe_rule(rule)) == (limit, words)
 
 
 @pytest.mark.parametrize(
@@ -159,27 +159,27 @@ def test_a_rule_on_a_metric_is_stored_and_read_in_its_unit(
         ("wal-size", "64M", 300.0 * 2**20, True, "the database's log 300M, allowed 64M", "300M > 64M"),
     ],
 )
-def test_a_figure_at_its_limit_or_above_is_too_high(
+def test_a_value_at_its_limit_is_too_high(
     metric: str, value: object, figure: float | None, late: bool, text: str, short: str
 ) -> None:
-    standing = sla.stand(sla.parse({"preset": "stays-below", "metric": metric, "value": value}), figure, 1000.0)
+    standing = sla.judge_metric(sla.parse_conditions({"preset": "stays-below", "metric": metric, "value": value}), figure, 1000.0)
     assert (standing.late, standing.text, standing.short) == (late, text, short)
 
 
-def test_an_age_is_too_high_since_it_reached_its_limit_and_another_figure_since_now() -> None:
+def test_an_age_is_late_since_its_limit_and_other_metrics_since_now() -> None:
     lag, size = ({"preset": "stays-below", "metric": m, "value": v} for m, v in (("replica-lag", "5m"), ("wal-size", "1M")))
-    assert sla.stand(sla.parse(lag), 7 * MINUTE, 1000.0).since == 1000.0 - 2 * MINUTE
-    assert sla.stand(sla.parse(size), 2.0**21, 1000.0).since == 1000.0
+    assert sla.judge_metric(sla.parse_conditions(lag), 7 * MINUTE, 1000.0).since == 1000.0 - 2 * MINUTE
+    assert sla.judge_metric(sla.parse_conditions(size), 2.0**21, 1000.0).since == 1000.0
 
 
 def test_a_rule_reads_as_a_sentence() -> None:
-    rule = sla.parse({"preset": "starts-within", "value": 1800, "match": {"queue": "gpu", "tag": "team=ml"}})
-    assert sla.describe(rule) == "starts within 30m, queue gpu, tag team=ml"
-    assert sla.describe(FINISHES) == "finishes within 45m, template encode"
+    rule = sla.parse_conditions({"preset": "starts-within", "value": 1800, "match": {"queue": "gpu", "tag": "team=ml"}})
+    assert sla.describe_rule(rule) == "starts within 30m, queue gpu, tag team=ml"
+    assert sla.describe_rule(FINISHES) == "finishes within 45m, template encode"
 
 
 @pytest.mark.parametrize(
     ("priority", "word"), [(0, "info"), (1, "info"), (2, "warning"), (3, "critical"), (9, "critical")]
 )
 def test_a_higher_priority_is_more_severe(priority: int, word: str) -> None:
-    assert sla.severity(priority) == word
+    assert sla.get_severity(priority) == word

@@ -12,91 +12,91 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.core.ids import uuid7
-from app.runtime.run_verdict import judge
+from app.core.ids import make_uuid7
+from app.runtime.run_verdict import judge_run
 from db import timestamps
-from db.engine import write_engine
+from db.engine import create_write_engine
 from db.queries import reads, transitions
 from db.rows import InstanceRow, TaskRow
 
 
-def task(**more: Any) -> dict[str, Any]:
+def make_task_row(**more: Any) -> dict[str, Any]:
     """The row of one task, as a submission makes it."""
     return {
-        "uuid": uuid7(), "name": "work", "template": None, "type": "exec", "parameters": {}, "priority": 0, "timeout": None,
+        "uuid": make_uuid7(), "name": "work", "template": None, "type": "exec", "parameters": {}, "priority": 0, "timeout": None,
         "queue": "default", "cpu": 1.0, "memory": 0.0, "retries": 0, "retry_delay": 1.0, "grace": 5.0, "not_before": None,
         "hold": False, "held_by": None, "tags": {}, "env_id": None, "env": None, "cwd": "/", "umask": 0o022,
         "launch": {"argv": ["true"]}, "log_limit": None, "submitted_by": "ann",
     } | more  # fmt: skip
 
 
-class Made:
+class TaskBuilder:
     """Tasks and runs of one transaction. Tasks are named by their uuids, runs by their runids."""
 
     def __init__(self, c: Connection) -> None:
         self.c = c
 
-    def task(self, after: Sequence[str] = (), after_any: Sequence[str] = (), **more: Any) -> str:
+    def submit_task(self, after: Sequence[str] = (), after_any: Sequence[str] = (), **more: Any) -> str:
         """Submit one task; its uuid."""
-        row = task(**more)
+        row = make_task_row(**more)
         links = [{"task_id": row["uuid"], "parent_id": parent, "kind": kind}
                  for kind, parents in (("success", after), ("any", after_any)) for parent in parents]  # fmt: skip
         transitions.submit(self.c, [row], links, "ann")
         return row["uuid"]
 
-    def row(self, uuid: str) -> TaskRow:
-        (row,) = reads.by_uuids(self.c, [uuid])
+    def read_row(self, uuid: str) -> TaskRow:
+        (row,) = reads.list_by_uuid(self.c, [uuid])
         return row
 
-    def status(self, uuid: str) -> str:
-        return self.row(uuid).status
+    def read_status(self, uuid: str) -> str:
+        return self.read_row(uuid).status
 
-    def runs(self, uuid: str) -> list[InstanceRow]:
-        return reads.instances(self.c, uuid)
+    def list_runs(self, uuid: str) -> list[InstanceRow]:
+        return reads.list_runs(self.c, uuid)
 
-    def claim(self, *uuids: str) -> list[str]:
+    def claim_tasks(self, *uuids: str) -> list[str]:
         """Give tasks a run each; the runids of those that were still waiting."""
-        rows = [self.row(uuid) for uuid in uuids]
+        rows = [self.read_row(uuid) for uuid in uuids]
         starts = [
-            {"uuid": row.uuid, "runid": uuid7(), "queue": row.queue, "pool": "default", "cpu": row.cpu, "memory": row.memory,
+            {"uuid": row.uuid, "runid": make_uuid7(), "queue": row.queue, "pool": "default", "cpu": row.cpu, "memory": row.memory,
              "tags": json.dumps(row.tags), "attempt": row.attempts + 1}
             for row in rows
         ]  # fmt: skip
         return [start["runid"] for start in transitions.claim(self.c, starts)]
 
-    def run(self, uuid: str) -> str:
+    def start_run(self, uuid: str) -> str:
         """Claim a task and see it started; the runid."""
-        (runid,) = self.claim(uuid)
-        self.started(runid)
+        (runid,) = self.claim_tasks(uuid)
+        self.record_start(runid)
         return runid
 
-    def started(self, runid: str, boot: str = "b" * 36) -> None:
+    def record_start(self, runid: str, boot: str = "b" * 36) -> None:
         event = {"run": runid, "pid": 4242, "ticks": 17, "at": time.time(), "boot": boot}
-        transitions.started(self.c, [event])
+        transitions.record_starts(self.c, [event])
 
-    def end(self, runid: str, code: int | None = 0, **more: Any) -> list[str]:
+    def record_end(self, runid: str, code: int | None = 0, **more: Any) -> list[str]:
         """The keeper says that a run ended; the tasks that ended for good."""
-        return transitions.ended(self.c, [{"run": runid, "code": code, "signal": None, "at": time.time(), **more}], judge)
+        return transitions.record_ends(self.c, [{"run": runid, "code": code, "signal": None, "at": time.time(), **more}], judge_run)
 
-    def ran(self, uuid: str, code: int = 0) -> None:
+    def complete_run(self, uuid: str, code: int = 0) -> None:
         """A whole run."""
-        self.end(self.run(uuid), code)
+        self.record_end(self.start_run(uuid), code)
 
-    def age(self, table: str, key: str, value: str, column: str, days: float) -> None:
+    def backdate(self, table: str, key: str, value: str, column: str, days: float) -> None:
         """Make a time of a row lie so many days back."""
         then = timestamps.from_unix(time.time() - days * 86400)
         self.c.exec_driver_sql(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (then, value))
 
 
-def submit(path: Path, name: str) -> None:
+def submit_task_to(path: Path, name: str) -> None:
     """A task in the database at `path`."""
-    engine = write_engine(path)
+    engine = create_write_engine(path)
     with engine.begin() as c:
-        Made(c).task(name=name)
+        TaskBuilder(c).submit_task(name=name)
     engine.dispose()
 
 
-def names(path: Path) -> list[str]:
+def list_task_names(path: Path) -> list[str]:
     """Those of the tasks in the database at `path`, in order of their numbers."""
     with closing(sqlite3.connect(path)) as c:
         return [name for (name,) in c.execute("SELECT name FROM tasks ORDER BY number")]

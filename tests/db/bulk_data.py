@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from db import timestamps
-from db.engine import write_engine
+from db.engine import create_write_engine
 from db.queries import transitions
 
 QUEUED, ENDED = 100_000, 20_000
@@ -20,21 +20,21 @@ _ID = "printf('019a{digit}000-%04x-7000-8000-%012x', {i} / 65536, {i})"
 _AT = "strftime('%Y-%m-%dT%H:%M:%S.000000Z', '{now}', '-' || ({seconds}) || ' seconds')"
 
 
-def fill(path: Path, queued: int = QUEUED, ended: int = ENDED) -> None:
+def fill_database(path: Path, queued: int = QUEUED, ended: int = ENDED) -> None:
     """Fill a fresh database with so many tasks that wait and that ended."""
-    engine = write_engine(path)
+    engine = create_write_engine(path)
     with engine.begin() as c:
-        _definitions(c)
-        _tasks(c, queued, ended)
-        _runs(c)
+        _insert_definitions(c)
+        _insert_tasks(c, queued, ended)
+        _insert_runs(c)
         c.exec_driver_sql(
             "INSERT INTO counters VALUES ('task-number', ?, ?, ?)", (queued + ended, timestamps.now(), timestamps.now())
         )
-        transitions.recount(c)
+        transitions.recount_loads(c)
     engine.dispose()
 
 
-def _definitions(c: Connection) -> None:
+def _insert_definitions(c: Connection) -> None:
     now = timestamps.now()
     for at, name in enumerate(QUEUES[1:]):
         c.exec_driver_sql(
@@ -50,7 +50,7 @@ def _definitions(c: Connection) -> None:
     c.exec_driver_sql("INSERT INTO environments VALUES (?, '{}', ?, ?)", (ENVIRONMENT, now, now))
 
 
-def _tasks(c: Connection, queued: int, over: int) -> None:
+def _insert_tasks(c: Connection, queued: int, over: int) -> None:
     """The ended first, as it was; submitted a second apart, ended ten a second, the last just now; every other of a template."""
     done = f"i <= {over}"
     ended = _AT.format(now=timestamps.now()[:19], seconds=f"({over} - i) / 10")
@@ -65,7 +65,7 @@ def _tasks(c: Connection, queued: int, over: int) -> None:
     )
 
 
-def _runs(c: Connection) -> None:
+def _insert_runs(c: Connection) -> None:
     c.exec_driver_sql(
         "INSERT INTO instances (runid, task_id, status, start_time, end_time, logs, tags, created_at, updated_at, attempt, queue, "
         "pool, cpu, memory, exit_code, run_seconds, log_bytes) SELECT '019a2' || substr(uuid, 6), uuid, status, started_at, "

@@ -8,20 +8,20 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from db.engine import write_engine
-from tests.db.builders import Made
+from db.engine import create_write_engine
+from tests.db.builders import TaskBuilder
 
 
 @pytest.fixture
-def c(database: Path) -> Iterator[Connection]:
+def connection(database_path: Path) -> Iterator[Connection]:
     """One open transaction, as a move gets it."""
-    engine = write_engine(database)
+    engine = create_write_engine(database_path)
     with engine.begin() as connection:
         yield connection
     engine.dispose()
 
 
 @pytest.fixture
-def made(c: Connection) -> Made:
+def builder(connection: Connection) -> TaskBuilder:
     """Makes tasks and runs in the transaction."""
-    return Made(c)
+    return TaskBuilder(connection)

@@ -17,38 +17,38 @@ from sqlalchemy.exc import OperationalError
 
 from db import raw_sql
 from db.engine import Database, open_database
-from db.error_translation import explain
+from db.error_translation import translate_error
 from db.errors import BusyDatabase, DamagedDatabase, DiskFull, ReadOnlyDisk
 from db.queries import reads, transitions
-from tests.db.builders import task
+from tests.db.builders import make_task_row
 
 
-def add(c: Connection) -> str:
-    row = task()
+def submit_one(c: Connection) -> str:
+    row = make_task_row()
     transitions.submit(c, [row], [], "ann")
     return row["uuid"]
 
 
-async def test_what_was_written_is_read(db: Database):
-    uuid = await db.write(add)
+async def test_written_rows_can_be_read(db: Database):
+    uuid = await db.write(submit_one)
 
-    assert [row.uuid for row in await db.read(reads.by_uuids, [uuid])] == [uuid]
+    assert [row.uuid for row in await db.read(reads.list_by_uuid, [uuid])] == [uuid]
 
 
 async def test_a_reader_cannot_write(db: Database):
     with pytest.raises((ReadOnlyDisk, OperationalError), match="read"):
-        await db.read(add)
+        await db.read(submit_one)
 
-    assert await db.read(reads.counts) == {}
+    assert await db.read(reads.count_by_status) == {}
 
 
-async def test_a_read_sees_one_moment(db: Database):
+async def test_a_read_sees_one_snapshot(db: Database):
     loop = asyncio.get_running_loop()
 
     def twice(c: Connection) -> tuple[int, int]:
-        before = sum(reads.counts(c).values())
-        asyncio.run_coroutine_threadsafe(db.write(add), other).result(10)
-        return before, sum(reads.counts(c).values())
+        before = sum(reads.count_by_status(c).values())
+        asyncio.run_coroutine_threadsafe(db.write(submit_one), other).result(10)
+        return before, sum(reads.count_by_status(c).values())
 
     other = asyncio.new_event_loop()
     thread = threading.Thread(target=other.run_forever)
@@ -56,25 +56,25 @@ async def test_a_read_sees_one_moment(db: Database):
     try:
         assert loop is not other
         assert await db.read(twice) == (0, 0)
-        assert await db.read(reads.counts) == {"queued": 1}
+        assert await db.read(reads.count_by_status) == {"queued": 1}
     finally:
         other.call_soon_threadsafe(other.stop)
         thread.join()
         other.close()
 
 
-async def test_row_types_of_ever_new_statements_are_not_kept_for_ever(db: Database, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(raw_sql, "MOST", 10)
+async def test_row_types_of_new_statements_are_not_cached_without_limit(db: Database, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(raw_sql, "MAX_ROW_TYPES", 10)
 
     for n in range(30):
-        assert await db.read(raw_sql.rows, f"SELECT {n} AS n, 'x' AS x") == [(n, "x")]
+        assert await db.read(raw_sql.fetch_rows, f"SELECT {n} AS n, 'x' AS x") == [(n, "x")]
 
-    assert len(raw_sql._shapes) <= 10
+    assert len(raw_sql._row_types) <= 10
 
 
-async def test_a_transaction_that_fails_leaves_nothing_not_even_a_table(db: Database):
+async def test_a_failed_transaction_leaves_nothing_not_even_a_table(db: Database):
     def half(c: Connection) -> None:
-        add(c)
+        submit_one(c)
         c.exec_driver_sql("CREATE TABLE half (a)")
         c.exec_driver_sql("ALTER TABLE tasks ADD COLUMN mood TEXT")
         raise RuntimeError("half way")
@@ -82,37 +82,37 @@ async def test_a_transaction_that_fails_leaves_nothing_not_even_a_table(db: Data
     with pytest.raises(RuntimeError, match="half way"):
         await db.write(half)
 
-    assert await db.read(reads.counts) == {}
+    assert await db.read(reads.count_by_status) == {}
     names = await db.read(lambda c: c.exec_driver_sql("SELECT name FROM sqlite_master").scalars().all())
     columns = await db.read(lambda c: [row[1] for row in c.exec_driver_sql("PRAGMA table_info(tasks)")])
     assert "half" not in names and "mood" not in columns
 
 
-async def test_the_writer_works_on_after_a_transaction_that_failed(db: Database):
+async def test_the_writer_works_after_a_failed_transaction(db: Database):
     with pytest.raises(ZeroDivisionError):
         await db.write(lambda c: 1 // 0)
 
-    assert await db.write(add)
+    assert await db.write(submit_one)
 
 
-async def test_there_is_one_wake_for_each_transaction_that_changed_something(db: Database):
+async def test_each_changing_transaction_wakes_once(db: Database):
     woken: list[threading.Thread] = []
     db.after_commit(lambda: woken.append(threading.current_thread()))
 
-    await db.write(reads.counts)
+    await db.write(reads.count_by_status)
     assert woken == []
-    await db.write(lambda c: [add(c) for _ in range(3)])
+    await db.write(lambda c: [submit_one(c) for _ in range(3)])
     assert woken == [threading.main_thread()]
     with pytest.raises(ZeroDivisionError):
-        await db.write(lambda c: [add(c), 1 // 0])
+        await db.write(lambda c: [submit_one(c), 1 // 0])
 
     assert len(woken) == 1
 
 
-async def test_writes_at_once_run_one_after_the_other(db: Database):
-    uuids = await asyncio.gather(*(db.write(add) for _ in range(50)))
+async def test_concurrent_writes_run_one_after_the_other(db: Database):
+    uuids = await asyncio.gather(*(db.write(submit_one) for _ in range(50)))
 
-    rows = await db.read(reads.by_uuids, uuids)
+    rows = await db.read(reads.list_by_uuid, uuids)
     assert sorted(row.number for row in rows) == list(range(1, 51))
 
 
@@ -126,153 +126,153 @@ async def test_an_acknowledged_write_is_synced(db: Database):
     assert pragmas == ["wal", 2, 1]
 
 
-async def test_a_database_opened_for_reading_refuses_to_write_and_leaves_the_file_alone(database: Path):
-    before = database.read_bytes()
+async def test_a_database_opened_read_only_refuses_writes_and_stays_unchanged(database_path: Path):
+    before = database_path.read_bytes()
 
-    async with open_database(database, writable=False) as db:
-        assert await db.read(reads.counts) == {}
+    async with open_database(database_path, writable=False) as db:
+        assert await db.read(reads.count_by_status) == {}
         with pytest.raises(ReadOnlyDisk) as told:
-            await db.write(add)
+            await db.write(submit_one)
 
-    assert database.read_bytes() == before
+    assert database_path.read_bytes() == before
     assert (told.value.exit_code, told.value.code) == (5, "read-only")
 
 
-async def test_a_database_in_a_folder_that_cannot_be_written_is_read_as_it_lies_there(
-    database: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_database_in_a_read_only_folder_can_be_read(
+    database_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    async with open_database(database, writable=False) as opened:
-        assert [queue.name for queue in await opened.read(reads.queues)] == ["default"]
-        assert not database.with_name(database.name + "-shm").exists()
+    async with open_database(database_path, writable=False) as opened:
+        assert [queue.name for queue in await opened.read(reads.list_queues)] == ["default"]
+        assert not database_path.with_name(database_path.name + "-shm").exists()
 
 
-async def test_a_full_disk_is_told_and_nothing_is_stored(db: Database):
+async def test_a_full_disk_is_reported_and_nothing_is_stored(db: Database):
     await db.write(lambda c: c.exec_driver_sql("PRAGMA max_page_count=1"))
 
     def much(c: Connection) -> None:
         c.exec_driver_sql("PRAGMA max_page_count=1")
-        transitions.submit(c, [task(parameters={"x": "y" * 4000}) for _ in range(500)], [], "ann")
+        transitions.submit(c, [make_task_row(parameters={"x": "y" * 4000}) for _ in range(500)], [], "ann")
 
     with pytest.raises(DiskFull, match="the disk is full .*Nothing was stored. Running jobs go on") as told:
         await db.write(much)
     assert told.value.exit_code == 5
     assert told.value.hint == "Free space, then try again; taskdeck db cleanup --dry-run shows what could go."
-    assert await db.read(reads.counts) == {}
+    assert await db.read(reads.count_by_status) == {}
 
     await db.write(lambda c: c.exec_driver_sql("PRAGMA max_page_count=1000000"))
-    assert await db.write(add)
+    assert await db.write(submit_one)
 
 
-def _room(monkeypatch: pytest.MonkeyPatch, free: int, files: int = 9) -> None:
+def _set_disk_space(monkeypatch: pytest.MonkeyPatch, free: int, files: int = 9) -> None:
     """The disk of the database as it says that it is."""
     space = SimpleNamespace(f_bavail=free // 4096, f_frsize=4096, f_files=10, f_favail=files)
     monkeypatch.setattr(os, "statvfs", lambda path: space)
 
 
 @pytest.mark.parametrize("said", ["disk I/O error", "unable to open database file"])
-def test_an_error_of_a_disk_that_has_no_room_is_a_full_disk(said: str, database: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_io_error_on_a_disk_without_space_is_a_full_disk(said: str, database_path: Path, monkeypatch: pytest.MonkeyPatch):
     error = sqlite3.OperationalError(said)
-    assert not isinstance(explain(error, database), DiskFull)
+    assert not isinstance(translate_error(error, database_path), DiskFull)
 
-    _room(monkeypatch, 8192)
-    full = explain(error, database)
-    _room(monkeypatch, 2**30, files=0)
-    no_file = explain(error, database)
-    _room(monkeypatch, 2**30)
+    _set_disk_space(monkeypatch, 8192)
+    full = translate_error(error, database_path)
+    _set_disk_space(monkeypatch, 2**30, files=0)
+    no_file = translate_error(error, database_path)
+    _set_disk_space(monkeypatch, 2**30)
 
-    assert isinstance(full, DiskFull) and f"the disk is full ({database.parent}, 8192 bytes free)" in full.message
+    assert isinstance(full, DiskFull) and f"the disk is full ({database_path.parent}, 8192 bytes free)" in full.message
     assert isinstance(no_file, DiskFull) and "no file more can be made" in no_file.message
-    assert not isinstance(explain(error, database), DiskFull)
+    assert not isinstance(translate_error(error, database_path), DiskFull)
 
 
-def test_a_database_whose_folder_is_gone_is_on_no_full_disk(tmp_path: Path):
-    assert not isinstance(explain(sqlite3.OperationalError("unable to open database file"), tmp_path / "no" / "x.db"), DiskFull)
+def test_a_missing_folder_is_not_reported_as_a_full_disk(tmp_path: Path):
+    assert not isinstance(translate_error(sqlite3.OperationalError("unable to open database file"), tmp_path / "no" / "x.db"), DiskFull)
 
 
-async def test_a_writer_that_another_program_keeps_out_says_so(db: Database, monkeypatch: pytest.MonkeyPatch):
+async def test_a_writer_locked_out_by_another_program_says_so(db: Database, monkeypatch: pytest.MonkeyPatch):
     await db.write(lambda c: c.exec_driver_sql("PRAGMA busy_timeout=1"))
     with closing(sqlite3.connect(db.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(BusyDatabase, match="another program"):
-            await db.write(add)
-        assert await db.read(reads.counts) == {}
+            await db.write(submit_one)
+        assert await db.read(reads.count_by_status) == {}
         other.execute("ROLLBACK")
 
-    assert await db.write(add)
+    assert await db.write(submit_one)
 
 
-async def test_readers_go_on_while_the_writer_is_busy(db: Database):
+async def test_readers_continue_while_the_writer_is_busy(db: Database):
     began, go_on = threading.Event(), threading.Event()
 
     def slow(c: Connection) -> None:
-        add(c)
+        submit_one(c)
         began.set()
         assert go_on.wait(10)
 
     writing = asyncio.create_task(db.write(slow))
     await asyncio.to_thread(began.wait, 10)
-    assert await db.read(reads.counts) == {}
+    assert await db.read(reads.count_by_status) == {}
     go_on.set()
     await writing
 
-    assert await db.read(reads.counts) == {"queued": 1}
+    assert await db.read(reads.count_by_status) == {"queued": 1}
 
 
-def test_errors_of_the_driver_are_told_in_words(home: Path):
+def test_driver_errors_become_readable_problems(home: Path):
     told = {
         "database disk image is malformed": DamagedDatabase, "file is not a database": DamagedDatabase,
         "attempt to write a readonly database": ReadOnlyDisk, "database or disk is full": DiskFull, "database is locked": BusyDatabase,
     }  # fmt: skip
 
     for text, kind in told.items():
-        problem = explain(sqlite3.OperationalError(text), home / "taskdeck.db")
+        problem = translate_error(sqlite3.OperationalError(text), home / "taskdeck.db")
         assert problem is not None and type(problem) is kind, text
         assert problem.exit_code == 5
 
 
-def test_a_fault_of_ours_is_not_dressed_up(home: Path):
-    assert explain(sqlite3.OperationalError('near "SELEC": syntax error'), home / "taskdeck.db") is None
+def test_an_internal_error_is_not_translated(home: Path):
+    assert translate_error(sqlite3.OperationalError('near "SELEC": syntax error'), home / "taskdeck.db") is None
 
 
-def test_a_database_that_was_cut_to_nothing_while_it_was_open_is_damaged_and_no_fault_of_ours(tmp_path: Path):
+def test_a_database_truncated_while_open_is_damaged(tmp_path: Path):
     path, error = tmp_path / "taskdeck.db", sqlite3.OperationalError("no such table: slas")
-    assert explain(error, path) is None
+    assert translate_error(error, path) is None
     path.write_bytes(b"")
-    assert isinstance(explain(error, path), DamagedDatabase)
+    assert isinstance(translate_error(error, path), DamagedDatabase)
     path.write_bytes(b"x")
-    assert explain(error, path) is None
+    assert translate_error(error, path) is None
 
 
-async def test_a_path_of_any_bytes_holds_a_database(home: Path, database: Path):
+async def test_a_path_of_arbitrary_bytes_can_hold_a_database(home: Path, database_path: Path):
 
     folder = Path(os.fsdecode(os.fsencode(home) + b"/\xff odd?#%20"))
     folder.mkdir()
-    path = Path(shutil.copy(database, folder / "taskdeck.db"))
+    path = Path(shutil.copy(database_path, folder / "taskdeck.db"))
 
     async with open_database(path, writable=True) as db:
-        await db.write(add)
+        await db.write(submit_one)
     async with open_database(path, writable=False) as db:
-        assert await db.read(reads.counts) == {"queued": 1}
+        assert await db.read(reads.count_by_status) == {"queued": 1}
 
 
-async def test_a_cwd_of_any_bytes_comes_back_as_it_was(db: Database):
+async def test_a_cwd_of_arbitrary_bytes_round_trips(db: Database):
 
     odd = os.fsdecode(b"/srv/\xff\xfe")
-    row = task(cwd=odd)
+    row = make_task_row(cwd=odd)
     await db.write(lambda c: transitions.submit(c, [row], [], "ann"))
 
-    (found,) = await db.read(reads.by_uuids, [row["uuid"]])
+    (found,) = await db.read(reads.list_by_uuid, [row["uuid"]])
     assert found.cwd == odd
 
 
-async def test_the_log_is_written_back_when_that_is_asked_for(db: Database, database: Path):
-    await db.write(transitions.submit, [task() for _ in range(200)], [], "ann")
-    log = database.with_name(f"{database.name}-wal")
+async def test_the_wal_is_checkpointed_on_request(db: Database, database_path: Path):
+    await db.write(transitions.submit, [make_task_row() for _ in range(200)], [], "ann")
+    log = database_path.with_name(f"{database_path.name}-wal")
     before = log.stat().st_size
 
-    await db.fold()
-    await db.write(transitions.submit, [task()], [], "ann")
+    await db.checkpoint()
+    await db.write(transitions.submit, [make_task_row()], [], "ann")
 
     assert log.stat().st_size == before, "the room of the log is used again"
-    assert (await db.read(reads.counts))["queued"] == 201
+    assert (await db.read(reads.count_by_status))["queued"] == 201

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from db.engine import open_database
 
-SLOW = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 300000) SELECT count(*) FROM n"
+SLOW_QUERY = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 300000) SELECT count(*) FROM n"
 
 
-async def test_a_reader_whose_caller_is_gone_is_used_again(database: Path) -> None:
-    async with open_database(database, writable=True) as db:
+async def test_the_reader_of_a_cancelled_caller_is_reused(database_path: Path) -> None:
+    async with open_database(database_path, writable=True) as db:
         await db.read(lambda c: c.exec_driver_sql("SELECT 1").scalar_one())
         threads = set(threading.enumerate())
-        gone = asyncio.ensure_future(db.read(lambda c: c.exec_driver_sql(SLOW).scalar_one()))
+        gone = asyncio.ensure_future(db.read(lambda c: c.exec_driver_sql(SLOW_QUERY).scalar_one()))
         await asyncio.sleep(0)
         gone.cancel()
         await asyncio.wait([gone])
@@ -27,9 +27,9 @@ async def test_a_reader_whose_caller_is_gone_is_used_again(database: Path) -> No
         assert set(threading.enumerate()) == threads
 
 
-async def test_a_write_whose_caller_is_gone_is_stored_and_wakes_the_others(database: Path) -> None:
+async def test_the_write_of_a_cancelled_caller_is_stored_and_wakes_others(database_path: Path) -> None:
     woken = asyncio.Event()
-    async with open_database(database, writable=True) as db:
+    async with open_database(database_path, writable=True) as db:
         db.after_commit(woken.set)
         await db.write(lambda c: c.exec_driver_sql("CREATE TABLE t (x)") and None)
         gone = asyncio.ensure_future(db.write(lambda c: c.exec_driver_sql("INSERT INTO t VALUES (1)") and None))

@@ -12,9 +12,9 @@ from sqlalchemy import CheckConstraint, Connection, UniqueConstraint
 from sqlalchemy.exc import IntegrityError
 
 from db.schema import APPLICATION_ID, TRIGGERS, metadata
-from tests.db.builders import Made
+from tests.db.builders import TaskBuilder
 
-OWNERS = {
+DOCUMENT_COLUMNS = {
     "tasks": "uuid name template type status parameters priority timeout created_at updated_at",
     "instances": "runid task_id status start_time end_time logs tags",
     "templates": "name type engine template schema parameters created_at updated_at",
@@ -33,7 +33,7 @@ INDEXES = {
     "idx_instances_time": ("instances", "start_time"), "idx_queues_status": ("queues", "status"),
     "idx_queues_priority": ("queues", "priority"),
 }  # fmt: skip
-OURS = (
+EXTRA_TABLES = (
     "environments dependencies home alerts silences operations events samples history slow_queries backups counters stale_texts "
     "forgotten discarded_logs replicas"
 )
@@ -45,73 +45,73 @@ TYPES = {
 
 
 @pytest.fixture
-def file(database: Path) -> Iterator[sqlite3.Connection]:
+def sqlite_connection(database_path: Path) -> Iterator[sqlite3.Connection]:
     """The file, as any program sees it."""
-    with closing(sqlite3.connect(database)) as opened:
+    with closing(sqlite3.connect(database_path)) as opened:
         yield opened
 
 
-def columns(file: sqlite3.Connection, table: str) -> dict[str, tuple[str, bool, int]]:
+def read_columns(file: sqlite3.Connection, table: str) -> dict[str, tuple[str, bool, int]]:
     """{name: (type, not null, place in the key)}."""
     return {row[1]: (row[2], bool(row[3]), row[5]) for row in file.execute(f"PRAGMA table_info({table})")}
 
 
-@pytest.mark.parametrize("table", OWNERS)
-def test_each_table_of_the_owner_has_its_columns_and_its_key(file: sqlite3.Connection, table: str):
-    found = columns(file, table)
+@pytest.mark.parametrize("table", DOCUMENT_COLUMNS)
+def test_each_documented_table_has_its_columns_and_its_key(sqlite_connection: sqlite3.Connection, table: str):
+    found = read_columns(sqlite_connection, table)
 
-    assert set(OWNERS[table].split()) <= found.keys()
+    assert set(DOCUMENT_COLUMNS[table].split()) <= found.keys()
     assert [name for name, (_, _, place) in found.items() if place] == [KEYS[table]]
 
 
-def test_columns_have_the_owners_types(file: sqlite3.Connection):
-    assert {(table, name): columns(file, table)[name][0] for table, name in TYPES} == TYPES
+def test_columns_have_the_documented_types(sqlite_connection: sqlite3.Connection):
+    assert {(table, name): read_columns(sqlite_connection, table)[name][0] for table, name in TYPES} == TYPES
 
 
-def test_the_owners_relations_are_foreign_keys(file: sqlite3.Connection):
+def test_the_documented_relations_are_foreign_keys(sqlite_connection: sqlite3.Connection):
     found = {
-        (table, row[3], row[2], row[4]) for table in OWNERS for row in file.execute(f"PRAGMA foreign_key_list({table})")
+        (table, row[3], row[2], row[4]) for table in DOCUMENT_COLUMNS for row in sqlite_connection.execute(f"PRAGMA foreign_key_list({table})")
     }
 
     assert found >= RELATIONS
 
 
-def test_the_owners_indexes_are_there_under_their_names_on_their_columns(file: sqlite3.Connection):
+def test_the_documented_indexes_exist_under_their_names(sqlite_connection: sqlite3.Connection):
     found = {
-        row[1]: (table, ",".join(part[2] for part in file.execute(f"PRAGMA index_info({row[1]})")), row[4])
-        for table in OWNERS for row in file.execute(f"PRAGMA index_list({table})")
+        row[1]: (table, ",".join(part[2] for part in sqlite_connection.execute(f"PRAGMA index_info({row[1]})")), row[4])
+        for table in DOCUMENT_COLUMNS for row in sqlite_connection.execute(f"PRAGMA index_list({table})")
     }  # fmt: skip
 
     assert {name: found.get(name) for name in INDEXES} == {name: (*where, 0) for name, where in INDEXES.items()}
 
 
-def test_every_table_says_when_its_rows_were_made_and_changed(file: sqlite3.Connection):
-    for table in (*OWNERS, *OURS.split()):
-        found = columns(file, table)
+def test_every_table_records_creation_and_change_times(sqlite_connection: sqlite3.Connection):
+    for table in (*DOCUMENT_COLUMNS, *EXTRA_TABLES.split()):
+        found = read_columns(sqlite_connection, table)
         assert found["created_at"][1] and found["updated_at"][1], table
 
 
-def test_a_task_without_a_template_and_a_pool_without_an_sla_may_be(file: sqlite3.Connection):
-    assert columns(file, "tasks")["template"][1] is False
-    assert columns(file, "pools")["sla_id"][1] is False
+def test_template_of_a_task_and_sla_of_a_pool_are_optional(sqlite_connection: sqlite3.Connection):
+    assert read_columns(sqlite_connection, "tasks")["template"][1] is False
+    assert read_columns(sqlite_connection, "pools")["sla_id"][1] is False
 
 
-def test_there_are_no_other_tables_than_the_design_names(file: sqlite3.Connection):
+def test_there_are_no_tables_outside_the_design(sqlite_connection: sqlite3.Connection):
     tables = {
         row[0]
-        for row in file.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+        for row in sqlite_connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
     }
 
-    assert tables == {*OWNERS, *OURS.split(), "alembic_version"}
+    assert tables == {*DOCUMENT_COLUMNS, *EXTRA_TABLES.split(), "alembic_version"}
 
 
-def test_every_foreign_key_is_served_by_an_index(file: sqlite3.Connection):
+def test_every_foreign_key_is_served_by_an_index(sqlite_connection: sqlite3.Connection):
     for table in metadata.tables:
         led = {
-            next(iter(file.execute(f"PRAGMA index_info({row[1]})")))[2]
-            for row in file.execute(f"PRAGMA index_list({table})")
+            next(iter(sqlite_connection.execute(f"PRAGMA index_info({row[1]})")))[2]
+            for row in sqlite_connection.execute(f"PRAGMA index_list({table})")
         }
-        for row in file.execute(f"PRAGMA foreign_key_list({table})"):
+        for row in sqlite_connection.execute(f"PRAGMA foreign_key_list({table})"):
             assert row[3] in led, f"{table}.{row[3]}"
 
 
@@ -122,33 +122,33 @@ def test_constraints_follow_the_naming_convention():
             assert prefix == "" or str(rule.name or f"{prefix}_").startswith(prefix), f"{table.name}: {rule.name}"
 
 
-def test_the_file_is_ours_and_can_give_space_back(file: sqlite3.Connection):
+def test_the_file_has_our_application_id_and_can_shrink(sqlite_connection: sqlite3.Connection):
     pragmas = {
-        name: file.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "auto_vacuum", "journal_mode")
+        name: sqlite_connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "auto_vacuum", "journal_mode")
     }
 
     assert pragmas == {"application_id": APPLICATION_ID, "auto_vacuum": 2, "journal_mode": "wal"}
 
 
-def test_the_file_is_private(database: Path):
-    assert database.stat().st_mode & 0o777 == 0o600
+def test_the_file_is_private(database_path: Path):
+    assert database_path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_status_that_is_none_is_refused_by_the_database_itself(c: Connection, made: Made):
-    uuid = made.task()
+def test_the_database_refuses_an_unknown_status(connection: Connection, builder: TaskBuilder):
+    uuid = builder.submit_task()
     with pytest.raises(IntegrityError, match="ck_tasks_status"):
-        c.exec_driver_sql("UPDATE tasks SET status = 'done' WHERE uuid = ?", (uuid,))
+        connection.exec_driver_sql("UPDATE tasks SET status = 'done' WHERE uuid = ?", (uuid,))
 
 
-def test_a_template_queue_or_pool_that_is_referred_to_cannot_be_deleted(c: Connection, made: Made):
-    made.task()
+def test_a_referenced_template_queue_or_pool_cannot_be_deleted(connection: Connection, builder: TaskBuilder):
+    builder.submit_task()
     for table in ("queues", "pools"):
         with pytest.raises(IntegrityError, match="FOREIGN KEY"):
-            c.exec_driver_sql(f"DELETE FROM {table}")
+            connection.exec_driver_sql(f"DELETE FROM {table}")
 
 
-def test_the_triggers_of_the_file_are_those_of_the_schema(file: sqlite3.Connection):
-    found = dict(file.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))
+def test_the_triggers_of_the_file_match_the_schema(sqlite_connection: sqlite3.Connection):
+    found = dict(sqlite_connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"))
 
     assert {name: " ".join(sql.split()) for name, sql in found.items()} == {
         name: " ".join(sql.split()) for name, sql in TRIGGERS.items()

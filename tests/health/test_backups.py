@@ -13,38 +13,38 @@ from app.health import backups as looked_at
 HOME = "/srv/deck"
 
 
-def ago(**how: float) -> str:
+def make_past_time(**how: float) -> str:
     return (datetime.now(UTC) - timedelta(**how)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def backup(**values: Any) -> dict[str, Any]:
-    return {"at": ago(), "late": False, "folder": "/srv/deck/backups", "gone": None} | values
+def make_backup(**values: Any) -> dict[str, Any]:
+    return {"at": make_past_time(), "late": False, "folder": "/srv/deck/backups", "gone": None} | values
 
 
-def copy(**values: Any) -> dict[str, Any]:
-    return {"target": "bob@far:/srv/deck", "at": ago(seconds=40), "lag": 40.0, "late": False, "problem": None, "promoted": False} | values
+def make_replica(**values: Any) -> dict[str, Any]:
+    return {"target": "bob@far:/srv/deck", "at": make_past_time(seconds=40), "lag": 40.0, "late": False, "problem": None, "promoted": False} | values
 
 
 @pytest.mark.parametrize(
     ("found", "state", "says"),
     [
-        (backup(), "well", "the newest 41m old, in /srv/deck/backups, restored and checked"),
-        (backup(late=True), "hint", "the newest 41m old, in /srv/deck/backups: late"),
-        (backup(at=None), "well", "none yet in /srv/deck/backups"),
-        (backup(at=None, late=True, gone="its folder is gone"), "broken", "none: its folder is gone: /srv/deck/backups"),
-        (backup(at=None, late=True, gone="its file is gone"), "broken", "the newest is lost: its file is gone: /srv/deck/backups"),
-        (backup(folder="/srv/deck/\x1b[2J"), "well", "/srv/deck/␛[2J"),
+        (make_backup(), "well", "the newest 41m old, in /srv/deck/backups, restored and checked"),
+        (make_backup(late=True), "hint", "the newest 41m old, in /srv/deck/backups: late"),
+        (make_backup(at=None), "well", "none yet in /srv/deck/backups"),
+        (make_backup(at=None, late=True, gone="its folder is gone"), "broken", "none: its folder is gone: /srv/deck/backups"),
+        (make_backup(at=None, late=True, gone="its file is gone"), "broken", "the newest is lost: its file is gone: /srv/deck/backups"),
+        (make_backup(folder="/srv/deck/\x1b[2J"), "well", "/srv/deck/␛[2J"),
     ],
 )
-def test_the_newest_backup_its_age_and_its_folder_are_told(found: dict[str, Any], state: str, says: str):
-    at = found["at"] and ago(minutes=41, seconds=5)  # the list above was made before other tests ran
-    (one,) = looked_at.backups(HOME, found | {"at": at})
+def test_the_newest_backup_is_reported_with_age_and_folder(found: dict[str, Any], state: str, says: str):
+    at = found["at"] and make_past_time(minutes=41, seconds=5)  # the list above was made before other tests ran
+    (one,) = looked_at.check_backups(HOME, found | {"at": at})
     assert (one.check, one.state) == ("backups", state) and says in one.text
     assert one.cure == ("" if state == "well" else f"taskdeck --home {HOME} db backup")
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def backup_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """That of a home, within the one that the settings name."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     (tmp_path / "config" / "taskdeck").mkdir(parents=True)
@@ -52,10 +52,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "disk" / "there" / "deck-1"
 
 
-def test_where_no_backup_can_be_put_nothing_is_well(folder: Path, tmp_path: Path):
+def test_an_unusable_backup_folder_is_broken(backup_folder: Path, tmp_path: Path):
 
     def look(**more: Any) -> Any:
-        (one,) = looked_at.backups(HOME, backup(folder=str(folder), **more))
+        (one,) = looked_at.check_backups(HOME, make_backup(folder=str(backup_folder), **more))
         return one
 
     none = look(at=None)
@@ -65,40 +65,40 @@ def test_where_no_backup_can_be_put_nothing_is_well(folder: Path, tmp_path: Path
     assert ", and no other can be taken: there is no folder" in look().text
     (tmp_path / "disk").mkdir()
     assert look(at=None).state == "well"
-    folder.parent.touch()
-    assert look(at=None).text.endswith(f"can be taken: {folder.parent} is no folder")
+    backup_folder.parent.touch()
+    assert look(at=None).text.endswith(f"can be taken: {backup_folder.parent} is no folder")
 
 
-def test_a_folder_that_cannot_be_written_to_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    folder.parent.mkdir(parents=True)
+def test_an_unwritable_folder_is_reported(backup_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    backup_folder.parent.mkdir(parents=True)
     monkeypatch.setattr(looked_at.os, "access", lambda path, how: False)
 
-    (one,) = looked_at.backups(HOME, backup(at=None, folder=str(folder)))
+    (one,) = looked_at.check_backups(HOME, make_backup(at=None, folder=str(backup_folder)))
 
-    assert one.state == "broken" and one.text.endswith(f"{folder.parent} cannot be written to")
+    assert one.state == "broken" and one.text.endswith(f"{backup_folder.parent} cannot be written to")
 
 
-def test_that_none_are_taken_is_a_hint_to_the_settings():
-    (one,) = looked_at.backups(HOME, None)
+def test_disabled_backups_get_a_hint_to_the_settings():
+    (one,) = looked_at.check_backups(HOME, None)
     assert one.state == "hint" and one.cure.endswith("config.toml")
 
 
 @pytest.mark.parametrize(
     ("found", "state", "says"),
     [
-        (copy(), "well", "bob@far:/srv/deck, 40s old"),
-        (copy(problem="no route"), "hint", "40s old: no route"),
-        (copy(problem="no route", late=True, lag=None), "broken", "never copied yet: no route"),
-        (copy(late=True, lag=3605.0), "hint", "1h old, late"),
+        (make_replica(), "well", "bob@far:/srv/deck, 40s old"),
+        (make_replica(problem="no route"), "hint", "40s old: no route"),
+        (make_replica(problem="no route", late=True, lag=None), "broken", "never copied yet: no route"),
+        (make_replica(late=True, lag=3605.0), "hint", "1h old, late"),
     ],
 )
-def test_how_old_the_copy_is_and_what_keeps_it_back_are_told(found: dict[str, Any], state: str, says: str):
-    (one,) = looked_at.replica(HOME, found)
+def test_the_replicas_age_and_problem_are_reported(found: dict[str, Any], state: str, says: str):
+    (one,) = looked_at.check_replica(HOME, found)
     assert (one.check, one.state) == ("replica", state) and says in one.text
     assert bool(one.cure) is (state != "well")
 
 
-def test_where_no_copy_is_to_be_nothing_is_told_and_one_that_was_promoted_is_to_be_let_go():
-    assert list(looked_at.replica(HOME, copy(target=None))) == []
-    (one,) = looked_at.replica(HOME, copy(promoted=True, late=True, problem="it was promoted"))
+def test_no_replica_reports_nothing_and_a_promoted_one_is_switched_off():
+    assert list(looked_at.check_replica(HOME, make_replica(target=None))) == []
+    (one,) = looked_at.check_replica(HOME, make_replica(promoted=True, late=True, problem="it was promoted"))
     assert one.cure == f"taskdeck --home {HOME} db replica off"

@@ -7,37 +7,37 @@ from pathlib import Path
 
 import pytest
 
-from app.health.configuration import settings
+from app.health.configuration import check_settings
 
 
 @pytest.fixture
-def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def config_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the settings are; there are none yet."""
     monkeypatch.setenv("XDG_CONFIG_HOME", os.fspath(tmp_path))
     (tmp_path / "taskdeck").mkdir()
     return tmp_path / "taskdeck" / "config.toml"
 
 
-def test_what_is_wrong_is_broken_with_the_file_to_mend(path: Path):
-    assert list(settings()) == []
-    path.write_text('theme = "drak"\n[backup]\nkep = "14d"\n')
+def test_an_invalid_setting_is_broken_with_the_file_to_edit(config_path: Path):
+    assert list(check_settings()) == []
+    config_path.write_text('theme = "drak"\n[backup]\nkep = "14d"\n')
 
-    one, other = settings()
+    one, other = check_settings()
 
-    assert other.text.startswith(f"{path}, line 1: theme must be one of") and other.state == "broken"
+    assert other.text.startswith(f"{config_path}, line 1: theme must be one of") and other.state == "broken"
 
-    assert (one.check, one.state) == ("config", "broken") and one.cure == f'"${{EDITOR:-vi}}" {path}'
-    assert one.text.startswith(f'{path}, line 3: backup: there is no setting "kep". Nearest: keep.')
+    assert (one.check, one.state) == ("config", "broken") and one.cure == f'"${{EDITOR:-vi}}" {config_path}'
+    assert one.text.startswith(f'{config_path}, line 3: backup: there is no setting "kep". Nearest: keep.')
     assert one.text.endswith("That was passed over; nothing is removed until it is mended")
 
 
-def test_what_keeps_things_for_less_than_may_be_meant_is_a_hint(path: Path):
+def test_a_suspiciously_short_retention_is_a_hint(config_path: Path):
     queues = '[retention.queue.meant]\nkeep = "6h"\n[retention.queue.x]\nkeep = "1s"\n'
-    path.write_text(f'[backup]\nkeep = "12h"\n[retention]\nkeep = "1m"\n{queues}')
+    config_path.write_text(f'[backup]\nkeep = "12h"\n[retention]\nkeep = "1m"\n{queues}')
 
-    well, *brief = settings()
+    well, *brief = check_settings()
 
-    assert (well.state, well.text) == ("well", str(path)) and [one.state for one in brief] == ["hint"] * 3
+    assert (well.state, well.text) == ("well", str(config_path)) and [one.state for one in brief] == ["hint"] * 3
     assert [one.text for one in brief] == [
         "[backup] keeps only 12 hours (m is minutes, d is days)", "[retention] keeps only 1 minute (m is minutes, d is days)",
         "[retention.queue.x] keeps only 1 second (s is seconds, d is days)",

@@ -11,25 +11,25 @@ import pytest
 from app.health import home as looked_at
 
 
-def found(path: Path):
+def run_checks(path: Path):
     """The looks at a home, by check."""
-    return {one.check: one for one in looked_at.home(str(path))}
+    return {one.check: one for one in looked_at.check_home(str(path))}
 
 
-def test_a_file_that_others_can_read_is_a_hint_whose_cure_makes_it_private(home: Path):
+def test_a_file_readable_by_others_is_a_hint_with_a_fix(home: Path):
     spaced = home / "run" / "my lock"
     spaced.touch()
     spaced.chmod(0o644)
     (home / "runs" / "ab").mkdir(mode=0o755)
 
-    modes = found(home)["modes"]
+    modes = run_checks(home)["modes"]
 
     assert modes.state == "hint" and modes.text.endswith("and 1 more are not as private as it was made")
     subprocess.run(["sh", "-c", modes.cure], check=True)
-    assert found(home)["modes"].state == "well" and spaced.stat().st_mode & 0o777 == 0o600
+    assert run_checks(home)["modes"].state == "well" and spaced.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_file_that_is_not_ours_is_broken(home: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_file_of_another_user_is_broken(home: Path, monkeypatch: pytest.MonkeyPatch):
     (home / "run" / "runtime.lock").touch()
     real, mine = os.lstat, os.geteuid()
 
@@ -39,27 +39,27 @@ def test_a_file_that_is_not_ours_is_broken(home: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(os, "lstat", lstat)
 
-    owner = found(home)["owner"]
+    owner = run_checks(home)["owner"]
 
     assert owner.state == "broken" and owner.text.startswith("run/runtime.lock is not yours") and owner.cure.endswith(str(home))
 
 
-def test_a_home_that_others_can_change_is_broken(home: Path):
+def test_a_home_writable_by_others_is_broken(home: Path):
     home.chmod(0o777)
 
-    assert (found(home)["home"].state, found(home)["home"].cure) == ("broken", f"chmod 700 {home}")
+    assert (run_checks(home)["home"].state, run_checks(home)["home"].cure) == ("broken", f"chmod 700 {home}")
 
 
-def test_what_a_user_keeps_beside_it_in_the_home_is_not_ours_to_judge(home: Path):
+def test_foreign_files_in_the_home_are_ignored(home: Path):
     (home / "notes.txt").touch()
     (home / "notes.txt").chmod(0o644)
 
-    assert found(home)["modes"].state == "well"
+    assert run_checks(home)["modes"].state == "well"
 
 
-def test_a_sqlite_that_is_too_old_is_broken(monkeypatch: pytest.MonkeyPatch):
+def test_an_outdated_sqlite_is_broken(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("sqlite3.sqlite_version_info", (3, 37, 2))
 
-    (versions,) = looked_at.versions()
+    (versions,) = looked_at.check_versions()
 
     assert versions.state == "broken" and versions.cure

@@ -14,11 +14,11 @@ from app.health import limits, procfs
 from db import host
 
 NONE = float("inf")
-Limited = Callable[[int, int], int]
+StartLimited = Callable[[int, int], int]
 
 
 @pytest.fixture
-def limited() -> Iterator[Limited]:
+def start_limited() -> Iterator[StartLimited]:
     """Starts a process with one limit; its pid."""
     started: list[subprocess.Popen[bytes]] = []
 
@@ -33,39 +33,39 @@ def limited() -> Iterator[Limited]:
         one.wait()
 
 
-def status(pid: int | None = None, capacity: int = 2, cpu: float = 2.0, memory: float = 64.0):
+def make_status(pid: int | None = None, capacity: int = 2, cpu: float = 2.0, memory: float = 64.0):
     pool, queue = {"name": "big pool", "total_cpu": cpu, "total_memory": memory}, {"name": "q", "pool": "big pool", "capacity": capacity}
     return {"runtime": {"pid": None}, "keeper": {"pid": pid or os.getpid(), "guard_pid": None}, "pools": [pool], "queues": [queue]}
 
 
-def test_a_limit_on_the_size_of_files_is_broken_and_the_cure_lifts_it(limited: Limited):
-    pid = limited(resource.RLIMIT_FSIZE, 1 << 20)
+def test_a_file_size_limit_is_broken_and_the_command_lifts_it(start_limited: StartLimited):
+    pid = start_limited(resource.RLIMIT_FSIZE, 1 << 20)
 
-    (found,) = limits.own("/srv", status(pid))
+    (found,) = limits.check_limits("/srv", make_status(pid))
 
     assert found.state == "broken" and "no file above 1.0M" in found.text
     subprocess.run(["sh", "-c", found.cure.removeprefix("sudo ")], check=True)
-    assert procfs.limits(pid)["Max file size"] == NONE and [one.state for one in limits.own("/srv", status(pid))] == ["well"]
+    assert procfs.read_limits(pid)["Max file size"] == NONE and [one.state for one in limits.check_limits("/srv", make_status(pid))] == ["well"]
 
 
-def test_too_few_descriptors_are_broken(limited: Limited):
-    (found,) = limits.own("/srv", status(limited(resource.RLIMIT_NOFILE, 100)))
+def test_too_few_descriptors_are_broken(start_limited: StartLimited):
+    (found,) = limits.check_limits("/srv", make_status(start_limited(resource.RLIMIT_NOFILE, 100)))
 
     assert found.state == "broken" and found.cure.endswith("--nofile=4096:4096")
 
 
-def test_more_jobs_than_processes_can_be_made_are_broken_and_the_cure_makes_them_fit(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(limits, "_rooms", lambda pid: iter([(300.0, "pids.max of /sys/fs/cgroup/x"), (9000.0, "kernel.pid_max")]))
+def test_too_many_jobs_for_the_process_limit_are_broken_with_a_fix(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "_list_headroom", lambda pid: iter([(300.0, "pids.max of /sys/fs/cgroup/x"), (9000.0, "kernel.pid_max")]))
 
-    (found,) = limits.own("/srv", status(capacity=500, cpu=500))
+    (found,) = limits.check_limits("/srv", make_status(capacity=500, cpu=500))
 
     assert "500 jobs run at once, but only 300 more processes can be made (pids.max of /sys/fs/cgroup/x)" in found.text
     assert found.cure == "taskdeck --home /srv queue set q --capacity 236"
-    assert [one.state for one in limits.own("/srv", status(capacity=236, cpu=500))] == ["well"]
+    assert [one.state for one in limits.check_limits("/srv", make_status(capacity=236, cpu=500))] == ["well"]
 
 
-def test_what_may_run_at_once_is_the_lesser_of_queue_and_pool():
-    assert (limits.jobs(status(capacity=500)), limits.jobs(status(capacity=1)), limits.jobs(None)) == (2, 1, 0)
+def test_concurrent_jobs_are_the_minimum_of_queue_and_pool():
+    assert (limits.count_max_jobs(make_status(capacity=500)), limits.count_max_jobs(make_status(capacity=1)), limits.count_max_jobs(None)) == (2, 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -75,24 +75,24 @@ def test_what_may_run_at_once_is_the_lesser_of_queue_and_pool():
         ("8:pids:/a\n4:memory:/b/c\n0::/\n", "memory", ["/memory/b/c", "/memory/b", "/memory", ""]),
     ],
 )
-def test_both_generations_of_control_groups_are_read_up_to_the_root(
+def test_both_cgroup_versions_are_read_up_to_the_root(
     monkeypatch: pytest.MonkeyPatch, lines: str, controller: str, groups: list[str]
 ):
-    monkeypatch.setattr(limits, "read", lambda path: lines)
+    monkeypatch.setattr(limits, "read_file", lambda path: lines)
     present = {"/sys/fs/cgroup", "/sys/fs/cgroup/memory"} if controller == "memory" else {"/sys/fs/cgroup"}
     monkeypatch.setattr(os.path, "isdir", lambda path: path in present)
 
-    assert list(limits.folders(1, controller)) == [f"/sys/fs/cgroup{group}" for group in groups]
+    assert list(limits.iter_cgroup_folders(1, controller)) == [f"/sys/fs/cgroup{group}" for group in groups]
 
 
 @pytest.mark.parametrize(("limit", "told"), [("max", False), ("9223372036854771712", False), (str(32 * 2**20), True)])
-def test_pools_that_give_away_more_memory_than_there_is_are_a_hint(
+def test_pools_beyond_the_memory_are_a_hint(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limit: str, told: bool
 ):
     (tmp_path / "memory.max").write_text(f"{limit}\n")
-    monkeypatch.setattr(limits, "folders", lambda pid, controller: iter([str(tmp_path)]))
+    monkeypatch.setattr(limits, "iter_cgroup_folders", lambda pid, controller: iter([str(tmp_path)]))
 
-    found = list(limits.memory("/srv", status()))
+    found = list(limits.check_memory("/srv", make_status()))
 
     assert [one.cure for one in found] == (["taskdeck --home /srv pool set 'big pool' --memory 32M"] if told else [])
 
@@ -105,13 +105,13 @@ def test_pools_that_give_away_more_memory_than_there_is_are_a_hint(
         (200, 500 * 1024, "taskdeck --home /srv pool set 'big pool' --cpu 2 --memory 64M"),
     ],
 )
-def test_a_pool_that_is_larger_than_the_machine_is_a_hint(monkeypatch: pytest.MonkeyPatch, cpu: float, memory: float, cure: str | None):
-    monkeypatch.setattr(host, "here", lambda: host.Machine(2, 64))
+def test_a_pool_larger_than_the_machine_is_a_hint(monkeypatch: pytest.MonkeyPatch, cpu: float, memory: float, cure: str | None):
+    monkeypatch.setattr(host, "read_capacity", lambda: host.HostCapacity(2, 64))
 
-    found = list(limits.pools("/srv", status(cpu=cpu, memory=memory)))
+    found = list(limits.check_pools("/srv", make_status(cpu=cpu, memory=memory)))
 
     assert [(one.state, one.cure) for one in found] == ([("hint", cure)] if cure else [])
 
 
-def test_without_an_answer_of_status_nothing_is_said_of_pools():
-    assert not list(limits.pools("/srv", None))
+def test_pools_are_not_checked_without_a_status():
+    assert not list(limits.check_pools("/srv", None))

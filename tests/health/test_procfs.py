@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.health.procfs import told
+from app.health.procfs import parse_command_line
 
 
 @pytest.mark.parametrize(
@@ -22,5 +22,5 @@ from app.health.procfs import told
         ("", None),
     ],
 )
-def test_a_command_line_is_a_runtimes_or_a_keepers_or_none_of_ours(line: str, kind: tuple[str, str] | None):
-    assert told(line.split("|") if line else []) == kind
+def test_a_command_line_is_a_runtimes_a_keepers_or_foreign(line: str, kind: tuple[str, str] | None):
+    assert parse_command_line(line.split("|") if line else []) == kind

@@ -6,62 +6,62 @@ from typing import Any
 
 import pytest
 
-from tests.keeper.keeper_home import Home, alive, until
+from tests.keeper.keeper_home import KeeperHome, is_running, wait_for
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
+def home(tmp_path: Path) -> Iterator[KeeperHome]:
     """A home whose keeper is up and has been greeted."""
-    home = Home(tmp_path / "home")
+    home = KeeperHome(tmp_path / "home")
     try:
-        assert home.up() == 0
+        assert home.start_keeper() == 0
         home.greet()
         yield home
     finally:
-        home.end()
+        home.kill_all()
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+def module_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeeperHome]:
     """A home with a keeper for the tests of a module."""
-    home = Home(tmp_path_factory.mktemp("kept") / "home")
+    home = KeeperHome(tmp_path_factory.mktemp("kept") / "home")
     try:
-        assert home.up() == 0
+        assert home.start_keeper() == 0
         yield home
     finally:
-        home.end()
+        home.kill_all()
 
 
 @pytest.fixture
-def kept(shared: Home) -> Iterator[Home]:
+def shared_home(module_home: KeeperHome) -> Iterator[KeeperHome]:
     """That home, for a test that leaves its keeper as it is: which remembers nothing of the tests before."""
-    shared.greet()
-    yield shared
-    for event in shared.greet()["runs"]:
-        shared.send("stop", run=event["run"], reason="tidy", grace=0)
-    until(lambda: all(event["is"] in ("ended", "refused") for event in shared.greet()["runs"]), "all runs are over")
-    shared.send("forget", runs=[event["run"] for event in shared.hello["runs"]])
-    shared.settle()
-    assert shared.greet()["runs"] == []
+    module_home.greet()
+    yield module_home
+    for event in module_home.greet()["runs"]:
+        module_home.send("stop", run=event["run"], reason="tidy", grace=0)
+    wait_for(lambda: all(event["is"] in ("ended", "refused") for event in module_home.greet()["runs"]), "all runs are over")
+    module_home.send("forget", runs=[event["run"] for event in module_home.hello["runs"]])
+    module_home.drain()
+    assert module_home.greet()["runs"] == []
 
 
 @pytest.fixture
-def empty_home(tmp_path: Path) -> Iterator[Home]:
+def empty_home(tmp_path: Path) -> Iterator[KeeperHome]:
     """A home without a keeper."""
-    home = Home(tmp_path / "home")
+    home = KeeperHome(tmp_path / "home")
     try:
         yield home
     finally:
-        home.end()
+        home.kill_all()
 
 
 @pytest.fixture
 def is_alive() -> Callable[[int], bool]:
     """Is there such a process, not a zombie?"""
-    return alive
+    return is_running
 
 
 @pytest.fixture
 def wait_until() -> Callable[[Callable[[], Any], str], Any]:
     """Wait for a condition."""
-    return until
+    return wait_for

@@ -16,10 +16,10 @@ from typing import Any
 
 from app.keeper import keeper
 
-PATIENCE = 20.0
+TIMEOUT = 20.0
 
 
-def stat(pid: int) -> list[bytes]:
+def read_stat(pid: int) -> list[bytes]:
     """The fields of /proc/PID/stat after the name; none when there is no such process."""
     try:
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
@@ -27,21 +27,21 @@ def stat(pid: int) -> list[bytes]:
         return []
 
 
-def alive(pid: int) -> bool:
+def is_running(pid: int) -> bool:
     """Is there such a process, not a zombie?"""
-    return bool(fields := stat(pid)) and fields[0] not in b"ZX"
+    return bool(fields := read_stat(pid)) and fields[0] not in b"ZX"
 
 
-def until(true: Callable[[], Any], what: str) -> Any:
+def wait_for(true: Callable[[], Any], what: str) -> Any:
     """What the condition gives once it holds."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while not (value := true()):
         assert time.monotonic() < end, f"never: {what}"
         select.select([], [], [], 0.002)
     return value
 
 
-class Home:
+class KeeperHome:
     """A home with its keeper, and our line to it."""
 
     def __init__(self, path: Path) -> None:
@@ -49,34 +49,34 @@ class Home:
         self.buffer, self.hello = b"", {}
         self.runs: list[str] = []
 
-    def up(self) -> int:
+    def start_keeper(self) -> int:
         """Start keeper and guard; the exit code of the command."""
         command = [sys.executable, "-I", "-S", keeper.__file__, self.path]
         return subprocess.run(command, stdin=subprocess.DEVNULL, cwd="/", check=False).returncode
 
     def greet(self) -> dict[str, Any]:
         """Connect anew and say hello; the answer of a whole pair."""
-        return until(self.try_to_greet, "a keeper and a guard that both live")
+        return wait_for(self.try_to_greet, "a keeper and a guard that both live")
 
     def try_to_greet(self) -> dict[str, Any]:
         self.sock.close()
         self.sock, self.buffer = socket.socket(socket.AF_UNIX), b""
-        self.sock.settimeout(PATIENCE)
+        self.sock.settimeout(TIMEOUT)
         folder = os.open(self.path / "run", os.O_RDONLY)
         try:
             self.sock.connect(f"/proc/self/fd/{folder}/{self.socket.name}")
             self.send("hello", protocol=keeper.PROTOCOL, version="0.1.0")
-            self.hello = self.next()
+            self.hello = self.read_event()
         except (OSError, EOFError):
             return {}
         finally:
             os.close(folder)
-        return self.hello if alive(self.hello["pid"]) and alive(self.hello["guard"]) else {}
+        return self.hello if is_running(self.hello["pid"]) and is_running(self.hello["guard"]) else {}
 
     def send(self, do: str, **more: Any) -> None:
         self.sock.sendall(json.dumps({"do": do, **more}).encode() + b"\n")
 
-    def next(self) -> dict[str, Any]:
+    def read_event(self) -> dict[str, Any]:
         """The next event."""
         while b"\n" not in self.buffer:
             data = self.sock.recv(65536)
@@ -86,10 +86,10 @@ class Home:
         text, _, self.buffer = self.buffer.partition(b"\n")
         return json.loads(text)
 
-    def event(self, what: str, run: str) -> dict[str, Any]:
+    def wait_for_event(self, what: str, run: str) -> dict[str, Any]:
         """The next event of that kind for that run; others are passed over."""
         while True:
-            event = self.next()
+            event = self.read_event()
             if event["is"] == what and event.get("run") == run:
                 return event
 
@@ -97,34 +97,34 @@ class Home:
         """Start a run; its id, once it runs."""
         run = more.pop("run", str(uuid.uuid4()))
         env = {"PATH": os.environ["PATH"], "TASKDECK_RUNID": run, **more.pop("env", {})}
-        ask = {"run": run, "argv": argv, "cwd": "/", "env": env, "umask": 0o022, "log": str(self.log(run))}
+        ask = {"run": run, "argv": argv, "cwd": "/", "env": env, "umask": 0o022, "log": str(self.get_log_path(run))}
         self.runs.append(run)
         self.send("spawn", **(ask | {"timeout": None, "grace": 1.0} | more))
         if wait:
-            self.event("started", run)
+            self.wait_for_event("started", run)
         return run
 
-    def run(self, *argv: str, **more: Any) -> dict[str, Any]:
+    def run_to_end(self, *argv: str, **more: Any) -> dict[str, Any]:
         """Start a run and wait for its end."""
-        return self.event("ended", self.spawn(*argv, wait=False, **more))
+        return self.wait_for_event("ended", self.spawn(*argv, wait=False, **more))
 
-    def settle(self) -> None:
+    def drain(self) -> None:
         """Wait until all that was sent is done: what is no request is answered in its turn."""
         self.send("nothing")
-        while self.next().get("code") != "bad-request":
+        while self.read_event().get("code") != "bad-request":
             pass
 
-    def log(self, run: str) -> Path:
+    def get_log_path(self, run: str) -> Path:
         return self.path / "runs" / run[:2] / f"{run}.log"
 
-    def known(self, run: str) -> dict[str, Any] | None:
+    def find_known(self, run: str) -> dict[str, Any] | None:
         """What the last hello said of a run."""
         return next((event for event in self.hello["runs"] if event["run"] == run), None)
 
-    def kill(self, who: str) -> dict[str, Any]:
+    def kill_one(self, who: str) -> dict[str, Any]:
         """SIGKILL the `pid` or the `guard`; the hello of the pair that is whole again."""
         os.kill(self.hello[who], signal.SIGKILL)
-        until(lambda: not alive(self.hello[who]), "the killed process is gone")
+        wait_for(lambda: not is_running(self.hello[who]), "the killed process is gone")
         return self.greet()
 
     def kill_both(self) -> None:
@@ -133,11 +133,11 @@ class Home:
         for number in (signal.SIGSTOP, signal.SIGKILL):
             for pid in pids:
                 os.kill(pid, number)
-        until(lambda: not any(map(alive, pids)), "both are gone")
+        wait_for(lambda: not any(map(is_running, pids)), "both are gone")
 
-    def revive(self) -> dict[str, Any]:
+    def restart(self) -> dict[str, Any]:
         """Start a new pair; its hello."""
-        assert self.up() == 0
+        assert self.start_keeper() == 0
         return self.greet()
 
     @property
@@ -148,10 +148,10 @@ class Home:
     def journal(self) -> Path:
         return self.path / "run" / keeper.JOURNAL
 
-    def segments(self) -> list[str]:
+    def list_segments(self) -> list[str]:
         return sorted(os.listdir(self.journal))
 
-    def processes(self) -> Iterator[int]:
+    def list_processes(self) -> Iterator[int]:
         """Keepers, guards and runs of this home."""
         marks = [os.fsencode(self.path), *(f"TASKDECK_RUNID={run}".encode() for run in self.runs)]
         for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
@@ -160,10 +160,10 @@ class Home:
                 if pid != os.getpid() and not set(marks).isdisjoint(text.split(b"\0")):
                     yield pid
 
-    def end(self) -> None:
+    def kill_all(self) -> None:
         """Kill all that is left of it: stopped first, so that no survivor brings up another."""
         self.sock.close()
-        while found := [pid for pid in self.processes() if alive(pid)]:
+        while found := [pid for pid in self.list_processes() if is_running(pid)]:
             for number in (signal.SIGSTOP, signal.SIGKILL):
                 for pid in found:
                     with contextlib.suppress(OSError):

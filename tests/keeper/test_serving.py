@@ -17,8 +17,8 @@ from app.keeper import keeper
 from app.version import VERSION
 
 
-def test_the_hello_names_both_and_the_boot(kept):
-    hello = kept.hello
+def test_the_hello_names_both_processes_and_the_boot(shared_home):
+    hello = shared_home.hello
 
     assert (hello["is"], hello["protocol"], hello["version"], hello["runs"]) == ("hello", keeper.PROTOCOL, VERSION, [])
     assert hello["boot"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -26,7 +26,7 @@ def test_the_hello_names_both_and_the_boot(kept):
     assert parent == hello["guard"]
 
 
-def test_a_hello_closes_older_clients_and_what_they_had_sent_is_not_heard(home, tmp_path):
+def test_a_hello_closes_older_clients_and_drops_their_requests(home, tmp_path):
     older, keeper = home.sock, home.hello["pid"]
     os.kill(keeper, signal.SIGSTOP)
     home.sock = socket.socket(socket.AF_UNIX)
@@ -35,19 +35,19 @@ def test_a_hello_closes_older_clients_and_what_they_had_sent_is_not_heard(home, 
     home.sock.connect(str(home.socket))
     home.send("hello", protocol=home.hello["protocol"], version="0.1.0")
     os.kill(keeper, signal.SIGCONT)
-    assert home.next()["is"] == "hello"
+    assert home.read_event()["is"] == "hello"
 
     with pytest.raises(OSError):
         for _ in range(100):
             older.sendall(b'{"do":"refuse","run":"%s"}\n' % late.encode())
     older.close()
     home.greet()
-    assert home.known(late) is None
+    assert home.find_known(late) is None
 
 
-def test_nobody_is_served_before_hello(kept):
+def test_nobody_is_served_before_hello(shared_home):
     other = socket.socket(socket.AF_UNIX)
-    other.connect(str(kept.socket))
+    other.connect(str(shared_home.socket))
     other.settimeout(20)
 
     other.sendall(b'{"do":"refuse","run":"x"}\n')
@@ -62,103 +62,103 @@ def test_nobody_is_served_before_hello(kept):
     + [b'{"do":"stop","run":"x","reason":"r","grace":NaN}', b'{"do":"forget","runs":7}', b'{"do":["x"]}', b"[" * 9999]
     + [b'{"do":"spawn","run":"x","argv":"true","cwd":1,"env":{},"umask":0,"log":"/x","timeout":null,"grace":1}'],
 )
-def test_a_bad_request_is_answered_and_changes_nothing(kept, text):
-    kept.sock.sendall(text + b"\n")
+def test_an_invalid_request_is_answered_and_changes_nothing(shared_home, text):
+    shared_home.sock.sendall(text + b"\n")
 
-    assert kept.next()["code"] == "bad-request"
-    assert kept.run("true")["code"] == 0
-    assert kept.greet()["runs"][0]["code"] == 0 and len(kept.hello["runs"]) == 1
+    assert shared_home.read_event()["code"] == "bad-request"
+    assert shared_home.run_to_end("true")["code"] == 0
+    assert shared_home.greet()["runs"][0]["code"] == 0 and len(shared_home.hello["runs"]) == 1
 
 
 def test_a_refused_run_never_starts_even_after_kills(home):
     run = str(uuid.uuid4())
 
     home.send("refuse", run=run)
-    assert home.event("refused", run) == {"is": "refused", "run": run}
+    assert home.wait_for_event("refused", run) == {"is": "refused", "run": run}
     for who in ("pid", "guard"):
-        home.kill(who)
+        home.kill_one(who)
         home.spawn("true", run=run, wait=False)
 
-        assert home.next() == {"is": "refused", "run": run}
+        assert home.read_event() == {"is": "refused", "run": run}
 
 
-def test_a_refusal_that_comes_late_is_answered_with_what_is_known(kept):
-    running = kept.spawn("sleep", "60")
-    over = kept.run("sh", "-c", "exit 2")["run"]
+def test_a_late_refusal_is_answered_with_the_runs_state(shared_home):
+    running = shared_home.spawn("sleep", "60")
+    over = shared_home.run_to_end("sh", "-c", "exit 2")["run"]
 
-    kept.send("refuse", run=running)
-    kept.send("refuse", run=over)
+    shared_home.send("refuse", run=running)
+    shared_home.send("refuse", run=over)
 
-    assert kept.event("started", running)["pid"]
-    assert kept.event("ended", over)["code"] == 2
+    assert shared_home.wait_for_event("started", running)["pid"]
+    assert shared_home.wait_for_event("ended", over)["code"] == 2
 
 
-def test_an_end_stays_until_it_is_forgotten(home):
-    first, second = home.run("true")["run"], home.run("false")["run"]
+def test_an_end_is_kept_until_it_is_forgotten(home):
+    first, second = home.run_to_end("true")["run"], home.run_to_end("false")["run"]
 
     assert {event["run"] for event in home.greet()["runs"]} == {first, second}
     home.send("forget", runs=[first, "unknown"])
-    home.settle()
+    home.drain()
     assert {event["run"] for event in home.greet()["runs"]} == {second}
-    home.kill("pid")
+    home.kill_one("pid")
     assert {event["run"] for event in home.hello["runs"]} == {second}
     home.send("forget", runs=[second])
-    home.settle()
-    home.kill("guard")
+    home.drain()
+    home.kill_one("guard")
     assert home.hello["runs"] == []
 
 
-def test_a_living_run_cannot_be_forgotten(kept):
-    run = kept.spawn("sleep", "60")
+def test_an_active_run_cannot_be_forgotten(shared_home):
+    run = shared_home.spawn("sleep", "60")
 
-    kept.send("forget", runs=[run])
+    shared_home.send("forget", runs=[run])
 
-    assert kept.greet()["runs"][0]["run"] == run
+    assert shared_home.greet()["runs"][0]["run"] == run
 
 
 def test_forgetting_removes_journal_files_and_a_long_run_keeps_few(home):
     long = home.spawn("sleep", "60")
     for _ in range(15):
         runs = [home.spawn("/no/such/program", wait=False) for _ in range(200)]
-        ends = [home.event("ended", run)["run"] for run in runs]
+        ends = [home.wait_for_event("ended", run)["run"] for run in runs]
         home.send("forget", runs=ends)
-        home.settle()
+        home.drain()
 
     assert [event["run"] for event in home.greet()["runs"]] == [long]
-    assert len(home.segments()) == 1 and int(home.segments()[0][:-4]) > 1
-    home.kill("pid")
-    assert home.known(long)["is"] == "started"
+    assert len(home.list_segments()) == 1 and int(home.list_segments()[0][:-4]) > 1
+    home.kill_one("pid")
+    assert home.find_known(long)["is"] == "started"
 
 
-def test_the_journal_of_the_dead_goes_when_it_is_forgotten(home):
+def test_the_journal_of_a_dead_pair_is_removed_when_forgotten(home):
     for who in ("pid", "guard", "pid"):
-        home.run("true")
-        home.kill(who)
+        home.run_to_end("true")
+        home.kill_one(who)
 
     home.send("forget", runs=[event["run"] for event in home.hello["runs"]])
-    home.settle()
-    home.kill("pid")
+    home.drain()
+    home.kill_one("pid")
 
-    assert home.hello["runs"] == [] and home.segments() == []
+    assert home.hello["runs"] == [] and home.list_segments() == []
 
 
-def test_without_space_a_spawn_is_refused_and_works_later(empty_home):
+def test_without_disk_space_a_spawn_is_refused_and_later_works(empty_home):
     home = empty_home
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    limited = [sys.executable, "-c", LIMITED, str(100 * 1024)]
+    limited = [sys.executable, "-c", LIMITED_LAUNCHER, str(100 * 1024)]
     keeper = [sys.executable, "-I", "-S", Path(__file__).parents[2] / "app" / "keeper" / "keeper.py", home.path]
     subprocess.run([*limited, *keeper], check=True)
     home.greet()
 
     run = home.spawn("true", wait=False)
-    refused = home.event("error", run)
+    refused = home.wait_for_event("error", run)
     resource.prlimit(home.hello["pid"], resource.RLIMIT_FSIZE, (soft, hard))
 
     assert refused["code"] == "no-space" and not home.log(run).exists(), "a log tells of a run that began"
     assert home.run("true", run=run)["code"] == 0 and home.log(run).exists()
 
 
-def test_a_run_that_is_not_begun_for_want_of_a_guard_leaves_no_log(home, is_alive, wait_until):
+def test_a_run_refused_for_lack_of_a_guard_leaves_no_log(home, is_alive, wait_until):
     keeper, guard = home.hello["pid"], home.hello["guard"]
     os.kill(keeper, signal.SIGSTOP)
     run = home.spawn("true", wait=False)
@@ -167,11 +167,11 @@ def test_a_run_that_is_not_begun_for_want_of_a_guard_leaves_no_log(home, is_aliv
     os.kill(keeper, signal.SIGCONT)
     home.greet()
 
-    assert not home.known(run) and home.log(run).parent.is_dir() and not home.log(run).exists()
-    assert home.run("true", run=run)["code"] == 0
+    assert not home.find_known(run) and home.get_log_path(run).parent.is_dir() and not home.get_log_path(run).exists()
+    assert home.run_to_end("true", run=run)["code"] == 0
 
 
-LIMITED = """
+LIMITED_LAUNCHER = """
 import os, resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
 os.execv(sys.argv[2], sys.argv[2:])
@@ -180,7 +180,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 def test_an_exit_that_cannot_be_written_is_kept_until_it_can(home, tmp_path, wait_until):
     for _ in range(4):
-        home.run("true")
+        home.run_to_end("true")
     run = home.spawn("sh", "-c", f"while [ ! -e {tmp_path}/go ]; do sleep 0.01; done; exit 12")
     keeper, limits = home.hello["pid"], resource.getrlimit(resource.RLIMIT_FSIZE)
     (segment,) = home.journal.iterdir()
@@ -190,39 +190,39 @@ def test_an_exit_that_cannot_be_written_is_kept_until_it_can(home, tmp_path, wai
     wait_until(lambda: "exit of" in home.socket.with_suffix(".log").read_text(), "said")
     resource.prlimit(keeper, resource.RLIMIT_FSIZE, limits)
 
-    assert home.event("ended", run)["code"] == 12
-    home.kill("pid")
-    assert home.known(run)["code"] == 12
+    assert home.wait_for_event("ended", run)["code"] == 12
+    home.kill_one("pid")
+    assert home.find_known(run)["code"] == 12
 
 
 def test_bye_ends_keeper_and_guard_when_nothing_runs(home, wait_until, is_alive):
-    home.run("true")
+    home.run_to_end("true")
 
     home.send("bye")
 
     wait_until(lambda: not is_alive(home.hello["pid"]) and not is_alive(home.hello["guard"]), "both gone")
-    assert home.up() == 0 and home.greet()["runs"][0]["code"] == 0
+    assert home.start_keeper() == 0 and home.greet()["runs"][0]["code"] == 0
 
 
-def test_bye_leaves_what_runs_in_their_care(kept, is_alive):
-    run = kept.spawn("sleep", "60")
-    pids = kept.hello["pid"], kept.hello["guard"]
+def test_bye_keeps_both_while_something_runs(shared_home, is_alive):
+    run = shared_home.spawn("sleep", "60")
+    pids = shared_home.hello["pid"], shared_home.hello["guard"]
 
-    kept.send("bye")
+    shared_home.send("bye")
 
-    assert kept.sock.recv(1) == b"" and all(map(is_alive, pids))
-    assert kept.greet()["runs"][0]["run"] == run
-
-
-def test_a_second_keeper_of_a_home_goes_away(kept):
-    assert kept.up() == 4
-    assert kept.run("true")["code"] == 0
+    assert shared_home.sock.recv(1) == b"" and all(map(is_alive, pids))
+    assert shared_home.greet()["runs"][0]["run"] == run
 
 
-def test_a_home_that_cannot_be_used_is_said(empty_home):
+def test_a_second_keeper_of_a_home_exits(shared_home):
+    assert shared_home.start_keeper() == 4
+    assert shared_home.run_to_end("true")["code"] == 0
+
+
+def test_an_unusable_home_is_reported(empty_home):
     empty_home.path.write_text("a file")
 
-    assert empty_home.up() == 5
+    assert empty_home.start_keeper() == 5
 
 
 def test_a_home_with_a_very_long_path_works(tmp_path, empty_home):
@@ -236,21 +236,21 @@ def test_a_home_with_a_very_long_path_works(tmp_path, empty_home):
         other.end()
 
 
-def test_files_are_private(kept):
-    kept.run("true")
-    run = kept.path / "run"
+def test_files_are_private(shared_home):
+    shared_home.run_to_end("true")
+    run = shared_home.path / "run"
 
-    folders = {stat.S_IMODE(path.stat().st_mode) for path in (kept.path, run, kept.journal)}
-    files = {stat.S_IMODE(path.stat().st_mode) for path in [*run.glob("keeper*"), *kept.journal.iterdir()]}
+    folders = {stat.S_IMODE(path.stat().st_mode) for path in (shared_home.path, run, shared_home.journal)}
+    files = {stat.S_IMODE(path.stat().st_mode) for path in [*run.glob("keeper*"), *shared_home.journal.iterdir()]}
 
     assert (folders, files) == ({0o700}, {0o600})
 
 
-def test_neither_of_the_two_carries_the_environment_of_a_run(empty_home, monkeypatch):
+def test_neither_process_carries_the_environment_of_a_run(empty_home, monkeypatch):
     monkeypatch.setenv("TASKDECK_RUNID", "someone-elses")
     monkeypatch.setenv("TASKDECK_TASK", "7")
 
-    assert empty_home.up() == 0
+    assert empty_home.start_keeper() == 0
     empty_home.greet()
 
     for pid in (empty_home.hello["pid"], empty_home.hello["guard"]):
@@ -258,19 +258,19 @@ def test_neither_of_the_two_carries_the_environment_of_a_run(empty_home, monkeyp
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_that_may_be_ignored_ends_neither(kept, is_alive, number):
+def test_an_ignorable_signal_ends_neither_process(shared_home, is_alive, number):
     for one in ("pid", "guard"):
-        os.kill(kept.hello[one], number)
+        os.kill(shared_home.hello[one], number)
 
-    assert kept.run("true")["code"] == 0 and is_alive(kept.hello["guard"])
+    assert shared_home.run_to_end("true")["code"] == 0 and is_alive(shared_home.hello["guard"])
 
 
-def test_an_idle_keeper_is_not_woken(home):
+def test_an_idle_keeper_has_no_wake_ups(home):
     def switches() -> list[str]:
         texts = [Path(f"/proc/{home.hello[one]}/status").read_text().splitlines() for one in ("pid", "guard")]
         return [line for text in texts for line in text if "ctxt_switches" in line]
 
-    home.send("forget", runs=[home.run("true")["run"]])
+    home.send("forget", runs=[home.run_to_end("true")["run"]])
     home.greet()
     subprocess.run(["sleep", "0.3"], check=True)
     before = switches()
@@ -279,16 +279,16 @@ def test_an_idle_keeper_is_not_woken(home):
     assert switches() == before
 
 
-def test_a_very_long_request_is_read_soon(home):
+def test_a_very_long_request_is_read_quickly(home):
     began = time.monotonic()
 
     home.send("refuse", run="x", ballast="x" * 24_000_000)
-    home.event("refused", "x")
+    home.wait_for_event("refused", "x")
 
     assert time.monotonic() - began < 5
 
 
-def test_a_line_without_end_closes_its_client_only(home):
+def test_an_endless_line_closes_only_its_client(home):
     other = socket.socket(socket.AF_UNIX)
     other.connect(str(home.socket))
 
@@ -297,22 +297,22 @@ def test_a_line_without_end_closes_its_client_only(home):
             other.sendall(b"x" * (1 << 20))
     other.close()
 
-    assert home.run("true")["code"] == 0
+    assert home.run_to_end("true")["code"] == 0
 
 
-def test_clients_that_say_nothing_crowd_nobody_out(kept):
+def test_silent_clients_do_not_block_others(shared_home):
     silent = [socket.socket(socket.AF_UNIX) for _ in range(100)]
     for one in silent:
-        one.connect(str(kept.socket))
-        kept.settle()
+        one.connect(str(shared_home.socket))
+        shared_home.drain()
 
-    assert kept.run("true")["code"] == 0
-    assert len(os.listdir(f"/proc/{kept.hello['pid']}/fd")) < 60
+    assert shared_home.run_to_end("true")["code"] == 0
+    assert len(os.listdir(f"/proc/{shared_home.hello['pid']}/fd")) < 60
     for one in silent:
         one.close()
 
 
-def test_a_client_that_never_reads_holds_up_nothing_and_loses_nothing(home, wait_until, tmp_path):
+def test_a_client_that_never_reads_delays_and_loses_nothing(home, wait_until, tmp_path):
     deaf, home.sock = home.sock, socket.socket(socket.AF_UNIX)
     ask = b'{"do":"refuse","run":"%s"}\n' % (b"y" * 100)
     deaf.settimeout(1)
@@ -321,18 +321,18 @@ def test_a_client_that_never_reads_holds_up_nothing_and_loses_nothing(home, wait
     home.sock, spare = deaf, home.sock
     run = home.spawn("sh", "-c", "exit 7", wait=False)
     home.sock = spare
-    wait_until(home.log(run).exists, "started although nobody reads")
+    wait_until(home.get_log_path(run).exists, "started although nobody reads")
 
     home.greet()
-    wait_until(lambda: home.try_to_greet() and home.known(run)["is"] == "ended", "ended")
+    wait_until(lambda: home.try_to_greet() and home.find_known(run)["is"] == "ended", "ended")
 
-    assert home.known(run)["code"] == 7
+    assert home.find_known(run)["code"] == 7
     deaf.close()
 
 
-def test_what_is_planned_for_runs_that_have_ended_is_cleared_away():
+def test_timers_of_ended_runs_are_removed():
     one = keeper.Keeper.__new__(keeper.Keeper)
-    one.house, one.ledger = keeper.House(None, keeper.Ledger(-1, "")), keeper.Ledger(-1, "")
+    one.house, one.ledger = keeper.SharedState(None, keeper.Ledger(-1, "")), keeper.Ledger(-1, "")
     one.agenda, one.foreign = [], {}
 
     for number in range(1000):

@@ -8,133 +8,133 @@ import sys
 import uuid
 
 
-def test_an_exit_code_is_told_with_times_and_usage(kept):
-    end = kept.run("sh", "-c", "exit 7")
+def test_an_exit_code_is_reported_with_times_and_usage(shared_home):
+    end = shared_home.run_to_end("sh", "-c", "exit 7")
 
     assert (end["code"], end["signal"], end["lost"], end["stop"], end["reason"]) == (7, None, False, None, None)
     assert end["started_at"] <= end["at"] and 0 < end["run_seconds"] < 10
     assert end["cpu"] > 0 and end["maxrss"] > 0 and end["left"] == 0
 
 
-def test_death_by_a_signal_has_a_signal_and_no_code(kept):
-    end = kept.run("sh", "-c", "kill -9 $$")
+def test_a_death_by_signal_has_a_signal_and_no_code(shared_home):
+    end = shared_home.run_to_end("sh", "-c", "kill -9 $$")
 
     assert (end["code"], end["signal"]) == (None, signal.SIGKILL)
 
 
-def test_the_start_is_told_with_pid_and_start_time(kept):
-    run = kept.spawn("sleep", "60", wait=False)
+def test_the_start_is_reported_with_pid_and_start_time(shared_home):
+    run = shared_home.spawn("sleep", "60", wait=False)
 
-    start = kept.event("started", run)
+    start = shared_home.wait_for_event("started", run)
 
     with open(f"/proc/{start['pid']}/stat") as file:
         assert int(file.read().rpartition(")")[2].split()[19]) == start["ticks"]
     assert start["boot_at"] > 0 and start["stop"] is None
 
 
-def test_a_program_that_is_not_there_ends_with_127_and_the_nearest_name(kept, tmp_path):
+def test_a_missing_program_ends_with_127_and_the_nearest_name(shared_home, tmp_path):
     (tmp_path / "ffmpeg").write_text("")
     (tmp_path / "ffmpeg").chmod(0o755)
 
-    end = kept.run("ffmpg", env={"PATH": str(tmp_path)})
+    end = shared_home.run_to_end("ffmpg", env={"PATH": str(tmp_path)})
 
     assert end["code"] == 127 and end["started_at"] is None
     assert end["reason"].startswith('no program "ffmpg" in PATH (/') and end["reason"].endswith("Nearest: ffmpeg")
 
 
-def test_a_path_that_is_not_there_ends_with_127(kept):
-    end = kept.run("./nothing")
+def test_a_missing_path_ends_with_127(shared_home):
+    end = shared_home.run_to_end("./nothing")
 
     assert (end["code"], end["reason"]) == (127, "no such file: ./nothing")
 
 
-def test_a_file_that_may_not_be_run_ends_with_126(kept, tmp_path):
+def test_a_non_executable_file_ends_with_126(shared_home, tmp_path):
     (tmp_path / "data").write_text("")
 
-    assert kept.run("data", env={"PATH": str(tmp_path)})["code"] == 126
-    assert kept.run(str(tmp_path))["code"] == 126
-    assert kept.run(str(tmp_path / "data"))["reason"] == f"not executable: {tmp_path}/data"
+    assert shared_home.run_to_end("data", env={"PATH": str(tmp_path)})["code"] == 126
+    assert shared_home.run_to_end(str(tmp_path))["code"] == 126
+    assert shared_home.run_to_end(str(tmp_path / "data"))["reason"] == f"not executable: {tmp_path}/data"
 
 
-def test_a_missing_interpreter_ends_with_126_and_says_so(kept, tmp_path):
+def test_a_missing_interpreter_ends_with_126_and_is_named(shared_home, tmp_path):
     script = tmp_path / "script"
     script.write_text("#!/no/such/interpreter\n")
     script.chmod(0o755)
 
-    end = kept.run(str(script))
+    end = shared_home.run_to_end(str(script))
 
     assert end["code"] == 126 and end["reason"].endswith("its interpreter is missing")
 
 
-def test_a_script_without_a_first_line_runs_in_sh(kept, tmp_path):
+def test_a_script_without_shebang_runs_in_sh(shared_home, tmp_path):
     script = tmp_path / "script"
     script.write_text('exit "$1"\n')
     script.chmod(0o755)
 
-    assert kept.run(str(script), "9")["code"] == 9
+    assert shared_home.run_to_end(str(script), "9")["code"] == 9
 
 
-def test_a_missing_working_directory_ends_with_126_and_names_it(kept):
-    end = kept.run("true", cwd="/no/such/place")
+def test_a_missing_working_directory_ends_with_126_and_is_named(shared_home):
+    end = shared_home.run_to_end("true", cwd="/no/such/place")
 
     assert end["code"] == 126 and "/no/such/place" in end["reason"]
 
 
-def test_a_word_with_nul_ends_with_126_and_harms_nobody_else(kept):
-    assert kept.run("true", "a\0b")["code"] == 126
-    assert kept.run("true")["code"] == 0
+def test_an_argument_with_nul_ends_with_126_and_affects_no_other(shared_home):
+    assert shared_home.run_to_end("true", "a\0b")["code"] == 126
+    assert shared_home.run_to_end("true")["code"] == 0
 
 
-def test_the_program_is_found_on_the_runs_own_path_from_its_own_directory(kept, tmp_path):
+def test_the_program_is_found_on_the_runs_path_and_directory(shared_home, tmp_path):
     (tmp_path / "bin").mkdir()
     tool = tmp_path / "bin" / "only-here"
     tool.write_text("#!/bin/sh\npwd; exit 4\n")
     tool.chmod(0o755)
 
-    end = kept.run("only-here", cwd=str(tmp_path), env={"PATH": "bin"})
+    end = shared_home.run_to_end("only-here", cwd=str(tmp_path), env={"PATH": "bin"})
 
     assert end["code"] == 4
-    assert kept.log(end["run"]).read_text() == f"{tmp_path}\n"
+    assert shared_home.get_log_path(end["run"]).read_text() == f"{tmp_path}\n"
 
 
-def test_argv_environment_and_directory_keep_bytes_that_are_no_text(kept, tmp_path):
+def test_argv_environment_and_directory_keep_undecodable_bytes(shared_home, tmp_path):
     odd = os.fsdecode(b"caf\xe9 \xff")
     (tmp_path / odd).mkdir()
 
-    end = kept.run("sh", "-c", 'printf "%s|%s|" "$1" "$ODD"; pwd', "sh", odd, cwd=str(tmp_path / odd), env={"ODD": odd})
+    end = shared_home.run_to_end("sh", "-c", 'printf "%s|%s|" "$1" "$ODD"; pwd', "sh", odd, cwd=str(tmp_path / odd), env={"ODD": odd})
 
     raw = os.fsencode(odd)
-    assert kept.log(end["run"]).read_bytes() == raw + b"|" + raw + b"|" + os.fsencode(tmp_path / odd) + b"\n"
+    assert shared_home.get_log_path(end["run"]).read_bytes() == raw + b"|" + raw + b"|" + os.fsencode(tmp_path / odd) + b"\n"
 
 
-def test_the_environment_is_what_was_given_and_nothing_else(kept):
-    end = kept.run("env", env={"A": "1"})
+def test_the_environment_is_exactly_the_given_one(shared_home):
+    end = shared_home.run_to_end("env", env={"A": "1"})
 
-    names = [line.split("=")[0] for line in kept.log(end["run"]).read_text().splitlines()]
+    names = [line.split("=")[0] for line in shared_home.get_log_path(end["run"]).read_text().splitlines()]
     assert sorted(names) == ["A", "PATH", "TASKDECK_RUNID"]
 
 
-def test_output_is_appended_to_the_log_and_the_log_is_private(kept):
+def test_output_is_appended_to_the_log_and_the_log_is_private(shared_home):
     run = str(uuid.uuid4())
-    kept.log(run).parent.mkdir(0o700, parents=True, exist_ok=True)  # other logs may be there too
-    kept.log(run).write_text("before\n")
+    shared_home.get_log_path(run).parent.mkdir(0o700, parents=True, exist_ok=True)  # other logs may be there too
+    shared_home.get_log_path(run).write_text("before\n")
 
-    kept.run("sh", "-c", "echo out; echo err >&2", run=run)
-    fresh = kept.log(kept.run("true")["run"])
+    shared_home.run_to_end("sh", "-c", "echo out; echo err >&2", run=run)
+    fresh = shared_home.get_log_path(shared_home.run_to_end("true")["run"])
 
-    assert kept.log(run).read_text() == "before\nout\nerr\n"
+    assert shared_home.get_log_path(run).read_text() == "before\nout\nerr\n"
     assert stat.S_IMODE(fresh.stat().st_mode) == 0o600 and stat.S_IMODE(fresh.parent.stat().st_mode) == 0o700
 
 
-def test_a_log_that_cannot_be_written_ends_the_run_with_126(kept, tmp_path):
+def test_an_unwritable_log_ends_the_run_with_126(shared_home, tmp_path):
     (tmp_path / "file").write_text("")
 
-    end = kept.run("true", log=str(tmp_path / "file" / "x.log"))
+    end = shared_home.run_to_end("true", log=str(tmp_path / "file" / "x.log"))
 
     assert end["code"] == 126 and "cannot write log" in end["reason"]
 
 
-STATE = """
+STATE_SCRIPT = """
 import os
 fds = {fd: os.path.basename(os.readlink(f"/proc/self/fd/{fd}")) for fd in os.listdir("/proc/self/fd")
        if os.path.exists(f"/proc/self/fd/{fd}")}
@@ -147,95 +147,95 @@ print(open("/proc/self/limits").read())
 """
 
 
-def test_a_run_inherits_nothing_that_a_shell_would_not_give_it(kept, tmp_path):
-    program = [sys.executable, "-I", "-S", "-c", STATE]
+def test_a_run_inherits_only_what_a_shell_would_give(shared_home, tmp_path):
+    program = [sys.executable, "-I", "-S", "-c", STATE_SCRIPT]
     with open(tmp_path / "shell.log", "w") as log:
         shell = ["sh", "-c", 'umask 022; exec "$0" "$@"', *program]
         subprocess.run(shell, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True, restore_signals=True)
 
-    end = kept.run(*program)
+    end = shared_home.run_to_end(*program)
 
-    assert kept.log(end["run"]).read_text() == (tmp_path / "shell.log").read_text()
+    assert shared_home.get_log_path(end["run"]).read_text() == (tmp_path / "shell.log").read_text()
 
 
-def test_a_run_leads_its_own_session_and_reads_nothing(kept):
-    run = kept.spawn("sleep", "60", wait=False)
+def test_a_run_leads_its_own_session_and_reads_nothing(shared_home):
+    run = shared_home.spawn("sleep", "60", wait=False)
 
-    pid = kept.event("started", run)["pid"]
+    pid = shared_home.wait_for_event("started", run)["pid"]
 
     assert os.getsid(pid) == pid == os.getpgid(pid)
     assert os.readlink(f"/proc/{pid}/fd/0") == "/dev/null"
 
 
-def test_the_umask_is_the_submitters(kept, tmp_path):
-    kept.run("touch", "made", cwd=str(tmp_path), umask=0o027)
+def test_the_umask_is_the_submitters(shared_home, tmp_path):
+    shared_home.run_to_end("touch", "made", cwd=str(tmp_path), umask=0o027)
 
     assert stat.S_IMODE((tmp_path / "made").stat().st_mode) == 0o640
 
 
-def test_usage_counts_children(kept):
+def test_usage_counts_children(shared_home):
     burn = "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done"
 
-    end = kept.run("sh", "-c", f"({burn}); ({burn}); exit 0")
+    end = shared_home.run_to_end("sh", "-c", f"({burn}); ({burn}); exit 0")
 
     assert 0.02 < end["cpu"] < end["run_seconds"] * 2 + 0.1
 
 
-def test_what_lives_on_after_a_normal_end_is_counted_and_left_alone(kept, is_alive):
+def test_surviving_processes_are_counted_and_left_alone(shared_home, is_alive):
     script = "sleep 60 & setsid sleep 60 & echo $! ; sleep 0.1"
 
-    end = kept.run("sh", "-c", script)
+    end = shared_home.run_to_end("sh", "-c", script)
 
     assert (end["code"], end["left"]) == (0, 2)
-    assert is_alive(int(kept.log(end["run"]).read_text()))
-    assert kept.run("true")["left"] == 0
+    assert is_alive(int(shared_home.get_log_path(end["run"]).read_text()))
+    assert shared_home.run_to_end("true")["left"] == 0
 
 
-def test_a_run_is_started_once_however_often_it_is_asked_for(kept, wait_until, tmp_path):
-    run = kept.spawn("sh", "-c", "echo >> ran; sleep 60", cwd=str(tmp_path))
+def test_a_run_is_started_once_however_often_requested(shared_home, wait_until, tmp_path):
+    run = shared_home.spawn("sh", "-c", "echo >> ran; sleep 60", cwd=str(tmp_path))
     wait_until((tmp_path / "ran").exists, "the first one runs")
 
-    kept.spawn("sh", "-c", "echo >> ran", run=run, cwd=str(tmp_path))
-    kept.send("stop", run=run, reason="cancel", grace=0)
-    kept.event("ended", run)
-    again = kept.run("sh", "-c", "echo >> ran", run=run, cwd=str(tmp_path))
+    shared_home.spawn("sh", "-c", "echo >> ran", run=run, cwd=str(tmp_path))
+    shared_home.send("stop", run=run, reason="cancel", grace=0)
+    shared_home.wait_for_event("ended", run)
+    again = shared_home.run_to_end("sh", "-c", "echo >> ran", run=run, cwd=str(tmp_path))
 
     assert (again["stop"], (tmp_path / "ran").read_text()) == ("cancel", "\n")
 
 
-MEMORY = "import sys, time; block = b'x' * (int(sys.argv[1]) << 20); time.sleep(float(sys.argv[2]))"
+MEMORY_SCRIPT = "import sys, time; block = b'x' * (int(sys.argv[1]) << 20); time.sleep(float(sys.argv[2]))"
 
 
-def own_peak(home) -> int:
+def read_own_peak(home) -> int:
     with open(f"/proc/{home.hello['pid']}/status") as file:
         return int(file.read().partition("VmHWM:")[2].split()[0])
 
 
-def test_the_peak_of_a_large_job_is_the_kernels_figure(home):
-    end = home.run(sys.executable, "-I", "-S", "-c", MEMORY, "40", "0")
+def test_the_peak_of_a_large_job_is_the_kernels_value(home):
+    end = home.run_to_end(sys.executable, "-I", "-S", "-c", MEMORY_SCRIPT, "40", "0")
 
     assert 40 * 1024 < end["maxrss"] < 70 * 1024
 
 
-def test_the_keepers_own_size_is_not_the_peak_of_a_small_job(home):
-    peaks = [home.run("true")["maxrss"] for _ in range(5)]
+def test_the_keepers_size_is_not_the_peak_of_a_small_job(home):
+    peaks = [home.run_to_end("true")["maxrss"] for _ in range(5)]
 
-    assert 0 < min(peaks) <= max(peaks) < own_peak(home) / 4
-
-
-def test_the_peak_of_a_small_job_is_seen_while_it_runs_with_those_below_it(home):
-    alone = home.run("sleep", "0.3")["maxrss"]
-    above = home.run("sh", "-c", f"{sys.executable} -I -S -c 'import time; time.sleep(0.5)'; exit 0")["maxrss"]
-
-    assert 500 < alone < 4000 < above < own_peak(home) + 2048
+    assert 0 < min(peaks) <= max(peaks) < read_own_peak(home) / 4
 
 
-def test_a_keeper_that_grew_does_not_show_in_the_peaks_of_later_jobs(home):
-    home.run("true", env={"BALLAST": "x" * 100_000})
+def test_the_peak_of_a_small_job_includes_its_children(home):
+    alone = home.run_to_end("sleep", "0.3")["maxrss"]
+    above = home.run_to_end("sh", "-c", f"{sys.executable} -I -S -c 'import time; time.sleep(0.5)'; exit 0")["maxrss"]
+
+    assert 500 < alone < 4000 < above < read_own_peak(home) + 2048
+
+
+def test_a_grown_keeper_does_not_affect_later_peaks(home):
+    home.run_to_end("true", env={"BALLAST": "x" * 100_000})
     for _ in range(3):
         home.send("refuse", run="x", ballast="x" * 24_000_000)
-        home.event("refused", "x")
-    end = home.run(sys.executable, "-I", "-S", "-c", MEMORY, "20", "0")
+        home.wait_for_event("refused", "x")
+    end = home.run_to_end(sys.executable, "-I", "-S", "-c", MEMORY_SCRIPT, "20", "0")
 
     assert 20 * 1024 < end["maxrss"] < 50 * 1024
-    assert home.run("true")["maxrss"] < 4000
+    assert home.run_to_end("true")["maxrss"] < 4000

@@ -19,11 +19,11 @@ import pytest
 
 from app import paths, runtime_launcher
 from app.cli.commands.db import backup
-from app.core.ids import uuid7
+from app.core.ids import make_uuid7
 from app.errors import Conflict, NotFound, Refused, Storage
 from app.home import database_presence, restore_advice
-from app.home.lock import RuntimeExists, held, hold_lock
-from app.home.setup import prepare
+from app.home.lock import RuntimeExists, hold_lock, is_held
+from app.home.setup import prepare_database
 from app.offline import backup as offline_backup
 from app.offline import backup_list, backup_picker, maintenance, read_only, replica
 from app.offline import replica as offline_replica
@@ -31,25 +31,25 @@ from app.offline import restore as offline_restore
 from app.paths import refuse_copy
 from db import timestamps
 from db.backup.catalog import NoBackup
-from db.backup.create import Rules, take
+from db.backup.create import BackupRules, take_backup
 from db.errors import DamagedDatabase, OlderDatabase
 from db.maintenance import migrate
 from db.restore import previous_databases, swap
-from tests.db.builders import names, submit
-from tests.db.maintenance.upgrades import add_later_revision, old, rows
+from tests.db.builders import list_task_names, submit_task_to
+from tests.db.maintenance.upgrades import add_later_revision, make_old_database, read_all_rows
 
 
 @pytest.fixture(autouse=True)
-def no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def no_config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", os.fspath(tmp_path / "config"))
 
 
 @pytest.fixture
-def backed_up(home: Path, database: Path) -> Path:
+def backed_up_home(home: Path, database_path: Path) -> Path:
     """A home with a task and a backup of that, and a change of it since."""
-    submit(database, "first")
-    take(database, home / "backups", Rules())
-    with closing(sqlite3.connect(database)) as c:
+    submit_task_to(database_path, "first")
+    take_backup(database_path, home / "backups", BackupRules())
+    with closing(sqlite3.connect(database_path)) as c:
         c.execute("UPDATE tasks SET priority = 7")
         c.commit()
     return home
@@ -58,115 +58,115 @@ def backed_up(home: Path, database: Path) -> Path:
 @pytest.fixture
 def earlier_database(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The database of the home, of the revision before that of the program."""
-    path = Path(shutil.copy(old(tmp_path), paths.database(home)))
+    path = Path(shutil.copy(make_old_database(tmp_path), paths.database_path(home)))
     add_later_revision(tmp_path, monkeypatch)
     return path
 
 
-def priorities(home: Path) -> list[int]:
-    with closing(sqlite3.connect(paths.database(home))) as c:
+def read_priorities(home: Path) -> list[int]:
+    with closing(sqlite3.connect(paths.database_path(home))) as c:
         return [priority for (priority,) in c.execute("SELECT priority FROM tasks ORDER BY number")]
 
 
-def restored(home: Path, agree: Any) -> dict[str, Any]:
+def restore_latest(home: Path, agree: Any) -> dict[str, Any]:
     return offline_restore.restore_home(os.fspath(home), None, None, agree, asks=True)
 
 
-def test_nobody_is_kept_from_the_home_while_a_person_is_asked(backed_up: Path):
+def test_the_home_is_not_locked_during_the_confirmation(backed_up_home: Path):
     asked: list[bool] = []
 
     def agree(told: dict[str, Any]) -> bool:
-        with hold_lock(backed_up):
-            asked.append(not list(backed_up.glob("*.restoring*")))
+        with hold_lock(backed_up_home):
+            asked.append(not list(backed_up_home.glob("*.restoring*")))
         return True
 
-    assert restored(backed_up, agree)["restored"] and asked == [True]
-    assert priorities(backed_up) == [0] and not held(backed_up)
+    assert restore_latest(backed_up_home, agree)["restored"] and asked == [True]
+    assert read_priorities(backed_up_home) == [0] and not is_held(backed_up_home)
 
 
-def test_who_says_no_has_changed_nothing(backed_up: Path):
-    assert not restored(backed_up, lambda told: False)["restored"]
-    assert priorities(backed_up) == [7] and not list(backed_up.glob("*restor*"))
+def test_a_declined_restore_changes_nothing(backed_up_home: Path):
+    assert not restore_latest(backed_up_home, lambda told: False)["restored"]
+    assert read_priorities(backed_up_home) == [7] and not list(backed_up_home.glob("*restor*"))
 
 
-def test_what_came_while_a_person_was_asked_is_not_restored_over(backed_up: Path):
+def test_changes_made_during_the_confirmation_are_not_overwritten(backed_up_home: Path):
     def agree(told: dict[str, Any]) -> bool:
-        submit(paths.database(backed_up), "meanwhile")
+        submit_task_to(paths.database_path(backed_up_home), "meanwhile")
         return True
 
     with pytest.raises(Conflict, match="something has changed since you were asked. Nothing was restored"):
-        restored(backed_up, agree)
+        restore_latest(backed_up_home, agree)
 
-    assert names(paths.database(backed_up)) == ["first", "meanwhile"] and priorities(backed_up) == [7, 0]
+    assert list_task_names(paths.database_path(backed_up_home)) == ["first", "meanwhile"] and read_priorities(backed_up_home) == [7, 0]
 
 
-def test_a_run_of_which_there_is_only_a_log_may_have_been_any_tasks_whatever_the_clock_said(backed_up: Path):
-    log = Path(paths.log_path(backed_up, "00000000-0000-7000-8000-000000000000"))  # the clock was set back behind the backup
+def test_a_run_known_only_by_its_log_may_belong_to_any_task(backed_up_home: Path):
+    log = Path(paths.log_path(backed_up_home, "00000000-0000-7000-8000-000000000000"))  # the clock was set back behind the backup
     log.parent.mkdir()
     log.touch()
-    swap.remove(paths.database(backed_up))
+    swap.remove_database(paths.database_path(backed_up_home))
 
-    carried = restored(backed_up, lambda told: True)["carried"]
+    carried = restore_latest(backed_up_home, lambda told: True)["carried"]
 
     assert (carried["unknown"], carried["held"]) == (1, 1)
 
 
-def test_while_a_runtime_has_the_home_nothing_that_it_writes_is_missed(backed_up: Path):
-    log = Path(paths.log_path(backed_up, uuid7()))
+def test_writes_of_a_running_runtime_are_not_missed(backed_up_home: Path):
+    log = Path(paths.log_path(backed_up_home, make_uuid7()))
     log.parent.mkdir()
     log.write_text("said")
 
     def how() -> str:
-        return offline_restore.restore_home(os.fspath(backed_up), None, None, lambda told: False, trial=True)["present"]
+        return offline_restore.restore_home(os.fspath(backed_up_home), None, None, lambda told: False, trial=True)["present"]
 
-    with hold_lock(backed_up):
+    with hold_lock(backed_up_home):
         assert how() == "whole"
     assert how() == "damaged"
 
 
-def test_nothing_is_asked_while_a_runtime_has_the_home(backed_up: Path):
-    with hold_lock(backed_up), pytest.raises(RuntimeExists, match="Nothing was restored"):
-        restored(backed_up, lambda told: pytest.fail("asked"))
+def test_a_running_runtime_refuses_without_confirmation(backed_up_home: Path):
+    with hold_lock(backed_up_home), pytest.raises(RuntimeExists, match="Nothing was restored"):
+        restore_latest(backed_up_home, lambda told: pytest.fail("asked"))
 
 
-@pytest.mark.parametrize("ending", swap.BESIDE)
-def test_a_log_that_lies_where_a_new_file_is_to_come_is_not_made_its_own(backed_up: Path, tmp_path: Path, ending: str):
+@pytest.mark.parametrize("ending", swap.SIDE_SUFFIXES)
+def test_a_leftover_log_beside_the_target_refuses_the_restore(backed_up_home: Path, tmp_path: Path, ending: str):
     log = tmp_path / f"then.db{ending}"
     log.write_bytes(b"of another")
 
     with pytest.raises(Conflict, match=f"then.db{ending} is there already. Nothing was restored"):
-        offline_restore.restore_to(os.fspath(backed_up), None, None, os.fspath(tmp_path / "then.db"))
+        offline_restore.restore_to_file(os.fspath(backed_up_home), None, None, os.fspath(tmp_path / "then.db"))
 
     assert not (tmp_path / "then.db").exists() and log.read_bytes() == b"of another"
 
 
 @pytest.fixture
-def copy(home: Path, database: Path) -> Iterator[Path]:
+def replica_home(home: Path, database_path: Path) -> Iterator[Path]:
     """The folder of a copy of another home, that has one task."""
-    submit(database, "copied")
-    with closing(sqlite3.connect(database)) as other, closing(sqlite3.connect(paths.replica(home))) as to:
+    submit_task_to(database_path, "copied")
+    with closing(sqlite3.connect(database_path)) as other, closing(sqlite3.connect(paths.replica_path(home))) as to:
         other.backup(to)
-    swap.remove(database)
+    swap.remove_database(database_path)
     yield home
 
 
-def test_a_home_that_was_promoted_while_another_was_asked_is_not_replaced(copy: Path):
-    told = offline_replica.copy_at(os.fspath(copy))
-    kept = paths.replica(copy).read_bytes()
-    replica.promote_home(os.fspath(copy))
-    submit(paths.database(copy), "since")
-    paths.replica(copy).write_bytes(kept)  # the home that is copied has made it anew
+def test_a_home_promoted_during_another_confirmation_is_not_replaced(replica_home: Path):
+    told = offline_replica.describe_replica(os.fspath(replica_home))
+    kept = paths.replica_path(replica_home).read_bytes()
+    replica.promote_home(os.fspath(replica_home))
+    submit_task_to(paths.database_path(replica_home), "since")
+    paths.replica_path(replica_home).write_bytes(kept)  # the home that is copied has made it anew
 
     with pytest.raises(Conflict, match="is a home of its own already"):
-        replica.promote_home(os.fspath(copy))
+        replica.promote_home(os.fspath(replica_home))
 
-    assert told["running"] == [] and names(paths.database(copy)) == ["copied", "since"] and paths.replica(copy).exists()
+    assert told["running"] == [] and list_task_names(paths.database_path(replica_home)) == ["copied", "since"] and paths.replica_path(replica_home).exists()
 
 
 @pytest.mark.parametrize("act", [maintenance.repair_home, maintenance.migrate_home])
-def test_a_mark_that_a_killed_restore_left_goes_before_anything_is_written(home: Path, database: Path, act: Any):
-    mark = database.with_name(f"{database.name}.unfinished")
-    mark.write_text(f"{database.stat().st_ino} {'0' * 64} {database.name}{previous_databases.BEFORE_RESTORE}2026-11-26T000000.000000", "ascii")
+def test_a_stale_restore_marker_is_removed_before_writing(home: Path, database_path: Path, act: Any):
+    mark = database_path.with_name(f"{database_path.name}.unfinished")
+    mark.write_text(f"{database_path.stat().st_ino} {'0' * 64} {database_path.name}{previous_databases.BEFORE_RESTORE_INFIX}2026-11-26T000000.000000", "ascii")
 
     act(os.fspath(home))
 
@@ -185,28 +185,28 @@ DAMAGE = "PRAGMA ignore_check_constraints=ON; UPDATE queues SET status = 'actiwe
         ("status", "DROP TABLE replicas", r"the database is damaged \(table replicas is missing"),
     ],
 )
-def test_what_cannot_be_read_for_what_is_wrong_with_the_file_is_told_so(backed_up: Path, verb: str, change: str, found: str):
-    with closing(sqlite3.connect(paths.database(backed_up))) as c:
+def test_a_damaged_file_is_reported_as_the_cause_of_a_failed_read(backed_up_home: Path, verb: str, change: str, found: str):
+    with closing(sqlite3.connect(paths.database_path(backed_up_home))) as c:
         c.executescript(change)
 
     with pytest.raises(Storage, match=found):
-        read_only.read(os.fspath(backed_up), verb, {})
+        read_only.read(os.fspath(backed_up_home), verb, {})
 
 
 @pytest.mark.parametrize("change", ["UPDATE tasks SET launch = '['", "UPDATE tasks SET not_before = '2026-11-25 10:00'"])
-def test_a_database_with_rows_that_cannot_be_read_is_not_called_well(backed_up: Path, change: str):
-    assert read_only.read(os.fspath(backed_up), "status", {})["database"]["state"] == "ok"
-    with closing(sqlite3.connect(paths.database(backed_up))) as c:
+def test_a_database_with_unreadable_rows_is_not_reported_as_ok(backed_up_home: Path, change: str):
+    assert read_only.read(os.fspath(backed_up_home), "status", {})["database"]["state"] == "ok"
+    with closing(sqlite3.connect(paths.database_path(backed_up_home))) as c:
         c.executescript(change)
 
-    found = read_only.read(os.fspath(backed_up), "status", {})
+    found = read_only.read(os.fspath(backed_up_home), "status", {})
 
     assert re.fullmatch("1 row of tasks without (JSON in launch|a time in not_before)", found["database"]["state"])
 
 
-def test_a_rule_that_means_nothing_is_told_and_set_aside(home: Path):
-    prepare(home)
-    with closing(sqlite3.connect(paths.database(home))) as c:
+def test_an_invalid_rule_is_reported_and_quarantined(home: Path):
+    prepare_database(home)
+    with closing(sqlite3.connect(paths.database_path(home))) as c:
         row = "1, 'late', '{\"preset\": \"fin\"}', '{}', 2, 1, '2026-11-25T10:00:00.000000Z', '2026-11-25T10:00:00.000000Z'"
         c.executescript(f"INSERT INTO slas (id, name, conditions, actions, priority, enabled, created_at, updated_at) VALUES ({row})")
 
@@ -218,44 +218,44 @@ def test_a_rule_that_means_nothing_is_told_and_set_aside(home: Path):
     assert [row["enabled"] for row in read_only.read(os.fspath(home), "sla.ls", {})] == [False]
 
 
-def test_a_database_that_came_alone_is_mended_and_none_is_told_as_none_yet(database: Path, tmp_path: Path):
+def test_a_bare_database_is_repaired_and_a_missing_one_reported(database_path: Path, tmp_path: Path):
     there = tmp_path / "there"
     with pytest.raises(NotFound, match="there is no database in .*there yet"):
         maintenance.repair_home(os.fspath(there))
     assert not there.exists()
     there.mkdir()
-    shutil.copy(database, there)
+    shutil.copy(database_path, there)
 
     assert maintenance.repair_home(os.fspath(there)) == {"ok": True, "done": [], "problems": []}
 
 
-def test_a_mark_of_who_stopped_the_runtime_that_cannot_be_left_leaves_nothing(home: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_stop_marker_that_cannot_be_written_leaves_no_file(home: Path, monkeypatch: pytest.MonkeyPatch):
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(paths.os, "replace", refuse)
     with pytest.raises(OSError, match="No space"):
-        paths.mark_stopped(home, "ann", "10:31")
+        paths.write_stop_marker(home, "ann", "10:31")
 
     assert list((home / "run").iterdir()) == []
 
 
-LOOKS = (
+READING_VERBS = (
     "alert.ls", "board", "browse", "db.cleanup", "db.replica.status", "db.slow", "db.stats", "export", "history", "ls", "operations",
     "pool.ls", "queue.ls", "sla.ls", "status", "template.ls",
 )  # fmt: skip
 """Verbs that look at the whole of a home."""
 
 
-def test_of_an_earlier_version_is_told_what_it_has_else_what_upgrades_it(home: Path, earlier_database: Path):
+def test_an_older_schema_is_read_or_refused_with_the_upgrade_command(home: Path, earlier_database: Path):
     refused: set[str] = set()
 
-    for verb in LOOKS:
+    for verb in READING_VERBS:
         try:
             read_only.read(os.fspath(home), verb, {"dry_run": True} if verb == "db.cleanup" else {})
         except OlderDatabase as problem:
             refused.add(verb)
-            assert f"earlier version ({migrate.KNOWN[0]!r}, this is {migrate.HEAD!r})" in problem.message
+            assert f"earlier version ({migrate.REVISIONS[0]!r}, this is {migrate.HEAD!r})" in problem.message
             assert "taskdeck db migrate" in problem.hint
     with pytest.raises(OlderDatabase):
         maintenance.repair_home(os.fspath(home))
@@ -267,9 +267,9 @@ def test_of_an_earlier_version_is_told_what_it_has_else_what_upgrades_it(home: P
 
 
 @pytest.mark.parametrize("named", [lambda copy: copy.name, os.fspath])
-def test_the_copy_from_before_an_upgrade_is_told_and_brought_back(home: Path, earlier_database: Path, named: Any):
+def test_the_pre_upgrade_copy_is_listed_and_restorable(home: Path, earlier_database: Path, named: Any):
     path = earlier_database
-    before = rows(path)
+    before = read_all_rows(path)
     maintenance.migrate_home(os.fspath(home))
     (copy,) = (home / "backups").iterdir()
     path.write_bytes(b"no database, " * 400)
@@ -278,7 +278,7 @@ def test_the_copy_from_before_an_upgrade_is_told_and_brought_back(home: Path, ea
         read_only.read(os.fspath(home), "ls", {})
     path.unlink()
     with pytest.raises(DamagedDatabase, match=f"the database is gone.*Bring it back: taskdeck db restore {copy.name}$"):
-        database_presence.check_in_place(home)
+        database_presence.check_database_present(home)
     then = timestamps.from_unix(copy.stat().st_mtime - 3600)
     for at, way_out in ((None, f"taskdeck db restore --dry-run {copy.name}"), (then, "See which there are: taskdeck db backups")):
         with pytest.raises(NoBackup, match="^there is no good backup") as told:
@@ -286,32 +286,32 @@ def test_the_copy_from_before_an_upgrade_is_told_and_brought_back(home: Path, ea
         assert told.value.hint.endswith(way_out)
     done = offline_restore.restore_home(os.fspath(home), named(copy), None, lambda told: True)
 
-    assert done["restored"] and migrate.version_of(path) == migrate.HEAD and rows(path)["tasks"]
-    assert len(rows(path)["tasks"]) == len(before["tasks"]) and maintenance.check_home(os.fspath(home)) == []
-    assert [file["path"] for file in backup_list.kept(os.fspath(home))["files"]] == [os.fspath(copy)]
-    assert rows(copy) == before
+    assert done["restored"] and migrate.read_version(path) == migrate.HEAD and read_all_rows(path)["tasks"]
+    assert len(read_all_rows(path)["tasks"]) == len(before["tasks"]) and maintenance.check_home(os.fspath(home)) == []
+    assert [file["path"] for file in backup_list.find_kept(os.fspath(home))["files"]] == [os.fspath(copy)]
+    assert read_all_rows(copy) == before
 
 
-def test_the_copy_from_before_an_upgrade_is_checked_with_the_backups(home: Path, earlier_database: Path):
+def test_the_pre_upgrade_copy_is_verified_with_the_backups(home: Path, earlier_database: Path):
     maintenance.migrate_home(os.fspath(home))
     (copy,) = (home / "backups").iterdir()
 
-    found = backup_list.verify(os.fspath(home), None)
-    assert backup.said(found) == ["no backup yet", f"{copy.name}, a copy from before an upgrade, is well"]
+    found = backup_list.verify_backups(os.fspath(home), None)
+    assert backup.describe_findings(found) == ["no backup yet", f"{copy.name}, a copy from before an upgrade, is well"]
     with copy.open("r+b") as file:
         file.seek(4096)
         file.write(b"x" * 4096)
-    found = backup_list.verify(os.fspath(home), None)
+    found = backup_list.verify_backups(os.fspath(home), None)
 
-    assert found["copies"][0]["problem"] and f"{copy.name}, a copy from before an upgrade, is bad: " in backup.said(found)[-1]
+    assert found["copies"][0]["problem"] and f"{copy.name}, a copy from before an upgrade, is bad: " in backup.describe_findings(found)[-1]
     assert [file.name for file in (home / "backups").iterdir()] == [copy.name]
 
 
-def test_a_backup_that_is_newer_than_the_copy_from_before_an_upgrade_is_what_is_told(home: Path, earlier_database: Path):
+def test_advice_prefers_a_backup_newer_than_the_pre_upgrade_copy(home: Path, earlier_database: Path):
     maintenance.migrate_home(os.fspath(home))
-    offline_backup.backup(os.fspath(home), {}, lambda text: None)
+    offline_backup.take_backup(os.fspath(home), {}, lambda text: None)
 
-    told = restore_advice.advice(home, DamagedDatabase("the database is damaged."))
+    told = restore_advice.advise_restore(home, DamagedDatabase("the database is damaged."))
 
     assert "upgrade" not in told.message and told.hint.endswith("taskdeck db restore --dry-run")
 
@@ -319,125 +319,125 @@ def test_a_backup_that_is_newer_than_the_copy_from_before_an_upgrade_is_what_is_
 TRY_LOCK = "import fcntl, sys; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX | fcntl.LOCK_NB)"
 
 
-def test_no_runtime_is_kept_out_while_the_program_after_a_backup_runs(backed_up: Path, tmp_path: Path):
-    after = [sys.executable, "-c", TRY_LOCK, os.fspath(backed_up / "run" / paths.LOCK)]
+def test_the_program_after_a_backup_does_not_lock_the_home(backed_up_home: Path, tmp_path: Path):
+    after = [sys.executable, "-c", TRY_LOCK, os.fspath(backed_up_home / "run" / paths.LOCK_FILE)]
     config = tmp_path / "config" / "taskdeck" / "config.toml"
     config.parent.mkdir(parents=True)
     config.write_text(f"[backup]\nafter = {json.dumps(after)}\n")
 
-    taken = offline_backup.backup(os.fspath(backed_up), {"full": True, "to": None}, lambda text: None)
+    taken = offline_backup.take_backup(os.fspath(backed_up_home), {"full": True, "to": None}, lambda text: None)
 
-    assert taken["after"] is None and taken["kind"] == "full" and not held(backed_up)
+    assert taken["after"] is None and taken["kind"] == "full" and not is_held(backed_up_home)
 
 
-def test_no_backup_is_pruned_by_a_clock_far_ahead_of_the_last_runtime(backed_up: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_clock_far_ahead_prunes_no_backup(backed_up_home: Path, monkeypatch: pytest.MonkeyPatch):
     now = timestamps.now()
-    with closing(sqlite3.connect(paths.database(backed_up))) as c:
+    with closing(sqlite3.connect(paths.database_path(backed_up_home))) as c:
         c.execute("INSERT INTO samples (kind, name, minute, running, waiting, started, ended, failed, created_at, updated_at) "
                   "VALUES ('queue', 'default', ?, 0, 0, 0, 0, 0, ?, ?)", (now, now, now))  # fmt: skip
         c.commit()
-    (first,) = (backed_up / "backups").glob("*.backup")
+    (first,) = (backed_up_home / "backups").glob("*.backup")
     years_on = timestamps.utcnow() + timedelta(days=3650)
     monkeypatch.setattr(timestamps, "utcnow", lambda: years_on)
 
     for _ in range(3):
-        offline_backup.backup(os.fspath(backed_up), {"full": True}, lambda said: None)
+        offline_backup.take_backup(os.fspath(backed_up_home), {"full": True}, lambda said: None)
 
     assert first.exists()
 
 
-def test_a_backup_that_was_taken_without_a_runtime_is_told_without_one(backed_up: Path):
-    taken = offline_backup.backup(os.fspath(backed_up), {}, lambda text: None)
+def test_an_offline_backup_is_reported_offline(backed_up_home: Path):
+    taken = offline_backup.take_backup(os.fspath(backed_up_home), {}, lambda text: None)
 
-    told = read_only.read(os.fspath(backed_up), "status", {})["backup"]
+    told = read_only.read(os.fspath(backed_up_home), "status", {})["backup"]
 
     assert (told["at"], told["late"], told["gone"]) == (taken["at"], False, None)
 
 
-def test_what_a_restore_put_aside_is_named_by_its_bare_name_or_where_it_lies(backed_up: Path, tmp_path: Path):
-    kept = Path(restored(backed_up, lambda told: True)["kept"])
-    (tmp_path / "link").symlink_to(backed_up)
+def test_a_replaced_database_is_found_by_name_or_path(backed_up_home: Path, tmp_path: Path):
+    kept = Path(restore_latest(backed_up_home, lambda told: True)["kept"])
+    (tmp_path / "link").symlink_to(backed_up_home)
 
     for named in (kept.name, os.fspath(kept), os.fspath(tmp_path / "link" / kept.name)):
-        assert backup_picker.named(os.fspath(backed_up), named, None)["kind"] == "kept"
+        assert backup_picker.describe_choice(os.fspath(backed_up_home), named, None)["kind"] == "kept"
     for elsewhere in (f"/nowhere/{kept.name}", os.fspath(tmp_path / kept.name)):
         with pytest.raises(NoBackup, match=f"there is no backup {elsewhere}"):
-            backup_picker.named(os.fspath(backed_up), elsewhere, None)
+            backup_picker.describe_choice(os.fspath(backed_up_home), elsewhere, None)
 
 
 @pytest.mark.parametrize("act", [
-    lambda home: offline_backup.backup(home, {}, lambda said: None), lambda home: offline_restore.restore_home(home, None, None, lambda told: True),
+    lambda home: offline_backup.take_backup(home, {}, lambda said: None), lambda home: offline_restore.restore_home(home, None, None, lambda told: True),
     lambda home: offline_restore.restore_home(home, None, None, lambda told: False, trial=True), maintenance.migrate_home, maintenance.repair_home,
-    replica.promote_home, lambda home: runtime_launcher.runtime(home),
+    replica.promote_home, lambda home: runtime_launcher.ensure_runtime(home),
 ])  # fmt: skip
-def test_in_the_home_of_another_nothing_is_written_or_started_and_it_can_be_read(
-    backed_up: Path, act: Any, monkeypatch: pytest.MonkeyPatch
+def test_a_home_of_another_user_is_read_only(
+    backed_up_home: Path, act: Any, monkeypatch: pytest.MonkeyPatch
 ):
-    (backed_up / "run").mkdir(exist_ok=True)
-    before = {path for path in backed_up.rglob("*")}
+    (backed_up_home / "run").mkdir(exist_ok=True)
+    before = {path for path in backed_up_home.rglob("*")}
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
 
-    with pytest.raises(Refused, match=f"the home {backed_up} belongs to .*, not to you. Nothing was done. As its owner: sudo -u"):
-        act(os.fspath(backed_up))
+    with pytest.raises(Refused, match=f"the home {backed_up_home} belongs to .*, not to you. Nothing was done. As its owner: sudo -u"):
+        act(os.fspath(backed_up_home))
 
-    assert {path.name for path in {*backed_up.rglob("*")} - before} <= {"taskdeck.db-wal", "taskdeck.db-shm"}  # of who only reads
-    assert read_only.read(os.fspath(backed_up), "show", {"id": 1})["number"] == 1 and len(backup_list.listed(os.fspath(backed_up))) == 1
+    assert {path.name for path in {*backed_up_home.rglob("*")} - before} <= {"taskdeck.db-wal", "taskdeck.db-shm"}  # of who only reads
+    assert read_only.read(os.fspath(backed_up_home), "show", {"id": 1})["number"] == 1 and len(backup_list.list_backups(os.fspath(backed_up_home))) == 1
 
 
 @pytest.mark.parametrize("theirs", ["run", paths.DATABASE])
-def test_a_home_that_is_anothers_in_part_is_none_of_ours(tmp_path: Path, theirs: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_partly_foreign_home_is_refused(tmp_path: Path, foreign_backup: str, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "run").mkdir()
     (tmp_path / paths.DATABASE).touch()
     real, mine = os.stat, os.geteuid()
 
     def stat(path: Any, **more: Any) -> os.stat_result:
         seen = real(path, **more)
-        return seen if not str(path).endswith(theirs) else os.stat_result((*seen[:4], 4_000_000, *seen[5:10]))
+        return seen if not str(path).endswith(foreign_backup) else os.stat_result((*seen[:4], 4_000_000, *seen[5:10]))
 
     monkeypatch.setattr(os, "stat", stat)
 
     with pytest.raises(Refused) as refused:
-        paths.refuse_strangers(tmp_path)
+        paths.refuse_foreign_home(tmp_path)
     said = f"the home {tmp_path} belongs in part to '#4000000', not to you. Nothing was done."
     assert str(refused.value) == f"{said} Give it to one of you: sudo chown -R {mine or 4_000_000}: {tmp_path}"
 
 
-def test_a_folder_of_another_in_which_nothing_is_yet_may_become_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_empty_folder_of_another_user_may_become_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
 
-    paths.refuse_strangers(tmp_path)
+    paths.refuse_foreign_home(tmp_path)
 
 
-def test_a_file_that_was_put_aside_and_is_damaged_is_told_as_that_and_not_as_the_database(backed_up: Path, tmp_path: Path):
-    kept = Path(restored(backed_up, lambda told: True)["kept"])
+def test_damage_of_a_replaced_database_is_not_blamed_on_the_current_one(backed_up_home: Path, tmp_path: Path):
+    kept = Path(restore_latest(backed_up_home, lambda told: True)["kept"])
     kept.write_bytes(b"\xff" * 8192)
-    home, said = os.fspath(backed_up), f"^the database {kept.name} is damaged \\(file is not a database\\). Nothing was restored. Choose"
+    home, said = os.fspath(backed_up_home), f"^the database {kept.name} is damaged \\(file is not a database\\). Nothing was restored. Choose"
 
     for act in (
         lambda: offline_restore.restore_home(home, kept.name, None, lambda told: False, trial=True),
-        lambda: offline_restore.restore_to(home, kept.name, None, os.fspath(tmp_path / "then.db")),
+        lambda: offline_restore.restore_to_file(home, kept.name, None, os.fspath(tmp_path / "then.db")),
     ):
         with pytest.raises(Storage, match=said):
             act()
 
 
-def test_a_folder_of_backups_that_is_a_link_to_nothing_is_told(backed_up: Path, tmp_path: Path):
-    (backed_up / "backups").rename(tmp_path / "away")
-    (backed_up / "backups").symlink_to("/nowhere")
+def test_a_dangling_backup_folder_link_is_reported(backed_up_home: Path, tmp_path: Path):
+    (backed_up_home / "backups").rename(tmp_path / "away")
+    (backed_up_home / "backups").symlink_to("/nowhere")
 
-    for look in (lambda home: backup_list.listed(home), lambda home: backup_list.verify(home, None)):
+    for look in (lambda home: backup_list.list_backups(home), lambda home: backup_list.verify_backups(home, None)):
         with pytest.raises(Storage, match="the folder of the backups cannot be used: it is a link to /nowhere, which is not there"):
-            look(os.fspath(backed_up))
+            look(os.fspath(backed_up_home))
 
 
-def test_a_file_in_the_place_of_the_folder_of_backups_is_told(home: Path, database: Path):
+def test_a_file_in_place_of_the_backup_folder_is_reported(home: Path, database_path: Path):
     (home / "backups").write_text("in the way")
 
     with pytest.raises(Storage, match="the folder of the backups cannot be used: not a directory"):
-        backup_list.verify(os.fspath(home), None)
+        backup_list.verify_backups(os.fspath(home), None)
 
 
-def hurt(path: Path, table: str) -> None:
+def damage_table(path: Path, table: str) -> None:
     """Write over the first page of a table."""
     with closing(sqlite3.connect(path)) as c:
         c.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -447,121 +447,121 @@ def hurt(path: Path, table: str) -> None:
         file.write(b"\xff" * 4096)
 
 
-def test_a_database_that_is_damaged_is_not_up_to_date(backed_up: Path):
-    assert maintenance.migrate_home(os.fspath(backed_up)) == []
-    hurt(paths.database(backed_up), "events")
+def test_a_damaged_database_is_not_up_to_date(backed_up_home: Path):
+    assert maintenance.migrate_home(os.fspath(backed_up_home)) == []
+    damage_table(paths.database_path(backed_up_home), "events")
 
     with pytest.raises(DamagedDatabase, match="the database is damaged .* Newest good backup"):
-        maintenance.migrate_home(os.fspath(backed_up))
+        maintenance.migrate_home(os.fspath(backed_up_home))
 
 
-def test_a_copy_whose_damage_is_no_text_is_a_copy_all_the_same(copy: Path):
-    path = paths.replica(copy)
+def test_a_replica_with_undecodable_damage_is_still_a_replica(replica_home: Path):
+    path = paths.replica_path(replica_home)
     path.write_bytes(path.read_bytes().replace(b"indexidx_tasks_ended", b"indexidx_tasks_e\xeeded"))
 
     with pytest.raises(Conflict, match="is the replica of another home"):
-        refuse_copy(copy)
+        refuse_copy(replica_home)
 
 
 @pytest.fixture
-def theirs(backed_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def foreign_backup(backed_up_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The id of a backup of another home that was put among those of the home, and is newer."""
     other = tmp_path / "other"
     paths.make_home(other)
-    prepare(other)
-    submit(paths.database(other), "theirs")
+    prepare_database(other)
+    submit_task_to(paths.database_path(other), "theirs")
     soon = timestamps.utcnow() + timedelta(seconds=5)
     with monkeypatch.context() as later:
         later.setattr(timestamps, "utcnow", lambda: soon)
-        taken = take(paths.database(other), other / "backups", Rules())
-    shutil.copy(taken.path, backed_up / "backups")
+        taken = take_backup(paths.database_path(other), other / "backups", BackupRules())
+    shutil.copy(taken.path, backed_up_home / "backups")
     return taken.id
 
 
-def strangers(home: Path) -> list[str]:
-    return [one["id"] for one in backup_list.listed(os.fspath(home)) if one["stranger"]]
+def list_foreign_backups(home: Path) -> list[str]:
+    return [one["id"] for one in backup_list.list_backups(os.fspath(home)) if one["stranger"]]
 
 
-def test_a_backup_of_another_home_is_told_and_never_chosen(backed_up: Path, theirs: str, tmp_path: Path):
-    home, other = os.fspath(backed_up), os.fspath(tmp_path / "other" / paths.DATABASE)
+def test_a_foreign_backup_is_listed_but_never_chosen(backed_up_home: Path, foreign_backup: str, tmp_path: Path):
+    home, other = os.fspath(backed_up_home), os.fspath(tmp_path / "other" / paths.DATABASE)
 
-    (own,) = {one["id"] for one in backup_list.listed(home)} - {theirs}
-    assert backup_picker.named(home, None, None)["id"] == own == take(paths.database(backed_up), backed_up / "backups", Rules()).base
-    assert backup_list.verify(home, None)["strangers"] == [{"id": theirs, "of": other}] and strangers(backed_up) == [theirs]
-    with pytest.raises(Conflict, match=f"the backup {theirs} is of another home \\({other}\\). Nothing was restored. Into a file: "):
-        backup_picker.named(home, theirs, None)
-    offline_restore.restore_to(home, theirs, None, os.fspath(tmp_path / "theirs.db"))
-    assert names(tmp_path / "theirs.db") == ["theirs"]
+    (own,) = {one["id"] for one in backup_list.list_backups(home)} - {foreign_backup}
+    assert backup_picker.describe_choice(home, None, None)["id"] == own == take_backup(paths.database_path(backed_up_home), backed_up_home / "backups", BackupRules()).base
+    assert backup_list.verify_backups(home, None)["strangers"] == [{"id": foreign_backup, "of": other}] and list_foreign_backups(backed_up_home) == [foreign_backup]
+    with pytest.raises(Conflict, match=f"the backup {foreign_backup} is of another home \\({other}\\). Nothing was restored. Into a file: "):
+        backup_picker.describe_choice(home, foreign_backup, None)
+    offline_restore.restore_to_file(home, foreign_backup, None, os.fspath(tmp_path / "theirs.db"))
+    assert list_task_names(tmp_path / "theirs.db") == ["theirs"]
 
 
-def test_a_home_that_was_moved_knows_its_backups_and_one_without_a_database_takes_all(backed_up: Path, theirs: str, tmp_path: Path):
-    moved = Path(shutil.copytree(backed_up, tmp_path / "moved"))
+def test_a_moved_home_keeps_its_backups_and_an_empty_one_takes_all(backed_up_home: Path, foreign_backup: str, tmp_path: Path):
+    moved = Path(shutil.copytree(backed_up_home, tmp_path / "moved"))
     paths.make_home(moved)
 
-    assert strangers(moved) == [theirs]
-    paths.database(moved).unlink()
-    assert strangers(moved) == [] and len(backup_list.listed(os.fspath(moved))) == 2
-    restored = offline_restore.restore_home(os.fspath(moved), backup_list.listed(os.fspath(moved))[0]["id"], None, lambda told: True)
-    assert restored["restored"] and strangers(moved) == [theirs]
+    assert list_foreign_backups(moved) == [foreign_backup]
+    paths.database_path(moved).unlink()
+    assert list_foreign_backups(moved) == [] and len(backup_list.list_backups(os.fspath(moved))) == 2
+    restored = offline_restore.restore_home(os.fspath(moved), backup_list.list_backups(os.fspath(moved))[0]["id"], None, lambda told: True)
+    assert restored["restored"] and list_foreign_backups(moved) == [foreign_backup]
 
 
-def test_a_home_stays_the_same_where_the_file_of_a_backup_of_another_is_restored(backed_up: Path, theirs: str):
-    file = os.fspath(backed_up / "backups" / f"{theirs}.backup")
+def test_a_home_stays_the_same_where_the_file_of_a_backup_of_another_is_restored(backed_up_home: Path, foreign_backup: str):
+    file = os.fspath(backed_up_home / "backups" / f"{foreign_backup}.backup")
 
-    assert offline_restore.restore_home(os.fspath(backed_up), file, None, lambda told: True)["restored"]
+    assert offline_restore.restore_home(os.fspath(backed_up_home), file, None, lambda told: True)["restored"]
 
-    assert strangers(backed_up) == [theirs] and "theirs" in names(paths.database(backed_up))
+    assert list_foreign_backups(backed_up_home) == [foreign_backup] and "theirs" in list_task_names(paths.database_path(backed_up_home))
 
 
-def test_a_backup_of_a_home_that_was_never_used_is_not_chosen_either(backed_up: Path, tmp_path: Path):
+def test_a_backup_of_a_home_that_was_never_used_is_not_chosen_either(backed_up_home: Path, tmp_path: Path):
     fresh = tmp_path / "fresh"
     paths.make_home(fresh)
-    prepare(fresh)
+    prepare_database(fresh)
     soon = timestamps.utcnow() + timedelta(seconds=5)
     with pytest.MonkeyPatch.context() as later:
         later.setattr(timestamps, "utcnow", lambda: soon)
-        taken = take(paths.database(fresh), fresh / "backups", Rules())
-    (own,) = (backed_up / "backups").glob("*.backup")
-    shutil.copy(taken.path, backed_up / "backups")
+        taken = take_backup(paths.database_path(fresh), fresh / "backups", BackupRules())
+    (own,) = (backed_up_home / "backups").glob("*.backup")
+    shutil.copy(taken.path, backed_up_home / "backups")
 
-    assert backup_picker.named(os.fspath(backed_up), None, None)["id"] == own.stem and strangers(backed_up) == [taken.id]
+    assert backup_picker.describe_choice(os.fspath(backed_up_home), None, None)["id"] == own.stem and list_foreign_backups(backed_up_home) == [taken.id]
     shutil.copy(own, fresh / "backups")
-    assert backup_picker.named(os.fspath(fresh), None, None)["id"] == taken.id and strangers(fresh) == [own.stem]
+    assert backup_picker.describe_choice(os.fspath(fresh), None, None)["id"] == taken.id and list_foreign_backups(fresh) == [own.stem]
 
 
 def test_no_backup_is_built_upon_one_of_another_home_and_that_is_never_pruned(
-    backed_up: Path, theirs: str, monkeypatch: pytest.MonkeyPatch
+    backed_up_home: Path, foreign_backup: str, monkeypatch: pytest.MonkeyPatch
 ):
-    folder = backed_up / "backups"
+    folder = backed_up_home / "backups"
     (folder / "manifest.jsonl").unlink()
-    next(one for one in folder.glob("*.backup") if theirs not in one.name).unlink()
+    next(one for one in folder.glob("*.backup") if foreign_backup not in one.name).unlink()
 
     for later in (timedelta(seconds=10), timedelta(days=3650), timedelta(days=3651)):
         moment = timestamps.utcnow() + later
         with monkeypatch.context() as clocks:
             clocks.setattr(timestamps, "utcnow", lambda moment=moment: moment)
-            assert take(paths.database(backed_up), folder, Rules(keep=1.0)).kind == "full"
-    assert strangers(backed_up) == [theirs] and (folder / f"{theirs}.backup").exists()
+            assert take_backup(paths.database_path(backed_up_home), folder, BackupRules(keep=1.0)).kind == "full"
+    assert list_foreign_backups(backed_up_home) == [foreign_backup] and (folder / f"{foreign_backup}.backup").exists()
 
 
-def test_a_restore_of_one_from_before_the_first_number_makes_no_other_home_of_it(tmp_path: Path):
+def test_restoring_a_backup_from_before_the_first_number_keeps_the_identity(tmp_path: Path):
     home = tmp_path / "home"
     paths.make_home(home)
-    prepare(home)
-    first = take(paths.database(home), home / "backups", Rules())
-    submit(paths.database(home), "mine")
-    last = take(paths.database(home), home / "backups", Rules(), full=True)
+    prepare_database(home)
+    first = take_backup(paths.database_path(home), home / "backups", BackupRules())
+    submit_task_to(paths.database_path(home), "mine")
+    last = take_backup(paths.database_path(home), home / "backups", BackupRules(), full=True)
 
     assert offline_restore.restore_home(os.fspath(home), first.id, None, lambda told: True)["restored"]
     moved = Path(shutil.move(home, tmp_path / "moved"))
 
-    assert strangers(moved) == [] and backup_picker.named(os.fspath(moved), None, None)["id"] == last.id
+    assert list_foreign_backups(moved) == [] and backup_picker.describe_choice(os.fspath(moved), None, None)["id"] == last.id
 
 
-def test_a_counter_that_cannot_go_on_is_not_brought_over(backed_up: Path):
-    with closing(sqlite3.connect(paths.database(backed_up))) as c:
+def test_an_invalid_counter_is_not_carried_over(backed_up_home: Path):
+    with closing(sqlite3.connect(paths.database_path(backed_up_home))) as c:
         c.execute("UPDATE counters SET value = 9223372036854775807 WHERE name = 'task-number'")
         c.commit()
 
-    assert restored(backed_up, lambda told: True)["carried"]["next"] <= 1002
-    submit(paths.database(backed_up), "goes on")
+    assert restore_latest(backed_up_home, lambda told: True)["carried"]["next"] <= 1002
+    submit_task_to(paths.database_path(backed_up_home), "goes on")

@@ -12,7 +12,7 @@ from app.runtime.dispatcher import Dispatcher
 from db.engine import Database
 
 
-class Told:
+class FakeKeeper:
     """What a keeper was told, in order; stands where the line to a keeper does."""
 
     pid = guard_pid = 0
@@ -35,34 +35,34 @@ class Told:
     def forget(self, runids: list[str]) -> None:
         self.orders.append(("forget", *runids))
 
-    def of(self, what: str) -> list[tuple[Any, ...]]:
+    def get_orders(self, what: str) -> list[tuple[Any, ...]]:
         return [order[1:] for order in self.orders if order[0] == what]
 
     @property
-    def spawned(self) -> list[str]:
-        return [run["run"] for (run,) in self.of("spawn")]
+    def spawned_runs(self) -> list[str]:
+        return [run["run"] for (run,) in self.get_orders("spawn")]
 
 
 @pytest.fixture
-def told() -> Told:
+def fake_keeper() -> FakeKeeper:
     """What the keeper was told."""
-    return Told()
+    return FakeKeeper()
 
 
 @pytest.fixture
-def dispatcher(db: Database, home: Path, told: Told) -> Dispatcher:
+def dispatcher(db: Database, home: Path, fake_keeper: FakeKeeper) -> Dispatcher:
     """A dispatcher that has met its keeper, which knows of no run."""
     made = Dispatcher(db, home)
-    made.keeper = told  # type: ignore[assignment]
-    made.hear({"is": "hello", "runs": []})
+    made.keeper = fake_keeper  # type: ignore[assignment]
+    made.handle_event({"is": "hello", "runs": []})
     return made
 
 
-def started(runid: str, **more: Any) -> dict[str, Any]:
+def make_started_event(runid: str, **more: Any) -> dict[str, Any]:
     """The keeper's word that a run began."""
     return {"is": "started", "run": runid, "pid": 4242, "ticks": 1, "at": time.time(), "boot_at": 1.0, **more}
 
 
-def ended(runid: str, code: int | None = 0, **more: Any) -> dict[str, Any]:
+def make_ended_event(runid: str, code: int | None = 0, **more: Any) -> dict[str, Any]:
     """The keeper's word that a run ended."""
     return {"is": "ended", "run": runid, "code": code, "signal": None, "at": time.time(), **more}

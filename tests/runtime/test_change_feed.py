@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from app.runtime.change_feed import Feed
+from app.runtime.change_feed import ChangeFeed
 
 
-async def test_the_first_item_comes_at_once_and_the_next_after_a_change():
-    feed = Feed()
-    changes = feed.changes()
+async def test_the_first_change_comes_at_once_and_the_next_after_a_wake():
+    feed = ChangeFeed()
+    changes = feed.watch_changes()
     await anext(changes)
     following = asyncio.ensure_future(anext(changes))
     assert not (await asyncio.wait({following}, timeout=0.1))[0]
@@ -20,9 +20,9 @@ async def test_the_first_item_comes_at_once_and_the_next_after_a_change():
     await changes.aclose()
 
 
-async def test_a_burst_while_one_looks_is_one_item():
-    feed = Feed()
-    changes = feed.changes()
+async def test_a_burst_during_processing_is_one_change():
+    feed = ChangeFeed()
+    changes = feed.watch_changes()
     await anext(changes)
     for _ in range(100):
         feed.wake()
@@ -36,33 +36,33 @@ async def test_a_burst_while_one_looks_is_one_item():
     assert isinstance(following.exception(), StopAsyncIteration)
 
 
-async def test_a_change_while_one_looks_is_not_lost():
-    feed = Feed()
-    async for looked in _counted(feed):
+async def test_a_change_during_processing_is_not_lost():
+    feed = ChangeFeed()
+    async for looked in _count_changes(feed):
         if looked == 0:
             feed.wake()
         else:
             return
 
 
-async def _counted(feed: Feed):
+async def _count_changes(feed: ChangeFeed):
     at = 0
-    async for _ in feed.changes():
+    async for _ in feed.watch_changes():
         yield at
         at += 1
 
 
-async def test_a_heartbeat_comes_without_any_change():
-    changes = Feed().changes(heartbeat=0.01)
+async def test_a_heartbeat_comes_without_a_change():
+    changes = ChangeFeed().watch_changes(heartbeat=0.01)
 
     for _ in range(3):
         await asyncio.wait_for(anext(changes), 5)
     await changes.aclose()
 
 
-async def test_all_readers_are_woken_and_those_who_left_are_forgotten():
-    feed = Feed()
-    first, second = feed.changes(), feed.changes()
+async def test_all_readers_are_woken_and_former_ones_forgotten():
+    feed = ChangeFeed()
+    first, second = feed.watch_changes(), feed.watch_changes()
     await anext(first)
     await anext(second)
     feed.wake()
@@ -71,4 +71,4 @@ async def test_all_readers_are_woken_and_those_who_left_are_forgotten():
     await first.aclose()
     await second.aclose()
 
-    assert not feed._waiting
+    assert not feed._events

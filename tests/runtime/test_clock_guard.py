@@ -10,29 +10,29 @@ import pytest
 
 from app.core.maintenance_settings import DAY
 from app.home import clock_guard
-from app.home.clock_guard import Steady
-from app.runtime.change_feed import Feed
+from app.home.clock_guard import ClockGuard
+from app.runtime.change_feed import ChangeFeed
 from app.runtime.dispatcher import Dispatcher
 from app.runtime.periodic import Duties
 from app.runtime.serve import Runtime
-from app.runtime.usage import Usage
+from app.runtime.usage import UsageSampler
 from app.service.context import Call
 from app.service.tasks import views
 from db import timestamps
-from db.backup.catalog import Store
+from db.backup.catalog import BackupCatalog
 from db.engine import Database
-from tests.service.calls import execute, submitted
+from tests.service.calls import execute_sql, submit_task
 
-Pass = Callable[..., None]
+AdvanceClock = Callable[..., None]
 
 
 @pytest.fixture(autouse=True)
-def passing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pass:
+def advance_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AdvanceClock:
     """Let the machine run for so many hours, while the clock goes on for so many days; without a config.toml of the user's."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     moment, seconds = [timestamps.utcnow()], [1000.0]
     monkeypatch.setattr(timestamps, "utcnow", lambda: moment[0])
-    monkeypatch.setattr(clock_guard, "_seconds", lambda: seconds[0])
+    monkeypatch.setattr(clock_guard, "_read_boot_seconds", lambda: seconds[0])
 
     def passing(hours: float = 0, days: float = 0) -> None:
         moment[0] += timedelta(days=days)
@@ -41,107 +41,107 @@ def passing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pass:
     return passing
 
 
-def test_a_clock_that_goes_as_the_machine_does_is_believed(passing: Pass):
-    found = Steady()
+def test_a_clock_in_step_with_the_machine_is_trusted(advance_clock: AdvanceClock):
+    found = ClockGuard()
     found.begin(timestamps.now())
 
     for hours in (1, 24, 200):
-        passing(hours, hours / 24)
-        assert found.look()
-    passing(days=-40)
-    assert found.look(), "set back, it takes nothing for older than it is"
+        advance_clock(hours, hours / 24)
+        assert found.check()
+    advance_clock(days=-40)
+    assert found.check(), "set back, it takes nothing for older than it is"
 
 
-def test_one_that_jumps_ahead_is_believed_after_a_day(passing: Pass):
-    found = Steady()
-    assert found.look()
+def test_a_clock_that_jumps_ahead_is_trusted_after_a_day(advance_clock: AdvanceClock):
+    found = ClockGuard()
+    assert found.check()
 
-    assert not found.doubt()
-    passing(days=58)
-    assert found.doubt() == "the clock was 58d ahead of what was stored last, and may be wrong."
-    passing(23, 1)
-    assert not found.look()
-    passing(1)
-    assert found.look()
+    assert not found.explain_doubt()
+    advance_clock(days=58)
+    assert found.explain_doubt() == "the clock was 58d ahead of what was stored last, and may be wrong."
+    advance_clock(23, 1)
+    assert not found.check()
+    advance_clock(1)
+    assert found.check()
 
 
-def test_one_that_jumps_ahead_just_after_the_first_start_is_not_believed(passing: Pass):
-    found = Steady()
+def test_a_jump_just_after_the_first_start_is_not_trusted(advance_clock: AdvanceClock):
+    found = ClockGuard()
     found.begin(None)
 
-    passing(days=58)
+    advance_clock(days=58)
 
-    assert not found.look()
-
-
-def test_one_that_jumps_twice_is_ahead_by_both_and_begins_anew_once_it_is_believed(passing: Pass):
-    found = Steady()
-    assert found.ahead() == 0
-
-    passing(days=20)
-    assert found.ahead() == 20 * DAY
-    passing(days=15)
-    assert found.ahead() == 35 * DAY
-    passing(24, 1)
-    assert found.ahead() == 0
-    passing(days=2)
-    assert found.ahead() == 2 * DAY
+    assert not found.check()
 
 
-async def test_what_the_duties_saw_of_the_clock_a_verb_is_told(db: Database, dispatcher: Dispatcher, home: Path, passing: Pass):
-    runtime = Runtime(home, dispatcher, Usage(home), Feed())
-    duties = Duties(db, dispatcher, Usage(home), steady=runtime.steady)
-    await duties.sample()
+def test_two_jumps_add_up_until_the_clock_is_trusted(advance_clock: AdvanceClock):
+    found = ClockGuard()
+    assert found.get_lead() == 0
+
+    advance_clock(days=20)
+    assert found.get_lead() == 20 * DAY
+    advance_clock(days=15)
+    assert found.get_lead() == 35 * DAY
+    advance_clock(24, 1)
+    assert found.get_lead() == 0
+    advance_clock(days=2)
+    assert found.get_lead() == 2 * DAY
+
+
+async def test_verbs_share_the_clock_doubt_of_the_periodic_jobs(db: Database, dispatcher: Dispatcher, home: Path, advance_clock: AdvanceClock):
+    runtime = Runtime(home, dispatcher, UsageSampler(home), ChangeFeed())
+    duties = Duties(db, dispatcher, UsageSampler(home), steady=runtime.clock_guard)
+    await duties.store_sample()
     assert not runtime.clock_doubt
 
-    passing(days=58)
-    await duties.cleanup()
+    advance_clock(days=58)
+    await duties.run_cleanup()
     assert runtime.clock_doubt and runtime.clock_ahead == 58 * DAY
-    passing(24, 1)
+    advance_clock(24, 1)
     assert not runtime.clock_doubt
 
 
-async def test_a_clock_that_went_far_ahead_is_doubted_by_the_next_runtimes_too_until_one_was_up_for_a_day(
-    db: Database, dispatcher: Dispatcher, home: Path, passing: Pass
+async def test_the_doubt_outlives_restarts_until_a_day_of_run_time(
+    db: Database, dispatcher: Dispatcher, home: Path, advance_clock: AdvanceClock
 ):
     async def runtime() -> Duties:
-        duties = Duties(db, dispatcher, Usage(home))
-        await duties.begin()
-        await duties.sample()
+        duties = Duties(db, dispatcher, UsageSampler(home))
+        await duties.prepare()
+        await duties.store_sample()
         return duties
 
-    assert (await runtime())._steady.look()
-    passing(days=58)
+    assert (await runtime())._clock_guard.check()
+    advance_clock(days=58)
     for _ in range(2):
-        assert not (await runtime())._steady.look()
-        passing(1, 1 / 24)
+        assert not (await runtime())._clock_guard.check()
+        advance_clock(1, 1 / 24)
     for _ in range(24):
-        passing(1, 1 / 24)
-        assert (await runtime()).table()
+        advance_clock(1, 1 / 24)
+        assert (await runtime()).list_duties()
 
-    assert (await runtime())._steady.look()
+    assert (await runtime())._clock_guard.check()
 
 
-async def test_what_is_old_by_a_clock_far_ahead_of_what_was_stored_last_stays_for_a_day(
-    call: Call, db: Database, dispatcher: Dispatcher, home: Path, passing: Pass
+async def test_data_that_looks_old_after_a_jump_stays_for_a_day(
+    call: Call, db: Database, dispatcher: Dispatcher, home: Path, advance_clock: AdvanceClock
 ):
-    first = Duties(db, dispatcher, Usage(home))
-    await first.begin()
-    await submitted(call)
-    await execute(call, "UPDATE tasks SET status = 'failed', ended_at = ?", timestamps.now())
-    await first.sample()
+    first = Duties(db, dispatcher, UsageSampler(home))
+    await first.prepare()
+    await submit_task(call)
+    await execute_sql(call, "UPDATE tasks SET status = 'failed', ended_at = ?", timestamps.now())
+    await first.store_sample()
     for _ in range(3):
-        await first.backup()
-        passing(24, 1)
-    passing(days=58)
+        await first.run_backup()
+        advance_clock(24, 1)
+    advance_clock(days=58)
 
-    second = Duties(db, dispatcher, Usage(home))
-    await second.begin()
-    await second.cleanup()
-    await second.backup()
-    assert len((await views.ls(call))["tasks"]) == 1 and len(Store(home / "backups").good()) == 4
+    second = Duties(db, dispatcher, UsageSampler(home))
+    await second.prepare()
+    await second.run_cleanup()
+    await second.run_backup()
+    assert len((await views.ls(call))["tasks"]) == 1 and len(BackupCatalog(home / "backups").list_good()) == 4
 
-    passing(24, 1)
-    await second.backup()
-    await second.cleanup()
-    assert (await views.ls(call))["tasks"] == [] and len(Store(home / "backups").good()) < 4
+    advance_clock(24, 1)
+    await second.run_backup()
+    await second.run_cleanup()
+    assert (await views.ls(call))["tasks"] == [] and len(BackupCatalog(home / "backups").list_good()) < 4

@@ -18,20 +18,20 @@ import pytest
 from app import paths
 from app.paths import user_name
 from app.runtime import lock_notice
-from app.runtime.change_feed import Feed
-from app.runtime.control_server import Control
+from app.runtime.change_feed import ChangeFeed
+from app.runtime.control_server import ControlServer
 from app.service import registry
 from app.service.context import Call
 from app.version import PROTOCOL, VERSION
 from db.engine import Database
-from tests.database_lock import held
-from tests.service.calls import submitted
-from tests.service.conftest import Up
+from tests.database_lock import hold_write_lock
+from tests.service.calls import submit_task
+from tests.service.conftest import FakeRuntime
 
-SECONDS = 20.0
+TIMEOUT = 20.0
 
 
-class Line:
+class SocketClient:
     """A caller's line, greeted."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -42,76 +42,76 @@ class Line:
         self.writer.write(data)
         await self.writer.drain()
 
-    async def next(self) -> dict[str, Any]:
-        async with asyncio.timeout(SECONDS):
+    async def read_message(self) -> dict[str, Any]:
+        async with asyncio.timeout(TIMEOUT):
             line = await self.reader.readline()
         assert line.endswith(b"\n"), "the runtime hung up"
         return json.loads(line)
 
     async def ask(self, verb: Any, args: Any = None) -> dict[str, Any]:
         await self.send(json.dumps({"verb": verb, "args": args}).encode() + b"\n")
-        return await self.next()
+        return await self.read_message()
 
-    async def closed(self) -> bytes:
+    async def read_to_end(self) -> bytes:
         """What came before the runtime hung up."""
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(TIMEOUT):
             return await self.reader.read()
 
 
-class Served:
+class ControlHarness:
     """A control socket, and lines to it."""
 
-    def __init__(self, home: Path, feed: Feed, control: Control) -> None:
+    def __init__(self, home: Path, feed: ChangeFeed, control: ControlServer) -> None:
         self.home, self.feed, self.control = home, feed, control
 
     @asynccontextmanager
-    async def line(self) -> AsyncIterator[Line]:
-        reader, writer = await asyncio.open_unix_connection(self.home / "run" / paths.CONTROL, limit=1 << 26)
-        line = Line(reader, writer)
-        line.greeting = await line.next()
+    async def open_client(self) -> AsyncIterator[SocketClient]:
+        reader, writer = await asyncio.open_unix_connection(self.home / "run" / paths.CONTROL_SOCKET, limit=1 << 26)
+        line = SocketClient(reader, writer)
+        line.greeting = await line.read_message()
         try:
             yield line
         finally:
             writer.close()
 
     async def ask(self, verb: Any, args: Any = None) -> dict[str, Any]:
-        async with self.line() as line:
+        async with self.open_client() as line:
             return await line.ask(verb, args)
 
 
 @pytest.fixture
-async def served(home: Path, db: Database, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Served]:
+async def control_harness(home: Path, db: Database, caplog: pytest.LogCaptureFixture) -> AsyncIterator[ControlHarness]:
     """A control socket over a real database; no fault of a caller may reach asyncio's own error log."""
-    feed = Feed()
+    feed = ChangeFeed()
     db.after_commit(feed.wake)
-    control = Control(home, Call(db, "", home, Up(feed)), feed)
+    control = ControlServer(home, Call(db, "", home, FakeRuntime(feed)), feed)
     await control.start()
-    yield Served(home, feed, control)
+    yield ControlHarness(home, feed, control)
     await control.close()
     feed.close()
     assert [record.message for record in caplog.records if record.name == "asyncio"] == []
 
 
-async def test_a_caller_is_greeted_with_version_protocol_and_pid(served: Served):
-    async with served.line() as line:
+async def test_the_greeting_has_version_protocol_and_pid(control_harness: ControlHarness):
+    async with control_harness.open_client() as line:
         assert line.greeting == {"taskdeck": VERSION, "protocol": PROTOCOL, "pid": os.getpid()}
 
 
-async def test_the_socket_is_for_its_owner_alone(served: Served):
-    mode = (served.home / "run" / paths.CONTROL).stat().st_mode
+async def test_the_socket_is_private(control_harness: ControlHarness):
+    mode = (control_harness.home / "run" / paths.CONTROL_SOCKET).stat().st_mode
 
     assert (stat.S_ISSOCK(mode), mode & 0o777) == (True, 0o600)
 
 
-async def test_a_line_answers_one_request_after_the_other(served: Served):
-    async with served.line() as line:
+async def test_a_connection_answers_one_request_after_the_other(control_harness: ControlHarness):
+    async with control_harness.open_client() as line:
         assert (await line.ask("ls"))["result"]["tasks"] == []
         assert (await line.ask("submit", {"tasks": [{"argv": ["true"]}]}))["result"][0]["number"] == 1
         assert len((await line.ask("ls", {}))["result"]["tasks"]) == 1
 
 
-async def test_requests_sent_ahead_are_answered_in_their_order(served: Served):
-    async with served.line() as line:
+async def test_pipelined_requests_are_answered_in_order(control_harness: ControlHarness):
+    async with control_harness.open_client() as line:
         await line.send(
             b"".join(
                 json.dumps({"verb": "submit", "args": {"tasks": [{"argv": ["true"]}]}}).encode() + b"\n"
@@ -119,16 +119,16 @@ async def test_requests_sent_ahead_are_answered_in_their_order(served: Served):
             )
         )
 
-        assert [(await line.next())["result"][0]["number"] for _ in range(20)] == list(range(1, 21))
+        assert [(await line.read_message())["result"][0]["number"] for _ in range(20)] == list(range(1, 21))
 
 
-async def test_who_calls_is_what_the_kernel_says(served: Served):
-    await served.ask("submit", {"tasks": [{"argv": ["true"]}]})
+async def test_the_caller_is_identified_by_the_kernel(control_harness: ControlHarness):
+    await control_harness.ask("submit", {"tasks": [{"argv": ["true"]}]})
 
-    (operation,) = (await served.ask("operations", {"limit": 1}))["result"]
+    (operation,) = (await control_harness.ask("operations", {"limit": 1}))["result"]
 
     assert operation["by"] == user_name(os.getuid())
-    assert (await served.ask("submit", {"tasks": [{"argv": ["true"]}], "by": "root"}))["error"]["code"] == "usage"
+    assert (await control_harness.ask("submit", {"tasks": [{"argv": ["true"]}], "by": "root"}))["error"]["code"] == "usage"
 
 
 @pytest.mark.parametrize(
@@ -158,10 +158,10 @@ async def test_who_calls_is_what_the_kernel_says(served: Served):
         ("queue.create", {"name": "q", "description": "\udcff"}, "no UTF-8 text"),
     ],
 )
-async def test_a_request_that_makes_no_sense_is_a_usage_error_and_the_line_goes_on(
-    served: Served, verb: Any, args: Any, said: str
+async def test_an_invalid_request_is_a_usage_error_and_the_connection_stays_open(
+    control_harness: ControlHarness, verb: Any, args: Any, said: str
 ):
-    async with served.line() as line:
+    async with control_harness.open_client() as line:
         answer = await line.ask(verb, args)
 
         if said:
@@ -177,81 +177,81 @@ async def test_a_request_that_makes_no_sense_is_a_usage_error_and_the_line_goes_
      b'{"verb": "ls"}garbage\n',
      b"GET / HTTP/1.1\r\n\r\n", b'{"verb": "ls", "args": ' + b"9" * 10_000 + b"}\n", b"\x00" * 1000 + b"\n"],
 )  # fmt: skip
-async def test_garbage_ends_its_own_line_and_no_other(served: Served, data: bytes):
-    async with served.line() as other:
-        async with served.line() as line:
+async def test_garbage_closes_only_its_own_connection(control_harness: ControlHarness, data: bytes):
+    async with control_harness.open_client() as other:
+        async with control_harness.open_client() as line:
             await line.send(data)
             line.writer.write_eof()
-            said = await line.closed()
+            said = await line.read_to_end()
         assert b"Traceback" not in said
 
         assert "result" in await other.ask("ls")
 
 
-async def test_a_line_that_ends_half_way_is_let_go(served: Served):
-    async with served.line() as line:
+async def test_an_incomplete_request_is_dropped(control_harness: ControlHarness):
+    async with control_harness.open_client() as line:
         await line.send(b'{"verb": "submit", "args": {"tasks": [{"argv": ["true"]}]}}')
         line.writer.write_eof()
-        await line.closed()
+        await line.read_to_end()
 
-    assert "result" in await served.ask("ls")
+    assert "result" in await control_harness.ask("ls")
 
 
-async def test_a_huge_request_is_answered(served: Served):
-    answer = await served.ask("show", {"id": "x" * 20_000_000})
+async def test_a_huge_request_is_answered(control_harness: ControlHarness):
+    answer = await control_harness.ask("show", {"id": "x" * 20_000_000})
 
     assert answer["error"]["exit_code"] == 3 and len(answer["error"]["message"]) < 200
 
 
 @pytest.mark.parametrize("count", [0, 1, 1000, 1001, 2500])
-async def test_an_answer_with_a_long_list_is_what_a_short_one_is(served: Served, monkeypatch: pytest.MonkeyPatch, count: int):
+async def test_a_long_list_is_encoded_like_a_short_one(control_harness: ControlHarness, monkeypatch: pytest.MonkeyPatch, count: int):
     rows = [{"number": n, "name": 'ü"\\\n[,]'} for n in range(count)]
     said = {"done": rows, "notes": ["a", "b"], "more": {"rows": rows}, "none": None}
 
     async def answer(*_args: Any) -> Any:
         return said
 
-    monkeypatch.setattr(registry, "answer", answer)
+    monkeypatch.setattr(registry, "call_verb", answer)
 
-    assert await served.ask("anything") == {"result": said}
+    assert await control_harness.ask("anything") == {"result": said}
 
 
-async def test_a_caller_who_hangs_up_during_a_wait_is_not_waited_for(served: Served):
-    async with served.line() as line:
+async def test_a_caller_that_hangs_up_during_a_wait_is_not_waited_for(control_harness: ControlHarness):
+    async with control_harness.open_client() as line:
         await line.ask("submit", {"tasks": [{"argv": ["true"]}]})
         await line.send(b'{"verb": "wait", "args": {"ids": [1]}}\n')
-        while not served.feed._waiting:
+        while not control_harness.feed._events:
             await asyncio.sleep(0)
-    async with asyncio.timeout(SECONDS):
-        while served.feed._waiting or served.control._open:
+    async with asyncio.timeout(TIMEOUT):
+        while control_harness.feed._events or control_harness.control._connections:
             await asyncio.sleep(0)
 
-    assert "result" in await served.ask("ls")
+    assert "result" in await control_harness.ask("ls")
 
 
-async def test_notes_come_before_the_answer_of_their_verb(served: Served):
-    async with served.line() as line:
+async def test_notes_precede_the_answer_of_their_verb(control_harness: ControlHarness):
+    async with control_harness.open_client() as line:
         await line.ask("submit", {"tasks": [{"argv": ["true"], "hold": True}]})
         await line.send(b'{"verb": "wait", "args": {"ids": [1]}}\n')
-        note = await line.next()
-        await served.ask("cancel", {"ids": [1]})
-        answer = await line.next()
+        note = await line.read_message()
+        await control_harness.ask("cancel", {"ids": [1]})
+        answer = await line.read_message()
 
     assert "#1 is held" in note["note"]
     assert answer["result"][0]["code"] == 125
 
 
-async def test_a_verb_that_waits_for_the_database_says_so_by_whom_and_again_until_it_is_answered(
-    served: Served, monkeypatch: pytest.MonkeyPatch
+async def test_a_verb_blocked_by_the_database_repeatedly_reports_the_holder(
+    control_harness: ControlHarness, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(lock_notice, "FIRST", 0.05)
-    monkeypatch.setattr(lock_notice, "AGAIN", 0.05)
-    async with served.line() as line:
-        with held(paths.database(served.home)) as pid:
+    monkeypatch.setattr(lock_notice, "FIRST_DELAY", 0.05)
+    monkeypatch.setattr(lock_notice, "REPEAT_DELAY", 0.05)
+    async with control_harness.open_client() as line:
+        with hold_write_lock(paths.database_path(control_harness.home)) as pid:
             first = await line.ask("submit", {"tasks": [{"argv": ["true"]}]})
-            again = await line.next()
-            assert "result" in await served.ask("ls"), "what is read waits for nobody"
-        while "waits" in (answer := await line.next()):
+            again = await line.read_message()
+            assert "result" in await control_harness.ask("ls"), "what is read waits for nobody"
+        while "waits" in (answer := await line.read_message()):
             pass
 
     said = first["waits"]
@@ -260,64 +260,64 @@ async def test_a_verb_that_waits_for_the_database_says_so_by_whom_and_again_unti
     assert answer["result"][0]["number"] == 1
 
 
-async def test_a_verb_that_takes_long_for_another_reason_does_not_blame_the_database(
-    served: Served, monkeypatch: pytest.MonkeyPatch
+async def test_a_slow_verb_does_not_blame_the_database(
+    control_harness: ControlHarness, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(lock_notice, "FIRST", 0.05)
-    async with served.line() as submitting, served.line() as line:
+    monkeypatch.setattr(lock_notice, "FIRST_DELAY", 0.05)
+    async with control_harness.open_client() as submitting, control_harness.open_client() as line:
         await line.ask("submit", {"tasks": [{"argv": ["true"], "hold": True}]})
         await line.send(b'{"verb": "wait", "args": {"ids": [1], "timeout": 2}}\n')
-        assert "is held" in (await line.next())["note"]
-        with held(paths.database(served.home)):
+        assert "is held" in (await line.read_message())["note"]
+        with hold_write_lock(paths.database_path(control_harness.home)):
             await submitting.ask("submit", {"tasks": [{"argv": ["true"]}]})
-            assert (await line.next())["error"]["code"] == "wait-timeout"
+            assert (await line.read_message())["error"]["code"] == "wait-timeout"
 
 
-async def test_a_fault_of_ours_is_told_without_its_trace_and_written_down(
-    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_an_internal_error_is_answered_without_traceback_and_logged(
+    control_harness: ControlHarness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     async def broken(call: Call) -> None:
         raise ZeroDivisionError("secret detail")
 
     monkeypatch.setitem(registry.VERBS, "broken", registry.Verb(broken))
     with caplog.at_level(logging.ERROR):
-        error = (await served.ask("broken"))["error"]
+        error = (await control_harness.ask("broken"))["error"]
 
     assert (error["code"], error["exit_code"]) == ("internal", 1)
     assert "Traceback" not in error["message"] and "secret detail" not in error["message"]
-    assert paths.runtime_log(served.home) in error["message"]
+    assert paths.runtime_log_path(control_harness.home) in error["message"]
     assert "ZeroDivisionError: secret detail" in caplog.text
 
 
-async def test_watch_wakes_at_once_and_after_each_change(served: Served, db: Database):
-    async with served.line() as line:
+async def test_watch_wakes_at_once_and_after_each_change(control_harness: ControlHarness, db: Database):
+    async with control_harness.open_client() as line:
         await line.send(b'{"verb": "watch"}\n')
-        assert await line.next() == {"wake": 1}
-        await submitted(Call(db, "ann", served.home))
+        assert await line.read_message() == {"wake": 1}
+        await submit_task(Call(db, "ann", control_harness.home))
 
-        assert await line.next() == {"wake": 1}
+        assert await line.read_message() == {"wake": 1}
 
 
-async def test_a_burst_of_changes_is_a_few_wakes(served: Served, db: Database):
-    async with served.line() as line:
+async def test_a_burst_of_changes_causes_few_wakes(control_harness: ControlHarness, db: Database):
+    async with control_harness.open_client() as line:
         await line.send(b'{"verb": "watch"}\n')
-        await line.next()
-        call = Call(db, "ann", served.home)
+        await line.read_message()
+        call = Call(db, "ann", control_harness.home)
         for _ in range(200):
-            await submitted(call)
-        await served.control.close()
-        said = await line.closed()
+            await submit_task(call)
+        await control_harness.control.close()
+        said = await line.read_to_end()
 
     assert 1 <= said.count(b"wake") < 100
 
 
-async def test_watchers_are_let_go_when_the_runtime_ends(served: Served):
-    async with served.line() as line:
+async def test_watchers_are_released_when_the_runtime_ends(control_harness: ControlHarness):
+    async with control_harness.open_client() as line:
         await line.send(b'{"verb": "watch"}\n')
-        await line.next()
-        await served.control.close()
+        await line.read_message()
+        await control_harness.control.close()
 
-        await line.closed()
+        await line.read_to_end()
 
 
 @pytest.mark.parametrize(
@@ -328,27 +328,27 @@ async def test_watchers_are_let_go_when_the_runtime_ends(served: Served):
         ({"source": ["deck"], "origin": None}, ("cli", None)), ("deck", ("cli", None)), (None, ("cli", None)), ([1], ("cli", None)),
     ],
 )  # fmt: skip
-async def test_where_a_call_comes_from_is_recorded_as_its_own_word(served: Served, db: Database, said: Any, kept: tuple[str, Any]):
-    async with served.line() as line:
+async def test_the_origin_of_a_call_is_recorded_as_a_word(control_harness: ControlHarness, db: Database, said: Any, kept: tuple[str, Any]):
+    async with control_harness.open_client() as line:
         line.writer.write(json.dumps({"verb": "queue.pause", "args": {"name": "default"}, "from": said}).encode() + b"\n")
-        assert "result" in await line.next()
+        assert "result" in await line.read_message()
 
     assert await db.read(lambda c: c.exec_driver_sql("SELECT source, origin FROM operations ORDER BY id DESC LIMIT 1").one()) == kept
 
 
-async def test_a_dead_runtimes_socket_is_replaced(home: Path, db: Database):
+async def test_the_socket_of_a_dead_runtime_is_replaced(home: Path, db: Database):
     with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(os.fspath(home / "run" / paths.CONTROL))
-    feed = Feed()
-    control = Control(home, Call(db, "", home, Up(feed)), feed)
+        dead.bind(os.fspath(home / "run" / paths.CONTROL_SOCKET))
+    feed = ChangeFeed()
+    control = ControlServer(home, Call(db, "", home, FakeRuntime(feed)), feed)
     await control.start()
     try:
-        assert "result" in await Served(home, feed, control).ask("ls")
+        assert "result" in await ControlHarness(home, feed, control).ask("ls")
     finally:
         await control.close()
 
 
-async def test_every_verb_of_the_contract_is_there():
+async def test_every_documented_verb_is_registered():
     promised = (
         "submit submit.lines ls show why instances log cancel pause resume hold release retry rm front set wait queue.ls queue.show "
         "queue.create queue.set queue.rm queue.pause queue.resume queue.drain pool.ls pool.show pool.create pool.set pool.rm pool.pause "

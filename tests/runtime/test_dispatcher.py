@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from app import paths
-from app.core.ids import uuid7
-from app.runtime.dispatcher import ENVIRONMENTS, GRACE, LOG_KEPT, Dispatcher
+from app.core.ids import make_uuid7
+from app.runtime.dispatcher import GRACE, KEPT_LOG_BYTES, MAX_ENVIRONMENTS, Dispatcher
 from app.service.context import Call
 from app.service.database import journal
 from app.service.definitions import queues, templates
@@ -24,63 +24,63 @@ from app.service.tasks import actions, number_file, submit, views
 from db.engine import Database
 from db.errors import DiskFull
 from db.queries import reads, transitions
-from tests.runtime.conftest import Told, ended, started
-from tests.runtime_process import until
-from tests.service.calls import execute, submitted
+from tests.runtime.conftest import FakeKeeper, make_ended_event, make_started_event
+from tests.runtime_process import wait_until
+from tests.service.calls import execute_sql, submit_task
 
 
-async def running(call: Call, dispatcher: Dispatcher, told: Told, **spec: Any) -> tuple[int, str]:
+async def start_task(call: Call, dispatcher: Dispatcher, told: FakeKeeper, **spec: Any) -> tuple[int, str]:
     """A task whose start the keeper has reported: its number and run."""
-    number = (await submitted(call, **spec))["number"]
-    await dispatcher.round()
-    runid = told.spawned[-1]
-    dispatcher.hear(started(runid))
-    await dispatcher.round()
+    number = (await submit_task(call, **spec))["number"]
+    await dispatcher.run_round()
+    runid = told.spawned_runs[-1]
+    dispatcher.handle_event(make_started_event(runid))
+    await dispatcher.run_round()
     return number, runid
 
 
-async def begun(call: Call, dispatcher: Dispatcher, told: Told, seen: bool = True) -> tuple[int, str]:
+async def claim_retryable_task(call: Call, dispatcher: Dispatcher, told: FakeKeeper, seen: bool = True) -> tuple[int, str]:
     """A task that would be tried again and its run, as the keeper was told to start it; when `seen` it said that it did."""
-    number = (await submitted(call, retries=5, retry_delay=0))["number"]
-    await dispatcher.round()
-    (runid,) = told.spawned
+    number = (await submit_task(call, retries=5, retry_delay=0))["number"]
+    await dispatcher.run_round()
+    (runid,) = told.spawned_runs
     if seen:
-        dispatcher.hear(started(runid))
-        await dispatcher.round()
+        dispatcher.handle_event(make_started_event(runid))
+        await dispatcher.run_round()
     return number, runid
 
 
-def another(dispatcher: Dispatcher, told: Told) -> Dispatcher:
+def make_next_dispatcher(dispatcher: Dispatcher, told: FakeKeeper) -> Dispatcher:
     """The next runtime's, of the same home and keeper."""
     again = Dispatcher(dispatcher.db, dispatcher.home)
     again.keeper = told  # type: ignore[assignment]
     return again
 
 
-async def show(call: Call, number: int) -> dict[str, Any]:
+async def show_task(call: Call, number: int) -> dict[str, Any]:
     return await views.show(call, id=number)
 
 
-async def test_a_round_starts_what_fits_and_no_more(call: Call, dispatcher: Dispatcher, told: Told):
+async def test_a_round_starts_only_tasks_that_fit(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
     await queues.pool_create(call, name="p", cpu=2, memory="1G")
     await queues.queue_create(call, name="q", pool="p", capacity=10)
     for _ in range(5):
-        await submitted(call, queue="q")
+        await submit_task(call, queue="q")
 
-    await dispatcher.round()
-    await dispatcher.round()
+    await dispatcher.run_round()
+    await dispatcher.run_round()
 
-    assert [(await show(call, n))["status"] for n in range(1, 6)] == ["running"] * 2 + ["queued"] * 3
-    assert len(told.spawned) == 2
+    assert [(await show_task(call, n))["status"] for n in range(1, 6)] == ["running"] * 2 + ["queued"] * 3
+    assert len(fake_keeper.spawned_runs) == 2
 
 
-async def test_the_order_says_everything_the_keeper_needs(call: Call, dispatcher: Dispatcher, told: Told, home: Path):
+async def test_the_order_contains_everything_the_keeper_needs(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, home: Path):
     spec = {"argv": ["echo", "hi"], "env": {"B": "3", "C": "4"}, "timeout": 9, "grace": 2}
     await submit.submit(call, tasks=[spec], cwd="/srv", umask=0o027, env={"A": "1", "B": "2"})
 
-    await dispatcher.round()
+    await dispatcher.run_round()
 
-    ((order,),) = told.of("spawn")
+    ((order,),) = fake_keeper.get_orders("spawn")
     runid = order["run"]
     assert order == {
         "run": runid, "argv": ["echo", "hi"], "cwd": "/srv", "umask": 0o027, "timeout": 9.0, "grace": 2.0,
@@ -90,474 +90,474 @@ async def test_the_order_says_everything_the_keeper_needs(call: Call, dispatcher
     }  # fmt: skip
 
 
-async def test_a_run_is_committed_before_the_keeper_hears_of_it(
-    call: Call, dispatcher: Dispatcher, told: Told, database: Path
+async def test_a_run_is_committed_before_the_keeper_is_ordered(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, database_path: Path
 ):
     seen: list[Any] = []
-    spawn = told.spawn
+    spawn = fake_keeper.spawn
 
     def look(run: dict[str, Any]) -> None:
-        with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as other:
+        with sqlite3.connect(f"file:{database_path}?mode=ro", uri=True) as other:
             seen.extend(other.execute("SELECT status FROM instances WHERE runid = ?", (run["run"],)))
         other.close()
         spawn(run)
 
-    told.spawn = look  # type: ignore[method-assign]
-    await submitted(call)
-    await dispatcher.round()
+    fake_keeper.spawn = look  # type: ignore[method-assign]
+    await submit_task(call)
+    await dispatcher.run_round()
 
     assert seen == [("starting",)]
 
 
-async def test_ends_are_forgotten_by_the_keeper_once_they_are_stored(call: Call, dispatcher: Dispatcher, told: Told):
-    number, runid = await running(call, dispatcher, told)
+async def test_the_keeper_forgets_ends_once_they_are_stored(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+    number, runid = await start_task(call, dispatcher, fake_keeper)
 
-    dispatcher.hear(ended(runid, 3))
-    await dispatcher.round()
+    dispatcher.handle_event(make_ended_event(runid, 3))
+    await dispatcher.run_round()
 
-    assert (await show(call, number))["status"] == "failed"
-    assert told.of("forget") == [(runid,)]
-
-
-async def test_nothing_is_remembered_of_runs_that_ended(call: Call, dispatcher: Dispatcher, told: Told):
-    _, runid = await running(call, dispatcher, told)
-    assert dispatcher._sent == {runid} and runid in dispatcher._began
-
-    dispatcher.hear(ended(runid))
-    await dispatcher.round()
-
-    assert not (dispatcher._sent or dispatcher._began or dispatcher._told)
+    assert (await show_task(call, number))["status"] == "failed"
+    assert fake_keeper.get_orders("forget") == [(runid,)]
 
 
-async def test_ends_of_unknown_runs_are_forgotten_too_and_starts_of_them_do_no_harm(
-    call: Call, dispatcher: Dispatcher, told: Told
+async def test_no_state_remains_of_ended_runs(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+    _, runid = await start_task(call, dispatcher, fake_keeper)
+    assert dispatcher._spawned == {runid} and runid in dispatcher._started_at
+
+    dispatcher.handle_event(make_ended_event(runid))
+    await dispatcher.run_round()
+
+    assert not (dispatcher._spawned or dispatcher._started_at or dispatcher._sent_signals)
+
+
+async def test_ends_of_unknown_runs_are_forgotten_and_their_starts_harmless(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
 ):
-    unknown = uuid7()
-    dispatcher.hear(started(unknown))
-    dispatcher.hear(ended(unknown))
+    unknown = make_uuid7()
+    dispatcher.handle_event(make_started_event(unknown))
+    dispatcher.handle_event(make_ended_event(unknown))
 
-    await dispatcher.round()
+    await dispatcher.run_round()
 
-    assert told.of("forget") == [(unknown,)]
+    assert fake_keeper.get_orders("forget") == [(unknown,)]
 
 
-async def test_what_the_disk_refuses_is_kept_and_written_in_the_next_round(
-    call: Call, dispatcher: Dispatcher, told: Told, db: Database, monkeypatch: pytest.MonkeyPatch
+async def test_events_refused_by_the_disk_are_written_in_the_next_round(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, db: Database, monkeypatch: pytest.MonkeyPatch
 ):
-    number, runid = await running(call, dispatcher, told)
-    waiting = (await submitted(call))["number"]
-    write = db.write_by
+    number, runid = await start_task(call, dispatcher, fake_keeper)
+    waiting = (await submit_task(call))["number"]
+    write = db.write_except
 
     async def full(*args: Any) -> Any:
         raise DiskFull("the disk is full.")
 
-    monkeypatch.setattr(db, "write_by", full)
-    dispatcher.hear(ended(runid, 5))
-    await dispatcher.round()
-    assert told.of("forget") == []
+    monkeypatch.setattr(db, "write_except", full)
+    dispatcher.handle_event(make_ended_event(runid, 5))
+    await dispatcher.run_round()
+    assert fake_keeper.get_orders("forget") == []
     assert dispatcher.halted is not None and dispatcher.halted.startswith("disk full since ")
 
-    monkeypatch.setattr(db, "write_by", write)
-    await dispatcher.round()
-    assert ((await show(call, number))["status"], told.of("forget")) == ("failed", [(runid,)])
-    assert (await show(call, waiting))["status"] == "queued"
+    monkeypatch.setattr(db, "write_except", write)
+    await dispatcher.run_round()
+    assert ((await show_task(call, number))["status"], fake_keeper.get_orders("forget")) == ("failed", [(runid,)])
+    assert (await show_task(call, waiting))["status"] == "queued"
 
     dispatcher.halted = None
-    await dispatcher.round()
-    assert (await show(call, waiting))["status"] == "running"
+    await dispatcher.run_round()
+    assert (await show_task(call, waiting))["status"] == "running"
 
 
-async def test_the_keeper_halts_the_starting_unless_it_is_known_already_why(dispatcher: Dispatcher):
+async def test_a_keeper_failure_halts_starting_unless_a_reason_is_known(dispatcher: Dispatcher):
     full = {"is": "error", "run": "r", "code": "no-space", "message": "cannot write log x"}
-    dispatcher.hear(full)
+    dispatcher.handle_event(full)
     assert re.fullmatch(r"the keeper cannot start processes \(cannot write log x\) since \d\d:\d\d", dispatcher.halted or "")
 
     dispatcher.halted = "disk full since 10:31"
-    dispatcher.hear(full)
+    dispatcher.handle_event(full)
     assert dispatcher.halted == "disk full since 10:31"
 
 
-async def test_nothing_is_claimed_while_halted_or_draining(call: Call, dispatcher: Dispatcher, told: Told):
-    await submitted(call)
+async def test_nothing_is_claimed_while_halted_or_draining(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+    await submit_task(call)
     for word in ("halted", "draining"):
         setattr(dispatcher, word, "disk nearly full" if word == "halted" else True)
-        await dispatcher.round()
-        assert told.spawned == []
+        await dispatcher.run_round()
+        assert fake_keeper.spawned_runs == []
         setattr(dispatcher, word, None)
 
-    await dispatcher.round()
-    assert len(told.spawned) == 1
+    await dispatcher.run_round()
+    assert len(fake_keeper.spawned_runs) == 1
 
 
-async def test_the_keeper_is_told_of_a_cancel_once(call: Call, dispatcher: Dispatcher, told: Told):
-    number, runid = await running(call, dispatcher, told, grace=3)
+async def test_the_keeper_is_ordered_to_cancel_once(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+    number, runid = await start_task(call, dispatcher, fake_keeper, grace=3)
     await actions.cancel(call, ids=[number])
 
     for _ in range(3):
-        await dispatcher.round()
+        await dispatcher.run_round()
 
-    assert told.of("stop") == [(runid, "cancel", 3.0)]
+    assert fake_keeper.get_orders("stop") == [(runid, "cancel", 3.0)]
 
 
-async def test_a_second_cancel_with_less_grace_reaches_the_keeper(call: Call, dispatcher: Dispatcher, told: Told):
-    number, runid = await running(call, dispatcher, told)
+async def test_a_second_cancel_with_less_grace_reaches_the_keeper(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+    number, runid = await start_task(call, dispatcher, fake_keeper)
     for grace in (None, None, 0.5):
         await actions.cancel(call, ids=[number], grace=grace)
-        await dispatcher.round()
+        await dispatcher.run_round()
 
-    assert told.of("stop") == [(runid, "cancel", 5.0), (runid, "cancel", 0.5)]
+    assert fake_keeper.get_orders("stop") == [(runid, "cancel", 5.0), (runid, "cancel", 0.5)]
 
 
-async def test_the_keeper_is_told_of_a_pause_and_a_resume_once_each(call: Call, dispatcher: Dispatcher, told: Told):
-    number, runid = await running(call, dispatcher, told)
+async def test_the_keeper_gets_one_order_per_pause_and_resume(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+    number, runid = await start_task(call, dispatcher, fake_keeper)
     for verb in (actions.pause, actions.resume, actions.pause):
         await verb(call, ids=[number])
-        await dispatcher.round()
-        await dispatcher.round()
+        await dispatcher.run_round()
+        await dispatcher.run_round()
 
-    assert told.of("signal") == [(runid, signal.SIGSTOP), (runid, signal.SIGCONT), (runid, signal.SIGSTOP)]
+    assert fake_keeper.get_orders("signal") == [(runid, signal.SIGSTOP), (runid, signal.SIGCONT), (runid, signal.SIGSTOP)]
 
 
-async def test_a_new_keeper_is_told_again_what_the_old_one_may_have_lost(
-    call: Call, dispatcher: Dispatcher, told: Told
+async def test_a_new_keeper_gets_orders_that_the_old_one_may_have_lost(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
 ):
-    number, runid = await running(call, dispatcher, told)
+    number, runid = await start_task(call, dispatcher, fake_keeper)
     await actions.cancel(call, ids=[number])
-    await dispatcher.round()
-    told.orders.clear()
+    await dispatcher.run_round()
+    fake_keeper.orders.clear()
 
-    dispatcher.hear({"is": "hello", "runs": [started(runid)]})
-    await dispatcher.round()
+    dispatcher.handle_event({"is": "hello", "runs": [make_started_event(runid)]})
+    await dispatcher.run_round()
 
-    assert [order[:2] for order in told.of("stop")] == [(runid, "cancel")]
+    assert [order[:2] for order in fake_keeper.get_orders("stop")] == [(runid, "cancel")]
 
 
-async def test_a_resume_that_a_keeper_may_have_lost_is_sent_to_the_next_one(
-    call: Call, dispatcher: Dispatcher, told: Told
+async def test_a_resume_possibly_lost_by_a_keeper_is_sent_to_the_next(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
 ):
-    number, runid = await running(call, dispatcher, told)
+    number, runid = await start_task(call, dispatcher, fake_keeper)
     for verb in (actions.pause, actions.resume):
         await verb(call, ids=[number])
-        await dispatcher.round()
-    told.orders.clear()
+        await dispatcher.run_round()
+    fake_keeper.orders.clear()
 
-    dispatcher.hear({"is": "hello", "runs": [started(runid)]})
-    await dispatcher.round()
-    await dispatcher.round()
+    dispatcher.handle_event({"is": "hello", "runs": [make_started_event(runid)]})
+    await dispatcher.run_round()
+    await dispatcher.run_round()
 
-    assert told.of("signal") == [(runid, signal.SIGCONT)]
+    assert fake_keeper.get_orders("signal") == [(runid, signal.SIGCONT)]
 
 
-async def test_a_keeper_that_does_not_know_a_claimed_run_is_asked_to_refuse_it(
-    call: Call, dispatcher: Dispatcher, told: Told
+async def test_a_claimed_run_unknown_to_the_keeper_is_refused(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
 ):
-    number = (await submitted(call))["number"]
-    await dispatcher.round()
-    (runid,) = told.spawned
-    dispatcher.hear({"is": "hello", "runs": []})
-    await dispatcher.round()
-    assert told.of("refuse") == [(runid,)]
-    assert (await show(call, number))["status"] == "running"
+    number = (await submit_task(call))["number"]
+    await dispatcher.run_round()
+    (runid,) = fake_keeper.spawned_runs
+    dispatcher.handle_event({"is": "hello", "runs": []})
+    await dispatcher.run_round()
+    assert fake_keeper.get_orders("refuse") == [(runid,)]
+    assert (await show_task(call, number))["status"] == "running"
 
-    dispatcher.hear({"is": "refused", "run": runid})
-    await dispatcher.round()
+    dispatcher.handle_event({"is": "refused", "run": runid})
+    await dispatcher.run_round()
 
-    assert [run["runid"] for run in (await show(call, number))["instances"]] == [told.spawned[-1]]
-    assert len(told.spawned) == 2
-
-
-async def test_a_run_that_the_new_keeper_knows_is_not_refused(call: Call, dispatcher: Dispatcher, told: Told):
-    number = (await submitted(call))["number"]
-    await dispatcher.round()
-    (runid,) = told.spawned
-
-    dispatcher.hear({"is": "hello", "runs": [started(runid)]})
-    await dispatcher.round()
-
-    assert told.of("refuse") == []
-    assert (await show(call, number))["instances"][0]["status"] == "running"
+    assert [run["runid"] for run in (await show_task(call, number))["instances"]] == [fake_keeper.spawned_runs[-1]]
+    assert len(fake_keeper.spawned_runs) == 2
 
 
-async def test_a_run_that_goes_on_and_that_no_row_knows_becomes_a_task_that_can_be_cancelled(
-    call: Call, dispatcher: Dispatcher, told: Told
+async def test_a_run_known_to_the_new_keeper_is_not_refused(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+    number = (await submit_task(call))["number"]
+    await dispatcher.run_round()
+    (runid,) = fake_keeper.spawned_runs
+
+    dispatcher.handle_event({"is": "hello", "runs": [make_started_event(runid)]})
+    await dispatcher.run_round()
+
+    assert fake_keeper.get_orders("refuse") == []
+    assert (await show_task(call, number))["instances"][0]["status"] == "running"
+
+
+async def test_a_running_run_without_a_row_becomes_a_cancellable_task(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
 ):  # fmt: skip
-    await submitted(call)
-    job, runid = subprocess.Popen(["sleep", "300"], env={"TASKDECK_TASK": "7", "TASKDECK_ATTEMPT": "1"}), uuid7()
+    await submit_task(call)
+    job, runid = subprocess.Popen(["sleep", "300"], env={"TASKDECK_TASK": "7", "TASKDECK_ATTEMPT": "1"}), make_uuid7()
     try:
-        until(lambda: Path(f"/proc/{job.pid}/cmdline").read_bytes().startswith(b"sleep"))
-        word = started(runid, pid=job.pid, ticks=journal._began_at(job.pid))
+        wait_until(lambda: Path(f"/proc/{job.pid}/cmdline").read_bytes().startswith(b"sleep"))
+        word = make_started_event(runid, pid=job.pid, ticks=journal._read_start_ticks(job.pid))
         for _ in range(2):  # a hello that comes again changes nothing
-            dispatcher.hear({"is": "hello", "runs": [word, started(uuid7(), pid=0), ended(uuid7())]})
-            await dispatcher.round()
+            dispatcher.handle_event({"is": "hello", "runs": [word, make_started_event(make_uuid7(), pid=0), make_ended_event(make_uuid7())]})
+            await dispatcher.run_round()
     finally:
         job.kill()
         job.wait()
 
-    row = await show(call, 7)
+    row = await show_task(call, 7)
     assert (row["status"], row["name"], row["instances"][0]["pid"], row["submitted_by"]) == ("running", "sleep 300", job.pid, "taskdeck")
-    assert (await submitted(call))["number"] == 8
+    assert (await submit_task(call))["number"] == 8
     await actions.cancel(call, ids=[7])
-    await dispatcher.round()
-    assert [order[:2] for order in told.of("stop")] == [(runid, "cancel")]
-    dispatcher.hear(ended(runid, None, signal=15, stop="cancel"))
-    await dispatcher.round()
-    assert (await show(call, 7))["status"] == "cancelled"
+    await dispatcher.run_round()
+    assert [order[:2] for order in fake_keeper.get_orders("stop")] == [(runid, "cancel")]
+    dispatcher.handle_event(make_ended_event(runid, None, signal=15, stop="cancel"))
+    await dispatcher.run_round()
+    assert (await show_task(call, 7))["status"] == "cancelled"
 
 
-async def test_no_number_that_was_given_comes_again_once_the_database_was_put_back(call: Call, dispatcher: Dispatcher, home: Path):
-    await submitted(call)
-    await number_file.note(home, 7)  # told beside the database, which lacks the tasks from #2 to #7
+async def test_an_older_database_reuses_no_assigned_number(call: Call, dispatcher: Dispatcher, home: Path):
+    await submit_task(call)
+    await number_file.raise_mark(home, 7)  # told beside the database, which lacks the tasks from #2 to #7
 
-    dispatcher.hear({"is": "hello", "runs": []})
-    await dispatcher.round()
+    dispatcher.handle_event({"is": "hello", "runs": []})
+    await dispatcher.run_round()
 
-    assert (await submitted(call))["number"] == 8
+    assert (await submit_task(call))["number"] == 8
 
 
 @pytest.mark.parametrize("seen", [True, False])
-async def test_a_run_that_began_and_that_no_keeper_knows_is_lost_and_as_it_may_have_succeeded_not_tried_again(
-    call: Call, dispatcher: Dispatcher, told: Told, home: Path, seen: bool
+async def test_a_started_run_unknown_to_any_keeper_is_lost_and_not_retried(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, home: Path, seen: bool
 ):  # fmt: skip
-    number, runid = await begun(call, dispatcher, told, seen)
+    number, runid = await claim_retryable_task(call, dispatcher, fake_keeper, seen)
     if not seen:
         log = Path(paths.log_path(home, runid))
         log.parent.mkdir(parents=True)
         log.write_text("it began\n")
-    again = another(dispatcher, told)
+    again = make_next_dispatcher(dispatcher, fake_keeper)
 
-    again.hear({"is": "hello", "runs": []})
-    await again.round()
+    again.handle_event({"is": "hello", "runs": []})
+    await again.run_round()
 
-    assert (await show(call, number))["status"] == "lost"
-    assert told.spawned == [runid] and told.of("refuse") == []
+    assert (await show_task(call, number))["status"] == "lost"
+    assert fake_keeper.spawned_runs == [runid] and fake_keeper.get_orders("refuse") == []
 
 
-async def test_a_run_of_which_the_journal_had_not_reached_the_disk_when_the_power_went_is_tried_again(
-    call: Call, dispatcher: Dispatcher, told: Told, home: Path
+async def test_a_run_lost_in_a_power_failure_is_retried(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, home: Path
 ):  # fmt: skip
-    dispatcher.hear({"is": "hello", "runs": [], "boot": "one"})
-    number, _ = await begun(call, dispatcher, told)
-    again = another(dispatcher, told)
+    dispatcher.handle_event({"is": "hello", "runs": [], "boot": "one"})
+    number, _ = await claim_retryable_task(call, dispatcher, fake_keeper)
+    again = make_next_dispatcher(dispatcher, fake_keeper)
 
-    again.hear({"is": "hello", "runs": [], "boot": "two"})
-    await again.round()
+    again.handle_event({"is": "hello", "runs": [], "boot": "two"})
+    await again.run_round()
 
-    runs = {run["attempt"]: (run["status"], run["reason"]) for run in (await show(call, number))["instances"]}
+    runs = {run["attempt"]: (run["status"], run["reason"]) for run in (await show_task(call, number))["instances"]}
     assert runs == {1: ("lost", "host restarted"), 2: ("starting", None)}
 
 
 @pytest.mark.parametrize("seen", [True, False])
-async def test_a_run_whose_end_was_stored_and_is_so_no_more_ends_as_the_journal_tells(
-    call: Call, dispatcher: Dispatcher, told: Told, home: Path, seen: bool
+async def test_a_run_with_a_lost_stored_end_ends_as_in_the_journal(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, home: Path, seen: bool
 ):  # fmt: skip
-    number, runid = await begun(call, dispatcher, told, seen)
+    number, runid = await claim_retryable_task(call, dispatcher, fake_keeper, seen)
     end = {"e": runid, "code": 0, "signal": None, "at": time.time(), "seconds": 2.5, "cpu": 0.5, "rss": 2048}
     records = [{"i": runid, "at": end["at"] - 2.5}, {"p": runid, "pid": 1, "ticks": 0}, end, {"f": [runid]}]
     (home / "run" / "journal2").mkdir()
     (home / "run" / "journal2" / "1.log").write_text("".join(f"{json.dumps(record)}\n" for record in records))
-    again = another(dispatcher, told)
+    again = make_next_dispatcher(dispatcher, fake_keeper)
 
-    again.hear({"is": "hello", "runs": []})
-    await again.round()
+    again.handle_event({"is": "hello", "runs": []})
+    await again.run_round()
 
-    (run,) = (await show(call, number))["instances"]
+    (run,) = (await show_task(call, number))["instances"]
     assert (run["status"], run["exit_code"], run["run_seconds"]) == ("succeeded", 0, 2.5)
-    assert told.spawned == [runid] and told.of("refuse") == []
+    assert fake_keeper.spawned_runs == [runid] and fake_keeper.get_orders("refuse") == []
 
 
 @pytest.mark.parametrize("seen", [True, False])
-async def test_the_run_before_the_one_that_goes_on_does_not_end_its_task(
-    call: Call, dispatcher: Dispatcher, told: Told, home: Path, seen: bool
+async def test_an_earlier_run_does_not_end_the_task_of_a_running_one(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, home: Path, seen: bool
 ):  # fmt: skip
-    number, first = await begun(call, dispatcher, told, seen)
-    job, runid = subprocess.Popen(["sleep", "300"], env={"TASKDECK_TASK": f"{number}", "TASKDECK_ATTEMPT": "2"}), uuid7()
-    again = another(dispatcher, told)
+    number, first = await claim_retryable_task(call, dispatcher, fake_keeper, seen)
+    job, runid = subprocess.Popen(["sleep", "300"], env={"TASKDECK_TASK": f"{number}", "TASKDECK_ATTEMPT": "2"}), make_uuid7()
+    again = make_next_dispatcher(dispatcher, fake_keeper)
     try:
-        until(lambda: Path(f"/proc/{job.pid}/cmdline").read_bytes().startswith(b"sleep"))
-        again.hear({"is": "hello", "runs": [started(runid, pid=job.pid, ticks=journal._began_at(job.pid))]})
-        await again.round()
+        wait_until(lambda: Path(f"/proc/{job.pid}/cmdline").read_bytes().startswith(b"sleep"))
+        again.handle_event({"is": "hello", "runs": [make_started_event(runid, pid=job.pid, ticks=journal._read_start_ticks(job.pid))]})
+        await again.run_round()
     finally:
         job.kill()
         job.wait()
-    for refused in told.of("refuse"):
-        again.hear({"is": "refused", "run": refused[0]})
-    await again.round()
+    for refused in fake_keeper.get_orders("refuse"):
+        again.handle_event({"is": "refused", "run": refused[0]})
+    await again.run_round()
 
-    row = await show(call, number)
-    assert (row["status"], told.spawned) == ("running", [first])
+    row = await show_task(call, number)
+    assert (row["status"], fake_keeper.spawned_runs) == ("running", [first])
     assert [(run["runid"], run["status"]) for run in row["instances"]] == [*([(first, "lost")] if seen else []), (runid, "running")]
-    again.hear(ended(runid))
-    await again.round()
-    assert (await show(call, number))["status"] == "succeeded"
+    again.handle_event(make_ended_event(runid))
+    await again.run_round()
+    assert (await show_task(call, number))["status"] == "succeeded"
 
 
-async def test_a_deadline_that_the_keeper_acted_on_is_a_timeout(call: Call, dispatcher: Dispatcher, told: Told):
-    number, runid = await running(call, dispatcher, told, timeout=5)
-    dispatcher.hear({"is": "stopping", "run": runid, "reason": "timeout"})
-    await dispatcher.round()
-    assert (await show(call, number))["instances"][0]["status"] == "stopping"
+async def test_a_timeout_reported_by_the_keeper_is_recorded(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+    number, runid = await start_task(call, dispatcher, fake_keeper, timeout=5)
+    dispatcher.handle_event({"is": "stopping", "run": runid, "reason": "timeout"})
+    await dispatcher.run_round()
+    assert (await show_task(call, number))["instances"][0]["status"] == "stopping"
 
-    dispatcher.hear(ended(runid, None, signal=15, stop="timeout"))
-    await dispatcher.round()
+    dispatcher.handle_event(make_ended_event(runid, None, signal=15, stop="timeout"))
+    await dispatcher.run_round()
 
-    row = await show(call, number)
+    row = await show_task(call, number)
     assert (row["status"], row["reason"]) == ("timed_out", "limit 5.0s")
 
 
-async def test_runs_past_their_deadline_are_stopped(call: Call, dispatcher: Dispatcher, told: Told):
-    number, runid = await running(call, dispatcher, told, timeout=5)
-    dispatcher.hear(started(runid, boot_at=time.clock_gettime(time.CLOCK_BOOTTIME) - 6))
+async def test_runs_past_their_deadline_are_stopped(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+    number, runid = await start_task(call, dispatcher, fake_keeper, timeout=5)
+    dispatcher.handle_event(make_started_event(runid, boot_at=time.clock_gettime(time.CLOCK_BOOTTIME) - 6))
 
     await dispatcher.stop_overdue()
-    await dispatcher.round()
+    await dispatcher.run_round()
 
-    assert [order[:2] for order in told.of("stop")] == [(runid, "timeout")]
-    assert (await show(call, number))["instances"][0]["status"] == "stopping"
+    assert [order[:2] for order in fake_keeper.get_orders("stop")] == [(runid, "timeout")]
+    assert (await show_task(call, number))["instances"][0]["status"] == "stopping"
 
 
-async def test_a_clock_that_was_set_forward_ends_no_run_early(call: Call, dispatcher: Dispatcher, told: Told):
-    _, runid = await running(call, dispatcher, told, timeout=5)
-    dispatcher.hear(started(runid, boot_at=time.clock_gettime(time.CLOCK_BOOTTIME)))
-    await execute(
+async def test_a_clock_set_forward_ends_no_run_early(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+    _, runid = await start_task(call, dispatcher, fake_keeper, timeout=5)
+    dispatcher.handle_event(make_started_event(runid, boot_at=time.clock_gettime(time.CLOCK_BOOTTIME)))
+    await execute_sql(
         call,
         "UPDATE instances SET start_time = '2000-01-01T00:00:00.000000Z', deadline = '2000-01-01T00:00:05.000000Z'",
     )
 
     await dispatcher.stop_overdue()
-    await dispatcher.round()
+    await dispatcher.run_round()
 
-    assert told.of("stop") == []
+    assert fake_keeper.get_orders("stop") == []
 
 
-async def test_a_small_log_is_kept_whole_and_of_a_large_one_its_tail(
-    call: Call, dispatcher: Dispatcher, told: Told, home: Path
+async def test_small_logs_are_stored_whole_and_large_ones_by_their_tail(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, home: Path
 ):
     texts = {"small": b"one\0\xff\n", "large": b"x" * 40_000 + b"end\n"}
     for text in texts.values():
-        _, runid = await running(call, dispatcher, told)
+        _, runid = await start_task(call, dispatcher, fake_keeper)
         path = Path(paths.log_path(home, runid))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text)
-        dispatcher.hear(ended(runid))
-        await dispatcher.round()
+        dispatcher.handle_event(make_ended_event(runid))
+        await dispatcher.run_round()
 
-    small, large = [(await views.log(call, id=number))["runs"][0] for number in (1, 2)]
+    small, large = [(await views.find_logs(call, id=number))["runs"][0] for number in (1, 2)]
 
     assert (small["logs"], small["log_bytes"]) == ("one␀\ufffd\n", 6)
-    assert (len(large["logs"]), large["logs"][-4:], large["log_bytes"]) == (LOG_KEPT, "end\n", 40_004)
+    assert (len(large["logs"]), large["logs"][-4:], large["log_bytes"]) == (KEPT_LOG_BYTES, "end\n", 40_004)
 
 
-async def test_a_log_that_is_gone_ends_the_run_all_the_same(call: Call, dispatcher: Dispatcher, told: Told):
-    number, runid = await running(call, dispatcher, told)
+async def test_a_missing_log_does_not_prevent_the_end(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+    number, runid = await start_task(call, dispatcher, fake_keeper)
 
-    dispatcher.hear(ended(runid))
-    await dispatcher.round()
+    dispatcher.handle_event(make_ended_event(runid))
+    await dispatcher.run_round()
 
-    assert (await show(call, number))["status"] == "succeeded"
+    assert (await show_task(call, number))["status"] == "succeeded"
 
 
-async def test_a_secret_that_is_not_where_it_should_be_fails_the_run_with_the_reason(
-    call: Call, dispatcher: Dispatcher, told: Told, home: Path
+async def test_a_misplaced_secret_fails_the_run_with_a_reason(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, home: Path
 ):
     schema = {"script": "echo hi"}
     parameters = {"type": "object", "properties": {"key": {"type": "string", "secret": True}}}
     await templates.create(call, name="push", engine="shell", schema=schema, parameters=parameters)
-    done = await submitted(call, template="push", parameters={"key": f"file:{home}/nowhere"})
-    await dispatcher.round()
-    await dispatcher.round()
+    done = await submit_task(call, template="push", parameters={"key": f"file:{home}/nowhere"})
+    await dispatcher.run_round()
+    await dispatcher.run_round()
 
-    row = await show(call, done["number"])
-    assert (row["status"], row["instances"][0]["exit_code"], told.spawned) in (
+    row = await show_task(call, done["number"])
+    assert (row["status"], row["instances"][0]["exit_code"], fake_keeper.spawned_runs) in (
         ("failed", 126, []),
         ("running", None, [row["instances"][0]["runid"]]),
     )
 
 
-async def test_undecodable_bytes_reach_the_keeper_as_they_were(call: Call, dispatcher: Dispatcher, told: Told):
+async def test_undecodable_bytes_reach_the_keeper_unchanged(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
     odd = os.fsdecode(b"caf\xe9")
-    await submitted(call, argv=["cat", odd], env={"X": odd}, cwd=os.fsdecode(b"/srv/\xff"))
+    await submit_task(call, argv=["cat", odd], env={"X": odd}, cwd=os.fsdecode(b"/srv/\xff"))
 
-    await dispatcher.round()
+    await dispatcher.run_round()
 
-    ((order,),) = told.of("spawn")
+    ((order,),) = fake_keeper.get_orders("spawn")
     assert (order["argv"][1], order["env"]["X"], order["cwd"]) == (odd, odd, os.fsdecode(b"/srv/\xff"))
     json.dumps(order).encode("ascii")
 
 
-async def test_a_reason_of_any_bytes_ends_the_run_and_not_the_runtime(
-    call: Call, dispatcher: Dispatcher, told: Told
+async def test_a_reason_of_arbitrary_bytes_ends_only_the_run(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
 ):
-    number, runid = await running(call, dispatcher, told)
+    number, runid = await start_task(call, dispatcher, fake_keeper)
 
-    dispatcher.hear({**ended(runid, 127), "reason": 'no program "p\udcff"'})
-    await dispatcher.round()
+    dispatcher.handle_event({**make_ended_event(runid, 127), "reason": 'no program "p\udcff"'})
+    await dispatcher.run_round()
 
-    assert (await show(call, number))["reason"] == 'exit 127: no program "p�"'
+    assert (await show_task(call, number))["reason"] == 'exit 127: no program "p�"'
 
 
-async def test_an_end_that_cannot_be_recorded_as_told_keeps_no_other_from_it(call: Call, dispatcher: Dispatcher, told: Told):
+async def test_an_unrecordable_end_does_not_block_other_ends(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
     await queues.pool_create(call, name="p", cpu=4, memory="1G")
     await queues.queue_create(call, name="q", pool="p", capacity=4)
-    first, bad = await running(call, dispatcher, told, queue="q")
-    second, good = await running(call, dispatcher, told, queue="q")
-    dispatcher.hear(ended(bad, 3, cpu={"no": "number"}))
-    dispatcher.hear(ended(good, 0))
+    first, bad = await start_task(call, dispatcher, fake_keeper, queue="q")
+    second, good = await start_task(call, dispatcher, fake_keeper, queue="q")
+    dispatcher.handle_event(make_ended_event(bad, 3, cpu={"no": "number"}))
+    dispatcher.handle_event(make_ended_event(good, 0))
 
-    await dispatcher.round()
+    await dispatcher.run_round()
 
-    assert [(await show(call, n))["status"] for n in (first, second)] == ["failed", "succeeded"]
-    (run,) = (await show(call, first))["instances"]
+    assert [(await show_task(call, n))["status"] for n in (first, second)] == ["failed", "succeeded"]
+    (run,) = (await show_task(call, first))["instances"]
     assert (run["exit_code"], run["reason"]) == (3, "exit 3: its end could not be recorded as it was told")
-    assert dispatcher.trouble is not None
-    await dispatcher.round()
-    assert dispatcher.trouble is None
-    assert sorted(word for words in told.of("forget") for word in words) == sorted([bad, good])
+    assert dispatcher.internal_error is not None
+    await dispatcher.run_round()
+    assert dispatcher.internal_error is None
+    assert sorted(word for words in fake_keeper.get_orders("forget") for word in words) == sorted([bad, good])
 
 
-async def test_priority_and_front_decide_who_starts_first(call: Call, dispatcher: Dispatcher, told: Told):
+async def test_front_and_priority_decide_the_start_order(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
     await queues.queue_set(call, name="default", capacity=1)
     for priority in (0, 5, 0):
-        await submitted(call, priority=priority)
+        await submit_task(call, priority=priority)
     await actions.front(call, ids=[3])
 
     order = []
     for _ in range(3):
-        await dispatcher.round()
-        order.append(int(told.of("spawn")[-1][0]["env"]["TASKDECK_TASK"]))
-        dispatcher.hear(ended(told.spawned[-1]))
-    await dispatcher.round()
+        await dispatcher.run_round()
+        order.append(int(fake_keeper.get_orders("spawn")[-1][0]["env"]["TASKDECK_TASK"]))
+        dispatcher.handle_event(make_ended_event(fake_keeper.spawned_runs[-1]))
+    await dispatcher.run_round()
 
     assert order == [3, 2, 1]
-    assert await call.db.read(reads.counts) == {"succeeded": 3}
+    assert await call.db.read(reads.count_by_status) == {"succeeded": 3}
 
 
-async def test_a_paused_queue_or_pool_starts_nothing(call: Call, dispatcher: Dispatcher, told: Told):
-    await submitted(call)
+async def test_a_paused_queue_or_pool_starts_nothing(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+    await submit_task(call)
     for pause, resume in (
         (queues.queue_pause, queues.queue_resume),
         (queues.pool_pause, queues.pool_resume),
         (queues.queue_drain, queues.queue_resume),
     ):
         await pause(call, name="default")
-        await dispatcher.round()
-        assert told.spawned == []
+        await dispatcher.run_round()
+        assert fake_keeper.spawned_runs == []
         await resume(call, name="default")
 
-    await dispatcher.round()
-    assert len(told.spawned) == 1
+    await dispatcher.run_round()
+    assert len(fake_keeper.spawned_runs) == 1
 
 
-async def test_of_a_run_that_began_and_ended_since_the_last_round_only_the_end_is_written(
-    call: Call, dispatcher: Dispatcher, told: Told
+async def test_a_run_that_began_and_ended_between_rounds_is_written_once(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
 ):
-    number = (await submitted(call))["number"]
-    await dispatcher.round()
-    (runid,) = told.spawned
-    dispatcher.hear(started(runid))
-    dispatcher.hear(ended(runid, 0))
-    await dispatcher.round()
+    number = (await submit_task(call))["number"]
+    await dispatcher.run_round()
+    (runid,) = fake_keeper.spawned_runs
+    dispatcher.handle_event(make_started_event(runid))
+    dispatcher.handle_event(make_ended_event(runid, 0))
+    await dispatcher.run_round()
 
-    found = await show(call, number)
+    found = await show_task(call, number)
     (run,) = found["instances"]
     assert (found["status"], run["status"]) == ("succeeded", "succeeded")
     assert found["started_at"] == run["start_time"] is not None
@@ -565,86 +565,86 @@ async def test_of_a_run_that_began_and_ended_since_the_last_round_only_the_end_i
 
 
 @pytest.mark.parametrize(("left", "note"), [(1, "1 process of it lives on"), (3, "3 processes of it live on"), (0, None)])
-async def test_processes_that_a_run_left_behind_are_told(
-    call: Call, dispatcher: Dispatcher, told: Told, left: int, note: str | None
+async def test_processes_left_by_a_run_are_reported(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, left: int, note: str | None
 ):
-    number, runid = await running(call, dispatcher, told)
+    number, runid = await start_task(call, dispatcher, fake_keeper)
 
-    dispatcher.hear(ended(runid, 0, left=left))
-    await dispatcher.round()
+    dispatcher.handle_event(make_ended_event(runid, 0, left=left))
+    await dispatcher.run_round()
 
-    assert [e["note"] for e in (await show(call, number))["events"] if e["runid"] and e["status"] == "succeeded"] == [note]
+    assert [e["note"] for e in (await show_task(call, number))["events"] if e["runid"] and e["status"] == "succeeded"] == [note]
 
 
-def failing(monkeypatch: pytest.MonkeyPatch, *faults: Exception) -> None:
+def fail_next_rounds(monkeypatch: pytest.MonkeyPatch, *faults: Exception) -> None:
     """Let the next transactions of rounds end with these."""
-    left, promote = list(faults), transitions.promote
+    left, promote = list(faults), transitions.release_due
 
     def once_more(c: Any) -> None:
         if left:
             raise left.pop(0)
         promote(c)
 
-    monkeypatch.setattr(transitions, "promote", once_more)
+    monkeypatch.setattr(transitions, "release_due", once_more)
 
 
-async def test_no_end_is_lost_when_a_fault_of_ours_and_a_full_disk_meet(
-    call: Call, dispatcher: Dispatcher, told: Told, monkeypatch: pytest.MonkeyPatch
+async def test_no_end_is_lost_between_an_internal_error_and_a_full_disk(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, monkeypatch: pytest.MonkeyPatch
 ):
-    number, runid = await running(call, dispatcher, told)
-    failing(monkeypatch, ValueError("ours"), DiskFull("full"), DiskFull("full"))
+    number, runid = await start_task(call, dispatcher, fake_keeper)
+    fail_next_rounds(monkeypatch, ValueError("ours"), DiskFull("full"), DiskFull("full"))
 
-    dispatcher.hear(ended(runid))
+    dispatcher.handle_event(make_ended_event(runid))
     for _ in range(3):
-        await dispatcher.round()
+        await dispatcher.run_round()
 
-    assert (await show(call, number))["status"] == "succeeded"
-    assert told.of("forget") == [(runid,)]
+    assert (await show_task(call, number))["status"] == "succeeded"
+    assert fake_keeper.get_orders("forget") == [(runid,)]
 
 
-async def test_what_was_rolled_back_counts_for_no_sample(
-    call: Call, dispatcher: Dispatcher, told: Told, monkeypatch: pytest.MonkeyPatch
+async def test_a_rolled_back_round_counts_in_no_sample(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, monkeypatch: pytest.MonkeyPatch
 ):
-    _, runid = await running(call, dispatcher, told)
-    failing(monkeypatch, *[DiskFull("full")] * 5)
+    _, runid = await start_task(call, dispatcher, fake_keeper)
+    fail_next_rounds(monkeypatch, *[DiskFull("full")] * 5)
 
-    dispatcher.hear(ended(runid, 1))
+    dispatcher.handle_event(make_ended_event(runid, 1))
     for _ in range(6):
-        await dispatcher.round()
+        await dispatcher.run_round()
 
     tally = dispatcher.tallies["default"]
     assert (tally.started, tally.ended, tally.failed) == (1, 1, 1)
 
 
-async def test_a_task_that_was_cancelled_before_it_was_forked_never_started(call: Call, dispatcher: Dispatcher, told: Told):
-    number = (await submitted(call))["number"]
-    await dispatcher.round()
+async def test_a_task_cancelled_before_its_fork_never_started(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+    number = (await submit_task(call))["number"]
+    await dispatcher.run_round()
     await actions.cancel(call, ids=[number])
 
-    dispatcher.hear({"is": "refused", "run": told.spawned[0]})
-    await dispatcher.round()
+    dispatcher.handle_event({"is": "refused", "run": fake_keeper.spawned_runs[0]})
+    await dispatcher.run_round()
 
-    found = await show(call, number)
+    found = await show_task(call, number)
     assert (found["status"], found["started_at"], found["instances"]) == ("cancelled", None, [])
 
 
-async def test_each_of_many_starts_in_one_round_has_the_environment_it_was_submitted_with(
-    call: Call, dispatcher: Dispatcher, told: Told
+async def test_each_start_in_a_round_gets_its_own_environment(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper
 ):
     await queues.pool_create(call, name="p", cpu=200, memory="1G")
     await queues.queue_create(call, name="q", pool="p", capacity=200)
-    for n in range(ENVIRONMENTS + 20):
+    for n in range(MAX_ENVIRONMENTS + 20):
         await submit.submit(call, tasks=[{"argv": ["true"], "queue": "q"}], cwd="/", env={"N": str(n)})
 
-    await dispatcher.round()
+    await dispatcher.run_round()
 
-    assert [run["env"]["N"] for (run,) in told.of("spawn")] == [str(n) for n in range(ENVIRONMENTS + 20)]
+    assert [run["env"]["N"] for (run,) in fake_keeper.get_orders("spawn")] == [str(n) for n in range(MAX_ENVIRONMENTS + 20)]
 
 
-async def test_a_run_that_is_to_be_stopped_is_stopped_though_the_disk_is_full(
-    call: Call, dispatcher: Dispatcher, told: Told, db: Database, monkeypatch: pytest.MonkeyPatch
+async def test_a_run_is_stopped_although_the_disk_is_full(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, db: Database, monkeypatch: pytest.MonkeyPatch
 ):
-    number, runid = await running(call, dispatcher, told)
+    number, runid = await start_task(call, dispatcher, fake_keeper)
 
     async def full(*args: Any) -> Any:
         raise DiskFull("the disk is full.")
@@ -653,36 +653,36 @@ async def test_a_run_that_is_to_be_stopped_is_stopped_though_the_disk_is_full(
         disk.setattr(db, "write", full)
         with pytest.raises(DiskFull):
             await dispatcher.stop_run(runid, "log limit")
-    assert told.of("stop") == [(runid, "log limit", GRACE)]
-    dispatcher.hear(ended(runid, None, signal=15, stop="log limit"))
-    await dispatcher.round()
+    assert fake_keeper.get_orders("stop") == [(runid, "log limit", GRACE)]
+    dispatcher.handle_event(make_ended_event(runid, None, signal=15, stop="log limit"))
+    await dispatcher.run_round()
 
-    found = await show(call, number)
+    found = await show_task(call, number)
     assert (found["status"], found["reason"]) == ("failed", "log limit 1.0G")
 
 
-async def test_an_error_that_is_about_no_run_stops_no_round(call: Call, dispatcher: Dispatcher, told: Told):
-    number, runid = await running(call, dispatcher, told)
+async def test_an_error_without_a_run_does_not_stop_a_round(call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+    number, runid = await start_task(call, dispatcher, fake_keeper)
 
-    dispatcher.hear({"is": "error", "run": None, "code": "bad-request", "message": "nonsense"})
-    dispatcher.hear(ended(runid))
-    await dispatcher.round()
+    dispatcher.handle_event({"is": "error", "run": None, "code": "bad-request", "message": "nonsense"})
+    dispatcher.handle_event(make_ended_event(runid))
+    await dispatcher.run_round()
 
-    assert (dispatcher.trouble, (await show(call, number))["status"]) == (None, "succeeded")
+    assert (dispatcher.internal_error, (await show_task(call, number))["status"]) == (None, "succeeded")
 
 
-async def test_a_log_that_cannot_be_written_back_ends_no_round(
-    call: Call, dispatcher: Dispatcher, told: Told, db: Database, monkeypatch: pytest.MonkeyPatch
+async def test_a_failed_checkpoint_does_not_end_a_round(
+    call: Call, dispatcher: Dispatcher, fake_keeper: FakeKeeper, db: Database, monkeypatch: pytest.MonkeyPatch
 ):
-    number, runid = await running(call, dispatcher, told)
+    number, runid = await start_task(call, dispatcher, fake_keeper)
 
     async def fails() -> None:
         raise sqlite3.OperationalError("something new")
 
-    failing(monkeypatch, DiskFull("full"))
+    fail_next_rounds(monkeypatch, DiskFull("full"))
     monkeypatch.setattr(db, "fold", fails)
-    dispatcher.hear(ended(runid))
-    await dispatcher.round()
-    await dispatcher.round()
+    dispatcher.handle_event(make_ended_event(runid))
+    await dispatcher.run_round()
+    await dispatcher.run_round()
 
-    assert (await show(call, number))["status"] == "succeeded"
+    assert (await show_task(call, number))["status"] == "succeeded"

@@ -12,14 +12,14 @@ import uuid
 import pytest
 
 from app.errors import Problem
-from app.home.setup import prepare
+from app.home.setup import prepare_database
 from app.keeper import keeper
 from app.runtime import keeper_client
 from app.runtime.keeper_client import KeeperClient, NoKeeper
-from tests.keeper.keeper_home import Home, alive, until
+from tests.keeper.keeper_home import KeeperHome, is_running, wait_for
 
 
-class Events:
+class EventCollector:
     """Collects what the line passes on, and can be waited for."""
 
     def __init__(self):
@@ -29,7 +29,7 @@ class Events:
         self.seen.append(event)
         self.news.set()
 
-    async def of(self, what, run=None, after=0):
+    async def wait_for(self, what, run=None, after=0):
         """The first such event after so many events."""
         async with asyncio.timeout(20):
             while True:
@@ -40,7 +40,7 @@ class Events:
                 await self.news.wait()
 
 
-def a_run(home, *argv, run=None):
+def make_run(home, *argv, run=None):
     """What the runtime says of a run."""
     run = run or str(uuid.uuid4())
     home.runs.append(run)
@@ -52,25 +52,25 @@ def a_run(home, *argv, run=None):
 @pytest.fixture
 def empty_home(tmp_path):
     """A home without a keeper."""
-    home = Home(tmp_path / "home")
+    home = KeeperHome(tmp_path / "home")
     try:
         yield home
     finally:
-        home.end()
+        home.kill_all()
 
 
 @pytest.fixture
-async def line(empty_home):
+async def client_and_events(empty_home):
     """A connected client and its events."""
-    events = Events()
+    events = EventCollector()
     client = await KeeperClient.open(empty_home.path, events)
-    await events.of("hello")
+    await events.wait_for("hello")
     yield client, events
     await client.close(bye=False)
 
 
-async def test_opening_brings_up_a_keeper_and_the_hello_comes_first(line):
-    client, events = line
+async def test_opening_starts_a_keeper_and_hello_comes_first(client_and_events):
+    client, events = client_and_events
 
     hello = await events.of("hello")
 
@@ -78,11 +78,11 @@ async def test_opening_brings_up_a_keeper_and_the_hello_comes_first(line):
     assert (hello["pid"], hello["guard"]) == (client.pid, client.guard_pid)
 
 
-async def test_a_run_is_started_and_its_end_told(line, empty_home):
-    client, events = line
+async def test_a_run_starts_and_its_end_is_reported(client_and_events, empty_home):
+    client, events = client_and_events
     fifo = empty_home.path / "fifo"
     os.mkfifo(fifo)
-    run = a_run(empty_home, "sh", "-c", f"read line < {fifo}; exit 3")
+    run = make_run(empty_home, "sh", "-c", f"read line < {fifo}; exit 3")
 
     client.spawn(run)
     await events.of("started", run["run"])
@@ -92,9 +92,9 @@ async def test_a_run_is_started_and_its_end_told(line, empty_home):
     assert [event["is"] for event in events.seen] == ["hello", "started", "ended"]
 
 
-async def test_of_a_run_that_is_over_at_once_the_end_is_enough(line, empty_home):
-    client, events = line
-    run = a_run(empty_home, "no-such-program")
+async def test_an_immediate_exit_needs_only_an_end_event(client_and_events, empty_home):
+    client, events = client_and_events
+    run = make_run(empty_home, "no-such-program")
 
     client.spawn(run)
 
@@ -102,9 +102,9 @@ async def test_of_a_run_that_is_over_at_once_the_end_is_enough(line, empty_home)
     assert [event["is"] for event in events.seen] == ["hello", "ended"]
 
 
-async def test_a_run_can_be_signalled_stopped_refused_and_forgotten(line, empty_home):
-    client, events = line
-    run, never = a_run(empty_home, "sleep", "60"), str(uuid.uuid4())
+async def test_a_run_can_be_signalled_stopped_refused_and_forgotten(client_and_events, empty_home):
+    client, events = client_and_events
+    run, never = make_run(empty_home, "sleep", "60"), str(uuid.uuid4())
     client.spawn(run)
     await events.of("started", run["run"])
 
@@ -122,9 +122,9 @@ async def test_a_run_can_be_signalled_stopped_refused_and_forgotten(line, empty_
 
 
 @pytest.mark.parametrize("who", ["pid", "guard_pid"])
-async def test_a_killed_keeper_or_guard_is_followed_by_another_hello(line, empty_home, who):
-    client, events = line
-    run = a_run(empty_home, "sleep", "60")
+async def test_a_killed_keeper_or_guard_is_followed_by_another_hello(client_and_events, empty_home, who):
+    client, events = client_and_events
+    run = make_run(empty_home, "sleep", "60")
     client.spawn(run)
     await events.of("started", run["run"])
 
@@ -138,10 +138,10 @@ async def test_a_killed_keeper_or_guard_is_followed_by_another_hello(line, empty
     assert (await events.of("ended", run["run"]))["lost"] is False
 
 
-async def test_both_killed_a_new_pair_is_brought_up_and_does_what_was_said_meanwhile_but_starts_nothing(
-    line, empty_home
+async def test_a_new_pair_handles_pending_orders_but_starts_nothing(
+    client_and_events, empty_home
 ):
-    client, events = line
+    client, events = client_and_events
     await events.of("hello")
     os.kill(client.guard_pid, signal.SIGSTOP)
     os.kill(client.pid, signal.SIGKILL)
@@ -149,7 +149,7 @@ async def test_both_killed_a_new_pair_is_brought_up_and_does_what_was_said_meanw
     while client.connected:
         await asyncio.sleep(0)
 
-    run = a_run(empty_home, "sh", "-c", "exit 4")
+    run = make_run(empty_home, "sh", "-c", "exit 4")
     client.spawn(run)
     client.refuse(run["run"])
 
@@ -157,8 +157,8 @@ async def test_both_killed_a_new_pair_is_brought_up_and_does_what_was_said_meanw
     assert [event["is"] for event in events.seen] == ["hello", "hello", "refused"]
 
 
-async def test_what_a_handler_says_to_a_hello_goes_out_before_what_was_held(empty_home):
-    events, run = Events(), a_run(empty_home, "true")
+async def test_orders_given_on_hello_precede_pending_ones(empty_home):
+    events, run = EventCollector(), make_run(empty_home, "true")
 
     def handler(event):
         if event["is"] == "hello":
@@ -167,14 +167,14 @@ async def test_what_a_handler_says_to_a_hello_goes_out_before_what_was_held(empt
 
     client = await KeeperClient.open(empty_home.path, handler)
     client.refuse(run["run"])
-    await events.of("ended", run["run"])
+    await events.wait_for("ended", run["run"])
     await client.close()
 
     assert events.seen[1]["is"] in ("started", "ended")
 
 
-async def test_an_event_that_cannot_be_handled_does_not_silence_the_line(empty_home):
-    events, reported = Events(), []
+async def test_a_failing_handler_does_not_stop_the_events(empty_home):
+    events, reported = EventCollector(), []
     asyncio.get_running_loop().set_exception_handler(lambda loop, about: reported.append(about))
 
     def handler(event):
@@ -182,44 +182,44 @@ async def test_an_event_that_cannot_be_handled_does_not_silence_the_line(empty_h
         raise RuntimeError(event["is"])
 
     client = await KeeperClient.open(empty_home.path, handler)
-    await events.of("hello")
-    run = a_run(empty_home, "true")
+    await events.wait_for("hello")
+    run = make_run(empty_home, "true")
     client.spawn(run)
-    await events.of("ended", run["run"])
+    await events.wait_for("ended", run["run"])
     await client.close()
 
     assert len(reported) == len(events.seen) >= 2
 
 
 async def test_closing_with_bye_ends_an_idle_pair(empty_home):
-    client = await KeeperClient.open(empty_home.path, Events())
+    client = await KeeperClient.open(empty_home.path, EventCollector())
 
     await client.close()
 
-    until(lambda: not alive(client.pid) and not alive(client.guard_pid), "both gone")
-    again = await KeeperClient.open(empty_home.path, Events())
+    wait_for(lambda: not is_running(client.pid) and not is_running(client.guard_pid), "both gone")
+    again = await KeeperClient.open(empty_home.path, EventCollector())
     await again.close()
     assert again.pid != client.pid
 
 
 async def test_closing_leaves_running_jobs_running(empty_home):
-    events = Events()
+    events = EventCollector()
     client = await KeeperClient.open(empty_home.path, events)
-    await events.of("hello")
-    run = a_run(empty_home, "sleep", "60")
+    await events.wait_for("hello")
+    run = make_run(empty_home, "sleep", "60")
     client.spawn(run)
-    started = await events.of("started", run["run"])
+    started = await events.wait_for("started", run["run"])
 
     await client.close()
 
-    assert alive(started["pid"]) and alive(client.pid) and alive(client.guard_pid)
+    assert is_running(started["pid"]) and is_running(client.pid) and is_running(client.guard_pid)
 
 
-async def test_the_keeper_holds_none_of_the_runtimes_descriptors(empty_home, tmp_path):
+async def test_the_keeper_inherits_no_descriptors_of_the_runtime(empty_home, tmp_path):
     mark = os.open(tmp_path / "mark", os.O_CREAT | os.O_RDWR)
     os.set_inheritable(mark, True)
 
-    client = await KeeperClient.open(empty_home.path, Events())
+    client = await KeeperClient.open(empty_home.path, EventCollector())
     os.close(mark)
 
     for pid in (client.pid, client.guard_pid):
@@ -228,29 +228,29 @@ async def test_the_keeper_holds_none_of_the_runtimes_descriptors(empty_home, tmp
     await client.close()
 
 
-async def test_a_home_of_any_bytes_can_be_kept(tmp_path):
-    home = Home(tmp_path / os.fsdecode(b"caf\xe9 \xff\n"))
-    events = Events()
+async def test_a_home_path_of_arbitrary_bytes_works(tmp_path):
+    home = KeeperHome(tmp_path / os.fsdecode(b"caf\xe9 \xff\n"))
+    events = EventCollector()
     try:
         client = await KeeperClient.open(home.path, events)
-        await events.of("hello")
-        run = a_run(home, "sh", "-c", "exit 3")
+        await events.wait_for("hello")
+        run = make_run(home, "sh", "-c", "exit 3")
         client.spawn(run)
-        assert (await events.of("ended", run["run"]))["code"] == 3
+        assert (await events.wait_for("ended", run["run"]))["code"] == 3
         await client.close()
     finally:
-        home.end()
+        home.kill_all()
 
 
-async def test_a_home_that_cannot_be_used_is_a_clear_error(empty_home):
+async def test_an_unusable_home_is_a_clear_error(empty_home):
     empty_home.path.write_text("a file")
 
     with pytest.raises(NoKeeper, match="cannot start: .*cannot use"):
-        await KeeperClient.open(empty_home.path, Events())
+        await KeeperClient.open(empty_home.path, EventCollector())
 
 
-async def test_a_refusal_is_not_remembered_longer_than_the_runtime_needs_it(line):
-    client, events = line
+async def test_a_refusal_is_dropped_when_no_longer_needed(client_and_events):
+    client, events = client_and_events
     never = str(uuid.uuid4())
 
     client.refuse(never)
@@ -262,8 +262,8 @@ async def test_a_refusal_is_not_remembered_longer_than_the_runtime_needs_it(line
     assert (await events.of("hello", after=1))["runs"] == []
 
 
-async def test_a_moment_without_a_process_to_give_costs_the_line_nothing(line, monkeypatch):
-    client, events = line
+async def test_a_brief_lack_of_processes_does_not_break_the_connection(client_and_events, monkeypatch):
+    client, events = client_and_events
     tried, run = [], subprocess.run
 
     def none_left(*args, **more):
@@ -296,7 +296,7 @@ async def test_a_keeper_that_does_not_answer_is_a_clear_error(empty_home, monkey
         os.kill(pid, signal.SIGSTOP)
 
     with pytest.raises(NoKeeper, match="the keeper does not answer"):
-        await KeeperClient.open(empty_home.path, Events())
+        await KeeperClient.open(empty_home.path, EventCollector())
 
 
 async def test_a_hello_of_another_protocol_is_a_clear_error(empty_home):
@@ -313,7 +313,7 @@ async def test_a_hello_of_another_protocol_is_a_clear_error(empty_home):
     (empty_home.path / "run").mkdir(parents=True)
     async with await asyncio.start_unix_server(answer, empty_home.socket):
         with pytest.raises(NoKeeper, match="the keeper speaks protocol 9, not 2"):
-            await KeeperClient.open(empty_home.path, Events())
+            await KeeperClient.open(empty_home.path, EventCollector())
         await served.wait()
 
 
@@ -329,26 +329,26 @@ async def test_a_keeper_of_another_protocol_with_runs_is_refused(empty_home, num
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # it is alive
         with pytest.raises(NoKeeper, match=refused):
-            await KeeperClient.open(empty_home.path, Events())
+            await KeeperClient.open(empty_home.path, EventCollector())
 
     (journal / "00000001.log").touch()  # it left an end
     with pytest.raises(NoKeeper, match=refused):
-        await KeeperClient.open(empty_home.path, Events())
+        await KeeperClient.open(empty_home.path, EventCollector())
 
     (journal / "00000001.log").unlink()
-    client = await KeeperClient.open(empty_home.path, Events())
+    client = await KeeperClient.open(empty_home.path, EventCollector())
     await client.close()
 
 
-def test_a_runtime_does_not_start_beside_a_keeper_of_another_protocol(living):
-    prepare(living.home)
-    journal = living.home / "run" / "journal3"
+def test_a_runtime_does_not_start_beside_a_keeper_of_another_protocol(lazy_runtime):
+    prepare_database(lazy_runtime.home)
+    journal = lazy_runtime.home / "run" / "journal3"
     journal.mkdir()
-    (living.home / "run" / "keeper3.lock").touch()
+    (lazy_runtime.home / "run" / "keeper3.lock").touch()
     (journal / "00000001.log").touch()
 
     with pytest.raises(Problem, match=r"a keeper of protocol 3 has runs in this home.*started them\.$"):
-        living.start()
+        lazy_runtime.start()
 
     (journal / "00000001.log").unlink()
-    living.start()
+    lazy_runtime.start()

@@ -11,69 +11,69 @@ import pytest
 
 from app.runtime.dispatcher import Dispatcher
 from app.runtime.periodic import Duties
-from app.runtime.usage import Usage
+from app.runtime.usage import UsageSampler
 from app.service import history
 from app.service.context import Call
 from db import timestamps
 from db.engine import Database
-from tests.runtime.conftest import Told, ended
-from tests.runtime.test_periodic import run_one
-from tests.service.calls import execute
+from tests.runtime.conftest import FakeKeeper, make_ended_event
+from tests.runtime.test_periodic import start_one_run
+from tests.service.calls import execute_sql
 
 
 @pytest.fixture
 def duties(db: Database, dispatcher: Dispatcher, home: Path) -> Duties:
     """The duties over a dispatcher."""
-    return Duties(db, dispatcher, Usage(home))
+    return Duties(db, dispatcher, UsageSampler(home))
 
 
-async def a_run(call: Call, dispatcher: Dispatcher, told: Told) -> None:
+async def complete_run(call: Call, dispatcher: Dispatcher, told: FakeKeeper) -> None:
     """A whole run of a task."""
-    dispatcher.hear(ended(await run_one(call, dispatcher, told), 1))
-    await dispatcher.round()
+    dispatcher.handle_event(make_ended_event(await start_one_run(call, dispatcher, told), 1))
+    await dispatcher.run_round()
 
 
 async def test_two_samples_of_one_minute_lose_no_count(
-    call: Call, duties: Duties, dispatcher: Dispatcher, told: Told, monkeypatch: pytest.MonkeyPatch
+    call: Call, duties: Duties, dispatcher: Dispatcher, fake_keeper: FakeKeeper, monkeypatch: pytest.MonkeyPatch
 ):
     moment = timestamps.utcnow()
     monkeypatch.setattr(timestamps, "utcnow", lambda: moment)
     for _ in range(2):
-        await a_run(call, dispatcher, told)
-        await duties.sample()
+        await complete_run(call, dispatcher, fake_keeper)
+        await duties.store_sample()
 
-    (row,) = await execute(call, "SELECT started, ended, failed, running FROM samples WHERE kind = 'queue'")
+    (row,) = await execute_sql(call, "SELECT started, ended, failed, running FROM samples WHERE kind = 'queue'")
 
     assert tuple(row) == (2, 2, 2, 0)
 
 
-async def test_minutes_that_are_over_are_counted_by_a_duty(call: Call, duties: Duties, dispatcher: Dispatcher, told: Told):
-    await a_run(call, dispatcher, told)
-    await execute(call, "UPDATE instances SET start_time = ?, end_time = ?", *(timestamps.from_unix(timestamps.utcnow().timestamp() - 600),) * 2)
+async def test_past_minutes_are_counted_by_a_job(call: Call, duties: Duties, dispatcher: Dispatcher, fake_keeper: FakeKeeper):
+    await complete_run(call, dispatcher, fake_keeper)
+    await execute_sql(call, "UPDATE instances SET start_time = ?, end_time = ?", *(timestamps.from_unix(timestamps.utcnow().timestamp() - 600),) * 2)
 
-    await {duty.name: duty.run for duty in duties.table()}["history"]()
+    await {duty.name: duty.run for duty in duties.list_duties()}["history"]()
 
-    rows = await execute(call, "SELECT width, started, ended, failed FROM history ORDER BY width")
+    rows = await execute_sql(call, "SELECT width, started, ended, failed FROM history ORDER BY width")
     assert [tuple(row) for row in rows] == [(1, 1, 1, 1), (15, 1, 1, 1), (120, 1, 1, 1)]
 
 
-async def test_what_ends_after_the_clock_was_ahead_for_a_while_is_counted(
-    call: Call, duties: Duties, dispatcher: Dispatcher, told: Told, monkeypatch: pytest.MonkeyPatch
+async def test_ends_after_a_temporarily_fast_clock_are_counted(
+    call: Call, duties: Duties, dispatcher: Dispatcher, fake_keeper: FakeKeeper, monkeypatch: pytest.MonkeyPatch
 ):  # fmt: skip
     right = timestamps.utcnow()
     for now in (right + timedelta(days=58), right):
         monkeypatch.setattr(timestamps, "utcnow", lambda now=now: now)
-        await a_run(call, dispatcher, told)
+        await complete_run(call, dispatcher, fake_keeper)
         last = "(SELECT max(runid) FROM instances)"
-        await execute(call, f"UPDATE instances SET start_time = ?, end_time = ? WHERE runid = {last}", *(timestamps.now(),) * 2)
+        await execute_sql(call, f"UPDATE instances SET start_time = ?, end_time = ? WHERE runid = {last}", *(timestamps.now(),) * 2)
         monkeypatch.setattr(timestamps, "utcnow", lambda now=now: now + timedelta(minutes=2))
-        await duties.count()
+        await duties.update_history()
 
-    rows = await execute(call, "SELECT ended FROM history WHERE width = 1 AND at < ?", timestamps.now())
+    rows = await execute_sql(call, "SELECT ended FROM history WHERE width = 1 AND at < ?", timestamps.now())
     assert [row.ended for row in rows] == [1]
 
 
-async def test_a_runtime_that_stops_while_it_counts_ends_without_a_fault(duties: Duties, monkeypatch: pytest.MonkeyPatch):
+async def test_a_runtime_that_stops_while_counting_reports_no_error(duties: Duties, monkeypatch: pytest.MonkeyPatch):
     begun = asyncio.Event()
 
     async def count(*_: Any) -> bool:
@@ -81,8 +81,8 @@ async def test_a_runtime_that_stops_while_it_counts_ends_without_a_fault(duties:
         await asyncio.Event().wait()
         return True
 
-    monkeypatch.setattr(history, "count", count)
-    counting = asyncio.create_task(duties.count())
+    monkeypatch.setattr(history, "count_minutes", count)
+    counting = asyncio.create_task(duties.update_history())
     await begun.wait()
     counting.cancel()
 

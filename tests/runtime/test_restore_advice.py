@@ -10,17 +10,17 @@ import pytest
 from app.errors import Usage
 from app.home import restore_advice
 from app.offline import backup_picker
-from app.runtime.change_feed import Feed
+from app.runtime.change_feed import ChangeFeed
 from app.runtime.dispatcher import Dispatcher
 from app.runtime.serve import Runtime
-from app.runtime.usage import Usage as Measured
+from app.runtime.usage import UsageSampler as Measured
 from app.service.context import Call
 from app.service.database import backups
 from db.errors import DamagedDatabase
 
 
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def config_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where config.toml is."""
     monkeypatch.setenv("XDG_CONFIG_HOME", os.fspath(tmp_path))
     path = tmp_path / "taskdeck" / "config.toml"
@@ -29,25 +29,25 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("said", ['foldr = "{far}"', "folder = '{far}", 'folder = ["{far}"]'])
-async def test_while_it_is_not_known_where_they_lie_that_is_what_is_said(call: Call, settings: Path, tmp_path: Path, said: str):
-    settings.write_text(f'[backup]\nfolder = "{tmp_path}/far"\n')
+async def test_unreadable_settings_are_reported_instead_of_missing_backups(call: Call, config_path: Path, tmp_path: Path, said: str):
+    config_path.write_text(f'[backup]\nfolder = "{tmp_path}/far"\n')
     taken = await backups.backup(call)
-    settings.write_text("[backup]\n" + said.replace("{far}", f"{tmp_path}/far"))
+    config_path.write_text("[backup]\n" + said.replace("{far}", f"{tmp_path}/far"))
 
-    told = restore_advice.advice(call.home, DamagedDatabase("the database is damaged."))
+    told = restore_advice.advise_restore(call.home, DamagedDatabase("the database is damaged."))
 
-    assert f"{settings}" in told.message and "not known where the backups lie" in told.message and "no good backup" not in str(told)
+    assert f"{config_path}" in told.message and "not known where the backups lie" in told.message and "no good backup" not in str(told)
     with pytest.raises(Usage, match="not known where the backups lie"):
-        backup_picker.named(os.fspath(call.home), None, None)
-    settings.write_text(f'theme = "nope"\n[backup]\nfolder = "{tmp_path}/far"\n')
-    assert backup_picker.named(os.fspath(call.home), None, None)["id"] == taken["id"]
-    assert "Newest good backup" in restore_advice.advice(call.home, DamagedDatabase("the database is damaged.")).message
+        backup_picker.describe_choice(os.fspath(call.home), None, None)
+    config_path.write_text(f'theme = "nope"\n[backup]\nfolder = "{tmp_path}/far"\n')
+    assert backup_picker.describe_choice(os.fspath(call.home), None, None)["id"] == taken["id"]
+    assert "Newest good backup" in restore_advice.advise_restore(call.home, DamagedDatabase("the database is damaged.")).message
 
 
-async def test_a_runtime_says_with_its_board_what_to_do_about_a_damaged_database(dispatcher: Dispatcher, home: Path):
+async def test_the_board_gives_advice_about_a_damaged_database(dispatcher: Dispatcher, home: Path):
     dispatcher.keeper = None
-    runtime = Runtime(home, dispatcher, Measured(home), Feed())
-    assert runtime.facts().cure == ""
+    runtime = Runtime(home, dispatcher, Measured(home), ChangeFeed())
+    assert runtime.get_facts().cure == ""
 
     dispatcher.halted = "database damaged since 10:31"
-    assert runtime.facts().cure == DamagedDatabase.without_backup
+    assert runtime.get_facts().cure == DamagedDatabase.without_backup

@@ -12,7 +12,7 @@ import pytest
 
 from app.health import disk
 from app.runtime import search_indexer
-from app.runtime.search_indexer import Indexing
+from app.runtime.search_indexer import SearchIndexer
 from app.service.context import Call
 from app.service.tasks.pages import browse
 from db import raw_sql
@@ -22,37 +22,37 @@ from db.maintenance import migrate
 from db.queries import transitions
 from db.search import fts, index_file
 from tests.db import builders
-from tests.runtime_process import Living, until
-from tests.service.calls import execute
+from tests.runtime_process import RuntimeProcess, wait_until
+from tests.service.calls import execute_sql
 
 
-async def many(db: Database, count: int) -> None:
+async def submit_many(db: Database, count: int) -> None:
     """Submit so many tasks at once."""
-    await db.write(lambda c: transitions.submit(c, [builders.task(name=f"work {at}") for at in range(count)], [], "ann"))
+    await db.write(lambda c: transitions.submit(c, [builders.make_task_row(name=f"work {at}") for at in range(count)], [], "ann"))
 
 
-async def test_it_catches_up_with_what_was_submitted_renamed_and_purged(call: Call):
-    index = Indexing(call.db)
-    await many(call.db, 2 * fts.BATCH + 1)
+async def test_the_index_follows_submitted_renamed_and_purged_tasks(call: Call):
+    index = SearchIndexer(call.db)
+    await submit_many(call.db, 2 * fts.BATCH + 1)
     await index.catch_up()
-    assert await call.db.read(fts.behind) == 0
+    assert await call.db.read(fts.count_unindexed) == 0
 
-    await execute(call, "UPDATE tasks SET name = 'renamed' WHERE number = 1")
-    await execute(call, "DELETE FROM tasks WHERE number = 2")
+    await execute_sql(call, "UPDATE tasks SET name = 'renamed' WHERE number = 1")
+    await execute_sql(call, "DELETE FROM tasks WHERE number = 2")
     await index.catch_up()
 
-    assert await call.db.read(fts.behind) == 0
-    assert await call.db.read(raw_sql.column, "SELECT id FROM search_content WHERE c0 LIKE 'renamed%' OR id = 2") == [1]
+    assert await call.db.read(fts.count_unindexed) == 0
+    assert await call.db.read(raw_sql.fetch_column, "SELECT id FROM search_content WHERE c0 LIKE 'renamed%' OR id = 2") == [1]
 
 
-async def test_nobody_is_woken_by_it_and_it_does_nothing_without_a_commit(db: Database, monkeypatch: pytest.MonkeyPatch):
-    await many(db, 3)
+async def test_indexing_wakes_nobody_and_needs_a_commit_to_run(db: Database, monkeypatch: pytest.MonkeyPatch):
+    await submit_many(db, 3)
     woken: list[int] = []
     db.after_commit(lambda: woken.append(1))
-    index = Indexing(db)
+    index = SearchIndexer(db)
 
     await index.catch_up()
-    assert (woken, await db.read(fts.behind)) == ([], 0)
+    assert (woken, await db.read(fts.count_unindexed)) == ([], 0)
 
     async def never(*args: Any) -> None:
         raise AssertionError("it looked without a reason")
@@ -61,154 +61,154 @@ async def test_nobody_is_woken_by_it_and_it_does_nothing_without_a_commit(db: Da
     await index.catch_up()
 
 
-async def test_it_stops_after_a_spell_and_goes_on_at_its_next_time(db: Database, monkeypatch: pytest.MonkeyPatch):
-    await many(db, 3 * fts.BATCH)
-    monkeypatch.setattr(search_indexer, "SPELL", 0.0)
-    index, left = Indexing(db), []
+async def test_indexing_stops_after_its_time_and_continues_later(db: Database, monkeypatch: pytest.MonkeyPatch):
+    await submit_many(db, 3 * fts.BATCH)
+    monkeypatch.setattr(search_indexer, "MAX_SECONDS", 0.0)
+    index, left = SearchIndexer(db), []
 
     for _ in range(3):
         await index.catch_up()
-        left.append(await db.read(fts.behind))
+        left.append(await db.read(fts.count_unindexed))
 
     assert left == [2 * fts.BATCH, fts.BATCH, 0]
 
 
-async def test_new_tasks_cost_the_writer_nothing_and_changed_ones_a_note_of_each_batch(db: Database, monkeypatch: pytest.MonkeyPatch):
-    index = Indexing(db)
+async def test_new_tasks_need_no_write_and_changed_ones_one_per_batch(db: Database, monkeypatch: pytest.MonkeyPatch):
+    index = SearchIndexer(db)
     await index.catch_up()
     written: list[int | None] = []
-    share = fts.share
+    share = fts.record_batch
 
     def noted(c: Any, mark: int, stale: Any = ()) -> None:
         written.append(len(stale))
         share(c, mark, stale)
 
-    monkeypatch.setattr(fts, "share", noted)
-    await many(db, 4 * fts.BATCH)
+    monkeypatch.setattr(fts, "record_batch", noted)
+    await submit_many(db, 4 * fts.BATCH)
     await index.catch_up()
-    assert (await db.read(fts.behind), written) == (0, [])
+    assert (await db.read(fts.count_unindexed), written) == (0, [])
 
-    await db.write(raw_sql.run, "UPDATE tasks SET name = 'renamed' WHERE number <= ?", (fts.BATCH + 1,))
+    await db.write(raw_sql.execute_statement, "UPDATE tasks SET name = 'renamed' WHERE number <= ?", (fts.BATCH + 1,))
     await index.catch_up()
-    assert (await db.read(fts.behind), written) == (0, [fts.BATCH, 1])
+    assert (await db.read(fts.count_unindexed), written) == (0, [fts.BATCH, 1])
 
 
 @pytest.mark.parametrize("trouble", ["missing", "damaged", "foreign"])
-async def test_an_index_that_cannot_be_used_is_made_anew_by_itself(
+async def test_an_unusable_index_is_rebuilt(
     db: Database, caplog: pytest.LogCaptureFixture, trouble: str
 ):
     caplog.set_level(logging.INFO)
-    duty, file = Indexing(db), index_file.beside(db.path)
-    await many(db, 300)
+    duty, file = SearchIndexer(db), index_file.get_index_path(db.path)
+    await submit_many(db, 300)
     await duty.catch_up()
-    assert await db.read(fts.behind) == 0 and "a search index is begun" in caplog.text
+    assert await db.read(fts.count_unindexed) == 0 and "a search index is begun" in caplog.text
     if trouble == "missing":
-        index_file.remove(file)
+        index_file.remove_index(file)
     elif trouble == "damaged":
-        index_file.remove(file)
+        index_file.remove_index(file)
         file.write_bytes(b"no database" * 500)
     else:
-        await db.indexing(db.index.make)
+        await db.run_on_index(db.index.create)
 
     await duty.catch_up()  # though nothing was committed
 
-    assert (await db.read(fts.behind), (await db.read(fts.known)).upto) == (0, 300)
+    assert (await db.read(fts.count_unindexed), (await db.read(fts.read_state)).upto) == (0, 300)
     assert ("the search index is made anew: " in caplog.text) == (trouble == "damaged")
-    assert await db.read(raw_sql.column, "SELECT rowid FROM search WHERE search MATCH '\"k 2\"' AND rowid = 299") == [299]
-    assert migrate.check(db.path) == []
+    assert await db.read(raw_sql.fetch_column, "SELECT rowid FROM search WHERE search MATCH '\"k 2\"' AND rowid = 299") == [299]
+    assert migrate.check_database(db.path) == []
 
 
-async def test_a_file_that_is_damaged_below_it_is_given_up_and_begun_anew(db: Database, caplog: pytest.LogCaptureFixture):
-    duty, file = Indexing(db), index_file.beside(db.path)
-    await many(db, 300)
+async def test_a_file_damaged_during_use_is_rebuilt(db: Database, caplog: pytest.LogCaptureFixture):
+    duty, file = SearchIndexer(db), index_file.get_index_path(db.path)
+    await submit_many(db, 300)
     await duty.catch_up()
-    await db.indexing(db.index.close)
+    await db.run_on_index(db.index.close)
     with open(file, "r+b") as opened:
         opened.write(b"\xff" * file.stat().st_size)
-    await many(db, 10)
+    await submit_many(db, 10)
 
     await duty.catch_up()
     await duty.catch_up()
 
-    assert (await db.read(fts.behind), (await db.read(fts.known)).upto) == (0, 310)
+    assert (await db.read(fts.count_unindexed), (await db.read(fts.read_state)).upto) == (0, 310)
     assert "the search index is made anew: " in caplog.text
 
 
-async def test_a_full_disk_makes_it_wait_and_nothing_else(
+async def test_a_full_disk_only_delays_indexing(
     call: Call, db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     caplog.set_level(logging.INFO)
-    duty = Indexing(db)
-    await many(db, 10)
+    duty = SearchIndexer(db)
+    await submit_many(db, 10)
     await duty.catch_up()
     limit = "PRAGMA max_page_count={}"
-    await db.indexing(lambda: db.index._opened().execute(limit.format(1)).fetchall())
+    await db.run_on_index(lambda: db.index._open_current().execute(limit.format(1)).fetchall())
 
-    await many(db, 3 * fts.BATCH)
+    await submit_many(db, 3 * fts.BATCH)
     await duty.catch_up()
     await duty.catch_up()
 
     assert caplog.text.count("the search index waits: database or disk is full") == 1
-    assert await db.read(fts.behind) > 0 and db.found.usable() is not None
+    assert await db.read(fts.count_unindexed) > 0 and db.found.get_usable() is not None
     assert len((await browse(call, filter="work 74"))["rows"]) == 17
 
-    await db.indexing(lambda: db.index._opened().execute(limit.format(1_000_000)).fetchall())
+    await db.run_on_index(lambda: db.index._open_current().execute(limit.format(1_000_000)).fetchall())
     await duty.catch_up()
-    assert await db.read(fts.behind) == 0 and "the search index goes on" in caplog.text
+    assert await db.read(fts.count_unindexed) == 0 and "the search index goes on" in caplog.text
 
 
-async def test_a_disk_on_which_more_or_less_is_free_is_told_once(
+async def test_a_low_disk_is_reported_once_whatever_its_free_space(
     db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    duty = Indexing(db)
+    duty = SearchIndexer(db)
     for free in (3, 2):
-        monkeypatch.setattr(search_indexer, "disk_trouble", lambda home, touch, free=free: f"disk nearly full (/x: {free}M free)")
-        await many(db, 1)
+        monkeypatch.setattr(search_indexer, "find_disk_trouble", lambda home, touch, free=free: f"disk nearly full (/x: {free}M free)")
+        await submit_many(db, 1)
         await duty.catch_up()
 
     assert caplog.text.count("the search index waits: disk nearly full (/x: 3M free)") == caplog.text.count("the search index waits") == 1
 
 
-async def test_it_leaves_the_last_of_the_disk_to_others(db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
-    duty = Indexing(db)
-    await many(db, 10)
-    monkeypatch.setattr(disk, "LEAST_SHARE", 2.0)
+async def test_indexing_leaves_the_last_disk_space_to_others(db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    duty = SearchIndexer(db)
+    await submit_many(db, 10)
+    monkeypatch.setattr(disk, "MIN_FREE_SHARE", 2.0)
     await duty.catch_up()
-    assert "the search index waits: disk nearly full" in caplog.text and not index_file.beside(db.path).exists()
+    assert "the search index waits: disk nearly full" in caplog.text and not index_file.get_index_path(db.path).exists()
 
     monkeypatch.undo()
     await duty.catch_up()
 
-    assert await db.read(fts.behind) == 0
+    assert await db.read(fts.count_unindexed) == 0
 
 
-async def test_a_runtime_that_is_killed_between_the_two_commits_is_followed_by_one_that_does_it_once_more(
+async def test_a_batch_killed_between_its_two_commits_is_repeated(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ):
-    await many(db, 10)
-    await Indexing(db).catch_up()
-    await db.write(raw_sql.run, "UPDATE tasks SET name = 'renamed' WHERE number = 3")
+    await submit_many(db, 10)
+    await SearchIndexer(db).catch_up()
+    await db.write(raw_sql.execute_statement, "UPDATE tasks SET name = 'renamed' WHERE number = 3")
 
     async def killed(*_: Any) -> None:
         raise asyncio.CancelledError
 
     monkeypatch.setattr(db, "write_quietly", killed)
-    await Indexing(db).catch_up()
+    await SearchIndexer(db).catch_up()
     monkeypatch.undo()
-    assert await db.read(fts.behind) > 0
+    assert await db.read(fts.count_unindexed) > 0
 
     async with open_database(db.path, writable=True) as next:
-        await Indexing(next).catch_up()
+        await SearchIndexer(next).catch_up()
 
-        assert await next.read(fts.behind) == 0
-        assert await next.read(raw_sql.column, "SELECT id FROM search_content WHERE c0 LIKE 'renamed%'") == [3]
+        assert await next.read(fts.count_unindexed) == 0
+        assert await next.read(raw_sql.fetch_column, "SELECT id FROM search_content WHERE c0 LIKE 'renamed%'") == [3]
 
 
-async def test_a_database_that_cannot_be_written_leaves_what_is_to_be_done(db: Database, monkeypatch: pytest.MonkeyPatch):
-    duty = Indexing(db)
-    await many(db, 10)
+async def test_an_unwritable_database_keeps_the_batch_pending(db: Database, monkeypatch: pytest.MonkeyPatch):
+    duty = SearchIndexer(db)
+    await submit_many(db, 10)
     await duty.catch_up()
-    await db.write(raw_sql.run, "UPDATE tasks SET name = 'renamed' WHERE number = 3")
+    await db.write(raw_sql.execute_statement, "UPDATE tasks SET name = 'renamed' WHERE number = 3")
 
     async def full(*_: Any) -> None:
         raise DiskFull("the disk is full.")
@@ -220,37 +220,37 @@ async def test_a_database_that_cannot_be_written_leaves_what_is_to_be_done(db: D
     monkeypatch.undo()
     await duty.catch_up()
 
-    assert (await db.read(fts.behind), len(await db.read(raw_sql.rows, "SELECT * FROM about"))) == (0, 2)
+    assert (await db.read(fts.count_unindexed), len(await db.read(raw_sql.fetch_rows, "SELECT * FROM about"))) == (0, 2)
 
 
-def test_a_runtime_indexes_what_it_was_given_and_one_that_is_killed_at_any_moment_leaves_an_index_that_is_right(runtime: Living):
+def test_a_runtime_killed_at_any_moment_leaves_a_correct_index(runtime: RuntimeProcess):
     def listed() -> Any:
         return runtime.call("browse", filter="find me by")
 
     runtime.submit("true", name="find me by this")
     assert [row[2] for row in listed()["rows"]] == ["find me by this"]
-    assert until(lambda: listed()["lag"] == 0)
+    assert wait_until(lambda: listed()["lag"] == 0)
     assert [row[2] for row in listed()["rows"]] == ["find me by this"]
 
     for at in (1, 2):
         runtime.call("set", ids=["1"], fields={"name": f"work {at}"}) if at > 1 else None
         runtime.submit("true", name=f"extra {at}")
-        assert until(lambda at=at: runtime.call("browse", filter="extra")["rows"])
+        assert wait_until(lambda at=at: runtime.call("browse", filter="extra")["rows"])
         os.kill(runtime.pid, signal.SIGKILL)
         runtime.start()
 
-    assert until(lambda: runtime.call("browse", filter="extra")["lag"] == 0)
+    assert wait_until(lambda: runtime.call("browse", filter="extra")["lag"] == 0)
     assert len(runtime.call("browse", filter="extra")["rows"]) == 2
 
 
-async def test_a_runtime_that_stops_meanwhile_waits_for_a_step_at_most_and_says_nothing(
+async def test_a_stopping_runtime_waits_for_one_step_silently(
     db: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     caplog.set_level(logging.INFO)
-    await many(db, 4 * fts.BATCH)
+    await submit_many(db, 4 * fts.BATCH)
     stored = asyncio.Event()
-    monkeypatch.setattr(search_indexer, "_rest", lambda began: stored.set() or asyncio.Event().wait())
-    duty = asyncio.create_task(Indexing(db).catch_up())
+    monkeypatch.setattr(search_indexer, "_pause_after", lambda began: stored.set() or asyncio.Event().wait())
+    duty = asyncio.create_task(SearchIndexer(db).catch_up())
     await stored.wait()
 
     duty.cancel()
@@ -258,4 +258,4 @@ async def test_a_runtime_that_stops_meanwhile_waits_for_a_step_at_most_and_says_
 
     assert [record.message for record in caplog.records] == ["a search index is begun"]
     async with open_database(db.path, writable=True) as next:
-        assert await next.read(fts.behind) == 3 * fts.BATCH
+        assert await next.read(fts.count_unindexed) == 3 * fts.BATCH

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from app import paths
-from app.home.setup import prepare
+from app.home.setup import prepare_database
 from app.service.context import Call
 from app.service.tasks import submit
 from db import timestamps
@@ -18,31 +18,31 @@ from db.engine import open_database
 
 
 @cache
-def _prepared() -> Path:
+def _prepare_once() -> Path:
     home = Path(tempfile.mkdtemp(prefix="taskdeck-ready-"))
     atexit.register(shutil.rmtree, home, ignore_errors=True)
     paths.make_home(home)
-    prepare(home)
-    return paths.database(home)
+    prepare_database(home)
+    return paths.database_path(home)
 
 
 @asynccontextmanager
-async def a_call(home: Path) -> AsyncIterator[Call]:
+async def open_call(home: Path) -> AsyncIterator[Call]:
     """Ann, who calls verbs on a fresh database."""
-    target = paths.database(home)
+    target = paths.database_path(home)
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(_prepared(), target)
+    shutil.copy(_prepare_once(), target)
     async with open_database(target, writable=True) as db:
         yield Call(db, "ann", home)
 
 
-async def submitted(call: Call, **spec: Any) -> dict[str, Any]:
+async def submit_task(call: Call, **spec: Any) -> dict[str, Any]:
     """One task of these options, by default a command."""
     task = spec if {"template", "script"} & spec.keys() else {"argv": ["true"], **spec}
     return (await submit.submit(call, tasks=[task], env={}))[0]
 
 
-async def execute(call: Call, statement: str, *values: Any) -> list[Any]:
+async def execute_sql(call: Call, statement: str, *values: Any) -> list[Any]:
     """One statement, committed; its rows."""
 
     def run(c: Any) -> list[Any]:
@@ -52,12 +52,12 @@ async def execute(call: Call, statement: str, *values: Any) -> list[Any]:
     return await call.db.write(run)
 
 
-async def operations(call: Call) -> list[tuple[str, str]]:
+async def list_operations(call: Call) -> list[tuple[str, str]]:
     """What the operation log holds, first first: verb and object."""
-    rows = await execute(call, "SELECT verb, object FROM operations WHERE by = 'ann' ORDER BY id")
+    rows = await execute_sql(call, "SELECT verb, object FROM operations WHERE by = 'ann' ORDER BY id")
     return [(row[0], row[1]) for row in rows]
 
 
-def stamp(seconds: float) -> str:
+def to_stored_time(seconds: float) -> str:
     """UNIX seconds as they are stored."""
     return timestamps.from_unix(seconds)

@@ -9,18 +9,18 @@ import pytest
 from sqlalchemy import Connection
 
 from app.core.board import HostFacts, RuntimeFacts, RunUse
-from app.core.maintenance_settings import Upkeep
-from app.runtime.change_feed import Feed
+from app.core.maintenance_settings import MaintenanceSettings
+from app.runtime.change_feed import ChangeFeed
 from app.service.context import Call
 from db.engine import Database
 from db.errors import Storage
-from tests.db.builders import Made
+from tests.db.builders import TaskBuilder
 
 
-class Up:
+class FakeRuntime:
     """A runtime that is up, without its processes: what a verb may ask of it, and what it was asked."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: ChangeFeed) -> None:
         self.halted: str | None = None
         self.clock_doubt = ""
         self.clock_ahead = 0.0
@@ -28,40 +28,40 @@ class Up:
         self.uses: dict[str, RunUse] = {}
         self.signals: list[tuple[list[str], int]] = []
         self.stops: list[tuple[bool, str]] = []
-        self.refuses: Storage | None = None
+        self.stop_error: Storage | None = None
         self._marked = ""
 
     @property
-    def upkeep(self) -> Upkeep:
-        return Upkeep()
+    def upkeep(self) -> MaintenanceSettings:
+        return MaintenanceSettings()
 
-    async def set_aside(self) -> list[str]:
+    async def quarantine_rows(self) -> list[str]:
         return []
 
-    def facts(self) -> RuntimeFacts:
+    def get_facts(self) -> RuntimeFacts:
         return RuntimeFacts(state="running", pid=1)
 
-    def host(self) -> HostFacts:
+    def get_host(self) -> HostFacts:
         return HostFacts(name="here")
 
-    def changes(self) -> AsyncIterator[None]:
-        return self.feed.changes()
+    def watch_changes(self) -> AsyncIterator[None]:
+        return self.feed.watch_changes()
 
-    def started(self, queue: str) -> int:
+    def get_starts(self, queue: str) -> int:
         return 0
 
-    def usage(self, runid: str) -> tuple[float, float] | None:
+    def get_usage(self, runid: str) -> tuple[float, float] | None:
         return None
 
-    def use(self, runid: str) -> RunUse | None:
+    def get_run_use(self, runid: str) -> RunUse | None:
         return self.uses.get(runid)
 
     def signal(self, runids: Sequence[str], number: int) -> None:
         self.signals.append((list(runids), number))
 
     def mark_stopped(self, by: str) -> None:
-        if self.refuses:
-            raise self.refuses
+        if self.stop_error:
+            raise self.stop_error
         self._marked = by
 
     def stop(self, drain: bool) -> None:
@@ -76,7 +76,7 @@ class Worker:
 
     async def start(self, number: int) -> str:
         """Claim and start a task; its run."""
-        return await self.db.write(lambda c: Made(c).run(_uuid(c, number)))
+        return await self.db.write(lambda c: TaskBuilder(c).start_run(_find_uuid(c, number)))
 
     async def run(self, number: int, code: int | None = 0, **end: object) -> str:
         """A whole run of a task."""
@@ -85,31 +85,31 @@ class Worker:
         return runid
 
     async def end(self, runid: str, code: int | None = 0, **end: object) -> None:
-        await self.db.write(lambda c: Made(c).end(runid, code, **end))
+        await self.db.write(lambda c: TaskBuilder(c).record_end(runid, code, **end))
 
 
-def _uuid(c: Connection, number: int) -> str:
+def _find_uuid(c: Connection, number: int) -> str:
     return c.exec_driver_sql("SELECT uuid FROM tasks WHERE number = ?", (number,)).scalar_one()
 
 
 @pytest.fixture
-def up(db: Database) -> Up:
+def fake_runtime(db: Database) -> FakeRuntime:
     """A runtime that is up."""
-    feed = Feed()
+    feed = ChangeFeed()
     db.after_commit(feed.wake)
-    return Up(feed)
+    return FakeRuntime(feed)
 
 
 @pytest.fixture
-def notes() -> list[str]:
+def caller_notes() -> list[str]:
     """What was noted to the caller of `live`."""
     return []
 
 
 @pytest.fixture
-def live(call: Call, up: Up, notes: list[str]) -> Call:
+def runtime_call(call: Call, fake_runtime: FakeRuntime, caller_notes: list[str]) -> Call:
     """A verb called by ann while a runtime is up."""
-    return replace(call, live=up, note=notes.append)
+    return replace(call, live=fake_runtime, note=caller_notes.append)
 
 
 @pytest.fixture

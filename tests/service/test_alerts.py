@@ -15,77 +15,77 @@ from app.service.definitions import slas
 from app.service.tasks import actions
 from db import timestamps
 from db.queries import alerts as db_alerts
-from tests.service.calls import a_call, execute, operations, submitted
+from tests.service.calls import execute_sql, list_operations, open_call, submit_task
 
 
 @pytest.fixture
 async def call(tmp_path: Path) -> AsyncIterator[Call]:
-    async with a_call(tmp_path) as found:
+    async with open_call(tmp_path) as found:
         yield found
 
 
-async def late(call: Call, name: str = "soon", minutes: float = 60, severity: str = "warning") -> dict[str, Any]:
+async def make_late_task(call: Call, name: str = "soon", minutes: float = 60, severity: str = "warning") -> dict[str, Any]:
     """An alert on a task that has waited so long, allowed 30m."""
     if not [row for row in await slas.ls(call) if row["name"] == name]:
         await slas.create(call, name=name, preset="starts-within", value="30m", task=name, severity=severity)
-    made = await submitted(call, name=name)
-    created = timestamps.stamp(timestamps.utcnow() - timedelta(minutes=minutes))
-    await execute(call, "UPDATE tasks SET created_at = ? WHERE uuid = ?", created, made["uuid"])
+    made = await submit_task(call, name=name)
+    created = timestamps.format_time(timestamps.utcnow() - timedelta(minutes=minutes))
+    await execute_sql(call, "UPDATE tasks SET created_at = ? WHERE uuid = ?", created, made["uuid"])
     await call.db.write(slas.evaluate, timestamps.utcnow())
     return next(row for row in await alerts.ls(call) if row["task_number"] == made["number"])
 
 
-async def test_an_alert_says_what_it_is_about_and_since_when(call: Call) -> None:
-    found = await late(call)
+async def test_an_alert_names_its_task_and_start(call: Call) -> None:
+    found = await make_late_task(call)
     assert (found["sla"], found["severity"], found["status"], found["task_name"]) == ("soon", "warning", "firing", "soon")
     assert (found["object"], found["text"], found["short"]) == ("#1 soon", "waiting 1h, allowed 30m", "1h > 30m")
-    since = (timestamps.utcnow() - timestamps.parse(found["since"])).total_seconds()
+    since = (timestamps.utcnow() - timestamps.parse_time(found["since"])).total_seconds()
     assert 30 * 60 <= since < 31 * 60
 
 
-async def test_the_text_of_an_open_alert_is_of_now(call: Call) -> None:
-    found = await late(call)
-    earlier = timestamps.stamp(timestamps.utcnow() - timedelta(minutes=90))
-    await execute(call, "UPDATE tasks SET created_at = ?", earlier)
+async def test_the_text_of_an_open_alert_is_current(call: Call) -> None:
+    found = await make_late_task(call)
+    earlier = timestamps.format_time(timestamps.utcnow() - timedelta(minutes=90))
+    await execute_sql(call, "UPDATE tasks SET created_at = ?", earlier)
     assert [(row["id"], row["text"]) for row in await alerts.ls(call)] == [(found["id"], "waiting 1h30m, allowed 30m")]
 
 
-async def test_the_most_severe_come_first_then_the_oldest(call: Call) -> None:
+async def test_the_most_severe_then_oldest_alerts_come_first(call: Call) -> None:
     for name, minutes, severity in (("a", 40, "info"), ("b", 40, "critical"), ("c", 50, "warning"), ("d", 60, "warning")):
-        await late(call, name, minutes, severity)
+        await make_late_task(call, name, minutes, severity)
     assert [row["sla"] for row in await alerts.ls(call)] == ["b", "d", "c", "a"]
 
 
-async def test_resolved_ones_are_listed_only_when_asked_for(call: Call) -> None:
-    await late(call)
+async def test_resolved_alerts_are_listed_only_on_request(call: Call) -> None:
+    await make_late_task(call)
     await actions.cancel(call, ids=["soon"])
     await call.db.write(slas.evaluate, timestamps.utcnow())
     assert await alerts.ls(call) == []
     assert [row["status"] for row in await alerts.ls(call, all=True)] == ["resolved"]
 
 
-async def test_an_acknowledged_alert_stays_open_and_says_by_whom(call: Call) -> None:
-    found = await late(call)
+async def test_an_acknowledged_alert_stays_open_and_names_the_person(call: Call) -> None:
+    found = await make_late_task(call)
     done = await alerts.ack(call, ids=[found["id"]])
     assert done == {
         "done": [{"id": found["id"], "sla": "soon", "object": "#1 soon", "status": "acknowledged"}], "refused": [], "notes": [],
     }  # fmt: skip
     assert [(row["status"], row["acknowledged_by"]) for row in await alerts.ls(call)] == [("acknowledged", "ann")]
-    assert ("alert ack", "alert soon on #1 soon") in await operations(call)
+    assert ("alert ack", "alert soon on #1 soon") in await list_operations(call)
     await call.db.write(slas.evaluate, timestamps.utcnow())
     assert [row["status"] for row in await alerts.ls(call)] == ["acknowledged"]
 
 
-async def test_all_alerts_of_an_sla_are_acknowledged_by_its_name(call: Call) -> None:
-    await late(call)
-    await late(call)
+async def test_all_alerts_of_a_rule_are_acknowledged_by_its_name(call: Call) -> None:
+    await make_late_task(call)
+    await make_late_task(call)
     assert len((await alerts.ack(call, ids=["soon"]))["done"]) == 2
 
 
-async def test_what_cannot_be_acknowledged_is_told_and_the_rest_is(call: Call) -> None:
-    found = await late(call)
+async def test_alerts_that_cannot_be_acknowledged_are_reported_and_others_done(call: Call) -> None:
+    found = await make_late_task(call)
     await alerts.ack(call, ids=[found["id"]])
-    again = await late(call)
+    again = await make_late_task(call)
     done = await alerts.ack(call, ids=[found["id"], "soom", "99999999999999999999", again["id"], "\x1b[2J"])
     assert [row["id"] for row in done["done"]] == [again["id"]]
     assert done["notes"] == [f"alert {found['id']} (soon) was acknowledged by ann already."]
@@ -94,8 +94,8 @@ async def test_what_cannot_be_acknowledged_is_told_and_the_rest_is(call: Call) -
     assert "\x1b" not in done["refused"][2]["message"]
 
 
-async def test_an_acknowledged_alert_resolves_like_any_other(call: Call) -> None:
-    found = await late(call)
+async def test_an_acknowledged_alert_resolves_as_usual(call: Call) -> None:
+    found = await make_late_task(call)
     await alerts.ack(call, ids=[found["id"]])
     await actions.cancel(call, ids=["soon"])
     await call.db.write(slas.evaluate, timestamps.utcnow())
@@ -104,8 +104,8 @@ async def test_an_acknowledged_alert_resolves_like_any_other(call: Call) -> None
     assert (await alerts.ack(call, ids=[found["id"]]))["notes"] == [f"alert {found['id']} (soon) has resolved."]
 
 
-async def test_an_acknowledgement_is_taken_back(call: Call) -> None:
-    found = await late(call)
+async def test_an_acknowledgement_can_be_undone(call: Call) -> None:
+    found = await make_late_task(call)
     await alerts.ack(call, ids=[found["id"]])
     done = await alerts.unack(call, ids=["soon"])
     assert [(row["id"], row["status"]) for row in done["done"]] == [(found["id"], "firing")]
@@ -113,97 +113,97 @@ async def test_an_acknowledgement_is_taken_back(call: Call) -> None:
     assert (await alerts.unack(call, ids=[found["id"]]))["notes"] == [f"alert {found['id']} (soon) is not acknowledged."]
 
 
-async def test_those_resolved_lately_are_listed_by_how_long_ago_behind_the_open_ones(call: Call) -> None:
-    await late(call, severity="info")
-    await late(call, "over", severity="critical")
+async def test_recently_resolved_alerts_follow_the_open_ones_newest_first(call: Call) -> None:
+    await make_late_task(call, severity="info")
+    await make_late_task(call, "over", severity="critical")
     await actions.cancel(call, ids=["over"])
     await call.db.write(slas.evaluate, timestamps.utcnow())
     assert [row["sla"] for row in await alerts.ls(call, since="1h")] == ["soon", "over"]
-    await execute(call, "UPDATE alerts SET resolved_at = ? WHERE status = 'resolved'", timestamps.stamp(timestamps.utcnow() - timedelta(hours=2)))
+    await execute_sql(call, "UPDATE alerts SET resolved_at = ? WHERE status = 'resolved'", timestamps.format_time(timestamps.utcnow() - timedelta(hours=2)))
     assert [row["sla"] for row in await alerts.ls(call, since="1h")] == ["soon"]
     with pytest.raises(Usage, match="since must be a duration"):
         await alerts.ls(call, since="yesterday")
 
 
-async def test_no_more_alerts_are_listed_than_were_asked_for(call: Call) -> None:
+async def test_the_list_honours_its_limit(call: Call) -> None:
     for _ in range(3):
-        await late(call)
+        await make_late_task(call)
     assert len(await alerts.ls(call, limit=2)) == 2
 
 
 # --- silences -------------------------------------------------------------------------------------------------------
 
 
-async def silenced(call: Call, until: str = "5h", **which: Any) -> dict[str, Any]:
+async def silence(call: Call, until: str = "5h", **which: Any) -> dict[str, Any]:
     return await alerts.silence(call, until=until, reason=" disk move ", **(which or {"sla": "soon"}))
 
 
-async def test_a_silenced_rule_is_told_as_silenced_with_until_when_by_whom_and_why(call: Call) -> None:
-    found = await late(call)
-    (done,) = (await silenced(call))["done"]
+async def test_a_silence_shows_its_end_author_and_reason(call: Call) -> None:
+    found = await make_late_task(call)
+    (done,) = (await silence(call))["done"]
     assert (done["sla"], done["status"], done["reason"], done["alerts"], done["before"]) == ("soon", "silenced", "disk move", 1, None)
-    assert 4.9 * 3600 < (timestamps.parse(done["until"]) - timestamps.utcnow()).total_seconds() <= 5 * 3600
+    assert 4.9 * 3600 < (timestamps.parse_time(done["until"]) - timestamps.utcnow()).total_seconds() <= 5 * 3600
     (row,) = await alerts.ls(call)
     assert (row["id"], row["status"], row["silenced_until"]) == (found["id"], "silenced", done["until"])
     assert (row["silenced_by"], row["silence_reason"]) == ("ann", "disk move")
     assert (await slas.show(call, name="soon"))["silence"] == {"until": done["until"], "by": "ann", "reason": "disk move"}
-    assert ("alert silence", "sla soon") in await operations(call)
+    assert ("alert silence", "sla soon") in await list_operations(call)
 
 
-async def test_the_board_and_status_show_a_silenced_critical_alert_as_quiet(call: Call) -> None:
-    await late(call, severity="critical")
-    (done,) = (await silenced(call))["done"]
-    (line,) = (await board.board(call))["alerts"]
-    assert (line["status"], line["until"]) == ("silenced", timestamps.unix(done["until"]))
-    assert [(row["severity"], row["status"]) for row in (await board.status(call))["alerts"]] == [("critical", "silenced")]
+async def test_board_and_status_show_a_silenced_alert_as_quiet(call: Call) -> None:
+    await make_late_task(call, severity="critical")
+    (done,) = (await silence(call))["done"]
+    (line,) = (await board.show_board(call))["alerts"]
+    assert (line["status"], line["until"]) == ("silenced", timestamps.to_unix(done["until"]))
+    assert [(row["severity"], row["status"]) for row in (await board.show_status(call))["alerts"]] == [("critical", "silenced")]
 
 
-async def test_what_is_silenced_stands_behind_all_that_fires_however_severe(call: Call) -> None:
-    await late(call, severity="critical")
-    await late(call, "other", severity="info")
-    seen = await late(call, "seen", severity="info", minutes=90)
+async def test_silenced_alerts_come_after_firing_ones_however_severe(call: Call) -> None:
+    await make_late_task(call, severity="critical")
+    await make_late_task(call, "other", severity="info")
+    seen = await make_late_task(call, "seen", severity="info", minutes=90)
     await alerts.ack(call, ids=[seen["id"]])
-    await silenced(call)
+    await silence(call)
     assert [row["sla"] for row in await alerts.ls(call)] == ["other", "seen", "soon"]
     assert [row["sla"] for row in await alerts.ls(call, limit=1)] == ["other"]
 
 
-async def test_a_silence_ends_by_itself(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    await late(call)
-    await silenced(call, "1h")
+async def test_a_silence_expires_by_itself(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    await make_late_task(call)
+    await silence(call, "1h")
     later = timestamps.utcnow() + timedelta(hours=1, seconds=1)
     monkeypatch.setattr(timestamps, "utcnow", lambda: later)
     assert [row["status"] for row in await alerts.ls(call)] == ["firing"]
     assert (await slas.show(call, name="soon"))["silence"] is None
 
 
-async def test_alerts_that_come_while_a_rule_is_silenced_are_recorded_quietly(call: Call) -> None:
-    await late(call)
-    await silenced(call)
-    await late(call)
+async def test_alerts_raised_under_a_silence_are_recorded_quietly(call: Call) -> None:
+    await make_late_task(call)
+    await silence(call)
+    await make_late_task(call)
     assert [row["status"] for row in await alerts.ls(call)] == ["silenced", "silenced"]
     await alerts.unsilence(call, sla="soon")
     assert [row["status"] for row in await alerts.ls(call)] == ["firing", "firing"]
 
 
-async def test_an_alert_s_id_silences_its_rule_once(call: Call) -> None:
-    ids = [(await late(call))["id"], (await late(call))["id"]]
-    done = await silenced(call, ids=[*ids, "soon"])
+async def test_an_alert_id_silences_its_rule_once(call: Call) -> None:
+    ids = [(await make_late_task(call))["id"], (await make_late_task(call))["id"]]
+    done = await silence(call, ids=[*ids, "soon"])
     assert [row["sla"] for row in done["done"]] == ["soon"]
-    assert await execute(call, "SELECT count(*) FROM silences") == [(1,)]
+    assert await execute_sql(call, "SELECT count(*) FROM silences") == [(1,)]
 
 
-async def test_a_silence_takes_the_place_of_another_and_tells_what_that_was(call: Call) -> None:
-    await late(call)
-    first = (await silenced(call, "5h"))["done"][0]
+async def test_a_new_silence_replaces_the_old_one_and_reports_it(call: Call) -> None:
+    await make_late_task(call)
+    first = (await silence(call, "5h"))["done"][0]
     second = (await alerts.silence(call, until=first["until"], sla="soon"))["done"][0]
     assert second["before"] == {"until": first["until"], "reason": "disk move", "by": "ann"}
     assert (second["until"], second["reason"]) == (first["until"], None)
-    assert await execute(call, "SELECT count(*) FROM silences") == [(1,)]
+    assert await execute_sql(call, "SELECT count(*) FROM silences") == [(1,)]
 
 
-async def test_a_rule_that_is_not_silenced_needs_no_unsilencing(call: Call) -> None:
-    await late(call)
+async def test_a_rule_without_a_silence_needs_no_unsilence(call: Call) -> None:
+    await make_late_task(call)
     assert await alerts.unsilence(call, ids=["soon"]) == {"done": [], "refused": [], "notes": ["soon is not silenced."]}
 
 
@@ -215,22 +215,22 @@ async def test_a_rule_that_is_not_silenced_needs_no_unsilencing(call: Call) -> N
     ],
 )  # fmt: skip
 async def test_a_silence_needs_an_end_within_a_year(call: Call, until: Any, words: str) -> None:
-    await late(call)
+    await make_late_task(call)
     with pytest.raises(Usage, match=words) as caught:
         await alerts.silence(call, until=until, sla="soon")
     assert "\x1b" not in str(caught.value)
     assert [row["status"] for row in await alerts.ls(call)] == ["firing"]
 
 
-async def test_what_cannot_be_silenced_is_told_and_the_rest_is(call: Call) -> None:
-    await late(call)
-    await execute(
+async def test_rules_that_cannot_be_silenced_are_reported_and_others_done(call: Call) -> None:
+    await make_late_task(call)
+    await execute_sql(
         call,
         "INSERT INTO alerts (name, severity, status, object, text, short, fired_at, created_at, updated_at) "
         "VALUES ('nothing-starts', 'critical', 'firing', 'taskdeck', 'x', 'x', '2026', '2026', '2026')",
     )
     (own,) = [row["id"] for row in await alerts.ls(call) if row["sla"] == "nothing-starts"]
-    done = await silenced(call, ids=[own, "soom", "99999999999999999999", "soon"])
+    done = await silence(call, ids=[own, "soom", "99999999999999999999", "soon"])
     assert [row["sla"] for row in done["done"]] == ["soon"]
     assert [row["exit_code"] for row in done["refused"]] == [4, 3, 3]
     assert "about Taskdeck itself" in done["refused"][0]["message"] and "Nearest: soon" in done["refused"][1]["message"]
@@ -242,8 +242,8 @@ async def test_a_silence_of_nothing_is_refused(call: Call) -> None:
     assert (await alerts.silence(call, until="1h", sla="nope"))["refused"][0]["exit_code"] == 3
 
 
-async def test_a_reason_has_its_limits(call: Call) -> None:
-    await late(call)
+async def test_a_reason_has_a_maximum_length(call: Call) -> None:
+    await make_late_task(call)
     with pytest.raises(Usage, match="500 characters"):
         await alerts.silence(call, until="1h", sla="soon", reason="x" * 501)
     with pytest.raises(Usage, match="must be text"):
@@ -253,13 +253,13 @@ async def test_a_reason_has_its_limits(call: Call) -> None:
 # --- one alert ------------------------------------------------------------------------------------------------------
 
 
-async def test_one_alert_is_shown_with_its_rule_its_task_and_how_the_like_did(call: Call) -> None:
-    found = await late(call)
+async def test_an_alert_shows_its_rule_its_task_and_similar_tasks(call: Call) -> None:
+    found = await make_late_task(call)
     for minutes in (10, 40):
-        made = await submitted(call, name="soon")
-        created, ended = (timestamps.stamp(timestamps.utcnow() - timedelta(minutes=m)) for m in (minutes + 100, 100))
+        made = await submit_task(call, name="soon")
+        created, ended = (timestamps.format_time(timestamps.utcnow() - timedelta(minutes=m)) for m in (minutes + 100, 100))
         update = "UPDATE tasks SET status = 'cancelled', created_at = ?, ended_at = ? WHERE uuid = ?"
-        await execute(call, update, created, ended, made["uuid"])
+        await execute_sql(call, update, created, ended, made["uuid"])
     shown = await alerts.show(call, id=found["id"])
     assert (shown["text"], shown["limit"], shown["rule"]["words"]) == ("waiting 1h, allowed 30m", 1800.0, "starts within 30m, task soon")
     assert shown["task"]["status"] == "queued" and shown["task"]["first_start"] is None
@@ -268,7 +268,7 @@ async def test_one_alert_is_shown_with_its_rule_its_task_and_how_the_like_did(ca
     ]  # fmt: skip
 
 
-async def test_an_alert_that_is_not_there_is_not_shown(call: Call) -> None:
+async def test_an_unknown_alert_is_refused(call: Call) -> None:
     with pytest.raises(NotFound):
         await alerts.show(call, id="77")
     with pytest.raises(NotFound):
@@ -276,7 +276,7 @@ async def test_an_alert_that_is_not_there_is_not_shown(call: Call) -> None:
 
 
 async def test_an_alert_outlives_its_rule(call: Call) -> None:
-    found = await late(call)
+    found = await make_late_task(call)
     await slas.rm(call, name="soon")
     shown = await alerts.show(call, id=found["id"])
     assert (shown["rule"], shown["runs"], shown["status"]) == (None, [], "resolved")
@@ -289,7 +289,7 @@ async def test_an_alert_outlives_its_rule(call: Call) -> None:
         ({"queue": "x"}, "idx_tasks_queue (queue=?)"), ({}, "idx_tasks_number"),
     ],
 )  # fmt: skip
-async def test_the_newest_of_a_kind_are_found_in_the_order_of_an_index(call: Call, match: dict[str, str], index: str) -> None:
+async def test_the_newest_alerts_of_a_kind_come_from_an_index(call: Call, match: dict[str, str], index: str) -> None:
     plans: list[str] = []
 
     def explained(c: Any) -> None:
@@ -298,7 +298,7 @@ async def test_the_newest_of_a_kind_are_found_in_the_order_of_an_index(call: Cal
             plans.extend(row[3] for row in cursor.fetchall())
 
         event.listen(c, "before_cursor_execute", explain)
-        db_alerts.lately(c, match)
+        db_alerts.list_recent_tasks(c, match)
         event.remove(c, "before_cursor_execute", explain)
 
     await call.db.write(explained)

@@ -6,12 +6,12 @@ import json
 
 from app.service import runtime_admin
 from app.service.context import Call
-from tests.service.calls import execute, submitted
+from tests.service.calls import execute_sql, submit_task
 
 
-async def test_doctor_tells_a_deck_only_what_is_not_well(call: Call):
-    await submitted(call)
-    await execute(call, "UPDATE tasks SET created_at = '2099-01-01T00:00:00.000000Z'")
+async def test_doctor_reports_only_problems_to_the_deck(call: Call):
+    await submit_task(call)
+    await execute_sql(call, "UPDATE tasks SET created_at = '2099-01-01T00:00:00.000000Z'")
 
     found = await runtime_admin.doctor(call)
 

@@ -19,93 +19,93 @@ from db import timestamps
 from db.maintenance.slow_queries import SLOW, WAIT
 from db.queries import alerts as db_alerts
 from db.queries import metrics as figures
-from tests.service.calls import a_call, execute, operations, submitted
+from tests.service.calls import execute_sql, list_operations, open_call, submit_task
 
 MINUTE = 60.0
 
 
 @pytest.fixture
 async def call(tmp_path: Path) -> AsyncIterator[Call]:
-    async with a_call(tmp_path) as found:
+    async with open_call(tmp_path) as found:
         yield found
 
 
-def ago(seconds: float) -> str:
-    return timestamps.stamp(timestamps.utcnow() - timedelta(seconds=seconds))
+def format_ago(seconds: float) -> str:
+    return timestamps.format_time(timestamps.utcnow() - timedelta(seconds=seconds))
 
 
-async def replica(call: Call, minutes: float | None = None, chosen: float = 60) -> None:
+async def add_replica(call: Call, minutes: float | None = None, chosen: float = 60) -> None:
     """A replica that was chosen so many minutes ago, and whose last whole copy was begun so many ago."""
-    synced = ago(minutes * MINUTE) if minutes is not None else None
-    await execute(call, "DELETE FROM replicas")
-    row = ("there", "here", synced, ago(chosen * MINUTE), ago(chosen * MINUTE))
-    await execute(call, "INSERT INTO replicas (target, origin, synced_at, created_at, updated_at) VALUES (?, ?, ?, ?, ?)", *row)
+    synced = format_ago(minutes * MINUTE) if minutes is not None else None
+    await execute_sql(call, "DELETE FROM replicas")
+    row = ("there", "here", synced, format_ago(chosen * MINUTE), format_ago(chosen * MINUTE))
+    await execute_sql(call, "INSERT INTO replicas (target, origin, synced_at, created_at, updated_at) VALUES (?, ?, ?, ?, ?)", *row)
 
 
-async def backup(call: Call, hours: float, problem: str | None = None, checked: bool = True) -> None:
-    at = ago(hours * 3600)
+async def add_backup(call: Call, hours: float, problem: str | None = None, checked: bool = True) -> None:
+    at = format_ago(hours * 3600)
     folder = call.home / "backups"
     folder.mkdir(exist_ok=True)
     (folder / at).touch()
     statement = "INSERT INTO backups (kind, file, verified_at, problem, created_at, updated_at) VALUES ('full', ?, ?, ?, ?, ?)"
-    await execute(call, statement, at, at if checked else None, problem, at, at)
+    await execute_sql(call, statement, at, at if checked else None, problem, at, at)
 
 
-async def counted(call: Call, name: str, minutes: float, value: int) -> None:
+async def add_counter(call: Call, name: str, minutes: float, value: int) -> None:
     """What was slow, or waited, so many minutes ago."""
-    at = ago(minutes * MINUTE)
+    at = format_ago(minutes * MINUTE)
     statement = "INSERT INTO counters (name, value, created_at, updated_at) VALUES (?, ?, ?, ?)"
-    await execute(call, statement, name + at[:16], value, at, at)
+    await execute_sql(call, statement, name + at[:16], value, at, at)
 
 
-async def fresh(call: Call, **more: Any) -> dict[str, Any]:
+async def create_replica_rule(call: Call, **more: Any) -> dict[str, Any]:
     """A rule that a replica is less than 5 minutes old."""
     given = {"name": "replica-fresh", "preset": "stays-below", "metric": "replica-lag", "value": "5m", "severity": "critical"}
     return await slas.create(call, **given | more)
 
 
-async def look(call: Call) -> tuple[int, int]:
+async def evaluate_rules(call: Call) -> tuple[int, int]:
     """What the duty does, at most: alerts that fired and resolved, none when a look is not worth it."""
-    if not await call.db.read(slas.due, timestamps.utcnow()):
+    if not await call.db.read(slas.has_work, timestamps.utcnow()):
         return 0, 0
     done = await call.db.write(slas.evaluate, timestamps.utcnow())
     return done.fired, done.resolved
 
 
-async def stored(call: Call) -> list[tuple[str, str, str]]:
-    return [tuple(row) for row in await execute(call, "SELECT status, object, text FROM alerts ORDER BY id")]
+async def read_alerts(call: Call) -> list[tuple[str, str, str]]:
+    return [tuple(row) for row in await execute_sql(call, "SELECT status, object, text FROM alerts ORDER BY id")]
 
 
 def test_every_metric_can_be_read():
-    assert figures.FIGURES.keys() == METRICS.keys()
+    assert figures.METRIC_READERS.keys() == METRICS.keys()
 
 
-async def test_a_figure_at_its_limit_fires_once_and_resolves_when_it_is_below_again(call: Call) -> None:
-    await fresh(call)
-    await replica(call, minutes=4)
-    assert await look(call) == (0, 0)
-    await replica(call, minutes=7)
-    assert await look(call) == (1, 0)
-    assert [await look(call) for _ in range(3)] == [(0, 0)] * 3
+async def test_a_metric_at_its_limit_fires_once_and_resolves_below(call: Call) -> None:
+    await create_replica_rule(call)
+    await add_replica(call, minutes=4)
+    assert await evaluate_rules(call) == (0, 0)
+    await add_replica(call, minutes=7)
+    assert await evaluate_rules(call) == (1, 0)
+    assert [await evaluate_rules(call) for _ in range(3)] == [(0, 0)] * 3
     (row,) = await alerts.ls(call)
     assert (row["sla"], row["severity"], row["status"], row["object"]) == ("replica-fresh", "critical", "firing", "taskdeck")
     assert (row["text"], row["short"], row["limit"], row["metric"]) == ("replica 7m old, allowed 5m", "7m > 5m", 300.0, "replica-lag")
     assert 420 <= row["value"] < 430 and row["task_uuid"] is None
-    assert 120 <= (timestamps.utcnow() - timestamps.parse(row["since"])).total_seconds() < 130
-    await replica(call, minutes=0)
-    assert await look(call) == (0, 1)
-    assert await stored(call) == [("resolved", "taskdeck", "replica 0s old, allowed 5m")]
-    assert await alerts.ls(call) == [] and await look(call) == (0, 0)
+    assert 120 <= (timestamps.utcnow() - timestamps.parse_time(row["since"])).total_seconds() < 130
+    await add_replica(call, minutes=0)
+    assert await evaluate_rules(call) == (0, 1)
+    assert await read_alerts(call) == [("resolved", "taskdeck", "replica 0s old, allowed 5m")]
+    assert await alerts.ls(call) == [] and await evaluate_rules(call) == (0, 0)
 
 
-async def test_a_figure_that_is_too_high_again_is_another_alert_and_what_was_is_told(call: Call) -> None:
-    await fresh(call)
+async def test_a_metric_over_its_limit_again_is_another_alert(call: Call) -> None:
+    await create_replica_rule(call)
     for minutes in (7, 1, 9):
-        await replica(call, minutes=minutes)
-        assert sum(await look(call)) == 1
-    assert [status for status, _, _ in await stored(call)] == ["resolved", "firing"]
+        await add_replica(call, minutes=minutes)
+        assert sum(await evaluate_rules(call)) == 1
+    assert [status for status, _, _ in await read_alerts(call)] == ["resolved", "firing"]
     shown = await alerts.show(call, id=(await alerts.ls(call))[0]["id"])
-    history = await slas.history(call, name="replica-fresh")
+    history = await slas.read_history(call, name="replica-fresh")
     assert history["was"] == shown["was"] and len(history["was"]) == 1
     assert history["was"][0]["since"] < history["was"][0]["until"]
     assert (history["runs"], history["stands"], shown["runs"], shown["task"]) == ([], "replica 9m old", [], None)
@@ -114,28 +114,28 @@ async def test_a_figure_that_is_too_high_again_is_another_alert_and_what_was_is_
     assert (rule["open"], rule["late"]) == ({"firing": 1}, 1)
 
 
-async def test_an_open_alert_is_read_as_of_now_and_nothing_is_written_for_it(call: Call) -> None:
-    await fresh(call)
-    await replica(call, minutes=6)
-    await look(call)
-    await replica(call, minutes=12)
-    before = await execute(call, "SELECT text, updated_at FROM alerts")
+async def test_an_open_alert_shows_current_values_without_a_write(call: Call) -> None:
+    await create_replica_rule(call)
+    await add_replica(call, minutes=6)
+    await evaluate_rules(call)
+    await add_replica(call, minutes=12)
+    before = await execute_sql(call, "SELECT text, updated_at FROM alerts")
     assert [row["text"] for row in await alerts.ls(call)] == ["replica 12m old, allowed 5m"]
-    assert [line.why for line in (await call.db.read(board.read, call)).alerts] == ["replica 12m old, allowed 5m"]
-    assert await look(call) == (0, 0)
-    assert await execute(call, "SELECT text, updated_at FROM alerts") == before
+    assert [line.why for line in (await call.db.read(board.read_board, call)).alerts] == ["replica 12m old, allowed 5m"]
+    assert await evaluate_rules(call) == (0, 0)
+    assert await execute_sql(call, "SELECT text, updated_at FROM alerts") == before
 
 
-async def test_an_idle_look_writes_nothing_and_reads_little(call: Call) -> None:
+async def test_an_idle_evaluation_writes_nothing_and_reads_little(call: Call) -> None:
     for at, metric in enumerate(METRICS):
         value = {"slow-queries": 20, "wal-size": "1T"}.get(metric, "5d")
-        await fresh(call, name=f"rule-{at}", metric=metric, value=value)
+        await create_replica_rule(call, name=f"rule-{at}", metric=metric, value=value)
     asked: list[str] = []
 
     def due(c: Any) -> bool:
         driver: Any = c.connection.driver_connection
         await_only(driver.set_trace_callback(asked.append))
-        found = slas.due(c, timestamps.utcnow())
+        found = slas.has_work(c, timestamps.utcnow())
         await_only(driver.set_trace_callback(None))
         return found
 
@@ -143,177 +143,177 @@ async def test_an_idle_look_writes_nothing_and_reads_little(call: Call) -> None:
     assert len(asked) <= 8 and {text.split()[0] for text in asked} == {"SELECT", "PRAGMA"}, asked
 
 
-async def test_what_there_is_not_makes_no_alert_and_says_so(call: Call) -> None:
-    await fresh(call)
-    await fresh(call, name="backed-up", metric="backup-age", value="2h")
-    assert await look(call) == (0, 0)
+async def test_a_missing_object_makes_no_alert_and_says_so(call: Call) -> None:
+    await create_replica_rule(call)
+    await create_replica_rule(call, name="backed-up", metric="backup-age", value="2h")
+    assert await evaluate_rules(call) == (0, 0)
     assert {row["name"]: (row["now"], row["stands"]) for row in await slas.ls(call)} == {
         "replica-fresh": (None, "no replica"), "backed-up": (None, "no backup"),
     }  # fmt: skip
 
 
-async def test_a_replica_that_is_taken_away_resolves_the_alert(call: Call) -> None:
-    await fresh(call)
-    await replica(call, minutes=7)
-    await look(call)
-    await execute(call, "DELETE FROM replicas")
-    assert await look(call) == (0, 1)
-    assert await stored(call) == [("resolved", "taskdeck", "no replica")]
+async def test_removing_the_replica_resolves_the_alert(call: Call) -> None:
+    await create_replica_rule(call)
+    await add_replica(call, minutes=7)
+    await evaluate_rules(call)
+    await execute_sql(call, "DELETE FROM replicas")
+    assert await evaluate_rules(call) == (0, 1)
+    assert await read_alerts(call) == [("resolved", "taskdeck", "no replica")]
 
 
-async def test_a_replica_that_was_never_made_is_as_old_as_the_wish_for_it(call: Call) -> None:
-    await fresh(call)
-    await replica(call, chosen=8)
-    assert await look(call) == (1, 0)
+async def test_a_replica_never_made_is_as_old_as_its_configuration(call: Call) -> None:
+    await create_replica_rule(call)
+    await add_replica(call, chosen=8)
+    assert await evaluate_rules(call) == (1, 0)
     assert (await alerts.ls(call))[0]["text"] == "replica 8m old, allowed 5m"
 
 
-async def test_only_a_backup_that_is_good_counts(call: Call) -> None:
-    await fresh(call, metric="backup-age", value="2h")
-    await backup(call, hours=3)
-    await backup(call, hours=1, problem="bad sha256")
-    await backup(call, hours=0.5, checked=False)
-    assert await look(call) == (1, 0)
+async def test_only_a_good_backup_counts(call: Call) -> None:
+    await create_replica_rule(call, metric="backup-age", value="2h")
+    await add_backup(call, hours=3)
+    await add_backup(call, hours=1, problem="bad sha256")
+    await add_backup(call, hours=0.5, checked=False)
+    assert await evaluate_rules(call) == (1, 0)
     assert (await alerts.ls(call))[0]["text"] == "backup 3h old, allowed 2h"
-    await backup(call, hours=0.1)
-    assert await look(call) == (0, 1)
+    await add_backup(call, hours=0.1)
+    assert await evaluate_rules(call) == (0, 1)
 
 
-async def test_a_backup_whose_file_is_gone_counts_no_more(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.service.database.backups.LOOK_AGAIN", 0.0)
-    await fresh(call, metric="backup-age", value="2h")
-    await backup(call, hours=3)
-    await backup(call, hours=1)
-    assert await look(call) == (0, 0)
+async def test_a_backup_without_its_file_no_longer_counts(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.service.database.backups.NEWEST_TTL", 0.0)
+    await create_replica_rule(call, metric="backup-age", value="2h")
+    await add_backup(call, hours=3)
+    await add_backup(call, hours=1)
+    assert await evaluate_rules(call) == (0, 0)
     older, newer = sorted((call.home / "backups").iterdir())
     newer.unlink()
-    assert await look(call) == (1, 0)
+    assert await evaluate_rules(call) == (1, 0)
     assert (await alerts.ls(call))[0]["text"] == "backup 3h old, allowed 2h"
     older.unlink()
-    assert await call.db.read(slas.unreadable, timestamps.utcnow()) == {
+    assert await call.db.read(slas.find_unreadable_metrics, timestamps.utcnow()) == {
         "backup-age": "cannot be read: there is no good backup any more (its file is gone)"
     }  # fmt: skip
-    assert await look(call) == (0, 0)
+    assert await evaluate_rules(call) == (0, 0)
 
 
-async def test_what_was_slow_counts_for_an_hour(call: Call) -> None:
-    await fresh(call, metric="slow-queries", value=20)
-    await fresh(call, name="waits", metric="lock-wait", value="250ms")
-    await counted(call, SLOW, 90, 500)
-    await counted(call, WAIT, 90, 9_000_000)
-    await counted(call, SLOW, 30, 12)
-    await counted(call, WAIT, 30, 249_000)
-    assert await look(call) == (0, 0)
+async def test_slow_statements_count_for_an_hour(call: Call) -> None:
+    await create_replica_rule(call, metric="slow-queries", value=20)
+    await create_replica_rule(call, name="waits", metric="lock-wait", value="250ms")
+    await add_counter(call, SLOW, 90, 500)
+    await add_counter(call, WAIT, 90, 9_000_000)
+    await add_counter(call, SLOW, 30, 12)
+    await add_counter(call, WAIT, 30, 249_000)
+    assert await evaluate_rules(call) == (0, 0)
     assert {row["name"]: row["now"] for row in await slas.ls(call)} == {"replica-fresh": 12.0, "waits": 0.249}
-    await counted(call, SLOW, 10, 8)
-    await counted(call, WAIT, 10, 1_240_000)
-    assert await look(call) == (2, 0)
+    await add_counter(call, SLOW, 10, 8)
+    await add_counter(call, WAIT, 10, 1_240_000)
+    assert await evaluate_rules(call) == (2, 0)
     assert {row["text"] for row in await alerts.ls(call)} == {
         "slow statements in an hour: 20, allowed 20", "longest wait for the lock 1.2s, allowed 250ms",
     }  # fmt: skip
 
 
-async def test_the_size_of_the_log_is_that_of_its_file(call: Call) -> None:
-    await fresh(call, metric="wal-size", value="1K")
+async def test_the_wal_metric_is_the_size_of_its_file(call: Call) -> None:
+    await create_replica_rule(call, metric="wal-size", value="1K")
     (rule,) = await slas.ls(call)
     assert rule["now"] == Path(f"{call.db.path}-wal").stat().st_size > 1024
     assert (rule["limit"], rule["unit"]) == (1024.0, "bytes")
-    assert await look(call) == (1, 0)
+    assert await evaluate_rules(call) == (1, 0)
 
 
-async def test_it_is_acknowledged_silenced_and_ranked_as_any_alert(call: Call) -> None:
-    await fresh(call)
-    await fresh(call, name="old-backup", metric="backup-age", value="2h", severity="warning")
-    await replica(call, minutes=7)
-    await backup(call, hours=3)
-    await look(call)
+async def test_a_metric_alert_is_acknowledged_silenced_and_ranked_as_usual(call: Call) -> None:
+    await create_replica_rule(call)
+    await create_replica_rule(call, name="old-backup", metric="backup-age", value="2h", severity="warning")
+    await add_replica(call, minutes=7)
+    await add_backup(call, hours=3)
+    await evaluate_rules(call)
     assert [row["sla"] for row in await alerts.ls(call)] == ["replica-fresh", "old-backup"]
     await alerts.ack(call, ids=["replica-fresh"])
-    assert ("alert ack", "alert replica-fresh on taskdeck") in await operations(call)
-    assert await look(call) == (0, 0)
+    assert ("alert ack", "alert replica-fresh on taskdeck") in await list_operations(call)
+    assert await evaluate_rules(call) == (0, 0)
     first = (await alerts.ls(call))[0]
     assert (first["status"], first["acknowledged_by"]) == ("acknowledged", "ann")
     await alerts.silence(call, ids=[first["id"]], until="5h")
     assert [(row["sla"], row["status"]) for row in await alerts.ls(call)] == [("old-backup", "firing"), ("replica-fresh", "silenced")]
-    await undo.undo(call, ids=[row[0] for row in await execute(call, "SELECT id FROM operations WHERE verb LIKE 'alert %'")])
+    await undo.undo(call, ids=[row[0] for row in await execute_sql(call, "SELECT id FROM operations WHERE verb LIKE 'alert %'")])
     assert [(row["sla"], row["status"]) for row in await alerts.ls(call)] == [("replica-fresh", "firing"), ("old-backup", "firing")]
-    await replica(call, minutes=0)
-    assert await look(call) == (0, 1)
+    await add_replica(call, minutes=0)
+    assert await evaluate_rules(call) == (0, 1)
 
 
-async def test_alerts_about_the_runtime_and_those_of_rules_leave_each_other_alone(call: Call) -> None:
-    await fresh(call, name="replica")
-    await replica(call, minutes=7)
-    await look(call)
-    await call.db.write(db_alerts.system, {"replica": "the replica is 420 s old"})
+async def test_runtime_alerts_and_rule_alerts_are_independent(call: Call) -> None:
+    await create_replica_rule(call, name="replica")
+    await add_replica(call, minutes=7)
+    await evaluate_rules(call)
+    await call.db.write(db_alerts.set_system_alerts, {"replica": "the replica is 420 s old"})
     assert len(await alerts.ls(call)) == 2
-    await call.db.write(db_alerts.system, {})
+    await call.db.write(db_alerts.set_system_alerts, {})
     assert [row["text"] for row in await alerts.ls(call)] == ["replica 7m old, allowed 5m"]
 
 
 @pytest.mark.parametrize("change", [{"enabled": False}, {"value": "10m"}, {"metric": "backup-age"}])
-async def test_a_rule_that_is_changed_or_turned_off_closes_its_alert(call: Call, change: dict[str, Any]) -> None:
-    await fresh(call)
-    await replica(call, minutes=7)
-    await look(call)
+async def test_changing_or_disabling_a_rule_closes_its_alert(call: Call, change: dict[str, Any]) -> None:
+    await create_replica_rule(call)
+    await add_replica(call, minutes=7)
+    await evaluate_rules(call)
     await slas.set_(call, name="replica-fresh", **change)
-    assert await alerts.ls(call) == [] and await look(call) == (0, 0)
-    await undo.undo(call, ids=[(await execute(call, "SELECT max(id) FROM operations"))[0][0]])
-    assert await look(call) == (1, 0)
+    assert await alerts.ls(call) == [] and await evaluate_rules(call) == (0, 0)
+    await undo.undo(call, ids=[(await execute_sql(call, "SELECT max(id) FROM operations"))[0][0]])
+    assert await evaluate_rules(call) == (1, 0)
 
 
-async def test_a_rule_is_rated_anew_and_taken_away_with_its_alert(call: Call) -> None:
-    await fresh(call)
-    await replica(call, minutes=7)
-    await look(call)
+async def test_a_changed_severity_is_applied_and_deletion_closes_the_alert(call: Call) -> None:
+    await create_replica_rule(call)
+    await add_replica(call, minutes=7)
+    await evaluate_rules(call)
     await slas.set_(call, name="replica-fresh", severity="info")
     assert [row["severity"] for row in await alerts.ls(call)] == ["info"]
     await slas.rm(call, name="replica-fresh")
     assert await alerts.ls(call) == []
-    await undo.undo(call, ids=[(await execute(call, "SELECT max(id) FROM operations"))[0][0]])
+    await undo.undo(call, ids=[(await execute_sql(call, "SELECT max(id) FROM operations"))[0][0]])
     assert (await slas.show(call, name="replica-fresh"))["words"] == "replica-lag stays below 5m"
-    assert await look(call) == (1, 0)
+    assert await evaluate_rules(call) == (1, 0)
 
 
-async def test_two_rules_on_one_metric_have_an_alert_each(call: Call) -> None:
-    await fresh(call)
-    await fresh(call, name="replica-warm", value="6m", severity="warning")
-    await replica(call, minutes=7)
-    assert await look(call) == (2, 0)
-    await replica(call, minutes=5.5)
-    assert await look(call) == (0, 1)
+async def test_two_rules_on_one_metric_have_one_alert_each(call: Call) -> None:
+    await create_replica_rule(call)
+    await create_replica_rule(call, name="replica-warm", value="6m", severity="warning")
+    await add_replica(call, minutes=7)
+    assert await evaluate_rules(call) == (2, 0)
+    await add_replica(call, minutes=5.5)
+    assert await evaluate_rules(call) == (0, 1)
     assert [row["sla"] for row in await alerts.ls(call)] == ["replica-fresh"]
 
 
-async def test_a_figure_that_cannot_be_read_leaves_its_rule_as_it_is(call: Call) -> None:
-    await fresh(call)
-    await fresh(call, name="log", metric="wal-size", value="1K")
-    await replica(call, minutes=7)
-    await look(call)
-    await execute(call, "UPDATE replicas SET synced_at = 'yesterday'")
-    await execute(call, "UPDATE alerts SET status = 'resolved', resolved_at = ? WHERE name = 'log'", ago(0))
-    assert await look(call) == (1, 0)
+async def test_an_unreadable_metric_leaves_its_rule_unchanged(call: Call) -> None:
+    await create_replica_rule(call)
+    await create_replica_rule(call, name="log", metric="wal-size", value="1K")
+    await add_replica(call, minutes=7)
+    await evaluate_rules(call)
+    await execute_sql(call, "UPDATE replicas SET synced_at = 'yesterday'")
+    await execute_sql(call, "UPDATE alerts SET status = 'resolved', resolved_at = ? WHERE name = 'log'", format_ago(0))
+    assert await evaluate_rules(call) == (1, 0)
     assert sorted(row["sla"] for row in await alerts.ls(call)) == ["log", "replica-fresh"]
     shown = await slas.show(call, name="replica-fresh")
     assert (shown["now"], shown["stands"]) == (None, "cannot be read (ValueError)")
-    assert await call.db.read(slas.unreadable, timestamps.utcnow()) == {"replica-lag": "cannot be read (ValueError)"}
-    await replica(call, minutes=0)
-    assert await look(call) == (0, 1)
+    assert await call.db.read(slas.find_unreadable_metrics, timestamps.utcnow()) == {"replica-lag": "cannot be read (ValueError)"}
+    await add_replica(call, minutes=0)
+    assert await evaluate_rules(call) == (0, 1)
 
 
-async def test_a_database_that_lacks_a_figure_says_so_and_judges_the_rest(call: Call) -> None:
-    await fresh(call)
-    await fresh(call, name="log", metric="wal-size", value="1K")
+async def test_a_database_without_one_metric_still_judges_the_others(call: Call) -> None:
+    await create_replica_rule(call)
+    await create_replica_rule(call, name="log", metric="wal-size", value="1K")
     await slas.create(call, name="on-tasks", preset="starts-within", value="1h")
-    await submitted(call)
-    await execute(call, "UPDATE tasks SET created_at = ?", ago(7200))
-    await execute(call, "DROP TABLE replicas")
-    assert await look(call) == (2, 0)
+    await submit_task(call)
+    await execute_sql(call, "UPDATE tasks SET created_at = ?", format_ago(7200))
+    await execute_sql(call, "DROP TABLE replicas")
+    assert await evaluate_rules(call) == (2, 0)
     assert sorted(row["sla"] for row in await alerts.ls(call)) == ["log", "on-tasks"]
     assert (await slas.show(call, name="replica-fresh"))["stands"] == "cannot be read (OperationalError)"
 
 
-async def test_rules_on_tasks_and_on_metrics_turn_into_each_other(call: Call) -> None:
+async def test_a_task_rule_and_a_metric_rule_can_be_converted(call: Call) -> None:
     await slas.create(call, name="one", preset="finishes-within", value="45m", queue="default")
     made = await slas.set_(call, name="one", preset="stays-below", metric="replica-lag", value="5m")
     assert made["conditions"] == {"preset": "stays-below", "metric": "replica-lag", "value": "5m"}
@@ -337,27 +337,27 @@ async def test_rules_on_tasks_and_on_metrics_turn_into_each_other(call: Call) ->
         ({"tag": {"a": "b"}, "template": "x"}, "it takes no template or tag"),
     ],
 )
-async def test_a_rule_that_makes_no_sense_is_refused_and_not_kept(call: Call, given: dict[str, Any], words: str) -> None:
+async def test_an_invalid_rule_is_refused_and_not_stored(call: Call, given: dict[str, Any], words: str) -> None:
     with pytest.raises(Usage) as refusal:
-        await fresh(call, **given)
+        await create_replica_rule(call, **given)
     assert words in refusal.value.message
-    await fresh(call)
+    await create_replica_rule(call)
     if given.get("metric", "kept") and "preset" not in given:
         with pytest.raises(Usage):
             await slas.set_(call, name="replica-fresh", **given)
     assert (await slas.show(call, name="replica-fresh"))["words"] == "replica-lag stays below 5m"
 
 
-async def test_no_task_is_judged_by_a_metric(call: Call) -> None:
-    await fresh(call, metric="wal-size", value="1K")
-    task = await submitted(call)
-    await execute(call, "UPDATE tasks SET created_at = ?", ago(9 * 3600))
-    assert await look(call) == (1, 0)
-    assert (await call.db.read(detail.told, call, task["number"]))["slas"] == []
+async def test_no_task_is_judged_by_a_metric_rule(call: Call) -> None:
+    await create_replica_rule(call, metric="wal-size", value="1K")
+    task = await submit_task(call)
+    await execute_sql(call, "UPDATE tasks SET created_at = ?", format_ago(9 * 3600))
+    assert await evaluate_rules(call) == (1, 0)
+    assert (await call.db.read(detail.build_detail, call, task["number"]))["slas"] == []
 
 
-async def test_no_pool_points_at_a_rule_on_a_metric(call: Call) -> None:
-    await fresh(call)
+async def test_no_pool_refers_to_a_metric_rule(call: Call) -> None:
+    await create_replica_rule(call)
     await slas.create(call, name="on-tasks", preset="finishes-within", value="1h")
     with pytest.raises(Refused, match="replica-fresh is about replica-lag"):
         await queues.pool_set(call, name="default", sla="replica-fresh")
@@ -369,7 +369,7 @@ async def test_no_pool_points_at_a_rule_on_a_metric(call: Call) -> None:
         await apply.apply(call, text=text)
 
 
-TEXT = """
+DEFINITIONS = """
 [slas.replica-fresh]
 conditions = { preset = "stays-below", metric = "replica-lag", value = "5m" }
 severity = "critical"
@@ -383,23 +383,23 @@ conditions = { preset = "stays-below", metric = "wal-size", value = 64 }
 
 
 @pytest.mark.parametrize("format", ["toml", "yaml"])
-async def test_definitions_go_out_and_in_again_unchanged(call: Call, format: str) -> None:
-    await apply.apply(call, text=TEXT)
+async def test_exported_definitions_apply_unchanged(call: Call, format: str) -> None:
+    await apply.apply(call, text=DEFINITIONS)
     assert {row["name"]: row["words"] for row in await slas.ls(call)} == {
         "replica-fresh": "replica-lag stays below 5m", "quick": "slow-queries stays below 20",
         "small-log": "wal-size stays below 64M",
     }  # fmt: skip
-    for text, written in ((TEXT, "toml"), (await apply.export(call, format=format), format)):
+    for text, written in ((DEFINITIONS, "toml"), (await apply.export(call, format=format), format)):
         again = await apply.apply(call, text=text, format=written)
         assert {change["change"] for change in again["changes"]} == {"same"}
 
 
-async def test_a_definition_that_is_applied_closes_and_fires_as_it_says(call: Call) -> None:
-    await apply.apply(call, text=TEXT)
-    await replica(call, minutes=7)
-    assert await look(call) == (1, 0)
-    await apply.apply(call, text=TEXT.replace('"5m"', '"1h"'))
-    assert await alerts.ls(call) == [] and await look(call) == (0, 0)
+async def test_an_applied_definition_closes_and_fires_alerts(call: Call) -> None:
+    await apply.apply(call, text=DEFINITIONS)
+    await add_replica(call, minutes=7)
+    assert await evaluate_rules(call) == (1, 0)
+    await apply.apply(call, text=DEFINITIONS.replace('"5m"', '"1h"'))
+    assert await alerts.ls(call) == [] and await evaluate_rules(call) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -412,9 +412,9 @@ async def test_a_definition_that_is_applied_closes_and_fires_as_it_says(call: Ca
         ("metric = ", "metrik = ", 'unknown key "metrik". Nearest: metric'),
     ],
 )
-async def test_a_definition_that_makes_no_sense_is_refused_whole(call: Call, old: str, new: str, words: str) -> None:
+async def test_an_invalid_definition_is_refused_completely(call: Call, old: str, new: str, words: str) -> None:
     with pytest.raises(Usage) as refusal:
-        await apply.apply(call, text=TEXT.replace(old, new, 1))
+        await apply.apply(call, text=DEFINITIONS.replace(old, new, 1))
     assert words in refusal.value.message
     with pytest.raises(NotFound):
         await slas.show(call, name="quick")

@@ -5,18 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from app.core.board import (
-    AlertLine,
+    AlertEntry,
     BackupFacts,
     Board,
-    EndedLine,
+    DiskUsageEntry,
+    EndedEntry,
     HostFacts,
-    News,
-    NextLine,
-    PoolLine,
-    QueueLine,
-    RunningLine,
+    LatestAction,
+    NextEntry,
+    PoolEntry,
+    QueueEntry,
+    RunningEntry,
     RuntimeFacts,
-    Taken,
 )
 
 NOW = datetime(2026, 11, 25, 10, 42, 7, tzinfo=UTC).timestamp()
@@ -26,39 +26,39 @@ MINUTE, HOUR, G = 60.0, 3600.0, 1024.0
 _SPARKS = "▁▂▃▄▅▆▇█"
 
 
-def _counts(spark: str) -> tuple[int, ...]:
+def _parse_counts(spark: str) -> tuple[int, ...]:
     return tuple(_SPARKS.index(c) for c in spark)
 
 
-def _shares(spark: str) -> tuple[float, ...]:
+def _parse_shares(spark: str) -> tuple[float, ...]:
     return tuple(_SPARKS.index(c) / 7 for c in spark)
 
 
-def _queue(name: str, load: int, capacity: int, waiting: int, age: float | None, word: str, spark: str) -> QueueLine:
+def _make_queue(name: str, load: int, capacity: int, waiting: int, age: float | None, word: str, spark: str) -> QueueEntry:
     oldest = None if age is None else NOW - age
     status = "paused" if word == "paused" else "active"
-    return QueueLine(name, "main", capacity, load, waiting, oldest, status, word, 0, starts=_counts(spark))
+    return QueueEntry(name, "main", capacity, load, waiting, oldest, status, word, 0, starts=_parse_counts(spark))
 
 
 QUEUES = (
-    _queue("media", 2, 2, 14, 41 * MINUTE, "full", "▄▅▅▆▅▇▆▅▄▅"),
-    _queue("gpu", 2, 4, 5, 132 * MINUTE, "no room", "▂▁▂▂▁▂▂▁▂▂"),
-    _queue("etl", 1, 4, 0, None, "open", "▁▁▂▁▁▃▁▁▂▁"),
-    _queue("default", 2, 8, 1, 3.0, "open", "▃▄▃▆█▇▄▃▃▄"),
-    _queue("backup", 0, 1, 2, 580 * MINUTE, "paused", "▁▁▁▁▁▁▁▁▁▁"),
+    _make_queue("media", 2, 2, 14, 41 * MINUTE, "full", "▄▅▅▆▅▇▆▅▄▅"),
+    _make_queue("gpu", 2, 4, 5, 132 * MINUTE, "no room", "▂▁▂▂▁▂▂▁▂▂"),
+    _make_queue("etl", 1, 4, 0, None, "open", "▁▁▂▁▁▃▁▁▂▁"),
+    _make_queue("default", 2, 8, 1, 3.0, "open", "▃▄▃▆█▇▄▃▃▄"),
+    _make_queue("backup", 0, 1, 2, 580 * MINUTE, "paused", "▁▁▁▁▁▁▁▁▁▁"),
 )
 POOLS = (
-    PoolLine("gpu", 8, 32 * G, 6.0, 30 * G, "active", 5.1, 24.8 * G, _shares("▅▆▆▇▆▆▇▇"), _shares("▃▄▅▆▇▇██")),
-    PoolLine("main", 8, 32 * G, 7.0, 9.5 * G, "active", 5.7, 6.1 * G, _shares("▄▅▇██▆▅▇"), _shares("▂▂▂▃▃▃▂▂")),
+    PoolEntry("gpu", 8, 32 * G, 6.0, 30 * G, "active", 5.1, 24.8 * G, _parse_shares("▅▆▆▇▆▆▇▇"), _parse_shares("▃▄▅▆▇▇██")),
+    PoolEntry("main", 8, 32 * G, 7.0, 9.5 * G, "active", 5.7, 6.1 * G, _parse_shares("▄▅▇██▆▅▇"), _parse_shares("▂▂▂▃▃▃▂▂")),
 )
 
 
-def running(
+def make_running(
     number: int, name: str, queue: str, ran: float, timeout: float | None, left: float | None, cpu: tuple[float, float],
     memory: tuple[float, float], output: str, status: str = "running", note: str = "",
-) -> RunningLine:  # fmt: skip
+) -> RunningEntry:  # fmt: skip
     """A running line; `cpu` and `memory` (MiB) are measured and asked."""
-    return RunningLine(
+    return RunningEntry(
         uuid=f"0193f0c2-0000-7000-8000-{number:012d}", runid=f"0193f0c3-0000-7000-8000-{number:012d}", number=number, name=name,
         queue=queue, status=status, attempt=1, started_at=NOW - ran, timeout=timeout, left=left, cpu=cpu[1], memory=memory[1],
         measured_cpu=cpu[0], measured_memory=memory[0], output=output, note=note,
@@ -66,77 +66,77 @@ def running(
 
 
 RUNNING = (
-    running(1042, "resnet50-sweep-06", "gpu", 198 * MINUTE, 4 * HOUR, 6 * MINUTE, (2.9, 4), (11.8 * G, 12 * G),
+    make_running(1042, "resnet50-sweep-06", "gpu", 198 * MINUTE, 4 * HOUR, 6 * MINUTE, (2.9, 4), (11.8 * G, 12 * G),
             "epoch 41/50 loss=0.2143 acc=0.918"),
-    running(1047, "nightly-etl", "etl", 151.5 * MINUTE, 3 * HOUR, 12 * MINUTE, (0.9, 1), (2.6 * G, 4 * G),
+    make_running(1047, "nightly-etl", "etl", 151.5 * MINUTE, 3 * HOUR, 12 * MINUTE, (0.9, 1), (2.6 * G, 4 * G),
             "loaded 8,412,000 of 9,100,000 rows"),
-    running(1043, "resnet50-sweep-07", "gpu", 62.5 * MINUTE, 4 * HOUR, 2 * HOUR, (2.2, 2), (13 * G, 18 * G),
+    make_running(1043, "resnet50-sweep-07", "gpu", 62.5 * MINUTE, 4 * HOUR, 2 * HOUR, (2.2, 2), (13 * G, 18 * G),
             "epoch 13/50 loss=0.6120 acc=0.781"),
-    running(1039, "encode S02E04.mkv", "media", 57 * MINUTE + 12, HOUR, 2 * MINUTE, (1.9, 2), (1.2 * G, 2 * G),
+    make_running(1039, "encode S02E04.mkv", "media", 57 * MINUTE + 12, HOUR, 2 * MINUTE, (1.9, 2), (1.2 * G, 2 * G),
             "frame=81234 fps=23.9 speed=0.99x"),
-    running(1050, "encode S02E05.mkv", "media", 12 * MINUTE + 7, HOUR, 33 * MINUTE, (1.9, 2), (1.4 * G, 2 * G),
+    make_running(1050, "encode S02E05.mkv", "media", 12 * MINUTE + 7, HOUR, 33 * MINUTE, (1.9, 2), (1.4 * G, 2 * G),
             "frame=17011 fps=24.1 speed=1.00x"),
-    running(1051, "夜间备份 verify", "default", 4 * MINUTE + 40, None, None, (0.9, 1), (0.6 * G, 1 * G),
+    make_running(1051, "夜间备份 verify", "default", 4 * MINUTE + 40, None, None, (0.9, 1), (0.6 * G, 1 * G),
             "checked 41 of 120 archives"),
-    running(1052, "sha256 photos", "default", 31, 10 * MINUTE, None, (0.0, 1), (0.3 * G, 0.5 * G), "",
+    make_running(1052, "sha256 photos", "default", 31, 10 * MINUTE, None, (0.0, 1), (0.3 * G, 0.5 * G), "",
             "paused", "paused by ann 2m ago"),
 )  # fmt: skip
 
 
-def waiting(
+def make_waiting(
     number: int, name: str, queue: str, status: str, since: float, why: str, short: str, starts_in: float | None = None,
     starts_at: float | None = None,
-) -> NextLine:  # fmt: skip
+) -> NextEntry:  # fmt: skip
     """A waiting line, waiting for `since` seconds."""
-    return NextLine(
+    return NextEntry(
         f"0193f0c2-0000-7000-8000-{number:012d}", number, name, queue, status, NOW - since, why, short,
         starts_in=starts_in, starts_at=starts_at,
     )  # fmt: skip
 
 
 NEXT = (
-    waiting(1049, "resnet50-sweep-08", "gpu", "queued", 132 * MINUTE, "needs 12.0G of pool gpu, 2.0G free; #1042 frees 12.0G",
+    make_waiting(1049, "resnet50-sweep-08", "gpu", "queued", 132 * MINUTE, "needs 12.0G of pool gpu, 2.0G free; #1042 frees 12.0G",
             "needs 12.0G, 2.0G free; #1042 frees 12.0G", 6 * MINUTE),
-    waiting(1053, "encode S02E06.mkv", "media", "queued", 41 * MINUTE, "queue media is full (2 of 2); first of 14; #1039 ends next",
+    make_waiting(1053, "encode S02E06.mkv", "media", "queued", 41 * MINUTE, "queue media is full (2 of 2); first of 14; #1039 ends next",
             "queue full 2/2; 1st of 14; #1039 ends next", 2 * MINUTE),
-    waiting(1054, "encode S02E07.mkv", "media", "queued", 41 * MINUTE, "queue media is full (2 of 2); second of 14",
+    make_waiting(1054, "encode S02E07.mkv", "media", "queued", 41 * MINUTE, "queue media is full (2 of 2); second of 14",
             "queue full 2/2; 2nd of 14", 33 * MINUTE),
-    waiting(1055, "encode S02E08.mkv", "media", "queued", 41 * MINUTE, "queue media is full (2 of 2); third of 14",
+    make_waiting(1055, "encode S02E08.mkv", "media", "queued", 41 * MINUTE, "queue media is full (2 of 2); third of 14",
             "queue full 2/2; 3rd of 14", 78 * MINUTE),
-    waiting(1060, "etl-report", "etl", "blocked", 151 * MINUTE, "after #1047 nightly-etl, which is running", "after #1047, running",
+    make_waiting(1060, "etl-report", "etl", "blocked", 151 * MINUTE, "after #1047 nightly-etl, which is running", "after #1047, running",
             12 * MINUTE),
-    waiting(1062, "vacuum archive", "default", "scheduled", 6 * MINUTE, "not before 23:30 today", "not before 23:30",
+    make_waiting(1062, "vacuum archive", "default", "scheduled", 6 * MINUTE, "not before 23:30 today", "not before 23:30",
             starts_at=datetime(2026, 11, 25, 23, 30, tzinfo=UTC).timestamp()),
-    waiting(1031, "backup /home", "backup", "queued", 580 * MINUTE, "queue backup is paused by ann since 01:02", "queue paused by ann"),
+    make_waiting(1031, "backup /home", "backup", "queued", 580 * MINUTE, "queue backup is paused by ann since 01:02", "queue paused by ann"),
 )  # fmt: skip
 
 
-def ended(number: int, name: str, queue: str, status: str, ago: float, how: str) -> EndedLine:
+def make_ended(number: int, name: str, queue: str, status: str, ago: float, how: str) -> EndedEntry:
     """A line that ended `ago` seconds before."""
-    return EndedLine(f"0193f0c2-0000-7000-8000-{number:012d}", number, name, queue, status, NOW - ago, how)
+    return EndedEntry(f"0193f0c2-0000-7000-8000-{number:012d}", number, name, queue, status, NOW - ago, how)
 
 
 ENDED = (
-    ended(1048, "thumbs S02", "media", "failed", 2 * MINUTE, "exit 1 after 3s: No such file: /srv/in/S02E09.mkv"),
-    ended(1046, "encode S02E03.mkv", "media", "succeeded", 12 * MINUTE, "in 44m02s"),
-    ended(1045, "crawl shop-b", "default", "timed_out", 18 * MINUTE, "after 10m"),
+    make_ended(1048, "thumbs S02", "media", "failed", 2 * MINUTE, "exit 1 after 3s: No such file: /srv/in/S02E09.mkv"),
+    make_ended(1046, "encode S02E03.mkv", "media", "succeeded", 12 * MINUTE, "in 44m02s"),
+    make_ended(1045, "crawl shop-b", "default", "timed_out", 18 * MINUTE, "after 10m"),
 )
 
 
-def alert(
+def make_alert(
     number: int, rule: str, severity: str, status: str, object: str, why: str, since: float, short: str = "", by: str | None = None,
     task: int | None = None,
-) -> AlertLine:  # fmt: skip
+) -> AlertEntry:  # fmt: skip
     """An alert that came `since` seconds ago."""
     uuid = None if task is None else f"0193f0c2-0000-7000-8000-{task:012d}"
-    return AlertLine(number, rule, severity, status, object, why, short or why, NOW - since, uuid, task, by)
+    return AlertEntry(number, rule, severity, status, object, why, short or why, NOW - since, uuid, task, by)
 
 
 ALERTS = (
-    alert(1, "encode-on-time", "critical", "firing", "#1039 encode S02E04.mkv", "running 57m, allowed 45m", 12 * MINUTE, task=1039),
-    alert(2, "gpu-wait", "warning", "acknowledged", "#1049 resnet50-sweep-08", "waiting 2h12m, allowed 30m", 102 * MINUTE, by="ann",
+    make_alert(1, "encode-on-time", "critical", "firing", "#1039 encode S02E04.mkv", "running 57m, allowed 45m", 12 * MINUTE, task=1039),
+    make_alert(2, "gpu-wait", "warning", "acknowledged", "#1049 resnet50-sweep-08", "waiting 2h12m, allowed 30m", 102 * MINUTE, by="ann",
           task=1049),
-    alert(3, "etl-by-11:00", "warning", "pending", "#1047 nightly-etl", "may miss: ends 10:54–11:09, due 11:00", 40,
+    make_alert(3, "etl-by-11:00", "warning", "pending", "#1047 nightly-etl", "may miss: ends 10:54–11:09, due 11:00", 40,
           "may miss: ends ~11:09, due 11:00", task=1047),
 )  # fmt: skip
 COUNTS = {"running": 7, "queued": 22, "blocked": 3, "held": 2, "scheduled": 4}
@@ -150,19 +150,19 @@ def busy() -> Board:
         host=HostFacts("render01", 16, 11.2, 64 * G, 41 * G, 11.2, 212 * 1024**3),
         backup=BackupFacts(NOW - 41 * 60), counts=COUNTS, today_ok=141, today_failed=3, failed=3, waiting_total=31, rules=3,
         queues=QUEUES, pools=POOLS, running=RUNNING, next=NEXT, ended=ENDED, alerts=ALERTS,
-        news=News(NOW - 6, "ann", "paused #1052 sha256 photos"), ever=True,
+        news=LatestAction(NOW - 6, "ann", "paused #1052 sha256 photos"), ever=True,
     )  # fmt: skip
 
 
 def trouble() -> Board:
     """Somebody stopped the runtime eleven minutes ago."""
     runtime = RuntimeFacts("stopped", None, NOW - 11 * MINUTE - 7, "ann")
-    alerts = (alert(9, "runtime-down", "critical", "firing", "system", "no runtime for 11m", 11 * MINUTE), *ALERTS)
-    waits = _all_wait("nothing starts: no runtime since 10:31")
+    alerts = (make_alert(9, "runtime-down", "critical", "firing", "system", "no runtime for 11m", 11 * MINUTE), *ALERTS)
+    waits = _make_all_wait("nothing starts: no runtime since 10:31")
     return busy()._replace(measured_at=NOW - 11 * MINUTE - 5, runtime=runtime, alerts=alerts, next=waits, news=None)
 
 
-def _all_wait(why: str) -> tuple[NextLine, ...]:
+def _make_all_wait(why: str) -> tuple[NextEntry, ...]:
     """Everything waits for the same."""
     return tuple(line._replace(why=why, why_short=why, starts_in=None, starts_at=None) for line in NEXT)
 
@@ -171,16 +171,16 @@ def halted() -> Board:
     """The disk is full."""
     runtime = busy().runtime._replace(halted="disk full since 10:31")
     late = BackupFacts(NOW - 3 * 86400, late=True)
-    largest = (Taken("runs/", int(41.2 * 1024**3)), Taken("backups/", int(3.1 * 1024**3)))
+    largest = (DiskUsageEntry("runs/", int(41.2 * 1024**3)), DiskUsageEntry("backups/", int(3.1 * 1024**3)))
     host = busy().host._replace(disk_free=0, largest=largest)
-    waits = _all_wait("nothing starts: disk full since 10:31")
+    waits = _make_all_wait("nothing starts: disk full since 10:31")
     return busy()._replace(runtime=runtime, backup=late, database="disk full", host=host, next=waits, news=None)
 
 
 def empty() -> Board:
     """A home on which nothing was ever submitted."""
-    queue = QueueLine("default", "default", 16, 0, 0, None, "active", "open", 0, starts=(0,) * 10)
-    pool = PoolLine("default", 16, 62 * G, 0, 0, "active", 0.0, 0.0, (0.0,) * 8, (0.0,) * 8)
+    queue = QueueEntry("default", "default", 16, 0, 0, None, "active", "open", 0, starts=(0,) * 10)
+    pool = PoolEntry("default", 16, 62 * G, 0, 0, "active", 0.0, 0.0, (0.0,) * 8, (0.0,) * 8)
     return Board(
         at=NOW, home="/home/ann/.local/share/taskdeck", runtime=RuntimeFacts("running", 4120, NOW - 60, None, 0.001, 4122, 4123),
         host=HostFacts("render01", 16, 11.2, 64 * G, 41 * G, 11.2, 212 * 1024**3), backup=BackupFacts(),
@@ -221,5 +221,5 @@ def hostile() -> Board:
         next=tuple(line._replace(name=next(pick), queue=next(pick), why=next(pick), why_short=next(pick)) for line in board.next),
         ended=tuple(line._replace(name=next(pick), queue=next(pick), how=next(pick)) for line in board.ended),
         alerts=tuple(line._replace(sla=next(pick), object=next(pick), why=next(pick), by=next(pick)) for line in board.alerts),
-        news=News(NOW - 5, next(pick), next(pick)), runtime=board.runtime._replace(halted=HOSTILE[3]),
+        news=LatestAction(NOW - 5, next(pick), next(pick)), runtime=board.runtime._replace(halted=HOSTILE[3]),
     )  # fmt: skip

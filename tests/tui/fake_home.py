@@ -14,12 +14,12 @@ from typing import Any
 from app.service.tasks.pages import COLUMNS
 from tests.tui import boards
 from tests.tui.boards import HOUR, MINUTE, NOW, G
-from tests.tui.fake_runtime import BOARD, UUID, WHY, Answers, log_answer, run, task
+from tests.tui.fake_runtime import BOARD, UUID, WHY, FakeRuntime, make_log_answer, make_run_row, make_task_row
 
 Row = dict[str, Any]
 
 
-def stamp(ago: float) -> str:
+def format_timestamp(ago: float) -> str:
     """The time so many seconds before now."""
     return datetime.fromtimestamp(NOW - ago, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
@@ -27,57 +27,57 @@ def stamp(ago: float) -> str:
 # --- tasks ---------------------------------------------------------------------------------------------------------------------------
 
 _EVENTS = (("queued", 5 * HOUR, "ann", "submitted (pts/2)"), ("running", 198 * MINUTE, "taskdeck", None))
-RUNNING = task(
-    number=1042, name="resnet50-sweep-06", status="running", template="train", attempts=1, created_at=stamp(5 * HOUR),
-    started_at=stamp(198 * MINUTE), parameters={"lr": 0.01, "seed": 6, "data": "/srv/imagenet", "api_token": "s3cr3t"},
+RUNNING = make_task_row(
+    number=1042, name="resnet50-sweep-06", status="running", template="train", attempts=1, created_at=format_timestamp(5 * HOUR),
+    started_at=format_timestamp(198 * MINUTE), parameters={"lr": 0.01, "seed": 6, "data": "/srv/imagenet", "api_token": "s3cr3t"},
     launch={"argv": ["/usr/bin/python3", "train.py", "--lr", "0.01", "--seed", "6"]}, tags={"env": "prod", "team": "vision"},
-    instances=[run(runid="r1042", task_id=UUID.format(1042), number=1042, name="resnet50-sweep-06", max_rss=11.9 * G)],
-    events=[{"at": stamp(ago), "status": status, "by": by, "note": note} for status, ago, by, note in _EVENTS],
+    instances=[make_run_row(runid="r1042", task_id=UUID.format(1042), number=1042, name="resnet50-sweep-06", max_rss=11.9 * G)],
+    events=[{"at": format_timestamp(ago), "status": status, "by": by, "note": note} for status, ago, by, note in _EVENTS],
 )  # fmt: skip
 _FAILED_RUN: Row = {"status": "failed", "exit_code": 1, "log_bytes": 2150, "number": 1048, "name": "thumbs S02", "queue": "media"}
-FAILED = task(
+FAILED = make_task_row(
     number=1048, name="thumbs S02", status="failed", template="thumbs", queue="media", cwd="/srv/media", priority=0, attempts=2,
     parameters={"input": "/srv/in/S02E09.mkv", "width": 320}, memory=512.0, cpu=1.0, timeout=600.0, reason="exit 1",
-    launch={"argv": ["/usr/bin/python3", "thumbs.py", "/srv/in/S02E09.mkv", "--width", "320"]}, created_at=stamp(9 * MINUTE),
-    started_at=stamp(7 * MINUTE), ended_at=stamp(2 * MINUTE), children=[{"number": 1061, "name": "contact-sheet", "status": "cancelled",
+    launch={"argv": ["/usr/bin/python3", "thumbs.py", "/srv/in/S02E09.mkv", "--width", "320"]}, created_at=format_timestamp(9 * MINUTE),
+    started_at=format_timestamp(7 * MINUTE), ended_at=format_timestamp(2 * MINUTE), children=[{"number": 1061, "name": "contact-sheet", "status": "cancelled",
     "kind": "success"}], instances=[
-        run(attempt=1, runid="a", reason="exit 1, retried after 5m", start_time=stamp(7 * MINUTE + 3), end_time=stamp(7 * MINUTE),
+        make_run_row(attempt=1, runid="a", reason="exit 1, retried after 5m", start_time=format_timestamp(7 * MINUTE + 3), end_time=format_timestamp(7 * MINUTE),
             run_seconds=3.0, pid=None, **_FAILED_RUN),
-        run(attempt=2, runid="b", reason="exit 1", start_time=stamp(2 * MINUTE + 3), end_time=stamp(2 * MINUTE), run_seconds=3.2,
+        make_run_row(attempt=2, runid="b", reason="exit 1", start_time=format_timestamp(2 * MINUTE + 3), end_time=format_timestamp(2 * MINUTE), run_seconds=3.2,
             pid=None, **_FAILED_RUN),
     ], events=[
-        {"at": stamp(9 * MINUTE), "status": "queued", "by": "ann", "note": "submitted (pts/2)"},
-        {"at": stamp(7 * MINUTE), "status": "running", "by": "taskdeck", "note": None},
-        {"at": stamp(2 * MINUTE), "status": "failed", "by": "taskdeck", "note": "exit 1"},
+        {"at": format_timestamp(9 * MINUTE), "status": "queued", "by": "ann", "note": "submitted (pts/2)"},
+        {"at": format_timestamp(7 * MINUTE), "status": "running", "by": "taskdeck", "note": None},
+        {"at": format_timestamp(2 * MINUTE), "status": "failed", "by": "taskdeck", "note": "exit 1"},
     ],
 )  # fmt: skip
-WAITING = task(template="train", parameters={"lr": 0.01, "seed": 8}, created_at=stamp(132 * MINUTE))
-DEPENDENT = task(
-    number=1060, name="etl-report", status="blocked", queue="etl", memory=1024.0, cpu=1.0, created_at=stamp(151 * MINUTE),
+WAITING = make_task_row(template="train", parameters={"lr": 0.01, "seed": 8}, created_at=format_timestamp(132 * MINUTE))
+DEPENDENT = make_task_row(
+    number=1060, name="etl-report", status="blocked", queue="etl", memory=1024.0, cpu=1.0, created_at=format_timestamp(151 * MINUTE),
     parents=[{"number": 1047, "name": "nightly-etl", "status": "running", "kind": "success"}],
     launch={"argv": ["./report.sh"]}, place=None,
 )  # fmt: skip
 TASKS = {1042: RUNNING, 1048: FAILED, 1049: WAITING, 1060: DEPENDENT}
 
 
-def _cure(name: str, text: str, gain: str, verb: str = "set") -> Row:
+def _make_suggestion(name: str, text: str, gain: str, verb: str = "set") -> Row:
     return {
         "name": name, "text": text, "gain": gain, "verb": verb, "args": {"ids": [UUID.format(1049)]}, "command": ["taskdeck", verb],
         "said": "Done:", "undo": [], "object": "", "asks": None, "worth": 1,
     }  # fmt: skip
 
 
-CURES = [
-    _cure("less", "ask for less memory", "12G → 9.5G, what such tasks used at most + 20%: starts at once"),
-    _cure("queue", "move it to queue default", "starts at once: pool main has 22.5G free"),
-    _cure("front", "to the front (t)", "it is first already", verb=""),
-    _cure("cancel-1043", "cancel #1043", "frees 18.0G; 1h02m of work are lost", "cancel"),
+SUGGESTIONS = [
+    _make_suggestion("less", "ask for less memory", "12G → 9.5G, what such tasks used at most + 20%: starts at once"),
+    _make_suggestion("queue", "move it to queue default", "starts at once: pool main has 22.5G free"),
+    _make_suggestion("front", "to the front (t)", "it is first already", verb=""),
+    _make_suggestion("cancel-1043", "cancel #1043", "frees 18.0G; 1h02m of work are lost", "cancel"),
 ]
-PAST: Row = {
+PAST_RUNS: Row = {
     "of": "template", "n": 41, "usual": {"n": 41, "median": 12_240.0, "p95": 13_400.0}, "cpu_most": 3.4, "cpu_p95": 3.1,
     "memory_most": 9300.0, "memory_p95": 8100.0,
 }  # fmt: skip
-USE: Row = {
+USAGE: Row = {
     "cpu": 2.9, "memory": 11.8 * G, "most_cpu": 3.9, "most_memory": 11.9 * G, "processes": 5, "cell": 18.0,
     "cpu_cells": [1.0, 2.0, 3.0, 2.5, 2.9, 3.3, 3.9, 3.0, 2.9, 2.9],
     "memory_cells": [part * G for part in (2, 5, 8, 9, 10, 11, 11.5, 11.8, 11.9, 11.8)],
@@ -86,104 +86,104 @@ RULES_OF_1042 = [{
     "name": "gpu-day", "severity": "warning", "preset": "finishes-within", "limit": 14_400.0, "begin": NOW - 198 * MINUTE,
     "due": NOW + 42 * MINUTE, "done": None, "value": 198 * MINUTE, "late": False, "may_miss": False,
 }]  # fmt: skip
-ACTS_ON_1049 = [{"at": stamp(130 * MINUTE), "by": "ann", "verb": "set", "before": {"priority": 0}, "after": {"priority": 5}}]
+OPERATIONS_ON_1049 = [{"at": format_timestamp(130 * MINUTE), "by": "ann", "verb": "set", "before": {"priority": 0}, "after": {"priority": 5}}]
 
-LOG = "".join(f"epoch {n}/50 loss={2.4 / (n + 9):.4f} acc={1 - 1.3 / (n + 9):.3f}\n" for n in range(30, 42))
-LOG += "\x1b[33mWARNING\x1b[0m: learning rate clipped to 1e-4\n保存检查点 → ckpt/epoch41.pt (1.2G)\n"
-LOG += "[  4%] ▌\r[ 12%] ███▌                         47/391 batch/s=2.1"
+LOG_TEXT = "".join(f"epoch {n}/50 loss={2.4 / (n + 9):.4f} acc={1 - 1.3 / (n + 9):.3f}\n" for n in range(30, 42))
+LOG_TEXT += "\x1b[33mWARNING\x1b[0m: learning rate clipped to 1e-4\n保存检查点 → ckpt/epoch41.pt (1.2G)\n"
+LOG_TEXT += "[  4%] ▌\r[ 12%] ███▌                         47/391 batch/s=2.1"
 TRACEBACK = 'Traceback (most recent call last):\n  File "thumbs.py", line 41, in <module>\n'
 TRACEBACK += "FileNotFoundError: No such file: /srv/in/S02E09.mkv\n"
 
 
-def _of(ident: Any) -> Row:
+def _find_task(ident: Any) -> Row:
     """The task that is asked for; those of which nothing else is known are like the one that waits, or runs."""
     number = int(str(ident)[-12:])
     if number in TASKS:
         return TASKS[number]
     row = next((line for line in (*BOARD.running, *BOARD.next, *BOARD.ended) if line.number == number), BOARD.next[0])
     status = "running" if row in BOARD.running else row.status
-    return task(number=number, name=row.name, queue=row.queue, status=status)
+    return make_task_row(number=number, name=row.name, queue=row.queue, status=status)
 
 
-class _Logs:
+class _LogFiles:
     """Log files in a folder of their own."""
 
     def __init__(self, folder: Path) -> None:
         self.paths = {1042: folder / "1042.log", 1048: folder / "1048.log"}
-        self.paths[1042].write_text(LOG)
+        self.paths[1042].write_text(LOG_TEXT)
         self.paths[1048].write_text(TRACEBACK)
 
     def of(self, args: Mapping[str, Any]) -> Row:
-        row = _of(args["id"])
+        row = _find_task(args["id"])
         path = str(self.paths.get(row["number"], ""))
-        return log_answer(row, *({**one, "path": path} for one in row["instances"]))
+        return make_log_answer(row, *({**one, "path": path} for one in row["instances"]))
 
     def about(self, args: Mapping[str, Any]) -> Row:
-        row = _of(args["id"])
+        row = _find_task(args["id"])
         waits, runs = row["status"] in ("queued", "blocked"), row["status"] == "running"
-        kin = {way: [_kin(one) for one in row[way]] for way in ("parents", "children")}
+        kin = {way: [_make_tree_row(one) for one in row[way]] for way in ("parents", "children")}
         return {
-            "task": row, "why": _why(row) if waits else None, "log": None if waits else self.of(args),
-            "past": PAST if row["template"] == "train" else None, "fit": {"cpu": 4.0, "memory": 9728.0 if waits else None},
-            "ends_in": [300.0, 420.0] if runs else None, "use": USE if row is RUNNING else None, "tree": kin,
-            "slas": RULES_OF_1042 if row is RUNNING else [], "acts": ACTS_ON_1049 if row is WAITING else [],
+            "task": row, "why": _make_why_answer(row) if waits else None, "log": None if waits else self.of(args),
+            "past": PAST_RUNS if row["template"] == "train" else None, "fit": {"cpu": 4.0, "memory": 9728.0 if waits else None},
+            "ends_in": [300.0, 420.0] if runs else None, "use": USAGE if row is RUNNING else None, "tree": kin,
+            "slas": RULES_OF_1042 if row is RUNNING else [], "acts": OPERATIONS_ON_1049 if row is WAITING else [],
         }  # fmt: skip
 
 
-def _kin(one: Mapping[str, Any]) -> Row:
+def _make_tree_row(one: Mapping[str, Any]) -> Row:
     return {"depth": 0, "uuid": UUID.format(one["number"]), "again": False, "more": 0, **one}
 
 
-def _why(row: Mapping[str, Any]) -> Row:
+def _make_why_answer(row: Mapping[str, Any]) -> Row:
     if row["status"] == "blocked":
         reason = {"code": "dependency", "text": "after #1047 nightly-etl, which is running; it ends in ~12m", "short": "after #1047"}
         return WHY | {"number": row["number"], "name": row["name"], "status": "blocked", "reasons": [reason], "cures": []}
-    return WHY | {"cures": CURES}
+    return WHY | {"cures": SUGGESTIONS}
 
 
 # --- lists ---------------------------------------------------------------------------------------------------------------------------
 
 
-_TOOK = {1045: 10 * MINUTE, 1046: 44 * MINUTE + 2, 1048: 3}
+_DURATIONS = {1045: 10 * MINUTE, 1046: 44 * MINUTE + 2, 1048: 3}
 """Seconds that those ran which the board tells of as just ended."""
 
 
-def _listed() -> list[Row]:
+def _make_list_rows() -> list[Row]:
     """The rows of `browse`, newest first, by the names of its columns."""
-    rows = [_list_row(line.number, line.name, line.queue, "running", started_at=stamp(NOW - (line.started_at or NOW)),
+    rows = [_list_row(line.number, line.name, line.queue, "running", started_at=format_timestamp(NOW - (line.started_at or NOW)),
                       run=line.status, timeout=line.timeout, cpu=line.cpu, memory=line.memory) for line in BOARD.running]  # fmt: skip
     rows += [_list_row(line.number, line.name, line.queue, line.status, why=line.why_short, expected=line.starts_in) for line in BOARD.next]
-    rows += [_list_row(line.number, line.name, line.queue, line.status, reason=line.how, ended_at=stamp(NOW - line.ended_at),
-                       started_at=stamp(NOW - line.ended_at + _TOOK[line.number])) for line in BOARD.ended]  # fmt: skip
+    rows += [_list_row(line.number, line.name, line.queue, line.status, reason=line.how, ended_at=format_timestamp(NOW - line.ended_at),
+                       started_at=format_timestamp(NOW - line.ended_at + _DURATIONS[line.number])) for line in BOARD.ended]  # fmt: skip
     for number in range(1030, 1000, -1):
         ended, status = (1040 - number) * 23 * MINUTE, "failed" if number % 9 == 0 else "succeeded"
-        rows.append(_list_row(number, f"encode S01E{number - 1000:02d}.mkv", "media", status, started_at=stamp(ended + 44 * MINUTE),
-                              ended_at=stamp(ended), reason="exit 137, out of memory" if status == "failed" else None))  # fmt: skip
+        rows.append(_list_row(number, f"encode S01E{number - 1000:02d}.mkv", "media", status, started_at=format_timestamp(ended + 44 * MINUTE),
+                              ended_at=format_timestamp(ended), reason="exit 137, out of memory" if status == "failed" else None))  # fmt: skip
     return sorted(rows, key=lambda row: -row["number"])
 
 
 def _list_row(number: int, name: str, queue: str, status: str, **values: Any) -> Row:
     usual: Row = dict.fromkeys(COLUMNS) | {
         "uuid": UUID.format(number), "number": number, "name": name, "status": status, "queue": queue, "priority": 0, "front": 0,
-        "cpu": 2.0, "memory": 2048.0, "retries": 1, "attempts": 1, "created_at": stamp((1063 - number) * 13 * MINUTE),
+        "cpu": 2.0, "memory": 2048.0, "retries": 1, "attempts": 1, "created_at": format_timestamp((1063 - number) * 13 * MINUTE),
         "submitted_by": "ann", "tags": {"env": "prod"} if number % 2 else {}, "template": "encode" if "encode" in name else None,
         "at": number,
     }  # fmt: skip
     return usual | values
 
 
-LISTED = _listed()
+LIST_ROWS = _make_list_rows()
 
 
-def browse(args: Mapping[str, Any]) -> Row:
+def answer_browse(args: Mapping[str, Any]) -> Row:
     """A page of the rows that the filter's words and states mean."""
     words = args["filter"].split()
     states = [state for word in words if word.startswith("status:") for state in word[7:].split(",")]
     plain = [word for word in words if ":" not in word]
-    kept = [r for r in LISTED if (not states or r["status"] in states) and all(word in r["name"] for word in plain)]
+    kept = [r for r in LIST_ROWS if (not states or r["status"] in states) and all(word in r["name"] for word in plain)]
     return {
         "columns": COLUMNS, "rows": [[row[name] for name in COLUMNS] for row in kept], "more_before": False, "more_after": False,
-        "total": len(kept), "of": len(LISTED), "lag": 0, "complete": True, "stopped": None,
+        "total": len(kept), "of": len(LIST_ROWS), "lag": 0, "complete": True, "stopped": None,
     }  # fmt: skip
 
 
@@ -191,42 +191,42 @@ REVIEW: Row = {
     "total": 214, "statuses": {"failed": 212, "running": 2}, "dependants": 3, "refused": [], "as_of": 70,
     "first": [
         {"uuid": UUID.format(number), "number": number, "name": f"encode S01E{number - 1000:02d}.mkv", "status": "failed",
-         "queue": "media", "timeout": 3600.0, "started_at": None, "created_at": stamp(HOUR), "ended_at": None, "run": None}
+         "queue": "media", "timeout": 3600.0, "started_at": None, "created_at": format_timestamp(HOUR), "ended_at": None, "run": None}
         for number in (1026, 1017, 1008)
     ],
 }  # fmt: skip
 
 
-def _operation(id: int, **values: Any) -> Row:
+def _make_operation(id: int, **values: Any) -> Row:
     return {
-        "id": id, "at": stamp((30 - id) * 7 * MINUTE), "by": "ann", "verb": "hold", "object": "task #1052", "name": "sha256 photos",
+        "id": id, "at": format_timestamp((30 - id) * 7 * MINUTE), "by": "ann", "verb": "hold", "object": "task #1052", "name": "sha256 photos",
         "before": {"status": "queued", "hold": False}, "after": {"status": "held", "hold": True}, "source": "deck", "here": True,
         "batch": id, "undoes": None, "undone_by": None, "undoable": True, "reason": "",
     } | values  # fmt: skip
 
 
 OPERATIONS = [
-    _operation(29, verb="pause", before={"status": "running"}, after={"status": "paused"}),
-    _operation(28, verb="queue pause", by="bob", source="cli", here=False, object="queue backup", name=None,
+    _make_operation(29, verb="pause", before={"status": "running"}, after={"status": "paused"}),
+    _make_operation(28, verb="queue pause", by="bob", source="cli", here=False, object="queue backup", name=None,
                before={"status": "active"}, after={"status": "paused"}),
-    _operation(27, verb="set", object="task #1049", name="resnet50-sweep-08", before={"priority": 0}, after={"priority": 5}),
-    _operation(26, verb="undo set", object="task #1049", name="resnet50-sweep-08", undoes=25, undoable=False,
+    _make_operation(27, verb="set", object="task #1049", name="resnet50-sweep-08", before={"priority": 0}, after={"priority": 5}),
+    _make_operation(26, verb="undo set", object="task #1049", name="resnet50-sweep-08", undoes=25, undoable=False,
                reason="it took something back itself", before={"memory": 8192.0}, after={"memory": 12288.0}),
-    _operation(25, verb="set", object="task #1049", name="resnet50-sweep-08", undone_by=26, undoable=False,
+    _make_operation(25, verb="set", object="task #1049", name="resnet50-sweep-08", undone_by=26, undoable=False,
                reason="it was taken back already", before={"memory": 12288.0}, after={"memory": 8192.0}),
-    _operation(24, verb="submit", object="tasks #1053–#1055", name="encode S02E06.mkv and 2 more", before=None,
+    _make_operation(24, verb="submit", object="tasks #1053–#1055", name="encode S02E06.mkv and 2 more", before=None,
                after={"first": 1053, "last": 1055}, undoable=False, reason="cancel the task instead"),
-    _operation(23, verb="front", by="夜班", object="task #1053", name="encode S02E06.mkv", before={"front": 0}, after={"front": 1}),
+    _make_operation(23, verb="front", by="夜班", object="task #1053", name="encode S02E06.mkv", before={"front": 0}, after={"front": 1}),
 ]  # fmt: skip
 
 
 # --- definitions ---------------------------------------------------------------------------------------------------------------------
 
-ENCODE: Row = {
+ENCODE_TEMPLATE: Row = {
     "name": "encode", "type": "shell", "engine": "shell", "template": None, "description": "transcode one file for the archive",
     "schema": {"script": 'ffmpeg -i "$input" -crf $crf -preset $preset "$output"'}, "queue": "media", "cpu": 2.0, "memory": 2048.0,
-    "timeout": 3600.0, "retries": 1, "retired_at": None, "created_at": stamp(9e6), "updated_at": stamp(9e5), "used": 1412, "active": 3,
-    "last_used": stamp(12 * MINUTE), "median": 2643.0,
+    "timeout": 3600.0, "retries": 1, "retired_at": None, "created_at": format_timestamp(9e6), "updated_at": format_timestamp(9e5), "used": 1412, "active": 3,
+    "last_used": format_timestamp(12 * MINUTE), "median": 2643.0,
     "parameters": {
         "type": "object", "required": ["input", "output"],
         "properties": {
@@ -242,12 +242,12 @@ ENCODE: Row = {
     },
 }  # fmt: skip
 TEMPLATES = [
-    ENCODE,
-    ENCODE | {"name": "train", "description": "one run of a sweep", "queue": "gpu", "cpu": 4.0, "memory": 12288.0, "used": 42, "active": 1,
+    ENCODE_TEMPLATE,
+    ENCODE_TEMPLATE | {"name": "train", "description": "one run of a sweep", "queue": "gpu", "cpu": 4.0, "memory": 12288.0, "used": 42, "active": 1,
               "engine": "exec", "schema": {"argv": ["python3", "train.py", "--lr", "{{lr}}"]}, "median": 12_240.0},
-    ENCODE | {"name": "夜间备份", "description": "每天夜里", "queue": "backup", "used": 180, "parameters": {},
-              "last_used": stamp(9 * HOUR)},
-    ENCODE | {"name": "old-thumbs", "retired_at": stamp(9e5), "used": 10_000, "active": 0, "last_used": stamp(9e5)},
+    ENCODE_TEMPLATE | {"name": "夜间备份", "description": "每天夜里", "queue": "backup", "used": 180, "parameters": {},
+              "last_used": format_timestamp(9 * HOUR)},
+    ENCODE_TEMPLATE | {"name": "old-thumbs", "retired_at": format_timestamp(9e5), "used": 10_000, "active": 0, "last_used": format_timestamp(9e5)},
 ]  # fmt: skip
 QUEUES = [
     {"name": line.name, "pool": line.pool, "capacity": line.capacity, "priority": 0, "description": None, "status": line.status}
@@ -271,7 +271,7 @@ script = 'ffmpeg -i "$input" -crf $crf "$output"'
 """
 
 
-def _checked(args: Mapping[str, Any]) -> Row:
+def _check_definition(args: Mapping[str, Any]) -> Row:
     """As the runtime looks a definition over: `timout` is no key."""
     text = args["text"]
     at = next((n for n, line in enumerate(text.split("\n"), 1) if line.startswith("timout")), None)
@@ -283,65 +283,65 @@ def _checked(args: Mapping[str, Any]) -> Row:
 # --- alerts --------------------------------------------------------------------------------------------------------------------------
 
 
-def _alert(id: int, sla: str, severity: str, number: int | None, short: str, since: float, **more: Any) -> Row:
+def _make_alert(id: int, sla: str, severity: str, number: int | None, short: str, since: float, **more: Any) -> Row:
     line = next((line for line in (*BOARD.running, *BOARD.next) if line.number == number), None)
     return {
         "id": id, "sla": sla, "sla_id": id, "severity": severity, "status": "firing", "task_number": number,
         "task_name": line.name if line else None, "object": f"#{number} {line.name}" if line else "host /srv",
         "task_uuid": UUID.format(number) if number else None, "text": short.replace(" > ", ", allowed "), "short": short,
-        "since": stamp(since), "value": 57 * MINUTE, "limit": 45 * MINUTE, "acknowledged_by": None, "acknowledged_at": None,
-        "silenced_until": None, "silenced_by": None, "silence_reason": None, "resolved_at": None, "created_at": stamp(since),
-        "updated_at": stamp(since),
+        "since": format_timestamp(since), "value": 57 * MINUTE, "limit": 45 * MINUTE, "acknowledged_by": None, "acknowledged_at": None,
+        "silenced_until": None, "silenced_by": None, "silence_reason": None, "resolved_at": None, "created_at": format_timestamp(since),
+        "updated_at": format_timestamp(since),
     } | more  # fmt: skip
 
 
 ALERTS = [
-    _alert(1, "encode-on-time", "critical", 1039, "57m > 45m", 12 * MINUTE),
-    _alert(2, "gpu-wait", "warning", 1049, "2h12m > 30m", 102 * MINUTE, status="acknowledged", acknowledged_by="ann",
-           acknowledged_at=stamp(90 * MINUTE)),
-    _alert(3, "etl-by-11:00", "warning", 1047, "~11:09 > 11:00", 40, status="pending"),
-    _alert(4, "disk-soon", "warning", None, "91% > 90%", 3 * HOUR, status="silenced", silenced_until=stamp(-5 * HOUR), silenced_by="bob",
+    _make_alert(1, "encode-on-time", "critical", 1039, "57m > 45m", 12 * MINUTE),
+    _make_alert(2, "gpu-wait", "warning", 1049, "2h12m > 30m", 102 * MINUTE, status="acknowledged", acknowledged_by="ann",
+           acknowledged_at=format_timestamp(90 * MINUTE)),
+    _make_alert(3, "etl-by-11:00", "warning", 1047, "~11:09 > 11:00", 40, status="pending"),
+    _make_alert(4, "disk-soon", "warning", None, "91% > 90%", 3 * HOUR, status="silenced", silenced_until=format_timestamp(-5 * HOUR), silenced_by="bob",
            silence_reason="disk move"),
 ]  # fmt: skip
 
 
-def _rule(name: str, severity: str, words: str, **more: Any) -> Row:
+def _make_rule(name: str, severity: str, words: str, **more: Any) -> Row:
     return {
         "id": 1, "name": name, "conditions": {"preset": "finishes-within", "value": "45m", "match": {"template": "encode"}}, "actions": {},
         "priority": 2, "enabled": True, "severity": severity, "words": words, "limit": 45 * MINUTE, "open": {}, "silence": None,
-        "late": 0, "last_late": None, "created_at": stamp(9e6), "updated_at": stamp(9e6),
+        "late": 0, "last_late": None, "created_at": format_timestamp(9e6), "updated_at": format_timestamp(9e6),
     } | more  # fmt: skip
 
 
 RULES = [
-    _rule("encode-on-time", "critical", "finishes within 45m, template encode", open={"firing": 1}),
-    _rule("gpu-wait", "warning", "starts within 30m, queue gpu", open={"acknowledged": 1}, late=3, last_late=stamp(9 * HOUR)),
-    _rule("etl-by-11:00", "warning", "done by 11:00, task nightly-etl", open={"pending": 1}),
-    _rule("disk-soon", "warning", "host disk under 90%", open={"firing": 1},
-          silence={"until": stamp(-5 * HOUR), "by": "bob", "reason": "disk move"}),
-    _rule("old-rule", "info", "finishes within 2h, queue etl", enabled=False),
+    _make_rule("encode-on-time", "critical", "finishes within 45m, template encode", open={"firing": 1}),
+    _make_rule("gpu-wait", "warning", "starts within 30m, queue gpu", open={"acknowledged": 1}, late=3, last_late=format_timestamp(9 * HOUR)),
+    _make_rule("etl-by-11:00", "warning", "done by 11:00, task nightly-etl", open={"pending": 1}),
+    _make_rule("disk-soon", "warning", "host disk under 90%", open={"firing": 1},
+          silence={"until": format_timestamp(-5 * HOUR), "by": "bob", "reason": "disk move"}),
+    _make_rule("old-rule", "info", "finishes within 2h, queue etl", enabled=False),
 ]  # fmt: skip
-_RUNS = [
-    {"number": n, "name": "encode", "status": "succeeded", "at": stamp(24 * HOUR - n * HOUR), "value": took * MINUTE, "late": took > 45}
+_RULE_RUNS = [
+    {"number": n, "name": "encode", "status": "succeeded", "at": format_timestamp(24 * HOUR - n * HOUR), "value": took * MINUTE, "late": took > 45}
     for n, took in enumerate((20, 30, 50, 25, 22, 38, 41, 44, 29, 31))
 ]
 
 
-def _alert_shown(args: Mapping[str, Any]) -> Row:
+def _answer_alert_show(args: Mapping[str, Any]) -> Row:
     row = next(row for row in ALERTS if row["id"] == args["id"])
     rule = next(rule for rule in RULES if rule["name"] == row["sla"])
-    task = {"status": "running", "created_at": stamp(58 * MINUTE), "not_before": None, "first_start": stamp(57 * MINUTE), "ended_at": None}
-    return row | {"rule": rule, "task": task if row["task_uuid"] else None, "runs": _RUNS}
+    task = {"status": "running", "created_at": format_timestamp(58 * MINUTE), "not_before": None, "first_start": format_timestamp(57 * MINUTE), "ended_at": None}
+    return row | {"rule": rule, "task": task if row["task_uuid"] else None, "runs": _RULE_RUNS}
 
 
 # --- the past ------------------------------------------------------------------------------------------------------------------------
 
-_COUNTS: dict[str, tuple[int, int]] = {"hour": (60, 1), "day": (96, 15), "week": (84, 120)}
+_SPANS: dict[str, tuple[int, int]] = {"hour": (60, 1), "day": (96, 15), "week": (84, 120)}
 
 
-def history(args: Mapping[str, Any]) -> Row:
+def answer_history(args: Mapping[str, Any]) -> Row:
     """Waves over a day, with a gap in which no runtime was up."""
-    count, minutes = _COUNTS[args["span"]]
+    count, minutes = _SPANS[args["span"]]
     first = int(NOW // 60) // minutes * minutes - (count - 1) * minutes
     known = [not count // 5 <= n < count // 4 for n in range(count)]
     names = {"queue": [q.name for q in BOARD.queues], "pool": ["gpu", "main"], "template": ["encode", "train", ""], "all": []}
@@ -350,8 +350,8 @@ def history(args: Mapping[str, Any]) -> Row:
     return {**told, "step": minutes * 60, "at": [(first + n * minutes) * 60 for n in range(count)], "known": known, "rows": rows, "more": 0}
 
 
-def _no_history(args: Mapping[str, Any]) -> Row:
-    found = history(args)
+def _answer_empty_history(args: Mapping[str, Any]) -> Row:
+    found = answer_history(args)
     known = [False] * len(found["known"])
     return found | {"known": known, "rows": [_history_row(args["metric"], None, known, 1) | {"total": {}}]}
 
@@ -372,11 +372,11 @@ def _history_row(metric: str, name: str | None, known: list[bool], smaller: int)
     return {"name": name, "series": lines, "total": total, "weight": 100 // smaller}
 
 
-AWAY: Row = {
+AWAY_ANSWER: Row = {
     "since": NOW - 8 * HOUR, "ended": {"succeeded": 1204, "failed": 9, "timed_out": 1},
     "bad": [
-        {"number": 1048, "name": "thumbs S02", "status": "failed", "queue": "media", "reason": "exit 1", "ended_at": stamp(2 * MINUTE)},
-        {"number": 1045, "name": "crawl shop-b", "status": "timed_out", "queue": "default", "reason": None, "ended_at": stamp(18 * MINUTE)},
+        {"number": 1048, "name": "thumbs S02", "status": "failed", "queue": "media", "reason": "exit 1", "ended_at": format_timestamp(2 * MINUTE)},
+        {"number": 1045, "name": "crawl shop-b", "status": "timed_out", "queue": "default", "reason": None, "ended_at": format_timestamp(18 * MINUTE)},
     ],
     "alerts": [{"sla": "gpu-wait", "severity": "warning", "status": "firing", "object": "#1049 resnet50-sweep-08"}],
 }  # fmt: skip
@@ -385,39 +385,39 @@ AWAY: Row = {
 # --- houses --------------------------------------------------------------------------------------------------------------------------
 
 
-def busy(folder: Path, **more: Any) -> Answers:
+def make_busy_home(folder: Path, **more: Any) -> FakeRuntime:
     """A full house, its log files in a folder."""
-    logs = _Logs(folder)
+    logs = _LogFiles(folder)
     usual: Row = {
-        "about": logs.about, "show": lambda args: _of(args["id"]), "why": lambda args: [_why(_of(args["ids"][0]))], "log": logs.of,
-        "browse": browse, "review": REVIEW, "operations": OPERATIONS, "template_ls": TEMPLATES, "queue_ls": QUEUES, "pool_ls": POOLS,
-        "definition_show": {"text": DEFINITION, "format": "toml"}, "definition_check": _checked, "alert_ls": ALERTS, "sla_ls": RULES,
-        "alert_show": _alert_shown, "sla_history": {"runs": _RUNS, "limit": 2700.0}, "sla_show": RULES[0], "history": history,
-        "away": AWAY, "doctor": [], "submit": [{"number": 1063, "name": "ffmpeg", "uuid": ""}],
-        "board_at": _an_hour_ago,
+        "about": logs.about, "show": lambda args: _find_task(args["id"]), "why": lambda args: [_make_why_answer(_find_task(args["ids"][0]))], "log": logs.of,
+        "browse": answer_browse, "review": REVIEW, "operations": OPERATIONS, "template_ls": TEMPLATES, "queue_ls": QUEUES, "pool_ls": POOLS,
+        "definition_show": {"text": DEFINITION, "format": "toml"}, "definition_check": _check_definition, "alert_ls": ALERTS, "sla_ls": RULES,
+        "alert_show": _answer_alert_show, "sla_history": {"runs": _RULE_RUNS, "limit": 2700.0}, "sla_show": RULES[0], "history": answer_history,
+        "away": AWAY_ANSWER, "doctor": [], "submit": [{"number": 1063, "name": "ffmpeg", "uuid": ""}],
+        "board_at": _answer_board_at,
     }  # fmt: skip
-    return Answers(**(usual | more))
+    return FakeRuntime(**(usual | more))
 
 
-def _an_hour_ago(args: Mapping[str, Any]) -> Row:
+def _answer_board_at(args: Mapping[str, Any]) -> Row:
     """The deck an hour ago."""
     then = BOARD._replace(at=NOW - HOUR, running=BOARD.running[:3], ended=(), alerts=(), news=None)
     ends = {"first": NOW - 86_400, "last": NOW - 60, "before": NOW - HOUR - 60, "after": NOW - HOUR + 60}
     return {"at": (NOW - HOUR) // 60 * 60, "board": then.as_dict(), "up": True, "notes": ["What was paused is as of now."], **ends}
 
 
-def bare(**more: Any) -> Answers:
+def make_empty_home(**more: Any) -> FakeRuntime:
     """A new house: nothing was ever submitted."""
     none = {"columns": COLUMNS, "rows": [], "more_before": False, "more_after": False, "total": 0, "of": 0, "lag": 0, "complete": True,
             "stopped": None}  # fmt: skip
     usual: Row = {
         "browse": none, "operations": [], "template_ls": [], "queue_ls": [QUEUES[3]], "pool_ls": [POOLS[1]], "alert_ls": [], "sla_ls": [],
-        "history": _no_history, "doctor": [],
+        "history": _answer_empty_history, "doctor": [],
         "submit": [{"number": 1, "name": "ffmpeg", "uuid": ""}],
     }  # fmt: skip
-    return Answers(boards.empty(), **(usual | more))
+    return FakeRuntime(boards.empty(), **(usual | more))
 
 
-def broken(**more: Any) -> Answers:
+def make_broken_home(**more: Any) -> FakeRuntime:
     """A house that is shown, but of which nothing can be read."""
-    return Answers(boards.halted(), **({"doctor": []} | more))
+    return FakeRuntime(boards.halted(), **({"doctor": []} | more))

@@ -17,13 +17,13 @@ from app.errors import Remote
 from app.tui.app import TaskdeckApp
 from tests.tui import boards
 from tests.tui.boards import NOW
-from tests.tui.screen_text import screen_text
+from tests.tui.screen_text import read_screen_lines
 
 UUID = "0193f0c2-0000-7000-8000-{:012d}"
 """The uuid of a task on the busy board, by its number."""
 
 
-def task(**values: Any) -> dict[str, Any]:
+def make_task_row(**values: Any) -> dict[str, Any]:
     """A task row as `show` answers it."""
     row: dict[str, Any] = {
         "uuid": UUID.format(1049), "number": 1049, "name": "resnet50-sweep-08", "template": None,
@@ -42,7 +42,7 @@ def task(**values: Any) -> dict[str, Any]:
     return row | {"uuid": UUID.format(values.get("number", 1049))} | values
 
 
-def run(**values: Any) -> dict[str, Any]:
+def make_run_row(**values: Any) -> dict[str, Any]:
     """An instance row."""
     row: dict[str, Any] = {
         "runid": "019ab000-0000-7000-8000-00000000aaaa", "task_id": UUID.format(1049),
@@ -54,7 +54,7 @@ def run(**values: Any) -> dict[str, Any]:
     return row | values
 
 
-def log_answer(row: Mapping[str, Any], *runs: Mapping[str, Any], why: str = "") -> dict[str, Any]:
+def make_log_answer(row: Mapping[str, Any], *runs: Mapping[str, Any], why: str = "") -> dict[str, Any]:
     """What `log` answers for a task and its runs; each run needs a `path`, or `logs`."""
     kept = ("runid", "attempt", "status", "path", "log_bytes", "logs", "exit_code", "signal", "reason", "end_time")
     shown = [{name: {"path": "", "logs": "", **r}.get(name) for name in kept} for r in runs]
@@ -73,7 +73,7 @@ WHY = {
 }  # fmt: skip
 
 
-class Answers:
+class FakeRuntime:
     """Clients that answer verbs from one table (a value, a function of the arguments, or a Problem) and share what they
     were asked in `calls`. Calling it makes such a client."""
 
@@ -83,17 +83,17 @@ class Answers:
         self.calls: list[tuple[str, dict[str, Any]]] = []
 
     def __call__(self) -> Any:
-        return _Client(self)
+        return _FakeClient(self)
 
     def asked(self, verb: str) -> list[dict[str, Any]]:
         """The arguments of every call of a verb."""
         return [args for called, args in self.calls if called == verb]
 
 
-class _Client:
+class _FakeClient:
     """One client of the deck's."""
 
-    def __init__(self, answers: Answers) -> None:
+    def __init__(self, answers: FakeRuntime) -> None:
         self._answers = answers
         self._closed = Event()
 
@@ -135,7 +135,7 @@ class _Client:
         self._closed.set()
 
 
-def _board() -> Board:
+def _make_board() -> Board:
     """The busy board, its queue gpu drawing from a pool of its own."""
     busy = boards.busy()
     return busy._replace(
@@ -143,24 +143,24 @@ def _board() -> Board:
     )
 
 
-BOARD = _board()
+BOARD = _make_board()
 
 
-def deck(answers: Answers, **how: Any) -> TaskdeckApp:
+def make_deck(answers: FakeRuntime, **how: Any) -> TaskdeckApp:
     """The deck's app with these answers and a clock that stands still."""
     ticks = itertools.count(1000, 1)
     return TaskdeckApp(answers, now=lambda: NOW, ticks=lambda: float(next(ticks)), first=answers.board, **how)
 
 
-def line(app: App[Any], number: int) -> str:
+def read_screen_line(app: App[Any], number: int) -> str:
     """One line of the screen; "" before the screen was drawn."""
-    lines = screen_text(app)
+    lines = read_screen_lines(app)
     return lines[number] if number < len(lines) else ""
 
 
-async def until(pilot: Pilot[Any], true: Callable[[], Any]) -> None:
+async def wait_until(pilot: Pilot[Any], true: Callable[[], Any]) -> None:
     """Let the app work until something is so; fails after ten seconds with what is on the screen."""
     end = time.monotonic() + 10.0
     while not true():
-        assert time.monotonic() < end, "\n".join(screen_text(pilot.app))
+        assert time.monotonic() < end, "\n".join(read_screen_lines(pilot.app))
         await pilot.pause(0.005)

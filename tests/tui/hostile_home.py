@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from tests.acceptance.hostile_text import EVERYTHING, MARKUP
-from tests.runtime_process import Living
+from tests.acceptance.hostile_text import ALL_TEXT, MARKUP
+from tests.runtime_process import RuntimeProcess
 
 NAME = "[|red] [bold]夜间 {0} %s é" + "\u0301" * 20 + " 👍🏽❤️🇩🇪 שלום 한글 ☁︎"
 """As hostile as a name may be: printable, and without a slash."""
-LONG = "x" * 200
+LONG_NAME = "x" * 200
 """A name without a blank, as long as names may be."""
-WRITES = "printf '%s\\n%s\\r%s' \"$1\" 50% 100%; "
+PRINT_HOSTILE = "printf '%s\\n%s\\r%s' \"$1\" 50% 100%; "
 
 
-def fill(home: Living) -> None:
+def fill_home(home: RuntimeProcess) -> None:
     """Queues, a template, a rule and tasks: running, waiting for one another, failed, and one that cannot start."""
     home.call("queue.create", name=NAME, capacity=1)
-    home.call("pool.create", name=LONG, cpu=1.0, memory=100.0)
-    home.call("queue.create", name=LONG, capacity=1, pool=LONG, description=EVERYTHING)
+    home.call("pool.create", name=LONG_NAME, cpu=1.0, memory=100.0)
+    home.call("queue.create", name=LONG_NAME, capacity=1, pool=LONG_NAME, description=ALL_TEXT)
     home.call("sla.create", name=NAME, preset="finishes-within", value="0.1s", severity="critical")
-    parameters = {"properties": {"word": {"type": "string", "description": EVERYTHING, "default": EVERYTHING}}}
-    schema = {"script": f"echo '{EVERYTHING}'"}
-    home.call("template.create", name=NAME, engine="shell", schema=schema, parameters=parameters, description=EVERYTHING)
-    tags = {"k[red]": EVERYTHING, LONG[:60]: MARKUP}
-    first = home.submit("sh", "-c", WRITES + "sleep 600", "sh", EVERYTHING, name=NAME, queue=NAME, tags=tags)
-    home.submit("echo", EVERYTHING, name=LONG, queue=NAME, after=[first], tags=tags)
-    home.submit("echo", EVERYTHING, name=NAME, queue=LONG, hold=True, memory="64M")
-    failed = home.submit("sh", "-c", WRITES + "exit 3", "sh", EVERYTHING, name=NAME)
-    unfit = home.submit("no such program " + EVERYTHING)
-    home.ended(failed, unfit)
-    home.reach(first, "running")
+    parameters = {"properties": {"word": {"type": "string", "description": ALL_TEXT, "default": ALL_TEXT}}}
+    schema = {"script": f"echo '{ALL_TEXT}'"}
+    home.call("template.create", name=NAME, engine="shell", schema=schema, parameters=parameters, description=ALL_TEXT)
+    tags = {"k[red]": ALL_TEXT, LONG_NAME[:60]: MARKUP}
+    first = home.submit("sh", "-c", PRINT_HOSTILE + "sleep 600", "sh", ALL_TEXT, name=NAME, queue=NAME, tags=tags)
+    home.submit("echo", ALL_TEXT, name=LONG_NAME, queue=NAME, after=[first], tags=tags)
+    home.submit("echo", ALL_TEXT, name=NAME, queue=LONG_NAME, hold=True, memory="64M")
+    failed = home.submit("sh", "-c", PRINT_HOSTILE + "exit 3", "sh", ALL_TEXT, name=NAME)
+    unfit = home.submit("no such program " + ALL_TEXT)
+    home.wait_for_end(failed, unfit)
+    home.wait_for_status(first, "running")

@@ -14,12 +14,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-PATIENCE = 15.0
-_COLOURS = re.compile(rb"\x1b\[[0-9;]*m")
-_ASKS = b"\x1b[6n"
+TIMEOUT = 15.0
+_COLOUR_CODES = re.compile(rb"\x1b\[[0-9;]*m")
+_CURSOR_REQUEST = b"\x1b[6n"
 
 
-class OnPty:
+class PtyProcess:
     """Runs a command on a pty. `column` is where the terminal says the cursor stands (2: a `─` took one cell; 0: silence)."""
 
     def __init__(
@@ -42,7 +42,7 @@ class OnPty:
         )
         os.close(child)
 
-    def __enter__(self) -> OnPty:
+    def __enter__(self) -> PtyProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -56,7 +56,7 @@ class OnPty:
 
     def wait_for(self, text: str) -> None:
         """Read until the program has written this, whatever its colours."""
-        self._read_until(lambda: text.encode() in _COLOURS.sub(b"", self.heard), text)
+        self._read_until(lambda: text.encode() in _COLOUR_CODES.sub(b"", self.heard), text)
 
     def kill(self, number: int) -> None:
         """Send it a signal."""
@@ -66,7 +66,7 @@ class OnPty:
         """Take the terminal away; the exit code of what ran on it."""
         os.close(self._fd)
         self._fd = os.open(os.devnull, os.O_RDWR)
-        return self._process.wait(PATIENCE)
+        return self._process.wait(TIMEOUT)
 
     def finish(self) -> int:
         """Read until it ends; its exit code."""
@@ -76,7 +76,7 @@ class OnPty:
         return self._process.wait()
 
     def _read_until(self, done: Callable[[], bool], what: str) -> None:
-        last = time.monotonic() + PATIENCE
+        last = time.monotonic() + TIMEOUT
         while not done():
             assert time.monotonic() < last, f"never heard {what}: …{self.heard[-400:]!r}"
             self._read(0.05)
@@ -89,7 +89,7 @@ class OnPty:
         except OSError:
             return False
         self.heard += heard
-        while self._column and self.heard.count(_ASKS) > self._answered:
+        while self._column and self.heard.count(_CURSOR_REQUEST) > self._answered:
             self._answered += 1
             os.write(self._fd, f"\x1b[1;{self._column}R".encode())
         return bool(heard)

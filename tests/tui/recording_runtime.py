@@ -12,14 +12,14 @@ from textual.events import Key
 from textual.keys import _character_to_key
 from textual.pilot import Pilot
 
-from app.client import READING
+from app.client import READ_ONLY_VERBS
 from app.core.board import Board
 from app.tui.app import TaskdeckApp
 from app.tui.style import Look
 from tests.tui import boards
 
 
-class Recording:
+class RecordingRuntime:
     """What the runtime would be: a board, the verbs asked, and answers by verb (or an exception to raise)."""
 
     def __init__(self, board: Board) -> None:
@@ -31,9 +31,9 @@ class Recording:
         self.resumed = 0
         self.closed = 0
 
-    def client(self) -> RecordedClient:
+    def client(self) -> RecordingClient:
         """Another client to the same runtime."""
-        return RecordedClient(self)
+        return RecordingClient(self)
 
     def verbs(self) -> list[str]:
         """The names of the verbs asked, without the board's."""
@@ -52,25 +52,25 @@ class Recording:
         if verb == "queue.line":
             return {"first": None, "waiting": {}}
         done = [
-            {"number": number_of(str(ident)), "name": "a task", "uuid": ident, "status": ""}
+            {"number": parse_task_number(str(ident)), "name": "a task", "uuid": ident, "status": ""}
             for ident in args.get("ids", ())
         ]
         return {"done": done, "refused": [], "notes": []} if "ids" in args else {}
 
 
-class RecordedClient:
+class RecordingClient:
     """A client of a Recording."""
 
     waits: Callable[[str], object] | None = None
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: RecordingRuntime) -> None:
         self._recording = recording
         self._over = Event()
 
     def call(self, verb: str, args: dict[str, Any] | None = None, note: Any = None) -> Any:
         """Remember it and answer."""
         self._recording.asked.append((verb, args or {}))
-        if self._recording.held and self.waits and verb not in READING:
+        if self._recording.held and self.waits and verb not in READ_ONLY_VERBS:
             freed, said = self._recording.held
             self.waits(said)
             assert freed.wait(20)
@@ -91,7 +91,7 @@ class RecordedClient:
         self._over.set()
 
 
-def number_of(uuid: str) -> int:
+def parse_task_number(uuid: str) -> int:
     """The number that the boards here hide in a uuid."""
     return int(uuid[-12:]) if uuid[-12:].isdigit() else 0
 
@@ -106,40 +106,40 @@ class Clock:
         return self.at
 
 
-_FED: WeakSet[TaskdeckApp] = WeakSet()
+_FED_APPS: WeakSet[TaskdeckApp] = WeakSet()
 
 
-def an_app(
+def make_recorded_deck(
     board: Board | None = None, *, look: Look | None = None, read_only: bool = False
-) -> tuple[TaskdeckApp, Recording]:
+) -> tuple[TaskdeckApp, RecordingRuntime]:
     """A deck on a board whose clock stands still at `boards.NOW`."""
-    recording = Recording(board or boards.busy())
+    recording = RecordingRuntime(board or boards.busy())
     factory: Any = recording.client
     app = TaskdeckApp(
         factory, look=look, read_only=read_only, now=lambda: boards.NOW, ticks=Clock(), first=recording.board
     )
-    take = app._take
+    take = app._apply_board
 
     def taken(board: Board) -> None:
         take(board)
-        _FED.add(app)
+        _FED_APPS.add(app)
 
-    app._take = taken
+    app._apply_board = taken
     return app, recording
 
 
-def fed(app: TaskdeckApp) -> bool:
+def is_fed(app: TaskdeckApp) -> bool:
     """Whether the feed's first board has come: one that a test puts in its place afterwards stays."""
-    return app in _FED
+    return app in _FED_APPS
 
 
-def burst(app: TaskdeckApp, *keys: str) -> None:
+def post_keys(app: TaskdeckApp, *keys: str) -> None:
     """All of them before the first one is looked at."""
     for key in keys:
         app.post_message(Key(_character_to_key(key) if len(key) == 1 else key, key if len(key) == 1 else None))
 
 
-async def until(pilot: Pilot[Any], condition: Callable[[], bool]) -> None:
+async def wait_for(pilot: Pilot[Any], condition: Callable[[], bool]) -> None:
     """Let the app work until the condition holds; fails after five seconds."""
     last = time.monotonic() + 5
     while not condition():

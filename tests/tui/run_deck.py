@@ -9,20 +9,20 @@ from app.tui import run
 from app.tui.app import TaskdeckApp
 from app.tui.style import Look
 from app.tui.terminal import capabilities
-from app.tui.terminal.driver import ClicksOnlyDriver
+from app.tui.terminal.driver import ClickDriver
 from tests.tui import boards
-from tests.tui.recording_runtime import Recording
+from tests.tui.recording_runtime import RecordingRuntime
 
 
 def main(name: str) -> int:
     """Open the deck; the exit code is 1 when something failed in it."""
-    plain, utf8 = capabilities.wants_ascii(0, 2)
-    recording = Recording(getattr(boards, name)())
+    plain, utf8 = capabilities.detect_characters(0, 2)
+    recording = RecordingRuntime(getattr(boards, name)())
     factory: Any = recording.client
-    look = Look(ascii=plain, colour=capabilities.wants_colour(), utf8=utf8)
-    app = TaskdeckApp(factory, look=look, now=lambda: boards.NOW, driver_class=ClicksOnlyDriver)
+    look = Look(ascii=plain, colour=capabilities.can_use_colour(), utf8=utf8)
+    app = TaskdeckApp(factory, look=look, now=lambda: boards.NOW, driver_class=ClickDriver)
     code = app.run()
-    sys.stderr.write(run.farewell(app.board or recording.board, app.failure) + "\n")
+    sys.stderr.write(run.format_farewell(app.board or recording.board, app.failure) + "\n")
     return 1 if app.fatal else code or 0
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import sys
 
 from app.tui.app import TaskdeckApp
-from app.tui.terminal.driver import ClicksOnlyDriver
+from app.tui.terminal.driver import ClickDriver
 from tests.tui import boards
-from tests.tui.fake_runtime import Answers, log_answer, run, task
+from tests.tui.fake_runtime import FakeRuntime, make_log_answer, make_run_row, make_task_row
 
 
 def main(path: str) -> int:
     """Open it; the exit code is 1 when something failed in it."""
-    row = task(status="running", number=1042, name="resnet50-sweep-06")
-    answers = Answers(log=log_answer(row, run(path=path, runid="r1042")), show=row)
-    app = TaskdeckApp(answers, now=lambda: boards.NOW, first=answers.board, driver_class=ClicksOnlyDriver)
+    row = make_task_row(status="running", number=1042, name="resnet50-sweep-06")
+    answers = FakeRuntime(log=make_log_answer(row, make_run_row(path=path, runid="r1042")), show=row)
+    app = TaskdeckApp(answers, now=lambda: boards.NOW, first=answers.board, driver_class=ClickDriver)
     code = app.run()
     return 1 if app.failure else code or 0
 

@@ -8,11 +8,11 @@ from rich.segment import Segment
 from textual.app import App
 
 
-def screen_segments(app: App[Any]) -> list[list[Segment]]:
+def read_screen_segments(app: App[Any]) -> list[list[Segment]]:
     """The segments of each line of the screen that is on top, as they would go to the terminal."""
     return [list(strip) for strip in app.screen._compositor.render_strips()]
 
 
-def screen_text(app: App[Any]) -> list[str]:
+def read_screen_lines(app: App[Any]) -> list[str]:
     """Each line of the screen that is on top, blanks at its end cut off."""
-    return ["".join(segment.text for segment in line if not segment.control).rstrip() for line in screen_segments(app)]
+    return ["".join(segment.text for segment in line if not segment.control).rstrip() for line in read_screen_segments(app)]

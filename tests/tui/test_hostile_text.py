@@ -14,15 +14,15 @@ from rich.cells import cell_len
 from app.client import Client
 from app.tui.app import TaskdeckApp
 from tests.acceptance.terminal import Terminal
-from tests.runtime_process import Living
+from tests.runtime_process import RuntimeProcess
 from tests.tui import boards, hostile_home
-from tests.tui.fake_runtime import until as wait_until
-from tests.tui.pty_process import OnPty
-from tests.tui.recording_runtime import an_app, until
-from tests.tui.screen_text import screen_segments, screen_text
+from tests.tui.fake_runtime import wait_until as wait_until
+from tests.tui.pty_process import PtyProcess
+from tests.tui.recording_runtime import make_recorded_deck, wait_for
+from tests.tui.screen_text import read_screen_lines, read_screen_segments
 
 ROOT = Path(__file__).parents[2]
-ALLOWED = re.compile(
+ALLOWED_SEQUENCES = re.compile(
     r"\x1b\[[0-9;]*m"  # colours
     r"|\x1b\[\d+;\d+H"  # where to write
     r"|\x1b\[\?(?:1000|1006|1004|1049|2004|2026|25|7)[hl]"  # mouse clicks, focus, screen, paste, sync, cursor, wrap
@@ -31,7 +31,7 @@ ALLOWED = re.compile(
 )
 
 
-def controls(text: str) -> list[str]:
+def find_control_characters(text: str) -> list[str]:
     """Control, bidi and other characters that must never be drawn."""
     return re.findall(
         r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e0fff]",
@@ -40,25 +40,25 @@ def controls(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 16), (200, 50)])
-async def test_no_control_character_is_drawn_and_every_line_keeps_its_width(size: tuple[int, int]):
-    app, _ = an_app(boards.hostile())
+async def test_no_control_character_is_drawn_and_line_widths_hold(size: tuple[int, int]):
+    app, _ = make_recorded_deck(boards.hostile())
     async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: app.board is not None)
+        await wait_for(pilot, lambda: app.board is not None)
         for keys in ((), ("j",) * 9, ("x",), ("escape",), ("colon",), ("escape",), ("1", "j"), ("2",), ("4", "j")):
             await pilot.press(*keys)
             await pilot.pause()
-            lines = screen_segments(app)
-            assert not [found for line in lines for segment in line for found in controls(segment.text)]
+            lines = read_screen_segments(app)
+            assert not [found for line in lines for segment in line for found in find_control_characters(segment.text)]
             assert {sum(cell_len(segment.text) for segment in line) for line in lines} == {size[0]}
     assert app.failure is None
 
 
-async def test_markup_in_a_name_is_shown_as_it_is():
-    app, _ = an_app(boards.hostile())
+async def test_markup_in_a_name_is_shown_verbatim():
+    app, _ = make_recorded_deck(boards.hostile())
     async with app.run_test(size=(200, 50)) as pilot:
-        await until(pilot, lambda: app.board is not None)
+        await wait_for(pilot, lambda: app.board is not None)
         await pilot.pause()
-        assert any("[/red][bold]x[/]" in segment.text for line in screen_segments(app) for segment in line)
+        assert any("[/red][bold]x[/]" in segment.text for line in read_screen_segments(app) for segment in line)
 
 
 def test_the_real_deck_writes_no_escape_outside_the_allow_list():
@@ -71,9 +71,9 @@ def test_the_real_deck_writes_no_escape_outside_the_allow_list():
             deck.press("\x1b", lambda t, shown=shown: shown not in t.text)
         deck.type("\x11")
         assert deck.end() == 0
-    left = ALLOWED.sub("", deck.raw.decode("utf-8", "replace"))
+    left = ALLOWED_SEQUENCES.sub("", deck.raw.decode("utf-8", "replace"))
     assert "\x1b" not in left
-    assert not [c for c in controls(left) if c not in "\r\n"]
+    assert not [c for c in find_control_characters(left) if c not in "\r\n"]
     assert "52;c;" not in left or "␛]52;c;" in left
 
 
@@ -101,36 +101,36 @@ WALK: tuple[tuple[tuple[str, ...], str, str], ...] = (
 """Keys from the deck on, the screen they lead to, and what it shows of the hostile names and texts."""
 
 
-async def test_every_screen_over_a_real_runtime_shows_hostile_text_as_text_in_every_size(runtime: Living):
-    hostile_home.fill(runtime)
+async def test_every_screen_shows_hostile_text_harmlessly_at_every_size(runtime: RuntimeProcess):
+    hostile_home.fill_home(runtime)
     app = TaskdeckApp(lambda: Client(runtime.home))
     async with app.run_test(size=SIZES[0]) as pilot:
-        await shows(pilot, "DeckScreen", "[|red]", SIZES[0])
+        await wait_for_screen(pilot, "DeckScreen", "[|red]", SIZES[0])
         for keys, screen, words in WALK:
             await pilot.press(*keys)
             for size in SIZES:
                 await pilot.resize_terminal(*size)
-                await shows(pilot, screen, words, size)
-                lines = screen_segments(app)
-                assert [found for line in lines for segment in line for found in controls(segment.text)] == [], screen
+                await wait_for_screen(pilot, screen, words, size)
+                lines = read_screen_segments(app)
+                assert [found for line in lines for segment in line for found in find_control_characters(segment.text)] == [], screen
                 assert {sum(cell_len(segment.text) for segment in line) for line in lines} == {size[0]}, screen
     assert app.failure is None
 
 
-async def shows(pilot: Any, screen: str, words: str, size: tuple[int, int]) -> None:
+async def wait_for_screen(pilot: Any, screen: str, words: str, size: tuple[int, int]) -> None:
     """Wait until this screen has this size and shows the words (small ones show what they can)."""
     app = pilot.app
     await wait_until(
         pilot,
         lambda: type(app.screen).__name__ == screen
-        and len(screen_text(app)) == size[1]
-        and (size[1] < 24 or any(words in line for line in screen_text(app))),
+        and len(read_screen_lines(app)) == size[1]
+        and (size[1] < 24 or any(words in line for line in read_screen_lines(app))),
     )
 
 
-def test_the_deck_asks_for_clicks_but_not_for_every_movement_of_the_mouse():
+def test_the_deck_requests_mouse_clicks_but_no_movements():
     env = {**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT)}
-    with OnPty([sys.executable, "-m", "tests.tui.run_deck", "busy"], env=env, cwd=ROOT, size=(80, 24)) as deck:
+    with PtyProcess([sys.executable, "-m", "tests.tui.run_deck", "busy"], env=env, cwd=ROOT, size=(80, 24)) as deck:
         deck.wait_for("q quit")
         deck.send(b"q")
         assert deck.finish() == 0

@@ -14,59 +14,66 @@ from textual.screen import ModalScreen, Screen
 from app.config import Config
 from app.errors import Usage
 from app.tui.app import TaskdeckApp
-from app.tui.keymap import all_nodes, checked, known, merged, settled, widgets_of
+from app.tui.keymap import (
+    find_widgets,
+    list_binding_classes,
+    merge_bindings,
+    resolve_keys,
+    split_known_actions,
+    validate_keys,
+)
 from tests.tui import boards
-from tests.tui.recording_runtime import Recording, an_app, until
-from tests.tui.screen_text import screen_text
+from tests.tui.recording_runtime import RecordingRuntime, make_recorded_deck, wait_for
+from tests.tui.screen_text import read_screen_lines
 
-NODES = all_nodes()
+NODES = list_binding_classes()
 SCREENS = [node for node in NODES if issubclass(node, Screen)]
 
 
-def test_there_are_screens_to_look_at():
+def test_screens_are_found():
     assert len(SCREENS) > 15
     assert TaskdeckApp in NODES
 
 
 @pytest.mark.parametrize("node", NODES, ids=lambda node: node.__name__)
-def test_every_binding_of_ours_has_an_id_and_says_what_it_does(node: type[DOMNode]):
+def test_every_binding_has_an_id_and_a_description(node: type[DOMNode]):
     for binding in Binding.make_bindings(node.BINDINGS):
         assert binding.id and "." in binding.id, binding
         assert binding.description, binding
 
 
 @pytest.mark.parametrize("node", NODES, ids=lambda node: node.__name__)
-def test_no_key_means_two_things_in_one_place(node: type[DOMNode]):
-    assert not list(_conflicts(node))
+def test_no_key_has_two_actions_in_one_place(node: type[DOMNode]):
+    assert not list(_find_conflicts(node))
 
 
-def _conflicts(node: type[DOMNode]) -> Iterator[tuple[str, str, str]]:
+def _find_conflicts(node: type[DOMNode]) -> Iterator[tuple[str, str, str]]:
     taken: dict[str, Binding] = {}
-    for binding in merged(node):
+    for binding in merge_bindings(node):
         other = taken.setdefault(binding.key, binding)
         if other.action != binding.action:
             yield binding.key, other.action, binding.action
 
 
-def test_the_app_has_no_key_that_a_screen_below_no_dialog_gives_another_meaning():
-    places = {binding.key: binding.action for binding in merged(TaskdeckApp)}
+def test_no_full_screen_redefines_a_key_of_the_app():
+    places = {binding.key: binding.action for binding in merge_bindings(TaskdeckApp)}
     same = {"leave": {"app.leave"}}
     for node in SCREENS:
         if issubclass(node, ModalScreen):
             continue
-        for binding in merged(node):
+        for binding in merge_bindings(node):
             action = places.get(binding.key)
             if binding.id and action and binding.action != action:
                 assert binding.action in same.get(action, set()), (node.__name__, binding.key, binding.action, action)
 
 
-def test_a_comma_is_a_key_too_and_keys_may_change_places():
-    assert checked({"deck.earlier": "C", "task.log": ","}, "config.toml") == {"deck.earlier": "C", "task.log": "comma"}
-    assert checked({"task.log": "w", "task.why": "l"}, "config.toml") == {"task.log": "w", "task.why": "l"}
+def test_a_comma_is_a_key_and_keys_can_be_swapped():
+    assert validate_keys({"deck.earlier": "C", "task.log": ","}, "config.toml") == {"deck.earlier": "C", "task.log": "comma"}
+    assert validate_keys({"task.log": "w", "task.why": "l"}, "config.toml") == {"task.log": "w", "task.why": "l"}
 
 
-def test_a_key_that_is_chosen_does_it_and_the_footer_shows_it():
-    assert checked({"task.cancel": "c", "app.help": "?,f2"}, "config.toml") == {"task.cancel": "c", "app.help": "question_mark,f2"}
+def test_rebound_keys_are_normalized():
+    assert validate_keys({"task.cancel": "c", "app.help": "?,f2"}, "config.toml") == {"task.cancel": "c", "app.help": "question_mark,f2"}
 
 
 @pytest.mark.parametrize(
@@ -87,51 +94,51 @@ def test_a_key_that_is_chosen_does_it_and_the_footer_shows_it():
         ({"task.log": "Enter"}, 'there is no key "Enter". Nearest: enter.'),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(keys: dict[str, str], says: str):
+def test_invalid_bindings_are_refused_by_name(keys: dict[str, str], says: str):
     with pytest.raises(Usage, match="config.toml") as refused:
-        checked(keys, "config.toml")
+        validate_keys(keys, "config.toml")
     assert says in str(refused.value)
 
 
-def test_a_key_of_a_widget_that_never_stands_there_is_free():
-    assert checked({"names.close": "ctrl+w"}, "config.toml") == {"names.close": "ctrl+w"}
+def test_a_key_used_only_by_absent_widgets_is_free():
+    assert validate_keys({"names.close": "ctrl+w"}, "config.toml") == {"names.close": "ctrl+w"}
 
 
 @pytest.mark.parametrize("key", "012345679:?nBO")
-async def test_every_widget_with_keys_is_known_to_stand_where_it_does(key: str):
-    app, _ = an_app()
+async def test_every_widget_with_keys_is_known_to_its_screen(key: str):
+    app, _ = make_recorded_deck()
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: app.board is not None)
+        await wait_for(pilot, lambda: app.board is not None)
         await pilot.press(_character_to_key(key))
-        await until(pilot, lambda: key in "01234" or app.screen is not app.deck)
+        await wait_for(pilot, lambda: key in "01234" or app.screen is not app.deck)
         await pilot.pause()
         with_keys = {base for widget in app.screen.query("*") for base in type(widget).__mro__ if base in NODES}
-        assert with_keys <= widgets_of(type(app.screen)), app.screen
+        assert with_keys <= find_widgets(type(app.screen)), app.screen
 
 
-def test_actions_that_are_not_there_are_passed_over_and_told():
+def test_unknown_actions_are_skipped_and_reported():
     keys = {"task.cancl": "c", "task.log": "L", "nonsense": "x"}
-    assert known(keys, "config.toml") == (
+    assert split_known_actions(keys, "config.toml") == (
         {"task.log": "L"},
         'config.toml: no action "task.cancl". And 1 more. Nearest: task.cancel; passed over.',
     )
-    assert known({"nonsense": "x"}, "c") == ({}, 'c: no action "nonsense". Passed over; ? then i shows all.')
-    assert known({"task.log": "L"}, "config.toml") == ({"task.log": "L"}, "")
+    assert split_known_actions({"nonsense": "x"}, "c") == ({}, 'c: no action "nonsense". Passed over; ? then i shows all.')
+    assert split_known_actions({"task.log": "L"}, "config.toml") == ({"task.log": "L"}, "")
 
 
-async def test_the_deck_obeys_chosen_keys_and_names_them():
-    recording = Recording(boards.busy())
-    keys = checked({"task.pause": "Z", "app.help": "f2"}, "config.toml")
+async def test_the_deck_uses_and_shows_rebound_keys():
+    recording = RecordingRuntime(boards.busy())
+    keys = validate_keys({"task.pause": "Z", "app.help": "f2"}, "config.toml")
     factory: App[int] | object = recording.client
     app = TaskdeckApp(factory, now=lambda: boards.NOW, first=recording.board, settings=Config(keys=keys))  # pyright: ignore
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: app.board is not None and "Z pause" in screen_text(app)[-1])
+        await wait_for(pilot, lambda: app.board is not None and "Z pause" in read_screen_lines(app)[-1])
         await pilot.press("p")
         await pilot.press("Z")
-        await until(pilot, lambda: "pause" in recording.verbs())
+        await wait_for(pilot, lambda: "pause" in recording.verbs())
         assert recording.verbs().count("pause") == 1
         await pilot.press("f2")
-        await until(pilot, lambda: type(app.screen).__name__ == "HelpScreen")
+        await wait_for(pilot, lambda: type(app.screen).__name__ == "HelpScreen")
 
 
 @pytest.mark.parametrize(
@@ -144,7 +151,7 @@ async def test_the_deck_obeys_chosen_keys_and_names_them():
         ({"task.cancel": "f9"}, {"task.cancel": "f9"}, ""),
     ],
 )
-def test_one_wrong_key_takes_none_of_the_others_away(keys: dict[str, str], hold: dict[str, str], said: str):
-    kept, told = settled(keys, "config.toml")
+def test_one_invalid_key_leaves_the_others_in_effect(keys: dict[str, str], hold: dict[str, str], said: str):
+    kept, told = resolve_keys(keys, "config.toml")
     assert kept == hold
     assert said in told and bool(said) == bool(told)

@@ -8,13 +8,13 @@ from typing import Any
 import psutil
 
 from app.core.board import Board
-from tests.tui.recording_runtime import an_app, until
+from tests.tui.recording_runtime import make_recorded_deck, wait_for
 
-BOARDS = 240
+BOARD_COUNT = 240
 """Each brings 17 rows that were never seen before."""
 
 
-def another(board: Board, turn: int) -> Board:
+def replace_rows(board: Board, turn: int) -> Board:
     """The board with rows of other tasks."""
 
     def new(rows: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -23,30 +23,30 @@ def another(board: Board, turn: int) -> Board:
     return board._replace(running=new(board.running), next=new(board.next), ended=new(board.ended))
 
 
-async def test_ever_new_rows_leave_nothing_behind():
-    app, recording = an_app()
+async def test_new_rows_do_not_grow_memory():
+    app, recording = make_recorded_deck()
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: app.board is not None)
-        first = BOARDS // 4
+        await wait_for(pilot, lambda: app.board is not None)
+        first = BOARD_COUNT // 4
         for turn in range(first):
-            await _show(app, pilot, recording.board, turn)
+            await _show_board(app, pilot, recording.board, turn)
         gc.collect()
-        before = _resident()
-        for turn in range(first, BOARDS):
-            await _show(app, pilot, recording.board, turn)
+        before = _measure_resident_mib()
+        for turn in range(first, BOARD_COUNT):
+            await _show_board(app, pilot, recording.board, turn)
         gc.collect()
-        after = _resident()
-    assert after < before * 1.2, f"{before:.1f} MiB after {first} boards, {after:.1f} after {BOARDS}"
+        after = _measure_resident_mib()
+    assert after < before * 1.2, f"{before:.1f} MiB after {first} boards, {after:.1f} after {BOARD_COUNT}"
     assert app.failure is None
 
 
-def _resident() -> float:
+def _measure_resident_mib() -> float:
     """MiB of this process in memory."""
     return psutil.Process().memory_info().rss / 2**20
 
 
-async def _show(app: Any, pilot: Any, board: Board, turn: int) -> None:
-    app._take(another(board, turn))
+async def _show_board(app: Any, pilot: Any, board: Board, turn: int) -> None:
+    app._take(replace_rows(board, turn))
     if turn % 20:
         await pilot.pause()
     else:

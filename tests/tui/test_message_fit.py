@@ -5,96 +5,96 @@ from __future__ import annotations
 import pytest
 
 from app.core.board import Board, RuntimeFacts
-from app.core.text.sanitize import width
+from app.core.text.sanitize import measure_width
 from app.errors import Storage
-from app.tui.message_fit import in_room
+from app.tui.message_fit import fit_message
 from app.tui.style import Look
 from tests.tui import boards
-from tests.tui.fake_runtime import Answers, deck, until
-from tests.tui.screen_text import screen_text
+from tests.tui.fake_runtime import FakeRuntime, make_deck, wait_until
+from tests.tui.screen_text import read_screen_lines
 
-CURE = "Bring it back: taskdeck db restore"
-GONE = f"the database is gone: /srv/home/ann/a-home-with-a-long-name/deck/taskdeck.db. No new one was made. {CURE}"
+ADVICE = "Bring it back: taskdeck db restore"
+DATABASE_GONE = f"the database is gone: /srv/home/ann/a-home-with-a-long-name/deck/taskdeck.db. No new one was made. {ADVICE}"
 
 
 @pytest.mark.parametrize("room", range(40, 140, 7))
-def test_the_cure_is_never_cut(room: int):
-    shown = in_room(GONE, room, Look())
-    assert width(shown) <= room and shown.endswith(CURE) and shown.startswith("the")
+def test_the_advice_is_never_cut(room: int):
+    shown = fit_message(DATABASE_GONE, room, Look())
+    assert measure_width(shown) <= room and shown.endswith(ADVICE) and shown.startswith("the")
 
 
-def test_the_path_is_cut_first_in_its_middle_and_only_as_far_as_is_needed():
-    shown = in_room(GONE, len(GONE) - 10, Look())
+def test_the_path_is_cut_first_and_only_as_needed():
+    shown = fit_message(DATABASE_GONE, len(DATABASE_GONE) - 10, Look())
     assert shown.startswith("the database is gone: /srv/home/") and "…" in shown and "deck/taskdeck.db. No new one was made." in shown
-    assert len(shown) == len(GONE) - 10
-    assert in_room(GONE, len(GONE), Look()) == GONE
+    assert len(shown) == len(DATABASE_GONE) - 10
+    assert fit_message(DATABASE_GONE, len(DATABASE_GONE), Look()) == DATABASE_GONE
 
 
-@pytest.mark.parametrize("text", ["", "one sentence that goes on and on without an end", "/a/path/that/is/too/long/for/it", f"x. {CURE}"])
-def test_whatever_is_said_fits(text: str):
+@pytest.mark.parametrize("text", ["", "one sentence that goes on and on without an end", "/a/path/that/is/too/long/for/it", f"x. {ADVICE}"])
+def test_every_message_fits(text: str):
     for room in range(1, 60):
         for look in (Look(), Look(ascii=True)):
-            assert width(in_room(text, room, look)) <= room
+            assert measure_width(fit_message(text, room, look)) <= room
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (60, 16)])
-async def test_the_line_at_the_bottom_shows_the_cure(size: tuple[int, int]):
-    app = deck(Answers())
+async def test_the_message_line_shows_the_advice(size: tuple[int, int]):
+    app = make_deck(FakeRuntime())
     async with app.run_test(size=size) as pilot:
-        app._no_board(GONE, False, None)
-        await until(pilot, lambda: any(line.rstrip().endswith(CURE) for line in screen_text(app)))
+        app._show_board_error(DATABASE_GONE, False, None)
+        await wait_until(pilot, lambda: any(line.rstrip().endswith(ADVICE) for line in read_screen_lines(app)))
 
 
-def up(state: str) -> Board:
+def make_board(state: str) -> Board:
     return boards.busy()._replace(runtime=RuntimeFacts(state, pid=4120 if state == "running" else None))
 
 
-def says(app: object, text: str) -> bool:
-    return any(text in line for line in screen_text(app))  # type: ignore[arg-type]
+def is_shown(app: object, text: str) -> bool:
+    return any(text in line for line in read_screen_lines(app))  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def still(monkeypatch: pytest.MonkeyPatch):
+def lasting_messages(monkeypatch: pytest.MonkeyPatch):
     """What is said stays for as long as nothing takes it away."""
-    monkeypatch.setattr("app.tui.status_messages.SAID", float("inf"))
+    monkeypatch.setattr("app.tui.status_messages.MESSAGE_SECONDS", float("inf"))
 
 
-async def test_trouble_goes_with_the_board_of_a_runtime_and_stays_while_none_can_be_had(still: None):
-    app = deck(Answers())
+async def test_an_error_stays_until_a_board_of_a_runtime_comes(lasting_messages: None):
+    app = make_deck(FakeRuntime())
     async with app.run_test(size=(120, 40)) as pilot:
         app.feed.stop()  # whose boards would be those of a living runtime
         await pilot.pause()
-        app._feed_lost(Storage("the database is gone.", CURE), False)
-        await until(pilot, lambda: says(app, CURE))
-        app._take(up("none"))
-        assert app.said() is not None
-        app._take(up("running"))
-        await until(pilot, lambda: not says(app, CURE))
+        app._receive_feed_error(Storage("the database is gone.", ADVICE), False)
+        await wait_until(pilot, lambda: is_shown(app, ADVICE))
+        app._apply_board(make_board("none"))
+        assert app.get_message() is not None
+        app._apply_board(make_board("running"))
+        await wait_until(pilot, lambda: not is_shown(app, ADVICE))
 
 
-async def test_what_was_said_since_stays_when_the_trouble_is_over(still: None):
-    app = deck(Answers())
+async def test_a_later_message_survives_the_end_of_an_error(lasting_messages: None):
+    app = make_deck(FakeRuntime())
     async with app.run_test(size=(120, 40)) as pilot:
-        app._no_board(GONE, False, None)
-        app.say("Held #1 encode.")
-        app._take(up("running"))
-        await until(pilot, lambda: says(app, "Held #1 encode."))
+        app._show_board_error(DATABASE_GONE, False, None)
+        app.show_message("Held #1 encode.")
+        app._apply_board(make_board("running"))
+        await wait_until(pilot, lambda: is_shown(app, "Held #1 encode."))
 
 
-async def test_a_deck_that_starts_nothing_is_told_by_any_board_that_the_trouble_is_over(still: None):
-    app = deck(Answers(), read_only=True)
+async def test_any_board_clears_an_error_in_read_only_mode(lasting_messages: None):
+    app = make_deck(FakeRuntime(), read_only=True)
     async with app.run_test(size=(120, 40)) as pilot:
-        app._no_board(GONE, False, None)
-        app._take(up("none"))
-        await until(pilot, lambda: not says(app, CURE))
+        app._show_board_error(DATABASE_GONE, False, None)
+        app._apply_board(make_board("none"))
+        await wait_until(pilot, lambda: not is_shown(app, ADVICE))
 
 
-async def test_why_a_list_cannot_be_read_goes_when_it_can(still: None):
-    answers = Answers(operations=Storage("the database is held by another program."))
-    app = deck(answers)
+async def test_a_read_error_disappears_after_a_successful_read(lasting_messages: None):
+    answers = FakeRuntime(operations=Storage("the database is held by another program."))
+    app = make_deck(answers)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("O")
-        await until(pilot, lambda: says(app, "held by another"))
+        await wait_until(pilot, lambda: is_shown(app, "held by another"))
         answers.table["operations"] = []
         app.screen.reread()  # type: ignore[attr-defined]
-        await until(pilot, lambda: says(app, "Nothing was done yet") and not says(app, "held by another"))
+        await wait_until(pilot, lambda: is_shown(app, "Nothing was done yet") and not is_shown(app, "held by another"))

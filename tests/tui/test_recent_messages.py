@@ -6,75 +6,75 @@ import re
 
 import pytest
 
-from app.core.text.sanitize import width
+from app.core.text.sanitize import measure_width
 from app.tui.app import TaskdeckApp
-from app.tui.message_fit import in_room
-from app.tui.status_messages import KEPT, Lately
+from app.tui.message_fit import fit_message
+from app.tui.status_messages import MAX_MESSAGES, MessageHistory
 from app.tui.style import Look
 from tests.tui import boards
-from tests.tui.recording_runtime import an_app, until
-from tests.tui.screen_text import screen_text
+from tests.tui.recording_runtime import make_recorded_deck, wait_for
+from tests.tui.screen_text import read_screen_lines
 
 NOTE = "#1 is running: this run keeps what it has, and the change counts for the next one."
-LONG = f"Priority 0 → 1: #1 long-1.  {NOTE}  u undo"
+LONG_MESSAGE = f"Priority 0 → 1: #1 long-1.  {NOTE}  u undo"
 
 
-def shown(app: TaskdeckApp) -> str:
+def read_plain_screen(app: TaskdeckApp) -> str:
     """The whole screen as one line, without the frame of a box."""
-    return re.sub(r"[\s│|]+", " ", " ".join(screen_text(app)))
+    return re.sub(r"[\s│|]+", " ", " ".join(read_screen_lines(app)))
 
 
 @pytest.mark.parametrize("room", [39, 59, 79])
-def test_that_it_can_be_undone_is_never_cut(room: int):
-    said = in_room(LONG, room, Look())
-    assert width(said) <= room and said.endswith("u undo") and said.startswith("Priority 0 → 1: #1 long-1.")
+def test_the_undo_hint_is_never_cut(room: int):
+    said = fit_message(LONG_MESSAGE, room, Look())
+    assert measure_width(said) <= room and said.endswith("u undo") and said.startswith("Priority 0 → 1: #1 long-1.")
 
 
 @pytest.mark.parametrize("end", ["esc takes it back.", "p resumes it.", "u undo"])
-def test_a_sentence_that_begins_with_a_key_is_kept(end: str):
-    said = in_room(f"All 123,456 that the filter means are marked: a verb asks first. {end}", 59, Look())
-    assert width(said) <= 59 and said.endswith(f"… {end}")
+def test_a_final_sentence_with_a_key_is_kept(end: str):
+    said = fit_message(f"All 123,456 that the filter means are marked: a verb asks first. {end}", 59, Look())
+    assert measure_width(said) <= 59 and said.endswith(f"… {end}")
 
 
-async def test_the_message_line_keeps_the_end_of_what_went_well_too():
-    app, _ = an_app()
+async def test_the_message_line_keeps_the_end_of_success_messages():
+    app, _ = make_recorded_deck()
     async with app.run_test(size=(80, 24)) as pilot:
-        app.say(LONG)
-        await until(pilot, lambda: screen_text(app)[22].rstrip().endswith("… u undo"))
+        app.show_message(LONG_MESSAGE)
+        await wait_for(pilot, lambda: read_screen_lines(app)[22].rstrip().endswith("… u undo"))
 
 
-async def test_how_to_leave_fits_into_80_cells():
-    app, _ = an_app()
+async def test_the_quit_hint_fits_into_80_cells():
+    app, _ = make_recorded_deck()
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("ctrl+c")
-        await until(pilot, lambda: screen_text(app)[22].rstrip().endswith("jobs go on."))
+        await wait_for(pilot, lambda: read_screen_lines(app)[22].rstrip().endswith("jobs go on."))
 
 
 @pytest.mark.parametrize("size", [(80, 24), (60, 16)])
 @pytest.mark.parametrize("way", ["click", "palette"])
-async def test_what_was_said_lately_is_shown_in_full(size: tuple[int, int], way: str):
-    app, _ = an_app()
+async def test_recent_messages_are_shown_in_full(size: tuple[int, int], way: str):
+    app, _ = make_recorded_deck()
     async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: app.board is not None and "3 Running" in shown(app))
-        app.say("Held #3 gzip.")
-        app.say(LONG, "warn")
+        await wait_for(pilot, lambda: app.board is not None and "3 Running" in read_plain_screen(app))
+        app.show_message("Held #3 gzip.")
+        app.show_message(LONG_MESSAGE, "warn")
         if way == "click":
             await pilot.click("#message")
         else:
             await pilot.press("colon", *"messages", "enter")
-        await until(pilot, lambda: "Said lately" in shown(app))
-        assert re.search(rf"{re.escape(LONG).replace(re.escape('  '), ' ')} \S+ Held #3 gzip\.", shown(app))
-        assert "q back" in shown(app)
+        await wait_for(pilot, lambda: "Said lately" in read_plain_screen(app))
+        assert re.search(rf"{re.escape(LONG_MESSAGE).replace(re.escape('  '), ' ')} \S+ Held #3 gzip\.", read_plain_screen(app))
+        assert "q back" in read_plain_screen(app)
         await pilot.press("q")
-        await until(pilot, lambda: app.screen is app.deck)
+        await wait_for(pilot, lambda: app.screen is app.deck)
 
 
-def test_the_last_are_kept_each_once_and_hints_not_at_all():
-    lately = Lately()
-    assert lately.lines(boards.NOW, 72) == [[("Nothing was said yet.", "dim")]]
-    for n in range(KEPT + 5):
+def test_recent_messages_are_kept_once_and_without_hints():
+    lately = MessageHistory()
+    assert lately.build_lines(boards.NOW, 72) == [[("Nothing was said yet.", "dim")]]
+    for n in range(MAX_MESSAGES + 5):
         for _ in range(2):
-            lately.note(boards.NOW, f"Held #{n}.", "")
-        lately.note(boards.NOW, "k does nothing here", "dim")
-    lines = lately.lines(boards.NOW, 72)
-    assert len(lines) == KEPT and lines[0][1] == (f"Held #{KEPT + 4}.", "")
+            lately.add_message(boards.NOW, f"Held #{n}.", "")
+        lately.add_message(boards.NOW, "k does nothing here", "dim")
+    lines = lately.build_lines(boards.NOW, 72)
+    assert len(lines) == MAX_MESSAGES and lines[0][1] == (f"Held #{MAX_MESSAGES + 4}.", "")

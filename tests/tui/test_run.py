@@ -14,15 +14,15 @@ from textual.strip import Strip
 from app.core.board import Board
 from app.tui import app
 from app.tui import run as tui_run
-from app.tui.data.board_feed import Feed
+from app.tui.data.board_feed import BoardFeed
 from app.tui.panes.work import WorkPane
 from app.tui.screens.deck.screen import DeckScreen
 from tests.tui import boards, fake_home
-from tests.tui.pty_process import OnPty
-from tests.tui.recording_runtime import an_app, fed, until
+from tests.tui.pty_process import PtyProcess
+from tests.tui.recording_runtime import is_fed, make_recorded_deck, wait_for
 
 ROOT = Path(__file__).parents[2]
-FORM = "app.tui.screens.submit_form"
+FORM_MODULE = "app.tui.screens.submit_form"
 
 
 @pytest.mark.parametrize(
@@ -35,59 +35,59 @@ FORM = "app.tui.screens.submit_form"
     ],
     ids=["one cell", "wide", "not utf-8", "no answer"],
 )
-def test_the_probe_asks_the_terminal_how_wide_a_line_character_is(column: int, lang: str, says: str):
+def test_the_probe_measures_the_width_of_a_line_character(column: int, lang: str, says: str):
     program = "from app.tui.terminal import capabilities as probe; a, u = probe.wants_ascii(0, 2); print(f'ascii={a} utf8={u}')"
     env = {"PATH": os.environ["PATH"], "TERM": "xterm", "LC_ALL": lang, "PYTHONPATH": str(ROOT)}
-    with OnPty([sys.executable, "-c", program], env=env, cwd=ROOT, column=column) as run:
+    with PtyProcess([sys.executable, "-c", program], env=env, cwd=ROOT, column=column) as run:
         assert run.finish() == 0
     assert says in run.heard.decode()
 
 
-def test_a_terminal_known_to_be_plain_is_not_asked():
+def test_a_known_plain_terminal_is_not_probed():
     program = "from app.tui.terminal import capabilities as probe; print(probe.wants_ascii(0, 2), probe.wants_colour())"
     env = {"PATH": os.environ["PATH"], "TERM": "linux", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
-    with OnPty([sys.executable, "-c", program], env=env, cwd=ROOT) as run:
+    with PtyProcess([sys.executable, "-c", program], env=env, cwd=ROOT) as run:
         assert run.finish() == 0
     assert b"\x1b[6n" not in run.heard and b"(True, True) False" in run.heard
 
 
-def test_the_shell_is_told_what_goes_on_and_how_to_come_back():
+def test_the_farewell_says_what_continues_and_how_to_return():
     assert (
-        tui_run.farewell(boards.busy())
+        tui_run.format_farewell(boards.busy())
         == "7 jobs go on, 31 wait; runtime pid 4120. Back: taskdeck   Stop it: taskdeck stop"
     )
     one = boards.trouble()._replace(running=boards.RUNNING[:1])
-    assert tui_run.farewell(one) == "1 job goes on, 31 wait; no runtime is up. Back: taskdeck"
-    assert tui_run.farewell(None) == "Back: taskdeck"
-    assert tui_run.farewell(Board()) == "Nothing runs or waits; no runtime is up. Back: taskdeck"
+    assert tui_run.format_farewell(one) == "1 job goes on, 31 wait; no runtime is up. Back: taskdeck"
+    assert tui_run.format_farewell(None) == "Back: taskdeck"
+    assert tui_run.format_farewell(Board()) == "Nothing runs or waits; no runtime is up. Back: taskdeck"
 
 
-def test_what_the_shell_is_told_is_broken_at_spaces_on_a_narrow_terminal():
+def test_the_farewell_wraps_at_spaces_on_a_narrow_terminal():
     program = "from app.tui.run import tell; tell('Back: taskdeck   Stop it: taskdeck stop', 20)"
     env = {"PATH": os.environ["PATH"], "TERM": "xterm", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
-    with OnPty([sys.executable, "-c", program], env=env, cwd=ROOT) as run:
+    with PtyProcess([sys.executable, "-c", program], env=env, cwd=ROOT) as run:
         assert run.finish() == 0
     assert run.heard.decode().split("\r\n") == ["Back: taskdeck", "Stop it: taskdeck", "stop", ""]
 
 
-def test_a_demo_that_is_left_says_nothing_about_jobs_that_go_on():
+def test_the_farewell_of_a_demo_mentions_no_jobs():
     demo = boards.busy()._replace(runtime=boards.busy().runtime._replace(demo=True))
-    assert tui_run.farewell(demo) == ""
-    assert tui_run.farewell(demo, ValueError("x")) == "The deck failed (ValueError); details in run/deck.log of the home."
+    assert tui_run.format_farewell(demo) == ""
+    assert tui_run.format_farewell(demo, ValueError("x")) == "The deck failed (ValueError); details in run/deck.log of the home."
 
 
-def test_a_failure_of_the_deck_is_told_without_a_traceback():
-    said = tui_run.farewell(boards.busy(), ValueError("x"))
+def test_a_failure_is_reported_without_a_traceback():
+    said = tui_run.format_farewell(boards.busy(), ValueError("x"))
     assert said.startswith("The deck failed (ValueError); details in run/deck.log of the home. 7 jobs go on")
 
 
-def test_without_a_runtime_and_a_database_the_deck_still_opens_and_leaves(tmp_path: Path):
+def test_the_deck_opens_without_a_runtime_and_a_database(tmp_path: Path):
     env = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
     program = (
         "import sys; from pathlib import Path; from app.tui.run import run_deck;"
         f"sys.exit(run_deck(Path({str(tmp_path)!r}), read_only=True))"
     )
-    with OnPty([sys.executable, "-c", program], env=env, cwd=ROOT) as run:
+    with PtyProcess([sys.executable, "-c", program], env=env, cwd=ROOT) as run:
         run.wait_for("q quit")
         run.send(b"q")
         assert run.finish() == 0
@@ -105,7 +105,7 @@ def test_without_a_runtime_and_a_database_the_deck_still_opens_and_leaves(tmp_pa
         ),
     ],
 )  # fmt: skip
-def test_a_deck_opens_whatever_is_wrong_in_the_settings_and_says_so(tmp_path: Path, text: str, said: str, shown: bytes):
+def test_the_deck_opens_with_invalid_settings_and_reports_them(tmp_path: Path, text: str, said: str, shown: bytes):
     config = tmp_path / "config" / "taskdeck" / "config.toml"
     config.parent.mkdir(parents=True)
     config.write_text(text)
@@ -115,7 +115,7 @@ def test_a_deck_opens_whatever_is_wrong_in_the_settings_and_says_so(tmp_path: Pa
         "import sys; from pathlib import Path; from app.tui.run import run_deck;"
         f"sys.exit(run_deck(Path({str(tmp_path)!r}), read_only=True))"
     )
-    with OnPty([sys.executable, "-c", program], env=env, cwd=ROOT) as run:
+    with PtyProcess([sys.executable, "-c", program], env=env, cwd=ROOT) as run:
         run.wait_for(said)
         run.send(b"q")
         assert run.finish() == 0
@@ -123,25 +123,25 @@ def test_a_deck_opens_whatever_is_wrong_in_the_settings_and_says_so(tmp_path: Pa
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_deck_that_is_told_to_end_gives_the_terminal_back(number: signal.Signals):
+def test_a_signal_ends_the_deck_and_restores_the_terminal(number: signal.Signals):
     env = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
-    with OnPty([sys.executable, "-m", "tests.tui.run_deck", "busy"], env=env, cwd=ROOT) as run:
+    with PtyProcess([sys.executable, "-m", "tests.tui.run_deck", "busy"], env=env, cwd=ROOT) as run:
         run.wait_for("q quit")
         run.kill(number)
         assert run.finish() == 128 + number
     assert b"\x1b[?1049l" in run.heard and b"7 jobs go on" in run.heard
 
 
-def test_a_deck_whose_terminal_is_gone_ends_even_when_no_signal_says_so():
+def test_a_deck_without_its_terminal_ends_even_without_a_signal():
     env = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
-    with OnPty([sys.executable, "-m", "tests.tui.run_deck", "busy"], env=env, cwd=ROOT) as run:
+    with PtyProcess([sys.executable, "-m", "tests.tui.run_deck", "busy"], env=env, cwd=ROOT) as run:
         run.wait_for("q quit")
         assert run.hang_up() == 129
 
 
-def test_a_click_of_a_real_mouse_moves_the_cursor_to_its_row():
+def test_a_real_mouse_click_moves_the_cursor():
     env = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
-    with OnPty([sys.executable, "-m", "tests.tui.run_deck", "busy"], env=env, cwd=ROOT, size=(120, 40)) as run:
+    with PtyProcess([sys.executable, "-m", "tests.tui.run_deck", "busy"], env=env, cwd=ROOT, size=(120, 40)) as run:
         run.wait_for("encode S02E04.mkv")
         run.send(b"\x1b[<0;12;14M\x1b[<0;12;14m")
         run.wait_for("› 1039 ● encode S02E04.mkv")
@@ -149,7 +149,7 @@ def test_a_click_of_a_real_mouse_moves_the_cursor_to_its_row():
         assert run.finish() == 0
 
 
-def test_a_deck_that_cannot_go_on_ends_with_one_line_and_no_traceback(tmp_path: Path):
+def test_a_fatal_failure_ends_with_one_line_and_no_traceback(tmp_path: Path):
     (tmp_path / "run").mkdir()
     env = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
     program = (
@@ -157,45 +157,45 @@ def test_a_deck_that_cannot_go_on_ends_with_one_line_and_no_traceback(tmp_path: 
         "from app.tui.screens.deck.screen import DeckScreen; DeckScreen.on_mount = lambda self: 1 / 0;"
         f"sys.exit(run_deck(Path({str(tmp_path)!r}), read_only=True))"
     )
-    with OnPty([sys.executable, "-c", program], env=env, cwd=ROOT) as run:
+    with PtyProcess([sys.executable, "-c", program], env=env, cwd=ROOT) as run:
         assert run.finish() == 1
     assert b"Traceback" not in run.heard
     assert b"The deck failed (ZeroDivisionError); details in run/deck.log of the home." in run.heard
     assert "ZeroDivisionError: division by zero" in (tmp_path / "run" / "deck.log").read_text()
 
 
-def test_the_first_rows_wait_for_no_form_and_no_list():
-    late = {"textual.widgets._text_area", "app.tui.screens.dialogs.item_list", FORM}
+def test_the_first_drawing_imports_no_forms():
+    late = {"textual.widgets._text_area", "app.tui.screens.dialogs.item_list", FORM_MODULE}
     program = f"import sys, app.tui.app, app.tui.screens.deck.screen, app.tui.terminal.driver; print({late!r} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
 
-async def test_a_deck_with_a_board_draws_it_before_it_asks_for_another(monkeypatch: pytest.MonkeyPatch):
+async def test_a_deck_draws_its_first_board_before_requesting_another(monkeypatch: pytest.MonkeyPatch):
     did: list[str] = []
-    monkeypatch.setattr(app, "SOON", 2.0)
-    monkeypatch.setattr(Feed, "start", lambda _feed: did.append("asked"))
+    monkeypatch.setattr(app, "FEED_DELAY", 2.0)
+    monkeypatch.setattr(BoardFeed, "start", lambda _feed: did.append("asked"))
     monkeypatch.setattr(WorkPane, "render_line", lambda _pane, y: did.append("drawn") or Strip.blank(120))
-    deck, _ = an_app()
+    deck, _ = make_recorded_deck()
 
     async with deck.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: bool(did))
+        await wait_for(pilot, lambda: bool(did))
 
     assert "asked" not in did
 
 
-async def test_a_key_pressed_at_once_keeps_no_board_away():
-    deck, _ = an_app()
+async def test_an_early_key_does_not_delay_the_first_board():
+    deck, _ = make_recorded_deck()
     async with deck.run_test(size=(120, 40)) as pilot:
         await pilot.press("5")
-        await until(pilot, lambda: fed(deck))
+        await wait_for(pilot, lambda: is_fed(deck))
 
 
-async def test_a_wide_deck_is_not_styled_for_a_narrow_one_first(monkeypatch: pytest.MonkeyPatch):
+async def test_a_wide_deck_is_styled_only_once(monkeypatch: pytest.MonkeyPatch):
     styled: list[bool] = []
     update = DeckScreen.update_node_styles
     monkeypatch.setattr(DeckScreen, "update_node_styles", lambda deck, **how: (styled.append(bool(deck.children)), update(deck, **how))[1])
-    deck, _ = an_app()
+    deck, _ = make_recorded_deck()
 
     async with deck.run_test(size=(120, 40)):
         assert deck.screen.has_class("-wide")
@@ -203,14 +203,14 @@ async def test_a_wide_deck_is_not_styled_for_a_narrow_one_first(monkeypatch: pyt
     assert styled.count(True) == 1  # when the screen comes up, which is Textual's doing
 
 
-async def test_the_form_is_imported_before_somebody_wants_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setattr(app, "AHEAD", 0.001)
-    monkeypatch.delitem(sys.modules, FORM, raising=False)
-    deck = app.TaskdeckApp(fake_home.busy(tmp_path), now=lambda: boards.NOW)
+async def test_the_form_is_imported_in_advance(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(app, "IMPORT_DELAY", 0.001)
+    monkeypatch.delitem(sys.modules, FORM_MODULE, raising=False)
+    deck = app.TaskdeckApp(fake_home.make_busy_home(tmp_path), now=lambda: boards.NOW)
     async with deck.run_test() as pilot:
         for _ in range(1000):
             await pilot.pause(0.002)
-            if FORM in sys.modules:
+            if FORM_MODULE in sys.modules:
                 break
 
-    assert FORM in sys.modules
+    assert FORM_MODULE in sys.modules

@@ -23,51 +23,51 @@ from textual.pilot import Pilot
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
-from app.core.text.sanitize import width
+from app.core.text.sanitize import measure_width
 from app.tui.app import TaskdeckApp
-from app.tui.data.call_queue import Errands
+from app.tui.data.call_queue import CallQueue
 from app.tui.logviewer.widget import LogView
 from app.tui.screens.dialogs.while_away import AwayScreen
 from app.tui.style import Look
-from tests.screenshots import still
+from tests.screenshots import fixed_environment
 from tests.tui import boards, fake_home
-from tests.tui.fake_runtime import UUID, Answers
+from tests.tui.fake_runtime import UUID, FakeRuntime
 from tests.tui.recording_runtime import Clock
-from tests.tui.screen_text import screen_text
+from tests.tui.screen_text import read_screen_lines
 
 FOLDER = Path(__file__).with_name("snapshots")
 SIZES = ((80, 24), (120, 40), (200, 50))
-SMALL, USUAL = ((60, 16),), ((80, 24),)
+SMALL_SIZES, USUAL_SIZES = ((60, 16),), ((80, 24),)
 
-Way = Callable[[TaskdeckApp, Pilot[Any]], Awaitable[None]]
+Route = Callable[[TaskdeckApp, Pilot[Any]], Awaitable[None]]
 
 
 # --- the ways to the screens ----------------------------------------------------------------------------------------
 
 
-def at_once(do: Callable[[TaskdeckApp], object]) -> Way:
+def make_direct_route(do: Callable[[TaskdeckApp], object]) -> Route:
     """To a screen that is opened by one call."""
 
     async def way(app: TaskdeckApp, pilot: Pilot[Any]) -> None:
         do(app)
-        await settled(app, pilot)
+        await wait_until_idle(app, pilot)
 
     return way
 
 
-def by_keys(*keys: str) -> Way:
+def make_key_route(*keys: str) -> Route:
     """To a screen as a person goes there from the deck, each key when the one before has done its work."""
 
     async def way(app: TaskdeckApp, pilot: Pilot[Any]) -> None:
         for key in keys:
-            for one in [key] if key in NAMED else key:
+            for one in [key] if key in NAMED_KEYS else key:
                 type_key(app, one)
-            await settled(app, pilot)
+            await wait_until_idle(app, pilot)
 
     return way
 
 
-NAMED = frozenset({"enter", "escape", "tab", "down", "ctrl+j", "left"})
+NAMED_KEYS = frozenset({"enter", "escape", "tab", "down", "ctrl+j", "left"})
 
 
 def type_key(app: TaskdeckApp, key: str) -> None:
@@ -76,94 +76,94 @@ def type_key(app: TaskdeckApp, key: str) -> None:
     app.post_message(Key(name, key if len(key) == 1 else None))
 
 
-def task(number: int) -> Way:
+def make_task_route(number: int) -> Route:
     """To the screen of a task."""
-    return at_once(lambda app: app.open_task(UUID.format(number)))
+    return make_direct_route(lambda app: app.open_task(UUID.format(number)))
 
 
-BUSY: dict[str, Way] = {
-    "deck": by_keys(),
-    "deck-queues": by_keys("1"),
-    "deck-zoomed": by_keys("z"),
-    "deck-filter": by_keys("/", "queue:gpu"),
-    "deck-marks": by_keys(" ", " ", " "),
-    "deck-an-hour-ago": by_keys(";"),
-    "tasks": by_keys("5"),
-    "tasks-filter": by_keys("5", "/", "status:failed"),
-    "tasks-none": by_keys("5", "/", "zzz", "enter"),
-    "task-running": task(1042),
-    "task-waiting": task(1049),
-    "task-blocked": task(1060),
-    "task-failed": task(1048),
-    "log": at_once(lambda app: app.open_log(UUID.format(1042))),
-    "log-failed": at_once(lambda app: app.open_log(UUID.format(1048))),
-    "log-search": by_keys("l", "/", "acc=0.9", "enter"),
-    "why": at_once(lambda app: app.open_why(UUID.format(1049))),
-    "new-task": by_keys("n", "ffmpeg -i a.mkv b.mp4"),
-    "template-form": by_keys("6", "enter", "/srv/in/S02E09.mkv"),
-    "run-again": by_keys("R"),
-    "templates": by_keys("6"),
-    "editor": by_keys("6", "e"),
-    "editor-fault": by_keys("6", "e", "timout=1", "enter"),
-    "editor-review": by_keys("6", "e", "x", "ctrl+j"),
-    "alerts": by_keys("7"),
-    "alert-silence": by_keys("7", "s"),
-    "rule-form": by_keys("7", "n"),
-    "edit-task": at_once(lambda app: _edit(app, 3)),
-    "edit-queue": at_once(lambda app: _edit(app, 1)),
-    "history": by_keys("9"),
-    "history-moment": by_keys("9", "tab", "left"),
-    "operations": by_keys("O"),
-    "operation": by_keys("O", "enter"),
-    "help": by_keys("?"),
-    "palette": by_keys(":", "pau"),
-    "away": at_once(lambda app: app.push_screen(AwayScreen(fake_home.AWAY))),
-    "themes": by_keys("T"),
-    "views": by_keys("5", "V"),
-    "columns": by_keys("5", "i"),
-    "order": by_keys("5", "o"),
-    "copy": by_keys("y"),
-    "signals": by_keys("X"),
-    "cancel": by_keys("x"),
-    "review": by_keys("5", "/", "status:failed", "enter", "*", "r"),
+ROUTES: dict[str, Route] = {
+    "deck": make_key_route(),
+    "deck-queues": make_key_route("1"),
+    "deck-zoomed": make_key_route("z"),
+    "deck-filter": make_key_route("/", "queue:gpu"),
+    "deck-marks": make_key_route(" ", " ", " "),
+    "deck-an-hour-ago": make_key_route(";"),
+    "tasks": make_key_route("5"),
+    "tasks-filter": make_key_route("5", "/", "status:failed"),
+    "tasks-none": make_key_route("5", "/", "zzz", "enter"),
+    "task-running": make_task_route(1042),
+    "task-waiting": make_task_route(1049),
+    "task-blocked": make_task_route(1060),
+    "task-failed": make_task_route(1048),
+    "log": make_direct_route(lambda app: app.open_log(UUID.format(1042))),
+    "log-failed": make_direct_route(lambda app: app.open_log(UUID.format(1048))),
+    "log-search": make_key_route("l", "/", "acc=0.9", "enter"),
+    "why": make_direct_route(lambda app: app.open_why(UUID.format(1049))),
+    "new-task": make_key_route("n", "ffmpeg -i a.mkv b.mp4"),
+    "template-form": make_key_route("6", "enter", "/srv/in/S02E09.mkv"),
+    "run-again": make_key_route("R"),
+    "templates": make_key_route("6"),
+    "editor": make_key_route("6", "e"),
+    "editor-fault": make_key_route("6", "e", "timout=1", "enter"),
+    "editor-review": make_key_route("6", "e", "x", "ctrl+j"),
+    "alerts": make_key_route("7"),
+    "alert-silence": make_key_route("7", "s"),
+    "rule-form": make_key_route("7", "n"),
+    "edit-task": make_direct_route(lambda app: _open_edit_form(app, 3)),
+    "edit-queue": make_direct_route(lambda app: _open_edit_form(app, 1)),
+    "history": make_key_route("9"),
+    "history-moment": make_key_route("9", "tab", "left"),
+    "operations": make_key_route("O"),
+    "operation": make_key_route("O", "enter"),
+    "help": make_key_route("?"),
+    "palette": make_key_route(":", "pau"),
+    "away": make_direct_route(lambda app: app.push_screen(AwayScreen(fake_home.AWAY_ANSWER))),
+    "themes": make_key_route("T"),
+    "views": make_key_route("5", "V"),
+    "columns": make_key_route("5", "i"),
+    "order": make_key_route("5", "o"),
+    "copy": make_key_route("y"),
+    "signals": make_key_route("X"),
+    "cancel": make_key_route("x"),
+    "review": make_key_route("5", "/", "status:failed", "enter", "*", "r"),
 }  # fmt: skip
-OTHERS = (
+ONE_SIZE_ONLY = (
     "deck-queues", "deck-zoomed", "deck-filter", "deck-marks", "tasks-none", "log-search", "editor-fault", "alert-silence", "columns",
     "order", "copy", "signals", "themes", "views", "history-moment", "operation", "edit-queue", "run-again",
 )  # fmt: skip
 """Seen at one size only."""
-EMPTY = ("deck", "tasks", "templates", "alerts", "history", "operations", "new-task")
-NO_RUNTIME = ("deck", "why", "task-waiting")
-DISK_FULL = ("deck", "task-running", "tasks")
-UNREADABLE = (
+EMPTY_SCREENS = ("deck", "tasks", "templates", "alerts", "history", "operations", "new-task")
+NO_RUNTIME_SCREENS = ("deck", "why", "task-waiting")
+DISK_FULL_SCREENS = ("deck", "task-running", "tasks")
+UNREADABLE_SCREENS = (
     "deck", "tasks", "task-running", "log", "why", "new-task", "templates", "editor", "alerts", "edit-task", "history", "operations",
 )  # fmt: skip
-FEW = ("deck", "tasks", "task-running", "task-waiting", "log", "why", "new-task", "history", "alerts", "operations", "help", "cancel")
-AT_60 = (*FEW, "deck-queues", "template-form", "templates", "edit-task", "editor", "palette", "away", "views", "review", "task-failed")
+CORE_SCREENS = ("deck", "tasks", "task-running", "task-waiting", "log", "why", "new-task", "history", "alerts", "operations", "help", "cancel")
+SMALL_SCREENS = (*CORE_SCREENS, "deck-queues", "template-form", "templates", "edit-task", "editor", "palette", "away", "views", "review", "task-failed")
 
 
-def _edit(app: TaskdeckApp, pane: int) -> None:
+def _open_edit_form(app: TaskdeckApp, pane: int) -> None:
     assert app.deck is not None
     app.deck.go_to(pane)
     app.deck.action_edit()
 
 
 @dataclass(frozen=True)
-class Tour:
+class SnapshotTour:
     """Screens of one house, seen with one look at some sizes. `name` begins the names of its files."""
 
     name: str
-    house: Callable[[Path], Answers]
+    house: Callable[[Path], FakeRuntime]
     screens: Sequence[str]
     sizes: Sequence[tuple[int, int]] = SIZES
     look: Look = Look()
 
 
-def _with(board: Callable[[], Any]) -> Callable[[Path], Answers]:
+def _make_runtime_factory(board: Callable[[], Any]) -> Callable[[Path], FakeRuntime]:
     """The full house with another board."""
 
-    def house(folder: Path) -> Answers:
-        answers = fake_home.busy(folder)
+    def house(folder: Path) -> FakeRuntime:
+        answers = fake_home.make_busy_home(folder)
         answers.board = board()
         return answers
 
@@ -171,51 +171,51 @@ def _with(board: Callable[[], Any]) -> Callable[[Path], Answers]:
 
 
 TOURS = (
-    Tour("", fake_home.busy, tuple(screen for screen in BUSY if screen not in OTHERS)),
-    Tour("", fake_home.busy, OTHERS, USUAL),
-    Tour("empty", lambda _: fake_home.bare(), EMPTY),
-    Tour("no-runtime", _with(boards.trouble), NO_RUNTIME),
-    Tour("disk-full", _with(boards.halted), DISK_FULL),
-    Tour("unreadable", lambda _: fake_home.broken(), UNREADABLE),
-    Tour("ascii", fake_home.busy, FEW, USUAL, Look(ascii=True, utf8=False)),
-    Tour("no-colour", fake_home.busy, ("deck", "history", "task-running"), USUAL, Look(colour=False)),
-    Tour("plain", fake_home.busy, FEW, USUAL, Look(plain=True, ascii=True, colour=False)),
-    Tour("small", fake_home.busy, AT_60, SMALL),
+    SnapshotTour("", fake_home.make_busy_home, tuple(screen for screen in ROUTES if screen not in ONE_SIZE_ONLY)),
+    SnapshotTour("", fake_home.make_busy_home, ONE_SIZE_ONLY, USUAL_SIZES),
+    SnapshotTour("empty", lambda _: fake_home.make_empty_home(), EMPTY_SCREENS),
+    SnapshotTour("no-runtime", _make_runtime_factory(boards.trouble), NO_RUNTIME_SCREENS),
+    SnapshotTour("disk-full", _make_runtime_factory(boards.halted), DISK_FULL_SCREENS),
+    SnapshotTour("unreadable", lambda _: fake_home.make_broken_home(), UNREADABLE_SCREENS),
+    SnapshotTour("ascii", fake_home.make_busy_home, CORE_SCREENS, USUAL_SIZES, Look(ascii=True, utf8=False)),
+    SnapshotTour("no-colour", fake_home.make_busy_home, ("deck", "history", "task-running"), USUAL_SIZES, Look(colour=False)),
+    SnapshotTour("plain", fake_home.make_busy_home, CORE_SCREENS, USUAL_SIZES, Look(plain=True, ascii=True, colour=False)),
+    SnapshotTour("small", fake_home.make_busy_home, SMALL_SCREENS, SMALL_SIZES),
 )
 
 
 # --- seeing them ----------------------------------------------------------------------------------------------------
 
 
-async def settled(app: TaskdeckApp, pilot: Pilot[Any]) -> None:
+async def wait_until_idle(app: TaskdeckApp, pilot: Pilot[Any]) -> None:
     """Return when nothing is being read any more, nothing is due soon, and nothing changes on the screen."""
-    before, carried = None, _errands(app)
+    before, carried = None, _list_pending_calls(app)
     for _ in range(1000):
         await pilot.pause(0.003)
         if not all(done.is_set() for done in carried) or _is_reading(app) or _is_due(app):
             before = None
             continue
-        now = (app.screen, screen_text(app))
+        now = (app.screen, read_screen_lines(app))
         if now == before:
             return
-        before, carried = now, _errands(app)
-    raise AssertionError("it never came to rest:\n" + "\n".join(seen(app)))
+        before, carried = now, _list_pending_calls(app)
+    raise AssertionError("it never came to rest:\n" + "\n".join(read_terminal_lines(app)))
 
 
-def _errands(app: TaskdeckApp) -> list[Event]:
+def _list_pending_calls(app: TaskdeckApp) -> list[Event]:
     """Each is set when the errands that were sent before it, or what a log was asked before it, are done."""
-    return [*map(_carried, (app.errands, app.questions)), *(_asked(view) for view in app.screen.query(LogView) if view.is_open)]
+    return [*map(_mark_call_queue, (app.write_queue, app.read_queue)), *(_mark_log_view(view) for view in app.screen.query(LogView) if view.is_open)]
 
 
-def _carried(errands: Errands) -> Event:
+def _mark_call_queue(errands: CallQueue) -> Event:
     done = Event()
-    errands.run_with(lambda client: None, lambda answer, error: done.set())
+    errands.submit_work(lambda client: None, lambda answer, error: done.set())
     return done
 
 
-def _asked(view: LogView) -> Event:
+def _mark_log_view(view: LogView) -> Event:
     done = Event()
-    view.ask(lambda pager: done.set())
+    view.send_command(lambda pager: done.set())
     return done
 
 
@@ -232,7 +232,7 @@ def _is_due(app: TaskdeckApp) -> bool:
     return any(timer._repeat == 0 and timer._task is not None and not timer._task.done() for timer in timers)
 
 
-def seen(app: TaskdeckApp) -> list[str]:
+def read_terminal_lines(app: TaskdeckApp) -> list[str]:
     """Each line as the terminal shows it, with what stands behind a dialog."""
     update: Any = app.screen._compositor.render_update(full=True, screen_stack=app._background_screens)
     lines = [[segment for strip in line for segment in strip] for line in update.strips]
@@ -240,29 +240,29 @@ def seen(app: TaskdeckApp) -> list[str]:
 
 
 @asynccontextmanager
-async def open_deck(tour: Tour, folder: Path) -> AsyncIterator[tuple[TaskdeckApp, Pilot[Any]]]:
+async def open_deck(tour: SnapshotTour, folder: Path) -> AsyncIterator[tuple[TaskdeckApp, Pilot[Any]]]:
     """The deck of a tour, at rest."""
     answers = tour.house(folder)
     ticks = Clock()
     ticks.at = 1e9  # later than the machine's own, by which a table knows that its row went away just now
     app = TaskdeckApp(answers, look=tour.look, now=lambda: boards.NOW, ticks=ticks, first=answers.board)
     async with app.run_test(size=tour.sizes[0]) as pilot:
-        await settled(app, pilot)
+        await wait_until_idle(app, pilot)
         yield app, pilot
 
 
-async def home_again(app: TaskdeckApp, pilot: Pilot[Any], size: tuple[int, int]) -> None:
+async def return_to_deck(app: TaskdeckApp, pilot: Pilot[Any], size: tuple[int, int]) -> None:
     """Back on the deck, as if nothing had been done there."""
     if isinstance(app.focused, Input):
         type_key(app, "escape")
-        await settled(app, pilot)
+        await wait_until_idle(app, pilot)
     deck = app.deck
     assert isinstance(app.ticks, Clock) and deck is not None
     app.action_place(0)
     await pilot.resize_terminal(*size)
-    app.feed.heard += 1  # of a runtime something is heard all the while
+    app.feed.notification_count += 1  # of a runtime something is heard all the while
     app.ticks.at += 120.0  # what was said is gone, and no row went away just now
-    app.past.live()
+    app.past.return_to_live()
     deck.clear_filter()
     for pane in deck.panes:
         pane.clear_marks()
@@ -270,54 +270,54 @@ async def home_again(app: TaskdeckApp, pilot: Pilot[Any], size: tuple[int, int])
     app.memory.put("opened_at", {})
     app.kept_drafts = {}  # pyright: ignore[reportAttributeAccessIssue]
     deck.action_welcome()
-    await settled(app, pilot)
+    await wait_until_idle(app, pilot)
 
 
-async def visit(tour: Tour) -> AsyncIterator[tuple[str, list[str]]]:
+async def visit_screens(tour: SnapshotTour) -> AsyncIterator[tuple[str, list[str]]]:
     """Each screen at each size: the name of its file and its lines."""
     # The word for a reading that takes long hangs on a clock that stands still here; nobody need wait for it.
-    with still(), tempfile.TemporaryDirectory() as folder, patch("app.tui.screens.base_polling.SLOW", 0.001):
+    with fixed_environment(), tempfile.TemporaryDirectory() as folder, patch("app.tui.screens.base_polling.LOADING_DELAY", 0.001):
         async with open_deck(tour, Path(folder)) as (app, pilot):
             for screen in tour.screens:
                 for size in tour.sizes:
-                    await show(app, pilot, screen, size, first=size == tour.sizes[0])
+                    await show_screen(app, pilot, screen, size, first=size == tour.sizes[0])
                     parts = [part for part in (tour.name, screen, f"{size[0]}x{size[1]}") if part]
-                    yield "-".join(parts), seen(app)
+                    yield "-".join(parts), read_terminal_lines(app)
 
 
-async def show(app: TaskdeckApp, pilot: Pilot[Any], screen: str, size: tuple[int, int], first: bool) -> None:
+async def show_screen(app: TaskdeckApp, pilot: Pilot[Any], screen: str, size: tuple[int, int], first: bool) -> None:
     """A screen at a size: opened, or the open one in a window that has become another. What stands below a dialog is opened with it."""
     if first or isinstance(app.screen, ModalScreen):
-        await home_again(app, pilot, size)
-        await BUSY[screen](app, pilot)
+        await return_to_deck(app, pilot, size)
+        await ROUTES[screen](app, pilot)
     else:
         await pilot.resize_terminal(*size)
-        await settled(app, pilot)
+        await wait_until_idle(app, pilot)
 
 
 # --- comparing ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("tour", TOURS, ids=lambda tour: tour.name or f"busy at {len(tour.sizes)} sizes")
-async def test_every_screen_shows_what_it_showed_when_somebody_looked_at_it(tour: Tour):
+async def test_every_screen_matches_its_snapshot(tour: SnapshotTour):
     """You should see nothing; a failure shows each screen that is another, as a diff."""
-    wrong = [found async for name, lines in visit(tour) if (found := difference(name, lines))]
+    wrong = [found async for name, lines in visit_screens(tour) if (found := diff_snapshot(name, lines))]
 
     assert not wrong, "\n\n".join(wrong) + "\n\nIf that is as wanted: python -m tests.tui.test_snapshots"
 
 
-def difference(name: str, lines: Sequence[str]) -> str:
+def diff_snapshot(name: str, lines: Sequence[str]) -> str:
     """How the lines differ from those that are kept; "" when they do not."""
     kept = FOLDER / f"{name}.txt"
     before = kept.read_text("utf-8").splitlines() if kept.exists() else []
     return "\n".join(difflib.unified_diff(before, lines, f"{name} as it was", f"{name} as it is", n=1, lineterm=""))
 
 
-def test_there_is_no_snapshot_that_nothing_draws():
-    assert {path.name for path in FOLDER.iterdir()} == set(names())
+def test_every_snapshot_is_drawn():
+    assert {path.name for path in FOLDER.iterdir()} == set(list_file_names())
 
 
-def names() -> Iterator[str]:
+def list_file_names() -> Iterator[str]:
     """The names of all files."""
     for tour in TOURS:
         for screen in tour.screens:
@@ -325,13 +325,13 @@ def names() -> Iterator[str]:
                 yield "-".join(part for part in (tour.name, screen, f"{columns}x{rows}.txt") if part)
 
 
-def test_no_kept_screen_is_wider_or_higher_than_it_says_and_header_and_footer_stand_in_their_places():
+def test_snapshots_have_their_stated_size_with_header_and_footer():
     for path in sorted(FOLDER.glob("*.txt")):
         columns, rows = map(int, path.stem.rpartition("-")[2].split("x"))
         lines = path.read_text("utf-8").splitlines()
 
         assert len(lines) == rows, path.stem
-        assert all(width(line) <= columns for line in lines), path.stem
+        assert all(measure_width(line) <= columns for line in lines), path.stem
         assert lines[0].strip() and lines[-1].strip(), path.stem
         assert not path.name.startswith("ascii") or all(map(str.isascii, lines)), path.stem
 
@@ -340,11 +340,11 @@ async def main() -> None:
     """Write all of them anew."""
     FOLDER.mkdir(exist_ok=True)
     for kept in FOLDER.iterdir():
-        if kept.name not in set(names()):
+        if kept.name not in set(list_file_names()):
             kept.unlink()
     for tour in TOURS:
-        async for name, lines in visit(tour):
-            if difference(name, lines):
+        async for name, lines in visit_screens(tour):
+            if diff_snapshot(name, lines):
                 (FOLDER / f"{name}.txt").write_text("\n".join(lines) + "\n", "utf-8")
                 print(name)
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from tests.acceptance.conftest import opened
+from tests.acceptance.conftest import open_home
 
 
 def test_one_burst_opens_the_form_fills_it_in_and_submits() -> None:
     """`n`, a command, tab, a directory and ctrl+j in one write: one task, exactly as typed, and no verb of the deck."""
-    with opened() as house:
-        house.ok("serve", "--detach")
-        with house.terminal(columns=80, rows=24) as deck:
+    with open_home() as house:
+        house.run_ok("serve", "--detach")
+        with house.open_terminal(columns=80, rows=24) as deck:
             deck.wait("1 Queues").type("nprintf %s qxrpt\t/\n").wait("Submitted #1.")
-        [task] = house.json("ls", "--limit", "0")
+        [task] = house.run_json("ls", "--limit", "0")
     assert task["launch"]["argv"] == ["printf", "%s", "qxrpt"]
     assert task["cwd"] == "/"

@@ -20,12 +20,12 @@ from random import Random, SystemRandom
 
 from app.cli import output, styles
 from app.cli.commands import demo_workload
-from app.cli.commands.demo_teardown import end_all, restored_terminal
-from app.cli.parser import DURATION, Args, Command, Parser, read
+from app.cli.commands.demo_teardown import end_all, preserve_terminal
+from app.cli.parser import DURATION, Args, Command, Parser, make_type
 from app.client import Client
-from app.core.ids import uuid7
+from app.core.ids import make_uuid7
 from app.core.text import units
-from app.core.text.sanitize import clean
+from app.core.text.sanitize import sanitize
 from app.errors import Problem, Usage
 
 TYPE_CHECKING = False
@@ -34,83 +34,83 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-    from app.cli.context import Session
+    from app.cli.context import CommandContext
 
-LONGEST = 600.0
-NICE = 10
-PATIENCE = 5.0
+MAX_DURATION = 600.0
+NICENESS = 10
+CLOSE_TIMEOUT = 5.0
 """Seconds for the deck to close when it is told to."""
 
-BACKLOG = 40
+MAX_BACKLOG = 40
 """Waiting tasks above which no more are submitted until some have gone."""
 
-WAITING = ("queued", "blocked", "retrying")
+WAITING_STATES = ("queued", "blocked", "retrying")
 
 
-class Over(BaseException):
+class DemoEnd(BaseException):
     """A signal asked for the end."""
 
     def __init__(self, number: int) -> None:
         self.number = number
 
 
-def demo(session: Session, args: Args) -> int:
+def run_demo(session: CommandContext, args: Args) -> int:
     """Run it until the deck is left, the time is over, or a signal comes; then remove everything."""
-    if not args.headless and not (output.terminal() and output.keyboard()):
+    if not args.headless and not (output.is_stdout_terminal() and output.is_stdin_terminal()):
         raise Usage("the demo's deck needs a terminal. Without one: taskdeck demo --headless --for 30s")
     seed = args.seed if args.seed is not None else SystemRandom().randrange(10_000)
     try:
-        with _throw_away_home() as home, _submissions(home, seed):
-            seconds = min(args.seconds or LONGEST, LONGEST)
-            return _headless(home, seed, seconds) if args.headless else _deck(home, seconds)
-    except Over as over:
+        with _temporary_home() as home, _submit_in_background(home, seed):
+            seconds = min(args.seconds or MAX_DURATION, MAX_DURATION)
+            return _run_headless(home, seed, seconds) if args.headless else _run_deck(home, seconds)
+    except DemoEnd as over:
         return 128 + over.number
 
 
 @contextmanager
-def _throw_away_home() -> Iterator[str]:
+def _temporary_home() -> Iterator[str]:
     """A home with a runtime in it, gone afterwards, whatever happens in between."""
     root = tempfile.mkdtemp(prefix="taskdeck-demo-")
     home = os.path.join(root, "home")
-    os.nice(NICE)
+    os.nice(NICENESS)
     os.environ["XDG_CONFIG_HOME"] = os.path.join(root, "config")
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, _over)
+        signal.signal(number, _raise_demo_end)
     try:
-        _start(home)
+        _start_runtime(home)
         yield home
     finally:
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
         end_all(home)
         shutil.rmtree(root, ignore_errors=True)
-        output.note(f"the demo is over: its jobs were ended, its runtime stopped and {clean(root)} removed.")
+        output.print_note(f"the demo is over: its jobs were ended, its runtime stopped and {sanitize(root)} removed.")
 
 
-def _over(number: int, frame: FrameType | None) -> None:
-    raise Over(number)
+def _raise_demo_end(number: int, frame: FrameType | None) -> None:
+    raise DemoEnd(number)
 
 
-def _start(home: str) -> None:
+def _start_runtime(home: str) -> None:
     """A runtime that knows it is a demo, the definitions, and what is there when the deck opens."""
     from app import runtime_launcher
 
-    runtime_launcher.runtime(home, demo=True)
+    runtime_launcher.ensure_runtime(home, demo=True)
     client = Client(home)
     try:
         client.call("apply", {"text": demo_workload.DEFINITIONS, "format": "toml"})
-        _submit(client, demo_workload.opening())
+        _submit(client, demo_workload.make_opening_tasks())
     finally:
         client.close()
 
 
 def _submit(client: Client, tasks: list[dict[str, Any]]) -> None:
     env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    client.call("submit", {"tasks": tasks, "uuid": uuid7(), "cwd": "/", "umask": 0o077, "env": env})
+    client.call("submit", {"tasks": tasks, "uuid": make_uuid7(), "cwd": "/", "umask": 0o077, "env": env})
 
 
 @contextmanager
-def _submissions(home: str, seed: int) -> Iterator[None]:
+def _submit_in_background(home: str, seed: int) -> Iterator[None]:
     """A thread that submits the stream of this seed for as long as the body runs."""
     over = threading.Event()
     thread = threading.Thread(target=_keep_submitting, args=(home, seed, over), daemon=True)
@@ -125,8 +125,8 @@ def _submissions(home: str, seed: int) -> Iterator[None]:
 def _keep_submitting(home: str, seed: int, over: threading.Event) -> None:
     client = Client(home, autostart=False)
     try:
-        for rest, task in demo_workload.stream(Random(seed)):
-            while not over.wait(rest) and _backlog(client) > BACKLOG:
+        for rest, task in demo_workload.generate_stream(Random(seed)):
+            while not over.wait(rest) and _count_waiting(client) > MAX_BACKLOG:
                 pass
             if over.is_set():
                 return
@@ -137,66 +137,66 @@ def _keep_submitting(home: str, seed: int, over: threading.Event) -> None:
         client.close()
 
 
-def _backlog(client: Client) -> int:
+def _count_waiting(client: Client) -> int:
     counts = client.call("status")["counts"]
-    return sum(counts.get(status, 0) for status in WAITING)
+    return sum(counts.get(status, 0) for status in WAITING_STATES)
 
 
-def _deck(home: str, seconds: float) -> int:
+def _run_deck(home: str, seconds: float) -> int:
     """The deck, in a process of its own on this terminal."""
-    with restored_terminal():
+    with preserve_terminal():
         deck = subprocess.Popen([sys.executable, "-P", "-m", "app", "--home", home])
         try:
             return deck.wait(seconds)
         except subprocess.TimeoutExpired:
             return 0
         finally:
-            _close(deck)
+            _close_deck(deck)
 
 
-def _close(deck: subprocess.Popen[bytes]) -> None:
+def _close_deck(deck: subprocess.Popen[bytes]) -> None:
     """End a deck that is still open, and put the terminal's main screen back in its place."""
     if deck.poll() is None:
         deck.terminate()
         try:
-            deck.wait(PATIENCE)
+            deck.wait(CLOSE_TIMEOUT)
         except subprocess.TimeoutExpired:
             deck.kill()
             deck.wait()
         output.leave_screen()
 
 
-def _headless(home: str, seed: int, seconds: float) -> int:
+def _run_headless(home: str, seed: int, seconds: float) -> int:
     """No screen: let it run, then say what happened, as the verbs tell it."""
     began = time.monotonic()
     threading.Event().wait(seconds)
     client = Client(home, autostart=False)
     try:
-        _summary(client, seed, time.monotonic() - began)
+        _print_summary(client, seed, time.monotonic() - began)
     finally:
         client.close()
     return 0
 
 
-def _summary(client: Client, seed: int, seconds: float) -> None:
+def _print_summary(client: Client, seed: int, seconds: float) -> None:
     counts = client.call("status")["counts"]
     starts = len(client.call("instances", {"limit": 1_000_000}))
     alerts = len(client.call("alert.ls", {"all": True}))
-    output.line(f"{units.duration(seconds)} in 2 cores and 512M, seed {seed}")
+    output.print_line(f"{units.format_duration(seconds)} in 2 cores and 512M, seed {seed}")
     for status, number in sorted(counts.items(), key=lambda item: -item[1]):
-        output.line(f"  {styles.word(status):<10} {number:>6,}")
-    output.line(f"  {'starts':<10} {starts:>6,}, {starts / seconds:.1f} a second")
-    output.line(f"  {'alerts':<10} {alerts:>6,}")
+        output.print_line(f"  {styles.format_status(status):<10} {number:>6,}")
+    output.print_line(f"  {'starts':<10} {starts:>6,}, {starts / seconds:.1f} a second")
+    output.print_line(f"  {'alerts':<10} {alerts:>6,}")
 
 
-def _arguments(parser: Parser) -> None:
-    parser.option("--seed", type=read(units.parse_int, 0, 2**63), metavar="N", help="the same stream as last time")
-    parser.option("--headless", action="store_true", help="without a screen; a summary at the end")
-    parser.option("--for", dest="seconds", type=DURATION, metavar="TIME", help="end after that time (at most 10m)")
+def _add_arguments(parser: Parser) -> None:
+    parser.add_option("--seed", type=make_type(units.parse_int, 0, 2**63), metavar="N", help="the same stream as last time")
+    parser.add_option("--headless", action="store_true", help="without a screen; a summary at the end")
+    parser.add_option("--for", dest="seconds", type=DURATION, metavar="TIME", help="end after that time (at most 10m)")
 
 
 EXAMPLES = """\
   taskdeck demo
   taskdeck demo --headless --for 30s --seed 3"""
 
-COMMANDS = {"demo": Command("a busy deck to play with, in a throw-away home", demo, _arguments, EXAMPLES)}
+COMMANDS = {"demo": Command("a busy deck to play with, in a throw-away home", run_demo, _add_arguments, EXAMPLES)}

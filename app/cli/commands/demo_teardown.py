@@ -13,17 +13,17 @@ from contextlib import contextmanager
 
 from app.client import Client
 from app.errors import Problem
-from db.states import WAITING, Task, ordered
+from db.states import WAITING, TaskStatus, ordered
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-PATIENCE = 15.0
+END_TIMEOUT = 15.0
 """Seconds for everything to end by itself; what is still there then is killed."""
 
-ACTIVE = [*ordered(WAITING), Task.RUNNING.value]
+ACTIVE_STATES = [*ordered(WAITING), TaskStatus.RUNNING.value]
 
 
 def end_all(home: str) -> None:
@@ -31,17 +31,17 @@ def end_all(home: str) -> None:
     client = Client(home, autostart=False)
     try:
         found = client.call("status")
-        watched = _watch(found)
-        _end_tasks(client)
+        watched = _open_pidfds(found)
+        _cancel_tasks(client)
         client.call("stop")
-        _gone(watched)
+        _wait_or_kill(watched)
     except Problem:
         pass
     finally:
         client.close()
 
 
-def _watch(status: dict[str, Any]) -> dict[int, int]:
+def _open_pidfds(status: dict[str, Any]) -> dict[int, int]:
     """Descriptors of runtime, keeper and guard by pid: a number cannot mean another process while they are open."""
     found: dict[int, int] = {}
     for pid in (status["runtime"].get("pid"), status["keeper"].get("pid"), status["keeper"].get("guard_pid")):
@@ -52,18 +52,18 @@ def _watch(status: dict[str, Any]) -> dict[int, int]:
     return found
 
 
-def _end_tasks(client: Client) -> None:
+def _cancel_tasks(client: Client) -> None:
     """Cancel everything and wait until nothing runs."""
-    until = time.monotonic() + PATIENCE
-    client.call("cancel", {"select": {"status": ACTIVE}, "grace": 0.5})
+    until = time.monotonic() + END_TIMEOUT
+    client.call("cancel", {"select": {"status": ACTIVE_STATES}, "grace": 0.5})
     for _ in Client(client.home, autostart=False).watch():
         if not client.call("status")["counts"].get("running") or time.monotonic() > until:
             return
 
 
-def _gone(watched: dict[int, int]) -> None:
+def _wait_or_kill(watched: dict[int, int]) -> None:
     """Return when all these processes have ended; the last ones are killed."""
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + END_TIMEOUT
     for fd in watched.values():
         if not select.select([fd], [], [], max(0.0, until - time.monotonic()))[0]:
             signal.pidfd_send_signal(fd, signal.SIGKILL)
@@ -71,7 +71,7 @@ def _gone(watched: dict[int, int]) -> None:
 
 
 @contextmanager
-def restored_terminal() -> Iterator[None]:
+def preserve_terminal() -> Iterator[None]:
     """However the deck ends, the terminal's modes are afterwards as they were."""
     fd = sys.stdin.fileno()
     before = termios.tcgetattr(fd)

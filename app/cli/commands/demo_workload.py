@@ -121,53 +121,53 @@ severity = "critical"
 FILES = ("holiday", "concert", "lecture", "interview", "trailer", "夜间备份", "crossing", "harbour")
 
 
-def opening() -> list[Spec]:
+def make_opening_tasks() -> list[Spec]:
     """What is there when the deck opens: something in every pane, and in every state soon."""
     return [
-        *(_compress(f"{name}.mkv", 30 + 5 * at) for at, name in enumerate(FILES[:5])),
-        _hang("crawl shop-a", "1.5s"),
-        _fails("thumbs S02"),
-        _ping("ping gateway", 0.3),
-        _fetch("fetch rates", 3),
-        _load("nightly-etl", 30),
+        *(_make_compress(f"{name}.mkv", 30 + 5 * at) for at, name in enumerate(FILES[:5])),
+        _make_hanging("crawl shop-a", "1.5s"),
+        _make_failing("thumbs S02"),
+        _make_ping("ping gateway", 0.3),
+        _make_fetch("fetch rates", 3),
+        _make_load("nightly-etl", 30),
         {"argv": ["true"], "name": "etl-report", "queue": "etl", "cpu": 0.1, "after": ["nightly-etl"]},
         {"argv": ["sleep", "5"], "name": "vacuum archive", "queue": "backup", "cpu": 0.1, "at": "3m"},
         {"argv": ["sleep", "20"], "name": "reindex (ask ann first)", "queue": "backup", "cpu": 0.1, "hold": True},
-        _sweep("resnet50-sweep-01", 25),
+        _make_sweep("resnet50-sweep-01", 25),
     ]
 
 
-def stream(random: Random) -> Iterator[tuple[float, Spec]]:
+def generate_stream(random: Random) -> Iterator[tuple[float, Spec]]:
     """Endless (seconds to rest before it, submission)."""
     number = 1
     while True:
         number += 1
-        yield random.uniform(0.2, 1.1), _one(random, number)
+        yield random.uniform(0.2, 1.1), _make_random_task(random, number)
 
 
-def _one(random: Random, number: int) -> Spec:
+def _make_random_task(random: Random, number: int) -> Spec:
     kind = random.choices(list(_MAKERS), _WEIGHTS)[0]
     return {**_MAKERS[kind](random, number), "priority": random.choice((0, 0, 0, 5)), "tags": {"demo": kind}}
 
 
-def _compress(name: str, blocks: int) -> Spec:
+def _make_compress(name: str, blocks: int) -> Spec:
     return {"template": "compress", "name": f"encode {name}", "parameters": {"file": name, "blocks": blocks}}
 
 
-def _load(name: str, steps: int) -> Spec:
+def _make_load(name: str, steps: int) -> Spec:
     return {"template": "load", "name": name, "parameters": {"steps": steps}}
 
 
-def _fetch(name: str, works_at: int) -> Spec:
+def _make_fetch(name: str, works_at: int) -> Spec:
     return {"template": "fetch", "name": name, "parameters": {"works_at": works_at}, "retry_delay": "1s"}
 
 
-def _fails(name: str) -> Spec:
+def _make_failing(name: str) -> Spec:
     script = 'echo "reading /srv/in"; sleep 0.2; echo "No such file: /srv/in/S02E09.mkv" >&2; exit 1'
     return {"script": script, "name": name, "cpu": 0.1, "queue": "default"}
 
 
-def _hang(name: str, limit: str) -> Spec:
+def _make_hanging(name: str, limit: str) -> Spec:
     return {
         "script": "echo waiting for an answer; exec sleep 3600",
         "name": name,
@@ -177,27 +177,27 @@ def _hang(name: str, limit: str) -> Spec:
     }
 
 
-def _sweep(name: str, seconds: int) -> Spec:
+def _make_sweep(name: str, seconds: int) -> Spec:
     limit = f"{seconds + 15}s"
     return {"argv": ["sleep", str(seconds)], "name": name, "cpu": 1.2, "memory": "300M", "timeout": limit}
 
 
-def _hash(name: str, rounds: int) -> Spec:
+def _make_hash(name: str, rounds: int) -> Spec:
     return {"template": "hash", "name": name, "parameters": {"rounds": rounds}}
 
 
-def _ping(name: str, seconds: float) -> Spec:
+def _make_ping(name: str, seconds: float) -> Spec:
     return {"argv": ["sleep", f"{seconds:.2f}"], "name": name, "cpu": 0.05}
 
 
 _MAKERS: dict[str, Callable[[Random, int], Spec]] = {
-    "hash": lambda random, n: _hash(f"sha256 photos {n:03}", random.randint(4, 24)),
-    "ping": lambda random, n: _ping(f"ping host-{n:03}", random.uniform(0.05, 0.6)),
-    "compress": lambda random, n: _compress(f"{random.choice(FILES)} {n:03}.mkv", random.randint(10, 40)),
-    "load": lambda random, n: _load(f"hourly-etl {n:03}", random.randint(4, 24)),
-    "fetch": lambda random, n: _fetch(f"fetch rates {n:03}", random.randint(1, 4)),
-    "fails": lambda random, n: _fails(f"thumbs {n:03}"),
-    "hang": lambda random, n: _hang(f"crawl shop-{n:03}", "2s"),
-    "sweep": lambda random, n: _sweep(f"resnet50-sweep-{n:03}", random.randint(10, 25)),
+    "hash": lambda random, n: _make_hash(f"sha256 photos {n:03}", random.randint(4, 24)),
+    "ping": lambda random, n: _make_ping(f"ping host-{n:03}", random.uniform(0.05, 0.6)),
+    "compress": lambda random, n: _make_compress(f"{random.choice(FILES)} {n:03}.mkv", random.randint(10, 40)),
+    "load": lambda random, n: _make_load(f"hourly-etl {n:03}", random.randint(4, 24)),
+    "fetch": lambda random, n: _make_fetch(f"fetch rates {n:03}", random.randint(1, 4)),
+    "fails": lambda random, n: _make_failing(f"thumbs {n:03}"),
+    "hang": lambda random, n: _make_hanging(f"crawl shop-{n:03}", "2s"),
+    "sweep": lambda random, n: _make_sweep(f"resnet50-sweep-{n:03}", random.randint(10, 25)),
 }
 _WEIGHTS = (27, 25, 20, 8, 8, 7, 4, 1)

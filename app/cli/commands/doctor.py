@@ -4,39 +4,39 @@ home."""
 from __future__ import annotations
 
 from app.cli import output
-from app.cli.parser import Args, Command, as_json
-from app.core.text.sanitize import clean
+from app.cli.parser import Args, Command, add_json_options
+from app.core.text.sanitize import sanitize
 from app.errors import Problem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from app.cli.context import Session
+    from app.cli.context import CommandContext
     from app.cli.table import Line
     from app.health.finding import Finding
 
 
-def doctor(session: Session, args: Args) -> int:
+def run_doctor(session: CommandContext, args: Args) -> int:
     """Look at everything; 1 when something is broken, 0 when there are only hints."""
-    from app.health.runner import look
+    from app.health.runner import run_checks
 
-    asked = _asked(session)
-    found = list(look(session.home, asked, None if isinstance(asked, Problem) else _newest(session), _refused, session.keys))
+    asked = _query_status(session)
+    found = list(run_checks(session.home, asked, None if isinstance(asked, Problem) else _find_newest_submission(session), _check_start, session.keys))
     if args.json or args.jsonl:
-        output.document([finding.as_dict() for finding in found], args.jsonl)
+        output.print_json([finding.to_dict() for finding in found], args.jsonl)
     else:
-        output.lines(line for finding in found for line in _lines(finding))
+        output.print_lines(line for finding in found for line in _format_finding(finding))
     return 1 if any(finding.state == "broken" for finding in found) else 0
 
 
-def _refused(home: str) -> None:
+def _check_start(home: str) -> None:
     from app.offline.maintenance import refuse_start  # takes long to import
 
     refuse_start(home)
 
 
-def _asked(session: Session) -> dict[str, Any] | Problem:
+def _query_status(session: CommandContext) -> dict[str, Any] | Problem:
     """What `status` says, or why it says nothing."""
     try:
         return session.call("status")
@@ -44,7 +44,7 @@ def _asked(session: Session) -> dict[str, Any] | Problem:
         return problem
 
 
-def _newest(session: Session) -> str | None:
+def _find_newest_submission(session: CommandContext) -> str | None:
     """When the newest task was submitted."""
     try:
         tasks = session.call("ls", limit=1)["tasks"]
@@ -53,10 +53,10 @@ def _newest(session: Session) -> str | None:
     return tasks[0]["created_at"] if tasks else None
 
 
-def _lines(finding: Finding) -> list[Line]:
+def _format_finding(finding: Finding) -> list[Line]:
     sign, style = {"well": ("✓", "well"), "hint": ("!", "warn"), "broken": ("✗", "broken")}[finding.state]
-    lines: list[Line] = [[(f"{sign} ", style), (f"{finding.check:<10}", "dim"), (clean(finding.text), "")]]
-    return [*lines, [(f"  {'':<10}Cure: {clean(finding.cure)}", "")]] if finding.cure else lines
+    lines: list[Line] = [[(f"{sign} ", style), (f"{finding.check:<10}", "dim"), (sanitize(finding.text), "")]]
+    return [*lines, [(f"  {'':<10}Cure: {sanitize(finding.cure)}", "")]] if finding.cure else lines
 
 
-COMMANDS = {"doctor": Command("look for what could go wrong on this machine", doctor, as_json)}
+COMMANDS = {"doctor": Command("look for what could go wrong on this machine", run_doctor, add_json_options)}

@@ -6,9 +6,9 @@ import os
 import time
 
 from app.cli import output
-from app.cli.parser import Args, Command, Parser, as_json, ids, read
+from app.cli.parser import Args, Command, Parser, add_json_options, add_task_ids, make_type
 from app.core.text import units
-from app.core.text.sanitize import PLAIN, clean, sgr_line
+from app.core.text.sanitize import PLAIN, parse_sgr_line, sanitize
 from app.errors import Usage
 from db.states import ENDED
 
@@ -16,114 +16,114 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from app.cli.context import Session
+    from app.cli.context import CommandContext
     from app.core.text.sanitize import Style
 
-BLOCK = 1 << 20
-LOOK_EVERY = 0.05
-ASK_EVERY = 0.25
+BLOCK_SIZE = 1 << 20
+READ_INTERVAL = 0.05
+REQUEST_INTERVAL = 0.25
 """Seconds between looks at the file, and between questions to the runtime, while following. Files send no wake-ups."""
 
 
 
-def logs(session: Session, args: Args) -> int:
+def show_logs(session: CommandContext, args: Args) -> int:
     """Show a task's output; with -f as it comes, until the task has ended."""
     if len(args.ids) != 1:
         raise Usage("logs of which task? Give one number.", "List: taskdeck ls")
     if args.follow:
         if args.json or args.jsonl or args.attempt:
             raise Usage("-f follows the task as text; --json and --attempt do not go with it.")
-        return _followed(session, args.ids[0], args.tail)
+        return _follow_until_interrupt(session, args.ids[0], args.tail)
     found = session.call("log", id=args.ids[0], attempt=args.attempt)
     if args.json or args.jsonl:
-        output.document(_readable(found), args.jsonl)
+        output.print_json(_add_texts(found), args.jsonl)
         return 0
-    _show(found, args.tail)
+    _print_runs(found, args.tail)
     return 0
 
 
-def _followed(session: Session, given: str, last: int | None) -> int:
+def _follow_until_interrupt(session: CommandContext, given: str, last: int | None) -> int:
     try:
         follow(session, given, last)
     except KeyboardInterrupt:
-        output.note(f"it goes on. Again: taskdeck logs -f {given}")
+        output.print_note(f"it goes on. Again: taskdeck logs -f {given}")
         raise
     return 0
 
 
-def _show(found: dict[str, Any], last: int | None) -> None:
+def _print_runs(found: dict[str, Any], last: int | None) -> None:
     if not found["runs"]:
-        output.say(f"taskdeck: {_nothing(found)}")
+        output.print_message(f"taskdeck: {_explain_no_output(found)}")
     for run in found["runs"]:
         if len(found["runs"]) > 1:
-            output.say(f"attempt {run['attempt']}: {clean(run['status'].replace('_', ' '))}")
-        _write(run, last)
+            output.print_message(f"attempt {run['attempt']}: {sanitize(run['status'].replace('_', ' '))}")
+        _print_log(run, last)
         if run.get("log_bytes") == 0 and run["status"] in ENDED and run["status"] != "succeeded":
-            output.say(f"taskdeck: #{found['number']} {clean(found['name'])} wrote nothing: {_ended(run)}")
+            output.print_message(f"taskdeck: #{found['number']} {sanitize(found['name'])} wrote nothing: {_format_end(run)}")
 
 
-def _ended(run: dict[str, Any]) -> str:
+def _format_end(run: dict[str, Any]) -> str:
     """How a run ended, and why."""
-    word = clean(run["status"].replace("_", " "))
-    return f"{word}, {output.for_home(clean(run['reason']))}" if run.get("reason") else word
+    word = sanitize(run["status"].replace("_", " "))
+    return f"{word}, {output.add_home_option(sanitize(run['reason']))}" if run.get("reason") else word
 
 
-def _nothing(found: dict[str, Any]) -> str:
-    shown = f"#{found['number']} {clean(found['name'])}"
+def _explain_no_output(found: dict[str, Any]) -> str:
+    shown = f"#{found['number']} {sanitize(found['name'])}"
     if found["status"] in ENDED:
         return f"{shown} never ran ({found['status'].replace('_', ' ')})."
-    why = f": {clean(found['why'])}" if found.get("why") else ""
+    why = f": {sanitize(found['why'])}" if found.get("why") else ""
     return f"{shown} has not started{why}"
 
 
-def _write(run: dict[str, Any], last: int | None) -> None:
-    screen = Screen() if output.terminal() else None
-    blocks = [tail(run, last)] if last is not None else _blocks(run)
+def _print_log(run: dict[str, Any], last: int | None) -> None:
+    screen = LogTerminal() if output.is_stdout_terminal() else None
+    blocks = [read_tail(run, last)] if last is not None else _read_blocks(run)
     for block in blocks:
-        _put(screen, block)
+        _write_block(screen, block)
     if screen:
         screen.end()
 
 
-def _put(screen: Screen | None, block: bytes) -> None:
+def _write_block(screen: LogTerminal | None, block: bytes) -> None:
     if screen:
         screen.write(block)
     else:
-        output.raw(block)
+        output.write_bytes(block)
 
 
-def _blocks(run: dict[str, Any]) -> Any:
+def _read_blocks(run: dict[str, Any]) -> Any:
     """The log in pieces; what is stored with the run when its file has gone."""
     try:
         with open(run["path"], "rb") as file:
-            while block := file.read(BLOCK):
+            while block := file.read(BLOCK_SIZE):
                 yield block
     except OSError:
-        yield _kept(run)
+        yield _read_stored(run)
 
 
-def tail(run: dict[str, Any], last: int) -> bytes:
+def read_tail(run: dict[str, Any], last: int) -> bytes:
     """The last lines of a run's log, read from its end."""
     if not last:
         return b""
     try:
         with open(run["path"], "rb") as file:
-            return _tail_of(file, last)
+            return _read_last_lines(file, last)
     except OSError:
         from io import BytesIO
 
-        return _tail_of(BytesIO(_kept(run)), last)
+        return _read_last_lines(BytesIO(_read_stored(run)), last)
 
 
-def _kept(run: dict[str, Any]) -> bytes:
+def _read_stored(run: dict[str, Any]) -> bytes:
     """What is stored with a run whose file has gone; says so when that is not all."""
     kept, written = (run.get("logs") or "").encode("utf-8", "surrogateescape"), run.get("log_bytes") or 0
     if written > len(kept):
-        output.say(f"taskdeck: the log file has gone; of its {units.size(written)} the last {units.size(len(kept))} were kept.")
+        output.print_message(f"taskdeck: the log file has gone; of its {units.format_bytes(written)} the last {units.format_bytes(len(kept))} were kept.")
     return kept
 
 
-def _tail_of(file: Any, last: int) -> bytes:
+def _read_last_lines(file: Any, last: int) -> bytes:
     at, found = file.seek(0, os.SEEK_END), b""
     while at and found.count(b"\n") <= last:
         step = min(at, 1 << 16)
@@ -134,144 +134,144 @@ def _tail_of(file: Any, last: int) -> bytes:
     return b"\n".join(lines[-keep:])
 
 
-def _readable(found: dict[str, Any]) -> dict[str, Any]:
+def _add_texts(found: dict[str, Any]) -> dict[str, Any]:
     """The answer for --json, with the whole text of each run."""
-    runs = [{**run, "text": b"".join(_blocks(run)).decode("utf-8", "replace")} for run in found["runs"]]
+    runs = [{**run, "text": b"".join(_read_blocks(run)).decode("utf-8", "replace")} for run in found["runs"]]
     return {**found, "runs": runs}
 
 
-class Screen:
+class LogTerminal:
     """A terminal that a log is written to, a line at a time; the last line, still without its end, is redrawn as it
     grows."""
 
     def __init__(self) -> None:
         self.style: Style = PLAIN
-        self.open = b""
+        self.partial = b""
 
     def write(self, data: bytes) -> None:
         """Show the lines that are complete now."""
-        *complete, self.open = (self.open + data).split(b"\n")
+        *complete, self.partial = (self.partial + data).split(b"\n")
         for line in complete:
-            spans = sgr_line(line.removesuffix(b"\r"), self.style)
+            spans = parse_sgr_line(line.removesuffix(b"\r"), self.style)
             self.style = spans[-1][1]
-            output.line(output.coloured_text(spans))
+            output.print_line(output.format_coloured(spans))
 
     def end(self) -> None:
         """Show what is left, without the newline that it lacks."""
-        if self.open:
-            output.line(output.coloured_text(sgr_line(self.open, self.style)))
-        self.open = b""
+        if self.partial:
+            output.print_line(output.format_coloured(parse_sgr_line(self.partial, self.style)))
+        self.partial = b""
 
 
-class Follower:
+class RunFollower:
     """What has been shown of one run."""
 
     def __init__(self, run: dict[str, Any], last: int | None) -> None:
         self.attempt: int = run["attempt"]
         self.path: str = run["path"]
         self.at = 0
-        self.screen = Screen() if output.terminal() else None
+        self.screen = LogTerminal() if output.is_stdout_terminal() else None
         if last is not None:
-            found = tail(run, last)
-            _put(self.screen, found)
-            self.at = _size(self.path)
+            found = read_tail(run, last)
+            _write_block(self.screen, found)
+            self.at = _get_size(self.path)
 
-    def more(self) -> bool:
+    def print_new(self) -> bool:
         """Show what has come since; False when nothing has."""
         try:
             with open(self.path, "rb") as file:
                 file.seek(self.at)
-                data = file.read(BLOCK)
+                data = file.read(BLOCK_SIZE)
         except FileNotFoundError:
             return False
         self.at += len(data)
         if data:
-            _put(self.screen, data)
+            _write_block(self.screen, data)
             output.flush()
         return bool(data)
 
     def finish(self) -> None:
         """Show the rest."""
-        while self.more():
+        while self.print_new():
             pass
         if self.screen:
             self.screen.end()
 
 
-def _size(path: str) -> int:
+def _get_size(path: str) -> int:
     try:
         return os.stat(path).st_size
     except OSError:
         return 0
 
 
-def follow(session: Session, given: Any, last: int | None = None) -> None:
+def follow(session: CommandContext, given: Any, last: int | None = None) -> None:
     """Show the output of a task as it comes, attempt after attempt, until it has ended."""
-    now: Follower | None = None
-    said, pause = "", LOOK_EVERY
+    now: RunFollower | None = None
+    said, pause = "", READ_INTERVAL
     while True:
         found = session.call("log", id=given, attempt="all")
         fresh = [run for run in found["runs"] if now is None or run["attempt"] > now.attempt]
         if now is None and fresh and found["status"] in ENDED:
-            return _show_last(fresh[-1], last)
+            return _print_last_run(fresh[-1], last)
         for run in fresh[-1:] if now is None else fresh:
-            now = _next(now, run, last)
+            now = _start_follower(now, run, last)
             last = None
         if found["status"] in ENDED:
             break
-        said = _tell(found, said)
-        _look(now, pause)
-        pause = min(ASK_EVERY, pause * 2)
+        said = _print_wait_reason(found, said)
+        _poll_file(now, pause)
+        pause = min(REQUEST_INTERVAL, pause * 2)
     if now:
         now.finish()
     else:
-        output.say(f"taskdeck: {_nothing(found)}")
+        output.print_message(f"taskdeck: {_explain_no_output(found)}")
 
 
-def _show_last(run: dict[str, Any], last: int | None) -> None:
+def _print_last_run(run: dict[str, Any], last: int | None) -> None:
     """The latest run of a task that has ended: nothing more will come."""
-    _head(run)
-    _write(run, last)
+    _print_attempt(run)
+    _print_log(run, last)
 
 
-def _next(now: Follower | None, run: dict[str, Any], last: int | None) -> Follower:
+def _start_follower(now: RunFollower | None, run: dict[str, Any], last: int | None) -> RunFollower:
     if now:
         now.finish()
-    _head(run)
-    return Follower(run, last)
+    _print_attempt(run)
+    return RunFollower(run, last)
 
 
-def _head(run: dict[str, Any]) -> None:
+def _print_attempt(run: dict[str, Any]) -> None:
     if run["attempt"] > 1:
-        output.say(f"attempt {run['attempt']}")
+        output.print_message(f"attempt {run['attempt']}")
 
 
-def _tell(found: dict[str, Any], said: str) -> str:
+def _print_wait_reason(found: dict[str, Any], said: str) -> str:
     """Say why it waits, once for each reason."""
     why = found.get("why") or ""
     if why and why != said:
-        output.say(f"taskdeck: #{found['number']} {clean(found['name'])} waits: {clean(why)}")
+        output.print_message(f"taskdeck: #{found['number']} {sanitize(found['name'])} waits: {sanitize(why)}")
     return why
 
 
-def _look(now: Follower | None, seconds: float) -> None:
+def _poll_file(now: RunFollower | None, seconds: float) -> None:
     """Look at the file for as long as the runtime need not be asked."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        if now is None or not now.more():
-            time.sleep(LOOK_EVERY)
+        if now is None or not now.print_new():
+            time.sleep(READ_INTERVAL)
 
 
-def _attempt(text: str) -> int | str:
+def _parse_attempt(text: str) -> int | str:
     return "all" if text == "all" else units.parse_int(text, 1, 1_000_000)
 
 
-def _arguments(parser: Parser) -> None:
-    ids(parser)
-    parser.option("-f", "--follow", action="store_true", help="as it comes, until the task has ended, retries included")
-    parser.option("--attempt", type=read(_attempt), metavar="N", help="of that attempt, or all (usually the latest)")
-    parser.option("-n", "--tail", type=read(units.parse_int, 0, 100_000_000), metavar="N", help="the last N lines")
-    as_json(parser)
+def _add_arguments(parser: Parser) -> None:
+    add_task_ids(parser)
+    parser.add_option("-f", "--follow", action="store_true", help="as it comes, until the task has ended, retries included")
+    parser.add_option("--attempt", type=make_type(_parse_attempt), metavar="N", help="of that attempt, or all (usually the latest)")
+    parser.add_option("-n", "--tail", type=make_type(units.parse_int, 0, 100_000_000), metavar="N", help="the last N lines")
+    add_json_options(parser)
 
 
 EXAMPLES = """\
@@ -279,4 +279,4 @@ EXAMPLES = """\
   taskdeck logs -f 42
   taskdeck logs --tail 20 --attempt 2 42"""
 
-COMMANDS = {"logs": Command("what a task wrote", logs, _arguments, EXAMPLES, asks=lambda _: "log")}
+COMMANDS = {"logs": Command("what a task wrote", show_logs, _add_arguments, EXAMPLES, asks=lambda _: "log")}

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from app.cli import output, time_format
 from app.cli.commands import definition_group
-from app.cli.commands.task_actions import finish
-from app.cli.parser import DURATION, LIMIT, Args, Command, Parser, as_json, as_rows, filled, read
+from app.cli.commands.task_actions import report_results
+from app.cli.parser import (
+    DURATION,
+    LIMIT,
+    Args,
+    Command,
+    Parser,
+    add_json_options,
+    add_row_options,
+    make_type,
+    require_text,
+)
 from app.cli.table import Column, Span
 from app.core.text import diff_summary, units
-from app.core.text.sanitize import clean
+from app.core.text.sanitize import sanitize
 from app.errors import Conflict, Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from app.cli.context import Session
+    from app.cli.context import CommandContext
 
 COLUMNS = [
     Column("ID", ">"),
@@ -27,92 +37,92 @@ COLUMNS = [
 ]
 
 FIELDS = ("id", "at", "by", "verb", "object", "name", "before", "after", "source", "undoable", "undone_by")
-NAMED = 3
+MAX_NAMED = 3
 """Operations that a question names."""
 
 
-def operations(session: Session, args: Args) -> int:
+def list_operations(session: CommandContext, args: Args) -> int:
     """List them."""
     wanted = {key: getattr(args, key) for key in ("by", "verb", "object", "since") if getattr(args, key) is not None}
     words = {"words": args.words} if args.words else {}
     none = "nothing of the kind was done" if wanted or words else "nothing was done yet"
     found = session.call("operations", limit=args.limit, **wanted, **words)
-    return definition_group.shown(args, found, COLUMNS, _row, FIELDS, none)
+    return definition_group.print_list(args, found, COLUMNS, _format_row, FIELDS, none)
 
 
-def _row(operation: dict[str, Any]) -> list[Span]:
+def _format_row(operation: dict[str, Any]) -> list[Span]:
     return [
         (str(operation["id"]), ""),
-        (time_format.clock(operation["at"], seconds=True), "dim"),
-        (clean(operation["by"]), ""),
-        (clean(operation["verb"]), ""),
-        (clean(operation["object"] or ""), ""),
-        (diff_summary.line(operation["object"] or "", operation.get("before"), operation.get("after")), "dim"),
+        (time_format.format_clock(operation["at"], seconds=True), "dim"),
+        (sanitize(operation["by"]), ""),
+        (sanitize(operation["verb"]), ""),
+        (sanitize(operation["object"] or ""), ""),
+        (diff_summary.summarize_change(operation["object"] or "", operation.get("before"), operation.get("after")), "dim"),
     ]
 
 
-def undo(session: Session, args: Args) -> int:
+def undo_operations(session: CommandContext, args: Args) -> int:
     """Take back the operations that are named, or the last thing that was done from this terminal once it was shown."""
-    ids, refused = (args.ids, []) if args.ids else _last(session, args)
+    ids, refused = (args.ids, []) if args.ids else _find_last(session, args)
     found = session.call("undo", ids=ids)
-    return finish(args, found | {"refused": [*found["refused"], *refused]}, lambda row: f"undone: {_back(row)}")
+    return report_results(args, found | {"refused": [*found["refused"], *refused]}, lambda row: f"undone: {_format_undo(row)}")
 
 
-def _last(session: Session, args: Args) -> tuple[list[int], list[dict[str, Any]]]:
+def _find_last(session: CommandContext, args: Args) -> tuple[list[int], list[dict[str, Any]]]:
     """The operations of the last thing that was done from here, and why the others of it cannot be taken back. Raises Problem when none
     can be, or nobody wants that."""
     found = session.call("undo", dry_run=True)
-    texts, refused = [_back(row) for row in found["done"]], [clean(refusal["message"]) for refusal in found["refused"]]
+    texts, refused = [_format_undo(row) for row in found["done"]], [sanitize(refusal["message"]) for refusal in found["refused"]]
     if not texts:
         raise Conflict("; ".join(refused) or "there is nothing to undo.")
     many = f"{len(texts):,} operations, " if len(texts) > 1 else ""
-    shown = many + _some(texts, "; ")
-    but = f" {len(refused):,} cannot be undone: {_some(refused, ' ')}" if refused else ""
+    shown = many + _join_some(texts, "; ")
+    but = f" {len(refused):,} cannot be undone: {_join_some(refused, ' ')}" if refused else ""
     if not args.yes:
-        if not (output.keyboard() and output.people()):
+        if not (output.is_stdin_terminal() and output.is_stderr_terminal()):
             raise Usage(f"this would undo {shown}.{but} Nothing was changed.", "To do it: --yes")
-        if not output.ask(f"{but.strip()} Undo {shown}?".strip()):
+        if not output.ask_yes_no(f"{but.strip()} Undo {shown}?".strip()):
             raise Usage("nothing was changed.")
     return [row["id"] for row in found["done"]], found["refused"]
 
 
-def _some(texts: list[str], between: str) -> str:
+def _join_some(texts: list[str], between: str) -> str:
     """The first of them."""
-    return between.join(texts[:NAMED]) + (f"{between}…" if len(texts) > NAMED else "")
+    return between.join(texts[:MAX_NAMED]) + (f"{between}…" if len(texts) > MAX_NAMED else "")
 
 
-def _back(row: dict[str, Any]) -> str:
+def _format_undo(row: dict[str, Any]) -> str:
     """What an undo does, `hold of #12 x: status held → queued`; a runtime of before this says what was done instead."""
-    return clean(row.get("back") or row["text"])
+    return sanitize(row.get("back") or row["text"])
 
 
-def _operation(text: str) -> int:
+def _parse_operation_id(text: str) -> int:
     """The number of an operation."""
-    return _NUMBER(text.removeprefix("#"))
+    return _parse_number(text.removeprefix("#"))
 
 
-_NUMBER = read(units.parse_int, 1, 2**62)
+_parse_number = make_type(units.parse_int, 1, 2**62)
 
 
-def _undo_arguments(parser: Parser) -> None:
-    parser.option("ids", nargs="*", metavar="OPERATION", type=_operation, help="their ids; none: the last thing done from here")
-    parser.option("--yes", action="store_true", help="do not ask")
-    as_json(parser)
+def _add_undo_arguments(parser: Parser) -> None:
+    parser.add_option("ids", nargs="*", metavar="OPERATION", type=_parse_operation_id, help="their ids; none: the last thing done from here")
+    parser.add_option("--yes", action="store_true", help="do not ask")
+    add_json_options(parser)
 
 
-def _arguments(parser: Parser) -> None:
+def _add_arguments(parser: Parser) -> None:
     group = parser.add_argument_group("which operations")
     group.add_argument("words", nargs="*", metavar="WORD", help="with this in who, what, to what or the change; !WORD: without")
-    group.add_argument("--by", type=filled, metavar="USER", help="of this user")
+    group.add_argument("--by", type=require_text, metavar="USER", help="of this user")
     group.add_argument("--verb", metavar="VERB", help="of this kind: hold, set, queue pause, …")
-    group.add_argument("--object", metavar="WHAT", type=_object, help='on this: 42, "queue media", …')
+    group.add_argument("--object", metavar="WHAT", type=_parse_object, help='on this: 42, "queue media", …')
     group.add_argument("--since", metavar="TIME", type=DURATION, help="in the last 2h, 3d, …")
-    parser.option("--limit", type=LIMIT, default=50, metavar="N", help="at most N (default: 50)")
-    parser.option("--wide", action="store_true", help="cut nothing")
-    as_rows(parser, "ids only, one a line")
+    parser.add_option("--limit", type=LIMIT, default=50, metavar="N", help="at most N (default: 50)")
+    parser.add_option("--wide", action="store_true", help="cut nothing")
+    add_row_options(parser, "ids only, one a line")
 
 
-def _object(text: str) -> str:
+def _parse_object(text: str) -> str:
     """What the log calls it: a number is a task's."""
     digits = text.removeprefix("#")
     return f"task #{digits}" if digits.isascii() and digits.isdigit() else text
@@ -121,15 +131,15 @@ def _object(text: str) -> str:
 COMMANDS = {
     "operations": Command(
         "who did what",
-        operations,
-        _arguments,
+        list_operations,
+        _add_arguments,
         "  taskdeck operations --since 2h --by ann\n  taskdeck operations --object 42",
         usage="[OPTION …] [WORD …]",
     ),
     "undo": Command(
         "take back what was done, while nothing else has changed it since",
-        undo,
-        _undo_arguments,
+        undo_operations,
+        _add_undo_arguments,
         "  taskdeck undo          (the last thing done from this terminal)\n  taskdeck undo 31",
         usage="[OPTION …] [OPERATION …]",
     ),

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from app.cli import output, styles, time_format
 from app.cli.commands import definition_group
-from app.cli.parser import CPU, SIZE, Args, Command, Parser, checked_name, filled, one
+from app.cli.parser import CPU, SIZE, Args, Command, Parser, require_new_name, require_one_name, require_text
 from app.cli.table import Column, Span
 from app.core.text import units
-from app.core.text.sanitize import clean
+from app.core.text.sanitize import sanitize
 from app.errors import Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from app.cli.context import Session
+    from app.cli.context import CommandContext
 
 COLUMNS = [
     Column("POOL", least=8, first=True),
@@ -29,85 +29,85 @@ FIELDS = (
 _OPTIONS = ("cpu", "memory", "sla", "description")
 
 
-def row(pool: dict[str, Any]) -> list[Span]:
+def format_pool_row(pool: dict[str, Any]) -> list[Span]:
     """One line of `pool ls`."""
     return [
-        (clean(pool["name"]), ""),
-        (units.cpu_pair(pool["used_cpu"], pool["total_cpu"]), ""),
-        (units.memory_pair(pool["used_memory"], pool["total_memory"]), ""),
-        styles.place(clean(pool["status"])),
-        (clean(pool.get("sla") or units.MISSING), ""),
+        (sanitize(pool["name"]), ""),
+        (units.format_cpu_pair(pool["used_cpu"], pool["total_cpu"]), ""),
+        (units.format_memory_pair(pool["used_memory"], pool["total_memory"]), ""),
+        styles.format_pool_state(sanitize(pool["status"])),
+        (sanitize(pool.get("sla") or units.MISSING), ""),
     ]
 
 
-def facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
+def format_pool_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
     """The lines of `pool show`."""
     return [
         ("what for", pool.get("description") or ""),
-        ("state", styles.place(pool["status"])[0]),
-        ("cpu", f"{units.cpu_pair(pool['used_cpu'], pool['total_cpu'])} reserved"),
-        ("memory", f"{units.memory_pair(pool['used_memory'], pool['total_memory'])} reserved"),
+        ("state", styles.format_pool_state(pool["status"])[0]),
+        ("cpu", f"{units.format_cpu_pair(pool['used_cpu'], pool['total_cpu'])} reserved"),
+        ("memory", f"{units.format_memory_pair(pool['used_memory'], pool['total_memory'])} reserved"),
         ("sla", pool.get("sla") or ""),
-        ("made", f"{time_format.clock(pool['created_at'])}, changed {time_format.clock(pool['updated_at'])}"),
+        ("made", f"{time_format.format_clock(pool['created_at'])}, changed {time_format.format_clock(pool['updated_at'])}"),
     ]
 
 
-def create(session: Session, args: Args) -> int:
+def create_pool(session: CommandContext, args: Args) -> int:
     """Make a pool."""
-    name = checked_name(args, "pool")
+    name = require_new_name(args, "pool")
     if args.cpu is None or args.memory is None:
         raise Usage("a pool needs both --cpu and --memory. Nothing was created.", "Such as: --cpu 8 --memory 32G")
-    answer = session.call("pool.create", name=name, **definition_group.given(args, *_OPTIONS))
-    has = f"cpu {units.plain(answer['total_cpu'])}, memory {units.memory(answer['total_memory'])}"
-    code = definition_group.done(args, answer, f"pool {clean(name)} created: {has}")
-    _tell_shut(args, answer)
+    answer = session.call("pool.create", name=name, **definition_group.collect_options(args, *_OPTIONS))
+    has = f"cpu {units.format_number(answer['total_cpu'])}, memory {units.format_memory(answer['total_memory'])}"
+    code = definition_group.print_result(args, answer, f"pool {sanitize(name)} created: {has}")
+    _warn_empty(args, answer)
     return code
 
 
-def set_(session: Session, args: Args) -> int:
+def set_pool(session: CommandContext, args: Args) -> int:
     """Change a pool."""
-    name = one(args, "pool")
-    answer = session.call("pool.set", name=name, **definition_group.given(args, *_OPTIONS))
-    code = definition_group.done(args, answer, f"pool {clean(name)} changed: {', '.join(_set(args, answer))}")
-    _tell_shut(args, answer)
+    name = require_one_name(args, "pool")
+    answer = session.call("pool.set", name=name, **definition_group.collect_options(args, *_OPTIONS))
+    code = definition_group.print_result(args, answer, f"pool {sanitize(name)} changed: {', '.join(_format_changes(args, answer))}")
+    _warn_empty(args, answer)
     return code
 
 
-def _set(args: Args, pool: dict[str, Any]) -> list[str]:
+def _format_changes(args: Args, pool: dict[str, Any]) -> list[str]:
     """What was set, as it is now."""
     found = {
-        "cpu": f"cpu {units.plain(pool['total_cpu'])}",
-        "memory": f"memory {units.memory(pool['total_memory'])}",
-        "sla": f"sla {clean(pool.get('sla') or 'none')}",
-        "description": f'what for "{clean(pool.get("description") or "")}"',
+        "cpu": f"cpu {units.format_number(pool['total_cpu'])}",
+        "memory": f"memory {units.format_memory(pool['total_memory'])}",
+        "sla": f"sla {sanitize(pool.get('sla') or 'none')}",
+        "description": f'what for "{sanitize(pool.get("description") or "")}"',
     }
-    return [found[name] for name in definition_group.given(args, *_OPTIONS)]
+    return [found[name] for name in definition_group.collect_options(args, *_OPTIONS)]
 
 
-def _tell_shut(args: Args, pool: dict[str, Any]) -> None:
+def _warn_empty(args: Args, pool: dict[str, Any]) -> None:
     """Say that a pool without cores or memory starts nothing that asks for some, when it was set so just now."""
-    name = clean(pool["name"])
+    name = sanitize(pool["name"])
     if args.cpu == 0:
-        output.note(f"nothing can start in pool {name} that asks for CPU, as every task does unless it says --cpu 0.")
+        output.print_note(f"nothing can start in pool {name} that asks for CPU, as every task does unless it says --cpu 0.")
     if args.memory == 0:
-        output.note(f"nothing can start in pool {name} that asks for memory.")
+        output.print_note(f"nothing can start in pool {name} that asks for memory.")
 
 
-def _arguments(parser: Parser) -> None:
-    definition_group.named(parser)
-    parser.option("--cpu", type=CPU, metavar="CORES", help="cores to give out")
-    parser.option("--memory", type=SIZE, metavar="SIZE", help="memory to give out: 512M, 32G")
-    parser.option("--sla", type=filled, metavar="SLA", help="the SLA of all its tasks")
-    parser.option("--description", metavar="TEXT", help="what it is for")
+def _add_arguments(parser: Parser) -> None:
+    definition_group.add_name(parser)
+    parser.add_option("--cpu", type=CPU, metavar="CORES", help="cores to give out")
+    parser.add_option("--memory", type=SIZE, metavar="SIZE", help="memory to give out: 512M, 32G")
+    parser.add_option("--sla", type=require_text, metavar="SLA", help="the SLA of all its tasks")
+    parser.add_option("--description", metavar="TEXT", help="what it is for")
 
 
 COMMANDS = {
-    "ls": definition_group.listing("pool", COLUMNS, row, FIELDS),
-    "show": definition_group.showing("pool", facts),
-    "create": Command("make one", create, _arguments, "  taskdeck pool create gpu --cpu 8 --memory 32G"),
-    "set": Command("change one", set_, _arguments, "  taskdeck pool set gpu --memory 48G"),
-    "pause": definition_group.acting("pool", "pause", "start nothing in it", "paused"),
-    "resume": definition_group.acting("pool", "resume", "start in it again", "resumed"),
-    "drain": definition_group.acting("pool", "drain", "let what runs end, and start nothing more", "draining"),
-    "rm": definition_group.acting("pool", "rm", "remove an unused one", "removed"),
+    "ls": definition_group.make_list_command("pool", COLUMNS, format_pool_row, FIELDS),
+    "show": definition_group.make_show_command("pool", format_pool_facts),
+    "create": Command("make one", create_pool, _add_arguments, "  taskdeck pool create gpu --cpu 8 --memory 32G"),
+    "set": Command("change one", set_pool, _add_arguments, "  taskdeck pool set gpu --memory 48G"),
+    "pause": definition_group.make_verb_command("pool", "pause", "start nothing in it", "paused"),
+    "resume": definition_group.make_verb_command("pool", "resume", "start in it again", "resumed"),
+    "drain": definition_group.make_verb_command("pool", "drain", "let what runs end, and start nothing more", "draining"),
+    "rm": definition_group.make_verb_command("pool", "rm", "remove an unused one", "removed"),
 }

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from app.cli import output, styles
-from app.core.text.sanitize import clean, cut
+from app.core.text.sanitize import sanitize, truncate
 from app.errors import Usage
-from db.states import ENDED, WAITING, Task, ordered
+from db.states import ENDED, WAITING, TaskStatus, ordered
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-    from app.cli.context import Session
+    from app.cli.context import CommandContext
     from app.cli.parser import Args
 
-_WAITING = (Task.QUEUED.value, *ordered(WAITING - {Task.QUEUED}))
-STATES = {
+_WAITING = (TaskStatus.QUEUED.value, *ordered(WAITING - {TaskStatus.QUEUED}))
+DEFAULT_STATES = {
     "cancel": ("running", *_WAITING),
     "hold": tuple(state for state in _WAITING if state != "held"),
     "release": ("held",),
@@ -27,14 +27,14 @@ STATES = {
 }
 """What a verb means when no state is named: those that it is for. Nobody who wants failed tasks again means those that were cancelled."""
 
-NAMED = 3
+MAX_NAMED = 3
 """Tasks that a question names, and refusals that are told one by one."""
 
 
-def meant(verb: str, chosen: dict[str, Any], args: Args) -> dict[str, Any]:
+def add_default_states(verb: str, chosen: dict[str, Any], args: Args) -> dict[str, Any]:
     """The filters, with the verb's own states where they name none."""
     again = ("succeeded",) if getattr(args, "again", False) else ()
-    states = ["running"] if getattr(args, "signal", None) else [*STATES[verb], *again]
+    states = ["running"] if getattr(args, "signal", None) else [*DEFAULT_STATES[verb], *again]
     if getattr(args, "to_at", None):
         states = [*_WAITING]
     if "filter" in chosen:
@@ -43,18 +43,18 @@ def meant(verb: str, chosen: dict[str, Any], args: Args) -> dict[str, Any]:
     return chosen if "status" in chosen else {**chosen, "status": states}
 
 
-def usual(verb: str) -> str:
+def format_default_states(verb: str) -> str:
     """The states that a verb means, in words."""
-    return _words(STATES[verb])
+    return _format_states(DEFAULT_STATES[verb])
 
 
-def _words(states: Iterable[str]) -> str:
+def _format_states(states: Iterable[str]) -> str:
     """`failed, timed out or lost`."""
-    *others, last = map(styles.word, states)
+    *others, last = map(styles.format_status, states)
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def agreed(session: Session, args: Args, verb: str, what: str, chosen: dict[str, Any]) -> tuple[dict[str, Any], int | None] | None:
+def confirm(session: CommandContext, args: Args, verb: str, what: str, chosen: dict[str, Any]) -> tuple[dict[str, Any], int | None] | None:
     """What to go on with: filters may find more than was thought, so ask, or want --yes where nobody can answer.
 
     The selection, as of the question where there was one: nobody agreed to what has come or changed since; and of how many tasks it was,
@@ -62,31 +62,31 @@ def agreed(session: Session, args: Args, verb: str, what: str, chosen: dict[str,
     """
     if args.yes:
         return chosen, None
-    counts, first, as_of = _looked_up(session, chosen)
-    if not (output.keyboard() and output.people()):
-        raise Usage(f"this would {what} {_counted(counts)}. Nothing was changed.", "To do it: --yes")
+    counts, first, as_of = _query_matches(session, chosen)
+    if not (output.is_stdin_terminal() and output.is_stderr_terminal()):
+        raise Usage(f"this would {what} {_format_counts(counts)}. Nothing was changed.", "To do it: --yes")
     if not counts:
-        nothing(verb, chosen)
+        print_no_match(verb, chosen)
         return None
-    which = f"{what} {_counted(counts)}: {_named(first, sum(counts.values()))}"
-    if not output.ask(f"{which[:1].upper()}{which[1:]}?"):
+    which = f"{what} {_format_counts(counts)}: {_format_tasks(first, sum(counts.values()))}"
+    if not output.ask_yes_no(f"{which[:1].upper()}{which[1:]}?"):
         raise Usage("nothing was changed.")
     return {**chosen, "as_of": as_of}, sum(counts.values())
 
 
-def nothing(verb: str, chosen: dict[str, Any]) -> None:
+def print_no_match(verb: str, chosen: dict[str, Any]) -> None:
     """Say that the filters found no task, and which states were looked for."""
     if "filter" in chosen:
-        return output.note(f"nothing to {verb}: no task matches {cut(clean(chosen['filter']), 200)}")
-    output.note(f"nothing to {verb}: no task that matches is {_words(chosen['status'])}. Others: --status STATE")
+        return output.print_note(f"nothing to {verb}: no task matches {truncate(sanitize(chosen['filter']), 200)}")
+    output.print_note(f"nothing to {verb}: no task that matches is {_format_states(chosen['status'])}. Others: --status STATE")
 
 
-def _looked_up(session: Session, chosen: dict[str, Any]) -> tuple[dict[str, int], list[dict[str, Any]], int]:
+def _query_matches(session: CommandContext, chosen: dict[str, Any]) -> tuple[dict[str, int], list[dict[str, Any]], int]:
     """How many tasks the filters find in each state, the newest of them, and the last event that was known then."""
     if "filter" in chosen:
         found = session.call("review", **chosen)
         return {state: count for state, count in found["statuses"].items() if count}, found["first"], found["as_of"]
-    first = session.call("ls", **chosen, limit=NAMED)
+    first = session.call("ls", **chosen, limit=MAX_NAMED)
     states = chosen["status"] if first["total"] else []
     if len(states) == 1:
         return {states[0]: first["total"]}, first["tasks"], first["as_of"]
@@ -94,43 +94,43 @@ def _looked_up(session: Session, chosen: dict[str, Any]) -> tuple[dict[str, int]
     return {state: count for state, count in counts.items() if count}, first["tasks"], first["as_of"]
 
 
-def _counted(counts: dict[str, int]) -> str:
+def _format_counts(counts: dict[str, int]) -> str:
     """`14 tasks (12 queued, 2 running)`, or in one state only `14 queued tasks`."""
     total = sum(counts.values())
     tasks = f"task{'' if total == 1 else 's'}"
     if len(counts) == 1:
-        return f"{total:,} {styles.word(next(iter(counts)))} {tasks}"
-    told = ", ".join(f"{count:,} {styles.word(state)}" for state, count in counts.items())
+        return f"{total:,} {styles.format_status(next(iter(counts)))} {tasks}"
+    told = ", ".join(f"{count:,} {styles.format_status(state)}" for state, count in counts.items())
     return f"{total:,} {tasks} ({told})" if told else "no task now"
 
 
-def _named(tasks: list[dict[str, Any]], total: int) -> str:
+def _format_tasks(tasks: list[dict[str, Any]], total: int) -> str:
     """`#42 nightly, #41 thumbs`, and that there are more."""
-    names = ", ".join(f"#{task['number']} {cut(clean(task['name']), 24)}" for task in tasks[:NAMED])
-    return names if total <= len(tasks[:NAMED]) else f"{names}, …"
+    names = ", ".join(f"#{task['number']} {truncate(sanitize(task['name']), 24)}" for task in tasks[:MAX_NAMED])
+    return names if total <= len(tasks[:MAX_NAMED]) else f"{names}, …"
 
 
-def told(done: dict[str, Any], said: Callable[[dict[str, Any]], str]) -> None:
+def print_summary(done: dict[str, Any], said: Callable[[dict[str, Any]], str]) -> None:
     """What became of them, counted, on stdout; the first of what was refused or is to be known, on stderr."""
     counts: dict[str, int] = {}
     for row in done["done"]:
         counts[said(row)] = counts.get(said(row), 0) + 1
     for outcome, count in counts.items():
-        output.line(f"{count:,} task{'' if count == 1 else 's'}: {outcome}")
-    _some(done.get("notes", ()))
-    _some(refusal["message"] for refusal in done.get("refused", ()))
+        output.print_line(f"{count:,} task{'' if count == 1 else 's'}: {outcome}")
+    _print_some(done.get("notes", ()))
+    _print_some(refusal["message"] for refusal in done.get("refused", ()))
 
 
-def left_alone(done: dict[str, Any], asked: int) -> None:
+def print_skipped(done: dict[str, Any], asked: int) -> None:
     """Say how many of those that a person was asked about have changed since; nothing was done to them."""
     if (left := asked - sum(len(done.get(key, ())) for key in ("done", "refused", "notes"))) > 0:
         has, it = ("has", "it") if left == 1 else ("have", "them")
-        output.note(f"{left:,} of the {asked:,} {has} changed since you were asked; nothing was done to {it}.")
+        output.print_note(f"{left:,} of the {asked:,} {has} changed since you were asked; nothing was done to {it}.")
 
 
-def _some(texts: Iterable[str]) -> None:
+def _print_some(texts: Iterable[str]) -> None:
     lines = list(texts)
-    for text in lines[:NAMED]:
-        output.note(text)
-    if len(lines) > NAMED:
-        output.note(f"and {len(lines) - NAMED:,} more like these.")
+    for text in lines[:MAX_NAMED]:
+        output.print_note(text)
+    if len(lines) > MAX_NAMED:
+        output.print_note(f"and {len(lines) - MAX_NAMED:,} more like these.")

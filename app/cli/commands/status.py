@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from app.cli import output, styles, time_format
 from app.cli.commands import alerts, queues
-from app.cli.parser import Args, Command, Parser, as_json
-from app.cli.table import Column, Line, Span, lines
+from app.cli.parser import Args, Command, Parser, add_json_options
+from app.cli.table import Column, Line, Span, format_table
 from app.core.text import units
-from app.core.text.sanitize import clean
+from app.core.text.sanitize import sanitize
 from app.errors import Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from app.cli.context import Session
+    from app.cli.context import CommandContext
 
-QUEUES = [
+QUEUE_COLUMNS = [
     Column("QUEUE", least=8, first=True),
     Column("RUNNING"),
     Column("WAITING"),
@@ -24,7 +24,7 @@ QUEUES = [
     Column("STATE"),
     Column("POOL", least=4),
 ]
-POOLS = [
+POOL_COLUMNS = [
     Column("POOL", least=8, first=True),
     Column("CPU RESERVED", ">"),
     Column("USED", ">"),
@@ -32,103 +32,103 @@ POOLS = [
     Column("USED", ">"),
     Column("STATE"),
 ]
-_COUNTED = ("running", "queued", "blocked", "held", "scheduled", "retrying")
+_COUNTED_STATES = ("running", "queued", "blocked", "held", "scheduled", "retrying")
 
 
-def status(session: Session, args: Args) -> int:
+def show_status(session: CommandContext, args: Args) -> int:
     """Show how everything is; with --check also exit with 1 when something is wrong."""
     if args.tmux and not args.line:
         raise Usage("--tmux goes with --line.")
     if args.watch:
-        return _watch(session, args)
+        return _watch_status(session, args)
     if args.line and not (args.json or args.jsonl):
-        return _line(session, args)
+        return _print_line(session, args)
     found = session.call("status")
     if args.json or args.jsonl:
-        output.document(found, args.jsonl)
+        output.print_json(found, args.jsonl)
     else:
-        output.lines(_page(found))
-    return 1 if args.check and _trouble(found) else 0
+        output.print_lines(_format_page(found))
+    return 1 if args.check and _has_trouble(found) else 0
 
 
-def _watch(session: Session, args: Args) -> int:
+def _watch_status(session: CommandContext, args: Args) -> int:
     """Show it again after every change, until ^C."""
     if args.json and not args.jsonl:
         raise Usage("--watch with JSON is a document a line: --jsonl")
     from app.cli.commands import status_line, status_watch
 
-    page = (lambda found: [[(status_line.of(found, args.tmux), "")]]) if args.line else _page
-    return status_watch.watch(session.home, page, args.jsonl)
+    page = (lambda found: [[(status_line.format_status_line(found, args.tmux), "")]]) if args.line else _format_page
+    return status_watch.watch_status(session.home, page, args.jsonl)
 
 
-def _line(session: Session, args: Args) -> int:
+def _print_line(session: CommandContext, args: Args) -> int:
     """The one line; exit code 0 whatever it says, unless --check asks."""
     from app.cli.commands import status_line as command_status_line
 
-    found = command_status_line.ask(session.home)
-    output.line(command_status_line.of(found, args.tmux))
-    return 1 if args.check and _trouble(found) else 0
+    found = command_status_line.query_status(session.home)
+    output.print_line(command_status_line.format_status_line(found, args.tmux))
+    return 1 if args.check and _has_trouble(found) else 0
 
 
-def _trouble(found: dict[str, Any]) -> bool:
+def _has_trouble(found: dict[str, Any]) -> bool:
     critical = any(a["severity"] == "critical" and a["status"] == "firing" for a in found["alerts"])
     return found["runtime"]["state"] != "running" or critical
 
 
-def _page(found: dict[str, Any]) -> list[Line]:
-    page = [_title(found), *_facts(found), [], _counts(found)]
-    room = output.room()
+def _format_page(found: dict[str, Any]) -> list[Line]:
+    page = [_format_title(found), *_format_facts(found), [], _format_counts(found)]
+    room = output.get_room()
     for heads, rows in (
-        (QUEUES, [_queue(queue) for queue in found["queues"]]),
-        _pools(found["pools"]),
-        (alerts.COLUMNS[1:], [alerts.row(alert)[1:] for alert in found["alerts"]]),
+        (QUEUE_COLUMNS, [_format_queue_row(queue) for queue in found["queues"]]),
+        _format_pools(found["pools"]),
+        (alerts.COLUMNS[1:], [alerts.format_alert_row(alert)[1:] for alert in found["alerts"]]),
     ):
         if rows:
-            page += [[], *([("  ", ""), *line] for line in lines(heads, rows, None if room is None else room - 2))]
+            page += [[], *([("  ", ""), *line] for line in format_table(heads, rows, None if room is None else room - 2))]
     return page
 
 
-def _title(found: dict[str, Any]) -> Line:
-    return [("Taskdeck", "bold"), (f" on {clean(found['host'])}, home {clean(found['home'])}", "")]
+def _format_title(found: dict[str, Any]) -> Line:
+    return [("Taskdeck", "bold"), (f" on {sanitize(found['host'])}, home {sanitize(found['home'])}", "")]
 
 
-def _facts(found: dict[str, Any]) -> list[Line]:
+def _format_facts(found: dict[str, Any]) -> list[Line]:
     return [
-        _fact("runtime", *_runtime(found["runtime"])),
-        _fact("keeper", *_keeper(found["keeper"], found["home"], found["counts"].get("running", 0))),
-        [*_fact("database", *_database(found["database"])), _backup(found.get("backup"))],
-        *_replica(found.get("replica")),
+        _format_fact("runtime", *_format_runtime(found["runtime"])),
+        _format_fact("keeper", *_format_keeper(found["keeper"], found["home"], found["counts"].get("running", 0))),
+        [*_format_fact("database", *_format_database(found["database"])), _format_backup(found.get("backup"))],
+        *_format_replica(found.get("replica")),
     ]
 
 
-def _fact(label: str, state: str, text: str) -> Line:
-    sign = styles.SIGNS[state]
-    return [(f"  {label:<10}", "dim"), (f"{sign[1] if output.ascii_only() else sign[0]} ", sign[3]), (text, "")]
+def _format_fact(label: str, state: str, text: str) -> Line:
+    sign = styles.GLYPHS[state]
+    return [(f"  {label:<10}", "dim"), (f"{sign[1] if output.is_ascii_only() else sign[0]} ", sign[3]), (text, "")]
 
 
-def _runtime(runtime: dict[str, Any]) -> tuple[str, str]:
-    state, up = runtime["state"], units.age(time_format.since(runtime.get("since")))
+def _format_runtime(runtime: dict[str, Any]) -> tuple[str, str]:
+    state, up = runtime["state"], units.format_age(time_format.seconds_since(runtime.get("since")))
     if state == "running":
-        by = f" ({clean(runtime['by'])})" if runtime.get("by") else ""
+        by = f" ({sanitize(runtime['by'])})" if runtime.get("by") else ""
         lag = (
             f", dispatch tick {runtime['tick_lag'] * 1000:.0f} ms behind" if runtime.get("tick_lag") is not None else ""
         )
-        halted = f". Nothing starts: {clean(runtime['halted'])}" if runtime.get("halted") else ""
+        halted = f". Nothing starts: {sanitize(runtime['halted'])}" if runtime.get("halted") else ""
         return "paused" if halted else "running", f"pid {runtime['pid']}{by}, up {up}{lag}{halted}"
     if state == "stopped":
-        by = f" by {clean(runtime['stopped_by'])}" if runtime.get("stopped_by") else ""
+        by = f" by {sanitize(runtime['stopped_by'])}" if runtime.get("stopped_by") else ""
         return "stopped", f"stopped{by} {up} ago. Start it: taskdeck serve --detach"
-    return "none", "none; the first submit starts one" if state == "none" else clean(state)
+    return "none", "none; the first submit starts one" if state == "none" else sanitize(state)
 
 
-def _keeper(keeper: dict[str, Any], home: str, running: int) -> tuple[str, str]:
+def _format_keeper(keeper: dict[str, Any], home: str, running: int) -> tuple[str, str]:
     if not keeper.get("pid"):
         goes = "goes" if running == 1 else "go"
-        return ("running", f"up; {_jobs(running)} {goes} on under it") if _keeper_lives(home) else ("none", "none")
-    return "running", f"pid {keeper['pid']}, guard {keeper['guard_pid'] or units.MISSING}, {_jobs(running)}"
+        return ("running", f"up; {_format_jobs(running)} {goes} on under it") if _is_keeper_alive(home) else ("none", "none")
+    return "running", f"pid {keeper['pid']}, guard {keeper['guard_pid'] or units.MISSING}, {_format_jobs(running)}"
 
 
-def _keeper_lives(home: str) -> bool:
+def _is_keeper_alive(home: str) -> bool:
     """Whether a keeper, of this version or another, holds its lock, which tells without a runtime to ask."""
     import os
 
@@ -137,10 +137,10 @@ def _keeper_lives(home: str) -> bool:
         names = os.listdir(run)
     except OSError:
         return False
-    return any(_held(os.path.join(run, name)) for name in names if name.startswith("keeper") and name.endswith(".lock"))
+    return any(_is_locked(os.path.join(run, name)) for name in names if name.startswith("keeper") and name.endswith(".lock"))
 
 
-def _held(path: str) -> bool:
+def _is_locked(path: str) -> bool:
     import fcntl
 
     try:
@@ -153,80 +153,80 @@ def _held(path: str) -> bool:
     return False
 
 
-def _jobs(running: int) -> str:
+def _format_jobs(running: int) -> str:
     return f"{running:,} job{'' if running == 1 else 's'}"
 
 
-def _database(database: dict[str, Any]) -> tuple[str, str]:
+def _format_database(database: dict[str, Any]) -> tuple[str, str]:
     state = database["state"]
-    return "running" if state == "ok" else "failed", f"{units.size(database['size'])}, {clean(state)}"
+    return "running" if state == "ok" else "failed", f"{units.format_bytes(database['size'])}, {sanitize(state)}"
 
 
-def _backup(backup: dict[str, Any] | None) -> Span:
+def _format_backup(backup: dict[str, Any] | None) -> Span:
     """`; backup 41m ago, verified`; nothing where none are taken."""
     if backup is None:
         return "", ""
     if backup.get("gone"):
-        return f"; backup {'none' if 'folder' in backup['gone'] else 'lost'}: {clean(backup['gone'])}", "warn"
+        return f"; backup {'none' if 'folder' in backup['gone'] else 'lost'}: {sanitize(backup['gone'])}", "warn"
     if backup["at"] is None:
         return "; no backup yet", ""
-    age = units.age(time_format.since(backup["at"]))
+    age = units.format_age(time_format.seconds_since(backup["at"]))
     return (f"; backup {age} ago, late", "warn") if backup["late"] else (f"; backup {age} ago, verified", "")
 
 
-def _replica(replica: dict[str, Any] | None) -> list[Line]:
+def _format_replica(replica: dict[str, Any] | None) -> list[Line]:
     """How old the copy is, and what keeps it from being younger; no line where there is none."""
     if replica is None or replica["target"] is None:
         return []
-    age = f"{units.age(replica['lag'])} old" if replica["lag"] is not None else "never copied yet"
-    text = f"{clean(replica['target'])}, {age}{', late' if replica['late'] else ''}"
-    problem = f": {clean(replica['problem'])}" if replica["problem"] else ""
-    return [[*_fact("replica", "firing" if replica["late"] else "running", text), (problem, "warn")]]
+    age = f"{units.format_age(replica['lag'])} old" if replica["lag"] is not None else "never copied yet"
+    text = f"{sanitize(replica['target'])}, {age}{', late' if replica['late'] else ''}"
+    problem = f": {sanitize(replica['problem'])}" if replica["problem"] else ""
+    return [[*_format_fact("replica", "firing" if replica["late"] else "running", text), (problem, "warn")]]
 
 
-def _counts(found: dict[str, Any]) -> Line:
+def _format_counts(found: dict[str, Any]) -> Line:
     counts, today = found["counts"], found["today"]
-    shown = [word for word in _COUNTED if counts.get(word) or word in ("running", "queued")]
+    shown = [word for word in _COUNTED_STATES if counts.get(word) or word in ("running", "queued")]
     told = "  ".join(f"{word} {counts.get(word, 0):,}" for word in shown)
     return [(f"  {told}   ", ""), (f"today {today['ok']:,} ok, {today['failed']:,} failed", "dim")]
 
 
-def _queue(queue: dict[str, Any]) -> list[Span]:
-    name, running, waiting, oldest, _, (word, style), pool = queues.row(queue)
-    return [name, running, waiting, oldest, (_word(queue, word), style), pool]
+def _format_queue_row(queue: dict[str, Any]) -> list[Span]:
+    name, running, waiting, oldest, _, (word, style), pool = queues.format_queue_row(queue)
+    return [name, running, waiting, oldest, (_format_queue_state(queue, word), style), pool]
 
 
-def _word(queue: dict[str, Any], word: str) -> str:
+def _format_queue_state(queue: dict[str, Any], word: str) -> str:
     if word == "no room":
-        return f"no room in pool {clean(queue['pool'])}"
+        return f"no room in pool {sanitize(queue['pool'])}"
     by = queue.get("status_by")
-    return f"{word} by {clean(by)}" if by and queue["status"] != "active" and word == queue["status"] else word
+    return f"{word} by {sanitize(by)}" if by and queue["status"] != "active" and word == queue["status"] else word
 
 
-def _pools(pools: list[dict[str, Any]]) -> tuple[list[Column], list[list[Span]]]:
+def _format_pools(pools: list[dict[str, Any]]) -> tuple[list[Column], list[list[Span]]]:
     """The table of pools; their state only when one of them is not active."""
-    shown = len(POOLS) if any(pool["status"] != "active" for pool in pools) else -1
-    return POOLS[:shown], [_pool(pool)[:shown] for pool in pools]
+    shown = len(POOL_COLUMNS) if any(pool["status"] != "active" for pool in pools) else -1
+    return POOL_COLUMNS[:shown], [_format_pool_row(pool)[:shown] for pool in pools]
 
 
-def _pool(pool: dict[str, Any]) -> list[Span]:
+def _format_pool_row(pool: dict[str, Any]) -> list[Span]:
     measured, memory = pool.get("measured_cpu"), pool.get("measured_memory")
     return [
-        (clean(pool["name"]), ""),
-        (units.cpu_pair(pool["used_cpu"], pool["total_cpu"]), ""),
-        (units.cpu(measured), ""),
-        (units.memory_pair(pool["used_memory"], pool["total_memory"]), ""),
-        (units.memory(memory), ""),
-        styles.place(clean(pool["status"])),
+        (sanitize(pool["name"]), ""),
+        (units.format_cpu_pair(pool["used_cpu"], pool["total_cpu"]), ""),
+        (units.format_cpu(measured), ""),
+        (units.format_memory_pair(pool["used_memory"], pool["total_memory"]), ""),
+        (units.format_memory(memory), ""),
+        styles.format_pool_state(sanitize(pool["status"])),
     ]
 
 
-def _arguments(parser: Parser) -> None:
-    parser.option("--line", action="store_true", help="one short line, for a status bar: 7r 22q 1! tick 3ms")
-    parser.option("--tmux", action="store_true", help="with --line: in tmux's colours")
-    parser.option("--check", action="store_true", help="exit 1 when no runtime is up or a critical alert fires")
-    parser.option("--watch", action="store_true", help="show it again after every change")
-    as_json(parser)
+def _add_arguments(parser: Parser) -> None:
+    parser.add_option("--line", action="store_true", help="one short line, for a status bar: 7r 22q 1! tick 3ms")
+    parser.add_option("--tmux", action="store_true", help="with --line: in tmux's colours")
+    parser.add_option("--check", action="store_true", help="exit 1 when no runtime is up or a critical alert fires")
+    parser.add_option("--watch", action="store_true", help="show it again after every change")
+    add_json_options(parser)
 
 
 EXAMPLES = """\
@@ -234,4 +234,4 @@ EXAMPLES = """\
   taskdeck status --watch
   set -g status-right '#(taskdeck status --line --tmux)'     (in tmux.conf)"""
 
-COMMANDS = {"status": Command("runtime, queues, pools and alerts on one screen", status, _arguments, EXAMPLES)}
+COMMANDS = {"status": Command("runtime, queues, pools and alerts on one screen", show_status, _add_arguments, EXAMPLES)}

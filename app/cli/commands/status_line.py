@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-PATIENCE = 2.0
+TIMEOUT = 2.0
 """Seconds that a status bar is kept waiting."""
 
-_DOWN = {"none": "no runtime", "stopped": "stopped", "silent": "no answer", "strange": "see: taskdeck status"}
+_DOWN_TEXTS = {"none": "no runtime", "stopped": "stopped", "silent": "no answer", "strange": "see: taskdeck status"}
 
 
-def ask(home: str) -> dict[str, Any]:
+def query_status(home: str) -> dict[str, Any]:
     """What `status` answers, or of it only the state of a runtime that does not answer."""
     from app import client, paths
 
@@ -32,41 +32,41 @@ def ask(home: str) -> dict[str, Any]:
         raise TimeoutError
 
     before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+    signal.setitimer(signal.ITIMER_REAL, TIMEOUT)
     try:
         line = client.connect(home)
         if line is None:
-            return _down("stopped" if paths.stopped(home) else "none")
+            return _make_down_status("stopped" if paths.read_stop_marker(home) else "none")
         try:
             return line.ask("status", {}, None)
         finally:
             line.close()
     except (Problem, OSError, EOFError):
-        return _down("silent" if silent else "strange")
+        return _make_down_status("silent" if silent else "strange")
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
 
-def _down(state: str) -> dict[str, Any]:
+def _make_down_status(state: str) -> dict[str, Any]:
     return {"runtime": {"state": state}, "counts": {}, "alerts": []}
 
 
-def of(found: dict[str, Any], tmux: bool = False) -> str:
+def format_status_line(found: dict[str, Any], tmux: bool = False) -> str:
     """`7r 22q 1! tick 3ms`, or why there are no numbers; with `tmux` what is wrong is coloured as tmux does it."""
     runtime, counts, state = found["runtime"], found["counts"], found["runtime"]["state"]
     if state != "running":
-        return _coloured(_DOWN.get(state) or str(state), "yellow", tmux)
+        return _colour(_DOWN_TEXTS.get(state) or str(state), "yellow", tmux)
     firing, lag = sum(alert["status"] == "firing" for alert in found["alerts"]), runtime.get("tick_lag")
     parts = [
         f"{counts.get('running', 0)}r",
         f"{counts.get('queued', 0)}q",
-        _coloured(f"{firing}!", "red", tmux) if firing else "",
-        _coloured("halted", "red", tmux) if runtime.get("halted") else "",
+        _colour(f"{firing}!", "red", tmux) if firing else "",
+        _colour("halted", "red", tmux) if runtime.get("halted") else "",
         f"tick {lag * 1000:.0f}ms" if lag is not None else "",
     ]
     return " ".join(filter(None, parts))
 
 
-def _coloured(text: str, colour: str, tmux: bool) -> str:
+def _colour(text: str, colour: str, tmux: bool) -> str:
     return f"#[fg={colour}]{text}#[default]" if tmux else text

@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
     from app.cli.table import Line
 
-RETRY = 1.0
+RETRY_INTERVAL = 1.0
 """Seconds between two looks for a runtime where there is none."""
-LATE = 5.0
+SILENCE_LIMIT = 5.0
 """Seconds without an answer after which that is told."""
-_MOVING = ("tick_lag", "measured_cpu", "measured_memory", "size")
+_VOLATILE_FIELDS = ("tick_lag", "measured_cpu", "measured_memory", "size")
 """What differs from one look to the next though nothing happened."""
 
 
-class Asking(threading.Thread):
+class StatusPoller(threading.Thread):
     """Keeps the latest answer to `status`, and rings for each."""
 
     def __init__(self, home: str, ring: Callable[[], object]) -> None:
@@ -52,38 +52,38 @@ class Asking(threading.Thread):
             changes, answers = self._open = Client(self._home, autostart=False), Client(self._home, autostart=False)
             try:
                 for _ in changes.watch():
-                    self._ask(answers)
-                self._ask(answers)
+                    self._query(answers)
+                self._query(answers)
             except Problem as problem:
-                self._tell(self.found, problem)
+                self._publish(self.found, problem)
             finally:
-                self.close_lines()
-            self._ended.wait(RETRY)
+                self.close_clients()
+            self._ended.wait(RETRY_INTERVAL)
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Ask no more."""
         self._ended.set()
-        self.close_lines()
+        self.close_clients()
 
-    def close_lines(self) -> None:
+    def close_clients(self) -> None:
         """Let go of the runtime."""
         for line in self._open:
             line.close()
 
-    def _ask(self, answers: Any) -> None:
-        self._tell(answers.call("status"), None)
+    def _query(self, answers: Any) -> None:
+        self._publish(answers.call("status"), None)
 
-    def _tell(self, found: dict[str, Any] | None, problem: Problem | None) -> None:
+    def _publish(self, found: dict[str, Any] | None, problem: Problem | None) -> None:
         self.found, self.problem, self.answered = found, problem, self.answered if problem else time.monotonic()
         self._ring()
 
 
-def watch(home: str, page: Callable[[dict[str, Any]], list[Line]], document: bool) -> int:
+def watch_status(home: str, page: Callable[[dict[str, Any]], list[Line]], document: bool) -> int:
     """Show `page` of the status again and again, or the answer itself as a JSON document a line. Ends by ^C only."""
     bell, rope = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    asking = Asking(home, lambda: _ring(rope))
-    shown = _Screen(page) if output.screen() and not document else _Stream(page, document)
-    signals = {number: signal.signal(number, shown.anew) for number in (signal.SIGWINCH, signal.SIGCONT)}
+    asking = StatusPoller(home, lambda: _signal(rope))
+    shown = _TerminalView(page) if output.can_redraw() and not document else _StreamView(page, document)
+    signals = {number: signal.signal(number, shown.reset) for number in (signal.SIGWINCH, signal.SIGCONT)}
     before = signal.set_wakeup_fd(rope, warn_on_full_buffer=False)
     asking.start()
     try:
@@ -95,39 +95,39 @@ def watch(home: str, page: Callable[[dict[str, Any]], list[Line]], document: boo
         signal.set_wakeup_fd(before)
         for number, handler in signals.items():
             signal.signal(number, handler)
-        asking.end()
+        asking.stop()
         asking.join(1.0)
         os.close(bell)
         os.close(rope)
 
 
-def _ring(rope: int) -> None:
+def _signal(rope: int) -> None:
     try:
         os.write(rope, b".")
     except OSError:
         pass  # it has been rung already, or nobody listens any more
 
 
-class _Screen:
+class _TerminalView:
     """A terminal that is drawn on from its top."""
 
     def __init__(self, page: Callable[[dict[str, Any]], list[Line]]) -> None:
         self._page = page
         self._drawn: list[str] | None = None
 
-    def anew(self, number: int, frame: FrameType | None) -> None:
+    def reset(self, number: int, frame: FrameType | None) -> None:
         """The terminal has another size, or somebody else drew on it."""
         self._drawn = None
 
-    def show(self, asking: Asking) -> None:
+    def show(self, asking: StatusPoller) -> None:
         """Draw what is not there yet."""
         page = self._page(asking.found) if asking.found else []
-        told = _trouble(asking)
+        told = _format_trouble(asking)
         if page or told:
             self._drawn = output.redraw([*page, *([[], [(told, "warn")]] if told else [])], self._drawn)
 
 
-class _Stream:
+class _StreamView:
     """A pipe or a file: whole answers, one after the other."""
 
     def __init__(self, page: Callable[[dict[str, Any]], list[Line]], document: bool) -> None:
@@ -135,37 +135,37 @@ class _Stream:
         self._last: Any = None
         self._told = ""
 
-    def anew(self, number: int, frame: FrameType | None) -> None:
+    def reset(self, number: int, frame: FrameType | None) -> None:
         """Nothing is drawn here."""
 
-    def show(self, asking: Asking) -> None:
+    def show(self, asking: StatusPoller) -> None:
         """Print the answer, if it says something new."""
-        told = _trouble(asking) if asking.problem else ""
+        told = _format_trouble(asking) if asking.problem else ""
         if told and told != self._told:
-            output.say(told)
+            output.print_message(told)
         self._told = told
-        lasting = _lasting(asking.found)
+        lasting = _drop_volatile(asking.found)
         if asking.found is None or lasting == self._last:
             return
         if self._document:
-            output.document(asking.found, True)
+            output.print_json(asking.found, True)
         else:
             page = self._page(asking.found)
-            output.lines([[], *page] if self._last and len(page) > 1 else page)
+            output.print_lines([[], *page] if self._last and len(page) > 1 else page)
         output.flush()
         self._last = lasting
 
 
-def _lasting(found: Any) -> Any:
+def _drop_volatile(found: Any) -> Any:
     """An answer without what moves all the time."""
     if isinstance(found, dict):
-        return {key: _lasting(value) for key, value in found.items() if key not in _MOVING}
-    return [_lasting(item) for item in found] if isinstance(found, list) else found
+        return {key: _drop_volatile(value) for key, value in found.items() if key not in _VOLATILE_FIELDS}
+    return [_drop_volatile(item) for item in found] if isinstance(found, list) else found
 
 
-def _trouble(asking: Asking) -> str:
+def _format_trouble(asking: StatusPoller) -> str:
     """What is wrong with the asking itself, and how old the answer is that stands above."""
     silent = time.monotonic() - asking.answered
     if asking.problem is not None:
         return f"taskdeck: {asking.problem}"
-    return f"taskdeck: the runtime has not answered for {units.age(silent)}." if silent > LATE else ""
+    return f"taskdeck: the runtime has not answered for {units.format_age(silent)}." if silent > SILENCE_LIMIT else ""

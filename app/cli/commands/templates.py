@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from app.cli import output, time_format
 from app.cli.commands import definition_group
-from app.cli.parser import CPU, DURATION, RETRIES, SIZE, Args, Command, Parser, checked_name, filled, one
+from app.cli.parser import (
+    CPU,
+    DURATION,
+    RETRIES,
+    SIZE,
+    Args,
+    Command,
+    Parser,
+    require_new_name,
+    require_one_name,
+    require_text,
+)
 from app.cli.table import Column, Span
-from app.core.schema.secrets import masked
+from app.core.schema.secrets import mask_record
 from app.core.text import units
-from app.core.text.sanitize import clean, cut, is_secret_name
+from app.core.text.sanitize import is_secret_name, sanitize, truncate
 from app.errors import Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from app.cli.context import Session
+    from app.cli.context import CommandContext
 
 COLUMNS = [
     Column("TEMPLATE", least=8, first=True),
@@ -34,36 +45,36 @@ _DEFAULTS = ("queue", "cpu", "memory", "timeout", "retries", "description")
 ENGINES = ("exec", "shell", "python")
 
 
-def row(template: dict[str, Any]) -> list[Span]:
+def format_template_row(template: dict[str, Any]) -> list[Span]:
     """One line of `template ls`."""
     return [
-        (clean(template["name"]), ""),
-        (clean(template["engine"]), ""),
-        (clean(template.get("queue") or units.MISSING), ""),
-        (units.setting(template.get("timeout")), ""),
-        (units.MISSING if template.get("cpu") is None else units.plain(template["cpu"]), ""),
-        (units.memory(template.get("memory")), ""),
-        (clean(template.get("description") or ""), ""),
+        (sanitize(template["name"]), ""),
+        (sanitize(template["engine"]), ""),
+        (sanitize(template.get("queue") or units.MISSING), ""),
+        (units.format_duration_setting(template.get("timeout")), ""),
+        (units.MISSING if template.get("cpu") is None else units.format_number(template["cpu"]), ""),
+        (units.format_memory(template.get("memory")), ""),
+        (sanitize(template.get("description") or ""), ""),
     ]
 
 
-def facts(template: dict[str, Any]) -> list[tuple[str, str]]:
+def format_template_facts(template: dict[str, Any]) -> list[tuple[str, str]]:
     """The lines of `template show`."""
     return [
         ("what for", template.get("description") or ""),
         ("engine", template["engine"]),
-        *((key, _text(value)) for key, value in (template["schema"] or {}).items()),
+        *((key, _format_schema_value(value)) for key, value in (template["schema"] or {}).items()),
         ("queue", template.get("queue") or ""),
-        ("timeout", "" if template.get("timeout") is None else units.setting(template["timeout"])),
-        ("cpu", "" if template.get("cpu") is None else units.plain(template["cpu"])),
-        ("memory", "" if template.get("memory") is None else units.memory(template["memory"])),
+        ("timeout", "" if template.get("timeout") is None else units.format_duration_setting(template["timeout"])),
+        ("cpu", "" if template.get("cpu") is None else units.format_number(template["cpu"])),
+        ("memory", "" if template.get("memory") is None else units.format_memory(template["memory"])),
         ("retries", "" if template.get("retries") is None else str(template["retries"])),
-        ("parameters", "\n".join(_parameters(template.get("parameters") or {}))),
-        ("made", f"{time_format.clock(template['created_at'])}, changed {time_format.clock(template['updated_at'])}"),
+        ("parameters", "\n".join(_format_parameters(template.get("parameters") or {}))),
+        ("made", f"{time_format.format_clock(template['created_at'])}, changed {time_format.format_clock(template['updated_at'])}"),
     ]
 
 
-def _text(value: Any) -> str:
+def _format_schema_value(value: Any) -> str:
     """A value of the engine's schema: text as it is, a list of words as a command line."""
     if isinstance(value, list):
         from shlex import join
@@ -72,97 +83,97 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _parameters(schema: dict[str, Any]) -> list[str]:
+def _format_parameters(schema: dict[str, Any]) -> list[str]:
     """A line a parameter: name, type, whether it must be given, its default, what it is."""
     needed, properties = schema.get("required") or (), schema.get("properties") or {}
     return [
-        _parameter(name, found if isinstance(found, dict) else {}, name in needed) for name, found in properties.items()
+        _format_parameter(name, found if isinstance(found, dict) else {}, name in needed) for name, found in properties.items()
     ]
 
 
-def _parameter(name: str, schema: dict[str, Any], needed: bool) -> str:
+def _format_parameter(name: str, schema: dict[str, Any], needed: bool) -> str:
     import json
 
-    shown = masked(schema, is_secret_name(name))
-    default = f", usually {cut(json.dumps(shown['default'], ensure_ascii=False), 60)}" if "default" in schema else ""
+    shown = mask_record(schema, is_secret_name(name))
+    default = f", usually {truncate(json.dumps(shown['default'], ensure_ascii=False), 60)}" if "default" in schema else ""
     what = f": {schema['description']}" if schema.get("description") else ""
     return f"{name} ({schema.get('type', 'any')}{', needed' if needed else ''}{default}){what}"
 
 
-def create(session: Session, args: Args) -> int:
+def create_template(session: CommandContext, args: Args) -> int:
     """Make a template."""
-    name = checked_name(args, "template")
-    engine, schema = _schema(args)
-    more = definition_group.given(args, *_DEFAULTS)
+    name = require_new_name(args, "template")
+    engine, schema = _make_schema(args)
+    more = definition_group.collect_options(args, *_DEFAULTS)
     answer = session.call(
-        "template.create", name=name, engine=engine, schema=schema, parameters=_given_parameters(args), **more
+        "template.create", name=name, engine=engine, schema=schema, parameters=_read_parameters(args), **more
     )
-    return definition_group.done(args, answer, f"template {clean(name)} created: {output.program()} submit {clean(name)}")
+    return definition_group.print_result(args, answer, f"template {sanitize(name)} created: {output.get_program()} submit {sanitize(name)}")
 
 
-def _schema(args: Args) -> tuple[str, dict[str, Any]]:
+def _make_schema(args: Args) -> tuple[str, dict[str, Any]]:
     """The engine and how to run it. Raises Usage unless exactly one way was given."""
     ways = [args.command is not None, args.script is not None, args.callable is not None]
     if sum(ways) != 1:
         raise Usage("a template needs one of --script, --callable, and a command after --. Nothing was created.")
     if args.command is not None:
-        return _engine(args, "exec"), {"argv": args.command}
+        return _choose_engine(args, "exec"), {"argv": args.command}
     if args.callable is not None:
         python = {"python": args.python} if args.python else {}
-        return _engine(args, "python"), {"callable": args.callable, **python}
-    engine = _engine(args, "shell", "python")
+        return _choose_engine(args, "python"), {"callable": args.callable, **python}
+    engine = _choose_engine(args, "shell", "python")
     which = {"shell": args.shell} if engine == "shell" else {"python": args.python}
     return engine, {"script": args.script, **{key: value for key, value in which.items() if value}}
 
 
-def _engine(args: Args, usual: str, *others: str) -> str:
+def _choose_engine(args: Args, usual: str, *others: str) -> str:
     """The engine that was named, when it fits what is to be run."""
     if args.engine is None:
         return usual
     if args.engine not in (usual, *others):
-        raise Usage(f'--engine must be {" or ".join((usual, *others))} for this, not "{cut(clean(args.engine), 40)}".')
+        raise Usage(f'--engine must be {" or ".join((usual, *others))} for this, not "{truncate(sanitize(args.engine), 40)}".')
     return args.engine
 
 
-def _given_parameters(args: Args) -> Any:
+def _read_parameters(args: Args) -> Any:
     """The JSON Schema that was typed, or is in the file after @."""
     if args.parameters is None:
         return None
     import json
 
-    from app.cli.commands.apply_export import text_of
+    from app.cli.commands.apply_export import read_text
 
-    text = text_of(args.parameters[1:])[0] if args.parameters.startswith("@") else args.parameters
+    text = read_text(args.parameters[1:])[0] if args.parameters.startswith("@") else args.parameters
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
         raise Usage("--parameters must be a JSON Schema, or @FILE with one. Nothing was created.") from None
 
 
-def set_(session: Session, args: Args) -> int:
+def set_template(session: CommandContext, args: Args) -> int:
     """Change what a template's tasks ask for."""
-    name = one(args, "template")
-    more = definition_group.given(args, *_DEFAULTS)
+    name = require_one_name(args, "template")
+    more = definition_group.collect_options(args, *_DEFAULTS)
     if args.command is not None or args.script is not None or args.callable is not None:
-        more["engine"], more["schema"] = _schema(args)
+        more["engine"], more["schema"] = _make_schema(args)
     if args.parameters is not None:
-        more["parameters"] = _given_parameters(args)
+        more["parameters"] = _read_parameters(args)
     if not more:
         raise Usage("set what? Name it: --queue, --timeout, --script, …", "See: taskdeck template set --help")
-    return definition_group.done(args, session.call("template.set", name=name, **more), f"template {clean(name)} changed")
+    return definition_group.print_result(args, session.call("template.set", name=name, **more), f"template {sanitize(name)} changed")
 
 
-def _arguments(parser: Parser) -> None:
-    definition_group.named(parser)
+def _add_arguments(parser: Parser) -> None:
+    definition_group.add_name(parser)
     run = parser.add_argument_group("how it runs (one of script, callable, and a command after --)")
     run.add_argument("--script", metavar="TEXT", help="shell text; parameters arrive as $PARAM_name")
     run.add_argument("--callable", metavar="M:F", help="a Python function; parameters are its keywords")
     run.add_argument("--engine", metavar="ENGINE", help="exec, shell or python (usually clear from the above)")
-    run.add_argument("--shell", type=filled, metavar="FILE", help="which shell (default: /bin/sh)")
-    run.add_argument("--python", type=filled, metavar="FILE", help="which Python (default: python3)")
+    run.add_argument("--shell", type=require_text, metavar="FILE", help="which shell (default: /bin/sh)")
+    run.add_argument("--python", type=require_text, metavar="FILE", help="which Python (default: python3)")
     run.add_argument("--parameters", metavar="JSON", help="a JSON Schema of what may be filled in, or @FILE")
     usual = parser.add_argument_group("what its tasks ask for, unless they say otherwise")
-    usual.add_argument("--queue", "-q", type=filled, metavar="QUEUE")
+    usual.add_argument("--queue", "-q", type=require_text, metavar="QUEUE")
     usual.add_argument("--cpu", type=CPU, metavar="CORES")
     usual.add_argument("--memory", type=SIZE, metavar="SIZE")
     usual.add_argument("--timeout", "-t", type=DURATION, metavar="TIME")
@@ -177,11 +188,11 @@ EXAMPLES = """\
   taskdeck template create greet --script 'echo "hello $PARAM_who"'"""
 
 COMMANDS = {
-    "ls": definition_group.listing("template", COLUMNS, row, FIELDS, masked),
-    "show": definition_group.showing("template", facts, masked),
-    "create": Command("make one", create, _arguments, EXAMPLES, takes_command=True, usage=USAGE),
+    "ls": definition_group.make_list_command("template", COLUMNS, format_template_row, FIELDS, mask_record),
+    "show": definition_group.make_show_command("template", format_template_facts, mask_record),
+    "create": Command("make one", create_template, _add_arguments, EXAMPLES, takes_command=True, usage=USAGE),
     "set": Command(
-        "change one", set_, _arguments, "  taskdeck template set thumbs --timeout 20m", takes_command=True, usage=USAGE
+        "change one", set_template, _add_arguments, "  taskdeck template set thumbs --timeout 20m", takes_command=True, usage=USAGE
     ),
-    "rm": definition_group.acting("template", "rm", "remove an unused one", "removed"),
+    "rm": definition_group.make_verb_command("template", "rm", "remove an unused one", "removed"),
 }

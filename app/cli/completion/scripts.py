@@ -148,5 +148,5 @@ end
 complete -c taskdeck -n __taskdeck_begun -xa "(__taskdeck_command)"
 """
 
-ENDS = {"bash": BASH_END, "zsh": "", "fish": FISH_END}
-BEGINNINGS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
+EPILOGUES = {"bash": BASH_END, "zsh": "", "fish": FISH_END}
+PREAMBLES = {"bash": BASH, "zsh": ZSH, "fish": FISH}

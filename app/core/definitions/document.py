@@ -14,14 +14,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from app.core import sla
 from app.core.schema import parameters
 from app.core.task_spec import Capacity, Cpu, Duration, NameStr, Priority, Retries, Size
-from app.core.text.sanitize import clean, cut, nearest, valid_name
-from app.core.text.units import quoted
+from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
+from app.core.text.units import quote
 from app.errors import Problem, Usage
 
-MOST_FAULTS = 10
+MAX_FAULTS = 10
 
 
-def _schema_of_parameters(value: Any) -> Any:
+def _check_parameter_schema(value: Any) -> Any:
     try:
         parameters.check_schema(value)
     except Problem as problem:
@@ -29,9 +29,9 @@ def _schema_of_parameters(value: Any) -> Any:
     return value
 
 
-def _severity(value: Any) -> int:
+def _parse_severity(value: Any) -> int:
     if value not in sla.SEVERITIES:
-        raise ValueError(f"must be {', '.join(sla.SEVERITIES)}, not {quoted(str(value))}")
+        raise ValueError(f"must be {', '.join(sla.SEVERITIES)}, not {quote(str(value))}")
     return sla.SEVERITIES[value]
 
 
@@ -64,7 +64,7 @@ class TemplateDefinition(Definition):
 
     engine: str
     schema_: Any = Field(alias="schema")
-    parameters: Annotated[dict[str, Any], BeforeValidator(_schema_of_parameters)] = {}
+    parameters: Annotated[dict[str, Any], BeforeValidator(_check_parameter_schema)] = {}
     type: NameStr | None = None
     description: str | None = None
     queue: NameStr | None = None
@@ -77,9 +77,9 @@ class TemplateDefinition(Definition):
 class SlaDefinition(Definition):
     """See `app.core.sla`; `severity` is stored as the priority."""
 
-    conditions: Annotated[dict[str, Any], BeforeValidator(sla.normal)]
+    conditions: Annotated[dict[str, Any], BeforeValidator(sla.normalize_conditions)]
     actions: dict[str, Any] = {}
-    severity: Annotated[int, BeforeValidator(_severity)] = sla.SEVERITIES["warning"]
+    severity: Annotated[int, BeforeValidator(_parse_severity)] = sla.SEVERITIES["warning"]
     enabled: bool = True
 
 
@@ -95,81 +95,81 @@ Definitions = dict[str, dict[str, Any]]
 """{"pools": {name: PoolDefinition}, "queues": …, "templates": …, "slas": …}; every kind is there."""
 
 
-def parse(text: str, format: str = "toml") -> Definitions:
+def parse_document(text: str, format: str = "toml") -> Definitions:
     """What a file defines. Raises Usage with everything that is wrong in it, each fault with its table and key."""
-    found, faults = examine(text, format)
+    found, faults = parse_with_faults(text, format)
     if faults:
-        more = [f"and {len(faults) - MOST_FAULTS} more"] if len(faults) > MOST_FAULTS else []
-        raise Usage("; ".join([*faults[:MOST_FAULTS], *more]) + ".", "Nothing was changed.")
+        more = [f"and {len(faults) - MAX_FAULTS} more"] if len(faults) > MAX_FAULTS else []
+        raise Usage("; ".join([*faults[:MAX_FAULTS], *more]) + ".", "Nothing was changed.")
     return found
 
 
-def examine(text: str, format: str = "toml") -> tuple[Definitions, list[str]]:
+def parse_with_faults(text: str, format: str = "toml") -> tuple[Definitions, list[str]]:
     """What a file defines as far as it is sound, and everything that is wrong in it. Raises Usage for a text that cannot be read."""
     from app.core.definitions import toml_yaml
 
-    data = toml_yaml.read(text, format)
+    data = toml_yaml.read_document(text, format)
     found: Definitions = {kind: {} for kind in KINDS}
     faults: list[str] = []
     for kind, tables in data.items():
-        for name, definition in _tables(kind, tables, faults):
+        for name, definition in _parse_tables(kind, tables, faults):
             found[kind][name] = definition
     return found, faults
 
 
-def document(kind: str, row: Mapping[str, Any]) -> dict[str, Any]:
+def build_definition(kind: str, row: Mapping[str, Any]) -> dict[str, Any]:
     """One definition as the file holds it, from its row: without what is the default, numbers as amounts."""
     fields = KINDS[kind].model_fields
     found = {}
     for name, field in fields.items():
         value = row.get(field.alias or name)
         if value is not None and (field.is_required() or value != field.default):
-            found[field.alias or name] = _WRITE.get(name, lambda value: value)(value)
+            found[field.alias or name] = _FORMATTERS.get(name, lambda value: value)(value)
     return found
 
 
-def check(definition: type[Definition], values: Mapping[str, Any]) -> Any:
+def validate_definition(definition: type[Definition], values: Mapping[str, Any]) -> Any:
     """One definition from the options of a command. Raises Usage with everything that is wrong."""
     try:
         return definition.model_validate(dict(values))
     except ValidationError as error:
-        raise Usage("; ".join(_words(error, definition)) + ".", "Nothing was changed.") from None
+        raise Usage("; ".join(_format_errors(error, definition)) + ".", "Nothing was changed.") from None
 
 
-def _tables(kind: str, tables: Any, faults: list[str]) -> Iterator[tuple[str, Any]]:
+def _parse_tables(kind: str, tables: Any, faults: list[str]) -> Iterator[tuple[str, Any]]:
     if kind not in KINDS:
-        faults.append(f"unknown table {quoted(str(kind))}{_nearest(kind, KINDS)}")
+        faults.append(f"unknown table {quote(str(kind))}{_suggest_nearest(kind, KINDS)}")
     elif not isinstance(tables, Mapping):
         faults.append(f"{kind} must be tables, such as [{kind}.NAME]")
     else:
         for name, body in tables.items():
-            if fault := _fault_of_name(name):
+            if fault := _find_name_fault(name):
                 faults.append(f"{kind}: {fault}")
                 continue
             try:
                 yield name, KINDS[kind].model_validate(body)
             except ValidationError as error:
-                faults.extend(f"{kind}.{clean(name)}: {words}" for words in _words(error, KINDS[kind]))
+                faults.extend(f"{kind}.{sanitize(name)}: {words}" for words in _format_errors(error, KINDS[kind]))
 
 
-def _fault_of_name(name: Any) -> str:
+def _find_name_fault(name: Any) -> str:
     if not isinstance(name, str):
-        return f"the name {quoted(str(name))} must be text: put it in quotes"
-    fault = valid_name(name)
+        return f"the name {quote(str(name))} must be text: put it in quotes"
+    fault = find_name_error(name)
     return f"a name {fault}" if fault else ""
 
 
-def _words(error: ValidationError, model: type[Definition]) -> Iterator[str]:
+def _format_errors(error: ValidationError, model: type[Definition]) -> Iterator[str]:
     known = [field.alias or name for name, field in model.model_fields.items()]
     for fault in error.errors(include_url=False):
-        where = ".".join(clean(str(step)) for step in fault["loc"])
-        yield _sentence(cut(where, 80), fault, known)
+        where = ".".join(sanitize(str(step)) for step in fault["loc"])
+        yield _format_error(truncate(where, 80), fault, known)
 
 
-def _sentence(where: str, fault: Any, known: list[str]) -> str:
+def _format_error(where: str, fault: Any, known: list[str]) -> str:
     kind = fault["type"]
     if kind == "extra_forbidden":
-        return f"unknown key {quoted(where)}{_nearest(where, known)}"
+        return f"unknown key {quote(where)}{_suggest_nearest(where, known)}"
     if kind == "missing":
         return f"needs {where}"
     if kind == "model_type":
@@ -177,32 +177,32 @@ def _sentence(where: str, fault: Any, known: list[str]) -> str:
     if kind == "value_error":
         said = str(fault["ctx"]["error"])
         return said if said.startswith((where, "schema:")) else f"{where} {said}"
-    return f"{where} {_TYPES.get(kind, 'is not what belongs here')}, not {quoted(str(fault['input']))}"
+    return f"{where} {_TYPE_ERRORS.get(kind, 'is not what belongs here')}, not {quote(str(fault['input']))}"
 
 
-_TYPES = {"string_type": "must be text", "dict_type": "must be a table", "bool_type": "must be true or false"}
+_TYPE_ERRORS = {"string_type": "must be text", "dict_type": "must be a table", "bool_type": "must be true or false"}
 
 
-def _nearest(word: Any, known: Iterable[str]) -> str:
-    near = nearest(str(word), known)
+def _suggest_nearest(word: Any, known: Iterable[str]) -> str:
+    near = find_nearest(str(word), known)
     return f". Nearest: {near}" if near else f" (known: {', '.join(known)})"
 
 
-def _size(mib: float) -> str | float:
+def _format_size(mib: float) -> str | float:
     if mib and mib % 1024 == 0:
         return f"{int(mib / 1024)}G"
     return f"{int(mib)}M" if mib % 1 == 0 else mib
 
 
-def _number(value: float) -> int | float:
+def _format_number(value: float) -> int | float:
     return int(value) if value % 1 == 0 else value
 
 
-_WRITE: dict[str, Any] = {
-    "total_cpu": _number,
-    "cpu": _number,
-    "total_memory": _size,
-    "memory": _size,
-    "timeout": sla.written,
-    "severity": sla.severity,
+_FORMATTERS: dict[str, Any] = {
+    "total_cpu": _format_number,
+    "cpu": _format_number,
+    "total_memory": _format_size,
+    "memory": _format_size,
+    "timeout": sla.format_seconds,
+    "severity": sla.get_severity,
 }

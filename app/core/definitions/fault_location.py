@@ -12,28 +12,28 @@ _UNKNOWN = re.compile(r'unknown (?:key|table) "(?P<key>[^"]+)"')
 _VALUE = re.compile(r"""["']([^"']{1,200})["']""")
 _FIRST = re.compile(r"[A-Za-z_][\w.-]*")
 
-Place = tuple[int, int]
+TextPosition = tuple[int, int]
 """Line and column, both from 1."""
 
 
-def syntax(text: str) -> Place | None:
+def find_syntax_error(text: str) -> TextPosition | None:
     """Where a TOML text stops making sense; None when it does not, or where nobody knows."""
     try:
         tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         found = _COLUMN.search(str(error))
-        return (int(found[1]), int(found[2])) if found else _end(text)
+        return (int(found[1]), int(found[2])) if found else _find_end(text)
     except (RecursionError, ValueError):
         return None
     return None
 
 
-def _end(text: str) -> Place:
+def _find_end(text: str) -> TextPosition:
     lines = text.split("\n")
     return len(lines), len(lines[-1]) + 1
 
 
-def place(text: str, fault: str) -> Place | None:
+def locate_fault(text: str, fault: str) -> TextPosition | None:
     """What a fault is about: the line that it names, the key that is unknown, a value that it quotes, the key that it begins with, or
     its table."""
     if line := _LINE.match(fault):
@@ -42,36 +42,36 @@ def place(text: str, fault: str) -> Place | None:
     table, rest = (about["table"], about["rest"]) if about else ("", fault)
     unknown = _UNKNOWN.match(rest)
     if unknown:
-        return _key(text, unknown["key"]) or _table(text, table)
+        return _locate_key(text, unknown["key"]) or _locate_table(text, table)
     first = _FIRST.match(rest)
-    return _quoted(text, rest) or _key(text, first[0] if first else "") or _table(text, table)
+    return _locate_quoted(text, rest) or _locate_key(text, first[0] if first else "") or _locate_table(text, table)
 
 
-def _quoted(text: str, said: str) -> Place | None:
+def _locate_quoted(text: str, said: str) -> TextPosition | None:
     """The first value that a fault quotes and that stands in the text once."""
     for value in _VALUE.findall(said):
         found = [match.start() for match in re.finditer(rf"[\"']{re.escape(value)}[\"']", text)]
         if len(found) == 1:
-            return _at(text, found[0])
+            return _to_position(text, found[0])
     return None
 
 
-def _key(text: str, path: str) -> Place | None:
+def _locate_key(text: str, path: str) -> TextPosition | None:
     """The first key of that name, given by itself, in a dotted key or in the head of a table."""
     steps = [step for step in path.split(".") if step]
     if not steps:
         return None
     name = re.escape(steps[-1])
     found = re.search(rf"""(?m)(?:^|(?<=[\s{{,.\["']))(?P<key>{name})["']?\s*(?:[=:.\]])""", text)
-    return _at(text, found.start("key")) if found else None
+    return _to_position(text, found.start("key")) if found else None
 
 
-def _table(text: str, table: str) -> Place | None:
+def _locate_table(text: str, table: str) -> TextPosition | None:
     """The head of a table; in YAML its name."""
     kind, _, name = table.partition(".")
     found = re.search(rf"(?m)^\s*\[{re.escape(kind)}\.[\"']?{re.escape(name)}[\"']?\]", text) if name else None
-    return _at(text, found.end() - len(found[0].lstrip())) if found else _key(text, name) if name else None
+    return _to_position(text, found.end() - len(found[0].lstrip())) if found else _locate_key(text, name) if name else None
 
 
-def _at(text: str, offset: int) -> Place:
+def _to_position(text: str, offset: int) -> TextPosition:
     return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)

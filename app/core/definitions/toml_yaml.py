@@ -17,47 +17,47 @@ import yaml
 from tomlkit import items
 from tomlkit.container import Container
 
-from app.core.text.sanitize import clean, cut
-from app.core.text.units import quoted
+from app.core.text.sanitize import sanitize, truncate
+from app.core.text.units import quote
 from app.errors import Refused, Usage
 
 FORMATS = ("toml", "yaml")
 MAX_BYTES = 4 * 1024 * 1024
 MAX_NODES = 200_000
 
-_SPREAD = ("properties", "$defs", "definitions")
+_SPREAD_KEYS = ("properties", "$defs", "definitions")
 """Keys of a JSON Schema whose entries get a line each."""
 _PLAIN_LINES = re.compile(r"[\t\n\x20-\x7e\u00a1-\u2027\u2030-\u205f\u2070-\ud7ff]*")
 """Text without controls, direction marks and the like, which are written as escapes."""
-_UNSEEN = re.compile(r"[\x7f-\xa0\u2028-\u202f\u2060-\u206f\ufeff]")
+_INVISIBLE = re.compile(r"[\x7f-\xa0\u2028-\u202f\u2060-\u206f\ufeff]")
 
 
-def read(text: str, format: str) -> dict[str, Any]:
+def read_document(text: str, format: str) -> dict[str, Any]:
     """The tables in a text. Raises Usage with the line."""
     if format not in FORMATS:
-        raise Usage(f"format must be toml or yaml, not {quoted(format)}")
+        raise Usage(f"format must be toml or yaml, not {quote(format)}")
     if len(text) > MAX_BYTES:
         raise Usage(f"the file is larger than {MAX_BYTES // 1024 // 1024}M. Nothing was changed.")
     try:
         text.encode()
-        found = tomllib.loads(text) if format == "toml" else _load(text)
+        found = tomllib.loads(text) if format == "toml" else _load_yaml(text)
     except UnicodeEncodeError as error:
-        raise Usage(f"line {_line(text, error.start)}: is not UTF-8. Nothing was changed.") from None
+        raise Usage(f"line {_find_line(text, error.start)}: is not UTF-8. Nothing was changed.") from None
     except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
-        raise Usage(f"{_place(error)}. Nothing was changed.") from None
+        raise Usage(f"{_format_parse_error(error)}. Nothing was changed.") from None
     except (RecursionError, ValueError) as error:
-        raise Usage(f"cannot be read: {cut(clean(str(error)), 120)}. Nothing was changed.") from None
+        raise Usage(f"cannot be read: {truncate(sanitize(str(error)), 120)}. Nothing was changed.") from None
     if not isinstance(found, dict):
         raise Usage("must hold tables such as queues and templates. Nothing was changed.")
-    _check(found)
+    _check_values(found)
     return found
 
 
-def write(document: Mapping[str, Mapping[str, Mapping[str, Any]]], format: str) -> str:
+def write_document(document: Mapping[str, Mapping[str, Mapping[str, Any]]], format: str) -> str:
     """{kind: {name: {key: value}}} as text. Raises Refused for what TOML cannot hold."""
     if format not in FORMATS:
-        raise Usage(f"format must be toml or yaml, not {quoted(format)}")
-    return _toml(document) if format == "toml" else _yaml(document)
+        raise Usage(f"format must be toml or yaml, not {quote(format)}")
+    return _write_toml(document) if format == "toml" else _write_yaml(document)
 
 
 class _Loader(yaml.SafeLoader):
@@ -73,28 +73,28 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _load(text: str) -> Any:
+def _load_yaml(text: str) -> Any:
     found = yaml.load(text, _Loader)
     return {} if found is None else found
 
 
-def _line(text: str, at: int) -> int:
+def _find_line(text: str, at: int) -> int:
     return text.count("\n", 0, at) + 1
 
 
-def _place(error: Exception) -> str:
+def _format_parse_error(error: Exception) -> str:
     """`line 3: what the parser said`."""
     mark = getattr(error, "problem_mark", None)
     if mark is not None:
         said = getattr(error, "problem", None) or "cannot be read as YAML"
-        return f"line {mark.line + 1}: {cut(clean(said), 120)}"
+        return f"line {mark.line + 1}: {truncate(sanitize(said), 120)}"
     what, _, at = str(error).rpartition(" (at ")
     line = at.split(",")[0] if at.startswith("line") else "at the end"
     hint = " (names and texts take no control characters)" if what.startswith("Illegal character") else ""
-    return f"{line}: {cut(clean(what), 120)}{hint}"
+    return f"{line}: {truncate(sanitize(what), 120)}{hint}"
 
 
-def _check(found: Any) -> None:
+def _check_values(found: Any) -> None:
     """Every value once, with a limit; texts that can be stored."""
     pending, count = [found], 0
     while pending:
@@ -109,35 +109,35 @@ def _check(found: Any) -> None:
         pending.extend(node.values() if isinstance(node, dict) else node if isinstance(node, list) else ())
 
 
-def _toml(document: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
-    for path, value in _leaves(document, ()):
+def _write_toml(document: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    for path, value in _iterate_leaves(document, ()):
         if value is None:
-            where = ".".join(clean(str(step)) for step in path)
+            where = ".".join(sanitize(str(step)) for step in path)
             raise Refused(f"{where} is null, which TOML cannot hold.", "Take YAML: taskdeck export --format yaml")
     made = tomlkit.document()
     for kind, found in document.items():
         tables = tomlkit.table(is_super_table=True)
         for name, body in found.items():
-            tables.append(_key(name), _definition(body))
-        made.append(_key(kind), tables)
+            tables.append(_format_key(name), _write_definition(body))
+        made.append(_format_key(kind), tables)
     # Only text in double quotes holds any of these.
-    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", tomlkit.dumps(made))
+    return _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", tomlkit.dumps(made))
 
 
-def _leaves(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Any]]:
+def _iterate_leaves(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Any]]:
     steps = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else None
     if steps is None:
         yield path, value
     for step, inner in steps or ():
-        yield from _leaves(inner, (*path, step))
+        yield from _iterate_leaves(inner, (*path, step))
 
 
-def _definition(body: Mapping[str, Any]) -> items.Table:
+def _write_definition(body: Mapping[str, Any]) -> items.Table:
     """Return the table of one definition: plain keys first, then what needs its own table."""
     own = {key for key, value in body.items() if isinstance(value, Mapping) and _needs_table(key, value)}
     made = tomlkit.table(is_super_table=len(own) == len(body) > 0)
     for key in sorted(body, key=lambda key: key in own):
-        made.append(_key(key), _spread(body[key]) if key in own else _value(body[key]))
+        made.append(_format_key(key), _write_spread(body[key]) if key in own else _format_value(body[key]))
     return made
 
 
@@ -145,39 +145,39 @@ def _needs_table(key: str, value: Mapping[str, Any]) -> bool:
     return key == "parameters" or any(isinstance(inner, str) and "\n" in inner for inner in value.values())
 
 
-def _spread(body: Mapping[str, Any]) -> items.Table:
+def _write_spread(body: Mapping[str, Any]) -> items.Table:
     """Return a table with a line for each entry of the keys in `_SPREAD`."""
     made = items.Table(Container(parsed=True), items.Trivia(), False)
     for key, value in body.items():
-        if key in _SPREAD and isinstance(value, Mapping) and value:
+        if key in _SPREAD_KEYS and isinstance(value, Mapping) and value:
             for name, inner in value.items():
-                made.append(_key(key, name), _value(inner))
+                made.append(_format_key(key, name), _format_value(inner))
         else:
-            made.append(_key(key), _value(value))
+            made.append(_format_key(key), _format_value(value))
     return made
 
 
-def _key(*names: str) -> items.Key:
+def _format_key(*names: str) -> items.Key:
     """Return a key. tomlkit takes quadratic time for dotted ones of its own."""
     text = ".".join(items.SingleKey(name).as_string() for name in names)
     return items.SingleKey(text, items.KeyType.Bare)
 
 
-def _value(value: Any) -> items.Item:
+def _format_value(value: Any) -> items.Item:
     if isinstance(value, Mapping):
         made = items.InlineTable(Container(parsed=True), items.Trivia(), new=True)
         for key, inner in value.items():
-            made.append(_key(key), _value(inner))
+            made.append(_format_key(key), _format_value(inner))
         return made
     if isinstance(value, list):
-        array, values = tomlkit.array(), [_value(inner) for inner in value]
+        array, values = tomlkit.array(), [_format_value(inner) for inner in value]
         array.add_line(*values[:-1], indent="", newline=False)
         array.add_line(*values[-1:], indent=" " if len(values) > 1 else "", newline=False, add_comma=False)
         return array
-    return _string(value) if isinstance(value, str) else tomlkit.item(value)
+    return _format_string(value) if isinstance(value, str) else tomlkit.item(value)
 
 
-def _string(text: str) -> items.String:
+def _format_string(text: str) -> items.String:
     """Keep a script as it was typed: in single quotes, over several lines where it has some."""
     literal = _PLAIN_LINES.fullmatch(text) and "'''" not in text and not text.endswith("'")
     if literal and "\n" in text:
@@ -192,14 +192,14 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     style = '"' if not _PLAIN_LINES.fullmatch(text) else "|" if "\n" in text else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
-_Dumper.add_representer(str, _text)
+_Dumper.add_representer(str, _represent_text)
 
 
-def _yaml(document: Mapping[str, Any]) -> str:
+def _write_yaml(document: Mapping[str, Any]) -> str:
     plain = {kind: dict(tables) for kind, tables in document.items() if tables}
     return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100, default_flow_style=False)

@@ -3,64 +3,64 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from app.core.scheduling.forecast import DECISIONS, Range
-from app.core.scheduling.plan import Active, View, decide, known_end
-from app.core.scheduling.reasons import reasons
-from app.core.scheduling.waiting_task import Case, Parent, Reason, Scene, Subject, Why
+from app.core.scheduling.forecast import MAX_DECISIONS, TimeRange
+from app.core.scheduling.plan import ActiveRun, DispatchView, decide, get_known_end
+from app.core.scheduling.reasons import find_reasons
+from app.core.scheduling.waiting_task import Explanation, ParentTask, PlanContext, TaskState, WaitingTask, WaitReason
 from db.states import WAITING
 
-__all__ = ["Parent", "Reason", "Subject", "Why", "case_of", "explain", "explain_all", "scene_of"]
+__all__ = ["ParentTask", "WaitReason", "TaskState", "Explanation", "build_waiting_task", "explain", "explain_all", "build_context"]
 
 
-def explain(view: View, subject: Subject, position: int | None, decisions: int = DECISIONS) -> Why:
+def explain(view: DispatchView, subject: TaskState, position: int | None, decisions: int = MAX_DECISIONS) -> Explanation:
     """Why the task waits. `position` is its place in its queue's order, 0 first, and may lie beyond the view's window.
 
     A task that does not wait has no reasons. With fewer `decisions` it is not looked as far ahead.
     """
-    return _why(scene_of(view, [subject], decisions), subject, position)
+    return _explain_task(build_context(view, [subject], decisions), subject, position)
 
 
-def explain_all(view: View, asked: Sequence[tuple[Subject, int | None]]) -> tuple[Why, ...]:
+def explain_all(view: DispatchView, asked: Sequence[tuple[TaskState, int | None]]) -> tuple[Explanation, ...]:
     """The same for several tasks at the price of one plan and one forecast a pool."""
-    scene = scene_of(view, [subject for subject, _ in asked])
-    return tuple(_why(scene, subject, position) for subject, position in asked)
+    scene = build_context(view, [subject for subject, _ in asked])
+    return tuple(_explain_task(scene, subject, position) for subject, position in asked)
 
 
-def scene_of(view: View, subjects: Sequence[Subject], decisions: int = DECISIONS) -> Scene:
+def build_context(view: DispatchView, subjects: Sequence[TaskState], decisions: int = MAX_DECISIONS) -> PlanContext:
     """What follows from a view, for these tasks."""
     done = decide(view)
     queues = {queue.name: queue for queue in view.queues}
-    holders: dict[str, list[Active]] = {pool.name: [] for pool in view.pools}
-    for run in sorted(view.active, key=lambda run: known_end(run.ends_in)):
+    holders: dict[str, list[ActiveRun]] = {pool.name: [] for pool in view.pools}
+    for run in sorted(view.active, key=lambda run: get_known_end(run.ends_in)):
         holders[queues[run.queue].pool].append(run)
     wanted = frozenset(n for s in subjects for n in (s.number, *(parent.number for parent in s.parents)))
     starts = {task.uuid: task for task in done.starts}
-    return Scene(view, wanted, queues, done.rooms, done.slots, starts, holders, decisions)
+    return PlanContext(view, wanted, queues, done.rooms, done.slots, starts, holders, decisions)
 
 
-def case_of(scene: Scene, subject: Subject, position: int | None) -> Case:
+def build_waiting_task(scene: PlanContext, subject: TaskState, position: int | None) -> WaitingTask:
     """One task in it; a position in line that is not known is looked up."""
     queue = scene.queues[subject.queue]
-    case = Case(scene, subject, position, queue, scene.rooms[queue.pool], scene.holders[queue.pool])
+    case = WaitingTask(scene, subject, position, queue, scene.rooms[queue.pool], scene.holders[queue.pool])
     return replace(case, position=case.index) if position is None and subject.status == "queued" else case
 
 
-def _why(scene: Scene, subject: Subject, position: int | None) -> Why:
+def _explain_task(scene: PlanContext, subject: TaskState, position: int | None) -> Explanation:
     if subject.status not in WAITING:
-        return Why((), None)
-    case = case_of(scene, subject, position)
-    return Why(reasons(case), _expected(case))
+        return Explanation((), None)
+    case = build_waiting_task(scene, subject, position)
+    return Explanation(find_reasons(case), _estimate_start(case))
 
 
-def _expected(case: Case) -> tuple[float, float] | None:
+def _estimate_start(case: WaitingTask) -> tuple[float, float] | None:
     """The range in which it may start, or for one that is not in line yet, may join it."""
     subject = case.subject
-    if case.scene.view.halted is not None or subject.status == "held" or subject.held_by or not case.open:
+    if case.scene.view.halted is not None or subject.status == "held" or subject.held_by or not case.is_open:
         return None
     if subject.status == "queued":
-        ranges = [case.scene.future(case.queue.pool).may_start.get(subject.number)]
+        ranges = [case.scene.get_forecast(case.queue.pool).may_start.get(subject.number)]
     else:
-        ranges = [_end_of(case.scene, parent.number) for parent in subject.unmet]
+        ranges = [_find_end_range(case.scene, parent.number) for parent in subject.unmet]
     known = [found for found in ranges if found]
     if len(known) < len(ranges):
         return None
@@ -68,6 +68,6 @@ def _expected(case: Case) -> tuple[float, float] | None:
     return max([exact, *(soonest for soonest, _ in known)]), max([exact, *(latest for _, latest in known)])
 
 
-def _end_of(scene: Scene, number: int) -> Range | None:
+def _find_end_range(scene: PlanContext, number: int) -> TimeRange | None:
     """When a task that others wait for may end; None when that cannot be known."""
-    return next((found for pool in scene.holders if (found := scene.future(pool).may_end.get(number))), None)
+    return next((found for pool in scene.holders if (found := scene.get_forecast(pool).may_end.get(number))), None)

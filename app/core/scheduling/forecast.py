@@ -4,25 +4,25 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, inf
 
-from app.core.scheduling.plan import Active, QueueView, View, Waiting, known_end, plan
+from app.core.scheduling.plan import ActiveRun, DispatchView, QueuedTask, QueueView, get_known_end, make_plan
 
 # Below that many runs a median says little.
-ENOUGH_RUNS = 3
+MIN_RUNS = 3
 
 # How far run times may be off. Were all of them a fifth shorter or longer, the same plan would play out at four or six
 # fifths of each time: that is the range. A run of which only the limit is known may end at any time before.
-SOONER, LATER = 0.8, 1.2
+EARLY_FACTOR, LATE_FACTOR = 0.8, 1.2
 
-Range = tuple[float, float]
+TimeRange = tuple[float, float]
 """The soonest and the latest, in seconds from now."""
 
 # The forecast looks no further than a screen can use: decisions, and tasks a queue.
-DECISIONS = 128
-DEPTH = 64
+MAX_DECISIONS = 128
+MAX_QUEUE_DEPTH = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Usual:
+class DurationStats:
     """How long successful runs took, in seconds, and how many there were."""
 
     median: float
@@ -31,60 +31,60 @@ class Usual:
 
 
 @dataclass(frozen=True, slots=True)
-class Foreseen:
+class Forecast:
     """Seconds from now, by task number: when waiting tasks start, and when they and the active runs end; and the range of each."""
 
     starts: Mapping[int, float]
     ends: Mapping[int, float]
-    may_start: Mapping[int, Range]
-    may_end: Mapping[int, Range]
+    may_start: Mapping[int, TimeRange]
+    may_end: Mapping[int, TimeRange]
 
 
-def usual(run_seconds: Sequence[float]) -> Usual | None:
+def compute_duration_stats(run_seconds: Sequence[float]) -> DurationStats | None:
     """Median and 95th percentile (nearest rank) of past successful runs; None under 3 of them."""
     n, runs = len(run_seconds), sorted(run_seconds)
-    if n < ENOUGH_RUNS:
+    if n < MIN_RUNS:
         return None
-    return Usual((runs[(n - 1) // 2] + runs[n // 2]) / 2, runs[ceil(0.95 * n) - 1], n)
+    return DurationStats((runs[(n - 1) // 2] + runs[n // 2]) / 2, runs[ceil(0.95 * n) - 1], n)
 
 
-def expected(past: Usual | None, limit: float | None) -> float | None:
+def estimate_duration(past: DurationStats | None, limit: float | None) -> float | None:
     """Run seconds to plan with: the timeout until history knows better; None is unbounded.
 
     The 95th percentile and not the median, so that a task let past a reserved one rarely delays it.
     """
-    return _least(past.p95 if past else None, limit)
+    return _min_known(past.p95 if past else None, limit)
 
 
-def left(elapsed: float, past: Usual | None, limit: float | None) -> float | None:
+def estimate_remaining(elapsed: float, past: DurationStats | None, limit: float | None) -> float | None:
     """Seconds until a run is expected to end; at or below 0 it is late by that much; None is unknown.
 
     It aims at the median, once past that at the 95th percentile, and never beyond the limit.
     """
     aim = None if past is None else past.median if elapsed < past.median else past.p95
-    end = _least(aim, limit)
+    end = _min_known(aim, limit)
     return None if end is None else end - elapsed
 
 
-def foresee(view: View, wanted: Collection[int], decisions: int = DECISIONS) -> Foreseen:
+def make_forecast(view: DispatchView, wanted: Collection[int], decisions: int = MAX_DECISIONS) -> Forecast:
     """Play the plan forward until every wanted number has started, no known end is left, or so many decisions were made.
 
     What only an unbounded or overdue run can decide is not foreseen.
     """
     starts: dict[int, float] = {}
-    due = {run.number: known_end(run.ends_in) for run in view.active}
-    may_start: dict[int, Range] = {}
-    may_end = {run.number: _range(due[run.number], run) for run in view.active}
+    due = {run.number: get_known_end(run.ends_in) for run in view.active}
+    may_start: dict[int, TimeRange] = {}
+    may_end = {run.number: _estimate_range(due[run.number], run) for run in view.active}
     runs, now, when = list(view.active), 0.0, (0.0, 0.0)
     for _ in range(decisions):
-        begun = plan(_at(view, now, runs, due, starts)).starts
+        begun = make_plan(_project_view(view, now, runs, due, starts)).starts
         for task in begun:
             starts[task.number] = now
             due[task.number] = inf if task.expected is None else now + task.expected
             may_start[task.number] = when
-            soonest, latest = _range(inf if task.expected is None else task.expected, task)
+            soonest, latest = _estimate_range(inf if task.expected is None else task.expected, task)
             may_end[task.number] = when[0] + soonest, when[1] + latest
-        runs = runs + [_run(task) for task in begun]
+        runs = runs + [_make_run(task) for task in begun]
         if all(number in starts for number in wanted):
             break
         now = min((due[run.number] for run in runs), default=inf)
@@ -94,29 +94,29 @@ def foresee(view: View, wanted: Collection[int], decisions: int = DECISIONS) -> 
         when = min(soonest for soonest, _ in ended), max(when[1], *(latest for _, latest in ended))
         runs = [run for run in runs if due[run.number] > now]
     ends = {number: end for number, end in due.items() if end < inf}
-    return Foreseen(starts, ends, may_start, {number: may_end[number] for number in ends})
+    return Forecast(starts, ends, may_start, {number: may_end[number] for number in ends})
 
 
-def _range(seconds: float, of: Active | Waiting) -> Range:
+def _estimate_range(seconds: float, of: ActiveRun | QueuedTask) -> TimeRange:
     """What so many seconds may come to."""
     if not of.known:
         return 0.0, seconds
-    return seconds * SOONER, min(seconds * LATER, inf if of.limit is None else of.limit)
+    return seconds * EARLY_FACTOR, min(seconds * LATE_FACTOR, inf if of.limit is None else of.limit)
 
 
-def _at(view: View, now: float, runs: Iterable[Active], due: Mapping[int, float], gone: Collection[int]) -> View:
+def _project_view(view: DispatchView, now: float, runs: Iterable[ActiveRun], due: Mapping[int, float], gone: Collection[int]) -> DispatchView:
     """The view as it will be then: these runs active, and those that have started gone from their queues."""
     active = tuple(replace(run, ends_in=due[run.number] - now) for run in runs)
-    return replace(view, queues=tuple(_without(queue, gone) for queue in view.queues), active=active)
+    return replace(view, queues=tuple(_remove_started(queue, gone) for queue in view.queues), active=active)
 
 
-def _without(queue: QueueView, gone: Collection[int]) -> QueueView:
-    return replace(queue, waiting=tuple(task for task in queue.waiting[:DEPTH] if task.number not in gone))
+def _remove_started(queue: QueueView, gone: Collection[int]) -> QueueView:
+    return replace(queue, waiting=tuple(task for task in queue.waiting[:MAX_QUEUE_DEPTH] if task.number not in gone))
 
 
-def _run(task: Waiting) -> Active:
-    return Active(task.number, task.name, task.queue, task.cpu, task.memory, None)
+def _make_run(task: QueuedTask) -> ActiveRun:
+    return ActiveRun(task.number, task.name, task.queue, task.cpu, task.memory, None)
 
 
-def _least(*known: float | None) -> float | None:
+def _min_known(*known: float | None) -> float | None:
     return min((number for number in known if number is not None), default=None)

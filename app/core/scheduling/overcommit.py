@@ -6,16 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from app.core.text import units
-from app.core.text.sanitize import clean
+from app.core.text.sanitize import sanitize
 
-Row = Mapping[str, Any]
+PoolRecord = Mapping[str, Any]
 """A pool: name, total_cpu (cores), total_memory (MiB)."""
-_WRITE = {"cpu": units.plain, "memory": units.memory}
-_SLACK = 1.001
+_FORMATTERS = {"cpu": units.format_number, "memory": units.format_memory}
+_TOLERANCE = 1.001
 """A figure that was typed may be a rounded one."""
 
 
-class Oversize(NamedTuple):
+class Overcommit(NamedTuple):
     """A sentence, and the pool to make smaller, with its `cpu` and `memory` that would fit; `alone`: it is too large by itself."""
 
     said: str
@@ -24,30 +24,30 @@ class Oversize(NamedTuple):
     alone: bool
 
 
-def found(pools: Sequence[Row], cpu: float, memory: float) -> Iterator[Oversize]:
+def find_overcommit(pools: Sequence[PoolRecord], cpu: float, memory: float) -> Iterator[Overcommit]:
     """Each pool that is larger than a machine of so much by itself; where none is, what all are larger in together."""
     there = {"cpu": cpu, "memory": memory}
-    alone = [(pool, over) for pool in pools if (over := _over({what: pool[f"total_{what}"] for what in there}, there))]
+    alone = [(pool, over) for pool in pools if (over := _find_excess({what: pool[f"total_{what}"] for what in there}, there))]
     for pool, over in alone:
-        said = _told(f"pool {clean(pool['name'])} gives", over, there)
-        yield Oversize(said, pool["name"], {what: there[what] for what in over}, True)
+        said = _format_warning(f"pool {sanitize(pool['name'])} gives", over, there)
+        yield Overcommit(said, pool["name"], {what: there[what] for what in over}, True)
     sums = {what: sum(pool[f"total_{what}"] for pool in pools) for what in there}
-    for what, total in () if alone else _over(sums, there).items():
+    for what, total in () if alone else _find_excess(sums, there).items():
         size, name = max((pool[f"total_{what}"], pool["name"]) for pool in pools)
-        yield Oversize(_told("the pools together give", {what: total}, there), name, {what: max(1.0, size - total + there[what])}, False)
+        yield Overcommit(_format_warning("the pools together give", {what: total}, there), name, {what: max(1.0, size - total + there[what])}, False)
 
 
-def after(pools: Sequence[Row], cpu: float, memory: float, changed: Iterable[str]) -> list[str]:
+def list_warnings(pools: Sequence[PoolRecord], cpu: float, memory: float, changed: Iterable[str]) -> list[str]:
     """The sentences to say once these pools were changed: of each of them, and of all together."""
     names = {*changed}
-    return [one.said for one in found(pools, cpu, memory) if not one.alone or one.pool in names]
+    return [one.said for one in find_overcommit(pools, cpu, memory) if not one.alone or one.pool in names]
 
 
-def _over(given: Mapping[str, float], there: Mapping[str, float]) -> dict[str, float]:
-    return {what: amount for what, amount in given.items() if amount > there[what] * _SLACK}
+def _find_excess(given: Mapping[str, float], there: Mapping[str, float]) -> dict[str, float]:
+    return {what: amount for what, amount in given.items() if amount > there[what] * _TOLERANCE}
 
 
-def _told(who: str, over: Mapping[str, float], there: Mapping[str, float]) -> str:
-    gives = " and ".join(f"{_WRITE[what](amount)} {what}" for what, amount in over.items())
-    has = " and ".join(_WRITE[what](there[what]) for what in over)
+def _format_warning(who: str, over: Mapping[str, float], there: Mapping[str, float]) -> str:
+    gives = " and ".join(f"{_FORMATTERS[what](amount)} {what}" for what, amount in over.items())
+    has = " and ".join(_FORMATTERS[what](there[what]) for what in over)
     return f"{who} out {gives}, but this machine has {has}"

@@ -31,7 +31,7 @@ class PoolView:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class QueuedTask:
     """A task that may start now. `expected` is its run time in seconds; None is unbounded.
 
     `known`: past runs say so; else it is only the limit. `limit` is when it is stopped.
@@ -62,14 +62,14 @@ class QueueView:
     capacity: int
     priority: int
     status: str
-    waiting: tuple[Waiting, ...]
+    waiting: tuple[QueuedTask, ...]
     waiting_total: int
     paused_by: str | None
     paused_since: float | None
 
 
 @dataclass(frozen=True, slots=True)
-class Active:
+class ActiveRun:
     """A run that holds resources. `ends_in` None is unknown; at or below 0 it is overdue: no longer known.
 
     `known` and `limit`, in seconds from now, as those of `Waiting`.
@@ -86,7 +86,7 @@ class Active:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class DispatchView:
     """Everything that decides. Must hold the pool of every queue and the queue of every active run.
 
     `halted` is a sentence why nothing starts at all. `now` (UNIX seconds) only helps to write dates.
@@ -94,7 +94,7 @@ class View:
 
     pools: tuple[PoolView, ...]
     queues: tuple[QueueView, ...]
-    active: tuple[Active, ...]
+    active: tuple[ActiveRun, ...]
     halted: str | None
     now: float | None = None
 
@@ -115,11 +115,11 @@ class Reservation:
 class Plan:
     """What starts now, best first, and the place kept in each pool that has no room for its first task."""
 
-    starts: tuple[Waiting, ...]
+    starts: tuple[QueuedTask, ...]
     reservations: tuple[Reservation, ...]
 
 
-class End(NamedTuple):
+class PendingRelease(NamedTuple):
     """What comes free in how many seconds (inf: unknown)."""
 
     ends_in: float
@@ -128,21 +128,21 @@ class End(NamedTuple):
 
 
 @dataclass(slots=True)
-class Spare:
+class BackfillBudget:
     """What may be taken for good without delaying the reserved task: what is free beside it at its start."""
 
-    task: Waiting
+    task: QueuedTask
     starts_in: float
     cpu: float
     memory: float
 
-    def lets(self, task: Waiting, slots: int) -> bool:
+    def admits(self, task: QueuedTask, slots: int) -> bool:
         """Whether the task delays the reserved one by nothing; what it takes for good is then taken."""
         if task.queue == self.task.queue and slots < 2:
             return False
         if task.expected is not None and task.expected <= self.starts_in < inf:
             return True
-        if not (fits(task.cpu, self.cpu) and fits(task.memory, self.memory)):
+        if not (can_fit(task.cpu, self.cpu) and can_fit(task.memory, self.memory)):
             return False
         self.cpu -= task.cpu
         self.memory -= task.memory
@@ -150,122 +150,122 @@ class Spare:
 
 
 @dataclass(slots=True)
-class Room:
+class PoolBudget:
     """What is left of one pool while its plan is made, and the place kept in it."""
 
     pool: PoolView
     cpu: float
     memory: float
-    ends: list[End] = field(default_factory=list)
-    kept: Spare | None = None
+    ends: list[PendingRelease] = field(default_factory=list)
+    kept: BackfillBudget | None = None
 
     def occupy(self, cpu: float, memory: float, ends_in: float) -> None:
         """Count a run that holds resources of this pool; `ends_in` inf is unknown."""
         self.cpu -= cpu
         self.memory -= memory
-        self.ends.append(End(ends_in, cpu, memory))
+        self.ends.append(PendingRelease(ends_in, cpu, memory))
 
-    def can_ever_hold(self, cpu: float, memory: float) -> bool:
+    def can_ever_fit(self, cpu: float, memory: float) -> bool:
         """Whether that much would fit if the pool were empty."""
-        return fits(cpu, self.pool.total_cpu) and fits(memory, self.pool.total_memory)
+        return can_fit(cpu, self.pool.total_cpu) and can_fit(memory, self.pool.total_memory)
 
-    def has(self, cpu: float, memory: float) -> bool:
+    def has_free(self, cpu: float, memory: float) -> bool:
         """Whether that much is free now."""
-        return fits(cpu, self.cpu) and fits(memory, self.memory)
+        return can_fit(cpu, self.cpu) and can_fit(memory, self.memory)
 
-    def keep(self, task: Waiting) -> None:
+    def reserve(self, task: QueuedTask) -> None:
         """Keep a place for a task that does not fit, at the first moment when enough known ends have passed."""
         cpu, memory, starts_in = self.cpu, self.memory, 0.0
         for end in sorted(self.ends):
-            enough = fits(task.cpu, cpu) and fits(task.memory, memory)
+            enough = can_fit(task.cpu, cpu) and can_fit(task.memory, memory)
             if end.ends_in == inf or (enough and end.ends_in > starts_in):
                 break
             cpu, memory, starts_in = cpu + end.cpu, memory + end.memory, end.ends_in
-        if not (fits(task.cpu, cpu) and fits(task.memory, memory)):
+        if not (can_fit(task.cpu, cpu) and can_fit(task.memory, memory)):
             # A run without a known end may end next, before all others: only what is free beside the task even then,
             # or what the task does not use, may be taken.
             cpu, memory, starts_in = self.cpu, self.memory, inf
-        self.kept = Spare(task, starts_in, cpu - task.cpu, memory - task.memory)
+        self.kept = BackfillBudget(task, starts_in, cpu - task.cpu, memory - task.memory)
 
 
 @dataclass(slots=True)
-class Round:
+class DispatchDecision:
     """A plan with what it left over: rooms by pool, free slots by queue, and the starts, best first."""
 
-    rooms: dict[str, Room]
+    rooms: dict[str, PoolBudget]
     slots: dict[str, int]
-    starts: list[Waiting]
+    starts: list[QueuedTask]
 
 
-def known_end(ends_in: float | None) -> float:
+def get_known_end(ends_in: float | None) -> float:
     """Seconds until a run ends; inf when that is not known, or was wrong."""
     return inf if ends_in is None or ends_in <= 0 else ends_in
 
 
-def fits(need: float, free: float) -> bool:
+def can_fit(need: float, free: float) -> bool:
     """Whether that much is free. Nothing always fits, even into a pool that was shrunk below its use."""
     return need <= free + EPSILON or need == 0
 
 
-def plan(view: View) -> Plan:
+def make_plan(view: DispatchView) -> Plan:
     """Decide what starts now, and which tasks have a place reserved. Linear in the waiting tasks in view."""
     done = decide(view)
-    return Plan(tuple(done.starts), tuple(_reservation(r.kept, r.pool.name) for r in done.rooms.values() if r.kept))
+    return Plan(tuple(done.starts), tuple(_make_reservation(r.kept, r.pool.name) for r in done.rooms.values() if r.kept))
 
 
-def decide(view: View) -> Round:
+def decide(view: DispatchView) -> DispatchDecision:
     """The decision with what it left over, for those who explain it."""
-    rooms = {pool.name: Room(pool, pool.total_cpu, pool.total_memory) for pool in view.pools}
+    rooms = {pool.name: PoolBudget(pool, pool.total_cpu, pool.total_memory) for pool in view.pools}
     room_of = {queue.name: rooms[queue.pool] for queue in view.queues}
     slots = {queue.name: queue.capacity for queue in view.queues}
     for run in view.active:
         slots[run.queue] -= 1
-        room_of[run.queue].occupy(run.cpu, run.memory, known_end(run.ends_in))
-    starts = [task for task in _in_order(view, rooms, slots) if _admit(task, room_of[task.queue], slots)]
-    return Round(rooms, slots, starts)
+        room_of[run.queue].occupy(run.cpu, run.memory, get_known_end(run.ends_in))
+    starts = [task for task in _iterate_candidates(view, rooms, slots) if _try_start(task, room_of[task.queue], slots)]
+    return DispatchDecision(rooms, slots, starts)
 
 
-def _in_order(view: View, rooms: dict[str, Room], slots: dict[str, int]) -> Iterator[Waiting]:
+def _iterate_candidates(view: DispatchView, rooms: dict[str, PoolBudget], slots: dict[str, int]) -> Iterator[QueuedTask]:
     """The tasks of open queues with a free slot: queue priority, front, priority, age."""
     if view.halted is not None:
         return
-    candidates = [q for q in view.queues if opened(q, rooms[q.pool].pool) and q.waiting and slots[q.name] >= 1]
+    candidates = [q for q in view.queues if is_open(q, rooms[q.pool].pool) and q.waiting and slots[q.name] >= 1]
     candidates.sort(key=lambda queue: -queue.priority)
     for _, level in groupby(candidates, key=lambda queue: queue.priority):
-        yield from _merged([queue.waiting for queue in level])
+        yield from _merge([queue.waiting for queue in level])
 
 
-def _merged(lines: list[tuple[Waiting, ...]]) -> Iterable[Waiting]:
-    return lines[0] if len(lines) == 1 else sorted(chain.from_iterable(lines), key=rank)
+def _merge(lines: list[tuple[QueuedTask, ...]]) -> Iterable[QueuedTask]:
+    return lines[0] if len(lines) == 1 else sorted(chain.from_iterable(lines), key=get_sort_key)
 
 
-def rank(task: Waiting) -> tuple[int, int, int]:
+def get_sort_key(task: QueuedTask) -> tuple[int, int, int]:
     """Where a task stands among those of queues of one priority: smaller is earlier."""
     return -task.front, -task.priority, task.number
 
 
-def opened(queue: QueueView, pool: PoolView) -> bool:
+def is_open(queue: QueueView, pool: PoolView) -> bool:
     """Whether tasks of the queue may start as far as somebody's word goes."""
     return queue.status == ACTIVE and pool.status == ACTIVE
 
 
-def _admit(task: Waiting, room: Room, slots: dict[str, int]) -> bool:
+def _try_start(task: QueuedTask, room: PoolBudget, slots: dict[str, int]) -> bool:
     """Take the room and the slot for a task that may start; keep a place for the first that does not fit."""
     free = slots[task.queue]
     if free < 1:
         return False
-    if not room.has(task.cpu, task.memory):
-        if room.kept is None and room.can_ever_hold(task.cpu, task.memory):
-            room.keep(task)
+    if not room.has_free(task.cpu, task.memory):
+        if room.kept is None and room.can_ever_fit(task.cpu, task.memory):
+            room.reserve(task)
         return False
-    if room.kept is not None and not room.kept.lets(task, free):
+    if room.kept is not None and not room.kept.admits(task, free):
         return False
     slots[task.queue] = free - 1
     room.occupy(task.cpu, task.memory, inf if task.expected is None else task.expected)
     return True
 
 
-def _reservation(kept: Spare, pool: str) -> Reservation:
+def _make_reservation(kept: BackfillBudget, pool: str) -> Reservation:
     task = kept.task
     starts_in = None if kept.starts_in == inf else kept.starts_in
     return Reservation(task.uuid, task.number, pool, starts_in, task.cpu, task.memory)

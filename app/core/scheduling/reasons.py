@@ -5,278 +5,286 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
 
-from app.core.scheduling.plan import ACTIVE, Active, Spare, Waiting, fits, known_end
-from app.core.scheduling.waiting_task import Case, Reason
-from app.core.text.sanitize import clean, cut, width
-from app.core.text.units import at_most, clock, count, estimate, memory, ordinal, plain
+from app.core.scheduling.plan import ACTIVE, ActiveRun, BackfillBudget, QueuedTask, can_fit, get_known_end
+from app.core.scheduling.waiting_task import WaitingTask, WaitReason
+from app.core.text.sanitize import measure_width, sanitize, truncate
+from app.core.text.units import (
+    format_clock_time,
+    format_count,
+    format_estimate,
+    format_memory,
+    format_number,
+    format_ordinal,
+    format_upper_bound,
+)
 
-SHORT = 44
-SHOWN_PARENTS = 5
-RESTORE = "restore"
+SHORT_WIDTH = 44
+MAX_PARENTS = 5
+RESTORE_HOLDER = "restore"
 """Who holds what may have run since a backup, when that is restored."""
-ENDINGS = {"failed": "has failed", "timed_out": "has timed out", "cancelled": "was cancelled", "lost": "is lost"}
+PARENT_ENDINGS = {"failed": "has failed", "timed_out": "has timed out", "cancelled": "was cancelled", "lost": "is lost"}
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class ResourceNeed:
     """One resource of one task: what it needs, what the pool has, and how to write it."""
 
     code: str
     needs: float
     free: float
     total: float
-    of: Callable[[Active], float]
+    of: Callable[[ActiveRun], float]
     write: Callable[[float], str]
     unit: str
 
     @property
-    def lacking(self) -> bool:
+    def is_lacking(self) -> bool:
         """Whether the pool has not that much free."""
-        return not fits(self.needs, self.free)
+        return not can_fit(self.needs, self.free)
 
 
-def reasons(case: Case) -> tuple[Reason, ...]:
+def find_reasons(case: WaitingTask) -> tuple[WaitReason, ...]:
     """All reasons that hold now, most binding first; there is always one."""
-    facts = FACTS + LINE_FACTS if case.subject.status == "queued" else FACTS
-    return tuple(reason for fact in facts for reason in fact(case)) or (_soon(),)
+    facts = GENERAL_CHECKS + QUEUED_CHECKS if case.subject.status == "queued" else GENERAL_CHECKS
+    return tuple(reason for fact in facts for reason in fact(case)) or (_explain_soon(),)
 
 
-def _halted(case: Case) -> Iterator[Reason]:
+def _explain_halt(case: WaitingTask) -> Iterator[WaitReason]:
     if case.scene.view.halted is not None:
-        halted = clean(case.scene.view.halted)
+        halted = sanitize(case.scene.view.halted)
         what, _, rest = halted.partition(" (")
         # Short, without what stands in brackets: where that is, and how much is free.
-        yield _reason("halted", f"nothing starts: {halted}", f"nothing starts: {what}{rest.rpartition(')')[2]}")
+        yield _make_reason("halted", f"nothing starts: {halted}", f"nothing starts: {what}{rest.rpartition(')')[2]}")
 
 
-def _held(case: Case) -> Iterator[Reason]:
+def _explain_hold(case: WaitingTask) -> Iterator[WaitReason]:
     by = case.subject.held_by
     if by is not None or case.subject.status == "held":
-        text = f"held by {clean(by)}" if by else "held"
-        yield _reason("held", f"{text}: it may have run already" if by == RESTORE else text, text)
+        text = f"held by {sanitize(by)}" if by else "held"
+        yield _make_reason("held", f"{text}: it may have run already" if by == RESTORE_HOLDER else text, text)
 
 
-def _not_before(case: Case) -> Iterator[Reason]:
+def _explain_not_before(case: WaitingTask) -> Iterator[WaitReason]:
     wait = case.subject.not_before_in
     if wait is not None and wait > 0:
-        text = f"not before {clean(case.subject.not_before_text or _in(wait))}"
-        yield Reason("not-before", text, _fitted(text, _shut(case)))
+        text = f"not before {sanitize(case.subject.not_before_text or _format_wait(wait))}"
+        yield WaitReason("not-before", text, _fit_parts(text, _describe_closed(case)))
 
 
-def _shut(case: Case) -> str | None:
+def _describe_closed(case: WaitingTask) -> str | None:
     """What keeps it from starting at its time too: the time alone would be taken for a promise."""
     queue, pool = case.queue.status, case.room.pool.status
-    return f"queue {clean(queue)}" if queue != ACTIVE else f"pool {clean(pool)}" if pool != ACTIVE else None
+    return f"queue {sanitize(queue)}" if queue != ACTIVE else f"pool {sanitize(pool)}" if pool != ACTIVE else None
 
 
-def _dependency(case: Case) -> Iterator[Reason]:
+def _explain_dependencies(case: WaitingTask) -> Iterator[WaitReason]:
     unmet = case.subject.unmet
-    for parent in unmet[:SHOWN_PARENTS]:
-        name = f"#{parent.number} {clean(parent.name)}"
-        text = f"after {name}, which {ENDINGS.get(parent.status) or f'is {clean(parent.status)}'}"
-        yield _reason("dependency", text + (", however it ends" if parent.kind == "any" else ""), f"after {name}")
-    if len(unmet) > SHOWN_PARENTS:
-        yield _reason("dependency", f"after {count(len(unmet) - SHOWN_PARENTS)} more")
+    for parent in unmet[:MAX_PARENTS]:
+        name = f"#{parent.number} {sanitize(parent.name)}"
+        text = f"after {name}, which {PARENT_ENDINGS.get(parent.status) or f'is {sanitize(parent.status)}'}"
+        yield _make_reason("dependency", text + (", however it ends" if parent.kind == "any" else ""), f"after {name}")
+    if len(unmet) > MAX_PARENTS:
+        yield _make_reason("dependency", f"after {format_count(len(unmet) - MAX_PARENTS)} more")
 
 
-def _retry(case: Case) -> Iterator[Reason]:
+def _explain_retry(case: WaitingTask) -> Iterator[WaitReason]:
     subject = case.subject
     if subject.status == "retrying" and subject.retry_in is not None:
         attempt = f"attempt {subject.attempt + 1} of {subject.last_attempt}"
-        wait = estimate(subject.retry_in)
-        yield _reason("retry", f"{attempt} may start in {wait}; the last one did not succeed", f"{attempt} in {wait}")
+        wait = format_estimate(subject.retry_in)
+        yield _make_reason("retry", f"{attempt} may start in {wait}; the last one did not succeed", f"{attempt} in {wait}")
 
 
-def _queue_closed(case: Case) -> Iterator[Reason]:
-    queue, name = case.queue, clean(case.queue.name)
+def _explain_closed_queue(case: WaitingTask) -> Iterator[WaitReason]:
+    queue, name = case.queue, sanitize(case.queue.name)
     if queue.status == "draining":
-        yield _reason("queue-draining", f"queue {name} is draining: it starts nothing new", f"queue {name} is draining")
+        yield _make_reason("queue-draining", f"queue {name} is draining: it starts nothing new", f"queue {name} is draining")
     elif queue.status != ACTIVE:
-        by = f" by {clean(queue.paused_by)}" if queue.paused_by else ""
-        yield _reason("queue-paused", f"queue {name} is paused{by}{_since(case)}")
+        by = f" by {sanitize(queue.paused_by)}" if queue.paused_by else ""
+        yield _make_reason("queue-paused", f"queue {name} is paused{by}{_format_since(case)}")
 
 
-def _pool_closed(case: Case) -> Iterator[Reason]:
+def _explain_closed_pool(case: WaitingTask) -> Iterator[WaitReason]:
     pool = case.room.pool
     if pool.status != ACTIVE:
-        state = f"pool {clean(pool.name)} is {clean(pool.status)}"
-        yield _reason("pool-paused", f"{state}: it starts nothing new", state)
+        state = f"pool {sanitize(pool.name)} is {sanitize(pool.status)}"
+        yield _make_reason("pool-paused", f"{state}: it starts nothing new", state)
 
 
-def _queue_full(case: Case) -> Iterator[Reason]:
-    if not case.full:
+def _explain_full_queue(case: WaitingTask) -> Iterator[WaitReason]:
+    if not case.is_full:
         return
-    ends = [run.number for run in case.holders if run.queue == case.queue.name and known_end(run.ends_in) < inf]
+    ends = [run.number for run in case.holders if run.queue == case.queue.name and get_known_end(run.ends_in) < inf]
     follows = f"#{ends[0]} ends next" if ends and case.position == 0 else None
     load, capacity = case.load, case.queue.capacity
-    text = _joined(f"queue {clean(case.queue.name)} is full ({load} of {capacity})", case.place(), follows)
-    yield Reason("queue-full", text, _fitted(f"queue full {load}/{capacity}", case.place(_nth), follows))
+    text = _join_parts(f"queue {sanitize(case.queue.name)} is full ({load} of {capacity})", case.format_position(), follows)
+    yield WaitReason("queue-full", text, _fit_parts(f"queue full {load}/{capacity}", case.format_position(_format_nth), follows))
 
 
-def _no_room(case: Case) -> Iterator[Reason]:
-    needs = [need for need in needs_of(case) if need.lacking]
-    for need in sorted(needs, key=lambda need: -_enough(need, case.holders)[1]):
-        yield _lacks(need, case)
+def _explain_needs(case: WaitingTask) -> Iterator[WaitReason]:
+    needs = [need for need in find_needs(case) if need.is_lacking]
+    for need in sorted(needs, key=lambda need: -_find_sufficient_ends(need, case.holders)[1]):
+        yield _explain_need(need, case)
 
 
-def needs_of(case: Case) -> tuple[Need, Need]:
+def find_needs(case: WaitingTask) -> tuple[ResourceNeed, ResourceNeed]:
     """CPU and memory of the task against what runs leave free in its pool now."""
     pool, task, runs = case.room.pool, case.subject, case.holders
     free_cpu = max(0.0, pool.total_cpu - sum(run.cpu for run in runs))
     free = max(0.0, pool.total_memory - sum(run.memory for run in runs))
-    write = _writer(task.memory, free, pool.total_memory)
+    write = _choose_memory_format(task.memory, free, pool.total_memory)
     return (
-        Need("pool-memory", task.memory, free, pool.total_memory, lambda run: run.memory, write, " memory"),
-        Need("pool-cpu", task.cpu, free_cpu, pool.total_cpu, lambda run: run.cpu, plain, " cpu"),
+        ResourceNeed("pool-memory", task.memory, free, pool.total_memory, lambda run: run.memory, write, " memory"),
+        ResourceNeed("pool-cpu", task.cpu, free_cpu, pool.total_cpu, lambda run: run.cpu, format_number, " cpu"),
     )
 
 
-def _writer(*amounts: float) -> Callable[[float], str]:
+def _choose_memory_format(*amounts: float) -> Callable[[float], str]:
     """How to write these MiB: as usual, or exactly when different amounts would look the same."""
-    return memory if len({memory(mib) for mib in amounts}) == len(set(amounts)) else _exact_memory
+    return format_memory if len({format_memory(mib) for mib in amounts}) == len(set(amounts)) else _format_exact_memory
 
 
-def _exact_memory(mib: float) -> str:
-    return f"{plain(mib)}M"
+def _format_exact_memory(mib: float) -> str:
+    return f"{format_number(mib)}M"
 
 
-def _lacks(need: Need, case: Case) -> Reason:
-    pool, needs, unit = clean(case.room.pool.name), need.write(need.needs), need.unit
+def _explain_need(need: ResourceNeed, case: WaitingTask) -> WaitReason:
+    pool, needs, unit = sanitize(case.room.pool.name), need.write(need.needs), need.unit
     word = unit if need.code == "pool-cpu" else ""
-    if not fits(need.needs, need.total):
+    if not can_fit(need.needs, need.total):
         has = f"has {need.write(need.total)} in all"
         text = f"needs {needs}{unit}, but pool {pool} {has}: it can never start"
-        return _reason(need.code, text, f"needs {needs}{word}, the pool {has}")
-    runs, when = _enough(need, case.holders)
+        return _make_reason(need.code, text, f"needs {needs}{word}, the pool {has}")
+    runs, when = _find_sufficient_ends(need, case.holders)
     free = f"{need.write(need.free)} free"
-    text = _joined(f"needs {needs}{unit} of pool {pool}, {free}", _frees(need, runs, when), _late(need, case, runs))
-    return Reason(need.code, text, _fitted(f"needs {needs}{word}, {free}", _frees_shortly(need, runs, when)))
+    text = _join_parts(f"needs {needs}{unit} of pool {pool}, {free}", _format_releases(need, runs, when), _format_overdue(need, case, runs))
+    return WaitReason(need.code, text, _fit_parts(f"needs {needs}{word}, {free}", _format_releases_short(need, runs, when)))
 
 
-def _enough(need: Need, runs: Sequence[Active]) -> tuple[list[Active], float]:
+def _find_sufficient_ends(need: ResourceNeed, runs: Sequence[ActiveRun]) -> tuple[list[ActiveRun], float]:
     """The runs whose ends, soonest first, free enough, and when that is; none and inf when it cannot be known."""
-    free, chosen = need.free, list[Active]()
+    free, chosen = need.free, list[ActiveRun]()
     for run in runs:
         if need.of(run) > 0:
             free += need.of(run)
             chosen.append(run)
-        if fits(need.needs, free):
-            when = known_end(run.ends_in)
+        if can_fit(need.needs, free):
+            when = get_known_end(run.ends_in)
             return (chosen, when) if when < inf else ([], inf)
     return [], inf
 
 
-def _frees(need: Need, runs: Sequence[Active], when: float) -> str:
+def _format_releases(need: ResourceNeed, runs: Sequence[ActiveRun], when: float) -> str:
     """`#1042 frees 12.0G in ~6m`, with what else must end."""
     if not runs:
         return "no end is known that frees enough"
-    first = f"#{runs[0].number} frees {need.write(need.of(runs[0]))} {_in(known_end(runs[0].ends_in), runs[:1])}"
+    first = f"#{runs[0].number} frees {need.write(need.of(runs[0]))} {_format_wait(get_known_end(runs[0].ends_in), runs[:1])}"
     more = len(runs) - 1
-    return first if not more else f"{first}, {count(more)} more {'end' if more > 1 else 'ends'} {_in(when, runs)}"
+    return first if not more else f"{first}, {format_count(more)} more {'end' if more > 1 else 'ends'} {_format_wait(when, runs)}"
 
 
-def _late(need: Need, case: Case, enough: Sequence[Active]) -> str | None:
+def _format_overdue(need: ResourceNeed, case: WaitingTask, enough: Sequence[ActiveRun]) -> str | None:
     """The first overdue run that holds what is needed, when no known end helps."""
     late = [run for run in case.holders if run.ends_in is not None and run.ends_in <= 0 and need.of(run) > 0]
     return f"#{late[0].number} is overdue" if late and not enough else None
 
 
-def _frees_shortly(need: Need, runs: Sequence[Active], when: float) -> str | None:
+def _format_releases_short(need: ResourceNeed, runs: Sequence[ActiveRun], when: float) -> str | None:
     if len(runs) == 1:
         return f"#{runs[0].number} frees {need.write(need.of(runs[0]))}"
-    return f"enough {_in(when, runs)}" if runs else None
+    return f"enough {_format_wait(when, runs)}" if runs else None
 
 
-def _in_line(case: Case) -> Iterator[Reason]:
+def _explain_position(case: WaitingTask) -> Iterator[WaitReason]:
     """What the plan says of a task whose queue has a slot: its place is kept, another's is, or it starts."""
-    if case.full or not case.open or not case.room.can_ever_hold(case.subject.cpu, case.subject.memory):
+    if case.is_full or not case.is_open or not case.room.can_ever_fit(case.subject.cpu, case.subject.memory):
         return
     kept, uuid = case.room.kept, case.subject.uuid
     if uuid in case.scene.starts:
-        yield _soon()
+        yield _explain_soon()
     elif case.scene.slots[case.queue.name] < 1:
-        yield _behind_start(next(task for task in case.scene.starts.values() if task.queue == case.queue.name))
+        yield _explain_behind_start(next(task for task in case.scene.starts.values() if task.queue == case.queue.name))
     elif kept is None:
-        yield from _behind_window(case)
+        yield from _explain_beyond_view(case)
     elif kept.task.uuid == uuid:
-        yield from _reserved_place(case)
-    elif case.index is not None and case.room.has(case.subject.cpu, case.subject.memory):
-        yield _delays(case, kept)
+        yield from _explain_reservation(case)
+    elif case.index is not None and case.room.has_free(case.subject.cpu, case.subject.memory):
+        yield _explain_delay(case, kept)
     else:
-        yield _behind_place(case, kept.task)
+        yield _explain_behind_reservation(case, kept.task)
 
 
-def _reserved_place(case: Case) -> Iterator[Reason]:
-    if not any(need.lacking for need in needs_of(case)):
+def _explain_reservation(case: WaitingTask) -> Iterator[WaitReason]:
+    if not any(need.is_lacking for need in find_needs(case)):
         pool = case.queue.pool
-        yield _behind_start(next(t for t in case.scene.starts.values() if case.scene.queues[t.queue].pool == pool))
+        yield _explain_behind_start(next(t for t in case.scene.starts.values() if case.scene.queues[t.queue].pool == pool))
     text = "its place is reserved: smaller tasks start before it only if they do not delay it"
-    yield _reason("reservation", text, "its place is reserved")
+    yield _make_reason("reservation", text, "its place is reserved")
 
 
-def _delays(case: Case, kept: Spare) -> Reason:
-    head, when = kept.task.number, "" if kept.starts_in == inf else f" ({_in(kept.starts_in)})"
-    text = f"would delay #{head}, whose place in pool {clean(case.room.pool.name)} is reserved{when}"
-    return _reason("reserved", text, f"would delay #{head}, which is next{when}")
+def _explain_delay(case: WaitingTask, kept: BackfillBudget) -> WaitReason:
+    head, when = kept.task.number, "" if kept.starts_in == inf else f" ({_format_wait(kept.starts_in)})"
+    text = f"would delay #{head}, whose place in pool {sanitize(case.room.pool.name)} is reserved{when}"
+    return _make_reason("reserved", text, f"would delay #{head}, which is next{when}")
 
 
-def _behind_place(case: Case, head: Waiting) -> Reason:
-    place = f"{case.place()} in queue {clean(case.queue.name)}" if case.place() else None
-    behind = f"behind #{head.number}, whose place in pool {clean(case.room.pool.name)} is reserved"
-    return Reason("behind", _joined(place, behind), _fitted(f"behind #{head.number}", case.place(_nth)))
+def _explain_behind_reservation(case: WaitingTask, head: QueuedTask) -> WaitReason:
+    place = f"{case.format_position()} in queue {sanitize(case.queue.name)}" if case.format_position() else None
+    behind = f"behind #{head.number}, whose place in pool {sanitize(case.room.pool.name)} is reserved"
+    return WaitReason("behind", _join_parts(place, behind), _fit_parts(f"behind #{head.number}", case.format_position(_format_nth)))
 
 
-def _behind_window(case: Case) -> Iterator[Reason]:
+def _explain_beyond_view(case: WaitingTask) -> Iterator[WaitReason]:
     if case.index is None and case.position is not None:
-        yield _reason("behind", f"{case.place()} in queue {clean(case.queue.name)}", f"{case.place(_nth)} in line")
+        yield _make_reason("behind", f"{case.format_position()} in queue {sanitize(case.queue.name)}", f"{case.format_position(_format_nth)} in line")
 
 
-def _behind_start(first: Waiting) -> Reason:
-    return _reason("behind", f"behind #{first.number}, which starts now")
+def _explain_behind_start(first: QueuedTask) -> WaitReason:
+    return _make_reason("behind", f"behind #{first.number}, which starts now")
 
 
-def _in(seconds: float, runs: Sequence[Active] = ()) -> str:
+def _format_wait(seconds: float, runs: Sequence[ActiveRun] = ()) -> str:
     """`in ~6m`; `within 6m` when of one of these runs only the limit is known."""
-    return f"in {estimate(seconds)}" if all(run.known for run in runs) else f"within {at_most(seconds)}"
+    return f"in {format_estimate(seconds)}" if all(run.known for run in runs) else f"within {format_upper_bound(seconds)}"
 
 
-def _since(case: Case) -> str:
+def _format_since(case: WaitingTask) -> str:
     if case.queue.paused_since is None:
         return ""
     at = datetime.fromtimestamp(case.queue.paused_since, UTC)
     now = case.scene.view.now
-    return f" since {clock(at, at if now is None else datetime.fromtimestamp(now, UTC))}"
+    return f" since {format_clock_time(at, at if now is None else datetime.fromtimestamp(now, UTC))}"
 
 
-def _nth(number: int) -> str:
+def _format_nth(number: int) -> str:
     """`1st`, where `first` is too long."""
-    return f"{number}{('st', 'nd', 'rd')[number - 1] if number < 4 else 'th'}" if number <= 10 else ordinal(number)
+    return f"{number}{('st', 'nd', 'rd')[number - 1] if number < 4 else 'th'}" if number <= 10 else format_ordinal(number)
 
 
-def _soon() -> Reason:
-    return _reason("starting-soon", "starts with the next dispatch round", "starts now")
+def _explain_soon() -> WaitReason:
+    return _make_reason("starting-soon", "starts with the next dispatch round", "starts now")
 
 
-def _reason(code: str, text: str, short: str | None = None) -> Reason:
-    return Reason(code, text, cut(short or text, SHORT))
+def _make_reason(code: str, text: str, short: str | None = None) -> WaitReason:
+    return WaitReason(code, text, truncate(short or text, SHORT_WIDTH))
 
 
-def _joined(*parts: str | None) -> str:
+def _join_parts(*parts: str | None) -> str:
     return "; ".join(filter(None, parts))
 
 
-def _fitted(first: str, *more: str | None) -> str:
+def _fit_parts(first: str, *more: str | None) -> str:
     """As many parts, from the first on, as fit the short form."""
-    text = cut(first, SHORT)
+    text = truncate(first, SHORT_WIDTH)
     for part in filter(None, more):
-        if width(f"{text}; {part}") > SHORT:
+        if measure_width(f"{text}; {part}") > SHORT_WIDTH:
             break
         text = f"{text}; {part}"
     return text
 
 
-FACTS = (_halted, _held, _not_before, _dependency, _retry, _queue_closed, _pool_closed)
+GENERAL_CHECKS = (_explain_halt, _explain_hold, _explain_not_before, _explain_dependencies, _explain_retry, _explain_closed_queue, _explain_closed_pool)
 """What keeps a task from starting whatever is free, most binding first."""
 
-LINE_FACTS = (_queue_full, _no_room, _in_line)
+QUEUED_CHECKS = (_explain_full_queue, _explain_needs, _explain_position)
 """What a task in line waits for."""

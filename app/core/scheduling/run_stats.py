@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
 
-from app.core.scheduling.forecast import ENOUGH_RUNS, Usual, usual
-from app.core.text.units import plain
+from app.core.scheduling.forecast import MIN_RUNS, DurationStats, compute_duration_stats
+from app.core.text.units import format_number
 
-MARGIN = 1.2
+REQUEST_MARGIN = 1.2
 """A request is the 95th percentile of what was used, and a fifth more."""
-SHORTEST = 1.0
+MIN_SECONDS = 1.0
 """Seconds: a shorter run says nothing about the cores it needs."""
 
 
-class Run(NamedTuple):
+class PastRun(NamedTuple):
     """One successful run: seconds, CPU seconds, peak MiB; None where it was not measured."""
 
     seconds: float | None
@@ -23,7 +23,7 @@ class Run(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class RunStats:
     """`n` past runs. `of` says of what: "template", "name", or "like" for names that differ in their digits only.
 
     Cores are means of whole runs, MiB are peaks; each with the most and the 95th percentile (None: not measured).
@@ -31,7 +31,7 @@ class Past:
 
     of: str
     n: int
-    usual: Usual | None
+    usual: DurationStats | None
     cpu_most: float | None
     cpu_p95: float | None
     memory_most: float | None
@@ -40,43 +40,43 @@ class Past:
     @property
     def cpu(self) -> float | None:
         """Cores to ask for."""
-        return None if self.cpu_p95 is None else rounded_cpu(self.cpu_p95 * MARGIN)
+        return None if self.cpu_p95 is None else round_up_cpu(self.cpu_p95 * REQUEST_MARGIN)
 
     @property
     def memory(self) -> float | None:
         """MiB to ask for."""
-        return None if self.memory_p95 is None else rounded_memory(self.memory_p95 * MARGIN)
+        return None if self.memory_p95 is None else round_up_memory(self.memory_p95 * REQUEST_MARGIN)
 
 
-def learn(of: str, runs: Sequence[Run]) -> Past | None:
+def compute_run_stats(of: str, runs: Sequence[PastRun]) -> RunStats | None:
     """What these runs say; None when they are too few to say anything."""
-    if len(runs) < ENOUGH_RUNS:
+    if len(runs) < MIN_RUNS:
         return None
     seconds = [run.seconds for run in runs if run.seconds is not None]
     cores = [
         run.cpu_seconds / run.seconds
         for run in runs
-        if run.cpu_seconds is not None and run.seconds is not None and run.seconds >= SHORTEST
+        if run.cpu_seconds is not None and run.seconds is not None and run.seconds >= MIN_SECONDS
     ]
     peaks = [run.peak for run in runs if run.peak]
-    return Past(of, len(runs), usual(seconds), *_most_and_p95(cores), *_most_and_p95(peaks))
+    return RunStats(of, len(runs), compute_duration_stats(seconds), *_compute_max_and_p95(cores), *_compute_max_and_p95(peaks))
 
 
-def _most_and_p95(values: Sequence[float]) -> tuple[float | None, float | None]:
+def _compute_max_and_p95(values: Sequence[float]) -> tuple[float | None, float | None]:
     """The greatest and the 95th percentile (nearest rank); None, None under 3 of them."""
-    if len(values) < ENOUGH_RUNS:
+    if len(values) < MIN_RUNS:
         return None, None
     ranked = sorted(values)
     return ranked[-1], ranked[ceil(0.95 * len(ranked)) - 1]
 
 
-def rounded_cpu(cores: float) -> float:
+def round_up_cpu(cores: float) -> float:
     """Up to a tenth below one core, to a half above; never nothing."""
     step = 10 if cores <= 1 else 2
     return max(1, ceil(round(cores * step, 6))) / step
 
 
-def rounded_memory(mib: float) -> float:
+def round_up_memory(mib: float) -> float:
     """MiB rounded up to what a person would type: `64M` `110M` `1.3G` `11G`."""
     if mib < 1000:
         step = 1 if mib < 100 else 10
@@ -85,7 +85,7 @@ def rounded_memory(mib: float) -> float:
     return round(ceil(round(mib / step, 6)) * step, 1)
 
 
-def typed_memory(mib: float) -> str:
+def format_exact_memory(mib: float) -> str:
     """MiB as a person would type them, nothing lost: `11G` `1.3G` `110M`."""
-    in_g = plain(mib / 1024)
-    return f"{in_g}G" if mib >= 1000 and abs(float(in_g) * 1024 - mib) < 0.01 else f"{plain(mib)}M"
+    in_g = format_number(mib / 1024)
+    return f"{in_g}G" if mib >= 1000 and abs(float(in_g) * 1024 - mib) < 0.01 else f"{format_number(mib)}M"

@@ -10,19 +10,19 @@ from math import inf
 from typing import Any, NamedTuple
 
 from app.core.scheduling.explain import explain
-from app.core.scheduling.plan import QueueView, View, Waiting, rank
-from app.core.scheduling.run_stats import Past, typed_memory
-from app.core.scheduling.waiting_task import Subject, Why
-from app.core.text.units import estimate, plain
+from app.core.scheduling.plan import DispatchView, QueuedTask, QueueView, get_sort_key
+from app.core.scheduling.run_stats import RunStats, format_exact_memory
+from app.core.scheduling.waiting_task import Explanation, TaskState
+from app.core.text.units import format_estimate, format_number
 
-AHEAD = 24
+LOOKAHEAD_DECISIONS = 24
 """Decisions for which a changed world is looked ahead: what takes longer is no cure, and several are tried for one answer."""
-SOONER = 0.9
+SOONER_RATIO = 0.9
 """It is sooner when it is a tenth sooner, at least."""
 
 
 @dataclass(frozen=True, slots=True)
-class Undo:
+class SuggestionUndo:
     """The verb that takes a cure back, and the words that say so."""
 
     verb: str
@@ -31,7 +31,7 @@ class Undo:
 
 
 @dataclass(frozen=True, slots=True)
-class Cure:
+class Suggestion:
     """One thing that could be done. `command` is the same on the command line; both are empty for what only informs.
 
     `said` begins the sentence when it was done ("Priority 5 → 6:"), about `object` where the answer names no task.
@@ -45,14 +45,14 @@ class Cure:
     args: Mapping[str, Any] = field(default_factory=dict)
     command: tuple[str, ...] = ()
     said: str = ""
-    undo: tuple[Undo, ...] = ()
+    undo: tuple[SuggestionUndo, ...] = ()
     object: str = ""
     asks: int | None = None
     worth: int = 0
     """Smaller is better: 0 starts at once, 1 sooner, 2 takes one obstacle away, 3 no sooner, 4 only informs."""
 
 
-class Held(NamedTuple):
+class RunProgress(NamedTuple):
     """What is known of an active run beside what the plan needs: seconds it has run, its priority."""
 
     elapsed: float
@@ -60,106 +60,106 @@ class Held(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class WhatIf:
     """The task as the plan sees it (`task`, queued or not yet), the view, and what may be changed.
 
     `runs` is by number. `cores` and `memory` (MiB) are the machine's, None when not known; `past` what past runs took.
     """
 
-    view: View
-    subject: Subject
-    task: Waiting
-    why: Why
-    runs: Mapping[int, Held] = field(default_factory=dict)
-    past: Past | None = None
+    view: DispatchView
+    subject: TaskState
+    task: QueuedTask
+    why: Explanation
+    runs: Mapping[int, RunProgress] = field(default_factory=dict)
+    past: RunStats | None = None
     cores: float | None = None
     memory: float | None = None
 
 
-def brings(world: World, view: View, task: Waiting, **changed: Any) -> tuple[int, str]:
+def predict_gain(world: WhatIf, view: DispatchView, task: QueuedTask, **changed: Any) -> tuple[int, str]:
     """The worth of a changed world, and what it brings in words."""
     subject = replace(
         world.subject, queue=task.queue, priority=task.priority, cpu=task.cpu, memory=task.memory, **changed
     )
-    placed = _with(view, task) if subject.status == "queued" else view
-    after = explain(placed, subject, None, AHEAD)
+    placed = _place_task(view, task) if subject.status == "queued" else view
+    after = explain(placed, subject, None, LOOKAHEAD_DECISIONS)
     first, before = after.reasons[0], world.why.reasons[0]
     if first.code == "starting-soon":
         return 0, "it starts at once"
-    old, new = _middle(world.why), _middle(after)
-    if new < old * SOONER:
-        return 1, f"starts in {estimate(new)}" + (f" instead of {estimate(old)}" if old < inf else "")
+    old, new = _estimate_wait(world.why), _estimate_wait(after)
+    if new < old * SOONER_RATIO:
+        return 1, f"starts in {format_estimate(new)}" + (f" instead of {format_estimate(old)}" if old < inf else "")
     if before.code in {reason.code for reason in after.reasons}:
         return 3, f"{'not soon' if new == inf else 'no sooner'}: {first.short}"
-    return 2, "then its turn comes" if _far_down(placed, task) else f"then {first.short}"
+    return 2, "then its turn comes" if _is_position_unknown(placed, task) else f"then {first.short}"
 
 
-def _far_down(view: View, task: Waiting) -> bool:
+def _is_position_unknown(view: DispatchView, task: QueuedTask) -> bool:
     """Whether more tasks are before it than the view shows, so that its place in it says nothing."""
     queue = next(queue for queue in view.queues if queue.name == task.queue)
     return bool(queue.waiting) and queue.waiting[-1].uuid == task.uuid and queue.waiting_total > len(queue.waiting)
 
 
-def _middle(why: Why) -> float:
+def _estimate_wait(why: Explanation) -> float:
     """The middle of its range; the end of one that only says by when, which is what the plan reckons with."""
     if why.expected_in is None:
         return inf
     return why.expected_in[1] if why.starts_in is None else sum(why.expected_in) / 2
 
 
-def _with(view: View, task: Waiting) -> View:
+def _place_task(view: DispatchView, task: QueuedTask) -> DispatchView:
     """The view with the task where it belongs, and nowhere else."""
-    return replace(view, queues=tuple(_line(queue, task) for queue in view.queues))
+    return replace(view, queues=tuple(_place_in_queue(queue, task) for queue in view.queues))
 
 
-def _line(queue: QueueView, task: Waiting) -> QueueView:
+def _place_in_queue(queue: QueueView, task: QueuedTask) -> QueueView:
     others = tuple(other for other in queue.waiting if other.uuid != task.uuid)
     if queue.name != task.queue:
         return replace(queue, waiting=others)
-    line = tuple(sorted((*others, task), key=rank))
+    line = tuple(sorted((*others, task), key=get_sort_key))
     return replace(queue, waiting=line, waiting_total=max(queue.waiting_total, len(line)))
 
 
-def with_queue(view: View, name: str, **changed: Any) -> View:
+def replace_queue(view: DispatchView, name: str, **changed: Any) -> DispatchView:
     return replace(view, queues=tuple(replace(q, **changed) if q.name == name else q for q in view.queues))
 
 
-def with_pool(view: View, name: str, **changed: Any) -> View:
+def replace_pool(view: DispatchView, name: str, **changed: Any) -> DispatchView:
     return replace(view, pools=tuple(replace(p, **changed) if p.name == name else p for p in view.pools))
 
 
-def ids_of(world: World) -> dict[str, Any]:
+def make_ids_args(world: WhatIf) -> dict[str, Any]:
     return {"ids": [world.subject.uuid]}
 
 
-def in_view(world: World) -> bool:
+def is_in_view(world: WhatIf) -> bool:
     """Whether the plan sees it: what is asked of one far down in its queue changes nothing now."""
     return any(task.uuid == world.task.uuid for queue in world.view.queues for task in queue.waiting)
 
 
-def on_task(world: World, cure: Cure, word: str, options: tuple[str, ...], undo: Undo) -> Cure:
+def add_task_command(world: WhatIf, cure: Suggestion, word: str, options: tuple[str, ...], undo: SuggestionUndo) -> Suggestion:
     """A cure with the verb's words for the task itself."""
     command = ("taskdeck", word, str(world.subject.number), *options)
-    return replace(cure, args={**ids_of(world), **cure.args}, command=command, undo=(undo,))
+    return replace(cure, args={**make_ids_args(world), **cure.args}, command=command, undo=(undo,))
 
 
-def setting(world: World, cure: Cure, old: Mapping[str, Any], new: Mapping[str, Any]) -> Cure:
+def add_field_change(world: WhatIf, cure: Suggestion, old: Mapping[str, Any], new: Mapping[str, Any]) -> Suggestion:
     """A cure that sets something of the task."""
-    was, now = ({name: _typed(name, value) for name, value in amounts.items()} for amounts in (old, new))
-    said, unsaid = (_sentence(parts) for parts in ([f"{n} {was[n]} → {now[n]}" for n in new], [f"{n} {was[n]} again" for n in old]))
-    back = Undo("set", {**ids_of(world), "fields": dict(old)}, unsaid)
+    was, now = ({name: _format_option(name, value) for name, value in amounts.items()} for amounts in (old, new))
+    said, unsaid = (_make_sentence(parts) for parts in ([f"{n} {was[n]} → {now[n]}" for n in new], [f"{n} {was[n]} again" for n in old]))
+    back = SuggestionUndo("set", {**make_ids_args(world), "fields": dict(old)}, unsaid)
     changed = replace(cure, verb="set", args={"fields": dict(new)}, said=said)
-    return on_task(world, changed, "set", tuple(word for name in new for word in (f"--{name}", now[name])), back)
+    return add_task_command(world, changed, "set", tuple(word for name in new for word in (f"--{name}", now[name])), back)
 
 
-def _sentence(parts: Sequence[str]) -> str:
+def _make_sentence(parts: Sequence[str]) -> str:
     said = ", ".join(parts)
     return f"{said[:1].upper()}{said[1:]}:"
 
 
-_TYPED: dict[str, Callable[[Any], str]] = {"memory": typed_memory, "cpu": plain, "timeout": lambda seconds: f"{plain(seconds)}s"}
+_OPTION_FORMATTERS: dict[str, Callable[[Any], str]] = {"memory": format_exact_memory, "cpu": format_number, "timeout": lambda seconds: f"{format_number(seconds)}s"}
 
 
-def _typed(name: str, value: Any) -> str:
+def _format_option(name: str, value: Any) -> str:
     """A value as a person would type it after its option."""
-    return "none" if value is None else _TYPED.get(name, str)(value)
+    return "none" if value is None else _OPTION_FORMATTERS.get(name, str)(value)

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from app.core.scheduling.forecast import DECISIONS, Foreseen, foresee
-from app.core.scheduling.plan import ACTIVE, Active, QueueView, Room, View, Waiting
-from app.core.text.units import count, ordinal
-from db.states import ENDED, Task
+from app.core.scheduling.forecast import MAX_DECISIONS, Forecast, make_forecast
+from app.core.scheduling.plan import ACTIVE, ActiveRun, DispatchView, PoolBudget, QueuedTask, QueueView
+from app.core.text.units import format_count, format_ordinal
+from db.states import ENDED, TaskStatus
 
 
-class Parent(NamedTuple):
+class ParentTask(NamedTuple):
     """A task that another waits for: `kind` is success, or any for however it ends."""
 
     number: int
@@ -19,12 +19,12 @@ class Parent(NamedTuple):
     kind: str
 
 
-_MET = {"success": frozenset({Task.SUCCEEDED}), "any": ENDED}
+_SATISFYING_STATES = {"success": frozenset({TaskStatus.SUCCEEDED}), "any": ENDED}
 """By kind of dependency: the states of the parent that end the waiting."""
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class TaskState:
     """The task that is asked about. Seconds are from now; `attempt` counts the attempts made so far, `failures` those since a person last
     had it run again; `aside`: it is held since it cannot be read, which no release mends."""
 
@@ -43,7 +43,7 @@ class Subject:
     attempt: int
     failures: int
     retries: int
-    parents: tuple[Parent, ...]
+    parents: tuple[ParentTask, ...]
     aside: bool = False
 
     @property
@@ -52,12 +52,12 @@ class Subject:
         return self.attempt + 1 + max(0, self.retries - self.failures)
 
     @property
-    def unmet(self) -> list[Parent]:
+    def unmet(self) -> list[ParentTask]:
         """The parents that it still waits for."""
-        return [parent for parent in self.parents if parent.status not in _MET[parent.kind]]
+        return [parent for parent in self.parents if parent.status not in _SATISFYING_STATES[parent.kind]]
 
 
-class Reason(NamedTuple):
+class WaitReason(NamedTuple):
     """One reason: a stable code, a sentence, and a form of it that fits 44 cells."""
 
     code: str
@@ -65,10 +65,10 @@ class Reason(NamedTuple):
     short: str
 
 
-class Why(NamedTuple):
+class Explanation(NamedTuple):
     """All reasons that hold now, most binding first, and the range of seconds in which it may start (None: unknown)."""
 
-    reasons: tuple[Reason, ...]
+    reasons: tuple[WaitReason, ...]
     expected_in: tuple[float, float] | None
 
     @property
@@ -81,44 +81,44 @@ class Why(NamedTuple):
 
 
 @dataclass(slots=True)
-class Scene:
+class PlanContext:
     """A view with what follows from it, worked out once for all tasks that are asked about."""
 
-    view: View
+    view: DispatchView
     wanted: frozenset[int]
     queues: dict[str, QueueView]
-    rooms: dict[str, Room]
+    rooms: dict[str, PoolBudget]
     slots: dict[str, int]
-    starts: dict[str, Waiting]
-    holders: dict[str, list[Active]]
+    starts: dict[str, QueuedTask]
+    holders: dict[str, list[ActiveRun]]
     """Active runs by pool, the soonest to end first."""
-    decisions: int = DECISIONS
+    decisions: int = MAX_DECISIONS
     """How far it is looked ahead."""
-    futures: dict[str, Foreseen] = field(default_factory=dict)
+    futures: dict[str, Forecast] = field(default_factory=dict)
 
-    def future(self, pool: str) -> Foreseen:
+    def get_forecast(self, pool: str) -> Forecast:
         """What is foreseen for a pool; the pools share nothing."""
         if pool not in self.futures:
             queues = tuple(queue for queue in self.view.queues if queue.pool == pool)
             mine = {task.number for queue in queues for task in queue.waiting}
-            alone = View((self.rooms[pool].pool,), queues, tuple(self.holders[pool]), self.view.halted)
-            self.futures[pool] = foresee(alone, self.wanted & mine, self.decisions)
+            alone = DispatchView((self.rooms[pool].pool,), queues, tuple(self.holders[pool]), self.view.halted)
+            self.futures[pool] = make_forecast(alone, self.wanted & mine, self.decisions)
         return self.futures[pool]
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class WaitingTask:
     """One task with where it stands."""
 
-    scene: Scene
-    subject: Subject
+    scene: PlanContext
+    subject: TaskState
     position: int | None
     queue: QueueView
-    room: Room
-    holders: list[Active]
+    room: PoolBudget
+    holders: list[ActiveRun]
 
     @property
-    def open(self) -> bool:
+    def is_open(self) -> bool:
         """Whether queue and pool start anything at all."""
         return self.queue.status == ACTIVE and self.room.pool.status == ACTIVE
 
@@ -133,12 +133,12 @@ class Case:
         return sum(run.queue == self.queue.name for run in self.holders)
 
     @property
-    def full(self) -> bool:
+    def is_full(self) -> bool:
         """Whether the task's queue has no free slot."""
         return self.load >= self.queue.capacity
 
-    def place(self, word: Callable[[int], str] = ordinal) -> str | None:
+    def format_position(self, word: Callable[[int], str] = format_ordinal) -> str | None:
         """`first of 14`."""
         if self.position is None:
             return None
-        return f"{word(self.position + 1)} of {count(max(self.queue.waiting_total, self.position + 1))}"
+        return f"{word(self.position + 1)} of {format_count(max(self.queue.waiting_total, self.position + 1))}"

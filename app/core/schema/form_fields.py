@@ -15,25 +15,25 @@ from functools import cached_property
 from typing import Any
 
 from app.core.schema import parameters
-from app.core.schema.secrets import declared
+from app.core.schema.secrets import is_declared_secret
 from app.core.text.sanitize import MASK, is_secret_name
 
-Path = tuple[str, ...]
+FieldPath = tuple[str, ...]
 """Where a value stands: names from the outside in. The last one is `REST` for what an object holds beside its fields."""
 
-REST = "\0"
+REST_NAME = "\0"
 """No name that any value may have: no process can be given a NUL."""
-REFERENCES = ("env:", "file:")
+SECRET_PREFIXES = ("env:", "file:")
 """What a text begins with that says where a secret is: `env:API_TOKEN`, `file:~/.token`."""
 
-_PATHS = ("file-path", "directory-path", "path")
+_PATH_FORMATS = ("file-path", "directory-path", "path")
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class FormField:
     """One value to fill in. `schema` has what its references and `allOf` say taken in."""
 
-    path: Path
+    path: FieldPath
     schema: Mapping[str, Any] = field(compare=False)
     kinds: frozenset[str]
     """The JSON types it takes; none said, none here."""
@@ -54,7 +54,7 @@ class Field:
     @property
     def is_rest(self) -> bool:
         """Whether it takes what an object holds beside its fields."""
-        return self.path[-1] == REST
+        return self.path[-1] == REST_NAME
 
     @property
     def is_switch(self) -> bool:
@@ -72,158 +72,158 @@ class Field:
         return bool(self.kinds) and self.kinds <= {"object", "array", "null"} and not self.is_list
 
     @property
-    def hidden(self) -> bool:
+    def is_hidden(self) -> bool:
         """Whether it is folded away until it is asked for."""
         return self.schema.get("hidden") is True or self.schema.get("readOnly") is True
 
     @property
-    def secret(self) -> bool:
+    def is_secret(self) -> bool:
         """Whether its text is masked, and may say where the secret is instead (`REFERENCES`)."""
         if self.choices or not self.kinds <= {"string", "null"}:
             return False
-        return declared(self.schema) or (is_secret_name(self.path[-1]) and self.schema.get("format") not in _PATHS)
+        return is_declared_secret(self.schema) or (is_secret_name(self.path[-1]) and self.schema.get("format") not in _PATH_FORMATS)
 
     @property
     def default(self) -> str:
         """The text of its default; "" when there is none."""
-        return text_of(self, self.schema["default"]) if "default" in self.schema else ""
+        return format_value(self, self.schema["default"]) if "default" in self.schema else ""
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class FieldGroup:
     """Fields under a title; `path` is () when they are parameters themselves, else that of the object they are parts of."""
 
-    path: Path
+    path: FieldPath
     title: str
     about: str
-    fields: tuple[Field, ...]
+    fields: tuple[FormField, ...]
     required: bool = True
     """Whether the object is there even when nothing of it is filled in."""
 
 
 @dataclass(frozen=True)
-class Outline:
+class FormOutline:
     """All groups of a schema in its order."""
 
-    groups: tuple[Group, ...]
+    groups: tuple[FieldGroup, ...]
 
     @cached_property
-    def fields(self) -> Mapping[Path, Field]:
+    def fields(self) -> Mapping[FieldPath, FormField]:
         """Every field by its path."""
         return {found.path: found for group in self.groups for found in group.fields}
 
     @cached_property
-    def objects(self) -> Mapping[Path, bool]:
+    def objects(self) -> Mapping[FieldPath, bool]:
         """Every object that is a group, by its path, with whether it is always there."""
         return {group.path: group.required for group in self.groups if group.path}
 
-    def values(self, texts: Mapping[Path, str]) -> dict[str, Any]:
+    def parse_texts(self, texts: Mapping[FieldPath, str]) -> dict[str, Any]:
         """The parameters that these texts say. A text that is "" says nothing."""
         tree: dict[str, Any] = {}
         for path in (path for path, needed in self.objects.items() if needed):
-            _inside(tree, path)
+            _get_or_create(tree, path)
         for path, found in self.fields.items():
             if text := texts.get(path, ""):
-                _put(tree, found, value_of(found, text))
-        self._switch_off(tree)
+                _put_value(tree, found, parse_value(found, text))
+        self._set_switch_defaults(tree)
         return tree
 
-    def unread(self, texts: Mapping[Path, str]) -> list[Field]:
+    def find_unparsed(self, texts: Mapping[FieldPath, str]) -> list[FormField]:
         """The fields for further names whose text is no JSON object; `values` leaves them out."""
         said = [found for path, found in self.fields.items() if found.is_rest and texts.get(path)]
-        return [found for found in said if not isinstance(value_of(found, texts[found.path]), Mapping)]
+        return [found for found in said if not isinstance(parse_value(found, texts[found.path]), Mapping)]
 
-    def texts(self, values: Mapping[str, Any]) -> dict[Path, str]:
+    def format_values(self, values: Mapping[str, Any]) -> dict[FieldPath, str]:
         """The texts that say these parameters; a masked secret is none."""
-        found: dict[Path, str] = {}
-        self._take(values, (), found)
+        found: dict[FieldPath, str] = {}
+        self._collect_texts(values, (), found)
         return {path: text for path, text in found.items() if text != MASK}
 
-    def given(self, values: Mapping[str, Any]) -> dict[Path, str]:
+    def format_given_values(self, values: Mapping[str, Any]) -> dict[FieldPath, str]:
         """As `texts`, without what is there anyway: defaults where they count."""
-        found = self.texts(values)
+        found = self.format_values(values)
         return {
             path: text
             for path, text in found.items()
-            if text != self.fields[path].default or not self.present(path, {})
+            if text != self.fields[path].default or not self.is_present(path, {})
         }
 
-    def present(self, path: Path, texts: Mapping[Path, str]) -> bool:
+    def is_present(self, path: FieldPath, texts: Mapping[FieldPath, str]) -> bool:
         """Whether the object that a field is part of will be there: defaults inside it count only then."""
         objects = [path[:depth] for depth in range(1, len(path))]
         return all(
-            self.objects.get(of, True) or any(_under(p, of) for p, text in texts.items() if text) for of in objects
+            self.objects.get(of, True) or any(_is_under(p, of) for p, text in texts.items() if text) for of in objects
         )
 
-    def place(self, path: Sequence[str | int]) -> Path:
+    def find_location(self, path: Sequence[str | int]) -> FieldPath:
         """The field or the object that a place inside the values belongs to; () when it is none of them."""
         steps = tuple(str(step) for step in path)
         for depth in range(len(steps), 0, -1):
-            for known in (steps[:depth], (*steps[: depth - 1], REST)):
+            for known in (steps[:depth], (*steps[: depth - 1], REST_NAME)):
                 if known in self.fields or known in self.objects:
                     return known
         return ()
 
-    def _switch_off(self, tree: dict[str, Any]) -> None:
+    def _set_switch_defaults(self, tree: dict[str, Any]) -> None:
         """What is on or off and must be said is off when nobody touched it, in every object that is there."""
         for path, found in self.fields.items():
-            holder = _at(tree, path[:-1])
+            holder = _get_nested(tree, path[:-1])
             if found.is_switch and found.needed and "default" not in found.schema and isinstance(holder, dict):
                 holder.setdefault(path[-1], False)
 
-    def _take(self, values: Mapping[str, Any], path: Path, found: dict[Path, str]) -> None:
+    def _collect_texts(self, values: Mapping[str, Any], path: FieldPath, found: dict[FieldPath, str]) -> None:
         rest: dict[str, Any] = {}
         for name, value in values.items():
             here = (*path, name)
             if here in self.fields:
-                found[here] = text_of(self.fields[here], value)
-            elif here in self.objects and isinstance(value, Mapping) and not parameters.secret(value):
-                self._take(value, here, found)
+                found[here] = format_value(self.fields[here], value)
+            elif here in self.objects and isinstance(value, Mapping) and not parameters.get_secret_reference(value):
+                self._collect_texts(value, here, found)
             else:
                 rest[name] = value
-        if rest and (*path, REST) in self.fields:
-            found[(*path, REST)] = json.dumps(rest, ensure_ascii=False)
+        if rest and (*path, REST_NAME) in self.fields:
+            found[(*path, REST_NAME)] = json.dumps(rest, ensure_ascii=False)
 
 
-def value_of(found: Field, text: str) -> Any:
+def parse_value(found: FormField, text: str) -> Any:
     """The value that a text says. What cannot be read stays text, for the schema to refuse."""
     for said, value, _ in found.choices:
         if said == text:
             return value
-    if found.secret and len(found.path) == 1 and text.startswith(REFERENCES):
+    if found.is_secret and len(found.path) == 1 and text.startswith(SECRET_PREFIXES):
         kind, _, where = text.partition(":")
         return {"secret": {kind: where}}
     if found.items is not None and found.is_list and not text.lstrip().startswith("["):
-        return [_plain(item, found.items) for item in _items(text)]
-    return _plain(text, found.kinds)
+        return [_parse_plain(item, found.items) for item in _split_items(text)]
+    return _parse_plain(text, found.kinds)
 
 
-def text_of(found: Field, value: Any) -> str:
+def format_value(found: FormField, value: Any) -> str:
     """The text that says a value."""
     for said, choice, _ in found.choices:
-        if same(choice, value):
+        if is_equal_json(choice, value):
             return said
-    if found.secret and (reference := parameters.secret(value)):
+    if found.is_secret and (reference := parameters.get_secret_reference(value)):
         return ":".join(next(iter(reference.items())))
     if found.is_list and isinstance(value, list) and value and found.items is not None:
-        row = _row([_typed_text(item, found.items) for item in value])
-        if same(value_of(found, row), value):
+        row = _join_items([_format_typed(item, found.items) for item in value])
+        if is_equal_json(parse_value(found, row), value):
             return row
-    return _typed_text(value, found.kinds)
+    return _format_typed(value, found.kinds)
 
 
-def same(one: Any, other: Any) -> bool:
+def is_equal_json(one: Any, other: Any) -> bool:
     """Whether two values are the same to JSON: 1 is neither true nor "1"."""
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
-def _plain(text: str, kinds: frozenset[str]) -> Any:
+def _parse_plain(text: str, kinds: frozenset[str]) -> Any:
     """As `parameters.typed`; a text of quotation marks alone is read as JSON, so that an empty text can be said."""
-    return json.loads(text) if _is_quotes(text) else parameters.typed(text, kinds)
+    return json.loads(text) if _is_quotes(text) else parameters.parse_typed(text, kinds)
 
 
-def _typed_text(value: Any, kinds: frozenset[str]) -> str:
-    if isinstance(value, str) and not _is_quotes(value) and same(parameters.typed(value, kinds), value) and value:
+def _format_typed(value: Any, kinds: frozenset[str]) -> str:
+    if isinstance(value, str) and not _is_quotes(value) and is_equal_json(parameters.parse_typed(value, kinds), value) and value:
         return value
     return json.dumps(value, ensure_ascii=False)
 
@@ -238,7 +238,7 @@ def _is_quotes(text: str) -> bool:
         return False
 
 
-def _items(text: str) -> list[str]:
+def _split_items(text: str) -> list[str]:
     """The items of `a, "b, c", d`, also over several lines."""
     rows = csv.reader(io.StringIO(text), skipinitialspace=True)
     try:
@@ -247,34 +247,34 @@ def _items(text: str) -> list[str]:
         return [text]
 
 
-def _row(items: Sequence[str]) -> str:
+def _join_items(items: Sequence[str]) -> str:
     """Items as `_items` reads them."""
-    return ", ".join(_quoted(item) if set(item) & set('",') else item for item in items)
+    return ", ".join(_quote_item(item) if set(item) & set('",') else item for item in items)
 
 
-def _quoted(item: str) -> str:
+def _quote_item(item: str) -> str:
     return '"' + item.replace('"', '""') + '"'
 
 
-def _put(tree: dict[str, Any], found: Field, value: Any) -> None:
-    holder = _inside(tree, found.path[:-1])
+def _put_value(tree: dict[str, Any], found: FormField, value: Any) -> None:
+    holder = _get_or_create(tree, found.path[:-1])
     if not found.is_rest:
         holder[found.path[-1]] = value
     elif isinstance(value, Mapping):
         holder.update({name: inner for name, inner in value.items() if name not in holder})
 
 
-def _inside(tree: dict[str, Any], path: Path) -> dict[str, Any]:
+def _get_or_create(tree: dict[str, Any], path: FieldPath) -> dict[str, Any]:
     for name in path:
         tree = tree.setdefault(name, {})
     return tree
 
 
-def _at(tree: Any, path: Path) -> Any:
+def _get_nested(tree: Any, path: FieldPath) -> Any:
     for name in path:
         tree = tree.get(name) if isinstance(tree, Mapping) else None
     return tree
 
 
-def _under(path: Path, above: Path) -> bool:
+def _is_under(path: FieldPath, above: FieldPath) -> bool:
     return path[: len(above)] == above

@@ -13,27 +13,27 @@ from functools import lru_cache
 from typing import Any
 
 from app.core.schema import json_schema, parameters
-from app.core.schema.form_fields import REST, Field, Group, Outline, Path, same
+from app.core.schema.form_fields import REST_NAME, FieldGroup, FieldPath, FormField, FormOutline, is_equal_json
 
-DEEPEST = 4
+MAX_DEPTH = 4
 """Levels of groups inside each other; what is deeper is JSON."""
-MOST = 2_000
+MAX_FIELDS = 2_000
 """Fields, after which an object is one field whatever it holds."""
 _SCALARS = frozenset(("string", "integer", "number", "boolean", "null"))
 
 
-def outline(schema: Mapping[str, Any]) -> Outline:
+def build_outline(schema: Mapping[str, Any]) -> FormOutline:
     """The groups and fields of a schema that `parameters.check_schema` has passed."""
-    return _outline(json.dumps(schema))
+    return _build_outline(json.dumps(schema))
 
 
 @lru_cache(maxsize=64)
-def _outline(text: str) -> Outline:
+def _build_outline(text: str) -> FormOutline:
     schema = json.loads(text)
-    return Outline(tuple(_Reader().groups(schema, json_schema.resolver(schema), (), "", True)))
+    return FormOutline(tuple(_OutlineReader().read_groups(schema, json_schema.make_resolver(schema), (), "", True)))
 
 
-_Part = tuple[Mapping[str, Any], bool, Any]
+_SchemaPart = tuple[Mapping[str, Any], bool, Any]
 """A schema, whether it always holds, and what looks up its references."""
 
 
@@ -41,90 +41,90 @@ _Part = tuple[Mapping[str, Any], bool, Any]
 class _Property:
     """One property, as every part of the schema that speaks of it says."""
 
-    said: list[_Part] = field(default_factory=list)
+    said: list[_SchemaPart] = field(default_factory=list)
 
-    def add(self, part: _Part) -> None:
+    def add(self, part: _SchemaPart) -> None:
         """Parts that always hold are heard alone; a condition is not what it asks about."""
         if not self.said or part[1] == self.said[0][1]:
             self.said.append(part)
         elif part[1]:
             self.said = [part]
 
-    def parts(self) -> Iterator[tuple[Mapping[str, Any], Any]]:
+    def iterate_parts(self) -> Iterator[tuple[Mapping[str, Any], Any]]:
         for node, _, looked in self.said:
-            yield from _taken_in(node, looked)
+            yield from _expand_schema(node, looked)
 
-    def words(self) -> dict[str, Any]:
+    def merge_keywords(self) -> dict[str, Any]:
         """What it says with its references taken in; what is said first counts."""
         words: dict[str, Any] = {}
-        for part, _ in self.parts():
+        for part, _ in self.iterate_parts():
             words = {**part, **words}
         return words
 
-    def kinds(self) -> frozenset[str]:
-        return frozenset().union(*(parameters.kinds_of(node, looked) for node, _, looked in self.said))
+    def find_kinds(self) -> frozenset[str]:
+        return frozenset().union(*(parameters.find_kinds_with(node, looked) for node, _, looked in self.said))
 
-    def choices(self) -> list[tuple[Any, str]] | None:
+    def find_choices(self) -> list[tuple[Any, str]] | None:
         """What it may be: what a part that always holds lists; else all that the others list, when each does."""
-        each = [_first_listed(node, looked) for node, _, looked in self.said]
+        each = [_find_first_choices(node, looked) for node, _, looked in self.said]
         if self.said[0][1]:
             return next((found for found in each if found is not None), None)
         return None if any(found is None for found in each) else [choice for found in each for choice in found or ()]
 
 
 @dataclass(slots=True)
-class _Reader:
+class _OutlineReader:
     """Goes through a schema once; counts the fields, so that parts that refer to each other end."""
 
     count: int = 0
 
-    def groups(self, node: Mapping[str, Any], looked: Any, path: Path, title: str, required: bool) -> Iterator[Group]:
+    def read_groups(self, node: Mapping[str, Any], looked: Any, path: FieldPath, title: str, required: bool) -> Iterator[FieldGroup]:
         """The groups of an object: its own fields first, then the parts with a title, each followed by the objects in it."""
-        parts = list(parameters.parts(node, looked))
+        parts = list(parameters.iterate_parts(node, looked))
         needed = {name for part, always, _ in parts if always for name in part.get("required", ())}
-        properties = _properties(parts)
-        about, here = str(_words(node, looked).get("description") or "") if path else "", set[str]()
-        for titled, names in _titled(parts, title).items():
+        properties = _collect_properties(parts)
+        about, here = str(_merge_keywords(node, looked).get("description") or "") if path else "", set[str]()
+        for titled, names in _group_by_title(parts, title).items():
             mine = {name: properties[name] for name in names if name not in here}
             here.update(mine)
             said, text = titled
-            rest = [self._rest(path, parts)] if said == title and _is_open(path, parts) else []
-            yield from self._group(path, said, text or about, mine, needed, required, rest)
+            rest = [self._make_rest_field(path, parts)] if said == title and _is_open(path, parts) else []
+            yield from self._read_group(path, said, text or about, mine, needed, required, rest)
 
-    def _group(
-        self, path: Path, title: str, about: str, properties: Mapping[str, _Property], needed: set[str], required: bool,
-        rest: list[Field],
-    ) -> Iterator[Group]:  # fmt: skip
-        fields, below = list[Field](), list[Group]()
+    def _read_group(
+        self, path: FieldPath, title: str, about: str, properties: Mapping[str, _Property], needed: set[str], required: bool,
+        rest: list[FormField],
+    ) -> Iterator[FieldGroup]:  # fmt: skip
+        fields, below = list[FormField](), list[FieldGroup]()
         for name, found in properties.items():
             here, must = (*path, name), required and name in needed
             if self._is_object(found, here):
                 node = {"allOf": [part for part, _, _ in found.said]} if len(found.said) > 1 else found.said[0][0]
-                below += self.groups(node, found.said[0][2], here, str(found.words().get("title") or ""), must)
+                below += self.read_groups(node, found.said[0][2], here, str(found.merge_keywords().get("title") or ""), must)
             else:
                 self.count += 1
-                fields.append(_field(found, here, must, name in needed))
+                fields.append(_make_field(found, here, must, name in needed))
         if fields or rest or path:
-            yield Group(path, title, about, (*fields, *rest), required)
+            yield FieldGroup(path, title, about, (*fields, *rest), required)
         yield from below
 
-    def _is_object(self, found: _Property, path: Path) -> bool:
+    def _is_object(self, found: _Property, path: FieldPath) -> bool:
         """Whether its parts get fields of their own."""
-        if not found.kinds() <= {"object"} or len(path) > DEEPEST or self.count > MOST:
+        if not found.find_kinds() <= {"object"} or len(path) > MAX_DEPTH or self.count > MAX_FIELDS:
             return False
         return any(
-            part.get("properties") for node, _, looked in found.said for part, _, _ in parameters.parts(node, looked)
+            part.get("properties") for node, _, looked in found.said for part, _, _ in parameters.iterate_parts(node, looked)
         )
 
-    def _rest(self, path: Path, parts: Sequence[_Part]) -> Field:
+    def _make_rest_field(self, path: FieldPath, parts: Sequence[_SchemaPart]) -> FormField:
         """What an object may hold beside its fields; folded away unless the schema speaks of it."""
         said = any(part.get(word) for part, _, _ in parts for word in ("additionalProperties", "patternProperties"))
-        return Field(
-            (*path, REST), {"description": "more of them, as a JSON object", "hidden": not said}, frozenset({"object"})
+        return FormField(
+            (*path, REST_NAME), {"description": "more of them, as a JSON object", "hidden": not said}, frozenset({"object"})
         )
 
 
-def _is_open(path: Path, parts: Iterable[_Part]) -> bool:
+def _is_open(path: FieldPath, parts: Iterable[_SchemaPart]) -> bool:
     """Whether an object may hold what its schema does not name: parameters only when it says so, others unless it forbids."""
     said = [
         part[word] for part, _, _ in parts for word in ("additionalProperties", "unevaluatedProperties") if word in part
@@ -133,7 +133,7 @@ def _is_open(path: Path, parts: Iterable[_Part]) -> bool:
     return named or (False not in said if path else any(word is not False for word in said))
 
 
-def _properties(parts: Iterable[_Part]) -> dict[str, _Property]:
+def _collect_properties(parts: Iterable[_SchemaPart]) -> dict[str, _Property]:
     found: dict[str, _Property] = {}
     for part, always, looked in parts:
         for name, inner in part.get("properties", {}).items():
@@ -141,7 +141,7 @@ def _properties(parts: Iterable[_Part]) -> dict[str, _Property]:
     return found
 
 
-def _titled(parts: Iterable[_Part], title: str) -> dict[tuple[str, str], list[str]]:
+def _group_by_title(parts: Iterable[_SchemaPart], title: str) -> dict[tuple[str, str], list[str]]:
     """The names that each part brings, by its title and description; those of the object itself and of parts without a title first."""
     found: dict[tuple[str, str], list[str]] = {(title, ""): []}
     for number, (part, _, _) in enumerate(parts):
@@ -152,41 +152,41 @@ def _titled(parts: Iterable[_Part], title: str) -> dict[tuple[str, str], list[st
     return found
 
 
-def _field(found: _Property, path: Path, required: bool, needed: bool) -> Field:
-    words, kinds = found.words(), found.kinds()
-    choices = found.choices()
-    items = _item_kinds(found) if "array" in kinds else None
-    return Field(path, words, kinds, required, needed, items, _texts(choices, kinds) if choices else ())
+def _make_field(found: _Property, path: FieldPath, required: bool, needed: bool) -> FormField:
+    words, kinds = found.merge_keywords(), found.find_kinds()
+    choices = found.find_choices()
+    items = _find_item_kinds(found) if "array" in kinds else None
+    return FormField(path, words, kinds, required, needed, items, _format_choices(choices, kinds) if choices else ())
 
 
-def _item_kinds(found: _Property) -> frozenset[str] | None:
+def _find_item_kinds(found: _Property) -> frozenset[str] | None:
     """The types of the items when they are plain values, else None."""
     kinds = frozenset[str]()
-    for part, looked in found.parts():
+    for part, looked in found.iterate_parts():
         items = part.get("items")
         if isinstance(items, Mapping):
-            kinds = kinds or parameters.kinds_of(items, looked)
+            kinds = kinds or parameters.find_kinds_with(items, looked)
         elif items is not None or "prefixItems" in part:
             return None
     return (kinds or frozenset({"string"})) if kinds <= _SCALARS else None
 
 
-def _texts(choices: Sequence[tuple[Any, str]], kinds: frozenset[str]) -> tuple[tuple[str, Any, str], ...]:
+def _format_choices(choices: Sequence[tuple[Any, str]], kinds: frozenset[str]) -> tuple[tuple[str, Any, str], ...]:
     """Each choice once, with a text that no other has."""
     found: dict[str, tuple[str, Any, str]] = {}
     for value, title in choices:
         text = value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
-        if text in found and not same(found[text][1], value):
+        if text in found and not is_equal_json(found[text][1], value):
             text = json.dumps(value, ensure_ascii=False)
         found.setdefault(text, (text, value, title))
     return tuple(found.values())
 
 
-def _words(node: Mapping[str, Any], looked: Any) -> dict[str, Any]:
-    return _Property([(node, True, looked)]).words()
+def _merge_keywords(node: Mapping[str, Any], looked: Any) -> dict[str, Any]:
+    return _Property([(node, True, looked)]).merge_keywords()
 
 
-def _taken_in(node: Mapping[str, Any], looked: Any) -> Iterator[tuple[Mapping[str, Any], Any]]:
+def _expand_schema(node: Mapping[str, Any], looked: Any) -> Iterator[tuple[Mapping[str, Any], Any]]:
     """A schema, what it refers to, its `allOf`, and the one thing that it is when it is not null; each once."""
     pending, seen = [(node, looked)], set[int]()
     while pending:
@@ -195,12 +195,12 @@ def _taken_in(node: Mapping[str, Any], looked: Any) -> Iterator[tuple[Mapping[st
             continue
         seen.add(id(node))
         yield node, looked
-        if (target := json_schema.target(node, looked)) is not None:
+        if (target := json_schema.resolve_reference(node, looked)) is not None:
             pending.append((target.contents, target.resolver))
-        pending += [(inner, looked) for inner in (*node.get("allOf", ()), *_only_form(node))]
+        pending += [(inner, looked) for inner in (*node.get("allOf", ()), *_find_only_form(node))]
 
 
-def _only_form(node: Mapping[str, Any]) -> list[Any]:
+def _find_only_form(node: Mapping[str, Any]) -> list[Any]:
     """The form that is left of several when null is taken away."""
     for word in ("anyOf", "oneOf"):
         forms = [form for form in node.get(word, ()) if not (isinstance(form, Mapping) and form.get("type") == "null")]
@@ -209,11 +209,11 @@ def _only_form(node: Mapping[str, Any]) -> list[Any]:
     return []
 
 
-def _first_listed(node: Mapping[str, Any], looked: Any) -> list[tuple[Any, str]] | None:
-    return next((found for part, _ in _taken_in(node, looked) if (found := _listed(part)) is not None), None)
+def _find_first_choices(node: Mapping[str, Any], looked: Any) -> list[tuple[Any, str]] | None:
+    return next((found for part, _ in _expand_schema(node, looked) if (found := _list_choices(part)) is not None), None)
 
 
-def _listed(node: Mapping[str, Any]) -> list[tuple[Any, str]] | None:
+def _list_choices(node: Mapping[str, Any]) -> list[tuple[Any, str]] | None:
     """The values that a schema lists, each with its title; None when it lists none."""
     title = str(node.get("title") or "")
     if isinstance(node.get("enum"), list):
@@ -221,13 +221,13 @@ def _listed(node: Mapping[str, Any]) -> list[tuple[Any, str]] | None:
     if "const" in node:
         return [(node["const"], title)]
     for word in ("oneOf", "anyOf"):
-        forms = [_form_listed(form) for form in node.get(word, ())]
+        forms = [_list_form_choices(form) for form in node.get(word, ())]
         if forms and all(found is not None for found in forms):
             return [choice for found in forms for choice in found or ()]
     return None
 
 
-def _form_listed(form: Any) -> list[tuple[Any, str]] | None:
+def _list_form_choices(form: Any) -> list[tuple[Any, str]] | None:
     if not isinstance(form, Mapping):
         return None
-    return [(None, str(form.get("title") or ""))] if form.get("type") == "null" else _listed(form)
+    return [(None, str(form.get("title") or ""))] if form.get("type") == "null" else _list_choices(form)

@@ -16,8 +16,8 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from app.core.schema import regex
-from app.core.text.sanitize import clean, cut
-from app.core.text.units import quoted
+from app.core.text.sanitize import sanitize, truncate
+from app.core.text.units import quote
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -33,11 +33,11 @@ class BadSchema(ValueError):
     """The schema cannot be used; the text says where and why."""
 
 
-class TooMuch(ValueError):
+class LimitExceeded(ValueError):
     """The value cannot be checked in bounded time."""
 
 
-def errors(schema: Mapping[str, Any], value: Any, *, formats: bool = False) -> list[ValidationError]:
+def find_errors(schema: Mapping[str, Any], value: Any, *, formats: bool = False) -> list[ValidationError]:
     """Everything in `value` that the schema forbids; with `formats`, also what is no e-mail address, date … where those
     are asked for. Raises TooMuch, or BadSchema for a reference to nothing.
     """
@@ -45,48 +45,48 @@ def errors(schema: Mapping[str, Any], value: Any, *, formats: bool = False) -> l
 
     _steps.set(0)
     try:
-        return list(_validator(_text(schema), formats).iter_errors(value))
+        return list(_make_validator(_to_json(schema), formats).iter_errors(value))
     except (regex.TooSlow, RecursionError):
-        raise TooMuch("takes too long to check") from None
+        raise LimitExceeded("takes too long to check") from None
     except Unresolvable as error:
-        raise BadSchema(f"$ref {quoted(str(error.ref))} leads nowhere inside the schema") from None
+        raise BadSchema(f"$ref {quote(str(error.ref))} leads nowhere inside the schema") from None
 
 
-def check(schema: Mapping[str, Any]) -> None:
+def check_schema(schema: Mapping[str, Any]) -> None:
     """Raises BadSchema when this is no JSON Schema, refers outside itself, or is too large or too deep."""
-    if depth(schema) > MAX_DEPTH:
+    if measure_depth(schema) > MAX_DEPTH:
         raise BadSchema(f"is nested more than {MAX_DEPTH} levels deep")
-    if len(_text(schema)) > MAX_BYTES:
+    if len(_to_json(schema)) > MAX_BYTES:
         raise BadSchema(f"is larger than {MAX_BYTES // 1024}K")
-    _check_meaning(schema)
+    _check_meta_schema(schema)
     _steps.set(0)
     try:
-        for place, node in nodes(schema):
+        for place, node in iterate_nodes(schema):
             _check_patterns(place, node)
     except regex.TooSlow:
         raise BadSchema("has patterns that take too long to check") from None
     _check_references(schema)
 
 
-def depth(value: Any) -> int:
+def measure_depth(value: Any) -> int:
     """How many levels of lists and objects a value has; it need not be a tree that JSON could write."""
     level, found = [value], 0
     while level and found <= MAX_DEPTH + 1:
-        level = [item for node in level for item in _items(node)]
+        level = [item for node in level for item in _list_children(node)]
         found += 1
     return found - 1
 
 
-def resolver(schema: Mapping[str, Any]) -> Any:
+def make_resolver(schema: Mapping[str, Any]) -> Any:
     """Looks up the `$ref`s of a schema: `.lookup(ref).contents`; raises `referencing.exceptions.Unresolvable`."""
     from jsonschema_specifications import REGISTRY
     from referencing.jsonschema import specification_with
 
-    specification = specification_with(_dialect(_draft(schema)))
+    specification = specification_with(_get_dialect(_find_draft(schema)))
     return REGISTRY.resolver_with_root(specification.create_resource(schema))
 
 
-def target(node: Mapping[str, Any], looked: Any) -> Any:
+def resolve_reference(node: Mapping[str, Any], looked: Any) -> Any:
     """What the `$ref` of a schema leads to (`.contents`, `.resolver`), or None."""
     from referencing.exceptions import Unresolvable
 
@@ -96,41 +96,41 @@ def target(node: Mapping[str, Any], looked: Any) -> Any:
         return None
 
 
-def place(path: Any) -> str:
+def format_path(path: Any) -> str:
     """`ref.species`, `items[0].name`: where in a value or a schema."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
-    return cut(clean(text.removeprefix(".")), 80)
+    return truncate(sanitize(text.removeprefix(".")), 80)
 
 
-def _items(node: Any) -> list[Any]:
+def _list_children(node: Any) -> list[Any]:
     if isinstance(node, Mapping):
         return list(node.values())
     return list(node) if isinstance(node, (list, tuple)) else []
 
 
-def nodes(node: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:
+def iterate_nodes(node: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:
     """Every object in a document with the place it stands at."""
     if isinstance(node, Mapping):
         yield path, node
     steps = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ()
     for step, child in steps:
-        yield from nodes(child, (*path, step))
+        yield from iterate_nodes(child, (*path, step))
 
 
-def _text(schema: Mapping[str, Any]) -> str:
+def _to_json(schema: Mapping[str, Any]) -> str:
     try:
         return json.dumps(schema, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
         raise BadSchema("holds something that JSON cannot write (a date, infinity)") from None
 
 
-def _check_meaning(schema: Mapping[str, Any]) -> None:
+def _check_meta_schema(schema: Mapping[str, Any]) -> None:
     from jsonschema.exceptions import SchemaError
 
     try:
-        _draft(schema).check_schema(schema, format_checker=None)
+        _find_draft(schema).check_schema(schema, format_checker=None)
     except SchemaError as error:
-        where, what = place(error.absolute_path), cut(clean(error.message), 160)
+        where, what = format_path(error.absolute_path), truncate(sanitize(error.message), 160)
         raise BadSchema(f"{where}: {what}" if where else what) from None
     except RecursionError:
         raise BadSchema("is nested too deeply") from None
@@ -140,15 +140,15 @@ def _check_patterns(path: tuple[str | int, ...], node: Mapping[str, Any]) -> Non
     names = bool(path) and path[-1] == "patternProperties"
     inside = bool(path) and path[-1] in ("properties", "$defs", "definitions")
     for pattern in list(node) if names else [node.get("pattern")]:
-        if not inside and isinstance(pattern, str) and (fault := _fault(pattern, names)):
-            raise BadSchema(f"{place(path) or 'schema'}: the pattern {quoted(pattern)} {fault}")
+        if not inside and isinstance(pattern, str) and (fault := _find_pattern_fault(pattern, names)):
+            raise BadSchema(f"{format_path(path) or 'schema'}: the pattern {quote(pattern)} {fault}")
 
 
-def _fault(pattern: str, names: bool) -> str:
+def _find_pattern_fault(pattern: str, names: bool) -> str:
     """Why a pattern cannot be used. jsonschema itself matches names, so theirs must be plain enough for any matcher."""
     try:
-        with _timed():
-            regex.compiled(pattern)
+        with _charge_time():
+            regex.compile_pattern(pattern)
         re.compile(pattern if names else "")
     except (regex.BadPattern, re.error) as error:
         return str(error)
@@ -160,7 +160,7 @@ def _fault(pattern: str, names: bool) -> str:
 def _check_references(schema: Mapping[str, Any]) -> None:
     from referencing.exceptions import Unresolvable
 
-    root = resolver(schema)
+    root = make_resolver(schema)
     pending = [(schema, root)]
     while pending:
         node, looked = pending.pop()
@@ -169,20 +169,20 @@ def _check_references(schema: Mapping[str, Any]) -> None:
                 try:
                     looked.lookup(node[word])
                 except Unresolvable:
-                    raise BadSchema(f"{word} {quoted(node[word])} leads nowhere inside the schema") from None
-        pending.extend(_below(node, looked, schema))
+                    raise BadSchema(f"{word} {quote(node[word])} leads nowhere inside the schema") from None
+        pending.extend(_list_subschemas(node, looked, schema))
 
 
-def _below(node: Any, looked: Any, schema: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+def _list_subschemas(node: Any, looked: Any, schema: Mapping[str, Any]) -> list[tuple[Any, Any]]:
     from referencing.jsonschema import specification_with
 
-    specification = specification_with(_dialect(_draft(schema)))
+    specification = specification_with(_get_dialect(_find_draft(schema)))
     children = specification.create_resource(node).subresources() if isinstance(node, Mapping) else ()
     return [(child.contents, looked.in_subresource(child)) for child in children]
 
 
 @cache
-def _drafts() -> dict[str, Any]:
+def _load_drafts() -> dict[str, Any]:
     import jsonschema
 
     drafts = (
@@ -192,36 +192,36 @@ def _drafts() -> dict[str, Any]:
         jsonschema.Draft201909Validator,
         jsonschema.Draft202012Validator,
     )
-    return {_dialect(draft): draft for draft in drafts}
+    return {_get_dialect(draft): draft for draft in drafts}
 
 
-def _dialect(draft: Any) -> str:
+def _get_dialect(draft: Any) -> str:
     return draft.META_SCHEMA.get("$id", draft.META_SCHEMA.get("id", "")).rstrip("#")
 
 
-def _draft(schema: Mapping[str, Any]) -> Any:
+def _find_draft(schema: Mapping[str, Any]) -> Any:
     said = str(schema.get("$schema", "https://json-schema.org/draft/2020-12/schema"))
     name = said.rstrip("#").replace("https://json-schema.org/draft-", "http://json-schema.org/draft-")
-    found = _drafts().get(name)
+    found = _load_drafts().get(name)
     if found is None:
-        raise BadSchema(f"$schema: {quoted(said)} is no draft known here (4, 6, 7, 2019-09, 2020-12)")
+        raise BadSchema(f"$schema: {quote(said)} is no draft known here (4, 6, 7, 2019-09, 2020-12)")
     return found
 
 
 @cache
-def _bounded(draft: Any) -> Any:
+def _make_bounded_class(draft: Any) -> Any:
     """`draft` with every step counted."""
     from jsonschema.validators import create
 
-    legacy = "draft-0" in _dialect(draft)
+    legacy = "draft-0" in _get_dialect(draft)
 
     def applicable(schema: Any) -> Any:
-        _count(1 + len(schema.get("enum", ())) // 50)
+        _count_steps(1 + len(schema.get("enum", ())) // 50)
         return [("$ref", schema["$ref"])] if legacy and "$ref" in schema else schema.items()
 
     return create(
         meta_schema=draft.META_SCHEMA,
-        validators={**draft.VALIDATORS, "pattern": _pattern, "uniqueItems": _unique},
+        validators={**draft.VALIDATORS, "pattern": _validate_pattern, "uniqueItems": _validate_unique},
         type_checker=draft.TYPE_CHECKER,
         id_of=draft.ID_OF,
         applicable_validators=applicable,
@@ -229,62 +229,62 @@ def _bounded(draft: Any) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _validator(text: str, formats: bool) -> Any:
+def _make_validator(text: str, formats: bool) -> Any:
     """The validator of a schema. `$schema` is dropped inside, where it would bring jsonschema's own classes back."""
     from referencing import Registry
 
     schema = json.loads(text)
-    draft = _draft(schema)
+    draft = _find_draft(schema)
     checker = draft.FORMAT_CHECKER if formats else None
-    return _bounded(draft)(_without_dialect(schema), registry=Registry(), format_checker=checker)
+    return _make_bounded_class(draft)(_remove_dialect(schema), registry=Registry(), format_checker=checker)
 
 
-def _without_dialect(node: Any) -> Any:
+def _remove_dialect(node: Any) -> Any:
     if isinstance(node, list):
-        return [_without_dialect(item) for item in node]
+        return [_remove_dialect(item) for item in node]
     if isinstance(node, dict):
-        return {k: _without_dialect(v) for k, v in node.items() if not (k == "$schema" and isinstance(v, str))}
+        return {k: _remove_dialect(v) for k, v in node.items() if not (k == "$schema" and isinstance(v, str))}
     return node
 
 
-def _count(steps: int) -> None:
+def _count_steps(steps: int) -> None:
     _steps.set(_steps.get() + steps)
     if _steps.get() > MAX_STEPS:
         raise regex.TooSlow
 
 
-def _pattern(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[ValidationError]:
+def _validate_pattern(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[ValidationError]:
     from jsonschema.exceptions import ValidationError
 
     if not validator.is_type(value, "string"):
         return
-    with _timed():
+    with _charge_time():
         found = regex.search(pattern, value)
     if not found:
         yield ValidationError(f"does not match {pattern}")
 
 
 @contextmanager
-def _timed() -> Iterator[None]:
+def _charge_time() -> Iterator[None]:
     """Patterns at their price: a second spent on them costs all the steps that there are."""
     began = time.thread_time()
     yield
-    _count(int((time.thread_time() - began) * MAX_STEPS))
+    _count_steps(int((time.thread_time() - began) * MAX_STEPS))
 
 
-def _unique(validator: Any, wanted: bool, value: Any, schema: Any) -> Iterator[ValidationError]:
+def _validate_unique(validator: Any, wanted: bool, value: Any, schema: Any) -> Iterator[ValidationError]:
     from jsonschema.exceptions import ValidationError
 
     if wanted and validator.is_type(value, "array"):
-        seen = [json.dumps(_plain(item), sort_keys=True) for item in value]
+        seen = [json.dumps(_normalize(item), sort_keys=True) for item in value]
         if len(set(seen)) < len(seen):
             yield ValidationError("has an item twice")
 
 
-def _plain(value: Any) -> Any:
+def _normalize(value: Any) -> Any:
     """1.0 as 1: JSON Schema holds them equal."""
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_normalize(item) for item in value]
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _normalize(item) for key, item in value.items()}
     return int(value) if isinstance(value, float) and value.is_integer() else value

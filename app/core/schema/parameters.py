@@ -17,29 +17,29 @@ from typing import TYPE_CHECKING, Any
 
 from app.core.schema import error_text, json_schema, regex
 from app.core.schema import secrets as schema_secrets
-from app.core.text.sanitize import clean, cut, nearest, valid_name
+from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
 from app.errors import Usage
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
-Schema = Mapping[str, Any]
+JsonSchema = Mapping[str, Any]
 
 MAX_VALUE = 128 * 1024
 """Bytes of one value as a task receives it: Linux takes no longer argument or variable."""
 MAX_PARAMETERS = 1_000
-DEEPEST_DEFAULT = 8
+MAX_DEFAULT_DEPTH = 8
 """Objects inside each other that get their defaults; a schema may refer to itself without an end."""
 
-_TRUE, _FALSE = ("true", "yes", "on"), ("false", "no", "off")
+_TRUE_WORDS, _FALSE_WORDS = ("true", "yes", "on"), ("false", "no", "off")
 _BRANCHES = ("allOf", "anyOf", "oneOf")
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ParameterShape:
     """What a schema says of an object: its `properties` by name (also those of `allOf`, `$ref` …), and the rest."""
 
-    properties: Mapping[str, Schema]
+    properties: Mapping[str, JsonSchema]
     kinds: Mapping[str, frozenset[str]]
     """The JSON types that each property allows; none said, none here."""
     required: frozenset[str]
@@ -47,12 +47,12 @@ class Shape:
     open: bool
     """Whether a name that is not listed is welcome."""
 
-    def knows(self, name: str) -> bool:
+    def is_known(self, name: str) -> bool:
         return self.open or name in self.properties or any(regex.search(p, name) for p in self.patterns)
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ParameterFinding:
     """One thing that is wrong with a set of parameters. `path` leads to it from the outside in; () is all of them."""
 
     path: tuple[str | int, ...]
@@ -64,7 +64,7 @@ class Finding:
     @property
     def name(self) -> str:
         """The parameter, or the place inside it; "" for all of them."""
-        return error_text.label(*self.path)
+        return error_text.format_label(*self.path)
 
 
 def check_schema(schema: Any) -> None:
@@ -74,94 +74,94 @@ def check_schema(schema: Any) -> None:
     if schema.get("type", "object") != "object":
         raise Usage('parameters: type must be "object": each of its properties is one parameter')
     try:
-        json_schema.check(schema)
+        json_schema.check_schema(schema)
         _check_properties(schema)
-    except (json_schema.BadSchema, json_schema.TooMuch) as error:
+    except (json_schema.BadSchema, json_schema.LimitExceeded) as error:
         raise Usage(f"parameters: {error}") from None
     except RecursionError:
         raise Usage("parameters: its parts refer to each other too deeply") from None
 
 
-def shape(schema: Schema) -> Shape:
+def read_shape(schema: JsonSchema) -> ParameterShape:
     """The parameters that a schema names, in its order; for forms and help too."""
-    return _shape(json.dumps(schema))
+    return _read_shape(json.dumps(schema))
 
 
-def kinds(schema: Schema, root: Schema) -> frozenset[str]:
+def find_kinds(schema: JsonSchema, root: JsonSchema) -> frozenset[str]:
     """The JSON types that one property's schema allows: of its `type`, `enum`, `const`, `$ref` and alternatives."""
-    return kinds_of(schema, json_schema.resolver(root))
+    return find_kinds_with(schema, json_schema.make_resolver(root))
 
 
-def kinds_of(node: Any, looked: Any) -> frozenset[str]:
+def find_kinds_with(node: Any, looked: Any) -> frozenset[str]:
     """As `kinds`, with what looks up the references of this part (`schemas.resolver`)."""
-    return frozenset(_kinds(node, looked, set()))
+    return frozenset(_collect_kinds(node, looked, set()))
 
 
-def convert(texts: Iterable[tuple[str, str]], schema: Schema) -> dict[str, Any]:
+def convert_texts(texts: Iterable[tuple[str, str]], schema: JsonSchema) -> dict[str, Any]:
     """Values from `-p NAME=TEXT`, each by its property's type: 2, true, null, [1, 2] where those are asked for.
 
     A list may be given as JSON or one item at a time. What does not convert stays text, for `resolve` to name with
     everything else that is wrong. Raises Usage for a name that is given twice but takes one value.
     """
-    shown = shape(schema)
+    shown = read_shape(schema)
     found: dict[str, Any] = {}
     for name, text in texts:
         allowed, inner = shown.kinds.get(name, frozenset()), shown.properties.get(name, {})
         if name not in found:
-            found[name] = _first(text, allowed, inner, schema)
+            found[name] = _convert_first(text, allowed, inner, schema)
         elif "array" in allowed and isinstance(found[name], list):
-            found[name] = [*found[name], _item(text, inner, schema)]
+            found[name] = [*found[name], _convert_item(text, inner, schema)]
         else:
-            raise Usage(f"{error_text.label(name)} is given twice. Nothing was submitted.")
+            raise Usage(f"{error_text.format_label(name)} is given twice. Nothing was submitted.")
     return found
 
 
-def resolve(schema: Schema, given: Mapping[str, Any], template: str = "") -> dict[str, Any]:
+def resolve_values(schema: JsonSchema, given: Mapping[str, Any], template: str = "") -> dict[str, Any]:
     """`given` with the defaults filled in, checked. Raises Usage with all faults, led by the template's name."""
-    shown = shape(schema)
-    faults = error_text.Faults(template)
-    faults.add(*_hostile(given), *_unknown(shown, given))
-    filled = _filled({name: value for name, value in given.items() if not faults.told(name)}, schema)
+    shown = read_shape(schema)
+    faults = error_text.FaultCollector(template)
+    faults.add(*_find_unusable(given), *_find_unknown(shown, given))
+    filled = _fill_defaults({name: value for name, value in given.items() if not faults.has_fault(name)}, schema)
     try:
-        errors = list(_errors(schema, filled))
-        hidden = schema_secrets.names(schema, filled) if errors else ()
+        errors = list(_iterate_errors(schema, filled))
+        hidden = schema_secrets.find_secret_names(schema, filled) if errors else ()
         for error in errors:
             faults.add_error(error, shown.properties, hidden)
-    except (json_schema.TooMuch, json_schema.BadSchema) as error:
-        faults.add(error_text.Fault("", str(error)))
-    faults.stop()
+    except (json_schema.LimitExceeded, json_schema.BadSchema) as error:
+        faults.add(error_text.ParameterFault("", str(error)))
+    faults.raise_if_any()
     return filled
 
 
-def findings(schema: Schema, given: Mapping[str, Any]) -> list[Finding]:
+def find_faults(schema: JsonSchema, given: Mapping[str, Any]) -> list[ParameterFinding]:
     """All that `resolve` would refuse, each at its place, for a form that shows it there."""
-    shown = shape(schema)
-    told = {fault.name: fault.text for fault in (*_hostile(given), *_unknown(shown, given))}
-    found = [Finding((name,) if name else (), text) for name, text in told.items()]
-    filled = _filled({name: value for name, value in given.items() if name not in told}, schema)
+    shown = read_shape(schema)
+    told = {fault.name: fault.text for fault in (*_find_unusable(given), *_find_unknown(shown, given))}
+    found = [ParameterFinding((name,) if name else (), text) for name, text in told.items()]
+    filled = _fill_defaults({name: value for name, value in given.items() if name not in told}, schema)
     try:
-        errors = list(_errors(schema, filled))
-        hidden = schema_secrets.names(schema, filled) if errors else ()
+        errors = list(_iterate_errors(schema, filled))
+        hidden = schema_secrets.find_secret_names(schema, filled) if errors else ()
         for error in errors:
-            found += [one for one in _found(error, hidden) if not one.path or one.path[0] not in told]
-    except (json_schema.TooMuch, json_schema.BadSchema) as error:
-        found.append(Finding((), str(error)))
+            found += [one for one in _make_findings(error, hidden) if not one.path or one.path[0] not in told]
+    except (json_schema.LimitExceeded, json_schema.BadSchema) as error:
+        found.append(ParameterFinding((), str(error)))
     return list(dict.fromkeys(found))
 
 
-def texts(values: Mapping[str, Any], schema: Schema) -> tuple[list[list[str]], dict[str, Any]]:
+def split_texts(values: Mapping[str, Any], schema: JsonSchema) -> tuple[list[list[str]], dict[str, Any]]:
     """Parameters as pairs for `-p NAME=TEXT`, as far as `convert` reads the same values from them, and the others."""
     pairs, others = list[list[str]](), dict[str, Any]()
     for name, value in values.items():
         text = as_text(value)
-        if _reads_as(name, text, value, schema):
+        if _can_round_trip(name, text, value, schema):
             pairs.append([name, text])
         else:
             others[name] = value
     return pairs, others
 
 
-def secret(value: Any) -> Mapping[str, str] | None:
+def get_secret_reference(value: Any) -> Mapping[str, str] | None:
     """The reference in a value such as `{"secret": {"env": "API_TOKEN"}}`, or None when it is none."""
     inner = value.get("secret") if isinstance(value, Mapping) and len(value) == 1 else None
     if isinstance(inner, Mapping) and len(inner) == 1 and next(iter(inner)) in ("env", "file"):
@@ -174,30 +174,30 @@ def as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def fits(text: str) -> bool:
+def can_be_argument(text: str) -> bool:
     """Whether Linux takes it as one argument."""
     return len(text.encode("utf-8", "surrogateescape")) < MAX_VALUE
 
 
 @lru_cache(maxsize=64)
-def _shape(text: str) -> Shape:
+def _read_shape(text: str) -> ParameterShape:
     schema = json.loads(text)
-    properties: dict[str, Schema] = {}
+    properties: dict[str, JsonSchema] = {}
     required: set[str] = set()
     names: list[str] = []
     welcome = False
-    root = json_schema.resolver(schema)
-    for part, always, _ in parts(schema, root):
+    root = json_schema.make_resolver(schema)
+    for part, always, _ in iterate_parts(schema, root):
         for name, inner in part.get("properties", {}).items():
             properties.setdefault(name, inner if isinstance(inner, Mapping) else {})
         required.update(part.get("required", ()) if always else ())
         names.extend(part.get("patternProperties", {}))
         welcome |= any(part.get(word, False) is not False for word in ("additionalProperties", "unevaluatedProperties"))
-    types = {name: kinds_of(inner, root) for name, inner in properties.items()}
-    return Shape(properties, types, frozenset(required), tuple(names), welcome)
+    types = {name: find_kinds_with(inner, root) for name, inner in properties.items()}
+    return ParameterShape(properties, types, frozenset(required), tuple(names), welcome)
 
 
-def parts(schema: Schema, looked: Any) -> Iterator[tuple[Schema, bool, Any]]:
+def iterate_parts(schema: JsonSchema, looked: Any) -> Iterator[tuple[JsonSchema, bool, Any]]:
     """The schemas that speak of the same object, each once, with whether it always holds and what looks up its references."""
     pending, seen = [(schema, looked, True)], set[int]()
     while pending:
@@ -206,12 +206,12 @@ def parts(schema: Schema, looked: Any) -> Iterator[tuple[Schema, bool, Any]]:
             continue
         seen.add(id(node))
         yield node, always, looked
-        pending[:0] = _beside(node, looked, always)
+        pending[:0] = _iterate_subschemas(node, looked, always)
 
 
-def _beside(node: Schema, looked: Any, always: bool) -> Iterator[tuple[Any, Any, bool]]:
+def _iterate_subschemas(node: JsonSchema, looked: Any, always: bool) -> Iterator[tuple[Any, Any, bool]]:
     """The schemas that a schema takes in; a part that was cut out of its document may refer to what is not there."""
-    if (target := json_schema.target(node, looked)) is not None:
+    if (target := json_schema.resolve_reference(node, looked)) is not None:
         yield target.contents, target.resolver, always
     for word in _BRANCHES:
         yield from ((inner, looked, always and word == "allOf") for inner in node.get(word, ()))
@@ -219,20 +219,20 @@ def _beside(node: Schema, looked: Any, always: bool) -> Iterator[tuple[Any, Any,
     yield from ((inner, looked, False) for inner in node.get("dependentSchemas", {}).values())
 
 
-def _kinds(node: Any, looked: Any, seen: set[int]) -> set[str]:
+def _collect_kinds(node: Any, looked: Any, seen: set[int]) -> set[str]:
     """As `kinds`; each part is looked at once, because parts may refer to each other."""
     if not isinstance(node, Mapping) or id(node) in seen:
         return set()
     seen.add(id(node))
     if (said := node.get("type")) is not None:
         return {said} if isinstance(said, str) else set(said)
-    found = {_kind(value) for value in node.get("enum", [node["const"]] if "const" in node else [])}
-    for inner, resolver, _ in () if found else _beside(node, looked, True):
-        found |= _kinds(inner, resolver, seen)
+    found = {_get_json_type(value) for value in node.get("enum", [node["const"]] if "const" in node else [])}
+    for inner, resolver, _ in () if found else _iterate_subschemas(node, looked, True):
+        found |= _collect_kinds(inner, resolver, seen)
     return found
 
 
-def _kind(value: Any) -> str:
+def _get_json_type(value: Any) -> str:
     if isinstance(value, bool):
         return "boolean"
     for kind, name in ((str, "string"), (int, "integer"), (float, "number"), (list, "array"), (dict, "object")):
@@ -241,60 +241,60 @@ def _kind(value: Any) -> str:
     return "null"
 
 
-def _first(text: str, allowed: frozenset[str], schema: Schema, root: Schema) -> Any:
-    value = typed(text, allowed)
+def _convert_first(text: str, allowed: frozenset[str], schema: JsonSchema, root: JsonSchema) -> Any:
+    value = parse_typed(text, allowed)
     if isinstance(value, str) and "array" in allowed and "string" not in allowed:
-        return [_item(text, schema, root)]
+        return [_convert_item(text, schema, root)]
     return value
 
 
-def _item(text: str, schema: Schema, root: Schema) -> Any:
+def _convert_item(text: str, schema: JsonSchema, root: JsonSchema) -> Any:
     """One item of a list that is given one by one."""
     items = schema.get("items")
-    return typed(text, kinds(items, root) if isinstance(items, Mapping) else frozenset({"string"}))
+    return parse_typed(text, find_kinds(items, root) if isinstance(items, Mapping) else frozenset({"string"}))
 
 
-def typed(text: str, allowed: frozenset[str]) -> Any:
+def parse_typed(text: str, allowed: frozenset[str]) -> Any:
     """`text` as the first of the allowed JSON types that it reads as, text last."""
     word = text.strip()
-    if "boolean" in allowed and word.lower() in _TRUE + _FALSE:
-        return word.lower() in _TRUE
-    value = _json(word) if allowed - {"string"} else None
-    kind = _kind(value)
+    if "boolean" in allowed and word.lower() in _TRUE_WORDS + _FALSE_WORDS:
+        return word.lower() in _TRUE_WORDS
+    value = _parse_json(word) if allowed - {"string"} else None
+    kind = _get_json_type(value)
     if value is None:
         return None if "null" in allowed and word == "null" else text
     return value if kind in allowed or (kind == "integer" and "number" in allowed) or not allowed else text
 
 
-def _json(text: str) -> Any:
+def _parse_json(text: str) -> Any:
     """What `text` says as JSON; None when it says nothing, or a number that is none."""
     try:
-        return json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+        return json.loads(text, parse_constant=_reject_constant, parse_float=_parse_finite)
     except (ValueError, RecursionError):
         return None
 
 
-def _no_constant(text: str) -> Any:
+def _reject_constant(text: str) -> Any:
     raise ValueError(text)
 
 
-def _finite(text: str) -> float:
+def _parse_finite(text: str) -> float:
     if not math.isfinite(float(text)):
         raise ValueError(text)
     return float(text)
 
 
-def _hostile(given: Mapping[str, Any]) -> Iterator[error_text.Fault]:
+def _find_unusable(given: Mapping[str, Any]) -> Iterator[error_text.ParameterFault]:
     """Values that no process could be given."""
     if len(given) > MAX_PARAMETERS:
-        yield error_text.Fault("", f"at most {MAX_PARAMETERS:,} parameters, not {len(given):,}")
+        yield error_text.ParameterFault("", f"at most {MAX_PARAMETERS:,} parameters, not {len(given):,}")
     for name, value in given.items():
-        if fault := _unfit(value):
-            yield error_text.Fault(name, f"{error_text.label(name)} {fault}")
+        if fault := _find_value_fault(value):
+            yield error_text.ParameterFault(name, f"{error_text.format_label(name)} {fault}")
 
 
-def _unfit(value: Any) -> str:
-    if json_schema.depth(value) > json_schema.MAX_DEPTH:
+def _find_value_fault(value: Any) -> str:
+    if json_schema.measure_depth(value) > json_schema.MAX_DEPTH:
         return f"is nested more than {json_schema.MAX_DEPTH} levels deep"
     try:
         text = value if isinstance(value, str) else json.dumps(value, allow_nan=False)
@@ -303,95 +303,95 @@ def _unfit(value: Any) -> str:
     if "\0" in text or (text is not value and "\\u0000" in text.replace("\\\\", "")):
         return "holds a NUL character, which no process can be given"
     try:
-        return "" if fits(text) else f"is over {MAX_VALUE // 1024}K, which no process can be given"
+        return "" if can_be_argument(text) else f"is over {MAX_VALUE // 1024}K, which no process can be given"
     except UnicodeEncodeError:
         return "holds half a character (a lone surrogate)"
 
 
-def _unknown(shown: Shape, given: Mapping[str, Any]) -> Iterator[error_text.Fault]:
+def _find_unknown(shown: ParameterShape, given: Mapping[str, Any]) -> Iterator[error_text.ParameterFault]:
     for name in given:
-        if valid_name(name) is not None or not shown.knows(name):
-            near = nearest(name, shown.properties)
-            said = f" (nearest: {clean(near)})" if near else ""
-            yield error_text.Fault(name, f'no parameter "{cut(clean(name), 40)}"{said}')
+        if find_name_error(name) is not None or not shown.is_known(name):
+            near = find_nearest(name, shown.properties)
+            said = f" (nearest: {sanitize(near)})" if near else ""
+            yield error_text.ParameterFault(name, f'no parameter "{truncate(sanitize(name), 40)}"{said}')
 
 
-def _errors(schema: Schema, filled: Mapping[str, Any]) -> Iterator[ValidationError]:
+def _iterate_errors(schema: JsonSchema, filled: Mapping[str, Any]) -> Iterator[ValidationError]:
     """What the schema forbids, formats included, but for references to secrets, which it cannot know."""
-    secrets = {name for name, value in filled.items() if secret(value)}
-    for error in json_schema.errors(schema, filled, formats=True):
+    secrets = {name for name, value in filled.items() if get_secret_reference(value)}
+    for error in json_schema.find_errors(schema, filled, formats=True):
         if not (error.absolute_path and error.absolute_path[0] in secrets):
             yield error
 
 
-def _found(error: ValidationError, hidden: Collection[str]) -> Iterator[Finding]:
+def _make_findings(error: ValidationError, hidden: Collection[str]) -> Iterator[ParameterFinding]:
     """An error as findings: what is missing stands where it is missed. `hidden`: see `wording.rule`."""
     path = tuple(error.absolute_path)
     if not path and error.validator in ("additionalProperties", "unevaluatedProperties"):
         return  # `_unknown` has told of each
-    missing = list(error_text.lacking(error))
+    missing = list(error_text.find_missing(error))
     for name in missing:
-        yield Finding((*path, name), f"{error_text.label(*path, name)} is {error_text.missed(error, name)}", missing=True)
+        yield ParameterFinding((*path, name), f"{error_text.format_label(*path, name)} is {error_text.describe_missing(error, name)}", missing=True)
     if not missing:
-        yield Finding(path, f"{error_text.label(*path)} {error_text.rule(error, hidden)}".lstrip())
+        yield ParameterFinding(path, f"{error_text.format_label(*path)} {error_text.describe_violation(error, hidden)}".lstrip())
 
 
-def _reads_as(name: str, text: str, value: Any, schema: Schema) -> bool:
+def _can_round_trip(name: str, text: str, value: Any, schema: JsonSchema) -> bool:
     """Whether `-p NAME=TEXT` gives this value."""
-    found = convert([(name, text)], schema)[name]
+    found = convert_texts([(name, text)], schema)[name]
     plain = isinstance(value, (str, int, float, bool)) or value is None
     return plain and type(found) is type(value) and found == value
 
 
 @lru_cache(maxsize=64)
-def _defaults(text: str) -> Defaults:
+def _read_defaults(text: str) -> Defaults:
     schema = json.loads(text)
-    return _defaults_in(schema, json_schema.resolver(schema), 0)
+    return _collect_defaults(schema, json_schema.make_resolver(schema), 0)
 
 
 Defaults = Mapping[str, tuple[tuple[Any, ...], "Defaults"]]
 """By property: its default, when there is one (a tuple of none or one), and the defaults inside the object it is."""
 
 
-def _defaults_in(schema: Schema, looked: Any, depth: int) -> Defaults:
+def _collect_defaults(schema: JsonSchema, looked: Any, depth: int) -> Defaults:
     found: dict[str, tuple[tuple[Any, ...], Defaults]] = {}
-    for part, _, resolver in parts(schema, looked) if depth <= DEEPEST_DEFAULT else ():
+    for part, _, resolver in iterate_parts(schema, looked) if depth <= MAX_DEFAULT_DEPTH else ():
         for name, inner in part.get("properties", {}).items():
             if name not in found and isinstance(inner, Mapping):
-                found[name] = _default_of(inner, resolver, depth)
+                found[name] = _find_default(inner, resolver, depth)
     return {name: said for name, said in found.items() if any(said)}
 
 
-def _default_of(inner: Schema, looked: Any, depth: int) -> tuple[tuple[Any, ...], Defaults]:
-    said = [part["default"] for part, always, _ in parts(inner, looked) if always and "default" in part]
-    return tuple(said[:1]), _defaults_in(inner, looked, depth + 1)
+def _find_default(inner: JsonSchema, looked: Any, depth: int) -> tuple[tuple[Any, ...], Defaults]:
+    said = [part["default"] for part, always, _ in iterate_parts(inner, looked) if always and "default" in part]
+    return tuple(said[:1]), _collect_defaults(inner, looked, depth + 1)
 
 
-def _filled(value: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
+def _fill_defaults(value: Mapping[str, Any], schema: JsonSchema) -> dict[str, Any]:
     """`value` with the defaults of what is missing, also inside the objects it holds."""
-    return _with(value, _defaults(json.dumps(schema)))
+    return _merge_defaults(value, _read_defaults(json.dumps(schema)))
 
 
-def _with(value: Mapping[str, Any], defaults: Defaults) -> dict[str, Any]:
+def _merge_defaults(value: Mapping[str, Any], defaults: Defaults) -> dict[str, Any]:
     found = dict(value)
     for name, (said, inside) in defaults.items():
         if name not in found and said:
             found[name] = copy.deepcopy(said[0])
-        if inside and isinstance(found.get(name), dict) and not secret(found[name]):
-            found[name] = _with(found[name], inside)
+        if inside and isinstance(found.get(name), dict) and not get_secret_reference(found[name]):
+            found[name] = _merge_defaults(found[name], inside)
     return found
 
 
-def _check_properties(schema: Schema) -> None:
+def _check_properties(schema: JsonSchema) -> None:
     """Every name is one, and every default is allowed by what it is the default of."""
-    for name in shape(schema).properties:
-        if reason := valid_name(name):
+    for name in read_shape(schema).properties:
+        if reason := find_name_error(name):
             raise Usage(f"parameters: a name {reason}")
-    defaults = _filled({}, schema)
+    defaults = _fill_defaults({}, schema)
     for name, value in defaults.items():
-        if fault := _unfit(value):
-            raise Usage(f"parameters: the default of {error_text.label(name)} {fault}")
-    for error in json_schema.errors(schema, defaults):
+        if fault := _find_value_fault(value):
+            raise Usage(f"parameters: the default of {error_text.format_label(name)} {fault}")
+    for error in json_schema.find_errors(schema, defaults):
         if error.absolute_path:
-            said = error_text.rule(error, schema_secrets.names(schema, defaults))
-            raise Usage(f"parameters: the default of {error_text.label(*error.absolute_path)} {said}")
+            said = error_text.describe_violation(error, schema_secrets.find_secret_names(schema, defaults))
+            raise Usage(f"parameters: the default of {error_text.format_label(*error.absolute_path)} {said}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import regex
 
-SECONDS = 0.1
+TIMEOUT = 0.1
 MAX_TEXT = 128 * 1024
 MAX_LENGTH, MAX_SIZE, MAX_DEPTH = 1_000, 2_000, 50
 """Of a pattern: its characters, its parts with each count written out, its groups inside each other."""
@@ -27,14 +27,14 @@ _SETS = {
 _SETS |= {name.upper(): f"[^{members[1:]}" for name, members in _SETS.items()}
 _CONTROLS = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v", "0": "\0", "b": "\b"}
 _WORD = _SETS["w"]
-_PLACES = {
+_ASSERTIONS = {
     "|": "|",
     "^": r"\A",
     "$": r"\Z",
     r"\b": f"(?:(?<={_WORD})(?!{_WORD})|(?<!{_WORD})(?={_WORD}))",
     r"\B": f"(?:(?<={_WORD})(?={_WORD})|(?<!{_WORD})(?!{_WORD}))",
 }
-_WHOLE = {".": r"[^\n\r\u2028\u2029]", "[]": r"[^\0-\U0010ffff]", "[^]": r"[\0-\U0010ffff]"}
+_FIXED_SETS = {".": r"[^\n\r\u2028\u2029]", "[]": r"[^\0-\U0010ffff]", "[^]": r"[\0-\U0010ffff]"}
 
 _ESCAPE = r"\\(?:c[A-Za-z]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|[pP]\{[^{}]+\}|[^cxupP])"
 _TOKEN = re.compile(
@@ -62,37 +62,37 @@ def search(pattern: str, text: str) -> bool:
     if len(text) > MAX_TEXT:
         raise TooSlow
     try:
-        return compiled(pattern).search(text, timeout=SECONDS) is not None
+        return compile_pattern(pattern).search(text, timeout=TIMEOUT) is not None
     except (TimeoutError, MemoryError):
         raise TooSlow from None
 
 
 @lru_cache(maxsize=256)
-def compiled(pattern: str) -> regex.Pattern[str]:
+def compile_pattern(pattern: str) -> regex.Pattern[str]:
     """What `search` uses of a pattern. Raises BadPattern."""
     import regex  # not at the start of the runtime
 
     try:
-        return regex.compile(_translated(pattern), regex.VERSION1, cache_pattern=False)
+        return regex.compile(_translate(pattern), regex.VERSION1, cache_pattern=False)
     except regex.error as error:
         raise BadPattern(f"cannot be read: {str(error).partition(' at position')[0]}") from None
 
 
-def _translated(pattern: str) -> str:
+def _translate(pattern: str) -> str:
     if len(pattern) > MAX_LENGTH:
         raise BadPattern(f"is longer than {MAX_LENGTH} characters")
-    size, at, parts = _Size(), 0, list[str]()
+    size, at, parts = _PatternSize(), 0, list[str]()
     while at < len(pattern):
         token = _TOKEN.match(pattern, at)
         if token is None:
             raise BadPattern(f"has a {pattern[at]} that cannot be read")
         size.add(token)
-        parts.append(_translation(token.lastgroup or "", token[0]))
+        parts.append(_translate_token(token.lastgroup or "", token[0]))
         at = token.end()
     return "".join(parts)
 
 
-class _Size:
+class _PatternSize:
     """How large a pattern becomes when its counts are written out, and whether each count has something to repeat."""
 
     def __init__(self) -> None:
@@ -109,45 +109,45 @@ class _Size:
             raise BadPattern("has a ) without its (")
         if kind == "open":
             self.groups.append(0)
-        grown = self._grown(kind, token["least"])
+        grown = self._measure_growth(kind, token["least"])
         self.last = grown if kind in ("close", "set", "atom") else 0
         self.groups[-1] += grown
         if self.groups[-1] > MAX_SIZE or len(self.groups) > MAX_DEPTH:
             raise BadPattern("is too large or nested too deeply")
 
-    def _grown(self, kind: str | None, least: str | None) -> int:
+    def _measure_growth(self, kind: str | None, least: str | None) -> int:
         if kind == "count":
             return self.last * max(0, int(least or 1) - 1)
         return 1 + (self.groups.pop() if kind == "close" else 0)
 
 
-def _translation(kind: str, text: str) -> str:
+def _translate_token(kind: str, text: str) -> str:
     if kind == "open":
         return text if text[2:3] in tuple("=!") or text[3:4] in tuple("=!") else "(?:"
     if kind in ("close", "count"):
         return text
     if kind == "place":
-        return _PLACES[text]
-    if text in _WHOLE:
-        return _WHOLE[text]
-    return _set(text) if kind == "set" else _character(text)
+        return _ASSERTIONS[text]
+    if text in _FIXED_SETS:
+        return _FIXED_SETS[text]
+    return _translate_set(text) if kind == "set" else _translate_character(text)
 
 
-def _set(text: str) -> str:
+def _translate_set(text: str) -> str:
     start = "[^" if text.startswith("[^") else "["
-    return start + _MEMBER.sub(_member, text[len(start) : -1]) + "]"
+    return start + _MEMBER.sub(_translate_member, text[len(start) : -1]) + "]"
 
 
-def _member(found: re.Match[str]) -> str:
+def _translate_member(found: re.Match[str]) -> str:
     """One member of a set: a character, a range, or a set such as `\\w`, after which a hyphen is only a hyphen."""
     if found[2] is None:
-        return _character(found[1])
-    low, high = _character(found[1]), _character(found[2])
+        return _translate_character(found[1])
+    low, high = _translate_character(found[1]), _translate_character(found[2])
     several = any(end.startswith(("[", r"\p", r"\P")) for end in (low, high))
     return low + (r"\-" if several else "-") + high
 
 
-def _character(text: str) -> str:
+def _translate_character(text: str) -> str:
     """A character as it stands or behind a backslash, or the set that a letter behind a backslash means."""
     kind, rest = text[1:2], text[2:]
     if not kind or kind in _CONTROLS:

@@ -9,44 +9,44 @@ from typing import Any
 
 from app.core.text.sanitize import MASK, is_secret_name
 
-DEEPEST = 80
+MAX_DEPTH = 80
 """Levels of a value that are looked through for secrets; what lies deeper is not shown."""
-_TELLING = frozenset({"default", "const", "enum", "example", "examples"})
+_VALUE_KEYWORDS = frozenset({"default", "const", "enum", "example", "examples"})
 """What a schema says of values themselves."""
 
 
-def declared(schema: Mapping[str, Any]) -> bool:
+def is_declared_secret(schema: Mapping[str, Any]) -> bool:
     """Whether a schema says that its value is secret."""
     return schema.get("format") == "password" or schema.get("writeOnly") is True
 
 
-def names(schema: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+def find_secret_names(schema: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
     """The parameters among these, and the parts of them, that their schema declares secret."""
-    exact, like = _declared(json.dumps(schema))
+    exact, like = _find_declared_names(json.dumps(schema))
     if not (exact or like):
         return []
     from app.core.schema import regex
 
-    return sorted({name for name in _keys(given) if name in exact or any(regex.search(text, name) for text in like)})
+    return sorted({name for name in _iterate_names(given) if name in exact or any(regex.search(text, name) for text in like)})
 
 
-def opened(value: Any, hidden: Collection[str] = (), depth: int = 0) -> Any:
+def mask_value(value: Any, hidden: Collection[str] = (), depth: int = 0) -> Any:
     """A parameter's value with what is secret masked, by its name or because it is one of `hidden`, however deep it lies."""
-    if depth > DEEPEST:
+    if depth > MAX_DEPTH:
         return MASK
     if isinstance(value, dict):
-        return {name: MASK if is_secret(str(name), hidden) else opened(inner, hidden, depth + 1) for name, inner in value.items()}
-    return [opened(inner, hidden, depth + 1) for inner in value] if isinstance(value, list) else value
+        return {name: MASK if is_secret(str(name), hidden) else mask_value(inner, hidden, depth + 1) for name, inner in value.items()}
+    return [mask_value(inner, hidden, depth + 1) for inner in value] if isinstance(value, list) else value
 
 
-def secrets(value: Any, hidden: Collection[str] = (), depth: int = 0) -> Iterator[str]:
+def find_secret_texts(value: Any, hidden: Collection[str] = (), depth: int = 0) -> Iterator[str]:
     """What `opened` masks, as it may stand in a command."""
-    if isinstance(value, dict) and depth <= DEEPEST:
+    if isinstance(value, dict) and depth <= MAX_DEPTH:
         for name, inner in value.items():
-            yield from _texts(inner) if is_secret(str(name), hidden) else secrets(inner, hidden, depth + 1)
-    elif isinstance(value, list) and depth <= DEEPEST:
+            yield from _iterate_texts(inner) if is_secret(str(name), hidden) else find_secret_texts(inner, hidden, depth + 1)
+    elif isinstance(value, list) and depth <= MAX_DEPTH:
         for inner in value:
-            yield from secrets(inner, hidden, depth + 1)
+            yield from find_secret_texts(inner, hidden, depth + 1)
 
 
 def is_secret(name: str, hidden: Collection[str]) -> bool:
@@ -54,57 +54,57 @@ def is_secret(name: str, hidden: Collection[str]) -> bool:
     return name in hidden or is_secret_name(name)
 
 
-def masked(value: Any, secret: bool = False) -> Any:
+def mask_record(value: Any, secret: bool = False) -> Any:
     """What was recorded, or a schema, without what is secret: plain values under such a name, and what a schema says of the values of
     a secret parameter. What only says where a secret is says no more than that, and stays."""
     if isinstance(value, list):
-        return [masked(inner, secret) for inner in value]
+        return [mask_record(inner, secret) for inner in value]
     if not isinstance(value, Mapping):
         return value
-    secret = secret or declared(value)
-    return {key: MASK if secret and key in _TELLING else _masked(str(key), inner, secret) for key, inner in value.items()}
+    secret = secret or is_declared_secret(value)
+    return {key: MASK if secret and key in _VALUE_KEYWORDS else _mask_entry(str(key), inner, secret) for key, inner in value.items()}
 
 
-def _masked(name: str, value: Any, secret: bool) -> Any:
+def _mask_entry(name: str, value: Any, secret: bool) -> Any:
     if name == "properties" and isinstance(value, Mapping):
-        return {key: masked(inner, secret or is_secret_name(str(key))) for key, inner in value.items()}
+        return {key: mask_record(inner, secret or is_secret_name(str(key))) for key, inner in value.items()}
     plain = value is not None and not isinstance(value, (Mapping, list, bool))
-    return MASK if plain and is_secret_name(name) else masked(value, secret)
+    return MASK if plain and is_secret_name(name) else mask_record(value, secret)
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _iterate_texts(value: Any) -> Iterator[str]:
     """A value as it may stand in a command: text as it is, and as within JSON, all else as JSON, a list's items too."""
     yield from {value, json.dumps(value)[1:-1]} if isinstance(value, str) else [json.dumps(value)]
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from _texts(inner)
+        yield from _iterate_texts(inner)
 
 
 @lru_cache(maxsize=64)
-def _declared(text: str) -> tuple[frozenset[str], tuple[str, ...]]:
+def _find_declared_names(text: str) -> tuple[frozenset[str], tuple[str, ...]]:
     """The names of properties that a schema declares secret anywhere in it, and the patterns of such names."""
     if not any(word in text for word in ('"password"', '"writeOnly"')):
         return frozenset(), ()
     from app.core.schema import json_schema, parameters
 
     schema = json.loads(text)
-    looked = json_schema.resolver(schema)
+    looked = json_schema.make_resolver(schema)
 
     def said(inner: Any) -> bool:
-        parts = [part for part, _, _ in parameters.parts(inner, looked)]
-        items = [one for part in parts for one, _, _ in parameters.parts(part.get("items") or {}, looked)]
-        return any(map(declared, [*parts, *items]))
+        parts = [part for part, _, _ in parameters.iterate_parts(inner, looked)]
+        items = [one for part in parts for one, _, _ in parameters.iterate_parts(part.get("items") or {}, looked)]
+        return any(map(is_declared_secret, [*parts, *items]))
 
     found: dict[str, list[str]] = {"properties": [], "patternProperties": []}
-    for _, node in json_schema.nodes(schema):
+    for _, node in json_schema.iterate_nodes(schema):
         for word, names in found.items():
             properties = node.get(word)
             names += [name for name, inner in properties.items() if said(inner)] if isinstance(properties, Mapping) else []
     return frozenset(found["properties"]), tuple(found["patternProperties"])
 
 
-def _keys(value: Any, depth: int = 0) -> Iterator[str]:
+def _iterate_names(value: Any, depth: int = 0) -> Iterator[str]:
     """Every name in a value."""
-    if depth <= DEEPEST:
+    if depth <= MAX_DEPTH:
         for name, inner in value.items() if isinstance(value, Mapping) else (("", one) for one in value) if isinstance(value, list) else ():
             yield str(name)
-            yield from _keys(inner, depth + 1)
+            yield from _iterate_names(inner, depth + 1)

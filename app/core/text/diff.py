@@ -8,25 +8,25 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from app.core.text import units
-from app.core.text.sanitize import clean, cut
+from app.core.text.sanitize import sanitize, truncate
 
-LONGEST = 40
+MAX_VALUE_WIDTH = 40
 """Cells of a value within a sentence."""
-CONTEXT = 2
+CONTEXT_LINES = 2
 """Unchanged lines around a change."""
 
-_SIZES = frozenset({"memory", "total_memory", "log_limit"})
-_TIMES = frozenset({"timeout", "grace", "retry_delay"})
-_CORES = frozenset({"cpu", "total_cpu"})
-_NAMES = {"total_memory": "memory", "total_cpu": "cpu", "retry_delay": "retry delay", "sla_id": "SLA", "not_before": "not before",
+_SIZE_COLUMNS = frozenset({"memory", "total_memory", "log_limit"})
+_DURATION_COLUMNS = frozenset({"timeout", "grace", "retry_delay"})
+_CPU_COLUMNS = frozenset({"cpu", "total_cpu"})
+_COLUMN_NAMES = {"total_memory": "memory", "total_cpu": "cpu", "retry_delay": "retry delay", "sla_id": "SLA", "not_before": "not before",
           "retry_at": "next attempt"}  # fmt: skip
-MOMENTS = frozenset({"not_before", "retry_at"})
+TIMESTAMP_COLUMNS = frozenset({"not_before", "retry_at"})
 """Columns that hold a stored moment."""
-STATES = {"active": "open"}
+STATE_NAMES = {"active": "open"}
 """Stored states that are called otherwise."""
 
 
-class Field(NamedTuple):
+class ChangedField(NamedTuple):
     """One thing that differs; None for what is not there."""
 
     name: str
@@ -34,101 +34,101 @@ class Field(NamedTuple):
     after: Any
 
 
-def fields(before: Any, after: Any) -> list[Field]:
+def diff_fields(before: Any, after: Any) -> list[ChangedField]:
     """What differs, by its key; of what was made or taken away, all that says something."""
     was, now = (value if isinstance(value, Mapping) else {} for value in (before, after))
     return [
-        Field(str(key), was.get(key), now.get(key)) for key in dict.fromkeys([*was, *now]) if _plain(was.get(key)) != _plain(now.get(key))
+        ChangedField(str(key), was.get(key), now.get(key)) for key in dict.fromkeys([*was, *now]) if _normalize(was.get(key)) != _normalize(now.get(key))
     ]
 
 
-def telling(before: Any, after: Any) -> list[Field]:
+def find_relevant_changes(before: Any, after: Any) -> list[ChangedField]:
     """What changed, less what follows from something else that did; of what was made or taken away nothing: its name says it."""
     if before is None or after is None:
         return []
-    found = fields(before, after)
-    return [field for field in found if field.name not in _FOLLOWING or len(found) == 1]
+    found = diff_fields(before, after)
+    return [field for field in found if field.name not in _DERIVED_COLUMNS or len(found) == 1]
 
 
-_FOLLOWING = frozenset({"hold", "retry_at", "ids", "with"})
+_DERIVED_COLUMNS = frozenset({"hold", "retry_at", "ids", "with"})
 
 
-def number_of(obj: str) -> int | None:
+def parse_task_number(obj: str) -> int | None:
     """The number in `task #12`."""
     digits = obj.removeprefix("task #")
     return int(digits) if digits != obj and digits.isascii() and digits.isdigit() and len(digits) < 19 else None
 
 
-def thing(obj: str, title: str | None = None) -> str:
+def format_object(obj: str, title: str | None = None) -> str:
     """`#12 encode` for a task of that name, else the object itself; safe."""
-    number = number_of(obj)
-    return clean(obj) if number is None else f"#{number}" + (f" {clean(title)}" if title else "")
+    number = parse_task_number(obj)
+    return sanitize(obj) if number is None else f"#{number}" + (f" {sanitize(title)}" if title else "")
 
 
-def told(verb: str, obj: str, title: str | None, before: Any, after: Any) -> str:
+def format_operation(verb: str, obj: str, title: str | None, before: Any, after: Any) -> str:
     """What was done, in safe words: `hold of #12 encode: status queued → held`."""
-    changed = ", ".join(sentence(field) for field in telling(before, after))
-    return f"{clean(verb)} of {thing(obj, title)}" + (f": {changed}" if changed else "")
+    changed = ", ".join(format_change(field) for field in find_relevant_changes(before, after))
+    return f"{sanitize(verb)} of {format_object(obj, title)}" + (f": {changed}" if changed else "")
 
 
-def _plain(value: Any) -> str:
+def _normalize(value: Any) -> str:
     """Numbers compare as numbers (true is not 1), all else as JSON whatever the order of its keys."""
     return json.dumps(float(value) if type(value) is int else value, sort_keys=True, default=str)
 
 
-def sentence(field: Field) -> str:
+def format_change(field: ChangedField) -> str:
     """`priority 5 → 9`, in safe text; of what has parts only that it changed."""
     if isinstance(field.before, (dict, list)) or isinstance(field.after, (dict, list)):
-        return f"{name(field.name)} changed"
-    return f"{name(field.name)} {short(field.name, field.before)} → {short(field.name, field.after)}"
+        return f"{format_column(field.name)} changed"
+    return f"{format_column(field.name)} {format_value(field.name, field.before)} → {format_value(field.name, field.after)}"
 
 
-def name(key: str) -> str:
+def format_column(key: str) -> str:
     """A column as people call it."""
-    return _NAMES.get(key) or clean(key).replace("_", " ")
+    return _COLUMN_NAMES.get(key) or sanitize(key).replace("_", " ")
 
 
-def short(key: str, value: Any) -> str:
+def format_value(key: str, value: Any) -> str:
     """A value in a few safe words, with its unit."""
-    return cut(_words(key, value).replace("\n", " "), LONGEST)
+    return truncate(_format_full_value(key, value).replace("\n", " "), MAX_VALUE_WIDTH)
 
 
-def _words(key: str, value: Any) -> str:
+def _format_full_value(key: str, value: Any) -> str:
     if value is None:
         return "no limit" if key == "timeout" else "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, (int, float)) and (write := _writer(key)):
+    if isinstance(value, (int, float)) and (write := _find_formatter(key)):
         return write(float(value))
-    if isinstance(value, str) and key in MOMENTS:
-        return moment(value)
+    if isinstance(value, str) and key in TIMESTAMP_COLUMNS:
+        return format_timestamp(value)
     if isinstance(value, str):
-        return clean(STATES.get(value, value.replace("_", " ")) if key == "status" else value)
-    return clean(json.dumps(value))
+        return sanitize(STATE_NAMES.get(value, value.replace("_", " ")) if key == "status" else value)
+    return sanitize(json.dumps(value))
 
 
-def moment(text: str) -> str:
+def format_timestamp(text: str) -> str:
     """A stored moment as a clock on the wall says it."""
     try:
         return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M")
     except ValueError:
-        return cut(clean(text), LONGEST)
+        return truncate(sanitize(text), MAX_VALUE_WIDTH)
 
 
-def _writer(key: str) -> Callable[[float], str] | None:
-    if key in _TIMES:
-        return units.setting
-    return units.memory if key in _SIZES else units.plain if key in _CORES else None
+def _find_formatter(key: str) -> Callable[[float], str] | None:
+    if key in _DURATION_COLUMNS:
+        return units.format_duration_setting
+    return units.format_memory if key in _SIZE_COLUMNS else units.format_number if key in _CPU_COLUMNS else None
 
 
-def lines(before: str, after: str) -> Iterator[tuple[str, str]]:
+def diff_lines(before: str, after: str) -> Iterator[tuple[str, str]]:
     """Line by line what two texts have (" "), what only the first ("-") and only the second ("+"); "@" where lines are left out.
 
     The lines are as they are in the texts, not yet safe.
     """
     from difflib import unified_diff
 
-    found = unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=CONTEXT)
+    found = unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=CONTEXT_LINES)
     for at, line in enumerate(found):
         if line.startswith("@@"):
             if at > 2:
@@ -137,7 +137,7 @@ def lines(before: str, after: str) -> Iterator[tuple[str, str]]:
             yield line[0], line[1:]
 
 
-def text_of(value: Any) -> str:
+def to_text(value: Any) -> str:
     """A value as lines: text as it is, structures as indented JSON."""
     if value is None:
         return ""

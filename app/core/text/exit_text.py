@@ -5,14 +5,14 @@ from __future__ import annotations
 from signal import Signals
 
 
-def exit_words(code: int | None, signal: int | None, said: str | None = None) -> str:
+def format_exit(code: int | None, signal: int | None, said: str | None = None) -> str:
     """`exit 1`, `signal 9 (KILL)`, `exit 127: no program "ffmpg" …`."""
     if signal is not None:
-        return f"signal {signal} ({signal_name(signal)})"
+        return f"signal {signal} ({get_signal_name(signal)})"
     return f"exit {code}: {said}" if said else f"exit {code}"
 
 
-def signal_name(number: int) -> str:
+def get_signal_name(number: int) -> str:
     """`KILL` for 9; the number itself when it has no name."""
     try:
         return Signals(number).name.removeprefix("SIG")

@@ -18,82 +18,82 @@ if TYPE_CHECKING:
 MASK = "•••"
 """Stands for the value of a secret in every output."""
 
-_STRANGE = "�"
+_REPLACEMENT = "�"
 _FILLERS = frozenset("\u115f\u1160\u3164\uffa0")
 _SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "KEY", "PRIVATE", "COOKIE")
 # Wide since Unicode 16, which the oldest Python we run on does not know yet.
 _NEW_WIDE = ((0x2630, 0x2637), (0x268A, 0x268F), (0x4DC0, 0x4DFF), (0x1D300, 0x1D356), (0x1D360, 0x1D376))
 _JAMO = ((0x1160, 0x11FF), (0xD7B0, 0xD7FF))
-_MOST_MARKS = 8
+_MAX_MARKS = 8
 """Marks that may stand on one character; what more there are is dropped."""
-_FURTHEST = 1000
+_MAX_COLUMN = 1000
 """The column beyond which no sequence moves the cursor of a line."""
-_safe: dict[str, str] = {}
-_cells: dict[str, int] = {}
-_marks: set[str] = set()
+_replacement_cache: dict[str, str] = {}
+_width_cache: dict[str, int] = {}
+_zero_width_seen: set[str] = set()
 """Characters without a cell of their own that were met so far."""
 
 
-def clean(text: str) -> str:
+def sanitize(text: str) -> str:
     """One line that is safe on any terminal; a newline or a tab in it becomes a stand-in too."""
     if text.isascii() and text.isprintable():
         return text
-    safe = "".join([_safe.get(c) or _stand_in(c) if c not in _DROPPED else "" for c in text])
-    return safe if _marks.isdisjoint(safe) else _joined(safe)
+    safe = "".join([_replacement_cache.get(c) or _find_replacement(c) if c not in _DROPPED else "" for c in text])
+    return safe if _zero_width_seen.isdisjoint(safe) else _compose_marks(safe)
 
 
-def clean_lines(text: str) -> str:
+def sanitize_lines(text: str) -> str:
     """Several safe lines: newlines kept, tabs expanded, and of each line what is left after its carriage returns."""
-    return "\n".join(_overwritten(line) for line in text.split("\n"))
+    return "\n".join(_apply_returns(line) for line in text.split("\n"))
 
 
-def width(text: str) -> int:
+def measure_width(text: str) -> int:
     """Cells that cleaned text takes on a terminal."""
     if text.isascii():
         return len(text)
-    return sum([_cells[c] if c in _cells else _measure(c) for c in text])
+    return sum([_width_cache[c] if c in _width_cache else _measure_char(c) for c in text])
 
 
-def cut(text: str, cells: int, ellipsis: str = "…") -> str:
+def truncate(text: str, cells: int, ellipsis: str = "…") -> str:
     """The beginning of cleaned text, at most `cells` wide, ending in `ellipsis` when something was left out."""
-    if len(text) <= cells and text.isascii() or width(text) <= cells:
+    if len(text) <= cells and text.isascii() or measure_width(text) <= cells:
         return text
-    room = cells - width(ellipsis)
-    return _take(text, room) + ellipsis if room >= 0 else ""
+    room = cells - measure_width(ellipsis)
+    return _take_cells(text, room) + ellipsis if room >= 0 else ""
 
 
-def middle(text: str, cells: int, ellipsis: str = "…") -> str:
+def truncate_middle(text: str, cells: int, ellipsis: str = "…") -> str:
     """Both ends of cleaned text, at most `cells` wide, `ellipsis` between them when something was left out."""
-    if width(text) <= cells:
+    if measure_width(text) <= cells:
         return text
-    room = cells - width(ellipsis)
+    room = cells - measure_width(ellipsis)
     if room < 0:
         return ""
-    head = _take(text, room - room // 2)
-    tail = _take(text[::-1], room - width(head))[::-1]
+    head = _take_cells(text, room - room // 2)
+    tail = _take_cells(text[::-1], room - measure_width(head))[::-1]
     return head + ellipsis + tail
 
 
 def pad(text: str, cells: int, align: str = "<") -> str:
     """Cleaned text filled up with spaces to `cells`; `align` is "<" or ">". Longer text stays as it is."""
-    fill = " " * (cells - width(text))
+    fill = " " * (cells - measure_width(text))
     return fill + text if align == ">" else text + fill
 
 
-def valid_name(name: str) -> str | None:
+def find_name_error(name: str) -> str | None:
     """Why this cannot be a name (follows "--name: "), or None: 1 to 200 printable characters, no `/` or leading dot."""
     if not name.strip():
         return "must not be empty"
     if len(name) > 200:
         return f"must have at most 200 characters, not {len(name):,}"
-    if any(_hidden(c) for c in name):
-        return f'must not contain control or invisible characters, as "{cut(clean(name), 40)}" does'
+    if any(_is_hidden(c) for c in name):
+        return f'must not contain control or invisible characters, as "{truncate(sanitize(name), 40)}" does'
     if "/" in name:
-        return f'must not contain "/", as "{cut(clean(name), 40)}" does'
-    return f'must not begin with a dot, as "{cut(clean(name), 40)}" does' if name[0] == "." else None
+        return f'must not contain "/", as "{truncate(sanitize(name), 40)}" does'
+    return f'must not begin with a dot, as "{truncate(sanitize(name), 40)}" does' if name[0] == "." else None
 
 
-def nearest(word: str, candidates: Iterable[str]) -> str | None:
+def find_nearest(word: str, candidates: Iterable[str]) -> str | None:
     """The candidate that `word` was probably meant to be, or None when none is near."""
     from difflib import get_close_matches
 
@@ -130,7 +130,7 @@ class Style:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Style is never changed, {name} neither")
 
-    def but(self, **values: object) -> Style:
+    def replace(self, **values: object) -> Style:
         """This style with some of its values replaced."""
         return Style(**{**{name: getattr(self, name) for name in self.__slots__}, **values})
 
@@ -151,7 +151,7 @@ class Style:
 PLAIN = Style()
 
 
-def sgr_line(line: bytes | str, before: Style = PLAIN) -> list[tuple[str, Style]]:
+def parse_sgr_line(line: bytes | str, before: Style = PLAIN) -> list[tuple[str, Style]]:
     """One line of a program's output (without its newline) as a terminal would show it: safe text with its colours.
 
     Understood: SGR colours, wide characters, and what moves or erases within the line (carriage return, backspace, tab,
@@ -161,18 +161,18 @@ def sgr_line(line: bytes | str, before: Style = PLAIN) -> list[tuple[str, Style]
     """
     text = line.decode("utf-8", "replace") if isinstance(line, bytes) else line
     if not any(c in text for c in "\x1b\r\b\t"):
-        return [(clean(text), before)]
-    row, style = _Row(), before
-    for piece, sequence in _pieces(text):
-        row.put(piece, style)
+        return [(sanitize(text), before)]
+    row, style = _TerminalLine(), before
+    for piece, sequence in _split_sequences(text):
+        row.write(piece, style)
         if sequence[:2] == "\x1b[" and sequence[-1:] == "m":
-            style = _styled(style, sequence[2:-1])
+            style = _apply_sgr(style, sequence[2:-1])
         else:
-            row.control(sequence)
-    return row.spans(style)
+            row.apply_control(sequence)
+    return row.to_spans(style)
 
 
-class _Row:
+class _TerminalLine:
     """The cells of one line while it is written: one text a cell, "" in the second cell of a wide character."""
 
     def __init__(self) -> None:
@@ -180,41 +180,41 @@ class _Row:
         self.styles: list[Style] = []
         self.at = 0
 
-    def put(self, text: str, style: Style) -> None:
+    def write(self, text: str, style: Style) -> None:
         """Write cleaned text over what stands at the cursor."""
-        safe = clean(text)
+        safe = sanitize(text)
         if safe.isascii():
-            return self._write(list(safe), style)
-        for c, cells in _measured(safe):
+            return self._write_cells(list(safe), style)
+        for c, cells in _iterate_cells(safe):
             if cells:
-                self._write([c, *[""] * (cells - 1)], style)
+                self._write_cells([c, *[""] * (cells - 1)], style)
             elif self.at and self.at <= len(self.cells):
-                self._combine(c)
+                self._combine_mark(c)
 
-    def _write(self, new: list[str], style: Style) -> None:
+    def _write_cells(self, new: list[str], style: Style) -> None:
         if not new:
             return
         end = self.at + len(new)
-        self._break(self.at)
-        self._break(end)
-        self._reach(self.at)
+        self._split_wide(self.at)
+        self._split_wide(end)
+        self._extend_to(self.at)
         self.cells[self.at : end] = new
         self.styles[self.at : end] = [style] * len(new)
         self.at = end
 
-    def _combine(self, mark: str) -> None:
+    def _combine_mark(self, mark: str) -> None:
         at = self.at - 1
         while at and self.cells[at] == "":
             at -= 1
-        if len(self.cells[at]) <= _MOST_MARKS:
+        if len(self.cells[at]) <= _MAX_MARKS:
             self.cells[at] += mark
 
-    def _reach(self, column: int) -> None:
+    def _extend_to(self, column: int) -> None:
         missing = column - len(self.cells)
         self.cells += [" "] * missing
         self.styles += [PLAIN] * missing
 
-    def control(self, sequence: str) -> None:
+    def apply_control(self, sequence: str) -> None:
         """What moves or erases within the line; anything else has no effect."""
         if sequence == "\r":
             self.at = 0
@@ -222,31 +222,31 @@ class _Row:
             self.at = max(0, self.at - 1)
         elif sequence == "\t":
             self.at += 8 - self.at % 8
-            self._reach(self.at)
+            self._extend_to(self.at)
         elif sequence[:2] == "\x1b[":
-            self._csi(sequence[-1:], sequence[2:-1])
+            self._apply_csi(sequence[-1:], sequence[2:-1])
 
-    def _csi(self, last: str, which: str) -> None:
-        count = _code(which.split(";")[0])
+    def _apply_csi(self, last: str, which: str) -> None:
+        count = _parse_code(which.split(";")[0])
         if last == "K":
             self._erase(which)
         elif last in "CaDG`" and count >= 0:
             step = max(count, 1)
-            self._move(self.at + step if last in "Ca" else self.at - step if last == "D" else step - 1)
+            self._move_to(self.at + step if last in "Ca" else self.at - step if last == "D" else step - 1)
         elif last in "XP@" and count >= 0:
-            self._change(last, min(max(count, 1), _FURTHEST))
+            self._edit_cells(last, min(max(count, 1), _MAX_COLUMN))
 
-    def _move(self, column: int) -> None:
+    def _move_to(self, column: int) -> None:
         """To a column, but no further than a screen could be wide."""
-        self.at = max(0, min(column, max(self.at, _FURTHEST)))
+        self.at = max(0, min(column, max(self.at, _MAX_COLUMN)))
 
-    def _change(self, how: str, count: int) -> None:
+    def _edit_cells(self, how: str, count: int) -> None:
         """Blank, delete or insert so many cells at the cursor."""
         end = min(self.at + count, len(self.cells))
         if self.at >= end:
             return
         for edge in (self.at, end):
-            self._break(edge)
+            self._split_wide(edge)
         if how != "@":
             del self.cells[self.at : end], self.styles[self.at : end]
         if how != "P":
@@ -254,32 +254,32 @@ class _Row:
             self.cells[self.at : self.at] = [" "] * blanks
             self.styles[self.at : self.at] = [PLAIN] * blanks
         if how == "@":  # what is pushed out at the right of a screen is lost
-            del self.cells[max(_FURTHEST, len(self.cells) - count) :]
+            del self.cells[max(_MAX_COLUMN, len(self.cells) - count) :]
             del self.styles[len(self.cells) :]
 
-    def _break(self, column: int) -> None:
+    def _split_wide(self, column: int) -> None:
         """Let nothing wide lie across the left edge of a column."""
         if 0 < column < len(self.cells) and self.cells[column] == "":
             self.cells[column - 1] = self.cells[column] = " "
 
     def _erase(self, which: str) -> None:
         if which in ("", "0"):
-            self._break(self.at)
+            self._split_wide(self.at)
             del self.cells[self.at :], self.styles[self.at :]
         elif which == "2":
             del self.cells[:], self.styles[:]
         elif which == "1":
             end = self.at + 1
-            self._break(end)
-            self._reach(end)
+            self._split_wide(end)
+            self._extend_to(end)
             self.cells[:end] = [" "] * end
             self.styles[:end] = [PLAIN] * end
 
-    def text(self) -> str:
+    def to_text(self) -> str:
         """What the line shows."""
         return "".join(self.cells)
 
-    def spans(self, last: Style) -> list[tuple[str, Style]]:
+    def to_spans(self, last: Style) -> list[tuple[str, Style]]:
         """The line as runs of one style; an empty one at the end when `last` differs from the style of the last run."""
         found: list[tuple[str, Style]] = []
         begin = 0
@@ -296,26 +296,26 @@ class _Row:
         return found
 
 
-def _overwritten(line: str) -> str:
+def _apply_returns(line: str) -> str:
     if "\r" not in line and "\t" not in line:
-        return clean(line)
-    row, begin = _Row(), 0
+        return sanitize(line)
+    row, begin = _TerminalLine(), 0
     for at, c in enumerate(line):
         if c in "\r\t":
-            row.put(line[begin:at], PLAIN)
-            row.control(c)
+            row.write(line[begin:at], PLAIN)
+            row.apply_control(c)
             begin = at + 1
-    row.put(line[begin:], PLAIN)
-    return row.text()
+    row.write(line[begin:], PLAIN)
+    return row.to_text()
 
 
-def _measured(text: str) -> Iterator[tuple[str, int]]:
+def _iterate_cells(text: str) -> Iterator[tuple[str, int]]:
     """Cleaned text a character at a time, each with its cells."""
     for c in text:
-        yield c, _cells[c] if c in _cells else _measure(c)
+        yield c, _width_cache[c] if c in _width_cache else _measure_char(c)
 
 
-def _pieces(text: str) -> Iterator[tuple[str, str]]:
+def _split_sequences(text: str) -> Iterator[tuple[str, str]]:
     """Text between control sequences, each with the sequence that follows it ("" at the end)."""
     import re
 
@@ -332,31 +332,31 @@ def _pieces(text: str) -> Iterator[tuple[str, str]]:
     yield text[begin:], ""
 
 
-_ON = {1: "bold", 2: "dim", 3: "italic", 4: "underline", 7: "reverse", 9: "strike", 21: "underline"}
-_OFF = {23: "italic", 24: "underline", 27: "reverse", 29: "strike"}
+_ATTRIBUTES_ON = {1: "bold", 2: "dim", 3: "italic", 4: "underline", 7: "reverse", 9: "strike", 21: "underline"}
+_ATTRIBUTES_OFF = {23: "italic", 24: "underline", 27: "reverse", 29: "strike"}
 
 
-def _styled(style: Style, parameters: str) -> Style:
+def _apply_sgr(style: Style, parameters: str) -> Style:
     """`style` after an SGR sequence with these parameters; what is not known in them is passed over."""
-    codes, at = _codes(parameters), 0
+    codes, at = _parse_codes(parameters), 0
     while at < len(codes):
         code = codes[at]
         if code in (38, 48):
-            colour, used = _colour(codes[at + 1 : at + 6])
-            style = style.but(**{"fg" if code == 38 else "bg": colour}) if used else style
+            colour, used = _parse_color(codes[at + 1 : at + 6])
+            style = style.replace(**{"fg" if code == 38 else "bg": colour}) if used else style
             at += used
         else:
-            style = _plainly_styled(style, code)
+            style = _apply_simple_code(style, code)
         at += 1
     return style
 
 
-def _codes(parameters: str) -> list[int]:
+def _parse_codes(parameters: str) -> list[int]:
     """The numbers of an SGR sequence; groups with colons (`4:3`, `38:5:n`, `38:2::r:g:b`) as if written with
     semicolons."""
     codes: list[int] = []
     for group in parameters.split(";")[:64]:
-        parts = [_code(p) for p in group.split(":")]
+        parts = [_parse_code(p) for p in group.split(":")]
         if len(parts) == 1 or parts[0] in (38, 48):
             codes += [*parts[:2], *parts[-3:]] if parts[1:2] == [2] and len(parts) > 5 else parts
         else:
@@ -364,12 +364,12 @@ def _codes(parameters: str) -> list[int]:
     return codes
 
 
-def _code(text: str) -> int:
+def _parse_code(text: str) -> int:
     """A number of an SGR sequence; nothing stands for 0, and -1 for what is none."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 5 else -1 if text else 0
 
 
-def _colour(codes: list[int]) -> tuple[int | tuple[int, int, int] | None, int]:
+def _parse_color(codes: list[int]) -> tuple[int | tuple[int, int, int] | None, int]:
     """The colour that follows 38 or 48, and how many codes it took (0: none understood)."""
     if codes[:1] == [5] and len(codes) > 1 and 0 <= codes[1] <= 255:
         return codes[1], 2
@@ -378,33 +378,33 @@ def _colour(codes: list[int]) -> tuple[int | tuple[int, int, int] | None, int]:
     return None, 0
 
 
-def _plainly_styled(style: Style, code: int) -> Style:
+def _apply_simple_code(style: Style, code: int) -> Style:
     if code == 0:
         return PLAIN
-    if code in _ON:
-        return style.but(**{_ON[code]: True})
-    if code in _OFF:
-        return style.but(**{_OFF[code]: False})
+    if code in _ATTRIBUTES_ON:
+        return style.replace(**{_ATTRIBUTES_ON[code]: True})
+    if code in _ATTRIBUTES_OFF:
+        return style.replace(**{_ATTRIBUTES_OFF[code]: False})
     if code == 22:
-        return style.but(bold=False, dim=False)
+        return style.replace(bold=False, dim=False)
     if 30 <= code <= 37 or 90 <= code <= 97:
-        return style.but(fg=code - 30 if code < 90 else code - 82)
+        return style.replace(fg=code - 30 if code < 90 else code - 82)
     if 40 <= code <= 47 or 100 <= code <= 107:
-        return style.but(bg=code - 40 if code < 100 else code - 92)
-    return style.but(fg=None) if code == 39 else style.but(bg=None) if code == 49 else style
+        return style.replace(bg=code - 40 if code < 100 else code - 92)
+    return style.replace(fg=None) if code == 39 else style.replace(bg=None) if code == 49 else style
 
 
-def _take(text: str, cells: int) -> str:
+def _take_cells(text: str, cells: int) -> str:
     """As much of the beginning as fits, marks that combine with the last character included."""
     used = 0
-    for at, (_, more) in enumerate(_measured(text)):
+    for at, (_, more) in enumerate(_iterate_cells(text)):
         used += more
         if used > cells:
             return text[:at]
     return text
 
 
-def _in(code: int, ranges: Iterable[tuple[int, int]]) -> bool:
+def _is_in_ranges(code: int, ranges: Iterable[tuple[int, int]]) -> bool:
     return any(low <= code <= high for low, high in ranges)
 
 
@@ -412,7 +412,7 @@ _DROPPED = frozenset(map(chr, (0x20E3, *range(0xFE00, 0xFE10), *range(0xE0100, 0
 _FLAG_LETTERS = range(0x1F1E6, 0x1F200)
 
 
-def _hidden(c: str) -> bool:
+def _is_hidden(c: str) -> bool:
     """Is this a character that clean() would not show as itself? (Spaces of every kind are shown.)"""
     if c.isprintable():
         return c in _FILLERS
@@ -421,20 +421,20 @@ def _hidden(c: str) -> bool:
     return category(c) != "Zs"
 
 
-def _stand_in(c: str) -> str:
+def _find_replacement(c: str) -> str:
     """What is shown for a character, remembered."""
     code = ord(c)
-    if _hidden(c):
-        shown = chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else _STRANGE
+    if _is_hidden(c):
+        shown = chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else _REPLACEMENT
     else:
         shown = chr(ord("A") + code - _FLAG_LETTERS.start) if code in _FLAG_LETTERS else c
-    _safe[c] = shown
-    if not _measure(shown):
-        _marks.add(shown)
+    _replacement_cache[c] = shown
+    if not _measure_char(shown):
+        _zero_width_seen.add(shown)
     return shown
 
 
-def _joined(text: str) -> str:
+def _compose_marks(text: str) -> str:
     """The text with its marks joined to their characters where there is one character for both, and at most
     `_MOST_MARKS` on any; a part of a Hangul syllable that joins to none is shown as strange."""
     from unicodedata import normalize
@@ -442,22 +442,22 @@ def _joined(text: str) -> str:
     kept: list[str] = []
     run = 0
     for c in normalize("NFC", text):
-        if _in(ord(c), _JAMO):
-            c = _STRANGE
-        run = 0 if width(c) else run + 1
-        if run <= _MOST_MARKS:
+        if _is_in_ranges(ord(c), _JAMO):
+            c = _REPLACEMENT
+        run = 0 if measure_width(c) else run + 1
+        if run <= _MAX_MARKS:
             kept.append(c)
     return "".join(kept)
 
 
-def _measure(c: str) -> int:
+def _measure_char(c: str) -> int:
     """Cells of one character (Unicode East Asian Width; marks that combine take none), remembered."""
     from unicodedata import category, east_asian_width
 
     code = ord(c)
-    if category(c) in ("Mn", "Me", "Mc", "Cf") or _in(code, _JAMO):
+    if category(c) in ("Mn", "Me", "Mc", "Cf") or _is_in_ranges(code, _JAMO):
         cells = 0
     else:
-        cells = 2 if east_asian_width(c) in "WF" or _in(code, _NEW_WIDE) else 1
-    _cells[c] = cells
+        cells = 2 if east_asian_width(c) in "WF" or _is_in_ranges(code, _NEW_WIDE) else 1
+    _width_cache[c] = cells
     return cells

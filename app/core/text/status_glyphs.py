@@ -4,9 +4,9 @@ A sign is (one-cell glyph, its ASCII twin, the word, the name of a style). A sta
 states of a task share a glyph or a word. Standard library only, nothing imported: every command pays for this.
 """
 
-Sign = tuple[str, str, str, str]
+StatusGlyph = tuple[str, str, str, str]
 
-STATES: dict[str, Sign] = {
+STATES: dict[str, StatusGlyph] = {
     "scheduled": ("◔", "@", "scheduled", "dim"),
     "blocked": ("↳", "^", "blocked", "dim"),
     "held": ("⊟", "=", "held", "warn"),
@@ -24,10 +24,10 @@ STATES: dict[str, Sign] = {
 }
 """Tasks and instances, by status."""
 
-BAD = ("failed", "timed_out", "lost")
+FAILED_STATES = ("failed", "timed_out", "lost")
 """How a task ends that one wants to know of."""
 
-ALERTS: dict[str, Sign] = {
+ALERTS: dict[str, StatusGlyph] = {
     "pending": ("△", "'", "pending", "warn"),
     "firing": ("▲", "!", "firing", "warn"),
     "acknowledged": ("▲", "!", "acked", "warn"),
@@ -36,7 +36,7 @@ ALERTS: dict[str, Sign] = {
 }
 """Alerts, by status."""
 
-QUEUES: dict[str, Sign] = {
+QUEUES: dict[str, StatusGlyph] = {
     "open": ("○", "o", "open", ""),
     "full": ("●", "*", "full", "alive"),
     "no room": ("●", "*", "no room", "warn"),
@@ -46,7 +46,7 @@ QUEUES: dict[str, Sign] = {
 }
 """Queues, by the word for what they do."""
 
-RUNTIME: dict[str, Sign] = {
+RUNTIME: dict[str, StatusGlyph] = {
     "none": ("○", "o", "none", "dim"),
     "starting": STATES["starting"],
     "running": STATES["running"],
@@ -54,5 +54,5 @@ RUNTIME: dict[str, Sign] = {
 }
 """The runtime, by its state."""
 
-STRANGE: Sign = ("?", "?", "unknown", "unknown")
+UNKNOWN: StatusGlyph = ("?", "?", "unknown", "unknown")
 """A state that this version does not know."""

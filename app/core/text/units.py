@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from app.core.text.sanitize import clean, cut
+from app.core.text.sanitize import sanitize, truncate
 
 TYPE_CHECKING = False  # typing costs a command 2 ms
 if TYPE_CHECKING:
@@ -20,45 +20,45 @@ MISSING = "–"
 _DAY = 86400.0
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": _DAY}
 _MIB = {"k": 1 / 1024, "m": 1.0, "g": 1024.0, "t": 1024.0**2}
-_LONGEST = 3653 * _DAY
-_FIRST_YEAR, _LAST_YEAR = 1000, 9000
+_MAX_DURATION = 3653 * _DAY
+_MIN_YEAR, _MAX_YEAR = 1000, 9000
 """Years of four digits, and of which other zones, and limits that are added, stay within what a time can be."""
 _NUMERIC = frozenset("0123456789.eE+-")
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
 
-def quoted(text: str) -> str:
+def quote(text: str) -> str:
     """What was typed, safe and short enough to stand in a message."""
-    return f'"{cut(clean(text), 40)}"'
+    return f'"{truncate(sanitize(text), 40)}"'
 
 
 def parse_duration(text: str) -> float:
     """Seconds from `30s`, `5m`, `2h`, `1d`, `1h30m`, `250ms` or a bare number of seconds; 0 to 10 years."""
-    seconds = _duration(text.strip().lower())
+    seconds = _parse_units(text.strip().lower())
     if seconds is None or math.isnan(seconds):
-        raise ValueError(f"must be a duration such as 30s, 5m or 1h30m, not {quoted(text)}")
-    return _within(seconds, _LONGEST, "10 years", text)
+        raise ValueError(f"must be a duration such as 30s, 5m or 1h30m, not {quote(text)}")
+    return _check_range(seconds, _MAX_DURATION, "10 years", text)
 
 
 def parse_size(text: str) -> float:
     """MiB from `512M`, `1.5G`, `100K`, `2T` (also `MiB`, `GB` and so on) or a bare number of MiB; 0 to 1e9 MiB."""
     word = text.strip().lower().removesuffix("b").removesuffix("i")
     unit = _MIB.get(word[-1:])
-    mib = _number(word[:-1] if unit else word)
+    mib = _parse_number(word[:-1] if unit else word)
     if mib is None or math.isnan(mib):
-        raise ValueError(f"must be a size such as 512M or 1.5G, not {quoted(text)}")
-    return _within(mib * (unit or 1.0), 1e9, "1000000G", text)
+        raise ValueError(f"must be a size such as 512M or 1.5G, not {quote(text)}")
+    return _check_range(mib * (unit or 1.0), 1e9, "1000000G", text)
 
 
 def parse_cpu(text: str) -> float:
     """Cores, 0 to 100,000, at most 3 decimals."""
-    cores = _number(text.strip())
+    cores = _parse_number(text.strip())
     if cores is None or math.isnan(cores):
-        raise ValueError(f"must be a number of cores such as 2 or 0.5, not {quoted(text)}")
-    _within(cores, 100_000, "100,000", text)
+        raise ValueError(f"must be a number of cores such as 2 or 0.5, not {quote(text)}")
+    _check_range(cores, 100_000, "100,000", text)
     if abs(cores * 1000 - round(cores * 1000)) > 1e-6:
-        raise ValueError(f"must have at most 3 decimals, not {quoted(text)}")
+        raise ValueError(f"must have at most 3 decimals, not {quote(text)}")
     return cores
 
 
@@ -67,9 +67,9 @@ def parse_int(text: str, low: int, high: int) -> int:
     word = text.strip()
     digits = word[1:] if word[:1] in ("-", "+") else word
     if not (digits.isascii() and digits.isdigit()):
-        raise ValueError(f"must be a whole number, not {quoted(text)}")
+        raise ValueError(f"must be a whole number, not {quote(text)}")
     if len(digits) > 30 or not low <= int(word) <= high:
-        raise ValueError(f"must be {low:,} to {high:,}, not {quoted(text)}")
+        raise ValueError(f"must be {low:,} to {high:,}, not {quote(text)}")
     return int(word)
 
 
@@ -78,20 +78,20 @@ def parse_time(text: str, now: datetime) -> datetime:
     from `now`."""
     word = text.strip().lower()
     try:
-        found = _iso(word) if word[4:5] == "-" else _clock_time(word, now) if ":" in word or word[:2] == "to" else None
-        found = found or _after(word, now)
-        if not _FIRST_YEAR <= found.year < _LAST_YEAR:
+        found = _parse_iso(word) if word[4:5] == "-" else _parse_clock_time(word, now) if ":" in word or word[:2] == "to" else None
+        found = found or _parse_delay(word, now)
+        if not _MIN_YEAR <= found.year < _MAX_YEAR:
             raise ValueError(found.year)
         return found
     except (ValueError, OverflowError):
         raise ValueError(
-            f'must be a time such as 2026-01-31T08:00, 23:30, "tomorrow 02:00" or 2h (from now), not {quoted(text)}'
+            f'must be a time such as 2026-01-31T08:00, 23:30, "tomorrow 02:00" or 2h (from now), not {quote(text)}'
         ) from None
 
 
-def duration(seconds: float | None) -> str:
+def format_duration(seconds: float | None) -> str:
     """`0.4s` `31s` `12m07s` `3h18m` `6d03h` `27d`."""
-    if _unknown(seconds):
+    if _is_unknown(seconds):
         return MISSING
     seconds = max(0.0, seconds or 0.0)
     if seconds < 9.95:
@@ -100,51 +100,51 @@ def duration(seconds: float | None) -> str:
     if whole < 60:
         return f"{whole}s"
     if whole < 3600:
-        return _two(whole // 60, "m", whole % 60, "s")
-    return _hours(whole)
+        return _join_units(whole // 60, "m", whole % 60, "s")
+    return _format_hours(whole)
 
 
-def moment(seconds: float | None) -> str:
+def format_latency(seconds: float | None) -> str:
     """A time in which a machine does something: `62ms` `1.24s`."""
-    if _unknown(seconds):
+    if _is_unknown(seconds):
         return MISSING
     seconds = max(0.0, seconds or 0.0)
     return f"{seconds * 1000:.0f}ms" if seconds < 0.9995 else f"{seconds:.2f}s"
 
 
-def setting(seconds: float | None) -> str:
+def format_duration_setting(seconds: float | None) -> str:
     """A duration that somebody chose: as `duration`, without a decimal that says nothing (`2s`, `1.5s`, `10m`)."""
-    return duration(seconds).replace(".0s", "s")
+    return format_duration(seconds).replace(".0s", "s")
 
 
-def age(seconds: float | None) -> str:
+def format_age(seconds: float | None) -> str:
     """How long ago or for how long, where seconds no longer matter after a minute: `3s` `41m` `2h12m` `6d03h`."""
-    if _unknown(seconds):
+    if _is_unknown(seconds):
         return MISSING
     whole = int(max(0.0, seconds or 0.0))
     if whole < 60:
         return f"{whole}s"
-    return f"{whole // 60}m" if whole < 3600 else _hours(whole)
+    return f"{whole // 60}m" if whole < 3600 else _format_hours(whole)
 
 
-def estimate(seconds: float | None) -> str:
+def format_estimate(seconds: float | None) -> str:
     """`~40s` `~6m` `~1h18m`: one unit up to an hour."""
-    if _unknown(seconds):
+    if _is_unknown(seconds):
         return MISSING
     whole = max(1, round(seconds or 0.0))
     if whole < 60:
         return f"~{whole}s"
     minutes = round(whole / 60)
-    return f"~{minutes}m" if minutes < 60 else f"~{_hours(minutes * 60)}"
+    return f"~{minutes}m" if minutes < 60 else f"~{_format_hours(minutes * 60)}"
 
 
-def at_most(seconds: float) -> str:
+def format_upper_bound(seconds: float) -> str:
     """`40s` `7m` `1h19m`: as `estimate`, of a time that is no estimate but a bound, and so rounded up."""
     whole = max(1, math.ceil(seconds))
-    return estimate(whole if whole < 60 else math.ceil(whole / 60) * 60)[1:]
+    return format_estimate(whole if whole < 60 else math.ceil(whole / 60) * 60)[1:]
 
 
-def clock(at: datetime, now: datetime, seconds: bool = False) -> str:
+def format_clock_time(at: datetime, now: datetime, seconds: bool = False) -> str:
     """Local wall time: today `10:42`, within a week `Tue 23:10`, this year `11-03 23:10`, else `2025-11-03`."""
     here, today = at.astimezone(), now.astimezone()
     time = f"{here:%H:%M:%S}" if seconds else f"{here:%H:%M}"
@@ -156,51 +156,51 @@ def clock(at: datetime, now: datetime, seconds: bool = False) -> str:
     return f"{here:%m-%d} {time}" if here.year == today.year else f"{here:%Y-%m-%d}"
 
 
-def span(first: datetime, last: datetime, now: datetime) -> str:
+def format_time_range(first: datetime, last: datetime, now: datetime) -> str:
     """A range of wall time: `10:43–10:55`."""
-    begin, end = clock(first, now), clock(last, now)
+    begin, end = format_clock_time(first, now), format_clock_time(last, now)
     return begin if begin == end else f"{begin}–{end}"
 
 
-def memory(mib: float | None) -> str:
+def format_memory(mib: float | None) -> str:
     """`84M` `1.2G` `12.0G` `1.0T`."""
-    return MISSING if _unknown(mib) else _scaled(max(0.0, mib or 0.0) * 1024**2, small="M")
+    return MISSING if _is_unknown(mib) else _format_binary(max(0.0, mib or 0.0) * 1024**2, small="M")
 
 
-def size(count: float | None) -> str:
+def format_bytes(count: float | None) -> str:
     """Bytes, for logs and files: `412B` `2.1K` `4.1M`."""
-    return MISSING if _unknown(count) else _scaled(max(0.0, count or 0.0), small="B")
+    return MISSING if _is_unknown(count) else _format_binary(max(0.0, count or 0.0), small="B")
 
 
-def memory_pair(used: float | None, total: float | None) -> str:
+def format_memory_pair(used: float | None, total: float | None) -> str:
     """`30.0/32G`: the unit once, chosen by the total."""
-    if _unknown(used) or _unknown(total):
+    if _is_unknown(used) or _is_unknown(total):
         return MISSING
     used, total = max(0.0, used or 0.0), max(0.0, total or 0.0)
     if total < 512:
         return f"{used:.0f}/{total:.0f}M"
     unit, by = ("G", 1024) if total < 999.5 * 1024 else ("T", 1024**2)
-    return f"{_three(used / by)}/{_short(total / by)}{unit}"
+    return f"{_format_used(used / by)}/{_format_total(total / by)}{unit}"
 
 
-def cpu(cores: float | None) -> str:
+def format_cpu(cores: float | None) -> str:
     """Cores, one decimal: `5.1`."""
-    return MISSING if _unknown(cores) else f"{cores:.1f}"
+    return MISSING if _is_unknown(cores) else f"{cores:.1f}"
 
 
-def cpu_pair(used: float | None, total: float | None) -> str:
+def format_cpu_pair(used: float | None, total: float | None) -> str:
     """`2.9/4`."""
-    return MISSING if _unknown(used) or _unknown(total) else f"{used:.1f}/{plain(total or 0.0)}"
+    return MISSING if _is_unknown(used) or _is_unknown(total) else f"{used:.1f}/{format_number(total or 0.0)}"
 
 
-def plain(number: float) -> str:
+def format_number(number: float) -> str:
     """A number as a person would type it: `2`, `0.5`, `1.25`."""
     return f"{number:.3f}".rstrip("0").rstrip(".")
 
 
-def count(number: float | None) -> str:
+def format_count(number: float | None) -> str:
     """`9,999` `12.4k` `124k` `1.2M`."""
-    if _unknown(number):
+    if _is_unknown(number):
         return MISSING
     number = number or 0
     if abs(number) < 10_000:
@@ -209,9 +209,9 @@ def count(number: float | None) -> str:
     return f"{value:.1f}{unit}" if abs(value) < 99.95 else f"{value:,.0f}{unit}"
 
 
-def percent(part: float | None, whole: float | None) -> str:
+def format_percent(part: float | None, whole: float | None) -> str:
     """`95%`; never `100%` before it is over, `>999%` beyond."""
-    if _unknown(part) or _unknown(whole) or not whole:
+    if _is_unknown(part) or _is_unknown(whole) or not whole:
         return MISSING
     value = int((part or 0.0) * 100 / whole + 1e-9)
     if value >= 100 and (part or 0.0) < whole:
@@ -219,7 +219,7 @@ def percent(part: float | None, whole: float | None) -> str:
     return ">999%" if value > 999 else f"{max(0, value)}%"
 
 
-def ordinal(number: int) -> str:
+def format_ordinal(number: int) -> str:
     """`first` `second` … `tenth`, `11th`, `22nd`."""
     if 1 <= number <= 10:
         return _ORDINALS[number - 1]
@@ -227,11 +227,11 @@ def ordinal(number: int) -> str:
     return f"{number:,}{ending}"
 
 
-def _unknown(number: float | None) -> bool:
+def _is_unknown(number: float | None) -> bool:
     return number is None or not math.isfinite(number)
 
 
-def _number(word: str) -> float | None:
+def _parse_number(word: str) -> float | None:
     """A plain decimal number, or "nan" and "inf", which the caller refuses in its own words; None when it is none."""
     if len(word) > 500 or not (set(word) <= _NUMERIC or word.lstrip("+-").lower() in ("nan", "inf", "infinity")):
         return None
@@ -241,24 +241,24 @@ def _number(word: str) -> float | None:
         return None
 
 
-def _within(value: float, high: float, shown: str, text: str) -> float:
+def _check_range(value: float, high: float, shown: str, text: str) -> float:
     if value < 0 or math.copysign(1.0, value) < 0:
-        raise ValueError(f"must not be negative, as {quoted(text)} is")
+        raise ValueError(f"must not be negative, as {quote(text)} is")
     if value > high:
-        raise ValueError(f"must be at most {shown}, not {quoted(text)}")
+        raise ValueError(f"must be at most {shown}, not {quote(text)}")
     return value
 
 
-def _duration(word: str) -> float | None:
+def _parse_units(word: str) -> float | None:
     """Seconds of `1h30m` and the like, each unit once, large to small; None when it is none."""
     if not word or word[-1] not in _SECONDS:
-        return _number(word)
+        return _parse_number(word)
     total, begin, last, at = 0.0, 0, math.inf, 0
     while at < len(word):
         letters = "ms" if word.startswith("ms", at) else word[at]
         end = at + len(letters)
         if letters in _SECONDS:
-            value, unit = _number(word[begin:at]), _SECONDS[letters]
+            value, unit = _parse_number(word[begin:at]), _SECONDS[letters]
             if value is None or unit >= last:
                 return None
             total, begin, last = total + value * unit, end, unit
@@ -266,13 +266,13 @@ def _duration(word: str) -> float | None:
     return total
 
 
-def _iso(word: str) -> datetime:
+def _parse_iso(word: str) -> datetime:
     from datetime import datetime
 
     return datetime.fromisoformat(word.upper()).astimezone()
 
 
-def _clock_time(word: str, now: datetime) -> datetime:
+def _parse_clock_time(word: str, now: datetime) -> datetime:
     """`23:30`, `today 23:30`, `tomorrow`, `tomorrow 02:00`, in local time."""
     from datetime import datetime, time, timedelta
 
@@ -285,24 +285,24 @@ def _clock_time(word: str, now: datetime) -> datetime:
     return datetime.combine(today + timedelta(days=1), at).astimezone() if not day and found <= now else found
 
 
-def _after(word: str, now: datetime) -> datetime:
+def _parse_delay(word: str, now: datetime) -> datetime:
     from datetime import timedelta
 
     return (now + timedelta(seconds=parse_duration(word))).astimezone()
 
 
-def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
+def _join_units(large: int, large_unit: str, small: int, small_unit: str) -> str:
     return f"{large}{large_unit}{small:02d}{small_unit}" if small else f"{large}{large_unit}"
 
 
-def _hours(whole: int) -> str:
+def _format_hours(whole: int) -> str:
     hours = whole // 3600
     if hours < 24:
-        return _two(hours, "h", whole % 3600 // 60, "m")
-    return _two(hours // 24, "d", hours % 24, "h") if hours < 240 else f"{hours // 24}d"
+        return _join_units(hours, "h", whole % 3600 // 60, "m")
+    return _join_units(hours // 24, "d", hours % 24, "h") if hours < 240 else f"{hours // 24}d"
 
 
-def _scaled(count: float, small: str) -> str:
+def _format_binary(count: float, small: str) -> str:
     """Bytes in 1024 steps, three significant digits at most, never below the unit `small`."""
     units = "BKMGTPE"
     step = units.index(small)
@@ -315,9 +315,9 @@ def _scaled(count: float, small: str) -> str:
     return f"{value:.{decimals}f}{units[step]}"
 
 
-def _three(value: float) -> str:
+def _format_used(value: float) -> str:
     return f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
 
 
-def _short(value: float) -> str:
+def _format_total(value: float) -> str:
     return f"{value:.1f}" if value < 9.95 else f"{value:.0f}"

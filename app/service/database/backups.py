@@ -17,63 +17,72 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from app import config, paths
-from app.core.maintenance_settings import Backup as Settings
-from app.core.text.sanitize import clean, cut
+from app.core.maintenance_settings import BackupSettings as Settings
+from app.core.text.sanitize import sanitize, truncate
 from app.errors import Problem, Usage
 from app.service.context import Call
-from app.service.database.backup_files import GOOD, Row, as_row, checked, folder, listed, require_above, settings
+from app.service.database.backup_files import (
+    GOOD_BACKUPS_SQL,
+    Row,
+    check_backups,
+    get_folder,
+    list_backups,
+    read_settings,
+    require_parent,
+    to_row,
+)
 from db import raw_sql, sqlite_files
 from db.backup import space_errors
-from db.backup.catalog import Backup, Store
-from db.backup.create import Rules, take
+from db.backup.catalog import Backup, BackupCatalog
+from db.backup.create import BackupRules, take_backup
 from db.maintenance import migrate
 from db.queries import operations
-from db.queries.backups import mirror
+from db.queries.backups import write_backup_rows
 from db.restore import previous_databases
 
 T = TypeVar("T")
-HOOK_SECONDS = 6 * 3600.0
+AFTER_PROGRAM_TIMEOUT = 6 * 3600.0
 """How long the program that is run after a backup may take."""
-SILENT = 1.0
+NOTICE_DELAY = 1.0
 """Seconds until who waits for it is told so."""
-LONG_ENOUGH = 60.0
+MAX_WAIT = 60.0
 """Seconds for which who asked for a backup waits for it where a runtime is up, in which it goes on."""
 
 
 async def backup(call: Call, *, full: bool = False, to: str | None = None) -> Row:
     """Take one now: see `finished`; `to` is an absolute path of another folder, in which nothing is pruned."""
-    taken, chosen = await take_asked(call, full, to, not (call.live and call.live.clock_doubt))
+    taken, chosen = await take_requested(call, full, to, not (call.live and call.live.clock_doubt))
     if call.live is not None:
         if chosen:
-            await mirrored(call, folder(call.home, chosen))
+            await update_table(call, get_folder(call.home, chosen))
         await call.db.write(operations.record, call.by, "db backup", f"backup {taken.id}", after={"bytes": taken.bytes})
-    return await finished(call, taken, chosen)
+    return await finish_backup(call, taken, chosen)
 
 
-async def take_asked(call: Call, full: bool, to: str | None, prune: bool) -> tuple[Backup, Settings | None]:
+async def take_requested(call: Call, full: bool, to: str | None, prune: bool) -> tuple[Backup, Settings | None]:
     """Take one for somebody who asked, and the settings by which a program is run after it; None where none is. `prune`: the clock may say
     what is outdated. Raises Problem."""
-    chosen = settings() if to is None else config.read(paths.config_file()).upkeep.backup
+    chosen = read_settings() if to is None else config.read(paths.get_config_path()).maintenance.backup
     if to is not None and (not to.startswith("/") or "\0" in to):
         raise Usage("the folder for a backup must be an absolute path. Nothing was done.")
-    taken = await take_one(call, chosen if prune else replace(chosen, keep=None), full, Path(to) if to else None)
+    taken = await take_one_backup(call, chosen if prune else replace(chosen, keep=None), full, Path(to) if to else None)
     return taken, chosen if to is None else None
 
 
-async def finished(call: Call, taken: Backup, chosen: Settings | None) -> Row:
+async def finish_backup(call: Call, taken: Backup, chosen: Settings | None) -> Row:
     """Run what is to be run after it; what `as_row` says, and `after`: what was wrong with that program, null when nothing was.
     Without a runtime the database is not looked at any more."""
-    return {**as_row(taken), "after": await _after(call, chosen, taken) if chosen else None}
+    return {**to_row(taken), "after": await _run_after_program(call, chosen, taken) if chosen else None}
 
 
-async def _after(call: Call, chosen: Settings, taken: Backup) -> str | None:
+async def _run_after_program(call: Call, chosen: Settings, taken: Backup) -> str | None:
     """Run what is to be run after a backup, for somebody who waits for it, though not for hours; what went wrong until then."""
-    name = clean(next(iter(chosen.after), ""))
+    name = sanitize(next(iter(chosen.after), ""))
     said = f"the backup {taken.id} is taken; waiting for {name}, which is run after it"
-    patience = asyncio.get_running_loop().call_later(SILENT, call.note, said)
-    running = asyncio.create_task(_recorded(call, chosen, taken))
+    patience = asyncio.get_running_loop().call_later(NOTICE_DELAY, call.note, said)
+    running = asyncio.create_task(_run_and_record(call, chosen, taken))
     try:
-        await asyncio.wait({running}, timeout=LONG_ENOUGH if call.live else None)
+        await asyncio.wait({running}, timeout=MAX_WAIT if call.live else None)
     except asyncio.CancelledError:
         running.cancel()
         raise
@@ -91,52 +100,52 @@ _RUNNING: set[asyncio.Task[str | None]] = set()
 """Those that nobody waits for any more, so that they stay."""
 
 
-async def _recorded(call: Call, chosen: Settings, taken: Backup) -> str | None:
+async def _run_and_record(call: Call, chosen: Settings, taken: Backup) -> str | None:
     """Run it; what went wrong, which stands in the log of operations while a runtime is up."""
-    wrong = await hook(call.home, chosen, taken.path.parent)
+    wrong = await run_hook(call.home, chosen, taken.path.parent)
     if wrong and call.live is not None:
         with suppress(Problem):  # it is told all the same to who waits
             await call.db.write(operations.record, call.by, "db backup after", f"backup {taken.id}", after={"problem": wrong})
     return wrong
 
 
-async def take_one(call: Call, chosen: Settings, full: bool = False, to: Path | None = None) -> Backup:
+async def take_one_backup(call: Call, chosen: Settings, full: bool = False, to: Path | None = None) -> Backup:
     """Take a backup by the settings, in a thread of its own; what restores and upgrades have put aside goes by the same rule. Raises
     Problem."""
-    rules = Rules(chosen.full, chosen.increment, chosen.keep if to is None else None)
-    beside = await _beside(call)
-    where = to or folder(call.home, chosen)
+    rules = BackupRules(chosen.full, chosen.increment, chosen.keep if to is None else None)
+    beside = await _read_attachments(call)
+    where = to or get_folder(call.home, chosen)
 
     def work(step: Callable[[], None]) -> Backup:
         if to is not None or chosen.folder:
-            require_above(to or Path(chosen.folder or ""), space_errors.UNDONE)
-        migrate.version_of(call.db.path)  # what has lost it could not be restored
-        taken = take(call.db.path, where, rules, full, beside, step)
+            require_parent(to or Path(chosen.folder or ""), space_errors.NO_BACKUP_TAKEN)
+        migrate.read_version(call.db.path)  # what has lost it could not be restored
+        taken = take_backup(call.db.path, where, rules, full, beside, step)
         if rules.keep is not None:
             with suppress(OSError):  # the next one tries again
-                previous_databases.prune(call.db.path, rules.keep)
+                previous_databases.prune_previous(call.db.path, rules.keep)
         return taken
 
-    return await _apart(work)
+    return await _run_in_thread(work)
 
 
-async def mirrored(call: Call, where: Path) -> None:
+async def update_table(call: Call, where: Path) -> None:
     """Have what lies there in the table of backups."""
-    found = await asyncio.to_thread(Store(where, call.db.path).own)
-    await call.db.write(mirror, found)
+    found = await asyncio.to_thread(BackupCatalog(where, call.db.path).list_own)
+    await call.db.write(write_backup_rows, found)
 
 
-class GivenUp(Exception):
+class BackupCancelled(Exception):
     """Nobody waits for the work any more."""
 
 
-async def _apart(work: Callable[[Callable[[], None]], T]) -> T:
+async def _run_in_thread(work: Callable[[Callable[[], None]], T]) -> T:
     """`work` in a thread, given what it is to call now and then; it is given up when whoever asked is cancelled."""
     over = threading.Event()
 
     def step() -> None:
         if over.is_set():
-            raise GivenUp
+            raise BackupCancelled
 
     try:
         return await asyncio.to_thread(work, step)
@@ -144,33 +153,33 @@ async def _apart(work: Callable[[Callable[[], None]], T]) -> T:
         over.set()
 
 
-async def _beside(call: Call) -> dict[str, bytes]:
+async def _read_attachments(call: Call) -> dict[str, bytes]:
     """The user's settings and all definitions, as far as there are any to be had."""
     from app.service.definitions import apply  # which would take most of the time of a command that only lists
 
     texts = {}
     with suppress(OSError):
-        texts["config"] = config.contents(paths.config_file())
+        texts["config"] = config.read_regular_file(paths.get_config_path())
     with suppress(Problem, sqlite3.Error, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):  # a value may be damaged
         texts["definitions"] = (await apply.export(call)).encode()
     return texts
 
 
-async def backups(call: Call) -> list[Row]:
+async def list_all(call: Call) -> list[Row]:
     """All of them, oldest first: see `as_row`."""
-    return await asyncio.to_thread(listed, call.home)
+    return await asyncio.to_thread(list_backups, call.home)
 
 
 async def verify(call: Call, *, id: str | None = None) -> Row:
     """See `checked`."""
-    return await _apart(lambda step: checked(call.home, id, step))
+    return await _run_in_thread(lambda step: check_backups(call.home, id, step))
 
 
-LOOK_AGAIN = 2.0
+NEWEST_TTL = 2.0
 """Seconds for which a look at the files of the backups holds: their disk may be slow, and the board is asked for many times a second."""
 
 
-class _Seen:
+class NewestBackup:
     """The newest good backup whose file is there, looked for again only after a while or when another was taken."""
 
     def __init__(self) -> None:
@@ -178,34 +187,34 @@ class _Seen:
         self._due = 0.0
         self._found: tuple[str | None, str] = (None, "")
 
-    def there(self, c: Connection, folder: str, alone: Path | None = None) -> tuple[str | None, str]:
+    def find_existing(self, c: Connection, folder: str, alone: Path | None = None) -> tuple[str | None, str]:
         """As `_newest_there`. While there is no runtime nobody keeps the table of backups, and the folder is looked at first, for the
         database `alone`."""
-        of = (folder, alone, next(iter(raw_sql.rows(c, f"{GOOD} LIMIT 1")), None))
+        of = (folder, alone, next(iter(raw_sql.fetch_rows(c, f"{GOOD_BACKUPS_SQL} LIMIT 1")), None))
         if self._of != of or monotonic() >= self._due:
-            lying = _newest_lying(folder, alone) if alone else None
-            found = (lying, "") if lying else _newest_there(c, folder)
-            self._of, self._found, self._due = of, found, monotonic() + LOOK_AGAIN
+            lying = _find_newest_in_folder(folder, alone) if alone else None
+            found = (lying, "") if lying else _find_newest_existing(c, folder)
+            self._of, self._found, self._due = of, found, monotonic() + NEWEST_TTL
         return self._found
 
 
-NEWEST = _Seen()
+NEWEST = NewestBackup()
 
 
-def _newest_lying(folder: str, database: Path) -> str | None:
+def _find_newest_in_folder(folder: str, database: Path) -> str | None:
     """The stored time of the newest good backup, as the folder tells it."""
     with suppress(Problem, OSError):  # what is wrong there is told by the files of those that the table knows
-        return next((one.at for one in reversed(Store(Path(folder), database).good())), None)
+        return next((one.at for one in reversed(BackupCatalog(Path(folder), database).list_good())), None)
     return None
 
 
-def _newest_there(c: Connection, folder: str) -> tuple[str | None, str]:
+def _find_newest_existing(c: Connection, folder: str) -> tuple[str | None, str]:
     """The stored time of the newest good backup that is there, and ""; where none is, that of the newest, None for none yet, and why it is
     none any more."""
-    rows = raw_sql.rows(c, GOOD)
+    rows = raw_sql.fetch_rows(c, GOOD_BACKUPS_SQL)
     by_id, whys = {row.id: row for row in rows}, []
     for row in rows:
-        whys.append(_lacking(folder, row, by_id))
+        whys.append(_find_gap(folder, row, by_id))
         if not whys[-1]:
             return row.created_at, ""
         if whys[-1] != FILE_GONE:  # the others lie there too
@@ -213,17 +222,17 @@ def _newest_there(c: Connection, folder: str) -> tuple[str | None, str]:
     return (rows[0].created_at, whys[0]) if rows else (None, "")
 
 
-def _lacking(folder: str, row: Any, by_id: dict[int, Any]) -> str:
+def _find_gap(folder: str, row: Any, by_id: dict[int, Any]) -> str:
     """Why a backup is none any more; "" while its file is there, and those of the ones that it is built upon."""
-    why = _gone(os.path.join(folder, row.file))
+    why = _find_file_problem(os.path.join(folder, row.file))
     base = by_id.get(row.parent_id) if row.parent_id and row.parent_id < row.id else None
-    return why or (_lacking(folder, base, by_id) if base is not None else "")
+    return why or (_find_gap(folder, base, by_id) if base is not None else "")
 
 
 FILE_GONE = "its file is gone"
 
 
-def _gone(path: str) -> str:
+def _find_file_problem(path: str) -> str:
     try:
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -233,21 +242,21 @@ def _gone(path: str) -> str:
     return ""
 
 
-async def hook(home: Path, chosen: Settings, where: Path) -> str | None:
+async def run_hook(home: Path, chosen: Settings, where: Path) -> str | None:
     """Run the program of the settings with the folder as its last word, when those of earlier backups of the home have ended; what went
     wrong, or None. Cancelled, it is ended."""
     if not chosen.after:
         return None
-    async with _turn(home):
-        return await _run(chosen, where)
+    async with _hook_lock(home):
+        return await _run_program(chosen, where)
 
 
-LOOK_FOR_TURN = 0.05
+LOCK_POLL_INTERVAL = 0.05
 """Seconds between two looks whether the program of an earlier backup has ended, which another process may wait for."""
 
 
 @asynccontextmanager
-async def _turn(home: Path) -> AsyncIterator[None]:
+async def _hook_lock(home: Path) -> AsyncIterator[None]:
     """Hold the folder of what runs for a home, as no file can be made on a full disk; without that folder nobody waits."""
     try:
         fd = os.open(home / "run", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -255,15 +264,15 @@ async def _turn(home: Path) -> AsyncIterator[None]:
         yield
         return
     try:
-        while not sqlite_files.taken(fd):
-            await asyncio.sleep(LOOK_FOR_TURN)
+        while not sqlite_files.try_lock(fd):
+            await asyncio.sleep(LOCK_POLL_INTERVAL)
         yield
     finally:
         os.close(fd)
 
 
-async def _run(chosen: Settings, where: Path) -> str | None:
-    name = clean(chosen.after[0])
+async def _run_program(chosen: Settings, where: Path) -> str | None:
+    name = sanitize(chosen.after[0])
     try:
         process = await asyncio.create_subprocess_exec(
             *chosen.after, os.fspath(where), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
@@ -272,18 +281,18 @@ async def _run(chosen: Settings, where: Path) -> str | None:
     except OSError as error:
         return f"{name}, which is run after a backup, cannot be started: {(error.strerror or 'unknown').lower()}"
     try:
-        _, said = await asyncio.wait_for(process.communicate(), HOOK_SECONDS)
+        _, said = await asyncio.wait_for(process.communicate(), AFTER_PROGRAM_TIMEOUT)
     except TimeoutError:
-        return f"{name}, which is run after a backup, took over {HOOK_SECONDS / 3600:.0f} hours and was ended"
+        return f"{name}, which is run after a backup, took over {AFTER_PROGRAM_TIMEOUT / 3600:.0f} hours and was ended"
     finally:
         with suppress(ProcessLookupError):
             if process.returncode is None:
                 os.killpg(process.pid, signal.SIGKILL)
-    return _ended(name, process.returncode, said)
+    return _describe_exit(name, process.returncode, said)
 
 
-def _ended(name: str, code: int | None, said: bytes) -> str | None:
+def _describe_exit(name: str, code: int | None, said: bytes) -> str | None:
     if code == 0:
         return None
-    last = cut(clean(said.decode("utf-8", "replace").strip().rpartition("\n")[2]), 120)
+    last = truncate(sanitize(said.decode("utf-8", "replace").strip().rpartition("\n")[2]), 120)
     return f"{name}, which is run after a backup, exited {code}" + (f": {last}" if last else "")

@@ -21,71 +21,71 @@ from app import paths
 from db.engine import Database
 from db.errors import Storage
 from db.queries import retention
-from db.queries.retention import Edge, Old, Part, Rules
+from db.queries.retention import Cutoff, ExpiredRun, RetentionRules, RuleRuns
 
-ENOUGH = 4 * 2**20
+ENOUGH_BYTES = 4 * 2**20
 """Bytes that are made free before the rows are tried again: what SQLite's log mostly grows to."""
-FILES = 1000
+MAX_FILES = 1000
 """Files that are removed for it at most: where no more of them can be made, it is not bytes that lack."""
-BLOCK = 512
+BLOCK_BYTES = 512
 """Bytes of a block of `st_blocks`, whatever the file system's own are."""
 
 
 @dataclass
-class Freed:
+class FreedSpace:
     """Logs that went before the rows of their runs, and the bytes that they took on the disk."""
 
     logs: int = 0
     bytes: int = 0
 
-    def add(self, other: Freed) -> None:
+    def add(self, other: FreedSpace) -> None:
         """Count that in."""
         self.logs, self.bytes = self.logs + other.logs, self.bytes + other.bytes
 
     @property
-    def enough(self) -> bool:
+    def is_enough(self) -> bool:
         """Whether the rows can be tried again."""
-        return self.bytes >= ENOUGH or self.logs >= FILES
+        return self.bytes >= ENOUGH_BYTES or self.logs >= MAX_FILES
 
 
-async def make(db: Database, home: Path, by: Rules) -> Freed:
+async def free_space(db: Database, home: Path, by: RetentionRules) -> FreedSpace:
     """Remove some of the logs that go, the oldest of each rule first, and let SQLite use the room of its own log again."""
-    freed = await _some(db, home, by)
+    freed = await _delete_expired_logs(db, home, by)
     with suppress(Storage):
-        await db.fold()
+        await db.checkpoint()
     return freed
 
 
-async def _some(db: Database, home: Path, by: Rules) -> Freed:
+async def _delete_expired_logs(db: Database, home: Path, by: RetentionRules) -> FreedSpace:
     """Those whose rows can go now are first, then those that the history has yet to count, which it cannot do while the disk is full."""
-    found, freed = await db.read(retention.parts, by), Freed()
-    for part in (*found, *(part.at_once() for part in found)):
-        async for runs in batches(db, retention.page, part):
-            freed.add(await db.write_quietly(_removed, home, [run.id for run in runs]))
-            if freed.enough:
+    found, freed = await db.read(retention.find_rule_runs, by), FreedSpace()
+    for part in (*found, *(part.without_wait() for part in found)):
+        async for runs in read_batches(db, retention.list_expired, part):
+            freed.add(await db.write_quietly(_delete_logs, home, [run.id for run in runs]))
+            if freed.is_enough:
                 return freed
     return freed
 
 
-async def batches(db: Database, find: Any, part: Part, *more: Any) -> AsyncIterator[list[Old]]:
+async def read_batches(db: Database, find: Any, part: RuleRuns, *more: Any) -> AsyncIterator[list[ExpiredRun]]:
     """What `find` finds of a part, in lists that are short enough for one transaction."""
-    after: Edge = retention.NOTHING
+    after: Cutoff = retention.NO_CUTOFF
     while found := await db.read(find, part, *more, after):
         for at in range(0, len(found), retention.BATCH):
             yield found[at : at + retention.BATCH]
         after = (found[-1].ended, found[-1].id)
 
 
-def _removed(c: Connection, home: Path, runids: Sequence[str]) -> Freed:
+def _delete_logs(c: Connection, home: Path, runids: Sequence[str]) -> FreedSpace:
     """Remove logs of those runs that may go, where that makes room for the database, until it is enough."""
-    disk, freed = os.stat(home).st_dev, Freed()
-    for runid in sorted(retention.going(c, runids)):
-        if freed.enough:
+    disk, freed = os.stat(home).st_dev, FreedSpace()
+    for runid in sorted(retention.map_removable(c, runids)):
+        if freed.is_enough:
             break
         path = paths.log_path(home, runid)
         with suppress(OSError):
             found = os.lstat(path)
             if found.st_dev == disk:
                 os.unlink(path)
-                freed.add(Freed(1, found.st_blocks * BLOCK))
+                freed.add(FreedSpace(1, found.st_blocks * BLOCK_BYTES))
     return freed

@@ -15,19 +15,19 @@ from app.core.text import units
 from app.errors import Conflict, Problem
 from app.service.context import Call
 from app.service.database import backup_files, journal
-from db.backup.catalog import Store
+from db.backup.catalog import BackupCatalog
 from db.maintenance import integrity as checks
-from db.maintenance.value_checks import Judges
+from db.maintenance.value_checks import DocumentChecks
 from db.queries import operations, transitions
-from db.readonly import TOLD, reading
+from db.readonly import MAX_FAULTS, open_read_only
 
-JUDGES: Judges = {("slas", "conditions"): sla.parse}
+VALIDATORS: DocumentChecks = {("slas", "conditions"): sla.parse_conditions}
 """What means something to the program alone: the database takes any document."""
 
 
 async def check(call: Call) -> dict[str, Any]:
     """Read the whole database and say what is wrong with it."""
-    problems = await asyncio.to_thread(examine, call.home, call.live is not None)
+    problems = await asyncio.to_thread(find_problems, call.home, call.live is not None)
     return {"ok": not problems, "problems": problems}
 
 
@@ -35,89 +35,89 @@ async def repair(call: Call) -> dict[str, Any]:
     """Mend what can be derived; what was done, and what is still wrong."""
     if call.live is None:
         raise Conflict("no runtime is up, so nothing was done.", "Type: taskdeck db check --repair")
-    damage = await asyncio.to_thread(checks.damage, call.db.path)
-    lost = [] if damage else await asyncio.to_thread(logs_of_nobody, call.home)
-    given = await asyncio.to_thread(highest, call.home)
-    done = [] if damage else await call.db.write(mend, lost, call.by, given)
-    problems = await asyncio.to_thread(examine, call.home, True)
+    damage = await asyncio.to_thread(checks.find_damage, call.db.path)
+    lost = [] if damage else await asyncio.to_thread(find_orphan_logs, call.home)
+    given = await asyncio.to_thread(find_highest_number, call.home)
+    done = [] if damage else await call.db.write(apply_repairs, lost, call.by, given)
+    problems = await asyncio.to_thread(find_problems, call.home, True)
     return {"ok": not problems, "done": done, "problems": problems}
 
 
-def examine(home: Path, live: bool) -> list[str]:
+def find_problems(home: Path, live: bool) -> list[str]:
     """What is wrong, in words. While a runtime is up (`live`) a run may be on its way to the keeper, so none is missed there."""
-    path = paths.database(home)
-    runs, logs = journal.known_to_keeper(home), list(journal.logs(home))
-    problems = checks.check(path, JUDGES)
-    torn = [] if live else checks.lost_writes(path)
-    if torn or problems and checks.damage(path):
+    path = paths.database_path(home)
+    runs, logs = journal.list_known_runs(home), list(journal.list_logs(home))
+    problems = checks.check_database(path, VALIDATORS)
+    torn = [] if live else checks.find_lost_writes(path)
+    if torn or problems and checks.find_damage(path):
         return [*torn, *problems]
-    problems = [*([] if live else checks.missing_last(path, logs, journal.may_have_begun(home))), *problems]
-    problems += checks.number_known_elsewhere(path, highest(home))
-    with reading(path) as c:
-        strange, alone = checks.strangers(c, sorted(runs)), checks.strangers(c, logs)
-        lost = [] if live else [runid for runid in checks.running(c) if runid not in runs]
-    return [*problems, *_keeper(home, strange, lost), *_logs(home, alone)]
+    problems = [*([] if live else checks.find_missing_runs(path, logs, journal.make_possible_start_check(home))), *problems]
+    problems += checks.check_highest_number(path, find_highest_number(home))
+    with open_read_only(path) as c:
+        strange, alone = checks.find_unknown_runs(c, sorted(runs)), checks.find_unknown_runs(c, logs)
+        lost = [] if live else [runid for runid in checks.list_running(c) if runid not in runs]
+    return [*problems, *_describe_keeper_problems(home, strange, lost), *_describe_orphan_logs(home, alone)]
 
 
-def highest(home: Path) -> int:
+def find_highest_number(home: Path) -> int:
     """The highest number of a task that its backups or the jobs that live know of; 0 where there are none to be read."""
-    found = list(journal.numbers(home))
+    found = list(journal.read_task_numbers(home))
     with suppress(Problem, OSError):  # a folder that is out of reach, or settings that do not say which
-        own = Store(backup_files.folder(home, backup_files.settings()), paths.database(home)).own()
+        own = BackupCatalog(backup_files.get_folder(home, backup_files.read_settings()), paths.database_path(home)).list_own()
         found += [int(backup.facts.get("highest") or 0) for backup in own if backup.verified]
-    return max((number for number in found if number < transitions.LAST), default=0)
+    return max((number for number in found if number < transitions.MAX_NUMBER), default=0)
 
 
-def lacking(home: Path, path: Path | None = None) -> list[str]:
+def find_lost_writes(home: Path, path: Path | None = None) -> list[str]:
     """That the database of a home lacks what was written last; nobody may be writing meanwhile. `path`: where it lies, if not in its
     place. Raises Storage."""
-    path = path or paths.database(home)
-    return checks.lost_writes(path) or checks.missing_last(path, journal.logs(home), journal.may_have_begun(home))
+    path = path or paths.database_path(home)
+    return checks.find_lost_writes(path) or checks.find_missing_runs(path, journal.list_logs(home), journal.make_possible_start_check(home))
 
 
-def _keeper(home: Path, strange: list[str], lost: list[str]) -> list[str]:
-    alive = {trace.runid for trace in journal.traces(home) if trace.goes_on} if strange else set()
+def _describe_keeper_problems(home: Path, strange: list[str], lost: list[str]) -> list[str]:
+    alive = {trace.runid for trace in journal.list_runs(home) if trace.is_active} if strange else set()
     then = ": it goes on, and becomes a task with the next start (taskdeck serve --detach)"
-    found = [f"the keeper has run {runid}, which no row knows{then if runid in alive else ''}" for runid in strange[: TOLD]]
-    ends = journal.ends(home, lost)
+    found = [f"the keeper has run {runid}, which no row knows{then if runid in alive else ''}" for runid in strange[: MAX_FAULTS]]
+    ends = journal.read_ends(home, lost)
     ended = {runid: "its end is recorded anew by the next start" if runid in ends else "it ends as lost" for runid in lost}
-    return found + [f"run {runid} is said to go on, and the keeper does not know it: {ended[runid]}" for runid in lost[: TOLD]]
+    return found + [f"run {runid} is said to go on, and the keeper does not know it: {ended[runid]}" for runid in lost[: MAX_FAULTS]]
 
 
-def _logs(home: Path, alone: list[str]) -> list[str]:
+def _describe_orphan_logs(home: Path, alone: list[str]) -> list[str]:
     if not alone:
         return []
-    size = units.size(sum(_size(Path(paths.log_path(home, runid))) for runid in alone))
+    size = units.format_bytes(sum(_get_size(Path(paths.log_path(home, runid))) for runid in alone))
     return [f"{len(alone):,} {'log of a run' if len(alone) == 1 else 'logs of runs'} that no row knows ({size})"]
 
 
-def _size(path: Path) -> int:
+def _get_size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError:
         return 0
 
 
-def logs_of_nobody(home: Path) -> list[str]:
+def find_orphan_logs(home: Path) -> list[str]:
     """The runs of which there is a log and nothing else, neither a row nor a word of the keeper."""
-    logs, runs = list(journal.logs(home)), journal.told(home)
-    with reading(paths.database(home)) as c:
-        return [runid for runid in checks.strangers(c, logs) if runid not in runs]
+    logs, runs = list(journal.list_logs(home)), journal.read_runs(home)
+    with open_read_only(paths.database_path(home)) as c:
+        return [runid for runid in checks.find_unknown_runs(c, logs) if runid not in runs]
 
 
-def name_version(c: Connection, by: str) -> list[str]:
+def restore_version(c: Connection, by: str) -> list[str]:
     """Let a database that has lost its version say it again; what was done, which goes into the log of operations."""
-    done = [checks.name_version(c)]
+    done = [checks.restore_version(c)]
     operations.record(c, by, "db repair", "database", after=done)
     return done
 
 
-def mend(c: Connection, logs: list[str], by: str, highest: int = 0) -> list[str]:
+def apply_repairs(c: Connection, logs: list[str], by: str, highest: int = 0) -> list[str]:
     """Mend the rows, and let the cleanup remove these logs; what was done, which goes into the log of operations. No number up to
     `highest` is given again."""
-    done = checks.repair(c, highest, JUDGES)
+    done = checks.repair_database(c, highest, VALIDATORS)
     if logs:
-        checks.discard(c, logs)
+        checks.discard_logs(c, logs)
         done.append(f"{len(logs):,} {'log' if len(logs) == 1 else 'logs'} of runs that no row knows will be removed by the cleanup")
     if done:
         operations.record(c, by, "db repair", "database", after=done)

@@ -13,19 +13,19 @@ from typing import Any
 import psutil
 
 from app import paths
-from db.queries.transitions import LAST
-from db.restore.adopt_runs import UNKNOWN, Trace
+from db.queries.transitions import MAX_NUMBER
+from db.restore.adopt_runs import UNKNOWN_NAME, ObservedRun
 
 Records = dict[str, dict[str, Any]]
 """The records of one run, by their letter; `f`: it was forgotten."""
-LATEST = 253402300800
+END_OF_TIME = 253402300800
 """The UNIX time of the year 10000, which no stored time has."""
 
 
-def told(home: Path) -> dict[str, Records]:
+def read_runs(home: Path) -> dict[str, Records]:
     """What the journal says of each run that was started or may have been, oldest file first."""
     runs: dict[str, Records] = {}
-    for record in _records(home):
+    for record in _read_records(home):
         letter = next(iter(record), "")
         if letter == "f" and isinstance(record["f"], list):
             for runid in record["f"]:
@@ -38,7 +38,7 @@ def told(home: Path) -> dict[str, Records]:
     return {runid: records for runid, records in runs.items() if not records.keys() & {"r", "v"}}
 
 
-def _records(home: Path) -> Iterator[dict[str, Any]]:
+def _read_records(home: Path) -> Iterator[dict[str, Any]]:
     """All of them; what is torn, or of another shape, is passed over."""
     for file in sorted((home / "run").glob("journal*/*.log")):
         with suppress(OSError):
@@ -49,19 +49,19 @@ def _records(home: Path) -> Iterator[dict[str, Any]]:
                         yield record
 
 
-def known_to_keeper(home: Path) -> set[str]:
+def list_known_runs(home: Path) -> set[str]:
     """Runs that a keeper will tell of in its hello."""
-    return {runid for runid, records in told(home).items() if "f" not in records}
+    return {runid for runid, records in read_runs(home).items() if "f" not in records}
 
 
-def ends(home: Path, runids: Collection[str]) -> dict[str, dict[str, Any]]:
+def read_ends(home: Path, runids: Collection[str]) -> dict[str, dict[str, Any]]:
     """How those of these runs ended that the journal still tells of, as their keeper would: it forgets what was recorded, which a
     database that was put back may lack."""
-    found = told(home) if runids else {}
-    return {runid: end for runid in runids if (end := _end_of(runid, found.get(runid, {}))) is not None}
+    found = read_runs(home) if runids else {}
+    return {runid: end for runid in runids if (end := _build_end(runid, found.get(runid, {}))) is not None}
 
 
-def _end_of(runid: str, records: dict[str, Any]) -> dict[str, Any] | None:
+def _build_end(runid: str, records: dict[str, Any]) -> dict[str, Any] | None:
     """None where it is not known, or not written as it should be."""
     with suppress(KeyError, TypeError, AttributeError):
         end, began = records["e"], records["i"]["at"] if "p" in records else None
@@ -70,98 +70,98 @@ def _end_of(runid: str, records: dict[str, Any]) -> dict[str, Any] | None:
                  "again": again, "stop": records["s"]["reason"] if "s" in records else None, "started_at": began,
                  "at": end["at"], "run_seconds": end["seconds"], "cpu": end["cpu"], "maxrss": end["rss"]}  # fmt: skip
         numbers = (event[name] for name in ("code", "signal", "started_at", "run_seconds", "cpu", "maxrss"))
-        sound = all(number is None or 0 <= number < LATEST for number in numbers) and 0 <= event["at"] < LATEST
+        sound = all(number is None or 0 <= number < END_OF_TIME for number in numbers) and 0 <= event["at"] < END_OF_TIME
         return event if sound else None
     return None
 
 
-def traces(home: Path) -> list[Trace]:
+def list_runs(home: Path) -> list[ObservedRun]:
     """Every run that the journal knows, and those of which there is only a log. No time tells which are new: a clock may be set back."""
-    runs = told(home)
-    found = [_trace(runid, records) for runid, records in runs.items()]
-    return found + [Trace(runid) for runid in logs(home) if runid not in runs]
+    runs = read_runs(home)
+    found = [_build_run(runid, records) for runid, records in runs.items()]
+    return found + [ObservedRun(runid) for runid in list_logs(home) if runid not in runs]
 
 
-def _trace(runid: str, records: Records) -> Trace:
+def _build_run(runid: str, records: Records) -> ObservedRun:
     end = records.get("e")
     if end is not None:
-        at = end.get("at") if isinstance(end.get("at"), int | float) and 0 <= end["at"] < LATEST else None
-        code = end.get("code") if isinstance(end.get("code"), int) and 0 <= end["code"] < LATEST else None
+        at = end.get("at") if isinstance(end.get("at"), int | float) and 0 <= end["at"] < END_OF_TIME else None
+        code = end.get("code") if isinstance(end.get("code"), int) and 0 <= end["code"] < END_OF_TIME else None
         stop = str(records["s"].get("reason")) if "s" in records else None
         lost, again = bool(end.get("lost")), bool(end.get("again", True))
-        return Trace(runid, told="f" not in records, end=at, code=code, lost=lost, ended=True, stop=stop, again=again)
+        return ObservedRun(runid, told="f" not in records, end=at, code=code, lost=lost, ended=True, stop=stop, again=again)
     began = records["i"].get("at") if isinstance(records.get("i"), dict) else None
-    return _living(runid, records.get("p"), began, told="f" not in records)
+    return _build_living_run(runid, records.get("p"), began, told="f" not in records)
 
 
-def of_started(event: dict[str, Any]) -> Trace:
+def build_started_run(event: dict[str, Any]) -> ObservedRun:
     """A run that its keeper says goes on."""
-    return _living(event["run"], event, event["at"], told=True)
+    return _build_living_run(event["run"], event, event["at"], told=True)
 
 
-def _living(runid: str, process: dict[str, Any] | None, began: Any, told: bool) -> Trace:
+def _build_living_run(runid: str, process: dict[str, Any] | None, began: Any, told: bool) -> ObservedRun:
     """A run that has not ended as far as is known, with what its leader shows if that lives."""
-    number, attempt = _marks(process)
-    begin = began if isinstance(began, int | float) and 0 <= began < LATEST else None
-    trace = Trace(runid, number, told, attempt=attempt, begin=begin)
+    number, attempt = _read_marks(process)
+    begin = began if isinstance(began, int | float) and 0 <= began < END_OF_TIME else None
+    trace = ObservedRun(runid, number, told, attempt=attempt, begin=begin)
     with suppress(psutil.Error, OSError, ValueError, KeyError, TypeError):
-        if process is not None and _began_at(process["pid"]) == process["ticks"]:
+        if process is not None and _read_start_ticks(process["pid"]) == process["ticks"]:
             leader, argv, cwd = psutil.Process(process["pid"]), (), "/"
             with suppress(psutil.Error):  # it may be another user's by now
                 argv, cwd = tuple(leader.cmdline()), leader.cwd()
-            return replace(trace, lives=True, argv=argv, cwd=cwd, name=_name(argv) if argv else UNKNOWN)
+            return replace(trace, lives=True, argv=argv, cwd=cwd, name=_make_name(argv) if argv else UNKNOWN_NAME)
     return trace
 
 
-def _name(argv: tuple[str, ...]) -> str:
+def _make_name(argv: tuple[str, ...]) -> str:
     from app.service.tasks import submit  # which few need, and takes long to read
 
-    return submit.name_of(argv)
+    return submit.make_name(argv)
 
 
-def numbers(home: Path) -> Iterator[int]:
+def read_task_numbers(home: Path) -> Iterator[int]:
     """The numbers of the tasks whose jobs live, as those were started with them."""
-    for records in told(home).values():
-        number, _ = _marks(records.get("p"))
+    for records in read_runs(home).values():
+        number, _ = _read_marks(records.get("p"))
         if number is not None:
             yield number
 
 
-def _marks(pid: dict[str, Any] | None) -> tuple[int | None, int]:
+def _read_marks(pid: dict[str, Any] | None) -> tuple[int | None, int]:
     """The number of the task and the attempt that a living process was started with."""
     with suppress(psutil.Error, OSError, ValueError, KeyError, TypeError):
-        if pid is not None and _began_at(pid["pid"]) == pid["ticks"]:
+        if pid is not None and _read_start_ticks(pid["pid"]) == pid["ticks"]:
             variables = psutil.Process(pid["pid"]).environ()
             number, attempt = int(variables["TASKDECK_TASK"]), int(variables["TASKDECK_ATTEMPT"])
-            if 0 < number < LAST and 0 < attempt < LAST:  # a job may write into them what it likes
+            if 0 < number < MAX_NUMBER and 0 < attempt < MAX_NUMBER:  # a job may write into them what it likes
                 return number, attempt
     return None, 1
 
 
-def _began_at(pid: int) -> int | None:
+def _read_start_ticks(pid: int) -> int | None:
     """When a process began, in ticks after the boot; None for one that is over and that nobody has waited for."""
     told = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     return None if told[0] in b"ZX" else int(told[19])
 
 
-def logs(home: Path) -> Iterator[str]:
+def list_logs(home: Path) -> Iterator[str]:
     """The runs of which there is a log."""
-    for folder in _entries(home / "runs"):
-        for entry in _entries(folder):
+    for folder in _list_entries(home / "runs"):
+        for entry in _list_entries(folder):
             if entry.name.endswith(".log"):
                 yield entry.name.removesuffix(".log")
 
 
-def began(home: Path) -> Callable[[str], bool]:
+def make_started_check(home: Path) -> Callable[[str], bool]:
     """Tells whether a run with a log was started: one that is empty may be left of a start that failed, unless the journal tells of it."""
-    runs = told(home)
+    runs = read_runs(home)
     return lambda runid: runid in runs or _is_written(Path(paths.log_path(home, runid)))
 
 
-def may_have_begun(home: Path) -> Callable[[str], bool]:
+def make_possible_start_check(home: Path) -> Callable[[str], bool]:
     """Tells whether a run with a log may have been started. Many a job writes nothing, and the journal goes with its keeper: an empty log
     is left of a start that failed only where that tells so."""
-    failed = {str(record[letter]) for record in _records(home) if (letter := next(iter(record), "")) in ("r", "v")}
+    failed = {str(record[letter]) for record in _read_records(home) if (letter := next(iter(record), "")) in ("r", "v")}
     return lambda runid: runid not in failed or _is_written(Path(paths.log_path(home, runid)))
 
 
@@ -172,7 +172,7 @@ def _is_written(log: Path) -> bool:
         return False  # removed meanwhile
 
 
-def _entries(folder: Path) -> Iterator[Path]:
+def _list_entries(folder: Path) -> Iterator[Path]:
     with suppress(OSError), os.scandir(folder) as found:
         for entry in found:
             yield Path(entry.path)

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Table
 
 from app.core import task_spec
 from app.core.scheduling import overcommit
-from app.core.scheduling.plan import rank
-from app.core.text.sanitize import clean, valid_name
+from app.core.scheduling.plan import get_sort_key
+from app.core.text.sanitize import find_name_error, sanitize
 from app.errors import Conflict, Usage
 from app.service.context import Call
 from app.service.definitions import slas
@@ -36,19 +36,19 @@ _FIELDS: dict[str, TypeAdapter[Any]] = {
 _COLUMNS = {"cpu": "total_cpu", "memory": "total_memory"}
 
 
-def _values(given: dict[str, Any]) -> dict[str, Any]:
-    return {_COLUMNS.get(name, name): _value(name, value) for name, value in given.items() if value is not None}
+def _parse_values(given: dict[str, Any]) -> dict[str, Any]:
+    return {_COLUMNS.get(name, name): _parse_value(name, value) for name, value in given.items() if value is not None}
 
 
-def _value(name: str, value: Any) -> Any:
+def _parse_value(name: str, value: Any) -> Any:
     try:
         return _FIELDS[name].validate_python(value)
     except ValidationError as error:
-        raise Usage(f"{name} {task_spec.words_for(error)}. Nothing was changed.") from None
+        raise Usage(f"{name} {task_spec.describe_error(error)}. Nothing was changed.") from None
 
 
-def _checked_name(name: str) -> None:
-    wrong = valid_name(name)
+def _check_name(name: str) -> None:
+    wrong = find_name_error(name)
     if wrong:
         raise Usage(f"name {wrong}. Nothing was changed.")
 
@@ -63,34 +63,34 @@ async def queue_ls(call: Call) -> list[dict[str, Any]]:
 
 def queue_dicts(c: Connection) -> list[dict[str, Any]]:
     """Queues on the wire."""
-    counted, now = reads.counters(c), reads.queues_now(c)
+    counted, now = reads.read_counters(c), reads.map_queue_facts(c)
     return [
         {**row._asdict(), "waiting": counted.get((row.name, "queued"), 0), "oldest_at": now[row.name].oldest_at,
-         "word": _word(row, now[row.name])}
-        for row in reads.queues(c)
+         "word": _get_word(row, now[row.name])}
+        for row in reads.list_queues(c)
     ]  # fmt: skip
 
 
 async def queue_line(call: Call, *, names: Sequence[str]) -> dict[str, Any]:
     """What waits in some queues: {"first": uuid of the task that starts first, or, where none is in line, of the one whose next attempt
     comes first; "waiting": {status: tasks}}."""
-    return await call.db.read(_line, names)
+    return await call.db.read(_summarize_waiting, names)
 
 
-def _line(c: Connection, names: Sequence[str]) -> dict[str, Any]:
+def _summarize_waiting(c: Connection, names: Sequence[str]) -> dict[str, Any]:
     for name in names:
-        _QUEUE.known(c, name)
-    heads = [(row, task) for row in reads.queues(c) if row.name in names for task in dispatch.window(c, row.name, 1)]
-    now = reads.queues_now(c)
+        _QUEUE.require_known(c, name)
+    heads = [(row, task) for row in reads.list_queues(c) if row.name in names for task in dispatch.list_queued(c, row.name, 1)]
+    now = reads.map_queue_facts(c)
     closed = {row.name: row.status != "active" or now[row.name].pool_status != "active" for row, _ in heads}
-    heads.sort(key=lambda head: (closed[head[0].name], -head[0].priority, *rank(head[1])))
+    heads.sort(key=lambda head: (closed[head[0].name], -head[0].priority, *get_sort_key(head[1])))
     counted = Counter[str]()
-    for (queue, status), n in reads.counters(c).items():
+    for (queue, status), n in reads.read_counters(c).items():
         counted[status] += n if queue in names and status in WAITING else 0
-    return {"first": heads[0][1].uuid if heads else reads.next_attempt(c, names), "waiting": dict(+counted)}
+    return {"first": heads[0][1].uuid if heads else reads.find_next_retry(c, names), "waiting": dict(+counted)}
 
 
-def _word(row: QueueRow, now: Any) -> str:
+def _get_word(row: QueueRow, now: Any) -> str:
     """What a queue does now: open, full, no room, paused, draining or pool off."""
     if now.pool_status != "active":
         return "pool off"
@@ -116,16 +116,16 @@ async def queue_create(
     description: str | None = None,
 ) -> dict[str, Any]:
     """A new queue; by default as many at once as its pool has cores."""
-    _checked_name(name)
+    _check_name(name)
     values = {
         "pool": "default",
-        **_values({"capacity": capacity, "pool": pool, "priority": priority, "description": description}),
+        **_parse_values({"capacity": capacity, "pool": pool, "priority": priority, "description": description}),
     }
 
     def create(c: Connection) -> None:
-        _QUEUE.new(c, name)
-        _checked_pool(c, values)
-        owner = definitions.pool(c, values["pool"])
+        _QUEUE.require_new(c, name)
+        _check_pool(c, values)
+        owner = definitions.find_pool(c, values["pool"])
         values.setdefault("capacity", max(1, int(owner.total_cpu)) if owner else 1)
         definitions.create(c, schema.queues, name, values, call.by)
 
@@ -133,9 +133,9 @@ async def queue_create(
     return await queue_show(call, name=name)
 
 
-def _checked_pool(c: Connection, values: dict[str, Any]) -> None:
-    if "pool" in values and definitions.pool(c, values["pool"]) is None:
-        raise lookup.named("pool", values["pool"], [row.name for row in reads.pools(c)])
+def _check_pool(c: Connection, values: dict[str, Any]) -> None:
+    if "pool" in values and definitions.find_pool(c, values["pool"]) is None:
+        raise lookup.make_unknown_name("pool", values["pool"], [row.name for row in reads.list_pools(c)])
 
 
 async def queue_set(
@@ -148,14 +148,14 @@ async def queue_set(
     description: str | None = None,
 ) -> dict[str, Any]:
     """Change a queue."""
-    values = _values({"capacity": capacity, "pool": pool, "priority": priority, "description": description})
+    values = _parse_values({"capacity": capacity, "pool": pool, "priority": priority, "description": description})
     if not values:
         raise Usage("nothing to set. Say what: --capacity, --priority, --pool or --description.")
 
     def change(c: Connection) -> None:
-        _QUEUE.known(c, name)
-        _checked_pool(c, values)
-        definitions.change(c, schema.queues, name, values, call.by)
+        _QUEUE.require_known(c, name)
+        _check_pool(c, values)
+        definitions.update(c, schema.queues, name, values, call.by)
 
     await call.db.write(change)
     return await queue_show(call, name=name)
@@ -173,7 +173,7 @@ def pool_dicts(c: Connection) -> list[dict[str, Any]]:
     """Pools on the wire, with the name of their SLA."""
     slas = {row.id: row.name for row in c.execute(schema.slas.select())}
     return [
-        {**row._asdict(), "sla": slas.get(row.sla_id) if row.sla_id is not None else None} for row in reads.pools(c)
+        {**row._asdict(), "sla": slas.get(row.sla_id) if row.sla_id is not None else None} for row in reads.list_pools(c)
     ]
 
 
@@ -181,12 +181,12 @@ async def pool_create(
     call: Call, *, name: str, cpu: Any, memory: Any, sla: str | None = None, description: str | None = None
 ) -> dict[str, Any]:
     """A new pool of so many cores and MiB."""
-    _checked_name(name)
-    values = _values({"cpu": cpu, "memory": memory, "sla": sla, "description": description})
+    _check_name(name)
+    values = _parse_values({"cpu": cpu, "memory": memory, "sla": sla, "description": description})
 
     def create(c: Connection) -> None:
-        _POOL.new(c, name)
-        definitions.create(c, schema.pools, name, _with_sla(c, values), call.by)
+        _POOL.require_new(c, name)
+        definitions.create(c, schema.pools, name, _resolve_sla(c, values), call.by)
 
     await call.db.write(create)
     await note_oversize(call, [name])
@@ -195,18 +195,18 @@ async def pool_create(
 
 async def note_oversize(call: Call, names: Sequence[str]) -> None:
     """Say that these pools, or all together, give out more than the machine has: people share cores on purpose, so it is not refused."""
-    for said in overcommit.after(await call.db.read(pool_dicts), *host.here(), names):
+    for said in overcommit.list_warnings(await call.db.read(pool_dicts), *host.read_capacity(), names):
         call.note(f"{said}: more may start than it can run well.")
 
 
-def _with_sla(c: Connection, values: dict[str, Any]) -> dict[str, Any]:
+def _resolve_sla(c: Connection, values: dict[str, Any]) -> dict[str, Any]:
     """The SLA's id in place of its name."""
     if "sla" not in values:
         return values
-    rules = {row.name: row for row in definitions.slas(c)}
+    rules = {row.name: row for row in definitions.list_slas(c)}
     name = values["sla"]
     if name not in rules:
-        raise lookup.named("sla", name, list(rules))
+        raise lookup.make_unknown_name("sla", name, list(rules))
     slas.check_pool(name, rules[name].conditions)
     return {**{key: value for key, value in values.items() if key != "sla"}, "sla_id": rules[name].id}
 
@@ -221,13 +221,13 @@ async def pool_set(
     description: str | None = None,
 ) -> dict[str, Any]:
     """Change a pool. What runs keeps what it has, also when the pool gets smaller."""
-    values = _values({"cpu": cpu, "memory": memory, "sla": sla, "description": description})
+    values = _parse_values({"cpu": cpu, "memory": memory, "sla": sla, "description": description})
     if not values:
         raise Usage("nothing to set. Say what: --cpu, --memory, --sla or --description.")
 
     def change(c: Connection) -> None:
-        _POOL.known(c, name)
-        definitions.change(c, schema.pools, name, _with_sla(c, values), call.by)
+        _POOL.require_known(c, name)
+        definitions.update(c, schema.pools, name, _resolve_sla(c, values), call.by)
 
     await call.db.write(change)
     if cpu is not None or memory is not None:
@@ -239,7 +239,7 @@ async def pool_set(
 
 
 @dataclass(frozen=True)
-class Kind:
+class DefinitionKind:
     """A queue or a pool: its word, its table, its rows on the wire, and what refers to one."""
 
     word: str
@@ -247,60 +247,60 @@ class Kind:
     dicts: Callable[[Connection], list[dict[str, Any]]]
     users: Callable[[Connection, str], dict[str, int]]
 
-    def known(self, c: Connection, name: str) -> None:
+    def require_known(self, c: Connection, name: str) -> None:
         """Raise NotFound, with the nearest, when there is none of that name."""
         names = [row["name"] for row in self.dicts(c)]
         if name not in names:
-            raise lookup.named(self.word, name, names)
+            raise lookup.make_unknown_name(self.word, name, names)
 
-    def new(self, c: Connection, name: str) -> None:
+    def require_new(self, c: Connection, name: str) -> None:
         """Raise Conflict when there is one of that name."""
         if name in [row["name"] for row in self.dicts(c)]:
-            word, shown = self.word, clean(name)
+            word, shown = self.word, sanitize(name)
             raise Conflict(
                 f"there is a {word} {shown} already. Nothing was changed.", f"Change it: taskdeck {word} set {shown}"
             )
 
 
-async def _show(kind: Kind, call: Call, *, name: str) -> dict[str, Any]:
+async def _show(kind: DefinitionKind, call: Call, *, name: str) -> dict[str, Any]:
     """One, as it is now."""
 
     def read(c: Connection) -> dict[str, Any]:
-        kind.known(c, name)
+        kind.require_known(c, name)
         return next(row for row in kind.dicts(c) if row["name"] == name)
 
     return await call.db.read(read)
 
 
-async def _rm(kind: Kind, call: Call, *, name: str) -> dict[str, Any]:
+async def _rm(kind: DefinitionKind, call: Call, *, name: str) -> dict[str, Any]:
     """Take away one that nothing refers to."""
 
     def remove(c: Connection) -> None:
-        kind.known(c, name)
-        lookup.unused(c, kind.word, name, kind.users(c, name))
+        kind.require_known(c, name)
+        lookup.require_unused(c, kind.word, name, kind.users(c, name))
         definitions.remove(c, kind.table, name, call.by)
 
     await call.db.write(remove)
     return {"name": name}
 
 
-async def _turn(kind: Kind, status: str, verb: str, call: Call, *, name: str) -> dict[str, Any]:
+async def _set_status(kind: DefinitionKind, status: str, verb: str, call: Call, *, name: str) -> dict[str, Any]:
     """Let it start things again, or nothing more; the row, and its status `before`, which may have been the same."""
 
     def change(c: Connection) -> str:
-        kind.known(c, name)
-        changed = definitions.change(c, kind.table, name, {"status": status}, call.by, verb)
+        kind.require_known(c, name)
+        changed = definitions.update(c, kind.table, name, {"status": status}, call.by, verb)
         return changed["status"][0] if changed else status
 
     was = await call.db.write(change)
     return {**await _show(kind, call, name=name), "before": {"status": was}}
 
 
-_QUEUE = Kind("queue", schema.queues, queue_dicts, definitions.users_of_queue)
-_POOL = Kind("pool", schema.pools, pool_dicts, definitions.users_of_pool)
+_QUEUE = DefinitionKind("queue", schema.queues, queue_dicts, definitions.count_queue_users)
+_POOL = DefinitionKind("pool", schema.pools, pool_dicts, definitions.count_pool_users)
 
 queue_show, pool_show = partial(_show, _QUEUE), partial(_show, _POOL)
 queue_rm, pool_rm = partial(_rm, _QUEUE), partial(_rm, _POOL)
-queue_pause, pool_pause = partial(_turn, _QUEUE, "paused", "pause"), partial(_turn, _POOL, "paused", "pause")
-queue_resume, pool_resume = partial(_turn, _QUEUE, "active", "resume"), partial(_turn, _POOL, "active", "resume")
-queue_drain, pool_drain = partial(_turn, _QUEUE, "draining", "drain"), partial(_turn, _POOL, "draining", "drain")
+queue_pause, pool_pause = partial(_set_status, _QUEUE, "paused", "pause"), partial(_set_status, _POOL, "paused", "pause")
+queue_resume, pool_resume = partial(_set_status, _QUEUE, "active", "resume"), partial(_set_status, _POOL, "active", "resume")
+queue_drain, pool_drain = partial(_set_status, _QUEUE, "draining", "drain"), partial(_set_status, _POOL, "draining", "drain")

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app.core import sla
-from app.core.text.sanitize import clean, cut, valid_name
+from app.core.text.sanitize import find_name_error, sanitize, truncate
 from app.errors import Conflict, Refused, Usage
 from app.service import sla_metrics
 from app.service.context import Call
@@ -20,15 +20,15 @@ from db.queries import alerts, definitions, reads, sla_cursor
 from db.rows import SlaRow
 from db.states import ENDED
 
-MOST_AT_ONCE = 500
+MAX_ALERTS = 500
 """Alerts fired or closed in one look, give or take a page."""
 DAY = timedelta(days=1)
-COUNTED = 1000
-RUNS = 12
+MAX_COUNTED = 1000
+MAX_RUNS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluated:
+class EvaluationResult:
     """What one look did; `next_due` is when the next is worth it (UNIX seconds; None: after the next submission)."""
 
     fired: int
@@ -38,73 +38,73 @@ class Evaluated:
 
 async def ls(call: Call) -> list[dict[str, Any]]:
     """All SLAs, the most severe first, each with how it stands (`with_state`)."""
-    return await call.db.read(lambda c: with_state(c, definitions.slas(c)))
+    return await call.db.read(lambda c: add_state(c, definitions.list_slas(c)))
 
 
 async def show(call: Call, *, name: str) -> dict[str, Any]:
     """One SLA, with how it stands."""
-    return await call.db.read(lambda c: with_state(c, [known(c, name)])[0])
+    return await call.db.read(lambda c: add_state(c, [require_rule(c, name)])[0])
 
 
-async def history(call: Call, *, name: str) -> dict[str, Any]:
+async def read_history(call: Call, *, name: str) -> dict[str, Any]:
     """How the last runs kept an SLA: {"name", "limit", how its figure stands (see `metrics.told`), "runs": [see `runs`], oldest first,
     "was": [see `was`]}."""
 
     def read(c: Connection) -> dict[str, Any]:
-        row = known(c, name)
-        rule = sla.parse(row.conditions)
-        return {"name": name, "limit": rule.value, **sla_metrics.told(c, rule), "runs": runs(c, rule, rule.match), "was": was(c, row)}
+        row = require_rule(c, name)
+        rule = sla.parse_conditions(row.conditions)
+        return {"name": name, "limit": rule.value, **sla_metrics.describe_state(c, rule), "runs": list_runs(c, rule, rule.match), "was": list_high_spells(c, row)}
 
     return await call.db.read(read)
 
 
-def with_state(c: Connection, rows: Sequence[SlaRow]) -> list[dict[str, Any]]:
+def add_state(c: Connection, rows: Sequence[SlaRow]) -> list[dict[str, Any]]:
     """SLAs on the wire. To the columns come `severity`, `words` (the rule as a sentence), `limit` in its `unit`, how its figure stands
     (see `metrics.told`), `open` ({status: alerts}), `silence` ({"until", "by", "reason"} or None), and of the last day `late` (alerts
     that are over; no more than a thousand of all rules are counted) and `last_late`."""
-    counts, quiet = alerts.counted(c), alerts.silences(c)
-    over = alerts.resolved(c, timestamps.stamp(timestamps.utcnow() - DAY), COUNTED)
-    return [_with_state(c, row, counts.get(row.id, {}), quiet.get(row.id), over.get(row.id, (0, None))) for row in rows]
+    counts, quiet = alerts.count_by_rule(c), alerts.map_silences(c)
+    over = alerts.map_resolved(c, timestamps.format_time(timestamps.utcnow() - DAY), MAX_COUNTED)
+    return [_add_state(c, row, counts.get(row.id, {}), quiet.get(row.id), over.get(row.id, (0, None))) for row in rows]
 
 
-def _with_state(
+def _add_state(
     c: Connection, row: SlaRow, counts: dict[str, int], silence: alerts.Silence | None, over: tuple[int, str | None]
 ) -> dict[str, Any]:
-    rule = sla.parse(row.conditions)
+    rule = sla.parse_conditions(row.conditions)
     quiet = {"until": silence.until, "by": silence.by, "reason": silence.reason} if silence else None
     return {
-        **row._asdict(), "severity": sla.severity(row.priority), "words": sla.describe(rule), "limit": rule.value,
-        **sla_metrics.told(c, rule), "open": counts, "silence": quiet, "late": over[0], "last_late": over[1],
+        **row._asdict(), "severity": sla.get_severity(row.priority), "words": sla.describe_rule(rule), "limit": rule.value,
+        **sla_metrics.describe_state(c, rule), "open": counts, "silence": quiet, "late": over[0], "last_late": over[1],
     }  # fmt: skip
 
 
-def kin(c: Connection, task: sla_cursor.Looked) -> dict[str, str]:
+def match_similar(c: Connection, task: sla_cursor.SlaTask) -> dict[str, str]:
     """What the tasks like this one have in common: its template, else its name."""
-    row = reads.by_uuids(c, [task.uuid])
+    row = reads.list_by_uuid(c, [task.uuid])
     return {"template": row[0].template} if row and row[0].template else {"task": task.name}
 
 
-def runs(c: Connection, rule: sla.Rule, match: Mapping[str, Any]) -> list[dict[str, Any]]:
+def list_runs(c: Connection, rule: sla.SlaRule, match: Mapping[str, Any]) -> list[dict[str, Any]]:
     """How the last dozen tasks did by a rule: [{"number", "name", "status", "at": when it did what is asked, "value": seconds that
     took, "late"}], oldest first; none by a rule on a figure. `match` says which tasks, as `db.alerts.lately`."""
     if rule.metric:
         return []
-    found = [(task, sla.judge(rule, facts(task), 0.0)) for task in alerts.lately(c, match)]
+    found = [(task, sla.judge_task(rule, to_facts(task), 0.0)) for task in alerts.list_recent_tasks(c, match)]
     done = [
         {"number": task.number, "name": task.name, "status": task.status, "at": timestamps.from_unix(verdict.done),
          "value": verdict.took, "late": verdict.late}
         for task, verdict in found
         if verdict.done is not None
     ]  # fmt: skip
-    return sorted(done[:RUNS], key=lambda run: run["at"])
+    return sorted(done[:MAX_RUNS], key=lambda run: run["at"])
 
 
-def was(c: Connection, row: SlaRow) -> list[dict[str, str]]:
+def list_high_spells(c: Connection, row: SlaRow) -> list[dict[str, str]]:
     """When the figure of a rule was too high in the last day: [{"since", "until"}], oldest first, a dozen at most; none by a rule about
     tasks."""
     if not sla_metrics.is_metric(row):
         return []
-    found = alerts.spells(c, row.id, timestamps.stamp(timestamps.utcnow() - DAY), COUNTED)[:RUNS]
+    found = alerts.list_intervals(c, row.id, timestamps.format_time(timestamps.utcnow() - DAY), MAX_COUNTED)[:MAX_RUNS]
     return [{"since": since, "until": until} for since, until in reversed(found)]
 
 
@@ -113,15 +113,15 @@ async def create(
     queue: str | None = None, task: str | None = None, tag: Any = None, severity: str = "warning",
 ) -> dict[str, Any]:  # fmt: skip
     """A new SLA of one of the presets; `metric` is for `stays-below`. Raises Conflict when there is one of that name."""
-    if wrong := valid_name(name):
+    if wrong := find_name_error(name):
         raise Usage(f"name {wrong}. Nothing was changed.")
     match = {"template": template, "queue": queue, "task": task, "tag": tag}
-    values = _values(preset, value, metric, {key: word for key, word in match.items() if word}, severity)
+    values = _make_columns(preset, value, metric, {key: word for key, word in match.items() if word}, severity)
 
     def create(c: Connection) -> None:
-        if definitions.sla(c, name) is not None:
-            raise Conflict(f"there is an SLA {clean(name)} already. Nothing was changed.")
-        check_match(values["conditions"], definitions.template_names(c), [row.name for row in reads.queues(c)])
+        if definitions.find_sla(c, name) is not None:
+            raise Conflict(f"there is an SLA {sanitize(name)} already. Nothing was changed.")
+        check_match(values["conditions"], definitions.list_template_names(c), [row.name for row in reads.list_queues(c)])
         definitions.create(c, schema.slas, name, values, call.by)
 
     await call.db.write(create)
@@ -143,23 +143,23 @@ async def set_(
         raise Usage("nothing to set. Say what: --finishes-within, --starts-within, --template, --severity, --off, …")
 
     def change(c: Connection) -> None:
-        row = known(c, name)
-        values = _changed(row, asked, match, severity, enabled)
-        if definitions.users_of_sla(c, row.id)["pool"]:
+        row = require_rule(c, name)
+        values = _merge_changes(row, asked, match, severity, enabled)
+        if definitions.count_sla_users(c, row.id)["pool"]:
             check_pool(name, values["conditions"])
         if values["conditions"] != row.conditions:
-            check_match(values["conditions"], definitions.template_names(c), [queue.name for queue in reads.queues(c)])
-        changed = definitions.change(c, schema.slas, name, values, call.by)
+            check_match(values["conditions"], definitions.list_template_names(c), [queue.name for queue in reads.list_queues(c)])
+        changed = definitions.update(c, schema.slas, name, values, call.by)
         if changed.keys() & {"conditions", "enabled"}:
-            alerts.restart(c, row.id)
+            alerts.restart_rule(c, row.id)
         elif "priority" in changed:
-            alerts.rate(c, row.id, sla.severity(values["priority"]))
+            alerts.set_severity(c, row.id, sla.get_severity(values["priority"]))
 
     await call.db.write(change)
     return await show(call, name=name)
 
 
-def _changed(
+def _merge_changes(
     row: SlaRow, asked: Mapping[str, Any], match: Mapping[str, Any], severity: str | None, enabled: bool | None
 ) -> dict[str, Any]:
     """The columns of an SLA with these changes; `asked` are its preset, value and metric."""
@@ -167,13 +167,13 @@ def _changed(
         raise Usage("enabled must be true or false. Nothing was changed.")
     given = {key: word for key, word in asked.items() if word is not None}
     kept = row.conditions
-    if (given.get("preset", kept["preset"]) == sla.BELOW) != sla_metrics.is_metric(row):
+    if (given.get("preset", kept["preset"]) == sla.STAYS_BELOW) != sla_metrics.is_metric(row):
         kept = {"preset": kept["preset"], "value": kept["value"]}
     wanted = {**kept, **given}
     matched = {**kept.get("match", {}), **{key: word for key, word in match.items() if word is not None}}
-    values = _values(
+    values = _make_columns(
         wanted["preset"], wanted["value"], wanted.get("metric"), {key: word for key, word in matched.items() if word},
-        sla.severity(row.priority) if severity is None else severity,
+        sla.get_severity(row.priority) if severity is None else severity,
     )
     return {"conditions": values["conditions"], "priority": values["priority"] if severity is not None else row.priority,
             "enabled": row.enabled if enabled is None else enabled}  # fmt: skip
@@ -183,20 +183,20 @@ async def rm(call: Call, *, name: str) -> dict[str, Any]:
     """Take away an SLA that nothing refers to; its open alerts are closed, all keep its name, and its silence goes with it."""
 
     def remove(c: Connection) -> None:
-        row = known(c, name)
-        alerts.forget_sla(c, row.id)
-        lookup.unused(c, "SLA", name, definitions.users_of_sla(c, row.id))
+        row = require_rule(c, name)
+        alerts.detach_rule(c, row.id)
+        lookup.require_unused(c, "SLA", name, definitions.count_sla_users(c, row.id))
         definitions.remove(c, schema.slas, name, call.by)
 
     await call.db.write(remove)
     return {"name": name}
 
 
-def known(c: Connection, name: str) -> SlaRow:
+def require_rule(c: Connection, name: str) -> SlaRow:
     """The SLA of that name. Raises NotFound with the nearest."""
-    found = {row.name: row for row in definitions.slas(c)}
+    found = {row.name: row for row in definitions.list_slas(c)}
     if name not in found:
-        raise lookup.named("sla", name, list(found))
+        raise lookup.make_unknown_name("sla", name, list(found))
     return found[name]
 
 
@@ -205,20 +205,20 @@ def check_match(conditions: dict[str, Any], templates: Sequence[str], queues: Se
     match = conditions.get("match", {})
     for kind, names in (("template", templates), ("queue", queues)):
         if kind in match and match[kind] not in names:
-            raise lookup.named(kind, match[kind], list(names))
+            raise lookup.make_unknown_name(kind, match[kind], list(names))
 
 
 def check_pool(name: str, conditions: Mapping[str, Any]) -> None:
     """A pool's SLA is about its tasks. Raises Refused for one on a figure."""
     if metric := conditions.get("metric"):
-        raise Refused(f"sla {clean(name)} is about {metric} of Taskdeck itself, and no task: no pool can point at it.")
+        raise Refused(f"sla {sanitize(name)} is about {metric} of Taskdeck itself, and no task: no pool can point at it.")
 
 
-def _values(preset: str, value: Any, metric: str | None, match: dict[str, Any], severity: str) -> dict[str, Any]:
+def _make_columns(preset: str, value: Any, metric: str | None, match: dict[str, Any], severity: str) -> dict[str, Any]:
     if severity not in sla.SEVERITIES:
-        raise Usage(f'severity must be critical, warning or info, not "{cut(clean(str(severity)), 40)}".')
+        raise Usage(f'severity must be critical, warning or info, not "{truncate(sanitize(str(severity)), 40)}".')
     try:
-        conditions = sla.normal({"preset": preset, "value": value, "match": match} | ({"metric": metric} if metric else {}))
+        conditions = sla.normalize_conditions({"preset": preset, "value": value, "match": match} | ({"metric": metric} if metric else {}))
     except ValueError as error:
         raise Usage(f"{str(error).removeprefix('conditions: ')}. Nothing was changed.") from None
     return {"conditions": conditions, "actions": {}, "priority": sla.SEVERITIES[severity], "enabled": True}
@@ -227,136 +227,136 @@ def _values(preset: str, value: Any, metric: str | None, match: dict[str, Any], 
 # --- evaluation -----------------------------------------------------------------------------------------------------
 
 
-def evaluate(c: Connection, moment: datetime) -> Evaluated:
+def evaluate(c: Connection, moment: datetime) -> EvaluationResult:
     """Tell of tasks that are late, and of figures that are too high, and close what is no longer so, as of an aware time, in the
     caller's transaction.
 
     A page or two of each at most; when there is more to do `next_due` is now.
     """
     now = moment.timestamp()
-    resolved, more = _resolve(c, now)
-    rows = [row for row in definitions.slas(c) if row.enabled]
-    figures = sla_metrics.changes(c, rows, now)
-    alerts.fire(c, figures.fired)
-    alerts.resolve(c, figures.over)
+    resolved, more = _resolve_alerts(c, now)
+    rows = [row for row in definitions.list_slas(c) if row.enabled]
+    figures = sla_metrics.find_changes(c, rows, now)
+    alerts.fire_alerts(c, figures.fired)
+    alerts.resolve_alerts(c, figures.over)
     fired, dues = 0, [now] if more else []
     for row in rows:
         if not sla_metrics.is_metric(row):
-            late, due = _look(c, row, now, MOST_AT_ONCE - fired)
+            late, due = _evaluate_rule(c, row, now, MAX_ALERTS - fired)
             fired += late
             dues += [due] if due is not None else []
-    return Evaluated(fired + len(figures.fired), resolved + len(figures.over), min(dues, default=None))
+    return EvaluationResult(fired + len(figures.fired), resolved + len(figures.over), min(dues, default=None))
 
 
-def due(c: Connection, moment: datetime) -> bool:
+def has_work(c: Connection, moment: datetime) -> bool:
     """Whether `evaluate` would find anything to do: reads only, so that an idle runtime writes nothing."""
     now = moment.timestamp()
-    rows = [row for row in definitions.slas(c) if row.enabled]
+    rows = [row for row in definitions.list_slas(c) if row.enabled]
     on_tasks = (row for row in rows if not sla_metrics.is_metric(row))
-    return _has_events(c) or any(_has_news(c, row, now) for row in on_tasks) or bool(sla_metrics.changes(c, rows, now))
+    return _has_events(c) or any(_has_due_tasks(c, row, now) for row in on_tasks) or bool(sla_metrics.find_changes(c, rows, now))
 
 
-def unreadable(c: Connection, moment: datetime) -> dict[str, str]:
+def find_unreadable_metrics(c: Connection, moment: datetime) -> dict[str, str]:
     """{metric: why it cannot be read}, of those that rules are about, as of an aware time. Such rules stay as they are."""
-    return sla_metrics.unreadable(c, definitions.slas(c), moment.timestamp())
+    return sla_metrics.find_unreadable(c, definitions.list_slas(c), moment.timestamp())
 
 
 def _has_events(c: Connection) -> bool:
-    if not alerts.any_open(c):
+    if not alerts.has_open_alerts(c):
         return False
-    seen, last = sla_cursor.events_seen(c), sla_cursor.last_event(c)
-    return last - seen > sla_cursor.SPAN or bool(alerts.to_resolve(c, seen, last, 1))
+    seen, last = sla_cursor.read_event_cursor(c), sla_cursor.find_last_event(c)
+    return last - seen > sla_cursor.SPAN or bool(alerts.list_to_resolve(c, seen, last, 1))
 
 
-def _has_news(c: Connection, row: SlaRow, now: float) -> bool:
-    put_off = sla_cursor.next_due(c, row.id)
+def _has_due_tasks(c: Connection, row: SlaRow, now: float) -> bool:
+    put_off = sla_cursor.find_next_due(c, row.id)
     if put_off is not None and put_off <= now:
         return True
-    last = sla_cursor.last_created(c, timestamps.from_unix(now - sla.parse(row.conditions).value))
-    return last > sla_cursor.cursor(c, row.id)
+    last = sla_cursor.find_last_created(c, timestamps.from_unix(now - sla.parse_conditions(row.conditions).value))
+    return last > sla_cursor.read_cursor(c, row.id)
 
 
-def facts(task: sla_cursor.Looked) -> sla.Facts:
+def to_facts(task: sla_cursor.SlaTask) -> sla.TaskTimes:
     """A task as its rule sees it."""
     ended = task.ended_at if task.status in ENDED else None
-    return sla.Facts(timestamps.unix(task.created_at), *map(_unix, (task.not_before, task.first_start, ended)))
+    return sla.TaskTimes(timestamps.to_unix(task.created_at), *map(_parse_unix, (task.not_before, task.first_start, ended)))
 
 
-def _unix(text: str | None) -> float | None:
-    return timestamps.unix(text) if text else None
+def _parse_unix(text: str | None) -> float | None:
+    return timestamps.to_unix(text) if text else None
 
 
-def _resolve(c: Connection, now: float) -> tuple[int, bool]:
+def _resolve_alerts(c: Connection, now: float) -> tuple[int, bool]:
     """Close alerts by what has happened since the last look: how many, and whether there is more to look at."""
-    seen, last = sla_cursor.events_seen(c), sla_cursor.last_event(c)
+    seen, last = sla_cursor.read_event_cursor(c), sla_cursor.find_last_event(c)
     if last == seen:
         return 0, False
-    until = min(last, seen + sla_cursor.SPAN) if alerts.any_open(c) else last
-    found = alerts.to_resolve(c, seen, until, MOST_AT_ONCE)
-    alerts.resolve(c, [_closed(open_alert, now) for open_alert in found])
-    if len(found) == MOST_AT_ONCE:
+    until = min(last, seen + sla_cursor.SPAN) if alerts.has_open_alerts(c) else last
+    found = alerts.list_to_resolve(c, seen, until, MAX_ALERTS)
+    alerts.resolve_alerts(c, [_close_alert(open_alert, now) for open_alert in found])
+    if len(found) == MAX_ALERTS:
         return len(found), True
-    sla_cursor.see_events(c, until)
+    sla_cursor.move_event_cursor(c, until)
     return len(found), until < last
 
 
-def _closed(found: alerts.OpenAlert, now: float) -> dict[str, Any]:
+def _close_alert(found: alerts.OpenAlert, now: float) -> dict[str, Any]:
     """How an alert reads when it is over: as of the moment its task did what the rule asks."""
     row = found.alert
     as_it_was = {"key": row.id, "text": row.text, "short": row.short, "value": row.value}
-    rule = sla.parse(found.conditions) if found.conditions is not None else None
-    verdict = sla.judge(rule, facts(found.task), now) if rule and found.task else None
+    rule = sla.parse_conditions(found.conditions) if found.conditions is not None else None
+    verdict = sla.judge_task(rule, to_facts(found.task), now) if rule and found.task else None
     if verdict is None or verdict.done is None:
         return as_it_was | {"resolved_at": timestamps.from_unix(now)}
     return as_it_was | {"resolved_at": timestamps.from_unix(verdict.done), "text": verdict.text, "short": verdict.short,
                         "value": verdict.took}  # fmt: skip
 
 
-def _look(c: Connection, row: SlaRow, now: float, room: int) -> tuple[int, float | None]:
+def _evaluate_rule(c: Connection, row: SlaRow, now: float, room: int) -> tuple[int, float | None]:
     """One SLA's look at the tasks whose time is up: how many alerts it fired, and when its next task is due."""
     if room <= 0:
         return 0, now
-    rule, scope = sla.parse(row.conditions), sla_cursor.scope(c, row.id, row.conditions.get("match", {}))
-    late = _judged(c, row, rule, sla_cursor.take_due(c, row.id, scope, now), now)
-    late += _judged(c, row, rule, _fresh(c, row, rule, scope, now), now)
-    alerts.fire(c, late)
-    return len(late), _next(c, row, rule, scope, now)
+    rule, scope = sla.parse_conditions(row.conditions), sla_cursor.build_scope(c, row.id, row.conditions.get("match", {}))
+    late = _judge(c, row, rule, sla_cursor.take_due(c, row.id, scope, now), now)
+    late += _judge(c, row, rule, _take_new(c, row, rule, scope, now), now)
+    alerts.fire_alerts(c, late)
+    return len(late), _find_next_due(c, row, rule, scope, now)
 
 
-def _fresh(c: Connection, row: SlaRow, rule: sla.Rule, scope: sla_cursor.Scope, now: float) -> list[sla_cursor.Looked]:
+def _take_new(c: Connection, row: SlaRow, rule: sla.SlaRule, scope: sla_cursor.TaskScope, now: float) -> list[sla_cursor.SlaTask]:
     """The next page of tasks submitted so long ago that their time is up; moves the cursor past them."""
-    at = sla_cursor.cursor(c, row.id)
-    last = min(sla_cursor.last_created(c, timestamps.from_unix(now - rule.value)), at + sla_cursor.SPAN)
+    at = sla_cursor.read_cursor(c, row.id)
+    last = min(sla_cursor.find_last_created(c, timestamps.from_unix(now - rule.value)), at + sla_cursor.SPAN)
     if last <= at:
         return []
-    found = sla_cursor.page(c, scope, at, last, row.updated_at)
+    found = sla_cursor.read_page(c, scope, at, last, row.updated_at)
     sla_cursor.move_cursor(c, row.id, found[-1].number if len(found) == sla_cursor.PAGE else last)
     return found
 
 
-def _judged(
-    c: Connection, row: SlaRow, rule: sla.Rule, tasks: Sequence[sla_cursor.Looked], now: float
+def _judge(
+    c: Connection, row: SlaRow, rule: sla.SlaRule, tasks: Sequence[sla_cursor.SlaTask], now: float
 ) -> list[dict[str, Any]]:
     """Alerts for those of these tasks that are late; those whose time is still to come are put off."""
-    verdicts = [(task, sla.judge(rule, facts(task), now)) for task in tasks]
+    verdicts = [(task, sla.judge_task(rule, to_facts(task), now)) for task in tasks]
     waiting = [(verdict.due, task.number) for task, verdict in verdicts if verdict.done is None and not verdict.late]
-    sla_cursor.put_off(c, row.id, waiting)
-    return [_alert(row, rule, task, verdict) for task, verdict in verdicts if verdict.late]
+    sla_cursor.defer_tasks(c, row.id, waiting)
+    return [_make_alert(row, rule, task, verdict) for task, verdict in verdicts if verdict.late]
 
 
-def _alert(row: SlaRow, rule: sla.Rule, task: sla_cursor.Looked, verdict: sla.Verdict) -> dict[str, Any]:
+def _make_alert(row: SlaRow, rule: sla.SlaRule, task: sla_cursor.SlaTask, verdict: sla.SlaVerdict) -> dict[str, Any]:
     status = "firing" if verdict.done is None else "resolved"
     return {
-        "sla_id": row.id, "name": row.name, "severity": sla.severity(row.priority), "status": status,
+        "sla_id": row.id, "name": row.name, "severity": sla.get_severity(row.priority), "status": status,
         "task_id": task.uuid, "object": f"#{task.number} {task.name}", "text": verdict.text, "short": verdict.short,
         "value": verdict.took, "limit": rule.value, "fired_at": timestamps.from_unix(verdict.due),
         "resolved_at": timestamps.from_unix(verdict.done) if verdict.done is not None else None,
     }  # fmt: skip
 
 
-def _next(c: Connection, row: SlaRow, rule: sla.Rule, scope: sla_cursor.Scope, now: float) -> float | None:
+def _find_next_due(c: Connection, row: SlaRow, rule: sla.SlaRule, scope: sla_cursor.TaskScope, now: float) -> float | None:
     """When the next task in scope may be late: not before `now`, which says that there is more to look at."""
-    found = sla_cursor.next_created(c, scope, sla_cursor.cursor(c, row.id))
-    times = [timestamps.unix(found) + rule.value if found else None, sla_cursor.next_due(c, row.id)]
+    found = sla_cursor.find_next_created(c, scope, sla_cursor.read_cursor(c, row.id))
+    times = [timestamps.to_unix(found) + rule.value if found else None, sla_cursor.find_next_due(c, row.id)]
     coming = [at for at in times if at is not None]
     return max(now, min(coming)) if coming else None

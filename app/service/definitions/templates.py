@@ -10,17 +10,17 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app import engines
-from app.core.definitions.document import TemplateDefinition, check, document
-from app.core.text.sanitize import clean, valid_name
+from app.core.definitions.document import TemplateDefinition, build_definition, validate_definition
+from app.core.text.sanitize import find_name_error, sanitize
 from app.errors import Conflict, Usage
 from app.service.context import Call
 from app.service.tasks import lookup
-from app.service.tasks.submit import DEFAULT_QUEUE, fits
+from app.service.tasks.submit import DEFAULT_QUEUE, require_fit
 from db import schema, timestamps
 from db.queries import definitions, reads
 from db.rows import PoolRow, TemplateRow
 
-COUNTED = 10_000
+MAX_COUNTED = 10_000
 """Uses of a template that are counted; more are told as that many."""
 
 
@@ -31,33 +31,33 @@ async def ls(call: Call, *, usage: bool = False) -> list[dict[str, Any]]:
 
 
 def _ls(c: Connection, usage: bool) -> list[dict[str, Any]]:
-    return [row._asdict() | (_usage(c, row.name) if usage else {}) for row in definitions.templates(c)]
+    return [row._asdict() | (_read_usage(c, row.name) if usage else {}) for row in definitions.list_templates(c)]
 
 
-def _usage(c: Connection, name: str) -> dict[str, Any]:
-    ran = reads.past_run_seconds(c, name)
-    return {**reads.uses(c, name, COUNTED), "median": median(ran) if ran else None}
+def _read_usage(c: Connection, name: str) -> dict[str, Any]:
+    ran = reads.list_run_seconds(c, name)
+    return {**reads.count_template_uses(c, name, MAX_COUNTED), "median": median(ran) if ran else None}
 
 
 async def show(call: Call, *, name: str) -> dict[str, Any]:
     """One template."""
-    return (await call.db.read(known, name))._asdict()
+    return (await call.db.read(require_template, name))._asdict()
 
 
 async def create(call: Call, *, name: str, **given: Any) -> dict[str, Any]:
     """A new template of `engine`, `schema`, `parameters` (else what the schema names) and defaults for its tasks."""
-    if wrong := valid_name(name):
+    if wrong := find_name_error(name):
         raise Usage(f"name {wrong}. Nothing was changed.")
     given = {key: value for key, value in given.items() if value is not None}
-    given.setdefault("parameters", engines.declared(given.get("engine", ""), given.get("schema")))
-    definition = checked(given)
+    given.setdefault("parameters", engines.derive_parameters(given.get("engine", ""), given.get("schema")))
+    definition = make_definition(given)
 
     def create(c: Connection) -> None:
-        if definitions.template(c, name) is not None:
-            said = f"there is a template {clean(name)} already. Nothing was changed."
-            raise Conflict(said, f"Change it: taskdeck template set {clean(shlex.quote(name))}")
-        check_place(definition, places(c))
-        definitions.create(c, schema.templates, name, columns(definition, given), call.by)
+        if definitions.find_template(c, name) is not None:
+            said = f"there is a template {sanitize(name)} already. Nothing was changed."
+            raise Conflict(said, f"Change it: taskdeck template set {sanitize(shlex.quote(name))}")
+        check_place(definition, read_queue_pools(c))
+        definitions.create(c, schema.templates, name, to_columns(definition, given), call.by)
 
     await call.db.write(create)
     return await show(call, name=name)
@@ -69,10 +69,10 @@ async def set_(call: Call, *, name: str, **given: Any) -> dict[str, Any]:
         raise Usage("nothing to set. Say what: --queue, --timeout, --cpu, --memory, --retries or --description.")
 
     def change(c: Connection) -> None:
-        row = known(c, name)
-        definition = checked(given_of(row._asdict()) | {key: value for key, value in given.items() if value is not None})
-        check_place(definition, places(c))
-        definitions.change(c, schema.templates, name, columns(definition, given), call.by)
+        row = require_template(c, name)
+        definition = make_definition(get_set_fields(row._asdict()) | {key: value for key, value in given.items() if value is not None})
+        check_place(definition, read_queue_pools(c))
+        definitions.update(c, schema.templates, name, to_columns(definition, given), call.by)
 
     await call.db.write(change)
     return await show(call, name=name)
@@ -82,10 +82,10 @@ async def retire(call: Call, *, name: str, back: bool = False) -> dict[str, Any]
     """Let it take no more tasks, though what refers to it keeps it; or, with `back`, take some again."""
 
     def change(c: Connection) -> None:
-        row = known(c, name)
+        row = require_template(c, name)
         if back == (row.retired_at is not None):
             verb, at = ("restore", None) if back else ("retire", timestamps.now())
-            definitions.change(c, schema.templates, name, {"retired_at": at}, call.by, verb)
+            definitions.update(c, schema.templates, name, {"retired_at": at}, call.by, verb)
 
     await call.db.write(change)
     return await show(call, name=name)
@@ -95,46 +95,46 @@ async def rm(call: Call, *, name: str) -> dict[str, Any]:
     """Take away a template that nothing refers to."""
 
     def remove(c: Connection) -> None:
-        known(c, name)
-        lookup.unused(c, "template", name, definitions.users_of_template(c, name))
+        require_template(c, name)
+        lookup.require_unused(c, "template", name, definitions.count_template_users(c, name))
         definitions.remove(c, schema.templates, name, call.by)
 
     await call.db.write(remove)
     return {"name": name}
 
 
-FIELDS = tuple(field.alias or name for name, field in TemplateDefinition.model_fields.items())
+DEFINITION_FIELDS = tuple(field.alias or name for name, field in TemplateDefinition.model_fields.items())
 
 
-def given_of(row: Mapping[str, Any]) -> dict[str, Any]:
+def get_set_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     """What a row says of its definition, by the definition's keys."""
-    return {key: row[key] for key in FIELDS if row.get(key) is not None}
+    return {key: row[key] for key in DEFINITION_FIELDS if row.get(key) is not None}
 
 
-def source(row: Mapping[str, Any]) -> dict[str, Any]:
+def to_source(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row as a definitions file has it: what it may be said to be made from."""
-    return document("templates", dict(row) | ({"type": None} if row["type"] == row["engine"] else {}))
+    return build_definition("templates", dict(row) | ({"type": None} if row["type"] == row["engine"] else {}))
 
 
-def known(c: Connection, name: str) -> TemplateRow:
+def require_template(c: Connection, name: str) -> TemplateRow:
     """The template of that name. Raises NotFound with the nearest."""
-    row = definitions.template(c, name)
+    row = definitions.find_template(c, name)
     if row is None:
-        raise lookup.named("template", name, definitions.template_names(c))
+        raise lookup.make_unknown_name("template", name, definitions.list_template_names(c))
     return row
 
 
-def checked(given: Mapping[str, Any]) -> TemplateDefinition:
+def make_definition(given: Mapping[str, Any]) -> TemplateDefinition:
     """A definition that an engine can run. Raises Usage."""
-    definition: TemplateDefinition = check(TemplateDefinition, given)
-    engine_check(definition)
+    definition: TemplateDefinition = validate_definition(TemplateDefinition, given)
+    check_engine(definition)
     return definition
 
 
-def engine_check(definition: TemplateDefinition) -> None:
+def check_engine(definition: TemplateDefinition) -> None:
     """Its engine can run its schema with its parameters. Raises Usage."""
     try:
-        engines.check(definition.engine, definition.schema_, definition.parameters)
+        engines.check_template(definition.engine, definition.schema_, definition.parameters)
     except Usage as problem:
         raise Usage(f"{problem.message.rstrip('.')}.", "Nothing was changed.") from None
 
@@ -143,17 +143,17 @@ def check_place(definition: TemplateDefinition, queues: Mapping[str, PoolRow]) -
     """Its queue exists, and what it asks for can fit that queue's pool. Raises NotFound and Refused."""
     queue = definition.queue or DEFAULT_QUEUE
     if queue not in queues:
-        raise lookup.no_queue(queue, list(queues))
-    fits(queues[queue], definition.cpu or 0.0, definition.memory or 0.0, "Nothing was changed.")
+        raise lookup.make_unknown_queue(queue, list(queues))
+    require_fit(queues[queue], definition.cpu or 0.0, definition.memory or 0.0, "Nothing was changed.")
 
 
-def places(c: Connection) -> dict[str, PoolRow]:
+def read_queue_pools(c: Connection) -> dict[str, PoolRow]:
     """The pool of each queue, by the queue's name."""
-    pools = {row.name: row for row in reads.pools(c)}
-    return {row.name: pools[row.pool] for row in reads.queues(c)}
+    pools = {row.name: row for row in reads.list_pools(c)}
+    return {row.name: pools[row.pool] for row in reads.list_queues(c)}
 
 
-def columns(definition: TemplateDefinition, source: Mapping[str, Any]) -> dict[str, Any]:
+def to_columns(definition: TemplateDefinition, source: Mapping[str, Any]) -> dict[str, Any]:
     """The definition as its row holds it; `source` is what it was made from, as it was typed."""
     values = definition.model_dump(by_alias=True)
     return values | {"type": definition.type or definition.engine, "template": dict(source)}

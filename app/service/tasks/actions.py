@@ -12,10 +12,10 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, bindparam
 
 from app.core import task_spec
-from app.core.scheduling.reasons import ENDINGS
+from app.core.scheduling.reasons import PARENT_ENDINGS
 from app.core.text import units
-from app.core.text.exit_text import signal_name
-from app.core.text.sanitize import clean, nearest
+from app.core.text.exit_text import get_signal_name
+from app.core.text.sanitize import find_nearest, sanitize
 from app.errors import Conflict, Problem, Refused, Stopped, Usage
 from app.service.context import Call
 from app.service.definitions import templates
@@ -25,52 +25,52 @@ from db.errors import DiskFull
 from db.maintenance import quarantine
 from db.queries import dependencies, operations, reads, transitions
 from db.rows import PoolRow, TaskRow
-from db.states import ACTIVE, ENDED, WAITING, Run, Task
+from db.states import ACTIVE, ENDED, WAITING, RunStatus, TaskStatus
 
 Ids = Sequence[str | int] | None
 Select = dict[str, Any] | None
-BATCH = 1000
+BATCH_SIZE = 1000
 """Tasks in one transaction of a verb: some tens of milliseconds on the writer thread."""
 
-May = Callable[[TaskRow], None]
-Act = Callable[[Connection, list[TaskRow]], Any]
+TaskCheck = Callable[[TaskRow], None]
+TaskAction = Callable[[Connection, list[TaskRow]], Any]
 
 
-def _note(text: str) -> Problem:
+def _make_note(text: str) -> Problem:
     """Something to tell that is no failure."""
     problem = Problem(text)
     problem.exit_code = 0
     return problem
 
 
-async def _each(call: Call, verb: str, ids: Ids, select: Select, may: May, act: Act) -> dict[str, Any]:
+async def _apply_to_tasks(call: Call, verb: str, ids: Ids, select: Select, may: TaskCheck, act: TaskAction) -> dict[str, Any]:
     """Choose tasks, leave out those that `may` raises a Problem for, `act` on the rest, and record it.
 
     One transaction for up to BATCH tasks; more of them in several, so that starts and ends go on between.
     """
-    if not select and (isinstance(ids, (str, int)) or len(ids or ()) <= BATCH):
+    if not select and (isinstance(ids, (str, int)) or len(ids or ()) <= BATCH_SIZE):
         return await call.db.write(_apply, call.by, verb, ids, select, may, act)
-    uuids, refused = await call.db.read(lookup.uuids, ids, select)
+    uuids, refused = await call.db.read(lookup.resolve_uuids, ids, select)
     total: dict[str, Any] = {"done": [], "refused": list(refused), "notes": []}
-    for at in range(0, len(uuids), BATCH):
-        part = await call.db.write(_apply_again, call.by, verb, uuids[at : at + BATCH], select, may, act)
+    for at in range(0, len(uuids), BATCH_SIZE):
+        part = await call.db.write(_apply_to_batch, call.by, verb, uuids[at : at + BATCH_SIZE], select, may, act)
         for key, rows in part.items():
             total[key] += rows
     return total
 
 
-def _apply(c: Connection, by: str, verb: str, ids: Ids, select: Select, may: May, act: Act) -> dict[str, Any]:
-    return _apply_to(c, by, verb, lookup.chosen(c, ids, select), may, act)
+def _apply(c: Connection, by: str, verb: str, ids: Ids, select: Select, may: TaskCheck, act: TaskAction) -> dict[str, Any]:
+    return _apply_to_resolved(c, by, verb, lookup.resolve(c, ids, select), may, act)
 
 
-def _apply_again(
-    c: Connection, by: str, verb: str, uuids: Sequence[str], select: Select, may: May, act: Act
+def _apply_to_batch(
+    c: Connection, by: str, verb: str, uuids: Sequence[str], select: Select, may: TaskCheck, act: TaskAction
 ) -> dict[str, Any]:
     """A part of what was chosen a moment ago, less what has left the states that were asked for: it started, say."""
-    return _apply_to(c, by, verb, lookup.again(c, uuids, select), may, act)
+    return _apply_to_resolved(c, by, verb, lookup.recheck(c, uuids, select), may, act)
 
 
-def _apply_to(c: Connection, by: str, verb: str, found: lookup.Chosen, may: May, act: Act) -> dict[str, Any]:
+def _apply_to_resolved(c: Connection, by: str, verb: str, found: lookup.ResolvedTasks, may: TaskCheck, act: TaskAction) -> dict[str, Any]:
     refused, notes, good = list(found.refused), [], []
     for row in found.tasks:
         try:
@@ -78,44 +78,44 @@ def _apply_to(c: Connection, by: str, verb: str, found: lookup.Chosen, may: May,
             good.append(row)
         except Problem as problem:
             if problem.exit_code:
-                refused.append(lookup.refusal(problem, row.number, row.number))
+                refused.append(lookup.make_refusal(problem, row.number, row.number))
             else:
                 notes.append(str(problem))
-    before = States({row.uuid: row for row in good}, _runs(c, good))
+    before = TaskStates({row.uuid: row for row in good}, _read_runs(c, good))
     if good:
         act(c, good)
-    after = states(c, good)
-    changed = {row.uuid: before.difference(after, row.uuid) for row in good}
-    if verb in _OF_A_RUN:
+    after = read_states(c, good)
+    changed = {row.uuid: before.get_difference(after, row.uuid) for row in good}
+    if verb in _RUN_VERBS:
         same = {uuid for uuid, (was, now) in changed.items() if was == now}
-        notes += [f"{_title(row)} is {after.runs.get(row.uuid, row.status)}: nothing was changed." for row in good if row.uuid in same]
+        notes += [f"{_format_number(row)} is {after.runs.get(row.uuid, row.status)}: nothing was changed." for row in good if row.uuid in same]
         good = [row for row in good if row.uuid not in same]
     operations.record_all(c, by, verb, [(f"task #{row.number}", *changed[row.uuid]) for row in good])
-    done = [_done(row, after.rows.get(row.uuid), after.runs.get(row.uuid)) for row in good]
+    done = [_format_done(row, after.rows.get(row.uuid), after.runs.get(row.uuid)) for row in good]
     return {"done": done, "refused": refused, "notes": notes}
 
 
-_OF_A_RUN = ("pause", "resume")
+_RUN_VERBS = ("pause", "resume")
 """Verbs that may find a run as they would leave it: that is a note, and no operation."""
-_TOLD = (
+_RECORDED_FIELDS = (
     "priority", "front", "hold", "queue", "cpu", "memory", "timeout", "retries", "retry_delay", "grace", "name", "not_before", "retry_at",
     "pinned",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class States:
+class TaskStates:
     """Tasks as they are at one moment, and where their active runs stand."""
 
     rows: dict[str, TaskRow]
     runs: dict[str, str]
 
-    def difference(self, later: States, uuid: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    def get_difference(self, later: TaskStates, uuid: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """What is different of a task later, as it was and as it is: the status always, of the rest what differs."""
         was, now = self.rows[uuid], later.rows.get(uuid)
         if now is None:
             return {"status": was.status}, {"status": "deleted"}
-        names = ("status", *(name for name in _TOLD if getattr(was, name) != getattr(now, name)))
+        names = ("status", *(name for name in _RECORDED_FIELDS if getattr(was, name) != getattr(now, name)))
         before, after = ({name: getattr(which, name) for name in names} for which in (was, now))
         runs = self.runs.get(uuid), later.runs.get(uuid)
         if all(runs) and runs[0] != runs[1]:
@@ -123,17 +123,17 @@ class States:
         return before, after
 
 
-def states(c: Connection, rows: Sequence[TaskRow]) -> States:
+def read_states(c: Connection, rows: Sequence[TaskRow]) -> TaskStates:
     """These tasks as they are now."""
-    return States({row.uuid: row for row in reads.by_uuids(c, _uuids(rows))}, _runs(c, rows))
+    return TaskStates({row.uuid: row for row in reads.list_by_uuid(c, _get_uuids(rows))}, _read_runs(c, rows))
 
 
-def _runs(c: Connection, rows: Sequence[TaskRow]) -> dict[str, str]:
+def _read_runs(c: Connection, rows: Sequence[TaskRow]) -> dict[str, str]:
     """{uuid: status of the active run}, looked for when one of the tasks has, or had, one."""
-    return {run.task_id: run.status for run in reads.running(c)} if any(row.status == Task.RUNNING for row in rows) else {}
+    return {run.task_id: run.status for run in reads.list_running(c)} if any(row.status == TaskStatus.RUNNING for row in rows) else {}
 
 
-def _done(was: TaskRow, row: TaskRow | None, run: str | None) -> dict[str, Any]:
+def _format_done(was: TaskRow, row: TaskRow | None, run: str | None) -> dict[str, Any]:
     """What became of a task; `run` is where its active run stands, None without one."""
     status = row.status if row else "deleted"
     before = {"status": was.status, "priority": was.priority, "front": was.front, "hold": was.hold}
@@ -141,19 +141,19 @@ def _done(was: TaskRow, row: TaskRow | None, run: str | None) -> dict[str, Any]:
             "before": before}  # fmt: skip
 
 
-def _title(row: TaskRow) -> str:
+def _format_number(row: TaskRow) -> str:
     return f"#{row.number}"
 
 
-def _uuids(rows: Sequence[TaskRow]) -> list[str]:
+def _get_uuids(rows: Sequence[TaskRow]) -> list[str]:
     return [row.uuid for row in rows]
 
 
-def _ended_note(row: TaskRow, verb: str) -> str:
+def _describe_ended(row: TaskRow, verb: str) -> str:
     ago = ""
     if row.ended_at:
-        ago = f", {units.age((timestamps.utcnow() - timestamps.parse(row.ended_at)).total_seconds())} ago"
-    return f"{_title(row)} has ended ({row.status.replace('_', ' ')}{ago}); there is nothing to {verb}."
+        ago = f", {units.format_age((timestamps.utcnow() - timestamps.parse_time(row.ended_at)).total_seconds())} ago"
+    return f"{_format_number(row)} has ended ({row.status.replace('_', ' ')}{ago}); there is nothing to {verb}."
 
 
 _SIGNAL: TypeAdapter[int] = TypeAdapter(task_spec.Signal)
@@ -162,12 +162,12 @@ _ATTEMPTS: TypeAdapter[dict[str, int]] = TypeAdapter(dict[str, int])
 _ENDS: TypeAdapter[dict[str, float]] = TypeAdapter(dict[str, float])
 
 
-def _checked(name: str, kind: TypeAdapter[Any], value: Any) -> Any:
+def _validate(name: str, kind: TypeAdapter[Any], value: Any) -> Any:
     """`value` as it is meant. Raises Usage that begins with the name of the option."""
     try:
         return kind.validate_python(value)
     except ValidationError as error:
-        raise Usage(f"{name} {task_spec.words_for(error)}. Nothing was changed.") from None
+        raise Usage(f"{name} {task_spec.describe_error(error)}. Nothing was changed.") from None
 
 
 async def cancel(
@@ -176,25 +176,25 @@ async def cancel(
 ) -> dict[str, Any]:  # fmt: skip
     """End tasks: waiting ones at once, running ones by TERM, grace, KILL. With `signal` only that is sent; with `waiting` what has
     started is refused, and of those that ran, by uuid, in these `attempts`, what was asked to run once more since."""
-    meant = _checked("attempts", _ATTEMPTS, attempts or {})
+    meant = _validate("attempts", _ATTEMPTS, attempts or {})
     if signal is not None:
-        return await _signal(call, ids, select, _checked("signal", _SIGNAL, signal), meant)
-    grace = _checked("grace", _SECONDS, grace)
+        return await _send_signal(call, ids, select, _validate("signal", _SIGNAL, signal), meant)
+    grace = _validate("grace", _SECONDS, grace)
 
     def may(row: TaskRow) -> None:
         if row.status in ENDED:
-            raise _note(_ended_note(row, "cancel"))
+            raise _make_note(_describe_ended(row, "cancel"))
         if waiting and row.status not in WAITING:
-            raise Conflict(f"{_title(row)} has started meanwhile, so it was left alone: to end it, cancel it again.")
+            raise Conflict(f"{_format_number(row)} has started meanwhile, so it was left alone: to end it, cancel it again.")
         _refuse_other_run(row, meant)
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
         if grace is not None:
-            update(c, "grace", [{"at": row.uuid, "grace": grace} for row in rows])
-        transitions.cancel(c, _uuids(rows), call.by)
+            update_column(c, "grace", [{"at": row.uuid, "grace": grace} for row in rows])
+        transitions.cancel(c, _get_uuids(rows), call.by)
 
     try:
-        return await _each(call, "cancel", ids, select, may, act)
+        return await _apply_to_tasks(call, "cancel", ids, select, may, act)
     except DiskFull as problem:
         if waiting:
             raise
@@ -204,35 +204,35 @@ async def cancel(
 def _refuse_other_run(row: TaskRow, attempts: Mapping[str, int]) -> None:
     """Refuse a task whose run has ended since it was looked at, and that runs once more or waits for that: nobody agreed to lose this. One
     that is about to try again by itself is still meant."""
-    meant = row.status in (Task.RUNNING, Task.RETRYING) and row.attempts == attempts.get(row.uuid)
+    meant = row.status in (TaskStatus.RUNNING, TaskStatus.RETRYING) and row.attempts == attempts.get(row.uuid)
     if row.uuid in attempts and row.status not in ENDED and not meant:
-        now = "runs once more" if row.status == Task.RUNNING else f"is {row.status}"
-        raise Conflict(f"{_title(row)} has ended meanwhile and {now}, so it was left alone: look, and ask again.")
+        now = "runs once more" if row.status == TaskStatus.RUNNING else f"is {row.status}"
+        raise Conflict(f"{_format_number(row)} has ended meanwhile and {now}, so it was left alone: look, and ask again.")
 
 
 async def _cancel_unrecorded(
     call: Call, ids: Ids, select: Select, grace: float | None, problem: DiskFull, attempts: Mapping[str, int]
 ) -> dict[str, Any]:
     """With a full disk what runs can still be ended, and it may be what filled it: the keeper keeps the word, though not whose it was."""
-    found = await call.db.read(lookup.chosen, ids, select)
-    runs = {run.task_id: run.runid for run in await call.db.read(reads.running)}
+    found = await call.db.read(lookup.resolve, ids, select)
+    runs = {run.task_id: run.runid for run in await call.db.read(reads.list_running)}
     going = [row for row in found.tasks if row.uuid in runs and attempts.get(row.uuid, row.attempts) == row.attempts]
     if call.live is None or not going:
         raise problem
     for row in going:
-        call.live.end(runs[row.uuid], row.grace if grace is None else grace)
-    left = [lookup.refusal(problem, row.number, row.number) for row in found.tasks if row.status in WAITING]
+        call.live.end_run(runs[row.uuid], row.grace if grace is None else grace)
+    left = [lookup.make_refusal(problem, row.number, row.number) for row in found.tasks if row.status in WAITING]
     note = "the disk is full: that they were cancelled is recorded, but not by whom."
-    return {"operations": [], "done": [_done(row, row, Run.STOPPING) for row in going], "refused": [*found.refused, *left], "notes": [note]}
+    return {"operations": [], "done": [_format_done(row, row, RunStatus.STOPPING) for row in going], "refused": [*found.refused, *left], "notes": [note]}
 
 
-async def _signal(call: Call, ids: Ids, select: Select, number: int, attempts: Mapping[str, int]) -> dict[str, Any]:
+async def _send_signal(call: Call, ids: Ids, select: Select, number: int, attempts: Mapping[str, int]) -> dict[str, Any]:
     runids: list[str] = []
 
     def may(row: TaskRow) -> None:
-        if row.status != Task.RUNNING:
+        if row.status != TaskStatus.RUNNING:
             raise Conflict(
-                f"{_title(row)} is {row.status.replace('_', ' ')}: it has no process to send {signal_name(number)} to."
+                f"{_format_number(row)} is {row.status.replace('_', ' ')}: it has no process to send {get_signal_name(number)} to."
             )
         _refuse_other_run(row, attempts)
 
@@ -240,11 +240,11 @@ async def _signal(call: Call, ids: Ids, select: Select, number: int, attempts: M
         runids.extend(
             run.runid
             for row in rows
-            for run in reads.instances(c, row.uuid)
+            for run in reads.list_runs(c, row.uuid)
             if run.status in ("running", "paused", "stopping")
         )
 
-    done = await _each(call, f"signal {signal_name(number)}", ids, select, may, act)
+    done = await _apply_to_tasks(call, f"signal {get_signal_name(number)}", ids, select, may, act)
     if call.live is not None:
         call.live.signal(runids, number)
     return done
@@ -255,20 +255,20 @@ async def pause(call: Call, *, ids: Ids = None, select: Select = None) -> dict[s
 
     def may(row: TaskRow) -> None:
         if row.status in WAITING:
-            raise Conflict(f"{_title(row)} has not started; to keep it from starting: taskdeck hold {row.number}")
+            raise Conflict(f"{_format_number(row)} has not started; to keep it from starting: taskdeck hold {row.number}")
         if row.status in ENDED:
-            raise Conflict(_ended_note(row, "pause"))
+            raise Conflict(_describe_ended(row, "pause"))
 
     limits: dict[str, float] = {}
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
         limits.update({row.uuid: row.timeout for row in rows if row.timeout is not None})
-        transitions.pause(c, _uuids(rows), call.by)
+        transitions.pause(c, _get_uuids(rows), call.by)
 
-    await _past_their_start(call, ids, select)
-    done = await _each(call, "pause", ids, select, may, act)
+    await _wait_for_start(call, ids, select)
+    done = await _apply_to_tasks(call, "pause", ids, select, may, act)
     done["notes"] += [
-        f"#{row['number']} stands still, but its limit of {units.setting(limits[row['uuid']])} goes on counting."
+        f"#{row['number']} stands still, but its limit of {units.format_duration_setting(limits[row['uuid']])} goes on counting."
         for row in done["done"]
         if row["uuid"] in limits
     ]
@@ -279,27 +279,27 @@ async def resume(call: Call, *, ids: Ids = None, select: Select = None) -> dict[
     """Paused tasks go on."""
 
     def may(row: TaskRow) -> None:
-        if row.status != Task.RUNNING:
+        if row.status != TaskStatus.RUNNING:
             raise Conflict(
-                f"{_title(row)} is {row.status.replace('_', ' ')}, not paused."
-                + (f" To let it start: taskdeck release {row.number}" if row.status == Task.HELD else "")
+                f"{_format_number(row)} is {row.status.replace('_', ' ')}, not paused."
+                + (f" To let it start: taskdeck release {row.number}" if row.status == TaskStatus.HELD else "")
             )
 
-    return await _each(call, "resume", ids, select, may, lambda c, rows: transitions.resume(c, _uuids(rows), call.by))
+    return await _apply_to_tasks(call, "resume", ids, select, may, lambda c, rows: transitions.resume(c, _get_uuids(rows), call.by))
 
 
-async def _past_their_start(call: Call, ids: Ids, select: Select) -> None:
+async def _wait_for_start(call: Call, ids: Ids, select: Select) -> None:
     """Wait, a second at most, until none of the tasks is between its claim and its start."""
 
     def starting(c: Connection) -> bool:
-        return any(run.status == Run.STARTING for row in lookup.chosen(c, ids, select).tasks if row.status == Task.RUNNING
-                   for run in reads.instances(c, row.uuid))  # fmt: skip
+        return any(run.status == RunStatus.STARTING for row in lookup.resolve(c, ids, select).tasks if row.status == TaskStatus.RUNNING
+                   for run in reads.list_runs(c, row.uuid))  # fmt: skip
 
     if call.live is None:
         return
     try:
         async with asyncio.timeout(1.0):
-            async for _ in call.live.changes():
+            async for _ in call.live.watch_changes():
                 if not await call.db.read(starting):
                     return
     except TimeoutError:
@@ -311,11 +311,11 @@ async def hold(call: Call, *, ids: Ids = None, select: Select = None) -> dict[st
 
     def may(row: TaskRow) -> None:
         if row.status in ENDED:
-            raise Conflict(_ended_note(row, "hold"))
+            raise Conflict(_describe_ended(row, "hold"))
         if row.hold:
-            raise _note(f"{_title(row)} is held already.")
+            raise _make_note(f"{_format_number(row)} is held already.")
 
-    done = await _each(call, "hold", ids, select, may, lambda c, rows: transitions.hold(c, _uuids(rows), True, call.by))
+    done = await _apply_to_tasks(call, "hold", ids, select, may, lambda c, rows: transitions.hold(c, _get_uuids(rows), True, call.by))
     done["notes"] += [
         f"#{row['number']} runs on; the hold keeps its next attempt from starting. To make it stand still: taskdeck pause {row['number']}"
         for row in done["done"]
@@ -326,25 +326,25 @@ async def hold(call: Call, *, ids: Ids = None, select: Select = None) -> dict[st
 
 async def release(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str, Any]:
     """Let held tasks start; none that could not be read as it was stored."""
-    bare = await call.db.read(quarantine.without_environment)
+    bare = await call.db.read(quarantine.find_without_environment)
 
     def may(row: TaskRow) -> None:
         if row.status in ENDED:
-            raise Conflict(_ended_note(row, "release"))
+            raise Conflict(_describe_ended(row, "release"))
         if not row.hold:
-            raise _note(f"{_title(row)} is not held.")
+            raise _make_note(f"{_format_number(row)} is not held.")
         refuse_unreadable(row, row.uuid in bare)
 
-    return await _each(call, "release", ids, select, may, lambda c, rows: transitions.hold(c, _uuids(rows), False, call.by))
+    return await _apply_to_tasks(call, "release", ids, select, may, lambda c, rows: transitions.hold(c, _get_uuids(rows), False, call.by))
 
 
 def refuse_unreadable(row: TaskRow, bare: bool = False) -> None:
     """Refuse to let a task start without what could not be read of it, which a `bare` one's environment is."""
-    lost = [*quarantine.lost(row.launch), *(["environment"] if bare else [])]
+    lost = [*quarantine.find_lost_values(row.launch), *(["environment"] if bare else [])]
     if lost:
         over = row.status in ENDED
         raise Conflict(
-            f"{_title(row)} stays {row.status if over else 'held'}: its {' and '.join(lost)} cannot be read, and it would start without.",
+            f"{_format_number(row)} stays {row.status if over else 'held'}: its {' and '.join(lost)} cannot be read, and it would start without.",
             f"Submit it anew{'' if over else f', then: taskdeck cancel {row.number}'}. "
             f"What is left of it: taskdeck show --json {row.number}",
         )
@@ -355,69 +355,69 @@ async def retry(
 ) -> dict[str, Any]:
     """Run ended tasks once more; one that succeeded only with `again`. Of those that ended, by uuid, at these UNIX seconds, what has ended
     once more since is refused."""
-    meant = _checked("ends", _ENDS, ends or {})
+    meant = _validate("ends", _ENDS, ends or {})
 
     def may(row: TaskRow) -> None:
         if row.status not in ENDED:
-            raise Conflict(f"{_title(row)} is {row.status}: only a task that has ended runs again.")
+            raise Conflict(f"{_format_number(row)} is {row.status}: only a task that has ended runs again.")
         _refuse_other_end(row, meant)
-        if row.status == Task.SUCCEEDED and not again:
+        if row.status == TaskStatus.SUCCEEDED and not again:
             raise Conflict(
-                f"{_title(row)} succeeded. To run it once more all the same: taskdeck retry --again {row.number}"
+                f"{_format_number(row)} succeeded. To run it once more all the same: taskdeck retry --again {row.number}"
             )
         refuse_unreadable(row)
 
     notes: list[str] = []
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
-        uuids = _uuids(rows)
-        alone = dependencies.failed_parents(c, uuids)
+        uuids = _get_uuids(rows)
+        alone = dependencies.list_failed_parents(c, uuids)
         transitions.retry(c, uuids, call.by)
-        notes.extend([*_left_cancelled(rows, dependencies.left_cancelled(c, uuids)), *_in_spite(alone)])
+        notes.extend([*_describe_left_cancelled(rows, dependencies.list_cancelled_children(c, uuids)), *_describe_failed_parents(alone)])
 
-    done = await _each(call, "retry", ids, select, may, act)
+    done = await _apply_to_tasks(call, "retry", ids, select, may, act)
     done["notes"] += notes
     return done
 
 
 def _refuse_other_end(row: TaskRow, ends: Mapping[str, float]) -> None:
     """Refuse a task that has ended once more since its end was looked at: nobody was asked about this one."""
-    if row.uuid in ends and ends[row.uuid] != (timestamps.unix(row.ended_at) if row.ended_at else 0.0):
+    if row.uuid in ends and ends[row.uuid] != (timestamps.to_unix(row.ended_at) if row.ended_at else 0.0):
         ended = row.status.replace("_", " ")
-        raise Conflict(f"{_title(row)} has ended once more meanwhile ({ended}), so it was left alone: look, and ask again.")
+        raise Conflict(f"{_format_number(row)} has ended once more meanwhile ({ended}), so it was left alone: look, and ask again.")
 
 
-_NAMED = 10
+_MAX_NAMED = 10
 """So many tasks are named in a note."""
 
 
-def _left_cancelled(rows: Sequence[TaskRow], numbers: Sequence[int]) -> list[str]:
+def _describe_left_cancelled(rows: Sequence[TaskRow], numbers: Sequence[int]) -> list[str]:
     """What was cancelled with these does not come back with them."""
     if not numbers:
         return []
-    named = [str(number) for number in numbers[:_NAMED]]
-    more = f" and {len(numbers) - _NAMED:,} more" if numbers[_NAMED:] else ""
-    whom = _title(rows[0]) if len(rows) == 1 else "these"
+    named = [str(number) for number in numbers[:_MAX_NAMED]]
+    more = f" and {len(numbers) - _MAX_NAMED:,} more" if numbers[_MAX_NAMED:] else ""
+    whom = _format_number(rows[0]) if len(rows) == 1 else "these"
     too = "it" if len(numbers) == 1 else "them"
     stays = "stays" if len(numbers) == 1 else "stay"
     listed = ", ".join(f"#{number}" for number in named)
     return [f"cancelled with {whom}, and {stays} so: {listed}{more}. To run {too} too: taskdeck retry {' '.join(named)}"]
 
 
-def _in_spite(alone: Sequence[Any]) -> list[str]:
+def _describe_failed_parents(alone: Sequence[Any]) -> list[str]:
     """What runs though a task that it was after did not succeed."""
-    said = [f"#{row.number} runs all the same: #{row.parent}, which it was after, {ENDINGS[row.status]}." for row in alone[:_NAMED]]
-    return said + ([f"and {len(alone) - _NAMED:,} more such."] if alone[_NAMED:] else [])
+    said = [f"#{row.number} runs all the same: #{row.parent}, which it was after, {PARENT_ENDINGS[row.status]}." for row in alone[:_MAX_NAMED]]
+    return said + ([f"and {len(alone) - _MAX_NAMED:,} more such."] if alone[_MAX_NAMED:] else [])
 
 
 async def rm(call: Call, *, ids: Ids = None, select: Select = None, ends: dict[str, float] | None = None) -> dict[str, Any]:
     """Take ended tasks away, with their runs and logs; `ends` as of `retry`."""
-    meant = _checked("ends", _ENDS, ends or {})
+    meant = _validate("ends", _ENDS, ends or {})
 
     def may(row: TaskRow) -> None:
         if row.status not in ENDED:
             raise Conflict(
-                f"{_title(row)} is {row.status}: only a task that has ended can be removed.",
+                f"{_format_number(row)} is {row.status}: only a task that has ended can be removed.",
                 f"To end it: taskdeck cancel {row.number}",
             )
         _refuse_other_end(row, meant)
@@ -427,10 +427,10 @@ async def rm(call: Call, *, ids: Ids = None, select: Select = None, ends: dict[s
         c.execute(schema.tasks.update().where(schema.tasks.c.uuid == bindparam("at")).values(deleted_at=now, updated_at=now),
                   [{"at": row.uuid} for row in rows])  # fmt: skip
 
-    return await _each(call, "rm", ids, select, may, act)
+    return await _apply_to_tasks(call, "rm", ids, select, may, act)
 
 
-_FOREMOST = (
+_TOP_FRONT_SQL = (
     "SELECT coalesce(max(top), 0) FROM (SELECT (SELECT max(front) FROM tasks WHERE queue = q.name AND status = 'queued') AS top "
     "FROM queues q)"
 )
@@ -440,20 +440,20 @@ async def front(call: Call, *, ids: Ids = None, select: Select = None, value: in
     """To the head of their queues, in the order given; `value` puts back what it was before."""
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
-        top = c.exec_driver_sql(_FOREMOST).scalar_one()
+        top = c.exec_driver_sql(_TOP_FRONT_SQL).scalar_one()
         new = [
             {"at": row.uuid, "front": value if value is not None else top + len(rows) - at}
             for at, row in enumerate(rows)
         ]
-        update(c, "front", new)
+        update_column(c, "front", new)
 
     if not select:
-        return await call.db.write(_apply, call.by, "front", ids, select, _movable, act)
-    uuids, _ = await call.db.read(lookup.uuids, ids, select)  # looking for them must not keep the writer
-    return await call.db.write(_apply_again, call.by, "front", uuids, select, _movable, act)
+        return await call.db.write(_apply, call.by, "front", ids, select, _check_movable, act)
+    uuids, _ = await call.db.read(lookup.resolve_uuids, ids, select)  # looking for them must not keep the writer
+    return await call.db.write(_apply_to_batch, call.by, "front", uuids, select, _check_movable, act)
 
 
-def update(c: Connection, column: str, rows: Sequence[dict[str, Any]]) -> None:
+def update_column(c: Connection, column: str, rows: Sequence[dict[str, Any]]) -> None:
     """Write one column of tasks: rows of {at: uuid, column: value}."""
     if not rows:
         return
@@ -462,19 +462,19 @@ def update(c: Connection, column: str, rows: Sequence[dict[str, Any]]) -> None:
     c.execute(table.update().where(table.c.uuid == bindparam("at")).values(values), list(rows))
 
 
-def _waiting_only(verb: str) -> May:
+def _make_waiting_check(verb: str) -> TaskCheck:
     def may(row: TaskRow) -> None:
         if row.status in ENDED:
-            again = f"taskdeck retry {'--again ' if row.status == Task.SUCCEEDED else ''}{row.number}"
-            raise Conflict(_ended_note(row, verb), f"One like it with other values: R in the deck; once more as it is: {again}")
+            again = f"taskdeck retry {'--again ' if row.status == TaskStatus.SUCCEEDED else ''}{row.number}"
+            raise Conflict(_describe_ended(row, verb), f"One like it with other values: R in the deck; once more as it is: {again}")
 
     return may
 
 
-def _movable(row: TaskRow) -> None:
-    _waiting_only("move")(row)
+def _check_movable(row: TaskRow) -> None:
+    _make_waiting_check("move")(row)
     if row.status in ACTIVE:
-        raise _note(f"{_title(row)} is {row.status} already.")
+        raise _make_note(f"{_format_number(row)} is {row.status} already.")
 
 
 _FIELDS: dict[str, TypeAdapter[Any]] = {
@@ -492,39 +492,39 @@ _FIELDS: dict[str, TypeAdapter[Any]] = {
 }
 NOW = "now"
 """What takes away the time before which a task does not start."""
-FREE = frozenset({"pinned"})
+ALWAYS_SETTABLE = frozenset({"pinned"})
 """Fields of which no run knows: they may be set of a task that has ended, too."""
 
 
 async def set_(call: Call, *, ids: Ids = None, select: Select = None, fields: dict[str, Any]) -> dict[str, Any]:
     """Change what tasks ask for. A running one keeps what it has; the change counts for its next attempt."""
-    values = {name: _field(name, value) for name, value in fields.items()}
+    values = {name: _parse_field(name, value) for name, value in fields.items()}
     if not values:
         raise Usage("nothing to set. Say what: --priority, --queue, --cpu, --memory, --timeout, …")
     if "at" in values:
-        values["not_before"] = None if (at := values.pop("at")) == NOW else submit.moment(at)
-    may = await call.db.read(_settable, values)
+        values["not_before"] = None if (at := values.pop("at")) == NOW else submit.parse_start_time(at)
+    may = await call.db.read(_make_settable_check, values)
     was: dict[str, dict[str, Any]] = {}
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
         was.update({row.uuid: {name: getattr(row, name) for name in values} for row in rows})
-        _change(c, _uuids(rows), values)
+        _write_fields(c, _get_uuids(rows), values)
         if "not_before" in values:
-            transitions.settle(c, _uuids(rows), call.by)
+            transitions.recompute_waiting_state(c, _get_uuids(rows), call.by)
 
-    done = await _each(call, f"set {' '.join(fields)}", ids, select, may, act)
+    done = await _apply_to_tasks(call, f"set {' '.join(fields)}", ids, select, may, act)
     for row in done["done"]:
         row["before"] |= was[row["uuid"]]
     done["notes"] += [
         f"#{row['number']} is {row['status']}: this run keeps what it has, and the change counts for the next one."
-        for row in done["done"] if row["status"] in ACTIVE and not values.keys() & {"name", *FREE}
+        for row in done["done"] if row["status"] in ACTIVE and not values.keys() & {"name", *ALWAYS_SETTABLE}
     ]  # fmt: skip
-    if done["done"] and (at := values.get("not_before")) and (seconds := submit.ago(at)) > submit.JUST:
-        done["notes"].append(f"that time was {units.age(seconds)} ago: nothing waits for it.")
+    if done["done"] and (at := values.get("not_before")) and (seconds := submit.get_seconds_since(at)) > submit.PAST_TOLERANCE:
+        done["notes"].append(f"that time was {units.format_age(seconds)} ago: nothing waits for it.")
     return done
 
 
-def _change(c: Connection, uuids: Sequence[str], values: dict[str, Any]) -> None:
+def _write_fields(c: Connection, uuids: Sequence[str], values: dict[str, Any]) -> None:
     table = schema.tasks
     new = {name: bindparam(f"new_{name}") for name in values}
     given = {f"new_{name}": value for name, value in values.items()}
@@ -532,41 +532,41 @@ def _change(c: Connection, uuids: Sequence[str], values: dict[str, Any]) -> None
     c.execute(changed, [{"at": uuid, **given} for uuid in uuids])
 
 
-def _settable(c: Connection, values: dict[str, Any]) -> May:
+def _make_settable_check(c: Connection, values: dict[str, Any]) -> TaskCheck:
     """What refuses a task that has ended (unless it is only to be pinned), or would ask for more than its pool can ever hold. Raises
     NotFound for the queue."""
-    places = templates.places(c)
+    places = templates.read_queue_pools(c)
     if "queue" in values and values["queue"] not in places:
-        raise lookup.no_queue(values["queue"], list(places))
+        raise lookup.make_unknown_queue(values["queue"], list(places))
 
     def may(row: TaskRow) -> None:
-        if not values.keys() <= FREE:
-            _waiting_only("set")(row)
+        if not values.keys() <= ALWAYS_SETTABLE:
+            _make_waiting_check("set")(row)
         if "not_before" in values and row.status in ACTIVE:
-            raise Conflict(f"{_title(row)} has started: there is no time to wait for any more.")
-        refuse_room(places, row, values)
+            raise Conflict(f"{_format_number(row)} has started: there is no time to wait for any more.")
+        refuse_misfit(places, row, values)
 
     return may
 
 
-def refuse_room(places: Mapping[str, PoolRow], row: TaskRow, values: Mapping[str, Any]) -> None:
+def refuse_misfit(places: Mapping[str, PoolRow], row: TaskRow, values: Mapping[str, Any]) -> None:
     """Refuse values that a task could never start with: a queue that there is not, or more than its pool will ever hold."""
     if not values.keys() & {"queue", "cpu", "memory"}:
         return
     queue = values.get("queue", row.queue)
     if queue not in places:
-        raise lookup.no_queue(queue, list(places))
+        raise lookup.make_unknown_queue(queue, list(places))
     try:
-        submit.fits(places[queue], values.get("cpu", row.cpu), values.get("memory", row.memory), "It was not changed.")
+        submit.require_fit(places[queue], values.get("cpu", row.cpu), values.get("memory", row.memory), "It was not changed.")
     except Refused as problem:
-        raise Refused(f"{_title(row)} {problem.message}", problem.hint) from None
+        raise Refused(f"{_format_number(row)} {problem.message}", problem.hint) from None
 
 
-def _field(name: str, value: Any) -> Any:
+def _parse_field(name: str, value: Any) -> Any:
     if name not in _FIELDS:
-        near = nearest(name, _FIELDS)
-        raise Usage(f'there is no option "{clean(name)}" to set.' + (f" Nearest: {near}." if near else ""))
-    return _checked(name, _FIELDS[name], value)
+        near = find_nearest(name, _FIELDS)
+        raise Usage(f'there is no option "{sanitize(name)}" to set.' + (f" Nearest: {near}." if near else ""))
+    return _validate(name, _FIELDS[name], value)
 
 
 # --- waiting for ends ---------------------------------------------------------------------------------------------------------------
@@ -574,80 +574,80 @@ def _field(name: str, value: Any) -> Any:
 
 async def wait(call: Call, *, ids: Sequence[str | int], timeout: float | None = None) -> list[dict[str, Any]]:
     """Return when all have ended, with what the command line exits with for each; says once what cannot move by itself."""
-    timeout = _checked("timeout", _SECONDS, timeout)
-    rows = await call.db.read(lambda c: [lookup.task(c, ident) for ident in ids])
+    timeout = _validate("timeout", _SECONDS, timeout)
+    rows = await call.db.read(lambda c: [lookup.find_task(c, ident) for ident in ids])
     if not rows:
         raise Usage("which tasks? Give numbers.")
     left = [row.uuid for row in rows]
     if call.live is None:
-        if await call.db.read(reads.going, left):
+        if await call.db.read(reads.list_unended, left):
             raise Stopped("no runtime is up, so no end is recorded.", "Start it: taskdeck serve --detach")
-        return await call.db.read(_ends, left)
+        return await call.db.read(_read_outcomes, left)
     told: set[str] = set()
     try:
         async with asyncio.timeout(timeout):
-            async for _ in call.live.changes():
-                going = await call.db.read(reads.going, left)
+            async for _ in call.live.watch_changes():
+                going = await call.db.read(reads.list_unended, left)
                 if not going:
-                    return await call.db.read(_ends, [row.uuid for row in rows])
+                    return await call.db.read(_read_outcomes, [row.uuid for row in rows])
                 left = [task.uuid for task in going]
-                _tell_stuck(call, going, told)
+                _note_stuck(call, going, told)
     except TimeoutError:
-        raise _waited(timeout or 0.0) from None
+        raise _make_wait_timeout(timeout or 0.0) from None
     raise Conflict("the runtime is ending.", "Try again.")
 
 
-def _waited(seconds: float) -> Problem:
-    problem = Problem(f"waited {units.duration(seconds)}, and it goes on.")
+def _make_wait_timeout(seconds: float) -> Problem:
+    problem = Problem(f"waited {units.format_duration(seconds)}, and it goes on.")
     problem.code, problem.exit_code = "wait-timeout", 6
     return problem
 
 
-def _ends(c: Connection, uuids: Sequence[str]) -> list[dict[str, Any]]:
-    rows = {row.uuid: row for row in reads.by_uuids(c, uuids)}
-    last = reads.last_runs(c, [uuid for uuid in uuids if uuid in rows and rows[uuid].status in ENDED])
-    return [_end(rows.get(uuid), last.get(uuid), uuid) for uuid in uuids]
+def _read_outcomes(c: Connection, uuids: Sequence[str]) -> list[dict[str, Any]]:
+    rows = {row.uuid: row for row in reads.list_by_uuid(c, uuids)}
+    last = reads.map_last_runs(c, [uuid for uuid in uuids if uuid in rows and rows[uuid].status in ENDED])
+    return [_format_outcome(rows.get(uuid), last.get(uuid), uuid) for uuid in uuids]
 
 
-def _end(row: TaskRow | None, run: Any, uuid: str) -> dict[str, Any]:
+def _format_outcome(row: TaskRow | None, run: Any, uuid: str) -> dict[str, Any]:
     if row is None:  # removed while we waited
-        return {"number": None, "name": uuid, "status": Task.CANCELLED, "exit_code": None, "signal": None, "reason": "removed",
+        return {"number": None, "name": uuid, "status": TaskStatus.CANCELLED, "exit_code": None, "signal": None, "reason": "removed",
                 "code": 125}  # fmt: skip
     exit_code, signal = (run.exit_code, run.signal) if run and row.status in ENDED else (None, None)
     return {"number": row.number, "name": row.name, "status": row.status, "exit_code": exit_code, "signal": signal,
-            "reason": row.reason, "code": _code(row.status, exit_code, signal)}  # fmt: skip
+            "reason": row.reason, "code": _get_exit_code(row.status, exit_code, signal)}  # fmt: skip
 
 
-def _code(status: str, exit_code: int | None, signal: int | None) -> int:
+def _get_exit_code(status: str, exit_code: int | None, signal: int | None) -> int:
     """What `wait` exits with."""
-    fixed = {Task.SUCCEEDED: 0, Task.TIMED_OUT: 124, Task.CANCELLED: 125, Task.LOST: 125}
+    fixed = {TaskStatus.SUCCEEDED: 0, TaskStatus.TIMED_OUT: 124, TaskStatus.CANCELLED: 125, TaskStatus.LOST: 125}
     if status in fixed:
-        return fixed[Task(status)]
+        return fixed[TaskStatus(status)]
     return exit_code if exit_code is not None else 128 + signal if signal is not None else 1
 
 
-def _tell_stuck(call: Call, going: Sequence[Any], told: set[str]) -> None:
+def _note_stuck(call: Call, going: Sequence[Any], told: set[str]) -> None:
     """Say once of each task that it does not go on by itself."""
     halted = call.live.halted if call.live else None
-    stops = [f"nothing starts: {halted}"] if halted and any(task.status == Task.QUEUED for task in going) else []
-    for said in (*stops, *map(_stuck, going)):
+    stops = [f"nothing starts: {halted}"] if halted and any(task.status == TaskStatus.QUEUED for task in going) else []
+    for said in (*stops, *map(_describe_stuck, going)):
         if said and said not in told:
             told.add(said)
             call.note(said)
 
 
-def _stuck(task: Any) -> str | None:
-    if task.status == Task.HELD:
+def _describe_stuck(task: Any) -> str | None:
+    if task.status == TaskStatus.HELD:
         return f"#{task.number} is held: it starts only after taskdeck release {task.number}"
     if task.paused:
         return f"#{task.number} is paused: it goes on only after taskdeck resume {task.number}"
-    return _closed(task) if task.status == Task.QUEUED else None
+    return _describe_closed(task) if task.status == TaskStatus.QUEUED else None
 
 
-def _closed(task: Any) -> str | None:
+def _describe_closed(task: Any) -> str | None:
     """What keeps a queue from starting anything, whatever is free."""
-    queue, pool = clean(task.queue), clean(task.pool)
-    named, drawn = clean(shlex.quote(task.queue)), clean(shlex.quote(task.pool))
+    queue, pool = sanitize(task.queue), sanitize(task.pool)
+    named, drawn = sanitize(shlex.quote(task.queue)), sanitize(shlex.quote(task.pool))
     if task.queue_status != "active":
         return f"queue {queue} is {task.queue_status}: #{task.number} starts only after taskdeck queue resume {named}"
     if task.pool_status != "active":

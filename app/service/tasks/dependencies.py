@@ -10,29 +10,29 @@ from sqlalchemy import Connection
 
 from db.queries import dependencies
 
-MOST, LEVELS = 100, 12
+MAX_TASKS, MAX_LEVELS = 100, 12
 """Tasks, and levels, in each direction."""
 
 
-def of(c: Connection, uuid: str) -> dict[str, list[dict[str, Any]]]:
+def read_tree(c: Connection, uuid: str) -> dict[str, list[dict[str, Any]]]:
     """{"parents": lines, "children": lines} in the order of the tree, see `_lines`."""
-    return {"parents": _tree(c, dependencies.PARENTS, uuid), "children": _tree(c, dependencies.CHILDREN, uuid)}
+    return {"parents": _build_lines(c, dependencies.PARENTS, uuid), "children": _build_lines(c, dependencies.CHILDREN, uuid)}
 
 
-def _tree(c: Connection, way: dict[str, str], uuid: str) -> list[dict[str, Any]]:
-    found, cut = _levels(c, way, uuid)
-    more = {via: dependencies.count(c, way, via) - len(found[via]) for via in cut}
-    return list(_lines(uuid, found, more, 0, set()))
+def _build_lines(c: Connection, way: dict[str, str], uuid: str) -> list[dict[str, Any]]:
+    found, cut = _read_levels(c, way, uuid)
+    more = {via: dependencies.count_related(c, way, via) - len(found[via]) for via in cut}
+    return list(_walk(uuid, found, more, 0, set()))
 
 
-def _levels(c: Connection, way: dict[str, str], uuid: str) -> tuple[dict[str, list[dependencies.Kin]], set[str]]:
+def _read_levels(c: Connection, way: dict[str, str], uuid: str) -> tuple[dict[str, list[dependencies.RelatedTask]], set[str]]:
     """The relatives of each task that was looked at, by number; and those of which there are, or may be, more."""
-    found: defaultdict[str, list[dependencies.Kin]] = defaultdict(list)
-    seen, level, room = {uuid}, [uuid], MOST
-    for _ in range(LEVELS):
+    found: defaultdict[str, list[dependencies.RelatedTask]] = defaultdict(list)
+    seen, level, room = {uuid}, [uuid], MAX_TASKS
+    for _ in range(MAX_LEVELS):
         if not level or room <= 0:
             break
-        rows = dependencies.near(c, way, level, room + 1)
+        rows = dependencies.list_related(c, way, level, room + 1)
         for row in sorted(rows[:room], key=lambda row: row.number):
             found[row.via].append(row)
         cut = set(level) if len(rows) > room else set[str]()
@@ -44,8 +44,8 @@ def _levels(c: Connection, way: dict[str, str], uuid: str) -> tuple[dict[str, li
     return found, set(level)
 
 
-def _lines(
-    uuid: str, found: dict[str, list[dependencies.Kin]], more: dict[str, int], depth: int, told: set[str]
+def _walk(
+    uuid: str, found: dict[str, list[dependencies.RelatedTask]], more: dict[str, int], depth: int, told: set[str]
 ) -> Iterator[dict[str, Any]]:
     """{depth, uuid, number, name, status, kind, again: told further up, more: relatives of the task above not listed}."""
     for row in found.get(uuid, ()):
@@ -55,6 +55,6 @@ def _lines(
         yield {"depth": depth, "uuid": row.uuid, "number": row.number, "name": row.name, "status": status, "kind": row.kind,
                "again": again and bool(found.get(row.uuid)), "more": 0}  # fmt: skip
         if not again:
-            yield from _lines(row.uuid, found, more, depth + 1, told)
+            yield from _walk(row.uuid, found, more, depth + 1, told)
     if more.get(uuid, 0) > 0:
         yield {"depth": depth, "more": more[uuid]}

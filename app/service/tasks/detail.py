@@ -9,76 +9,76 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app.core import sla
-from app.core.scheduling.run_stats import MARGIN, Past, rounded_memory
+from app.core.scheduling.run_stats import REQUEST_MARGIN, RunStats, round_up_memory
 from app.service import dispatch_view, sla_metrics
 from app.service.context import Call
 from app.service.tasks import dependencies, lookup, similar_runs, views
 from db import timestamps
 from db.queries import definitions, operations, reads
-from db.queries.dependencies import acts
+from db.queries.dependencies import list_changes
 from db.rows import PoolRow, SlaRow, TaskRow
 from db.states import ACTIVE, ENDED, WAITING
 
-Told = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
-async def about(call: Call, *, id: str | int) -> dict[str, Any]:
+async def read_detail(call: Call, *, id: str | int) -> dict[str, Any]:
     """{"task": as `show`, "why": as `why` (of one that waits), "log": as `log` (else), and what else its screen shows}."""
-    return await call.db.read(told, call, id)
+    return await call.db.read(build_detail, call, id)
 
 
-def told(c: Connection, call: Call, ident: str | int) -> Told:
+def build_detail(c: Connection, call: Call, ident: str | int) -> JsonObject:
     """What `about` answers."""
-    row = lookup.task(c, ident)
-    task, waits = views.shown(c, row.uuid), row.status in WAITING
-    history, use = similar_runs.of(c, row), views.use_of(call, task["instances"])
+    row = lookup.find_task(c, ident)
+    task, waits = views.build_task(c, row.uuid), row.status in WAITING
+    history, use = similar_runs.learn_from_similar(c, row), views.get_use(call, task["instances"])
     return {
         "task": task,
-        "why": views.explained(c, call, [row.uuid])[0] if waits else None,
-        "log": None if waits else views.logged(c, call, row.uuid, None),
+        "why": views.explain_tasks(c, call, [row.uuid])[0] if waits else None,
+        "log": None if waits else views.build_logs(c, call, row.uuid, None),
         "past": asdict(history) if history else None,
-        "fit": _fit(task["instances"], use, history),
-        "ends_in": _ends_in(c, row, task["instances"]),
+        "fit": _suggest_resources(task["instances"], use, history),
+        "ends_in": _estimate_end(c, row, task["instances"]),
         "use": use,
-        "tree": dependencies.of(c, row.uuid),
-        "slas": list(_slas(c, row, task)),
-        "acts": [_act(found) for found in acts(c, f"task #{row.number}", row.created_at)],
+        "tree": dependencies.read_tree(c, row.uuid),
+        "slas": list(_judge_rules(c, row, task)),
+        "acts": [_format_operation(found) for found in list_changes(c, f"task #{row.number}", row.created_at)],
     }
 
 
-def _fit(runs: Sequence[Told], use: Told | None, found: Past | None) -> Told:
+def _suggest_resources(runs: Sequence[JsonObject], use: JsonObject | None, found: RunStats | None) -> JsonObject:
     """{cpu, memory}: what to ask for by past runs, and not less than the task's own needed so far; None where nothing is known."""
     memory = found.memory if found else None
     own = max([run["max_rss"] or 0.0 for run in runs] + ([use["most_memory"]] if use else []), default=0.0)
     if memory is not None and own:
-        memory = max(memory, rounded_memory(own * MARGIN))
+        memory = max(memory, round_up_memory(own * REQUEST_MARGIN))
     return {"cpu": found.cpu if found else None, "memory": memory}
 
 
-def _ends_in(c: Connection, row: TaskRow, runs: Sequence[Told]) -> list[float] | None:
+def _estimate_end(c: Connection, row: TaskRow, runs: Sequence[JsonObject]) -> list[float] | None:
     """The range of seconds in which a run ends, by past runs and never beyond its limit; below 0 it is late by that much."""
     run = next((run for run in runs if run["status"] in ACTIVE and run["start_time"]), None)
     if run is None:
         return None
-    ran = timestamps.utcnow().timestamp() - timestamps.unix(run["start_time"])
+    ran = timestamps.utcnow().timestamp() - timestamps.to_unix(run["start_time"])
     # Asked as the board asks: an end that one screen knows the others know too.
-    if (usual := dispatch_view.remembered(c).of_run(c, row.template, row.name, ran)) is None:
+    if (usual := dispatch_view.get_cache(c).get_usual_of_run(c, row.template, row.name, ran)) is None:
         return None
     ends = sorted(min(end, row.timeout or end) - ran for end in (usual.median, usual.p95))
     return ends if ends[0] > 0 else [ends[1], ends[1]]
 
 
-def _slas(c: Connection, row: TaskRow, task: Told) -> Iterator[Told]:
+def _judge_rules(c: Connection, row: TaskRow, task: JsonObject) -> Iterator[JsonObject]:
     """The rules that the task must keep, the most severe first, and how it stands."""
-    pools = reads.pools(c)
+    pools = reads.list_pools(c)
     started = next((run["start_time"] for run in task["instances"] if run["start_time"]), None)
     ended = row.ended_at if row.status in ENDED else None
-    facts = sla.Facts(timestamps.unix(row.created_at), *(timestamps.unix(at) if at else None for at in (row.not_before, started, ended)))
-    for rule in definitions.slas(c):
+    facts = sla.TaskTimes(timestamps.to_unix(row.created_at), *(timestamps.to_unix(at) if at else None for at in (row.not_before, started, ended)))
+    for rule in definitions.list_slas(c):
         if rule.enabled and _matches(rule, row, task["pool"], pools) and not (ended and ended < rule.updated_at):
-            parsed = sla.parse(rule.conditions)
-            verdict = sla.judge(parsed, facts, timestamps.utcnow().timestamp())
-            yield {"name": rule.name, "severity": sla.severity(rule.priority), "preset": parsed.preset, **verdict._asdict()}
+            parsed = sla.parse_conditions(rule.conditions)
+            verdict = sla.judge_task(parsed, facts, timestamps.utcnow().timestamp())
+            yield {"name": rule.name, "severity": sla.get_severity(rule.priority), "preset": parsed.preset, **verdict._asdict()}
 
 
 def _matches(rule: SlaRow, row: TaskRow, pool: str, pools: Sequence[PoolRow]) -> bool:
@@ -95,7 +95,7 @@ def _matches(rule: SlaRow, row: TaskRow, pool: str, pools: Sequence[PoolRow]) ->
     )
 
 
-def _act(found: Any) -> Told:
+def _format_operation(found: Any) -> JsonObject:
     """Something that somebody changed about it: {at, by, verb, before, after}."""
-    before, after = (operations.told(text) or {} for text in (found.before, found.after))
+    before, after = (operations.parse_state(text) or {} for text in (found.before, found.after))
     return {"at": found.created_at, "by": found.by, "verb": found.verb, "before": before, "after": after}

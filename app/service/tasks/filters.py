@@ -2,72 +2,80 @@
 
 from __future__ import annotations
 
-from app.core.filter_query import RUNS, BadQuery, Pattern, Query, Term, fold, parse
+from app.core.filter_query import RUN_STATES, BadQuery, Query, QueryTerm, TextPattern, fold_case, parse_query
 from app.errors import Usage
 from app.service.tasks import search_text
 from db import timestamps
-from db.search.conditions import Among, Condition, Like, Range, Status, Tag, Word
-from db.search.pagination import Wanted
+from db.search.conditions import (
+    Condition,
+    PatternCondition,
+    RangeCondition,
+    StatusCondition,
+    TagCondition,
+    ValueCondition,
+    WordCondition,
+)
+from db.search.pagination import TaskSelection
 
 _COLUMNS = {"queue": "queue", "template": "template", "by": "submitted_by", "name": "name"}
 
 
-def read(text: str) -> Query:
+def parse_line(text: str) -> Query:
     """What a line means now. Raises Usage."""
     try:
         text.encode()
-        return parse(text, timestamps.utcnow())
+        return parse_query(text, timestamps.utcnow())
     except BadQuery as error:
         raise Usage(str(error)) from None
 
 
-def wanted(query: Query) -> Wanted:
+def to_conditions(query: Query) -> TaskSelection:
     """The tasks that it keeps."""
     asked = [term for term in query.terms if not term.no]
     with_word = any(term.kind == "word" for term in asked)
-    hints = tuple(hint for term in asked if with_word or term.kind != "template" for hint in _hints(term))
-    return Wanted(tuple(_condition(term) for term in query.terms), search_text.stored, hints)
+    hints = tuple(hint for term in asked if with_word or term.kind != "template" for hint in _make_hints(term))
+    return TaskSelection(tuple(_to_condition(term) for term in query.terms), search_text.make_stored_text, hints)
 
 
-def queues(query: Query) -> list[str]:
+def get_queue_names(query: Query) -> list[str]:
     """The queues that it names."""
     return [p.text for term in query.terms if term.kind == "queue" for p in term.patterns if p.text is not None]
 
 
-def _condition(term: Term) -> Condition:
+def _to_condition(term: QueryTerm) -> Condition:
     globs = tuple(pattern.glob for pattern in term.patterns)
     if term.kind == "word":
-        return Word(term.text, term.no)
+        return WordCondition(term.text, term.no)
     if term.kind == "status":
-        runs = tuple(state for state in term.states if state in RUNS)
-        return Status(tuple(state for state in term.states if state not in RUNS), runs, term.no)
+        runs = tuple(state for state in term.states if state in RUN_STATES)
+        return StatusCondition(tuple(state for state in term.states if state not in RUN_STATES), runs, term.no)
     if term.kind == "tag":
-        return Tag(term.text, globs, term.no)
+        return TagCondition(term.text, globs, term.no)
     if term.kind == "created":
-        return Range("created_at", _stamp(term.low), _stamp(term.high), term.no)
+        return RangeCondition("created_at", _stamp(term.low), _stamp(term.high), term.no)
     if term.kind in ("number", "priority"):
-        return Range(term.kind, term.low, term.high, term.no)
+        return RangeCondition(term.kind, term.low, term.high, term.no)
     values = tuple(pattern.text for pattern in term.patterns if pattern.text is not None)
     column = _COLUMNS[term.kind]
-    return Among(column, values, term.no) if len(values) == len(globs) else Like(column, globs, term.no)
+    return ValueCondition(column, values, term.no) if len(values) == len(globs) else PatternCondition(column, globs, term.no)
 
 
 def _stamp(seconds: float | None) -> str | None:
     return None if seconds is None else timestamps.from_unix(seconds)
 
 
-def _hints(term: Term) -> list[str]:
+def _make_hints(term: QueryTerm) -> list[str]:
     """Parts of the texts of all tasks that a condition keeps. ASCII only, which folding keeps as long as it is. A template has an index
     of its own and helps where words are looked for."""
     if term.kind in ("name", "template") and len(term.patterns) == 1:
         found = term.patterns[0].parts
     elif term.kind == "tag" and len(term.patterns) == 1:
-        found = _of_tag(term.text, term.patterns[0])
+        found = _split_tag(term.text, term.patterns[0])
     else:
         found = (term.text,) if term.kind == "tag" else ()
-    return [fold(part) for part in found if len(part) >= 3 and part.isascii()]
+    return [fold_case(part) for part in found if len(part) >= 3 and part.isascii()]
 
 
-def _of_tag(key: str, value: Pattern) -> tuple[str, ...]:
+def _split_tag(key: str, value: TextPattern) -> tuple[str, ...]:
     first, *rest = value.parts
     return (f"{key}={first}", *rest)

@@ -12,47 +12,47 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app.core.text import units
-from app.core.text.sanitize import clean, cut, nearest, valid_name
-from app.errors import Conflict, NotFound, Problem, Refused, Usage, as_dict
+from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
+from app.errors import Conflict, NotFound, Problem, Refused, Usage, problem_to_dict
 from app.service.tasks import filters as filter_lines
 from db import timestamps
 from db.queries import definitions, reads
 from db.rows import TaskRow
 from db.search import pagination
-from db.states import Task
+from db.states import TaskStatus
 
 _PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{7,35}")
-_SEVERAL = re.compile(r"#?[0-9]{1,7}((,|-|:|\.\.)#?[0-9]{1,7})+")
+_NUMBER_LIST = re.compile(r"#?[0-9]{1,7}((,|-|:|\.\.)#?[0-9]{1,7})+")
 """`21,22` or `21-23`, as other queues take it."""
 _LARGEST = 2**63 - 1
 _SELECTORS = ("status", "queue", "name", "tag", "since", "filter", "as_of")
 
 
-def task(c: Connection, ident: str | int) -> TaskRow:
+def find_task(c: Connection, ident: str | int) -> TaskRow:
     """The one task that is meant. Raises NotFound, or Conflict for a name that several have."""
     word = str(ident).strip()
     found = _look_up(c, word)
     if not found:
-        apart = "Give several numbers one by one (--after may repeat). " if _SEVERAL.fullmatch(word) else ""
-        raise NotFound(f'no task "{cut(clean(word), 60)}".', f"{apart}List: taskdeck ls")
+        apart = "Give several numbers one by one (--after may repeat). " if _NUMBER_LIST.fullmatch(word) else ""
+        raise NotFound(f'no task "{truncate(sanitize(word), 60)}".', f"{apart}List: taskdeck ls")
     if len(found) > 1:
-        raise Conflict(_ambiguous(word, found), "Say which number.")
+        raise Conflict(_describe_ambiguity(word, found), "Say which number.")
     return found[0]
 
 
 def _look_up(c: Connection, word: str) -> list[TaskRow]:
     digits = word.removeprefix("#")
     if digits.isascii() and digits.isdigit():
-        return reads.by_number(c, int(digits)) if int(digits[:20]) <= _LARGEST and len(digits) < 20 else []
-    if not word or not _encodable(word):
+        return reads.find_by_number(c, int(digits)) if int(digits[:20]) <= _LARGEST and len(digits) < 20 else []
+    if not word or not _is_encodable(word):
         return []
-    named = reads.by_name(c, word)
+    named = reads.find_by_name(c, word)
     if named:
         return named
-    return reads.by_prefix(c, word.lower()) if _PREFIX.fullmatch(word.lower()) else []
+    return reads.find_by_prefix(c, word.lower()) if _PREFIX.fullmatch(word.lower()) else []
 
 
-def _encodable(word: str) -> bool:
+def _is_encodable(word: str) -> bool:
     try:
         word.encode()
     except UnicodeEncodeError:
@@ -60,115 +60,115 @@ def _encodable(word: str) -> bool:
     return True
 
 
-def _ambiguous(word: str, found: Sequence[TaskRow]) -> str:
+def _describe_ambiguity(word: str, found: Sequence[TaskRow]) -> str:
     numbers = ", ".join(f"#{row.number}" for row in found[:10])
-    return f'"{cut(clean(word), 60)}" is the name of {len(found)} tasks: {numbers}.'
+    return f'"{truncate(sanitize(word), 60)}" is the name of {len(found)} tasks: {numbers}.'
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ResolvedTasks:
     """The tasks a verb was given, and what could not be found."""
 
     tasks: tuple[TaskRow, ...]
     refused: tuple[dict[str, Any], ...]
 
 
-def chosen(c: Connection, ids: Sequence[str | int] | None, select: dict[str, Any] | None) -> Chosen:
+def resolve(c: Connection, ids: Sequence[str | int] | None, select: dict[str, Any] | None) -> ResolvedTasks:
     """Tasks by their ids, each once, in the order given; or all that a selection finds. Neither is a usage error, never all."""
-    wanted, as_of = _said(select or {})
+    wanted, as_of = _parse_selection(select or {})
     if wanted:
-        return Chosen(_unchanged(c, _selected(c, wanted), as_of), ())
+        return ResolvedTasks(_drop_changed(c, _list_selected(c, wanted), as_of), ())
     if not ids:
         raise Usage("which tasks? Give numbers, or a selection such as --status or --queue.")
     tasks: dict[str, TaskRow] = {}
     refused = []
     for ident in [ids] if isinstance(ids, (str, int)) else ids:
         try:
-            row = task(c, ident)
+            row = find_task(c, ident)
             tasks.setdefault(row.uuid, row)
         except Problem as problem:
-            refused.append(refusal(problem, ident))
-    return Chosen(tuple(tasks.values()), tuple(refused))
+            refused.append(make_refusal(problem, ident))
+    return ResolvedTasks(tuple(tasks.values()), tuple(refused))
 
 
-def uuids(
+def resolve_uuids(
     c: Connection, ids: Sequence[str | int] | None, select: dict[str, Any] | None
 ) -> tuple[list[str], tuple[dict[str, Any], ...]]:
     """As `chosen`, but what was found as uuids, which of a million tasks fit into memory; also what has changed since `as_of`, which
     `again` leaves out."""
-    wanted, _ = _said(select or {})
+    wanted, _ = _parse_selection(select or {})
     if "filter" in wanted:
-        return pagination.uuids(c, pagination.matching(c, _filter(c, wanted))), ()
+        return pagination.list_uuids(c, pagination.list_matching(c, _read_selection_filter(c, wanted))), ()
     if wanted:
-        known_queue(c, wanted.get("queue"))
-        return reads.list_uuids(c, **filters(wanted)), ()
-    found = chosen(c, ids, select)
+        require_queue(c, wanted.get("queue"))
+        return reads.list_uuids(c, **to_list_arguments(wanted)), ()
+    found = resolve(c, ids, select)
     return [row.uuid for row in found.tasks], found.refused
 
 
-def _selected(c: Connection, wanted: dict[str, Any]) -> list[TaskRow]:
+def _list_selected(c: Connection, wanted: dict[str, Any]) -> list[TaskRow]:
     if "filter" in wanted:
-        return _in_order(c, pagination.uuids(c, pagination.matching(c, _filter(c, wanted))))
-    known_queue(c, wanted.get("queue"))
-    return reads.list_tasks(c, **filters(wanted))
+        return _fetch_in_order(c, pagination.list_uuids(c, pagination.list_matching(c, _read_selection_filter(c, wanted))))
+    require_queue(c, wanted.get("queue"))
+    return reads.list_tasks(c, **to_list_arguments(wanted))
 
 
-def _in_order(c: Connection, uuids: Sequence[str]) -> list[TaskRow]:
-    rows = {row.uuid: row for row in reads.by_uuids(c, uuids)}
+def _fetch_in_order(c: Connection, uuids: Sequence[str]) -> list[TaskRow]:
+    rows = {row.uuid: row for row in reads.list_by_uuid(c, uuids)}
     return [rows[uuid] for uuid in uuids if uuid in rows]
 
 
-def _filter(c: Connection, wanted: dict[str, Any]) -> pagination.Wanted:
+def _read_selection_filter(c: Connection, wanted: dict[str, Any]) -> pagination.TaskSelection:
     """The filter line of a selection."""
     if len(wanted) > 1 or not isinstance(wanted["filter"], str):
         raise Usage("a filter is a line of text, and the only selection. Nothing was done.")
-    return chosen_by(c, wanted["filter"])
+    return parse_selection_filter(c, wanted["filter"])
 
 
-def chosen_by(c: Connection, text: str) -> pagination.Wanted:
+def parse_selection_filter(c: Connection, text: str) -> pagination.TaskSelection:
     """What a filter line chooses. One that says nothing would choose every task, and is refused."""
-    found = filtered(c, text)
+    found = parse_filter(c, text)
     if not found.conditions:
         raise Usage("the filter says nothing; it would choose every task. Nothing was done.")
     return found
 
 
-def filtered(c: Connection, text: str) -> pagination.Wanted:
+def parse_filter(c: Connection, text: str) -> pagination.TaskSelection:
     """What a filter line keeps. Raises Usage for one that means nothing, and NotFound for a queue that there is not."""
-    query = filter_lines.read(text)
-    for name in filter_lines.queues(query):
-        known_queue(c, name)
-    return filter_lines.wanted(query)
+    query = filter_lines.parse_line(text)
+    for name in filter_lines.get_queue_names(query):
+        require_queue(c, name)
+    return filter_lines.to_conditions(query)
 
 
-def again(c: Connection, uuids: Sequence[str], select: dict[str, Any] | None) -> Chosen:
+def recheck(c: Connection, uuids: Sequence[str], select: dict[str, Any] | None) -> ResolvedTasks:
     """Tasks that were chosen before, in their order, as far as they still are in the states that were asked for, or a filter keeps them."""
-    wanted, as_of = _said(select or {})
+    wanted, as_of = _parse_selection(select or {})
     if "filter" in wanted:
-        return Chosen(_unchanged(c, _in_order(c, pagination.still(c, _filter(c, wanted), uuids)), as_of), ())
-    states = filters(wanted)["statuses"]
-    return Chosen(_unchanged(c, [row for row in _in_order(c, uuids) if not states or row.status in states], as_of), ())
+        return ResolvedTasks(_drop_changed(c, _fetch_in_order(c, pagination.filter_matching_uuids(c, _read_selection_filter(c, wanted), uuids)), as_of), ())
+    states = to_list_arguments(wanted)["statuses"]
+    return ResolvedTasks(_drop_changed(c, [row for row in _fetch_in_order(c, uuids) if not states or row.status in states], as_of), ())
 
 
-def _unchanged(c: Connection, rows: Sequence[TaskRow], as_of: int | None) -> tuple[TaskRow, ...]:
+def _drop_changed(c: Connection, rows: Sequence[TaskRow], as_of: int | None) -> tuple[TaskRow, ...]:
     """Those that are as they were when they were looked at: nobody agreed to what has started, ended or come since."""
-    changed = reads.changed(c, [row.uuid for row in rows], as_of) if as_of is not None else ()
+    changed = reads.find_changed(c, [row.uuid for row in rows], as_of) if as_of is not None else ()
     return tuple(row for row in rows if row.uuid not in changed)
 
 
-def known_queue(c: Connection, name: str | None) -> None:
+def require_queue(c: Connection, name: str | None) -> None:
     """Raise NotFound, with the nearest, for a queue that there is not."""
-    if name is not None and name not in (known := [row.name for row in reads.queues(c)]):
-        raise named("queue", name, known)
+    if name is not None and name not in (known := [row.name for row in reads.list_queues(c)]):
+        raise make_unknown_name("queue", name, known)
 
 
-def _said(select: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
+def _parse_selection(select: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
     """What a selection really says, and as of which event. A word we do not know must not be passed over: it would choose more than was
     meant."""
     for word in select:
         if word not in _SELECTORS:
-            near = nearest(word, _SELECTORS)
-            raise Usage(f'tasks cannot be chosen by "{cut(clean(word), 40)}".' + (f" Nearest: {near}." if near else ""))
+            near = find_nearest(word, _SELECTORS)
+            raise Usage(f'tasks cannot be chosen by "{truncate(sanitize(word), 40)}".' + (f" Nearest: {near}." if near else ""))
     wanted = {word: value for word, value in select.items() if value is not None and value not in ([], (), {})}
     as_of = wanted.pop("as_of", None)
     if as_of is not None and type(as_of) is not int:
@@ -176,32 +176,32 @@ def _said(select: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
     return wanted, as_of
 
 
-def refusal(problem: Problem, ident: str | int, number: int | None = None) -> dict[str, Any]:
+def make_refusal(problem: Problem, ident: str | int, number: int | None = None) -> dict[str, Any]:
     """One thing that a verb on several could not do."""
-    return {"id": str(ident), "number": number, **as_dict(problem), "message": str(problem)}
+    return {"id": str(ident), "number": number, **problem_to_dict(problem), "message": str(problem)}
 
 
-def filters(select: dict[str, Any]) -> dict[str, Any]:
+def to_list_arguments(select: dict[str, Any]) -> dict[str, Any]:
     """A selection in the words of `reads.list_tasks`; `since` is seconds ago."""
     status = select.get("status", ())
     statuses = [word.replace("-", "_").replace(" ", "_") for word in ([status] if isinstance(status, str) else status)]
     for word in statuses:
-        if word not in set(Task):
-            near = nearest(word, set(Task))
+        if word not in set(TaskStatus):
+            near = find_nearest(word, set(TaskStatus))
             raise Usage(
-                f'there is no state "{clean(word)}".' + (f" Nearest: {near}." if near else ""),
-                f"States: {', '.join(Task)}",
+                f'there is no state "{sanitize(word)}".' + (f" Nearest: {near}." if near else ""),
+                f"States: {', '.join(TaskStatus)}",
             )
     return {
         "statuses": statuses,
         "queue": select.get("queue"),
         "name": select.get("name"),
         "tags": select.get("tag"),
-        "since": _ago(select.get("since")),
+        "since": _parse_since(select.get("since")),
     }
 
 
-def _ago(seconds: Any) -> str | None:
+def _parse_since(seconds: Any) -> str | None:
     """The moment so many seconds ago."""
     if seconds is None:
         return None
@@ -209,51 +209,51 @@ def _ago(seconds: Any) -> str | None:
         span = units.parse_duration(str(seconds))
     except ValueError as error:
         raise Usage(f"since {error}.") from None
-    return timestamps.stamp(timestamps.utcnow() - timedelta(seconds=span))
+    return timestamps.format_time(timestamps.utcnow() - timedelta(seconds=span))
 
 
-def unused(c: Connection, kind: str, name: str, users: dict[str, int]) -> None:
+def require_unused(c: Connection, kind: str, name: str, users: dict[str, int]) -> None:
     """Refuse to take away what something refers to; `users` counts what does, by its kind."""
-    who = _users(c, kind, name) if any(users.values()) else {}
-    said = [f"{n} {word}{'s' if n > 1 else ''}{_some(who.get(word, []))}" for word, n in users.items() if n]
+    who = _find_users(c, kind, name) if any(users.values()) else {}
+    said = [f"{n} {word}{'s' if n > 1 else ''}{_format_names(who.get(word, []))}" for word, n in users.items() if n]
     if said:
         verb = "refers" if sum(users.values()) == 1 else "refer"
         hint = "Ended tasks count until they are forgotten: taskdeck rm, or 30 days." if users.get("task") else ""
-        raise Refused(f"{' and '.join(said)} {verb} to {kind} {clean(name)}. It was not removed.", hint)
+        raise Refused(f"{' and '.join(said)} {verb} to {kind} {sanitize(name)}. It was not removed.", hint)
 
 
-def _users(c: Connection, kind: str, name: str) -> dict[str, list[str]]:
+def _find_users(c: Connection, kind: str, name: str) -> dict[str, list[str]]:
     """The names of the definitions that refer to one, by their kind."""
     key = kind.lower()
-    found = {"SLA": [row.name for row in definitions.slas(c) if row.conditions.get("match", {}).get(key) == name]}
+    found = {"SLA": [row.name for row in definitions.list_slas(c) if row.conditions.get("match", {}).get(key) == name]}
     if key == "queue":
-        found["template"] = [row.name for row in definitions.templates(c) if row.queue == name]
+        found["template"] = [row.name for row in definitions.list_templates(c) if row.queue == name]
     if key == "pool":
-        found["queue"] = [row.name for row in reads.queues(c) if row.pool == name]
+        found["queue"] = [row.name for row in reads.list_queues(c) if row.pool == name]
     if key == "sla":
-        rule = definitions.sla(c, name)
-        found["pool"] = [row.name for row in reads.pools(c) if rule and row.sla_id == rule.id]
+        rule = definitions.find_sla(c, name)
+        found["pool"] = [row.name for row in reads.list_pools(c) if rule and row.sla_id == rule.id]
     return found
 
 
-def _some(names: Sequence[str]) -> str:
+def _format_names(names: Sequence[str]) -> str:
     """` (encode, thumbs, etl, …)`."""
-    return f" ({', '.join([clean(name) for name in names[:3]] + ['…'] * (len(names) > 3))})" if names else ""
+    return f" ({', '.join([sanitize(name) for name in names[:3]] + ['…'] * (len(names) > 3))})" if names else ""
 
 
-def no_queue(name: str, known: Sequence[str]) -> NotFound:
+def make_unknown_queue(name: str, known: Sequence[str]) -> NotFound:
     """There is no queue of that name for tasks to wait in; how to make it, where it is no slip of the fingers."""
     if not known:
-        return NotFound(f'no queue "{cut(clean(name), 60)}", and no other.', "Have one made: taskdeck db check --repair")
-    if nearest(name, known) or valid_name(name):
-        return named("queue", name, known)
+        return NotFound(f'no queue "{truncate(sanitize(name), 60)}", and no other.', "Have one made: taskdeck db check --repair")
+    if find_nearest(name, known) or find_name_error(name):
+        return make_unknown_name("queue", name, known)
     make = f"Make it: taskdeck queue create {shlex.quote(name)}"
-    return NotFound(f'no queue "{cut(clean(name), 60)}".', f"List: taskdeck queue ls. {make}")
+    return NotFound(f'no queue "{truncate(sanitize(name), 60)}".', f"List: taskdeck queue ls. {make}")
 
 
-def named(kind: str, name: str, known: Sequence[str]) -> NotFound:
+def make_unknown_name(kind: str, name: str, known: Sequence[str]) -> NotFound:
     """There is no queue, pool, … of that name; with the nearest that there is."""
-    near = nearest(name, known)
+    near = find_nearest(name, known)
     return NotFound(
-        f'no {kind} "{cut(clean(name), 60)}".' + (f" Nearest: {near}." if near else ""), f"List: taskdeck {kind} ls"
+        f'no {kind} "{truncate(sanitize(name), 60)}".' + (f" Nearest: {near}." if near else ""), f"List: taskdeck {kind} ls"
     )

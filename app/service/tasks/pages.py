@@ -8,35 +8,35 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.core.text.sanitize import nearest
+from app.core.text.sanitize import find_nearest
 from app.errors import Usage
 from app.service import dispatch_view
 from app.service.context import Call
 from app.service.tasks import lookup
-from app.service.tasks.views import halted
+from app.service.tasks.views import get_halt_reason
 from db.queries import reads, sla_cursor
-from db.rows import ActiveRow
+from db.rows import ActiveRunRow
 from db.search import fts
 from db.search import pagination as pages
-from db.search.pagination import ORDERS, At
+from db.search.pagination import ORDERS, PagePosition
 from db.states import WAITING
 
-READ = (
+TASK_COLUMNS = (
     "uuid", "number", "name", "status", "queue", "template", "priority", "front", "cpu", "memory", "timeout", "retries", "attempts",
     "created_at", "started_at", "ended_at", "not_before", "submitted_by", "tags", "reason",
 )  # fmt: skip
-_FOR_WHY = ("hold", "held_by", "retry_at", "failures")
+_REASON_COLUMNS = ("hold", "held_by", "retry_at", "failures")
 """What is read besides, to say why one waits."""
-COLUMNS = (*READ, "run", "run_reason", "why", "expected", "at")
+COLUMNS = (*TASK_COLUMNS, "run", "run_reason", "why", "expected", "at")
 """Of a row of `browse`. `run` and `run_reason`: of the run under way; `why` and `expected` (seconds): of one that waits; `at`: its place,
 which together with its number says where a page begins."""
 
-WAYS = ("after", "before", "from")
-MOST = 1000
+DIRECTIONS = ("after", "before", "from")
+MAX_ROWS = 1000
 """Rows of a page at most."""
-NAMED = 8
+DEFAULT_NAMED = 8
 """Tasks that a review names unless it is asked for more."""
-MOST_NAMED = 500
+MAX_NAMED = 500
 
 
 async def browse(
@@ -49,100 +49,100 @@ async def browse(
     first rows, or the last with `before`. `total` is null where counting would take too long. Where `complete` is false the page is
     shorter than it could be, since looking on would have taken too long; what it has is right, and the next may begin at `stopped`.
     """
-    place = _checked(order, at, way, limit)
-    return await call.db.read(_browse, call, filter, order, down, place, way, limit)
+    place = _check_arguments(order, at, way, limit)
+    return await call.db.read(_read_page, call, filter, order, down, place, way, limit)
 
 
-def _checked(order: str, at: Sequence[Any] | None, way: str, limit: int) -> At | None:
+def _check_arguments(order: str, at: Sequence[Any] | None, way: str, limit: int) -> PagePosition | None:
     """The place that is meant. Raises Usage."""
     if order not in ORDERS:
-        near = nearest(order, ORDERS)
+        near = find_nearest(order, ORDERS)
         raise Usage(f"tasks have no such order; there are {', '.join(ORDERS)}." + (f" Nearest: {near}." if near else ""))
-    if way not in WAYS or not 1 <= limit <= MOST:
-        raise Usage(f"way is after, before or from, and limit 1 to {MOST:,}.")
+    if way not in DIRECTIONS or not 1 <= limit <= MAX_ROWS:
+        raise Usage(f"way is after, before or from, and limit 1 to {MAX_ROWS:,}.")
     if at is None:
         return None
     kind = int if order in ("number", "priority") else str
     match at:
         case [value, int(number)] if abs(number) < 2**62 and (value is None or isinstance(value, kind)):
-            return At(value, number)
+            return PagePosition(value, number)
     raise Usage("at is the place of a row, [at, number].")
 
 
-def _browse(
-    c: Connection, call: Call, filter: str, order: str, down: bool, at: At | None, way: str, limit: int
+def _read_page(
+    c: Connection, call: Call, filter: str, order: str, down: bool, at: PagePosition | None, way: str, limit: int
 ) -> dict[str, Any]:
-    wanted = lookup.filtered(c, filter)
+    wanted = lookup.parse_filter(c, filter)
     if way == "from" and at is not None:
-        at = At(at.value, at.number + (1 if down else -1))
-    page = pages.page(c, wanted, order, down, at, way == "before", limit)
+        at = PagePosition(at.value, at.number + (1 if down else -1))
+    page = pages.read_page(c, wanted, order, down, at, way == "before", limit)
     return {
-        "columns": COLUMNS, "rows": _rows(c, call, page.rowids, ORDERS[order].column), "more_before": page.before,
-        "more_after": page.after, "total": page.total, "of": sum(reads.counts(c).values()), "lag": fts.behind(c),
+        "columns": COLUMNS, "rows": _build_rows(c, call, page.rowids, ORDERS[order].column), "more_before": page.before,
+        "more_after": page.after, "total": page.total, "of": sum(reads.count_by_status(c).values()), "lag": fts.count_unindexed(c),
         "complete": page.stopped is None, "stopped": page.stopped,
     }  # fmt: skip
 
 
-def _rows(c: Connection, call: Call, rowids: Sequence[int], order: str) -> list[list[Any]]:
+def _build_rows(c: Connection, call: Call, rowids: Sequence[int], order: str) -> list[list[Any]]:
     """The rows of a page."""
-    found = {row.place: row for row in pages.fetch(c, ("rowid AS place", *READ, *_FOR_WHY), rowids)}
+    found = {row.place: row for row in pages.fetch_columns(c, ("rowid AS place", *TASK_COLUMNS, *_REASON_COLUMNS), rowids)}
     rows = [found[rowid] for rowid in rowids]
-    runs = {run.task_id: run for run in reads.running(c)} if any(row.status == "running" for row in rows) else {}
-    why = _reasons(c, call, [row for row in rows if row.status in WAITING])
-    return [_row(row, runs.get(row.uuid), why.get(row.uuid, (None, None)), order) for row in rows]
+    runs = {run.task_id: run for run in reads.list_running(c)} if any(row.status == "running" for row in rows) else {}
+    why = _read_reasons(c, call, [row for row in rows if row.status in WAITING])
+    return [_build_row(row, runs.get(row.uuid), why.get(row.uuid, (None, None)), order) for row in rows]
 
 
-def _row(row: Any, run: ActiveRow | None, why: tuple[str | None, float | None], order: str) -> list[Any]:
+def _build_row(row: Any, run: ActiveRunRow | None, why: tuple[str | None, float | None], order: str) -> list[Any]:
     tags = json.loads(row.tags) if row.tags != "{}" else {}
-    told = [tags if name == "tags" else getattr(row, name) for name in READ]
+    told = [tags if name == "tags" else getattr(row, name) for name in TASK_COLUMNS]
     return [*told, *((run.status, run.reason) if run else (None, None)), *why, getattr(row, order)]
 
 
-def _reasons(c: Connection, call: Call, waiting: Sequence[Any]) -> dict[str, tuple[str | None, float | None]]:
+def _read_reasons(c: Connection, call: Call, waiting: Sequence[Any]) -> dict[str, tuple[str | None, float | None]]:
     """{uuid: why it waits and for how many seconds yet}, of all of a page: any of them may be the one that is looked at."""
     if not waiting:
         return {}
-    found = dispatch_view.reasons(c, dispatch_view.remembered(c), waiting, halted(call))
+    found = dispatch_view.explain_waiting(c, dispatch_view.get_cache(c), waiting, get_halt_reason(call))
     return {uuid: (why.reasons[0].short if why.reasons else None, why.starts_in) for uuid, why in found.items()}
 
 
 async def review(
-    call: Call, *, filter: str | None = None, ids: Sequence[str | int] | None = None, first: int = NAMED
+    call: Call, *, filter: str | None = None, ids: Sequence[str | int] | None = None, first: int = DEFAULT_NAMED
 ) -> dict[str, Any]:
     """What a selection comes to: how many tasks, of which states, the `first` so many by name, how many others wait for them to succeed,
     and `as_of`, the last event that was known: a verb that is given it in its `select` leaves alone what has changed since."""
-    first = min(first, MOST_NAMED)
-    return await (call.db.read(_of_ids, ids, first) if filter is None else call.db.read(_of_filter, filter, first))
+    first = min(first, MAX_NAMED)
+    return await (call.db.read(_review_ids, ids, first) if filter is None else call.db.read(_review_filter, filter, first))
 
 
-def _of_filter(c: Connection, filter: str, most: int) -> dict[str, Any]:
-    wanted, as_of = lookup.chosen_by(c, filter), sla_cursor.last_event(c)
-    first = pages.uuids(c, pages.page(c, wanted, "number", True, None, False, most).rowids)
-    return _reviewed(c, pages.states(c, wanted), first, pages.matching(c, pages.going(wanted)), []) | {"as_of": as_of}
+def _review_filter(c: Connection, filter: str, most: int) -> dict[str, Any]:
+    wanted, as_of = lookup.parse_selection_filter(c, filter), sla_cursor.find_last_event(c)
+    first = pages.list_uuids(c, pages.read_page(c, wanted, "number", True, None, False, most).rowids)
+    return _build_review(c, pages.count_states(c, wanted), first, pages.list_matching(c, pages.exclude_ended(wanted)), []) | {"as_of": as_of}
 
 
-def _of_ids(c: Connection, ids: Sequence[str | int] | None, most: int) -> dict[str, Any]:
-    as_of = sla_cursor.last_event(c)
-    uuids, refused = lookup.uuids(c, ids, None)
-    places = pages.places(c, uuids)
-    return _reviewed(c, pages.states_of(c, places), uuids[:most], places, refused) | {"as_of": as_of}
+def _review_ids(c: Connection, ids: Sequence[str | int] | None, most: int) -> dict[str, Any]:
+    as_of = sla_cursor.find_last_event(c)
+    uuids, refused = lookup.resolve_uuids(c, ids, None)
+    places = pages.find_rowids(c, uuids)
+    return _build_review(c, pages.count_states_of_rows(c, places), uuids[:most], places, refused) | {"as_of": as_of}
 
 
-def _reviewed(
+def _build_review(
     c: Connection, states: dict[str, int], first: Sequence[str], places: Sequence[int], refused: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
-    rows = {row.uuid: row for row in reads.by_uuids(c, first)}
-    runs = {run.task_id: run.status for run in reads.running(c)}
+    rows = {row.uuid: row for row in reads.list_by_uuid(c, first)}
+    runs = {run.task_id: run.status for run in reads.list_running(c)}
     return {
         "total": sum(states.values()),
         "statuses": dict(sorted(states.items(), key=lambda found: -found[1])),
-        "first": [_brief(rows[uuid], runs.get(uuid)) for uuid in first],
-        "dependants": pages.dependants(c, places),
+        "first": [_format_brief(rows[uuid], runs.get(uuid)) for uuid in first],
+        "dependants": pages.count_dependants(c, places),
         "refused": list(refused),
     }
 
 
-def _brief(row: Any, run: str | None) -> dict[str, Any]:
+def _format_brief(row: Any, run: str | None) -> dict[str, Any]:
     told = ("uuid", "number", "name", "status", "queue", "timeout", "started_at", "created_at", "ended_at")
     return {name: getattr(row, name) for name in told} | {"run": run}
 

@@ -5,30 +5,30 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from app.core.filter_query import fold
+from app.core.filter_query import fold_case
 from app.service.tasks import views
 from db.rows import TaskRow
 
-LONGEST = 4_000
+MAX_COMMAND_LENGTH = 4_000
 """Characters of a command that can be found; scripts may be longer than anyone looks for."""
 
 
-def stored(row: Any) -> str:
+def make_stored_text(row: Any) -> str:
     """The text of a row as the database has it (`db.search.READ`)."""
-    return _text(row.name, row.template, _loaded(row.tags), _loaded(row.parameters), _loaded(row.launch))
+    return _join_text(row.name, row.template, _parse_json(row.tags), _parse_json(row.parameters), _parse_json(row.launch))
 
 
-def of(row: TaskRow) -> str:
+def make_text(row: TaskRow) -> str:
     """The text of a task."""
-    return _text(row.name, row.template, row.tags, row.parameters, row.launch)
+    return _join_text(row.name, row.template, row.tags, row.parameters, row.launch)
 
 
-def _loaded(text: str) -> dict[str, Any]:
+def _parse_json(text: str) -> dict[str, Any]:
     return json.loads(text) if text != "{}" else {}
 
 
-def _text(name: str, template: str | None, tags: dict[str, str], parameters: dict[str, Any], launch: dict[str, Any]) -> str:
-    shown = views.masked(parameters, launch)["launch"]
+def _join_text(name: str, template: str | None, tags: dict[str, str], parameters: dict[str, Any], launch: dict[str, Any]) -> str:
+    shown = views.mask_task(parameters, launch)["launch"]
     command = shown.get("script") or " ".join(shown.get("argv", ()))
-    lines = [name, template or "", *(f"{key}={value}" for key, value in tags.items()), command[:LONGEST]]
-    return fold("\n".join(line for line in lines if line))
+    lines = [name, template or "", *(f"{key}={value}" for key, value in tags.items()), command[:MAX_COMMAND_LENGTH]]
+    return fold_case("\n".join(line for line in lines if line))

@@ -6,27 +6,27 @@ import re
 
 from sqlalchemy import Connection
 
-from app.core.scheduling.forecast import ENOUGH_RUNS
-from app.core.scheduling.run_stats import Past, Run, learn
+from app.core.scheduling.forecast import MIN_RUNS
+from app.core.scheduling.run_stats import PastRun, RunStats, compute_run_stats
 from db.queries import run_history
 from db.rows import TaskRow
 
 _DIGITS = re.compile(r"\d+")
 
 
-def of(c: Connection, task: TaskRow) -> Past | None:
+def learn_from_similar(c: Connection, task: TaskRow) -> RunStats | None:
     """What past runs say of a task: those of its template, else of its name, else of names that differ in digits only."""
     if task.template is not None:
-        return learn("template", [Run(*row) for row in run_history.of_template(c, task.template)])
-    same = [Run(*row) for row in run_history.of_name(c, task.name)]
-    lately = run_history.lately(c) if len(same) < ENOUGH_RUNS else []
-    same = same if len(same) >= ENOUGH_RUNS else [Run(*row[1:]) for row in lately if row[0] == task.name]
-    if len(same) >= ENOUGH_RUNS or not _DIGITS.search(task.name):
-        return learn("name", same)
-    alike = kind(task.name)
-    return learn("like", [Run(*row[1:]) for row in lately if kind(row[0]) == alike])
+        return compute_run_stats("template", [PastRun(*row) for row in run_history.list_of_template(c, task.template)])
+    same = [PastRun(*row) for row in run_history.list_of_name(c, task.name)]
+    lately = run_history.list_recent(c) if len(same) < MIN_RUNS else []
+    same = same if len(same) >= MIN_RUNS else [PastRun(*row[1:]) for row in lately if row[0] == task.name]
+    if len(same) >= MIN_RUNS or not _DIGITS.search(task.name):
+        return compute_run_stats("name", same)
+    alike = strip_digits(task.name)
+    return compute_run_stats("like", [PastRun(*row[1:]) for row in lately if strip_digits(row[0]) == alike])
 
 
-def kind(name: str) -> str:
+def strip_digits(name: str) -> str:
     """`encode S#E#.mkv`: a name without its digits."""
     return _DIGITS.sub("#", name)

@@ -18,11 +18,11 @@ from sqlalchemy import Connection
 
 from app import engines
 from app.core.board import DRAINING
-from app.core.ids import nth, uuid7
+from app.core.ids import make_following_id, make_uuid7
 from app.core.schema import parameters, secrets
-from app.core.task_spec import TaskSpec, words_for
+from app.core.task_spec import TaskSpec, describe_error
 from app.core.text import units
-from app.core.text.sanitize import clean, cut, valid_name
+from app.core.text.sanitize import find_name_error, sanitize, truncate
 from app.errors import NOT_SUBMITTED, Conflict, NotFound, Problem, Refused, Usage
 from app.service import dispatch_view
 from app.service.context import Call
@@ -30,14 +30,14 @@ from app.service.tasks import lookup, number_file, views
 from db import host, timestamps
 from db.errors import DiskFull, Storage
 from db.queries import definitions, operations, reads, transitions
-from db.rows import Placed, PoolRow, QueueRow, TemplateRow
+from db.rows import PoolRow, QueuePositionRow, QueueRow, TemplateRow
 
 DEFAULT_QUEUE = "default"
-TOLD = 10
+MAX_NAMED_ERRORS = 10
 """Mistakes that one refusal names."""
-LARGEST_BATCH = 1_000_000
+MAX_BATCH = 1_000_000
 LARGE_BATCH = 5_000
-MOST_EDGES = 1_000_000
+MAX_EDGES = 1_000_000
 """Of who waits for whom in one batch: they grow with the square of the tasks of one name, and keep the writer from all else."""
 
 
@@ -51,7 +51,7 @@ class Origin:
     env: dict[str, str]
 
 
-class Edge(NamedTuple):
+class DependencyEdge(NamedTuple):
     """The task at a place waits for another of the same batch, by its place, or for one that there was, by its uuid."""
 
     task: int
@@ -60,7 +60,7 @@ class Edge(NamedTuple):
 
 
 @dataclass(slots=True)
-class Batch:
+class SubmitBatch:
     """Tasks that are stored together; looks up each queue and template once."""
 
     c: Connection
@@ -73,21 +73,21 @@ class Batch:
 
     def add(self, spec: TaskSpec) -> None:
         """Make the row of one task. Raises Problem with what is wrong with it."""
-        template = self.template(spec.template) if spec.template is not None else None
-        given = _parameters(spec, template)
-        launch, kind = _launch(spec, template, given)
-        queue, pool = self.queue(spec.queue or (template.queue if template else None) or DEFAULT_QUEUE)
+        template = self.get_template(spec.template) if spec.template is not None else None
+        given = _resolve_parameters(spec, template)
+        launch, kind = _make_launch(spec, template, given)
+        queue, pool = self.get_queue(spec.queue or (template.queue if template else None) or DEFAULT_QUEUE)
         cpu, memory = (
-            _first(spec.cpu, template and template.cpu, 1.0),
-            _first(spec.memory, template and template.memory, 0.0),
+            _pick_first(spec.cpu, template and template.cpu, 1.0),
+            _pick_first(spec.memory, template and template.memory, 0.0),
         )
-        fits(pool, cpu, memory)
+        require_fit(pool, cpu, memory)
         row = {
-            "uuid": nth(self.first, len(self.rows)), "name": spec.name or default_name(spec, launch), "template": spec.template,
+            "uuid": make_following_id(self.first, len(self.rows)), "name": spec.name or make_default_name(spec, launch), "template": spec.template,
             "type": kind,
-            "parameters": given, "priority": spec.priority, "timeout": _first(spec.timeout, template and template.timeout, None),
-            "queue": queue.name, "cpu": cpu, "memory": memory, "retries": _first(spec.retries, template and template.retries, 0),
-            "retry_delay": spec.retry_delay, "grace": spec.grace, "not_before": None if spec.at is None else moment(spec.at),
+            "parameters": given, "priority": spec.priority, "timeout": _pick_first(spec.timeout, template and template.timeout, None),
+            "queue": queue.name, "cpu": cpu, "memory": memory, "retries": _pick_first(spec.retries, template and template.retries, 0),
+            "retry_delay": spec.retry_delay, "grace": spec.grace, "not_before": None if spec.at is None else parse_start_time(spec.at),
             "hold": spec.hold, "held_by": self.origin.by if spec.hold else None, "tags": spec.tags, "env_id": None, "env": spec.env or None,
             "cwd": os.path.join(self.origin.cwd, spec.cwd) if spec.cwd else self.origin.cwd, "umask": self.origin.umask,
             "launch": launch, "log_limit": spec.log_limit, "submitted_by": self.origin.by,
@@ -96,144 +96,144 @@ class Batch:
             self.after.append((len(self.rows), spec))
         self.rows.append(row)
 
-    def queue(self, name: str) -> tuple[QueueRow, PoolRow]:
+    def get_queue(self, name: str) -> tuple[QueueRow, PoolRow]:
         """A queue and its pool. Raises NotFound with the nearest."""
         if not self.queues:
-            pools = {pool.name: pool for pool in reads.pools(self.c)}
-            self.queues = {queue.name: (queue, pools[queue.pool]) for queue in reads.queues(self.c)}
+            pools = {pool.name: pool for pool in reads.list_pools(self.c)}
+            self.queues = {queue.name: (queue, pools[queue.pool]) for queue in reads.list_queues(self.c)}
         if name not in self.queues:
-            raise lookup.no_queue(name, list(self.queues))
+            raise lookup.make_unknown_queue(name, list(self.queues))
         return self.queues[name]
 
-    def template(self, name: str) -> TemplateRow:
+    def get_template(self, name: str) -> TemplateRow:
         """A template that still takes tasks."""
         if name not in self.templates:
-            found = definitions.template(self.c, name)
+            found = definitions.find_template(self.c, name)
             if found is None or found.retired_at is not None:
-                raise lookup.named("template", name, definitions.template_names(self.c))
+                raise lookup.make_unknown_name("template", name, definitions.list_template_names(self.c))
             self.templates[name] = found
         return self.templates[name]
 
-    def parents(self, lines: Sequence[int] = ()) -> tuple[list[Edge], dict[int, Problem]]:
+    def find_parents(self, lines: Sequence[int] = ()) -> tuple[list[DependencyEdge], dict[int, Problem]]:
         """What waits for what, and for tasks of which a parent is not known, or which would wait for themselves, by their place, what is
         wrong; a parent may be a task of the same batch, by its name, unless that is such a one itself. `lines`: on which each stands.
         Raises Usage for more than can be kept."""
         here: dict[str, list[int]] = {}
         for at, row in enumerate(self.rows):
             here.setdefault(row["name"], []).append(at)
-        specs, found, heirs = dict(self.after), dict[int, list[Edge]](), dict[int, list[int]]()
+        specs, found, heirs = dict(self.after), dict[int, list[DependencyEdge]](), dict[int, list[int]]()
         unknown: dict[int, Problem] = {}
         left, many = list(specs), 0
         while True:  # those that wait for one that is lost are looked at again
             lost = list[int]()
             for at in left:
-                missing, edges = list[Problem](), list[Edge]()
+                missing, edges = list[Problem](), list[DependencyEdge]()
                 for kind, references in (("success", specs[at].after), ("any", specs[at].after_any)):
                     for reference in references:
-                        inner = [i for i in self._inner(here, reference, at) if i not in unknown]
-                        edges += [Edge(at, parent, kind) for parent in inner or _known(self.c, reference, missing)]
+                        inner = [i for i in self._find_in_batch(here, reference, at) if i not in unknown]
+                        edges += [DependencyEdge(at, parent, kind) for parent in inner or _find_uuid(self.c, reference, missing)]
                 many += len(edges) - len(found.get(at, ()))
-                if many > MOST_EDGES:
-                    raise _too_many(here, specs[at])
+                if many > MAX_EDGES:
+                    raise _make_too_many_edges(here, specs[at])
                 found[at] = edges
                 for edge in edges:
                     if isinstance(edge.parent, int):
                         heirs.setdefault(edge.parent, []).append(at)
                 if missing:
-                    unknown[at] = _together(missing)
+                    unknown[at] = _combine_errors(missing)
                     lost.append(at)
-            for ring in () if lost else _rings(found, unknown):
-                unknown |= dict.fromkeys(ring, self._cycle(ring, lines))
+            for ring in () if lost else _find_cycles(found, unknown):
+                unknown |= dict.fromkeys(ring, self._make_cycle_problem(ring, lines))
                 lost += ring
             if not lost:
                 return [edge for at, edges in found.items() if at not in unknown for edge in edges], unknown
             left = list(dict.fromkeys(heir for at in lost for heir in heirs.pop(at, ()) if heir not in unknown))
 
-    def leave_out(self, places: Collection[int], edges: Sequence[Edge]) -> list[Edge]:
+    def drop_tasks(self, places: Collection[int], edges: Sequence[DependencyEdge]) -> list[DependencyEdge]:
         """Without these tasks, of which no edge tells; the edges by the places that the others have then."""
         kept = [at for at in range(len(self.rows)) if at not in places]
         place = {at: n for n, at in enumerate(kept)}
-        self.rows = [{**self.rows[at], "uuid": nth(self.first, n)} for n, at in enumerate(kept)]
-        return [Edge(place[e.task], place[e.parent] if isinstance(e.parent, int) else e.parent, e.kind) for e in edges]
+        self.rows = [{**self.rows[at], "uuid": make_following_id(self.first, n)} for n, at in enumerate(kept)]
+        return [DependencyEdge(place[e.task], place[e.parent] if isinstance(e.parent, int) else e.parent, e.kind) for e in edges]
 
-    def _inner(self, here: dict[str, list[int]], reference: str | int, at: int) -> list[int]:
+    def _find_in_batch(self, here: dict[str, list[int]], reference: str | int, at: int) -> list[int]:
         """The tasks of this batch that a reference names: digits never do, and its own name means an earlier task if there is one."""
         if isinstance(reference, int) or _NUMBER.fullmatch(reference):
             return []
         named = here.get(reference, [])
-        return [i for i in named if i != at] or ([] if reads.by_name(self.c, reference, 1) else named)
+        return [i for i in named if i != at] or ([] if reads.find_by_name(self.c, reference, 1) else named)
 
-    def _cycle(self, ring: Sequence[int], lines: Sequence[int]) -> Conflict:
+    def _make_cycle_problem(self, ring: Sequence[int], lines: Sequence[int]) -> Conflict:
         """That each of these would wait for the next, and the last for the first."""
-        names = [f'"{clean(self.rows[at]["name"])}"{f" (line {lines[at]})" if lines else ""}' for at in ring[:TOLD]]
-        more = [f"{len(ring) - TOLD:,} more"] if len(ring) > TOLD else []
+        names = [f'"{sanitize(self.rows[at]["name"])}"{f" (line {lines[at]})" if lines else ""}' for at in ring[:MAX_NAMED_ERRORS]]
+        more = [f"{len(ring) - MAX_NAMED_ERRORS:,} more"] if len(ring) > MAX_NAMED_ERRORS else []
         return Conflict(f"{' would wait for '.join([*names, *more, names[0]])}: a cycle. {NOT_SUBMITTED}")
 
-    def store(self, edges: Sequence[Edge]) -> None:
+    def store(self, edges: Sequence[DependencyEdge]) -> None:
         """Insert all, with these of `parents`, as one operation."""
-        sha = _environment(self.c, self.origin.env)
+        sha = _store_environment(self.c, self.origin.env)
         for row in self.rows:
             row["env_id"] = sha
         uuids = [row["uuid"] for row in self.rows]
         kinds = {(uuids[e.task], uuids[e.parent] if isinstance(e.parent, int) else e.parent): e.kind for e in edges}
         rows = [{"task_id": task, "parent_id": parent, "kind": kind} for (task, parent), kind in kinds.items()]
         numbers = list(transitions.submit(self.c, self.rows, rows, self.origin.by).values())
-        record(self.c, self.origin.by, numbers)
+        record_submission(self.c, self.origin.by, numbers)
 
 
-def _filled(c: Connection, specs: Sequence[TaskSpec], origin: Origin, first: str) -> Batch:
+def _fill_batch(c: Connection, specs: Sequence[TaskSpec], origin: Origin, first: str) -> SubmitBatch:
     """With the rows of all of them. Raises Problem; of a single task with all that is wrong."""
-    batch = Batch(c, origin, first)
+    batch = SubmitBatch(c, origin, first)
     for spec in specs:
         try:
             batch.add(spec)
         except Problem as problem:
             found = [problem]
             for reference in (*spec.after, *spec.after_any) if len(specs) == 1 else ():
-                _known(c, reference, found)
-            raise _together(found) from None
+                _find_uuid(c, reference, found)
+            raise _combine_errors(found) from None
     return batch
 
 
-def _linked(batch: Batch) -> list[Edge]:
+def _link(batch: SubmitBatch) -> list[DependencyEdge]:
     """What waits for what. Raises Problem with all parents that are not known."""
-    edges, unknown = batch.parents()
+    edges, unknown = batch.find_parents()
     if unknown:
-        raise _together(list(unknown.values()))
+        raise _combine_errors(list(unknown.values()))
     return edges
 
 
-def _too_many(here: Mapping[str, Sequence[int]], spec: TaskSpec) -> Usage:
+def _make_too_many_edges(here: Mapping[str, Sequence[int]], spec: TaskSpec) -> Usage:
     """What to say where so many wait for so many: a name means each task that has it."""
     several = max((*spec.after, *spec.after_any), key=lambda reference: len(here.get(str(reference), ())))
-    named = f'"{clean(str(several))}" names {len(here.get(str(several), ())):,} of these tasks, and who waits for it waits for each'
-    return Usage(f"these tasks wait for one another in more than {MOST_EDGES:,} ways: {named}. {NOT_SUBMITTED}",
+    named = f'"{sanitize(str(several))}" names {len(here.get(str(several), ())):,} of these tasks, and who waits for it waits for each'
+    return Usage(f"these tasks wait for one another in more than {MAX_EDGES:,} ways: {named}. {NOT_SUBMITTED}",
                  "Give those names of their own.")  # fmt: skip
 
 
-def _known(c: Connection, reference: str | int, missing: list[Problem]) -> list[str]:
+def _find_uuid(c: Connection, reference: str | int, missing: list[Problem]) -> list[str]:
     """The uuid of the task that is meant; what is wrong with the reference goes to `missing`."""
     try:
-        return [lookup.task(c, reference).uuid]
+        return [lookup.find_task(c, reference).uuid]
     except Problem as problem:
         missing.append(problem)
         return []
 
 
-def _together(problems: Sequence[Problem]) -> Problem:
+def _combine_errors(problems: Sequence[Problem]) -> Problem:
     """All of them as one of the first's kind."""
     first, *others = problems
     if not others:
         return first
     said = list(dict.fromkeys(problem.message.replace(NOT_SUBMITTED, "").rstrip(". ") for problem in problems))
-    rest = [f"and {len(said) - TOLD:,} more like these"] if len(said) > TOLD else []
-    return type(first)(f"{'; '.join([*said[:TOLD], *rest])}. {NOT_SUBMITTED}", first.hint)
+    rest = [f"and {len(said) - MAX_NAMED_ERRORS:,} more like these"] if len(said) > MAX_NAMED_ERRORS else []
+    return type(first)(f"{'; '.join([*said[:MAX_NAMED_ERRORS], *rest])}. {NOT_SUBMITTED}", first.hint)
 
 
 _NUMBER = re.compile(r"#?[0-9]+")
 
 
-def _rings(found: Mapping[int, Sequence[Edge]], without: Collection[int]) -> list[list[int]]:
+def _find_cycles(found: Mapping[int, Sequence[DependencyEdge]], without: Collection[int]) -> list[list[int]]:
     """Rings among who waits for whom, less those tasks: none has one of another, and with all of them gone nobody waits for itself. Without
     recursion: a chain may be long."""
     rings, done = list[list[int]](), set(without)
@@ -263,57 +263,57 @@ def _rings(found: Mapping[int, Sequence[Edge]], without: Collection[int]) -> lis
     return rings
 
 
-def _first(given: Any, usual: Any, default: Any) -> Any:
+def _pick_first(given: Any, usual: Any, default: Any) -> Any:
     """The first that is there."""
     return given if given is not None else default if usual is None else usual
 
 
-def _parameters(spec: TaskSpec, template: TemplateRow | None) -> dict[str, Any]:
+def _resolve_parameters(spec: TaskSpec, template: TemplateRow | None) -> dict[str, Any]:
     if template is None:
         return {}
     given = dict(spec.parameters or {})
     if spec.parameter_texts:
-        given |= parameters.convert([(name, text) for name, text in spec.parameter_texts], template.parameters)
-    return parameters.resolve(template.parameters, given, template.name)
+        given |= parameters.convert_texts([(name, text) for name, text in spec.parameter_texts], template.parameters)
+    return parameters.resolve_values(template.parameters, given, template.name)
 
 
-def _launch(spec: TaskSpec, template: TemplateRow | None, given: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def _make_launch(spec: TaskSpec, template: TemplateRow | None, given: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """What will be run, resolved, and the task's type."""
     if template is not None:
-        launch = engines.launch(template.engine, template.schema, given, template.parameters)
-        hidden = secrets.names(template.parameters, given)
+        launch = engines.make_launch(template.engine, template.schema, given, template.parameters)
+        hidden = secrets.find_secret_names(template.parameters, given)
         return launch | ({views.HIDDEN: hidden} if hidden else {}), template.type
     if spec.script is not None:
-        return {**engines.launch("shell", {"script": spec.script}, {}), "script": spec.script}, "shell"
+        return {**engines.make_launch("shell", {"script": spec.script}, {}), "script": spec.script}, "shell"
     return {"argv": spec.argv}, "exec"
 
 
-def fits(pool: PoolRow, cpu: float, memory: float, undone: str = NOT_SUBMITTED) -> None:
+def require_fit(pool: PoolRow, cpu: float, memory: float, undone: str = NOT_SUBMITTED) -> None:
     """Refuse what could never start, with all that there is too little of."""
-    asked = (("memory", memory, pool.total_memory, units.memory), ("cpu", cpu, pool.total_cpu, units.plain))
+    asked = (("memory", memory, pool.total_memory, units.format_memory), ("cpu", cpu, pool.total_cpu, units.format_number))
     lacking = [(word, needed, write(needed), write(total)) for word, needed, total, write in asked if needed > total + 1e-6]
     if lacking:
         needs = " and ".join(f"{needed} {word}" for word, _, needed, _ in lacking)
         has = " and ".join(total for *_, total in lacking)
         options = " ".join(f"--{word} {needed}" for word, _, needed, _ in lacking)
-        beyond = _beyond({word: needed for word, needed, *_ in lacking})
+        beyond = _describe_machine_limit({word: needed for word, needed, *_ in lacking})
         raise Refused(
-            f"needs {needs}, but pool {clean(pool.name)} has {has} in all: it could never start. {undone}",
-            f"Ask for less{beyond}, or: taskdeck pool set {clean(shlex.quote(pool.name))} {options}",
+            f"needs {needs}, but pool {sanitize(pool.name)} has {has} in all: it could never start. {undone}",
+            f"Ask for less{beyond}, or: taskdeck pool set {sanitize(shlex.quote(pool.name))} {options}",
         )
 
 
-def _beyond(needs: Mapping[str, float]) -> str:
+def _describe_machine_limit(needs: Mapping[str, float]) -> str:
     """What the machine itself has too little of, so that no pool should be made so large; empty where it has enough."""
-    there, write = host.here()._asdict(), {"memory": units.memory, "cpu": units.plain}
+    there, write = host.read_capacity()._asdict(), {"memory": units.format_memory, "cpu": units.format_number}
     over = [f"{write[word](there[word])} {word}" for word, needed in needs.items() if needed > there[word] + 1e-6]
     return f" (this machine has {' and '.join(over)} in all)" if over else ""
 
 
-def moment(at: str | int | float) -> str:
+def parse_start_time(at: str | int | float) -> str:
     """A time to start, as it is stored. Raises Usage."""
     try:
-        return timestamps.stamp(units.parse_time(str(at), timestamps.utcnow()))
+        return timestamps.format_time(units.parse_time(str(at), timestamps.utcnow()))
     except (ValueError, OverflowError) as error:
         raise Usage(f"at {error}") from None
 
@@ -322,23 +322,23 @@ _PATH = re.compile(r"[^\s;|&$<>()`'\"*?]{1,300}|[^\t\r\n;|&$<>()`'\"*?]{1,300}\.
 """No shell text, no expansion: what may well be the name of a file, with spaces only where it ends as one."""
 
 
-def default_name(spec: TaskSpec, launch: dict[str, Any]) -> str:
+def make_default_name(spec: TaskSpec, launch: dict[str, Any]) -> str:
     """The template, or program and last path-like argument (without one, last plain word), as a name: `ffmpeg a.mp4`, `sleep 30`."""
     if spec.template is not None:
         return spec.template
     if spec.script is not None:
         return as_name(spec.script.strip().splitlines()[0])
-    return name_of(launch["argv"])
+    return make_name(launch["argv"])
 
 
-def name_of(argv: Sequence[str]) -> str:
+def make_name(argv: Sequence[str]) -> str:
     """The program and its last path-like argument, as a name."""
     plain = [word for word in argv[1:] if word[:1] not in ("-", "") and _PATH.fullmatch(word)]
     paths = [word for word in plain if set(word) & {".", "/"}] or [word for word in plain if len(word) <= 40]
     return as_name(" ".join([os.path.basename(argv[0]), *(os.path.basename(word.rstrip("/")) for word in paths[-1:])]))
 
 
-_FOLDERS = re.compile(
+_FOLDER_PARTS = re.compile(
     r"""(?:(?<![^\s<>=:;|&(])|(?<=["'])(?=[/~.$]))   # a word begins, or a quoted path
         (?:\w+:(?=//))?(?:[^\s<>=:;|&()"'/]*/)+      # https:, and all up to the last slash
         (?=[^\s<>=:;|&()"'/])                        # before what is called so""",
@@ -348,12 +348,12 @@ _FOLDERS = re.compile(
 
 def as_name(text: str) -> str:
     """`text` made into a valid name, with of each path its last part: `sort passwd | uniq`."""
-    words = _FOLDERS.sub("", clean(text)).replace("/", " ").split()
-    name = cut(" ".join(words).lstrip(". "), 60)
-    return name if not valid_name(name) else "task"
+    words = _FOLDER_PARTS.sub("", sanitize(text)).replace("/", " ").split()
+    name = truncate(" ".join(words).lstrip(". "), 60)
+    return name if not find_name_error(name) else "task"
 
 
-def _environment(c: Connection, env: dict[str, str]) -> str:
+def _store_environment(c: Connection, env: dict[str, str]) -> str:
     """Store an environment once, whoever shares it; its key."""
     text = json.dumps(env, sort_keys=True)
     sha = hashlib.sha256(text.encode()).hexdigest()
@@ -370,39 +370,39 @@ async def submit(
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Store tasks, all or none; where each stands, and with `explain` why the first waits, which costs as much as storing it. With
     `dry_run` only what would be stored."""
-    first = _identifier(uuid)
-    specs = [_checked(TaskSpec.model_validate, task) for task in tasks]
+    first = _check_uuid(uuid)
+    specs = [_validate(TaskSpec.model_validate, task) for task in tasks]
     if not specs:
         raise Usage("there is no task to submit.")
     origin = Origin(call.by, cwd, umask, env or {})
     if dry_run:
-        return await call.db.read(_dry, specs, origin)
+        return await call.db.read(_dry_run, specs, origin)
     try:
         stored = await call.db.write(_store, specs, origin, first)
     except DiskFull as problem:
-        raise problem.instead("The task was not accepted." if len(specs) == 1 else "No task was accepted.") from None
-    await number_file.note(call.home, max(row["number"] for row in stored))
+        raise problem.with_undone("The task was not accepted." if len(specs) == 1 else "No task was accepted.") from None
+    await number_file.raise_mark(call.home, max(row["number"] for row in stored))
     _note_past(call, specs)
     _note_halted(call)
-    return [stored[0] | {"short": await _short(call, stored[0]["uuid"])}, *stored[1:]] if explain else stored
+    return [stored[0] | {"short": await _read_short_reason(call, stored[0]["uuid"])}, *stored[1:]] if explain else stored
 
 
-JUST = 5.0
+PAST_TOLERANCE = 5.0
 """Seconds for which a time to start is not over yet: until here it was still to come when it was typed."""
 
 
 def _note_past(call: Call, specs: Sequence[TaskSpec]) -> None:
     """Say of which tasks the time to start is over already: they are stored all the same, as scripts rely on that."""
-    past = {at: ago(at) for at in {spec.at for spec in specs} if at is not None}
-    over = [(spec, past[spec.at]) for spec in specs if spec.at is not None and past[spec.at] > JUST]
+    past = {at: get_seconds_since(at) for at in {spec.at for spec in specs} if at is not None}
+    over = [(spec, past[spec.at]) for spec in specs if spec.at is not None and past[spec.at] > PAST_TOLERANCE]
     if len(specs) > 1 and over:
         return call.note(f"of {len(over):,} of these tasks the time to start is over already: they do not wait for it.")
     for spec, seconds in over:
         then = "it does not wait for that" if spec.hold or spec.after or spec.after_any else "it starts now"
-        call.note(f"that time was {units.age(seconds)} ago: {then}.")
+        call.note(f"that time was {units.format_age(seconds)} ago: {then}.")
 
 
-def ago(at: str | int | float) -> float:
+def get_seconds_since(at: str | int | float) -> float:
     """Seconds since a time to start was; 0 for what is none, which was refused."""
     now = timestamps.utcnow()
     with suppress(ValueError, OverflowError):
@@ -414,69 +414,69 @@ def _note_halted(call: Call) -> None:
     """Say that what was stored does not start now, to a script too, which might wait for it."""
     if call.live is not None and (halted := call.live.halted):
         again = ". To have it start things again: taskdeck serve --detach" if halted == DRAINING else ""
-        call.note(f"nothing starts: {clean(halted)}{again}")
+        call.note(f"nothing starts: {sanitize(halted)}{again}")
 
 
-async def _short(call: Call, uuid: str) -> str:
+async def _read_short_reason(call: Call, uuid: str) -> str:
     """Why it waits, as `ls` has it, or was cancelled at once. "" where nothing starts, which was noted, and where that cannot be read: the
     task is stored all the same."""
     if call.live is not None and call.live.halted:
         return ""
     with suppress(Storage):
-        return await call.db.read(_reason, uuid)
+        return await call.db.read(_read_reason, uuid)
     return ""
 
 
-def _reason(c: Connection, uuid: str) -> str:
-    rows = reads.by_uuids(c, [uuid])
-    why = dispatch_view.reasons(c, dispatch_view.remembered(c), rows, None)
+def _read_reason(c: Connection, uuid: str) -> str:
+    rows = reads.list_by_uuid(c, [uuid])
+    why = dispatch_view.explain_waiting(c, dispatch_view.get_cache(c), rows, None)
     return next((reason.short for found in why.values() for reason in found.reasons), "".join(row.reason or "" for row in rows))
 
 
 _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
-def _identifier(given: object) -> str:
+def _check_uuid(given: object) -> str:
     """The uuid of the first task, which the caller made; a new one when there is none."""
     if given is None:
-        return uuid7()
+        return make_uuid7()
     if not isinstance(given, str) or not _UUID7.fullmatch(given):
         raise Usage("uuid must be a UUID of version 7 in small letters. Nothing was submitted.")
     return given
 
 
-def _checked(validate: Callable[[Any], TaskSpec], task: Any) -> TaskSpec:
+def _validate(validate: Callable[[Any], TaskSpec], task: Any) -> TaskSpec:
     try:
         return validate(task)
     except ValidationError as error:
-        raise Usage(f"{words_for(error)}. Nothing was submitted.") from None
+        raise Usage(f"{describe_error(error)}. Nothing was submitted.") from None
 
 
-def _dry(c: Connection, specs: Sequence[TaskSpec], origin: Origin) -> list[dict[str, Any]]:
-    batch = _filled(c, specs, origin, uuid7())
-    _linked(batch)
-    return [{**row, "env": None, **views.masked(row["parameters"], row["launch"])} for row in batch.rows]
+def _dry_run(c: Connection, specs: Sequence[TaskSpec], origin: Origin) -> list[dict[str, Any]]:
+    batch = _fill_batch(c, specs, origin, make_uuid7())
+    _link(batch)
+    return [{**row, "env": None, **views.mask_task(row["parameters"], row["launch"])} for row in batch.rows]
 
 
 def _store(c: Connection, specs: Sequence[TaskSpec], origin: Origin, first: str) -> list[dict[str, Any]]:
-    batch = _filled(c, specs, origin, first)
-    if not transitions.known(c, first):  # else it was stored, and the answer was lost
-        batch.store(_linked(batch))
+    batch = _fill_batch(c, specs, origin, first)
+    if not transitions.is_known(c, first):  # else it was stored, and the answer was lost
+        batch.store(_link(batch))
     uuids = [row["uuid"] for row in batch.rows]
-    stored = {row.uuid: row for row in reads.placed(c, uuids)}
+    stored = {row.uuid: row for row in reads.list_queue_positions(c, uuids)}
     rows = [stored[uuid] for uuid in uuids]
-    return [_place(c, row) for row in rows]
+    return [_read_place(c, row) for row in rows]
 
 
-def record(c: Connection, by: str, numbers: Sequence[int]) -> None:
+def record_submission(c: Connection, by: str, numbers: Sequence[int]) -> None:
     """One operation for one submission, however many tasks it has."""
     what = f"task #{numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} tasks #{numbers[0]}–#{numbers[-1]}"
     operations.record(c, by, "submit", what, after={"first": numbers[0], "last": numbers[-1]})
 
 
-def _place(c: Connection, row: Placed) -> dict[str, Any]:
-    total = reads.counters(c).get((row.queue, "queued"), 0)
-    ahead = total - 1 - reads.behind(c, row) if row.status == "queued" else None
+def _read_place(c: Connection, row: QueuePositionRow) -> dict[str, Any]:
+    total = reads.read_counters(c).get((row.queue, "queued"), 0)
+    ahead = total - 1 - reads.count_after(c, row) if row.status == "queued" else None
     return {"uuid": row.uuid, "number": row.number, "name": row.name, "queue": row.queue, "status": row.status,
             "position": ahead, "total": total}  # fmt: skip
 
@@ -486,24 +486,24 @@ async def submit_lines(
     keep_going: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Store one task per JSON line. A bad line refuses the whole, by its number, unless `keep_going`."""
-    first = _identifier(uuid)
+    first = _check_uuid(uuid)
     parsed = await asyncio.to_thread(_parse_lines, text)
     try:
         stored = await call.db.write(_store_lines, parsed, Origin(call.by, cwd, umask, env or {}), first, keep_going)
-        await number_file.note(call.home, max(stored["numbers"]))
+        await number_file.raise_mark(call.home, max(stored["numbers"]))
         refused = {row["line"] for row in stored["refused"]}
         _note_past(call, [spec for n, spec in parsed if isinstance(spec, TaskSpec) and n not in refused])
         _note_halted(call)
         return stored
     except DiskFull as problem:
-        raise problem.instead("No task was accepted.") from None
+        raise problem.with_undone("No task was accepted.") from None
     finally:
         if len(parsed) >= LARGE_BATCH:
             del text, parsed
-            asyncio.get_running_loop().call_later(1.0, _give_back)
+            asyncio.get_running_loop().call_later(1.0, _trim_memory)
 
 
-def _give_back() -> None:
+def _trim_memory() -> None:
     """Let the system have the memory of a large batch again; the allocator would keep it for a runtime that lives for weeks."""
     import ctypes
 
@@ -514,48 +514,48 @@ def _give_back() -> None:
 
 def _parse_lines(text: str) -> list[tuple[int, TaskSpec | Problem]]:
     lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip(" \t\r")]
-    if len(lines) > LARGEST_BATCH:
-        raise Usage(f"{len(lines):,} lines are too many at once; at most {LARGEST_BATCH:,}. None was stored.")
-    return [(n, _line(line)) for n, line in lines]
+    if len(lines) > MAX_BATCH:
+        raise Usage(f"{len(lines):,} lines are too many at once; at most {MAX_BATCH:,}. None was stored.")
+    return [(n, _parse_line(line)) for n, line in lines]
 
 
-def _line(line: str) -> TaskSpec | Problem:
+def _parse_line(line: str) -> TaskSpec | Problem:
     try:
         return TaskSpec.model_validate_json(line.encode())
     except UnicodeEncodeError:
         return Usage("is not UTF-8")
     except ValidationError as error:
-        return Usage(words_for(error))
+        return Usage(describe_error(error))
 
 
 def _store_lines(
     c: Connection, parsed: Sequence[tuple[int, TaskSpec | Problem]], origin: Origin, first: str, keep_going: bool
 ) -> dict[str, Any]:
-    batch, lines, refused = _filled_of_lines(c, parsed, origin, first, keep_going)
-    stored = transitions.known(c, first)  # and the answer was lost
-    edges, unknown = batch.parents(lines) if keep_going or not stored else ([], {})
+    batch, lines, refused = _fill_from_lines(c, parsed, origin, first, keep_going)
+    stored = transitions.is_known(c, first)  # and the answer was lost
+    edges, unknown = batch.find_parents(lines) if keep_going or not stored else ([], {})
     if unknown and not keep_going:
         at = min(unknown)
-        raise _line_problem(lines[at], unknown[at], len(parsed))
+        raise _make_line_problem(lines[at], unknown[at], len(parsed))
     refused |= {lines[at]: problem for at, problem in unknown.items()}
     if not stored:
-        edges = batch.leave_out(unknown, edges) if unknown else edges
+        edges = batch.drop_tasks(unknown, edges) if unknown else edges
         if not batch.rows:
             n, problem = min(refused.items(), default=(0, None))
             raise Usage(f"line {n}: {problem}" if problem else "there is no task to submit: no line holds one.")
         batch.store(edges)
     return {
-        "numbers": transitions.numbers(c, [row["uuid"] for row in batch.rows]),
+        "numbers": transitions.find_numbers(c, [row["uuid"] for row in batch.rows]),
         "refused": [{"line": n, "message": str(problem).replace(f" {NOT_SUBMITTED}", "")} for n, problem in sorted(refused.items())],
     }
 
 
-def _filled_of_lines(
+def _fill_from_lines(
     c: Connection, parsed: Sequence[tuple[int, TaskSpec | Problem]], origin: Origin, first: str, keep_going: bool
-) -> tuple[Batch, list[int], dict[int, Problem]]:
+) -> tuple[SubmitBatch, list[int], dict[int, Problem]]:
     """The rows of the good lines, the numbers of these, and what is wrong with the others. Raises Problem with the first that is wrong
     unless `keep_going`."""
-    batch, lines, refused = Batch(c, origin, first), list[int](), dict[int, Problem]()
+    batch, lines, refused = SubmitBatch(c, origin, first), list[int](), dict[int, Problem]()
     for n, spec in parsed:
         try:
             if isinstance(spec, Problem):
@@ -564,12 +564,12 @@ def _filled_of_lines(
             lines.append(n)
         except Problem as problem:
             if not keep_going:
-                raise _line_problem(n, problem, len(parsed)) from None
+                raise _make_line_problem(n, problem, len(parsed)) from None
             refused[n] = problem
     return batch, lines, refused
 
 
-def _line_problem(n: int, problem: Problem, total: int) -> Problem:
+def _make_line_problem(n: int, problem: Problem, total: int) -> Problem:
     """The same problem, by its line."""
     none = "It was not stored" if total == 1 else f"None of the {total:,} lines was stored"
     said = f"line {n}: {str(problem).replace(' Nothing was submitted.', '')}".rstrip(".")

@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app.core.board import DRAINING
-from app.core.scheduling.plan import View
-from app.core.scheduling.suggestion import Cure, Held, World
-from app.core.scheduling.suggestions import cures
-from app.core.scheduling.waiting_task import Why
+from app.core.scheduling.plan import DispatchView
+from app.core.scheduling.suggestion import RunProgress, Suggestion, WhatIf
+from app.core.scheduling.suggestions import find_suggestions
+from app.core.scheduling.waiting_task import Explanation
 from app.service import dispatch_view
 from app.service.context import Call
 from app.service.tasks import similar_runs
@@ -20,52 +20,52 @@ from db import timestamps
 from db.queries import reads
 from db.rows import TaskRow
 
-ASKED = 5
+MAX_TASKS = 5
 """Cures are worked out for so many tasks of one question."""
 
 
-def of(
-    c: Connection, call: Call, habits: dispatch_view.Habits, rows: Sequence[TaskRow], seen: View, why: dict[str, Why]
+def find_task_suggestions(
+    c: Connection, call: Call, habits: dispatch_view.RunTimeCache, rows: Sequence[TaskRow], seen: DispatchView, why: dict[str, Explanation]
 ) -> dict[str, list[dict[str, Any]]]:
     """{uuid: cures} of the first of these tasks that wait; `why` is their explanation in the same view."""
-    waiting = [row for row in rows if row.uuid in why][:ASKED]
+    waiting = [row for row in rows if row.uuid in why][:MAX_TASKS]
     if not waiting:
         return {}
     if seen.halted is not None:
-        return {row.uuid: _to_start(call) for row in waiting}
-    held = _held(c)
-    return {row.uuid: [_told(cure) for cure in cures(_world(c, call, habits, row, seen, why[row.uuid], held))] for row in waiting}
+        return {row.uuid: _suggest_start(call) for row in waiting}
+    held = _find_held(c)
+    return {row.uuid: [_to_dict(cure) for cure in find_suggestions(_build_inputs(c, call, habits, row, seen, why[row.uuid], held))] for row in waiting}
 
 
-def _world(
-    c: Connection, call: Call, habits: dispatch_view.Habits, row: TaskRow, seen: View, why: Why, held: dict[int, Held]
-) -> World:
-    host = call.live.host() if call.live else None
-    return World(
-        seen, dispatch_view.subjects(c, [row])[0], dispatch_view.waiting(c, habits, row), why, held, similar_runs.of(c, row),
+def _build_inputs(
+    c: Connection, call: Call, habits: dispatch_view.RunTimeCache, row: TaskRow, seen: DispatchView, why: Explanation, held: dict[int, RunProgress]
+) -> WhatIf:
+    host = call.live.get_host() if call.live else None
+    return WhatIf(
+        seen, dispatch_view.read_subjects(c, [row])[0], dispatch_view.to_waiting(c, habits, row), why, held, similar_runs.learn_from_similar(c, row),
         cores=host.cores or None if host else None, memory=host.memory_total if host else None,
     )  # fmt: skip
 
 
-def _held(c: Connection) -> dict[int, Held]:
+def _find_held(c: Connection) -> dict[int, RunProgress]:
     """What holds resources, by number."""
     now = timestamps.utcnow().timestamp()
     return {
-        run.number: Held(now - timestamps.unix(run.start_time) if run.start_time else 0.0, run.priority)
-        for run in reads.running(c)
+        run.number: RunProgress(now - timestamps.to_unix(run.start_time) if run.start_time else 0.0, run.priority)
+        for run in reads.list_running(c)
     }
 
 
-def _to_start(call: Call) -> list[dict[str, Any]]:
+def _suggest_start(call: Call) -> list[dict[str, Any]]:
     """When nothing starts at all because nobody starts it; a full disk is not ours to cure."""
     if call.live is not None and call.live.halted != DRAINING:
         return []
     what = "start the runtime" if call.live is None else "let it start things again"
-    return [_told(Cure("start", what, "nothing starts without one" if call.live is None else "it is draining", "start",
+    return [_to_dict(Suggestion("start", what, "nothing starts without one" if call.live is None else "it is draining", "start",
                        command=("taskdeck", "serve", "--detach"), said="Starts things again", worth=2))]  # fmt: skip
 
 
-def _told(cure: Cure) -> dict[str, Any]:
+def _to_dict(cure: Suggestion) -> dict[str, Any]:
     """A cure on the wire."""
     found = asdict(cure)
     return {**found, "command": list(cure.command), "undo": list(found["undo"])}

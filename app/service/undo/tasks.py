@@ -9,19 +9,19 @@ from typing import Any
 from sqlalchemy import Connection
 
 from app.core.text import diff
-from app.core.text.diff import Field, number_of
+from app.core.text.diff import ChangedField, parse_task_number
 from app.errors import Problem, Refused
 from app.service.definitions import templates
-from app.service.operations import changed_since, has_changed
+from app.service.operations import describe_later_change, make_has_changed
 from app.service.tasks import actions
 from db.queries import operations, reads, transitions
-from db.queries.operations import By
+from db.queries.operations import Actor
 from db.rows import OperationRow, PoolRow, TaskRow
-from db.states import ACTIVE, ENDED, Run, Task
+from db.states import ACTIVE, ENDED, RunStatus, TaskStatus
 
 
 @dataclass(frozen=True, slots=True)
-class Back:
+class TaskUndo:
     """One operation that can be taken back: its task as it is, and the values that it gets again."""
 
     operation: OperationRow
@@ -30,7 +30,7 @@ class Back:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class UndoFacts:
     """What is needed to say whether operations can be taken back, as of now."""
 
     tasks: Mapping[int, TaskRow]
@@ -40,49 +40,49 @@ class Facts:
     broken: Mapping[str, int]
 
 
-def look(c: Connection, rows: Sequence[OperationRow]) -> tuple[list[Back], list[tuple[OperationRow, Problem]]]:
+def plan_undo(c: Connection, rows: Sequence[OperationRow]) -> tuple[list[TaskUndo], list[tuple[OperationRow, Problem]]]:
     """Those that can be taken back as things stand, and why the others cannot."""
-    found = reads.by_numbers(c, [number_of(row.object) or 0 for row in rows])
-    cancelled = [task.uuid for task in found.values() if task.status == Task.CANCELLED]
-    facts = Facts(found, actions.states(c, list(found.values())).runs, operations.later(c, rows), templates.places(c),
-                  transitions.broken(c, cancelled))  # fmt: skip
-    able: list[Back] = []
+    found = reads.map_by_number(c, [parse_task_number(row.object) or 0 for row in rows])
+    cancelled = [task.uuid for task in found.values() if task.status == TaskStatus.CANCELLED]
+    facts = UndoFacts(found, actions.read_states(c, list(found.values())).runs, operations.map_later(c, rows), templates.read_queue_pools(c),
+                  transitions.find_failed_parents(c, cancelled))  # fmt: skip
+    able: list[TaskUndo] = []
     refused: list[tuple[OperationRow, Problem]] = []
     for row in rows:
         try:
-            able.append(_back(row, facts, {back.task.number for back in able}))
+            able.append(_plan_one(row, facts, {back.task.number for back in able}))
         except Problem as problem:
             refused.append((row, problem))
     return able, refused
 
 
-def act(c: Connection, by: By, backs: Sequence[Back]) -> None:
+def apply_undo(c: Connection, by: Actor, backs: Sequence[TaskUndo]) -> None:
     """Take them back, and record it."""
     rows = [back.task for back in backs]
-    before = actions.states(c, rows)
-    others = _bring_back(c, by, [back for back in backs if back.operation.verb == "cancel"])
-    _turn(c, by, backs)
+    before = actions.read_states(c, rows)
+    others = _restore_cancelled(c, by, [back for back in backs if back.operation.verb == "cancel"])
+    _restore_holds_and_pauses(c, by, backs)
     for name in {name for back in backs for name in back.values} - {"hold", "run", "status", "retry_at"}:
-        actions.update(c, name, [{"at": back.task.uuid, name: back.values[name]} for back in backs if name in back.values])
-    transitions.settle(c, [back.task.uuid for back in backs if "not_before" in back.values], by)
-    after = actions.states(c, rows)
-    done = [(back.operation, *before.difference(after, back.task.uuid)) for back in backs]
+        actions.update_column(c, name, [{"at": back.task.uuid, name: back.values[name]} for back in backs if name in back.values])
+    transitions.recompute_waiting_state(c, [back.task.uuid for back in backs if "not_before" in back.values], by)
+    after = actions.read_states(c, rows)
+    done = [(back.operation, *before.get_difference(after, back.task.uuid)) for back in backs]
     if others:
         done[0] = (done[0][0], done[0][1], {**done[0][2], "with": others})
     operations.record_undone(c, by, done)
 
 
-def _bring_back(c: Connection, by: By, backs: Sequence[Back]) -> list[int]:
-    return transitions.bring_back(c, {back.task.uuid: back.values.get("retry_at") for back in backs}, by) if backs else []
+def _restore_cancelled(c: Connection, by: Actor, backs: Sequence[TaskUndo]) -> list[int]:
+    return transitions.undo_cancel(c, {back.task.uuid: back.values.get("retry_at") for back in backs}, by) if backs else []
 
 
-def _turn(c: Connection, by: By, backs: Sequence[Back]) -> None:
+def _restore_holds_and_pauses(c: Connection, by: Actor, backs: Sequence[TaskUndo]) -> None:
     """Hold, release, pause, go on."""
     for on in (True, False):
         held = [back.task.uuid for back in backs if back.values.get("hold") is on]
         if held:
             transitions.hold(c, held, on, by)
-    for status, turn in ((Run.PAUSED, transitions.pause), (Run.RUNNING, transitions.resume)):
+    for status, turn in ((RunStatus.PAUSED, transitions.pause), (RunStatus.RUNNING, transitions.resume)):
         runs = [back.task.uuid for back in backs if back.values.get("run") == status]
         if runs:
             turn(c, runs, by)
@@ -91,50 +91,50 @@ def _turn(c: Connection, by: By, backs: Sequence[Back]) -> None:
 # --- whether it can be ------------------------------------------------------------------------------------------------------------------
 
 
-def _back(row: OperationRow, facts: Facts, coming: set[int]) -> Back:
+def _plan_one(row: OperationRow, facts: UndoFacts, coming: set[int]) -> TaskUndo:
     """Raises Refused; `coming` are the tasks that come back before it."""
-    number = number_of(row.object) or 0
+    number = parse_task_number(row.object) or 0
     task = facts.tasks.get(number)
     if task is None:
         raise Refused(f"#{number} is not there any more.")
-    was = {field.name: field for field in diff.fields(row.before, row.after)}
+    was = {field.name: field for field in diff.diff_fields(row.before, row.after)}
     touched = set(was) - {"status"} if row.verb != "cancel" else {"status"}
-    if how := changed_since(facts.later.get(row.object, ()), row, touched):
-        raise has_changed(f"#{number}", how)
+    if how := describe_later_change(facts.later.get(row.object, ()), row, touched):
+        raise make_has_changed(f"#{number}", how)
     if row.verb == "cancel":
         _check_cancelled(task, facts, coming)
     elif "run" in was:
         _check_run(task, was["run"], facts)
     else:
         _check_fields(task, was, facts)
-    return Back(row, task, {name: field.before for name, field in was.items() if name != "status"})
+    return TaskUndo(row, task, {name: field.before for name, field in was.items() if name != "status"})
 
 
-def _check_cancelled(task: TaskRow, facts: Facts, coming: set[int]) -> None:
-    if task.status != Task.CANCELLED:
-        raise has_changed(f"#{task.number}", f": it is {task.status.replace('_', ' ')}")
+def _check_cancelled(task: TaskRow, facts: UndoFacts, coming: set[int]) -> None:
+    if task.status != TaskStatus.CANCELLED:
+        raise make_has_changed(f"#{task.number}", f": it is {task.status.replace('_', ' ')}")
     parent = facts.broken.get(task.uuid)
     if parent is not None and parent not in coming:
         raise Refused(f"#{task.number} waits for #{parent}, which did not succeed: bring that back first.")
 
 
-def _check_run(task: TaskRow, was: Field, facts: Facts) -> None:
+def _check_run(task: TaskRow, was: ChangedField, facts: UndoFacts) -> None:
     run = facts.runs.get(task.uuid)
-    if run != was.after or run not in (Run.PAUSED, Run.RUNNING):
+    if run != was.after or run not in (RunStatus.PAUSED, RunStatus.RUNNING):
         stands = f"its run is {run}" if run else f"it is {task.status.replace('_', ' ')}"
-        raise has_changed(f"#{task.number}", f": {stands}")
+        raise make_has_changed(f"#{task.number}", f": {stands}")
 
 
-def _check_fields(task: TaskRow, was: Mapping[str, Field], facts: Facts) -> None:
+def _check_fields(task: TaskRow, was: Mapping[str, ChangedField], facts: UndoFacts) -> None:
     """Set, front, hold and release: every field is as it was left, and what it gets again is possible."""
-    if task.status in ENDED and not was.keys() - {"status"} <= actions.FREE:
+    if task.status in ENDED and not was.keys() - {"status"} <= actions.ALWAYS_SETTABLE:
         raise Refused(f"#{task.number} has ended ({task.status.replace('_', ' ')}).")
     for name, field in was.items():
         if name != "status" and getattr(task, name) != field.after:
-            now = Field(name, field.after, getattr(task, name))
-            raise has_changed(f"#{task.number}", f": {diff.sentence(now)}")
+            now = ChangedField(name, field.after, getattr(task, name))
+            raise make_has_changed(f"#{task.number}", f": {diff.format_change(now)}")
     if "not_before" in was and task.status in ACTIVE:
         raise Refused(f"#{task.number} has started.")
     if "hold" in was and not was["hold"].before:
         actions.refuse_unreadable(task)
-    actions.refuse_room(facts.places, task, {name: field.before for name, field in was.items()})
+    actions.refuse_misfit(facts.places, task, {name: field.before for name, field in was.items()})

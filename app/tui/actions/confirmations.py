@@ -5,30 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from app.core.board import EndedLine, NextLine, RunningLine
+from app.core.board import EndedEntry, NextEntry, RunningEntry
 from app.core.text import units
-from app.core.text.sanitize import clean, middle, pad
+from app.core.text.sanitize import pad, sanitize, truncate_middle
 from app.tui.actions.tasks import TaskRow
-from app.tui.rows.work import how_text
+from app.tui.rows.work import format_end
 from app.tui.screens.dialogs.choice import Answer, Question
-from app.tui.style import STATES, STRANGE, Look, Span
+from app.tui.style import STATES, UNKNOWN, Look, Span
 
-NAMED = 8
+MAX_NAMED = 8
 """So many objects are named; the others are counted, and listed when they are asked for."""
 
-Line = list[Span]
+SpanLine = list[Span]
 _Row = TypeVar("_Row", bound=TaskRow)
 
 
-def ask_cancel(rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]], now: float, look: Look) -> Question:
+def confirm_cancel(rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]], now: float, look: Look) -> Question:
     """Cancel these? `details` are answers of `show`, for grace and dependants; fewer than the rows when they failed."""
-    waiting = sum(isinstance(row, NextLine) for row in rows)
-    names = _named(rows, look, lambda row: _lost(row, now))
-    body: list[Line] = [[(f"Cancel {_tasks(len(rows))}?", "")], [], *some(names, look)]
-    if found := dependants(rows, details):
-        body += [[], [(look.theirs(_depending(found, len(rows))), "warn")]]
+    waiting = sum(isinstance(row, NextEntry) for row in rows)
+    names = _format_rows(rows, look, lambda row: _describe_loss(row, now))
+    body: list[SpanLine] = [[(f"Cancel {_count_tasks(len(rows))}?", "")], [], *limit_lines(names, look)]
+    if found := find_dependants(rows, details):
+        body += [[], [(look.sanitize(_format_dependants(found, len(rows))), "warn")]]
     if waiting < len(rows):
-        body += [[], [(f"Running ones get TERM, then KILL after {_grace(details)}.", "")]]
+        body += [[], [(f"Running ones get TERM, then KILL after {_format_grace(details)}.", "")]]
     elif found:
         body += [[], [("u brings back what was cancelled here, and what depended on it.", "")]]
     answers = [
@@ -37,83 +37,83 @@ def ask_cancel(rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]], no
     ]
     if 0 < waiting < len(rows):
         answers.append(Answer("e", f"only the waiting {waiting}"))
-    return Question("Cancel", body, answers, safe="n", names=unnamed(names))
+    return Question("Cancel", body, answers, safe="n", names=list_hidden_lines(names))
 
 
-def ask_again(rows: Sequence[TaskRow], look: Look) -> Question | None:
+def confirm_retry(rows: Sequence[TaskRow], look: Look) -> Question | None:
     """Run those of these that ended again? One asks nothing, unless it has succeeded: nothing is to be made good there."""
     if len(rows) < 2 and not any(row.status == "succeeded" for row in rows):
         return None
-    count, names, left = _ended(rows, look)
+    count, names, left = _describe_ended(rows, look)
     left = left if len(rows) > 1 else [[], [("It has succeeded; this runs it once more. u does not take that back.", "")]]
-    body = [[(f"Run {_tasks(count)} again?", "")], [], *some(names, look), *left]
+    body = [[(f"Run {_count_tasks(count)} again?", "")], [], *limit_lines(names, look), *left]
     answers = [Answer("y", f"run {count} again" if count > 1 else "run it again"), Answer("n", "leave them" if count > 1 else "leave it")]
-    return Question("Run again", body, answers, safe="n", names=unnamed(names))
+    return Question("Run again", body, answers, safe="n", names=list_hidden_lines(names))
 
 
-def ask_delete(rows: Sequence[TaskRow], look: Look) -> Question:
+def confirm_delete(rows: Sequence[TaskRow], look: Look) -> Question:
     """Delete those of these that ended?"""
-    count, names, left = _ended(rows, look)
-    body = [[(f"Delete {_tasks(count)} with log and history?", "")], [], *some(names, look), *left]
+    count, names, left = _describe_ended(rows, look)
+    body = [[(f"Delete {_count_tasks(count)} with log and history?", "")], [], *limit_lines(names, look), *left]
     answers = [Answer("y", f"delete {count}" if count > 1 else "delete it"), Answer("n", "keep")]
-    return Question("Delete", body, answers, safe="n", names=unnamed(names))
+    return Question("Delete", body, answers, safe="n", names=list_hidden_lines(names))
 
 
-def _ended(rows: Sequence[TaskRow], look: Look) -> tuple[int, list[Line], list[Line]]:
+def _describe_ended(rows: Sequence[TaskRow], look: Look) -> tuple[int, list[SpanLine], list[SpanLine]]:
     """How many of these ended, their lines, and what is said of the others."""
-    ended = [row for row in rows if isinstance(row, EndedLine)]
-    return len(ended), _named(ended, look, how_text), left_out(len(rows) - len(ended), "not ended")
+    ended = [row for row in rows if isinstance(row, EndedEntry)]
+    return len(ended), _format_rows(ended, look, format_end), format_excluded(len(rows) - len(ended), "not ended")
 
 
-def left_out(count: int, why: str) -> list[Line]:
+def format_excluded(count: int, why: str) -> list[SpanLine]:
     """That so many of the marked ones are not meant: `2 more are marked, and left out: not ended.`"""
     return [[], [(f"{count:,} more {'is' if count == 1 else 'are'} marked, and left out: {why}.", "warn")]] if count else []
 
 
-def _tasks(count: int) -> str:
+def _count_tasks(count: int) -> str:
     return "1 task" if count == 1 else f"{count:,} tasks"
 
 
-def some(lines: Sequence[Line], look: Look, beyond: int = 0) -> list[Line]:
+def limit_lines(lines: Sequence[SpanLine], look: Look, beyond: int = 0) -> list[SpanLine]:
     """As many of the lines as a question has, and how many there are more; `beyond`: of which there are no lines."""
-    more = max(0, len(lines) - NAMED) + beyond
-    listed = " (↵ lists them)" if len(lines) > NAMED else ""
-    return [*lines[:NAMED], *([[(look.own(f"… and {more:,} more{listed}"), "dim")]] if more else [])]
+    more = max(0, len(lines) - MAX_NAMED) + beyond
+    listed = " (↵ lists them)" if len(lines) > MAX_NAMED else ""
+    return [*lines[:MAX_NAMED], *([[(look.adapt_text(f"… and {more:,} more{listed}"), "dim")]] if more else [])]
 
 
-def unnamed(lines: Sequence[Line]) -> Sequence[Line]:
+def list_hidden_lines(lines: Sequence[SpanLine]) -> Sequence[SpanLine]:
     """All lines, where `some` are not all."""
-    return lines if len(lines) > NAMED else ()
+    return lines if len(lines) > MAX_NAMED else ()
 
 
-def _named(rows: Sequence[_Row], look: Look, what: Callable[[_Row], str]) -> list[Line]:
+def _format_rows(rows: Sequence[_Row], look: Look, what: Callable[[_Row], str]) -> list[SpanLine]:
     digits = max((len(str(row.number)) for row in rows), default=0)
-    return [_line(row, digits, what(row), look) for row in rows]
+    return [_format_row(row, digits, what(row), look) for row in rows]
 
 
-def _line(row: TaskRow, digits: int, what: str, look: Look) -> Line:
-    sign = STATES.get(row.status, STRANGE)
-    name = pad(look.cut(look.theirs(row.name), 20, "middle"), 20)
-    return [(look.glyph(sign), sign.style), (f" {row.number:>{digits}} {name}  ", ""), (look.cut(look.output(what), 38), "")]
+def _format_row(row: TaskRow, digits: int, what: str, look: Look) -> SpanLine:
+    sign = STATES.get(row.status, UNKNOWN)
+    name = pad(look.cut(look.sanitize(row.name), 20, "middle"), 20)
+    return [(look.glyph(sign), sign.style), (f" {row.number:>{digits}} {name}  ", ""), (look.cut(look.sanitize_output(what), 38), "")]
 
 
-def _lost(row: TaskRow, now: float) -> str:
-    if isinstance(row, EndedLine):
-        return how_text(row)
-    if isinstance(row, NextLine):
+def _describe_loss(row: TaskRow, now: float) -> str:
+    if isinstance(row, EndedEntry):
+        return format_end(row)
+    if isinstance(row, NextEntry):
         return "waiting: u brings it back"
     if row.started_at is None:
         return f"{row.status}: work lost"
-    return f"running {units.age(now - row.started_at)}{_share(row, now)}: work lost"
+    return f"running {units.format_age(now - row.started_at)}{_format_timeout_share(row, now)}: work lost"
 
 
-def _share(row: RunningLine, now: float) -> str:
+def _format_timeout_share(row: RunningEntry, now: float) -> str:
     if row.timeout is None or row.started_at is None:
         return ""
-    return f", {units.percent(now - row.started_at, row.timeout)} of limit"
+    return f", {units.format_percent(now - row.started_at, row.timeout)} of limit"
 
 
-def dependants(rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+def find_dependants(rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]]) -> dict[int, str]:
     """Number and name of the tasks that are cancelled with these rows, as far as `details` (answers of `show`) tell."""
     chosen = {row.number for row in rows}
     return {
@@ -126,14 +126,14 @@ def dependants(rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]]) ->
     }
 
 
-def _depending(found: Mapping[int, str], count: int) -> str:
-    names = ", ".join(f"{number} {middle(clean(name), 20)}" for number, name in list(found.items())[:3])
+def _format_dependants(found: Mapping[int, str], count: int) -> str:
+    names = ", ".join(f"{number} {truncate_middle(sanitize(name), 20)}" for number, name in list(found.items())[:3])
     names += " …" if len(found) > 3 else ""
     them = "it" if count == 1 else "them"
     verb = f"depends on {them} and is" if len(found) == 1 else f"depend on {them} and are"
-    return f"{_tasks(len(found))} {verb} cancelled too: {names}"
+    return f"{_count_tasks(len(found))} {verb} cancelled too: {names}"
 
 
-def _grace(details: Sequence[Mapping[str, Any]]) -> str:
-    graces = {units.duration(float(task["grace"])) for task in details if task.get("grace") is not None}
+def _format_grace(details: Sequence[Mapping[str, Any]]) -> str:
+    graces = {units.format_duration(float(task["grace"])) for task in details if task.get("grace") is not None}
     return " or ".join(sorted(graces)).replace(".0s", "s") if graces else "their grace"

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.core.text import units
-from app.tui.actions.tasks import Deed, Unfit
+from app.tui.actions.tasks import NotApplicable, Request
 from app.tui.screens.dialogs.choice import Answer, Question
 from app.tui.style import Look, Span
 
-FITTED = ("memory", "cpu")
+RESOURCES = ("memory", "cpu")
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ResourceChange:
     """One amount as it is asked for and as it would be; None is "not said"."""
 
     name: str
@@ -23,63 +23,63 @@ class Change:
     new: float
 
     def __str__(self) -> str:
-        return f"{self.name} {written(self.name, self.old)} → {written(self.name, self.new)}"
+        return f"{self.name} {format_amount(self.name, self.old)} → {format_amount(self.name, self.new)}"
 
 
-def written(name: str, amount: float | None) -> str:
+def format_amount(name: str, amount: float | None) -> str:
     """An amount as people read it; nothing asked is "none"."""
     if not amount:
         return "none"
-    return units.memory(amount) if name == "memory" else units.plain(amount)
+    return units.format_memory(amount) if name == "memory" else units.format_number(amount)
 
 
-def changes(asked: Mapping[str, Any], fit: Mapping[str, Any]) -> list[Change]:
+def find_changes(asked: Mapping[str, Any], fit: Mapping[str, Any]) -> list[ResourceChange]:
     """What asking for what was used would change."""
-    found = [Change(name, asked.get(name), fit[name]) for name in FITTED if fit.get(name)]
+    found = [ResourceChange(name, asked.get(name), fit[name]) for name in RESOURCES if fit.get(name)]
     return [change for change in found if change.old is None or abs(change.old - change.new) > 1e-6]
 
 
-def task(row: Mapping[str, Any], fit: Mapping[str, Any], ended: bool) -> list[Deed]:
+def right_size_task(row: Mapping[str, Any], fit: Mapping[str, Any], ended: bool) -> list[Request]:
     """Set a task's request from what was used. Raises Unfit with the reason why not."""
-    found = changes(row, fit)
-    if not any(fit.get(name) for name in FITTED):
-        raise Unfit("What it needs is not known yet: three runs like it must succeed first.")
+    found = find_changes(row, fit)
+    if not any(fit.get(name) for name in RESOURCES):
+        raise NotApplicable("What it needs is not known yet: three runs like it must succeed first.")
     if not found:
-        raise Unfit(f"#{row['number']} asks for what was used already.")
+        raise NotApplicable(f"#{row['number']} asks for what was used already.")
     if ended:
         more = f" M sets the defaults of {row['template']}." if row["template"] else ""
-        raise Unfit(f"#{row['number']} has ended; by what was used it would be {_joined(found)}.{more}")
-    was = ", ".join(f"{change.name} {written(change.name, change.old)} again" for change in found)
-    back = Deed("set", _fields(row, {change.name: change.old for change in found}), f"{was[:1].upper()}{was[1:]}:")
-    said = _joined(found)
-    return [Deed("set", _fields(row, {change.name: change.new for change in found}), f"{said[:1].upper()}{said[1:]}:", (back,))]
+        raise NotApplicable(f"#{row['number']} has ended; by what was used it would be {_join_changes(found)}.{more}")
+    was = ", ".join(f"{change.name} {format_amount(change.name, change.old)} again" for change in found)
+    back = Request("set", _build_args(row, {change.name: change.old for change in found}), f"{was[:1].upper()}{was[1:]}:")
+    said = _join_changes(found)
+    return [Request("set", _build_args(row, {change.name: change.new for change in found}), f"{said[:1].upper()}{said[1:]}:", (back,))]
 
 
-def _fields(row: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+def _build_args(row: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
     return {"ids": [row["uuid"]], "fields": dict(fields)}
 
 
-def _joined(found: Sequence[Change]) -> str:
+def _join_changes(found: Sequence[ResourceChange]) -> str:
     return ", ".join(map(str, found))
 
 
-def ask_template(template: Mapping[str, Any], fit: Mapping[str, Any], runs: int, look: Look) -> Question:
+def confirm_template(template: Mapping[str, Any], fit: Mapping[str, Any], runs: int, look: Look) -> Question:
     """Set the template's defaults for its next tasks? Raises Unfit when there is nothing to change."""
-    found = changes(template, fit)
+    found = find_changes(template, fit)
     if not found:
-        raise Unfit(f"Template {template['name']} asks for what was used already.")
-    body: list[list[Span]] = [[(f"What tasks of {look.theirs(template['name'])} ask for, from what {runs:,} runs used:", "")], []]
-    body += [[(look.own(f"  {change}"), "")] for change in found]
+        raise NotApplicable(f"Template {template['name']} asks for what was used already.")
+    body: list[list[Span]] = [[(f"What tasks of {look.sanitize(template['name'])} ask for, from what {runs:,} runs used:", "")], []]
+    body += [[(look.adapt_text(f"  {change}"), "")] for change in found]
     body += [[], [("p95 of what was used, and a fifth more.", "dim")], [("Tasks that are there keep theirs.", "dim")]]
     return Question("From what was used", body, [Answer("y", "set them"), Answer("n", "leave them")], safe="n")
 
 
-def template(row: Mapping[str, Any], fit: Mapping[str, Any]) -> list[Deed]:
+def right_size_template(row: Mapping[str, Any], fit: Mapping[str, Any]) -> list[Request]:
     """Set a template's defaults from what was used; undone where it said something before."""
-    found = changes(row, fit)
+    found = find_changes(row, fit)
     name, object_ = {"name": row["name"]}, f"template {row['name']}"
     old = {change.name: change.old for change in found if change.old is not None}
-    back = (Deed("template.set", {**name, **old}, "As it was:", object=object_),) if len(old) == len(found) else ()
+    back = (Request("template.set", {**name, **old}, "As it was:", object=object_),) if len(old) == len(found) else ()
     new = {change.name: change.new for change in found}
-    said = _joined(found)
-    return [Deed("template.set", {**name, **new}, f"{said[:1].upper()}{said[1:]}:", back, object_)]
+    said = _join_changes(found)
+    return [Request("template.set", {**name, **new}, f"{said[:1].upper()}{said[1:]}:", back, object_)]

@@ -5,50 +5,50 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.core.board import AlertLine
-from app.tui.actions.confirmations import some, unnamed
-from app.tui.actions.tasks import Deed, Unfit, acknowledged
+from app.core.board import AlertEntry
+from app.tui.actions.confirmations import limit_lines, list_hidden_lines
+from app.tui.actions.tasks import NotApplicable, Request, acknowledge_alerts
 from app.tui.rows.rules import RuleRow
 from app.tui.screens.dialogs.choice import Answer, Question
 from app.tui.style import Look
 
-Rules = Mapping[str, RuleRow]
-SPANS = {"h": "1h", "f": "5h", "t": "tomorrow 08:00", "d": "1d", "w": "7d", "m": "30d"}
-_WORDS = {"h": "for an hour", "f": "for 5 hours", "t": "until tomorrow 08:00", "d": "for a day", "w": "for a week", "m": "for 30 days"}
+RulesByName = Mapping[str, RuleRow]
+SILENCE_ENDS = {"h": "1h", "f": "5h", "t": "tomorrow 08:00", "d": "1d", "w": "7d", "m": "30d"}
+_SILENCE_LABELS = {"h": "for an hour", "f": "for 5 hours", "t": "until tomorrow 08:00", "d": "for a day", "w": "for a week", "m": "for 30 days"}
 """Letters only: a digit that comes before the dialog is there would go to a place."""
-SHOWN = 4
+MAX_NAMED = 4
 
 
-def acknowledge(rows: Sequence[Any]) -> list[Deed]:
+def acknowledge_rows(rows: Sequence[Any]) -> list[Request]:
     """Acknowledge firing alerts; of a rule, all that fire."""
-    firing = [row for row in rows if isinstance(row, AlertLine) and row.status == "firing"]
+    firing = [row for row in rows if isinstance(row, AlertEntry) and row.status == "firing"]
     named = [row for row in rows if isinstance(row, RuleRow) and row.firing and row.until is None]
     ids: list[str | int] = [row.id for row in firing]
-    deeds = [acknowledged(ids, ", ".join(dict.fromkeys(row.sla for row in firing)))] if firing else []
-    deeds += [acknowledged([row.name], row.name) for row in named]
+    deeds = [acknowledge_alerts(ids, ", ".join(dict.fromkeys(row.sla for row in firing)))] if firing else []
+    deeds += [acknowledge_alerts([row.name], row.name) for row in named]
     if not deeds:
-        raise Unfit("a acknowledges an alert that fires.")
+        raise NotApplicable("a acknowledges an alert that fires.")
     return deeds
 
 
-def rules_of(rows: Sequence[Any], rules: Rules) -> list[RuleRow]:
+def find_rules(rows: Sequence[Any], rules: RulesByName) -> list[RuleRow]:
     """The rules that rows are, or are alerts of, each once. Raises Unfit when one has none."""
     found: dict[str, RuleRow] = {}
     for row in rows:
         name = row.name if isinstance(row, RuleRow) else row.sla
         if name not in rules:
             about = "a rule that is gone" if getattr(row, "uuid", None) else "Taskdeck itself"
-            raise Unfit(f"{name} is about {about}: there is no rule to it. a acknowledges it.")
+            raise NotApplicable(f"{name} is about {about}: there is no rule to it. a acknowledges it.")
         found[name] = rules[name]
     if not found:
-        raise Unfit("There is no rule under the cursor; n makes one.")
+        raise NotApplicable("There is no rule under the cursor; n makes one.")
     return list(found.values())
 
 
 def ask_silence(rules: Sequence[RuleRow], look: Look) -> Question:
     """How long not to hear of these rules."""
-    names = ", ".join(look.cut(look.theirs(rule.name), 24, "middle") for rule in rules[:SHOWN])
-    more = f" and {len(rules) - SHOWN} more" if len(rules) > SHOWN else ""
+    names = ", ".join(look.cut(look.sanitize(rule.name), 24, "middle") for rule in rules[:MAX_NAMED])
+    more = f" and {len(rules) - MAX_NAMED} more" if len(rules) > MAX_NAMED else ""
     count = sum(rule.firing + rule.acknowledged for rule in rules)
     one = len(rules) == 1
     body = [
@@ -56,96 +56,96 @@ def ask_silence(rules: Sequence[RuleRow], look: Look) -> Question:
         [(f"All alerts of {'this rule' if one else 'these rules'} are quiet until then,", "")],
         [(f"{f'{count:,} open now, and ' if count else ''}all that come; critical ones too.", "")],
     ]
-    answers = [Answer(key, words) for key, words in _WORDS.items() if key != "m" or not one]
+    answers = [Answer(key, words) for key, words in _SILENCE_LABELS.items() if key != "m" or not one]
     answers += [Answer("o", "until another time, or with a reason")] if one else []
     if any(rule.until is not None for rule in rules):
         answers.append(Answer("e", f"hear {'it' if one else 'them'} again now"))
     return Question("Silence", body, [*answers, Answer("n", "as it is")], safe="n", column=True, deaf=0.0)
 
 
-def silence(rules: Sequence[RuleRow], until: str, reason: str = "") -> list[Deed]:
+def silence_rules(rules: Sequence[RuleRow], until: str, reason: str = "") -> list[Request]:
     """Hear no more of rules until then."""
     more = {"reason": reason} if reason else {}
     return [
-        Deed("alert.silence", {"sla": rule.name, "until": until, **more}, f"Quiet {_until(until)}:", (_heard_as_before(rule),), rule.name)
+        Request("alert.silence", {"sla": rule.name, "until": until, **more}, f"Quiet {_format_until(until)}:", (_make_silence_undo(rule),), rule.name)
         for rule in rules
     ]
 
 
-def _until(until: str) -> str:
-    words = {span: _WORDS[key] for key, span in SPANS.items()}
+def _format_until(until: str) -> str:
+    words = {span: _SILENCE_LABELS[key] for key, span in SILENCE_ENDS.items()}
     return words.get(until, f"until {until}")
 
 
-def _heard_as_before(rule: RuleRow) -> Deed:
+def _make_silence_undo(rule: RuleRow) -> Request:
     """What brings back how a rule is silenced now."""
     was = rule.facts.get("silence")
     if not was:
-        return Deed("alert.unsilence", {"sla": rule.name}, "Heard again:", object=rule.name)
+        return Request("alert.unsilence", {"sla": rule.name}, "Heard again:", object=rule.name)
     args = {"sla": rule.name, "until": was["until"], "reason": was["reason"]}
-    return Deed("alert.silence", args, "Quiet as it was:", object=rule.name)
+    return Request("alert.silence", args, "Quiet as it was:", object=rule.name)
 
 
-def unsilence(rules: Sequence[RuleRow]) -> list[Deed]:
+def unsilence_rules(rules: Sequence[RuleRow]) -> list[Request]:
     """Hear of silenced rules again."""
     quiet = [rule for rule in rules if rule.until is not None]
-    return [Deed("alert.unsilence", {"sla": rule.name}, "Heard again:", (_heard_as_before(rule),), rule.name) for rule in quiet]
+    return [Request("alert.unsilence", {"sla": rule.name}, "Heard again:", (_make_silence_undo(rule),), rule.name) for rule in quiet]
 
 
-def switch(rules: Sequence[RuleRow]) -> list[Deed]:
+def toggle_rules(rules: Sequence[RuleRow]) -> list[Request]:
     """Turn rules off, or on where all of them are off."""
     deeds = []
     for rule in [rule for rule in rules if rule.enabled] or rules:
         on, off = ({"name": rule.name, "enabled": enabled} for enabled in (True, False))
         said = {True: "On again:", False: "Turned off:"}
-        back = Deed("sla.set", on if rule.enabled else off, said[rule.enabled], object=rule.name)
-        deeds.append(Deed("sla.set", off if rule.enabled else on, said[not rule.enabled], (back,), rule.name))
+        back = Request("sla.set", on if rule.enabled else off, said[rule.enabled], object=rule.name)
+        deeds.append(Request("sla.set", off if rule.enabled else on, said[not rule.enabled], (back,), rule.name))
     return deeds
 
 
-def ask_delete(rules: Sequence[RuleRow], look: Look) -> Question:
+def confirm_delete_rules(rules: Sequence[RuleRow], look: Look) -> Question:
     """Whether to take rules away."""
     count = sum(rule.firing + rule.acknowledged for rule in rules)
-    names = [[(f"  {look.cut(look.theirs(f'{rule.name}: {rule.words}'), 60)}", "")] for rule in rules]
+    names = [[(f"  {look.cut(look.sanitize(f'{rule.name}: {rule.words}'), 60)}", "")] for rule in rules]
     closes = f"{count:,} open alert{'s close' if count != 1 else ' closes'}. " if count else ""
     one = len(rules) == 1
     body = [
-        [(f"Delete {'this rule' if one else f'{len(rules)} rules'}?", "")], *some(names, look), [],
+        [(f"Delete {'this rule' if one else f'{len(rules)} rules'}?", "")], *limit_lines(names, look), [],
         [(f"{closes}u brings {'it' if one else 'them'} back; p only turns {'it' if one else 'them'} off.", "")],
     ]  # fmt: skip
     answers = [Answer("y", f"delete {'it' if one else len(rules)}"), Answer("n", "keep" + (" it" if one else " them"))]
-    return Question("Delete", body, answers, safe="n", names=unnamed(names))
+    return Question("Delete", body, answers, safe="n", names=list_hidden_lines(names))
 
 
-def delete(rules: Sequence[RuleRow]) -> list[Deed]:
+def delete_rules(rules: Sequence[RuleRow]) -> list[Request]:
     """Take rules away; undo makes them again."""
-    return [Deed("sla.rm", {"name": rule.name}, "Deleted rule", _made_again(rule), rule.name) for rule in rules]
+    return [Request("sla.rm", {"name": rule.name}, "Deleted rule", _make_delete_undo(rule), rule.name) for rule in rules]
 
 
-def _made_again(rule: RuleRow) -> tuple[Deed, ...]:
+def _make_delete_undo(rule: RuleRow) -> tuple[Request, ...]:
     conditions = rule.facts["conditions"]
     args = {"name": rule.name, "preset": conditions["preset"], "value": conditions["value"], **(conditions.get("match") or {})}
     args |= {"metric": conditions["metric"]} if conditions.get("metric") else {}
-    made = Deed("sla.create", {**args, "severity": rule.severity}, "Made again: rule", object=rule.name)
-    off = Deed("sla.set", {"name": rule.name, "enabled": False}, "and turned off:", object=rule.name)
+    made = Request("sla.create", {**args, "severity": rule.severity}, "Made again: rule", object=rule.name)
+    off = Request("sla.set", {"name": rule.name, "enabled": False}, "and turned off:", object=rule.name)
     return (made,) if rule.enabled else (made, off)
 
 
-def tasks_words(row: Any, rules: Rules) -> str:
+def make_task_filter(row: Any, rules: RulesByName) -> str:
     """The filter that shows the tasks a rule is about. Raises Unfit for one on a figure."""
     if rules[row.name].facts.get("metric"):
-        raise Unfit(f"{row.name} is about Taskdeck itself, and no task.")
+        raise NotApplicable(f"{row.name} is about Taskdeck itself, and no task.")
     match = (rules[row.name].facts.get("conditions") or {}).get("match") or {}
     names = {"template": "template", "queue": "queue", "task": "name"}
-    words = [f"{name}:{_quoted(str(match[key]))}" for key, name in names.items() if key in match]
-    return " ".join([*words, *(f"tag:{_quoted(f'{key}={value}')}" for key, value in (match.get("tag") or {}).items())])
+    words = [f"{name}:{_quote_word(str(match[key]))}" for key, name in names.items() if key in match]
+    return " ".join([*words, *(f"tag:{_quote_word(f'{key}={value}')}" for key, value in (match.get("tag") or {}).items())])
 
 
-def _quoted(word: str) -> str:
+def _quote_word(word: str) -> str:
     return f'"{word}"' if " " in word else word
 
 
-def sentence(row: Any) -> str:
+def format_row(row: Any) -> str:
     """A row as one line of text, to copy; not cleaned."""
     if isinstance(row, RuleRow):
         return f"{row.name}: {row.words} ({row.severity})"

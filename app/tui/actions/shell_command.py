@@ -7,9 +7,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.core.schema.parameters import secret, typed
-from app.core.text.sanitize import MASK, clean, is_secret_name
-from app.core.text.units import plain
+from app.core.schema.parameters import get_secret_reference, parse_typed
+from app.core.text.sanitize import MASK, is_secret_name, sanitize
+from app.core.text.units import format_number
 
 _OPTIONS = (
     ("name", "-n"), ("queue", "-q"), ("priority", "-P"), ("timeout", "-t"), ("cpu", "--cpu"), ("memory", "--memory"),
@@ -19,7 +19,7 @@ _SECONDS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _MIB = ((1024, "G"), (1, "M"))
 
 
-def submit_words(spec: Mapping[str, Any]) -> list[str]:
+def build_submit_words(spec: Mapping[str, Any]) -> list[str]:
     """The words of the `taskdeck submit` that submits this specification (shape: verb `submit`, one of its tasks)."""
     words = ["taskdeck", "submit"]
     if spec.get("template"):
@@ -30,74 +30,74 @@ def submit_words(spec: Mapping[str, Any]) -> list[str]:
     words += [word for ident in spec.get("after") or () for word in ("--after", str(ident))]
     words += [word for key, value in (spec.get("tags") or {}).items() for word in ("--tag", f"{key}={value}")]
     words += ["--hold"] if spec.get("hold") else []
-    return words + _parameters(spec) + _what(spec)
+    return words + _build_parameter_words(spec) + _build_command_words(spec)
 
 
-def quoted(words: Sequence[str]) -> str:
+def quote_words(words: Sequence[str]) -> str:
     """Words as one safe line that a shell reads back as these words."""
-    return " ".join(clean(shlex.quote(word)) for word in words)
+    return " ".join(sanitize(shlex.quote(word)) for word in words)
 
 
-def as_typed(value: Any) -> str:
+def format_typed_value(value: Any) -> str:
     """A parameter's value as a person would type it: text as it is, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def launch_text(launch: Mapping[str, Any]) -> str:
+def format_launch(launch: Mapping[str, Any]) -> str:
     """What a task runs, as a person would type it: the quoted command, or the shell text on one line."""
     if launch.get("argv"):
-        return quoted([str(word) for word in launch["argv"]])
-    return clean(str(launch.get("script") or "").strip().replace("\n", "; "))
+        return quote_words([str(word) for word in launch["argv"]])
+    return sanitize(str(launch.get("script") or "").strip().replace("\n", "; "))
 
 
-def spec_of(task: Mapping[str, Any]) -> dict[str, Any]:
+def build_spec_from_task(task: Mapping[str, Any]) -> dict[str, Any]:
     """The specification that would submit a task again, from its row."""
     spec: dict[str, Any] = {"name": task["name"], "queue": task["queue"], "cwd": task["cwd"], "tags": task.get("tags")}
     if task.get("template"):
         spec |= {"template": task["template"], "parameters": task.get("parameters")}
     else:
-        spec |= _only(task.get("launch") or {}, "argv", "script")
-    return spec | _amounts(task)
+        spec |= _pick_fields(task.get("launch") or {}, "argv", "script")
+    return spec | _list_resources(task)
 
 
-def _amounts(task: Mapping[str, Any]) -> dict[str, Any]:
+def _list_resources(task: Mapping[str, Any]) -> dict[str, Any]:
     """What a task asks for, where it differs from what it would get without asking."""
     asked: dict[str, Any] = {"priority": task["priority"] or None, "retries": task["retries"] or None}
-    asked["timeout"] = _exact(task["timeout"], _SECONDS) if task["timeout"] else None
-    asked["cpu"] = plain(task["cpu"]) if task["cpu"] != 1 else None
-    asked["memory"] = _exact(task["memory"], _MIB) if task["memory"] else None
+    asked["timeout"] = _format_exact(task["timeout"], _SECONDS) if task["timeout"] else None
+    asked["cpu"] = format_number(task["cpu"]) if task["cpu"] != 1 else None
+    asked["memory"] = _format_exact(task["memory"], _MIB) if task["memory"] else None
     return asked
 
 
-def _exact(number: float, units: Sequence[tuple[int, str]]) -> str:
+def _format_exact(number: float, units: Sequence[tuple[int, str]]) -> str:
     """An amount in the largest unit that takes nothing from it."""
     size, unit = next((size, unit) for size, unit in units if size == 1 or number % size == 0)
-    return f"{plain(number / size)}{unit}"
+    return f"{format_number(number / size)}{unit}"
 
 
-def _only(found: Mapping[str, Any], *names: str) -> dict[str, Any]:
+def _pick_fields(found: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: found[name] for name in names if found.get(name)}
 
 
-def _parameters(spec: Mapping[str, Any]) -> list[str]:
+def _build_parameter_words(spec: Mapping[str, Any]) -> list[str]:
     texts = [f"{name}={MASK if is_secret_name(name) else text}" for name, text in spec.get("parameter_texts") or ()]
-    found = [*texts, *(_parameter(str(name), value) for name, value in (spec.get("parameters") or {}).items())]
+    found = [*texts, *(_format_parameter(str(name), value) for name, value in (spec.get("parameters") or {}).items())]
     return [word for text in found for word in ("-p", text)]
 
 
-def _parameter(name: str, value: Any) -> str:
+def _format_parameter(name: str, value: Any) -> str:
     """`NAME=TEXT` for a text that nothing else could be meant by, else `NAME:=JSON`."""
-    if is_secret_name(name) and not secret(value):
+    if is_secret_name(name) and not get_secret_reference(value):
         return f"{name}={MASK}"
-    if isinstance(value, str) and typed(value, _ANY) == value:
+    if isinstance(value, str) and parse_typed(value, _ANY_TYPE) == value:
         return f"{name}={value}"
     return f"{name}:={json.dumps(value, ensure_ascii=False)}"
 
 
-_ANY = frozenset(("string", "integer", "number", "boolean", "null", "array", "object"))
+_ANY_TYPE = frozenset(("string", "integer", "number", "boolean", "null", "array", "object"))
 
 
-def _what(spec: Mapping[str, Any]) -> list[str]:
+def _build_command_words(spec: Mapping[str, Any]) -> list[str]:
     if spec.get("script"):
         return ["-c", str(spec["script"])]
     return ["--", *map(str, spec["argv"])] if spec.get("argv") else []

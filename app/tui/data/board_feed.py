@@ -17,36 +17,36 @@ from typing import Any, Protocol
 from app.core.board import Board
 from app.errors import Problem
 
-DOWN = ("none", "stopped")
+DOWN_STATES = ("none", "stopped")
 """States of a runtime that is not there."""
 
 
-def with_last_known(board: Board, before: Board | None) -> Board:
+def keep_last_measurements(board: Board, before: Board | None) -> Board:
     """The board, with the measures of the one `before` where that has later ones: the database knows those of whole minutes, and none
     of single runs."""
     known_at = before and (before.measured_at or before.at)
-    if board.runtime.state not in DOWN or before is None or not known_at or (board.measured_at or 0.0) > known_at:
+    if board.runtime.state not in DOWN_STATES or before is None or not known_at or (board.measured_at or 0.0) > known_at:
         return board
     runs = {run.runid: run for run in before.running}
     pools = {pool.name: pool for pool in before.pools}
     return board._replace(
         measured_at=known_at, host=before.host if before.host.cpu_used is not None else board.host,
-        running=tuple(_measured(run, runs.get(run.runid)) for run in board.running),
-        pools=tuple(_measured(pool, pools.get(pool.name)) for pool in board.pools),
+        running=tuple(_copy_measurements(run, runs.get(run.runid)) for run in board.running),
+        pools=tuple(_copy_measurements(pool, pools.get(pool.name)) for pool in board.pools),
     )  # fmt: skip
 
 
-def _measured(row: Any, was: Any) -> Any:
+def _copy_measurements(row: Any, was: Any) -> Any:
     if was is None or was.measured_cpu is None:
         return row
     return row._replace(measured_cpu=was.measured_cpu, measured_memory=was.measured_memory)
 
 
-REST = 0.1
+MIN_INTERVAL = 0.1
 """Seconds between two boards at least."""
 SLOW_START = 0.8
 """Seconds after which the start of a runtime takes long."""
-RETRY = 2.0
+RETRY_INTERVAL = 2.0
 """Seconds between two looks while no runtime is up."""
 
 
@@ -62,7 +62,7 @@ class BoardClient(Protocol):
     def close(self) -> None: ...
 
 
-class Feed(Thread):
+class BoardFeed(Thread):
     """Runs until `stop()`. In this thread it calls `show(board)`, `gone()` when the runtime went, and
     `lost(error, lives)` when there is no board to be had, with whether a runtime lives all the same."""
 
@@ -87,62 +87,62 @@ class Feed(Thread):
         self._may_start = start
         self._args = args
         self._lives = False
-        self.heard = 0
+        self.notification_count = 0
         """Counts the signs of life of the runtime; read by the app's thread."""
-        self._over = Event()
-        self._again = Event()
+        self._stop_requested = Event()
+        self._retry = Event()
 
     def stop(self) -> None:
         """End the thread soon; it is not waited for."""
-        self._over.set()
-        self._again.set()
+        self._stop_requested.set()
+        self._retry.set()
         self._watcher.close()
         self._reader.close()
 
-    def look_again(self) -> None:
+    def retry_now(self) -> None:
         """Do not wait for the next look: something was done about the runtime."""
-        self._again.set()
+        self._retry.set()
 
     def run(self) -> None:
-        while not self._over.is_set():
+        while not self._stop_requested.is_set():
             lived = False
             try:
-                lived = self._follow()
+                lived = self._follow_runtime()
             except Exception as error:
-                self._tell(error)
-            self._again.wait(REST if lived else RETRY)
-            self._again.clear()
+                self._report_error(error)
+            self._retry.wait(MIN_INTERVAL if lived else RETRY_INTERVAL)
+            self._retry.clear()
 
-    def _follow(self) -> bool:
+    def _follow_runtime(self) -> bool:
         """Show boards until the runtime goes; False when there was none to follow."""
         self._lives = False
-        self._lives = self._brought_up()
+        self._lives = self._ensure_runtime()
         if not self._lives:
             return False
         lived = False
         for _ in self._watcher.watch():
-            if self._over.is_set():
+            if self._stop_requested.is_set():
                 return False
-            self.heard += 1
-            self._read()
+            self.notification_count += 1
+            self._read_board()
             lived = True
         if lived:
             self._gone()
         return lived
 
-    def _brought_up(self) -> bool:
+    def _ensure_runtime(self) -> bool:
         """See to it that a runtime is up; when it cannot be, show what the database says, and why."""
         try:
             if self._may_start:
-                self._start()
+                self._start_runtime()
                 return True
         except Problem as problem:
-            if self._read() != "stopped":
-                self._tell(problem)
+            if self._read_board() != "stopped":
+                self._report_error(problem)
             return False
-        return self._read() == "running"
+        return self._read_board() == "running"
 
-    def _start(self) -> None:
+    def _start_runtime(self) -> None:
         """Bring one up; where that takes long, as of a database that is looked over first, what is in it is shown meanwhile."""
         with ThreadPoolExecutor(1, "start") as apart:
             started = apart.submit(self._watcher.start)
@@ -150,20 +150,20 @@ class Feed(Thread):
                 started.result(SLOW_START)
             except FuturesTimeout:
                 with suppress(Problem):  # what is wrong is told better by the start
-                    self._read()
+                    self._read_board()
                 started.result()
 
-    def _read(self) -> str:
+    def _read_board(self) -> str:
         """Show the board as it is now; the state of its runtime."""
         began = monotonic()
         board = Board.from_dict(self._reader.call("board", self._args()))
-        self.heard += 1
-        if self._over.is_set():
+        self.notification_count += 1
+        if self._stop_requested.is_set():
             return board.runtime.state
         self._show(board)
-        self._over.wait(max(0.0, REST - (monotonic() - began)))
+        self._stop_requested.wait(max(0.0, MIN_INTERVAL - (monotonic() - began)))
         return board.runtime.state
 
-    def _tell(self, error: Exception) -> None:
-        if not self._over.is_set():
+    def _report_error(self, error: Exception) -> None:
+        if not self._stop_requested.is_set():
             self._lost(error, self._lives)

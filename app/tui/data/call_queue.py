@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from app.client import Client
     from app.tui.style import Look
 
-BackupDone = Callable[[Mapping[str, Any] | None, Exception | None], object]
+BackupCallback = Callable[[Mapping[str, Any] | None, Exception | None], object]
 
 
-class BackingUp(Thread):
+class BackupThread(Thread):
     """Takes one. `done(answer, error)` is called in this thread."""
 
-    def __init__(self, client_factory: Callable[[], Client], done: BackupDone) -> None:
+    def __init__(self, client_factory: Callable[[], Client], done: BackupCallback) -> None:
         super().__init__(name="backing up", daemon=True)
         self._client_factory, self._done = client_factory, done
 
@@ -35,17 +35,17 @@ class BackingUp(Thread):
         self._done(answer, error)
 
 
-def told(answer: Mapping[str, Any] | None, error: Exception | None, look: Look) -> tuple[str, str]:
+def format_backup_result(answer: Mapping[str, Any] | None, error: Exception | None, look: Look) -> tuple[str, str]:
     """What came of it, in words, and their style. What the program that is run after a backup failed with is told, too."""
     if answer is None:
-        return look.theirs(f"Not backed up: {error}"), "broken"
-    size = units.size(answer["bytes"])
+        return look.sanitize(f"Not backed up: {error}"), "broken"
+    size = units.format_bytes(answer["bytes"])
     if wrong := answer.get("after"):  # first, for a narrow screen cuts off the end
-        return look.theirs(f"Backed up, but {wrong.rstrip('.')}. {answer['id']}, {size}, restored and checked."), "warn"
-    return look.theirs(f"Backed up, {size}, restored and checked: {answer['id']}."), ""
+        return look.sanitize(f"Backed up, but {wrong.rstrip('.')}. {answer['id']}, {size}, restored and checked."), "warn"
+    return look.sanitize(f"Backed up, {size}, restored and checked: {answer['id']}."), ""
 
 
-Done = Callable[[Any, Exception | None], object]
+ReplyCallback = Callable[[Any, Exception | None], object]
 
 
 class VerbClient(Protocol):
@@ -56,19 +56,19 @@ class VerbClient(Protocol):
     def close(self) -> None: ...
 
 
-class Errands(Thread):
+class CallQueue(Thread):
     """Runs calls in their order. `done(answer, error)` is called in this thread after each."""
 
     def __init__(self, client_factory: Callable[[], VerbClient], name: str = "errands") -> None:
         super().__init__(name=name, daemon=True)
         self._client_factory = client_factory
-        self._queue: SimpleQueue[tuple[Callable[[VerbClient], Any], Done] | None] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[Callable[[VerbClient], Any], ReplyCallback] | None] = SimpleQueue()
 
-    def send(self, verb: str, args: dict[str, Any], done: Done) -> None:
+    def send(self, verb: str, args: dict[str, Any], done: ReplyCallback) -> None:
         """Ask one verb of the runtime."""
-        self.run_with(lambda client: client.call(verb, args), done)
+        self.submit_work(lambda client: client.call(verb, args), done)
 
-    def run_with(self, work: Callable[[VerbClient], Any], done: Done) -> None:
+    def submit_work(self, work: Callable[[VerbClient], Any], done: ReplyCallback) -> None:
         """Do any work with the client."""
         self._queue.put((work, done))
 
@@ -80,12 +80,12 @@ class Errands(Thread):
         while (errand := self._queue.get()) is not None:
             work, done = errand
             try:
-                answer, error = self._with_client(work), None
+                answer, error = self._run_work(work), None
             except Exception as problem:
                 answer, error = None, problem
             done(answer, error)
 
-    def _with_client(self, work: Callable[[VerbClient], Any]) -> Any:
+    def _run_work(self, work: Callable[[VerbClient], Any]) -> Any:
         """Each errand on a line of its own: one that outlived a runtime could not tell whether a verb was done."""
         client = self._client_factory()
         try:

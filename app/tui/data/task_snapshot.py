@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from app.tui.logviewer.layout import LineCells
-from app.tui.logviewer.source import FileSource, LogLines, Source, TextSource
+from app.tui.logviewer.source import FileSource, LogLines, LogSource, TextSource
 from db.states import ACTIVE
 
 if TYPE_CHECKING:
     from app.client import Client
 
-TAIL = 4
+TAIL_LINES = 4
 """Lines of the log that are kept of a run that ended."""
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class TaskSnapshot:
     """The task, the run whose log is shown, the last lines of that log when the run is over, and all that `about` answered."""
 
     task: Mapping[str, Any]
@@ -27,16 +27,16 @@ class Known:
     about: Mapping[str, Any] = field(default_factory=dict)
 
 
-def gather(client: Client, ident: str) -> Known:
+def fetch_snapshot(client: Client, ident: str) -> TaskSnapshot:
     """Ask all about one task. Raises Problem when there is none."""
     about = client.call("about", {"id": ident})
     runs = (about["log"] or {}).get("runs")
     run = runs[-1] if runs else None
     ended = run is not None and run["status"] not in ACTIVE
-    return Known(about["task"], run, last_lines(run) if run and ended else (), about)
+    return TaskSnapshot(about["task"], run, read_last_lines(run) if run and ended else (), about)
 
 
-def source_of(run: Mapping[str, Any]) -> Source:
+def open_source(run: Mapping[str, Any]) -> LogSource:
     """The log's file, or what the database holds of it."""
     try:
         return FileSource(run["path"])
@@ -44,16 +44,16 @@ def source_of(run: Mapping[str, Any]) -> Source:
         return TextSource(run["logs"] or "")
 
 
-def last_lines(run: Mapping[str, Any]) -> tuple[str, ...]:
+def read_last_lines(run: Mapping[str, Any]) -> tuple[str, ...]:
     """The end of a run's log: the last lines that are not blank, without colours."""
-    source = source_of(run)
+    source = open_source(run)
     try:
         lines, found = LogLines(source), list[str]()
-        at: int | None = lines.last() if lines.size else None
-        while at is not None and len(found) < TAIL:
-            text = LineCells(lines.bytes_of(at)).window(0, 400).text.rstrip()
+        at: int | None = lines.find_last() if lines.size else None
+        while at is not None and len(found) < TAIL_LINES:
+            text = LineCells(lines.read_line(at)).crop(0, 400).text.rstrip()
             found += [text] if text else []
-            at = lines.before(at)
+            at = lines.find_previous(at)
         return tuple(reversed(found))
     finally:
         source.close()

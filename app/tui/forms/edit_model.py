@@ -15,17 +15,17 @@ from typing import Any
 
 from app.core import metrics
 from app.core.text import units
-from app.core.text.sanitize import clean, cut, valid_name
-from app.tui.actions.tasks import Deed
+from app.core.text.sanitize import find_name_error, sanitize, truncate
+from app.tui.actions.tasks import Request
 
 NO_LIMIT = ("none", "no limit", "-")
-MOST_SAID = 2
+MAX_DESCRIBED = 2
 NOW = "now"
 """The time to start at that takes another away."""
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class EditField:
     """One thing that can be changed. `parse` reads a text, with what the field `by` holds where there is one, or raises ValueError with
     the rest of a sentence; `show` writes it."""
 
@@ -50,49 +50,49 @@ class Slot:
     """The field that says how this one is read."""
 
 
-def text(value: Any) -> str:
+def to_text(value: Any) -> str:
     """A text as it is; None is empty."""
     return "" if value is None else str(value)
 
 
-def safe(value: Any) -> str:
+def to_safe_text(value: Any) -> str:
     """A text of others, as it may stand in a field."""
-    return clean(text(value))
+    return sanitize(to_text(value))
 
 
-def exact_size(mib: float | None) -> str:
+def format_size(mib: float | None) -> str:
     """MiB in the largest unit that takes nothing from it: `12G`, `1536M`."""
     if mib is None:
         return ""
-    return f"{mib / 1024:.0f}G" if mib and mib % 1024 == 0 else f"{units.plain(mib)}M" if mib else "0"
+    return f"{mib / 1024:.0f}G" if mib and mib % 1024 == 0 else f"{units.format_number(mib)}M" if mib else "0"
 
 
-def exact_time(seconds: float | None) -> str:
+def format_duration(seconds: float | None) -> str:
     """Seconds in the largest unit that takes nothing from them: `4h`, `90m`; empty for no limit."""
     if seconds is None:
         return ""
     unit, by = next((pair for pair in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)) if seconds and seconds % pair[1] == 0), ("s", 1))
-    return f"{units.plain(seconds / by)}{unit}"
+    return f"{units.format_number(seconds / by)}{unit}"
 
 
-def limit(word: str) -> float | None:
+def parse_limit(word: str) -> float | None:
     """A duration; nothing, `none` or `-` is no limit."""
     return None if not word or word.lower() in NO_LIMIT else units.parse_duration(word)
 
 
-def whole(low: int, high: int) -> Callable[[str], int]:
+def make_int_parser(low: int, high: int) -> Callable[[str], int]:
     """Reads a whole number."""
     return lambda word: units.parse_int(word, low, high)
 
 
-def name(word: str) -> str:
+def parse_name(word: str) -> str:
     """Reads a name."""
-    if wrong := valid_name(word):
+    if wrong := find_name_error(word):
         raise ValueError(wrong)
     return word
 
 
-def exact_moment(stamp: str | None) -> str:
+def format_start_time(stamp: str | None) -> str:
     """A stored moment as a clock on the wall says it, to the second where it has some; empty for none."""
     if not stamp:
         return ""
@@ -100,63 +100,63 @@ def exact_moment(stamp: str | None) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S}".removesuffix(":00")
 
 
-def moment(word: str) -> str:
+def parse_start_time(word: str) -> str:
     """Reads a time to start, and gives it with its zone; empty for at once."""
     return "" if word.lower() == NOW else units.parse_time(word, datetime.now(UTC)).astimezone(UTC).isoformat()
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class EditKind:
     """A kind of thing: its word, its fields, the field of rows that says which one it is, the field the cursor begins in."""
 
     word: str
-    slots: tuple[Slot, ...]
+    slots: tuple[EditField, ...]
     ident: str = "name"
     first: str = ""
-    check: Callable[[Sheet], list[str]] = lambda sheet: []
+    check: Callable[[EditSheet], list[str]] = lambda sheet: []
     """What is wrong between the fields."""
 
 
-PRIORITY = Slot("priority", "Priority", whole(-1_000_000, 1_000_000), text, "--priority", hint="higher first")
-CPU = Slot("cpu", "CPU", units.parse_cpu, lambda cores: "" if cores is None else units.plain(cores), "--cpu", hint="cores")
-MEMORY = Slot("memory", "Memory", units.parse_size, exact_size, "--memory")
-NAME = Slot("name", "Name", name, safe, size=32, needed=True, alone=True)
-DESCRIPTION = Slot("description", "Description", str, safe, "--description", size=0, blank=True)
-STATUS = Slot("status", "State", str, text, of="choice")
+PRIORITY = EditField("priority", "Priority", make_int_parser(-1_000_000, 1_000_000), to_text, "--priority", hint="higher first")
+CPU = EditField("cpu", "CPU", units.parse_cpu, lambda cores: "" if cores is None else units.format_number(cores), "--cpu", hint="cores")
+MEMORY = EditField("memory", "Memory", units.parse_size, format_size, "--memory")
+NAME = EditField("name", "Name", parse_name, to_safe_text, size=32, needed=True, alone=True)
+DESCRIPTION = EditField("description", "Description", str, to_safe_text, "--description", size=0, blank=True)
+STATUS = EditField("status", "State", str, to_text, of="choice")
 STATES = (("active", "open"), ("paused", "paused"), ("draining", "draining"))
 
-TASK = Kind(
+TASK = EditKind(
     "task",
     (
         replace(NAME, option="--name"),
-        Slot("queue", "Queue", str, text, "--queue", of="pick", size=20),
+        EditField("queue", "Queue", str, to_text, "--queue", of="pick", size=20),
         PRIORITY,
         CPU,
         MEMORY,
-        Slot("timeout", "Timeout", limit, exact_time, "--timeout", hint="empty: no limit", blank=True),
-        Slot("retries", "Retries", whole(0, 10_000), text, "--retries", hint="further attempts after a failure"),
-        Slot("retry_delay", "Retry delay", units.parse_duration, exact_time, "--retry-delay", hint="between two attempts"),
-        Slot("at", "Start at", moment, exact_moment, "--at", size=24, hint="23:30, tomorrow 02:00, 2h, now", blank=True),
+        EditField("timeout", "Timeout", parse_limit, format_duration, "--timeout", hint="empty: no limit", blank=True),
+        EditField("retries", "Retries", make_int_parser(0, 10_000), to_text, "--retries", hint="further attempts after a failure"),
+        EditField("retry_delay", "Retry delay", units.parse_duration, format_duration, "--retry-delay", hint="between two attempts"),
+        EditField("at", "Start at", parse_start_time, format_start_time, "--at", size=24, hint="23:30, tomorrow 02:00, 2h, now", blank=True),
     ),
     ident="uuid",
     first="memory",
 )
-QUEUE = Kind(
+QUEUE = EditKind(
     "queue",
     (
-        Slot("capacity", "Capacity", whole(0, 100_000), text, "--capacity", hint="at once"),
-        Slot("pool", "Pool", str, text, "--pool", of="pick", size=20),
+        EditField("capacity", "Capacity", make_int_parser(0, 100_000), to_text, "--capacity", hint="at once"),
+        EditField("pool", "Pool", str, to_text, "--pool", of="pick", size=20),
         PRIORITY,
         DESCRIPTION,
         STATUS,
     ),
     first="capacity",
 )
-POOL = Kind("pool", (CPU, MEMORY, DESCRIPTION, STATUS), first="memory")
-_EMPTY = {"capacity": "at once; empty: the pool's cores", "pool": "empty: default", "priority": "higher first; empty: 0"}
+POOL = EditKind("pool", (CPU, MEMORY, DESCRIPTION, STATUS), first="memory")
+_DEFAULT_HINTS = {"capacity": "at once; empty: the pool's cores", "pool": "empty: default", "priority": "higher first; empty: 0"}
 """What a new queue gets in a field that is left empty."""
-NEW_QUEUE = Kind("queue", (NAME, *(replace(slot, hint=_EMPTY.get(slot.name, slot.hint)) for slot in QUEUE.slots[:-1])), first="name")
-NEW_POOL = Kind("pool", (NAME, replace(CPU, needed=True), replace(MEMORY, needed=True), DESCRIPTION), first="name")
+NEW_QUEUE = EditKind("queue", (NAME, *(replace(slot, hint=_DEFAULT_HINTS.get(slot.name, slot.hint)) for slot in QUEUE.slots[:-1])), first="name")
+NEW_POOL = EditKind("pool", (NAME, replace(CPU, needed=True), replace(MEMORY, needed=True), DESCRIPTION), first="name")
 
 ON_TASKS = (("finishes-within", "a task finishes within"), ("starts-within", "a task starts within"))
 PRESETS = (*ON_TASKS, *((metric, f"{metric} stays below") for metric in metrics.METRICS))
@@ -166,146 +166,146 @@ SEVERITIES = (("critical", "critical"), ("warning", "warning"), ("info", "info")
 SWITCH = (("on", "on"), ("off", "off"))
 
 
-def _tags(word: str) -> dict[str, str]:
+def _parse_tags(word: str) -> dict[str, str]:
     """Reads `team=ml host="big one"`."""
     try:
         pairs = [part.partition("=") for part in shlex.split(word)]
     except ValueError:
         pairs = [("", "", "")]
     if any(not key or not sign for key, sign, _ in pairs):
-        raise ValueError(f"must be KEY=VALUE, not {units.quoted(word)}")
+        raise ValueError(f"must be KEY=VALUE, not {units.quote(word)}")
     return {key: value for key, _, value in pairs}
 
 
-def _tags_text(tags: Mapping[str, str] | None) -> str:
-    return clean(shlex.join(f"{key}={value}" for key, value in (tags or {}).items()))
+def _format_tags(tags: Mapping[str, str] | None) -> str:
+    return sanitize(shlex.join(f"{key}={value}" for key, value in (tags or {}).items()))
 
 
-def _to_come(word: str) -> str:
+def _check_future_time(word: str) -> str:
     """Reads a time to come, and leaves it as it was typed."""
     now = datetime.now(UTC)
     if units.parse_time(word, now) <= now:
-        raise ValueError(f"must be a time to come, not {units.quoted(word)}")
+        raise ValueError(f"must be a time to come, not {units.quote(word)}")
     return word
 
 
-def _limit_of_rule(word: str, what: str) -> str:
+def _parse_rule_limit(word: str, what: str) -> str:
     """Reads a limit of what a rule asks, and writes a time in its largest unit."""
     if what in metrics.METRICS:
-        value = metrics.parse(what, word)
-        return exact_time(value) if metrics.unit(what) == metrics.SECONDS else word
-    return exact_time(units.parse_duration(word))
+        value = metrics.parse_limit(what, word)
+        return format_duration(value) if metrics.get_unit(what) == metrics.SECONDS else word
+    return format_duration(units.parse_duration(word))
 
 
-def _no_match(sheet: Sheet) -> list[str]:
+def _check_metric_filters(sheet: EditSheet) -> list[str]:
     """A rule on a figure is about no task."""
-    what = sheet.text(sheet.slot("preset"))
-    matched = [sheet.slot(name) for name in MATCH if what in metrics.METRICS and sheet.text(sheet.slot(name))]
+    what = sheet.get_text(sheet.find_field("preset"))
+    matched = [sheet.find_field(name) for name in MATCH if what in metrics.METRICS and sheet.get_text(sheet.find_field(name))]
     return [f"{slot.label} must be empty: {what} is about no task." for slot in matched]
 
 
-RULE = Kind(
+RULE = EditKind(
     "sla",
     (
-        Slot("preset", "What", str, text, of="choice", size=28),
-        Slot("value", "Limit", _limit_of_rule, text, needed=True, by="preset"),
-        Slot("template", "Template", str, text, "--template", of="pick", size=24, blank=True),
-        Slot("queue", "Queue", str, text, "--queue", of="pick", size=24, blank=True),
-        Slot("task", "Task name", name, safe, "--task", size=24, hint="empty: any", blank=True),
-        Slot("tag", "Tag", _tags, _tags_text, "--tag", size=24, hint="KEY=VALUE; empty: any", blank=True),
-        Slot("severity", "Severity", str, text, "--severity", of="choice"),
-        Slot("enabled", "Rule", lambda word: word == "on", lambda on: "on" if on else "off", of="choice"),
+        EditField("preset", "What", str, to_text, of="choice", size=28),
+        EditField("value", "Limit", _parse_rule_limit, to_text, needed=True, by="preset"),
+        EditField("template", "Template", str, to_text, "--template", of="pick", size=24, blank=True),
+        EditField("queue", "Queue", str, to_text, "--queue", of="pick", size=24, blank=True),
+        EditField("task", "Task name", parse_name, to_safe_text, "--task", size=24, hint="empty: any", blank=True),
+        EditField("tag", "Tag", _parse_tags, _format_tags, "--tag", size=24, hint="KEY=VALUE; empty: any", blank=True),
+        EditField("severity", "Severity", str, to_text, "--severity", of="choice"),
+        EditField("enabled", "Rule", lambda word: word == "on", lambda on: "on" if on else "off", of="choice"),
     ),
     first="value",
-    check=_no_match,
+    check=_check_metric_filters,
 )
-NEW_RULE = Kind("sla", (replace(NAME, size=24), *RULE.slots[:-1]), first="name", check=_no_match)
-SILENCE = Kind(
+NEW_RULE = EditKind("sla", (replace(NAME, size=24), *RULE.slots[:-1]), first="name", check=_check_metric_filters)
+SILENCE = EditKind(
     "silence",
     (
-        Slot("until", "Until", _to_come, text, "--until", size=24, hint="18:00, tomorrow 08:00, 2h, 3d", needed=True),
-        Slot("reason", "Reason", text, text, "--reason", size=0, blank=True),
+        EditField("until", "Until", _check_future_time, to_text, "--until", size=24, hint="18:00, tomorrow 08:00, 2h, 3d", needed=True),
+        EditField("reason", "Reason", to_text, to_text, "--reason", size=0, blank=True),
     ),
     first="until",
 )
-BEGIN = {"preset": "finishes-within", "severity": "warning"}
+INITIAL_VALUES = {"preset": "finishes-within", "severity": "warning"}
 """What a new one begins with."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class EditSheet:
     """A form's contents: the rows' values as stored (none for a new thing), and the texts as typed."""
 
-    kind: Kind
+    kind: EditKind
     stored: tuple[Mapping[str, Any], ...]
     texts: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def new(self) -> bool:
+    def is_new(self) -> bool:
         """Whether it makes something."""
         return not self.stored
 
     @property
-    def slots(self) -> tuple[Slot, ...]:
+    def fields(self) -> tuple[EditField, ...]:
         """The fields there are."""
         return tuple(slot for slot in self.kind.slots if not (slot.alone and len(self.stored) > 1))
 
-    def slot(self, name: str) -> Slot:
+    def find_field(self, name: str) -> EditField:
         """A field by its name."""
         return next(slot for slot in self.kind.slots if slot.name == name)
 
-    def begins(self, slot: Slot) -> str:
+    def get_initial_text(self, slot: EditField) -> str:
         """The text a field begins with: what is stored, nothing where the rows differ."""
-        if self.new:
-            return BEGIN.get(slot.name, "")
+        if self.is_new:
+            return INITIAL_VALUES.get(slot.name, "")
         found = {slot.show(row.get(slot.name)) for row in self.stored}
         return found.pop() if len(found) == 1 else ""
 
-    def differ(self, slot: Slot) -> bool:
+    def has_differences(self, slot: EditField) -> bool:
         """Whether the rows differ in it."""
         return len({slot.show(row.get(slot.name)) for row in self.stored}) > 1
 
-    def text(self, slot: Slot) -> str:
+    def get_text(self, slot: EditField) -> str:
         """What stands in a field."""
-        return self.texts.get(slot.name, self.begins(slot)).strip()
+        return self.texts.get(slot.name, self.get_initial_text(slot)).strip()
 
-    def touched(self, slot: Slot) -> bool:
+    def is_touched(self, slot: EditField) -> bool:
         """Whether something else was typed than it began with."""
-        return self.text(slot) != self.begins(slot).strip()
+        return self.get_text(slot) != self.get_initial_text(slot).strip()
 
-    def value(self, slot: Slot) -> Any:
+    def parse_value(self, slot: EditField) -> Any:
         """What a field without a fault means."""
-        word = self.text(slot)
-        return self._read(slot, word) if word or slot.parse is limit else ""
+        word = self.get_text(slot)
+        return self._parse_text(slot, word) if word or slot.parse is parse_limit else ""
 
-    def _read(self, slot: Slot, word: str) -> Any:
-        return slot.parse(word, self.text(self.slot(slot.by))) if slot.by else slot.parse(word)
+    def _parse_text(self, slot: EditField, word: str) -> Any:
+        return slot.parse(word, self.get_text(self.find_field(slot.by))) if slot.by else slot.parse(word)
 
-    def fault(self, slot: Slot) -> str:
+    def find_fault(self, slot: EditField) -> str:
         """What is wrong with a field, as a sentence; "" when nothing is."""
-        word = self.text(slot)
-        if not word and slot.needed and self.new:
+        word = self.get_text(slot)
+        if not word and slot.needed and self.is_new:
             return f"{slot.label} is needed."
         if not word:
-            return f"{slot.label} must not be empty." if self.touched(slot) and not (slot.blank or self.new) else ""
+            return f"{slot.label} must not be empty." if self.is_touched(slot) and not (slot.blank or self.is_new) else ""
         try:
-            self._read(slot, word)
+            self._parse_text(slot, word)
         except ValueError as error:
             return f"{slot.label} {error}."
         return ""
 
-    def faults(self) -> list[str]:
+    def find_faults(self) -> list[str]:
         """All that is wrong."""
-        return [*(fault for slot in self.slots if (fault := self.fault(slot))), *self.kind.check(self)]
+        return [*(fault for slot in self.fields if (fault := self.find_fault(slot))), *self.kind.check(self)]
 
-    def changes(self) -> dict[str, Any]:
+    def find_changes(self) -> dict[str, Any]:
         """{field: its new value}, of those that differ from what is stored in some row and make sense."""
         found = {}
-        for slot in self.slots:
-            if self.fault(slot) or not (self.touched(slot) or (self.new and self.text(slot))):
+        for slot in self.fields:
+            if self.find_fault(slot) or not (self.is_touched(slot) or (self.is_new and self.get_text(slot))):
                 continue
-            value = self.value(slot)
-            if self.new or any(row.get(slot.name) != value for row in self.stored):
+            value = self.parse_value(slot)
+            if self.is_new or any(row.get(slot.name) != value for row in self.stored):
                 found[slot.name] = value
         return found
 
@@ -313,134 +313,134 @@ class Sheet:
 # --- what is asked of the runtime ---------------------------------------------------------------------------------------
 
 
-def deeds(sheet: Sheet) -> list[Deed]:
+def build_save_requests(sheet: EditSheet) -> list[Request]:
     """What saving does, each with what undoes it; nothing when nothing was changed."""
-    changes = sheet.changes()
-    if sheet.new:
-        return [_made(sheet, changes)]
+    changes = sheet.find_changes()
+    if sheet.is_new:
+        return [_build_create(sheet, changes)]
     rows = [row for row in sheet.stored if any(row.get(name) != value for name, value in changes.items())]
     if not rows:
         return []
     if sheet.kind is TASK:
-        return [_set_tasks(sheet, rows, changes)]
-    return [deed for row in rows for deed in _set_named(sheet, row, changes)]
+        return [_build_task_update(sheet, rows, changes)]
+    return [deed for row in rows for deed in _build_row_update(sheet, row, changes)]
 
 
-def _made(sheet: Sheet, changes: Mapping[str, Any]) -> Deed:
+def _build_create(sheet: EditSheet, changes: Mapping[str, Any]) -> Request:
     word, called = sheet.kind.word, changes["name"]
-    about = f"{_thing(word)} {called}"
-    given = _asked({key: value for key, value in changes.items() if value != ""})
-    return Deed(f"{word}.create", given, "Created", (Deed(f"{word}.rm", {"name": called}, "Took away", object=about),), about)
+    about = f"{_name_kind(word)} {called}"
+    given = _to_verb_args({key: value for key, value in changes.items() if value != ""})
+    return Request(f"{word}.create", given, "Created", (Request(f"{word}.rm", {"name": called}, "Took away", object=about),), about)
 
 
-def _asked(values: dict[str, Any]) -> dict[str, Any]:
+def _to_verb_args(values: dict[str, Any]) -> dict[str, Any]:
     """Values of fields as a verb takes them: a metric stands in the place of its preset."""
     if values.get("preset") in metrics.METRICS:
         return {**values, "preset": "stays-below", "metric": values["preset"]}
     return values
 
 
-def _thing(word: str) -> str:
+def _name_kind(word: str) -> str:
     return "rule" if word == "sla" else word
 
 
-def _set_tasks(sheet: Sheet, rows: Sequence[Mapping[str, Any]], changes: Mapping[str, Any]) -> Deed:
+def _build_task_update(sheet: EditSheet, rows: Sequence[Mapping[str, Any]], changes: Mapping[str, Any]) -> Request:
     undo = []
-    keyed = sorted(rows, key=lambda row: _old_key(row, changes))
-    for _, group in groupby(keyed, key=lambda row: _old_key(row, changes)):
+    keyed = sorted(rows, key=lambda row: _group_key(row, changes))
+    for _, group in groupby(keyed, key=lambda row: _group_key(row, changes)):
         same = list(group)
         old = {name: same[0].get(name) for name in changes}
-        undo.append(Deed("set", {"ids": [row["uuid"] for row in same], "fields": _of_tasks(old)}, "As it was:"))
-    args = {"ids": [row["uuid"] for row in rows], "fields": _of_tasks(changes)}
-    return Deed("set", args, f"{said(sheet)}:", tuple(undo))
+        undo.append(Request("set", {"ids": [row["uuid"] for row in same], "fields": _to_set_args(old)}, "As it was:"))
+    args = {"ids": [row["uuid"] for row in rows], "fields": _to_set_args(changes)}
+    return Request("set", args, f"{describe_changes(sheet)}:", tuple(undo))
 
 
-def _of_tasks(values: Mapping[str, Any]) -> dict[str, Any]:
+def _to_set_args(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values of fields as `set` takes them: no time to start at is now."""
     return {**values, "at": values["at"] or NOW} if "at" in values else dict(values)
 
 
-def _old_key(row: Mapping[str, Any], changes: Mapping[str, Any]) -> str:
+def _group_key(row: Mapping[str, Any], changes: Mapping[str, Any]) -> str:
     return repr([row.get(name) for name in changes])
 
 
-def _set_named(sheet: Sheet, row: Mapping[str, Any], changes: Mapping[str, Any]) -> list[Deed]:
+def _build_row_update(sheet: EditSheet, row: Mapping[str, Any], changes: Mapping[str, Any]) -> list[Request]:
     """One deed for the columns, one for the state."""
-    word, about = sheet.kind.word, f"{_thing(sheet.kind.word)} {row['name']}"
+    word, about = sheet.kind.word, f"{_name_kind(sheet.kind.word)} {row['name']}"
     own = {name: value for name, value in changes.items() if row.get(name) != value}
     status = own.pop("status", None)
     found = []
     if own:
-        old = {name: _given(row.get(name)) for name in own}
-        back = Deed(f"{word}.set", {"name": row["name"], **_asked(old)}, "As it was:", object=about)
-        found.append(Deed(f"{word}.set", {"name": row["name"], **_asked(own)}, f"{said(sheet)}:", (back,), about))
+        old = {name: _to_arg(row.get(name)) for name in own}
+        back = Request(f"{word}.set", {"name": row["name"], **_to_verb_args(old)}, "As it was:", object=about)
+        found.append(Request(f"{word}.set", {"name": row["name"], **_to_verb_args(own)}, f"{describe_changes(sheet)}:", (back,), about))
     if status is not None:
-        back = Deed(f"{word}.{_TURN[row['status']][0]}", {"name": row["name"]}, _TURN[row["status"]][1], object=about)
-        found.append(Deed(f"{word}.{_TURN[status][0]}", {"name": row["name"]}, _TURN[status][1], (back,), about))
+        back = Request(f"{word}.{_STATUS_VERBS[row['status']][0]}", {"name": row["name"]}, _STATUS_VERBS[row["status"]][1], object=about)
+        found.append(Request(f"{word}.{_STATUS_VERBS[status][0]}", {"name": row["name"]}, _STATUS_VERBS[status][1], (back,), about))
     return found
 
 
-_TURN = {"active": ("resume", "Resumed"), "paused": ("pause", "Paused"), "draining": ("drain", "Drains:")}
+_STATUS_VERBS = {"active": ("resume", "Resumed"), "paused": ("pause", "Paused"), "draining": ("drain", "Drains:")}
 
 
-def _given(value: Any) -> Any:
+def _to_arg(value: Any) -> Any:
     """An old value as a verb takes it: None would mean that it is to stay."""
     return "" if value is None else value
 
 
-def said(sheet: Sheet) -> str:
+def describe_changes(sheet: EditSheet) -> str:
     """`Memory 12G → 8G, timeout 4h → 2h`, or how many things were changed."""
-    parts = [_step(sheet, sheet.slot(name), value) for name, value in sheet.changes().items() if name != "status"]
-    if len(parts) > MOST_SAID:
+    parts = [_describe_change(sheet, sheet.find_field(name), value) for name, value in sheet.find_changes().items() if name != "status"]
+    if len(parts) > MAX_DESCRIBED:
         return f"{len(parts)} things changed of"
     joined = ", ".join(parts)
     return joined[:1].upper() + joined[1:]
 
 
-def _step(sheet: Sheet, slot: Slot, value: Any) -> str:
+def _describe_change(sheet: EditSheet, slot: EditField, value: Any) -> str:
     label = slot.label if slot.label.isupper() else slot.label.lower()
-    old = "" if sheet.differ(slot) else f"{_short(sheet.begins(slot)) or _empty(slot)} "
-    return f"{label} {old}→ {_short(slot.show(value)) or _empty(slot)}"
+    old = "" if sheet.has_differences(slot) else f"{_shorten_text(sheet.get_initial_text(slot)) or _name_empty(slot)} "
+    return f"{label} {old}→ {_shorten_text(slot.show(value)) or _name_empty(slot)}"
 
 
-def _short(word: str) -> str:
-    return cut(clean(word), 24)
+def _shorten_text(word: str) -> str:
+    return truncate(sanitize(word), 24)
 
 
-def _empty(slot: Slot) -> str:
-    return "no limit" if slot.parse is limit else "none"
+def _name_empty(slot: EditField) -> str:
+    return "no limit" if slot.parse is parse_limit else "none"
 
 
 # --- the same from a shell ------------------------------------------------------------------------------------------------
 
 
-def equal(sheet: Sheet) -> list[list[str]]:
+def build_commands(sheet: EditSheet) -> list[list[str]]:
     """The words of the command lines that do the same; none where they cannot: a limit, or all tags, taken away."""
-    changes = sheet.changes()
+    changes = sheet.find_changes()
     if not changes or any(name in ("timeout", "tag") and not value for name, value in changes.items()):
         return []
-    options = [word for slot in sheet.slots if slot.name in changes for word in _option(sheet, slot, changes[slot.name])]
+    options = [word for slot in sheet.fields if slot.name in changes for word in _build_option(sheet, slot, changes[slot.name])]
     word = sheet.kind.word
     if sheet.kind is TASK:
         return [["taskdeck", "set", *(str(row["number"]) for row in sheet.stored), *options]]
-    if sheet.new:
+    if sheet.is_new:
         return [["taskdeck", word, "create", str(changes.get("name", "NAME")), *options]]
     names = [str(row["name"]) for row in sheet.stored]
     lines = [["taskdeck", word, "set", called, *options] for called in names if options]
-    turn = [["taskdeck", word, _TURN[changes["status"]][0], called] for called in names] if "status" in changes else []
+    turn = [["taskdeck", word, _STATUS_VERBS[changes["status"]][0], called] for called in names] if "status" in changes else []
     return lines + turn
 
 
-def _option(sheet: Sheet, slot: Slot, value: Any) -> list[str]:
+def _build_option(sheet: EditSheet, slot: EditField, value: Any) -> list[str]:
     if slot.name in ("preset", "value"):
-        what = sheet.text(sheet.slot("preset"))
-        shown = slot.show(value) if slot.name == "value" else sheet.text(sheet.slot("value"))
+        what = sheet.get_text(sheet.find_field("preset"))
+        shown = slot.show(value) if slot.name == "value" else sheet.get_text(sheet.find_field("value"))
         asked = ["--metric", what, "--stays-below"] if what in metrics.METRICS else [f"--{what}"]
-        return [*asked, shown] if slot.name == "value" or "value" not in sheet.changes() else []
+        return [*asked, shown] if slot.name == "value" or "value" not in sheet.find_changes() else []
     if slot.name == "tag" and value:
         return [word for key, said in value.items() for word in ("--tag", f"{key}={said}")]
     if slot.name == "enabled":
         return ["--on" if value else "--off"]
     if slot.name == "at":  # as it was typed: a time from now on moves
-        return [slot.option, sheet.text(slot) or NOW]
+        return [slot.option, sheet.get_text(slot) or NOW]
     return [slot.option, slot.show(value)] if slot.option else []

@@ -9,136 +9,136 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from app.core import metrics
-from app.core.board import Board, PoolLine, QueueLine
+from app.core.board import Board, PoolEntry, QueueEntry
 from app.core.text import units
-from app.core.text.sanitize import clean
-from app.tui.forms.edit_model import NEW_RULE, POOL, QUEUE, RULE, TASK, Sheet
+from app.core.text.sanitize import sanitize
+from app.tui.forms.edit_model import NEW_RULE, POOL, QUEUE, RULE, TASK, EditSheet
 from db.states import ENDED
 
-NEAR = 1e-6
+EPSILON = 1e-6
 
 
-def outlook(sheet: Sheet, board: Board | None) -> list[str]:
+def preview_edit(sheet: EditSheet, board: Board | None) -> list[str]:
     """Sentences about what would happen, the weightiest first."""
-    changes = sheet.changes()
+    changes = sheet.find_changes()
     if not changes or board is None:
         return []
-    says = {id(TASK): _task, id(QUEUE): _queue, id(POOL): _pool, id(RULE): _rule, id(NEW_RULE): _new_rule}.get(id(sheet.kind))
+    says = {id(TASK): _preview_task, id(QUEUE): _preview_queue, id(POOL): _preview_pool, id(RULE): _preview_rule, id(NEW_RULE): _preview_new_rule}.get(id(sheet.kind))
     return list(says(sheet, changes, board)) if says else []
 
 
-def hint(sheet: Sheet, name: str, board: Board | None) -> str:
+def get_hint(sheet: EditSheet, name: str, board: Board | None) -> str:
     """What there is to know beside a field, from the board: `2.0G of 32.0G is free in pool gpu`; of a rule's limit what it is."""
     if sheet.kind in (RULE, NEW_RULE) and name == "value":
-        return _LIMITS[metrics.unit(metric)] if (metric := _metric(sheet)) else "from its submission"
+        return _LIMITS[metrics.get_unit(metric)] if (metric := _get_metric(sheet)) else "from its submission"
     if sheet.kind is not TASK or name not in ("cpu", "memory", "queue") or board is None:
         return ""
-    queue = _queue_of(sheet, board)
+    queue = _find_target_queue(sheet, board)
     if queue is None:
         return ""
     if name == "queue":
-        return f"{queue.word}: {queue.load} of {queue.capacity}, {units.count(queue.waiting)} waiting"
-    pool = _pool_line(board, queue.pool)
-    return f"{_write(name, _free(pool, name))} of {_write(name, _total(pool, name))} free in pool {clean(pool.name)}" if pool else ""
+        return f"{queue.word}: {queue.load} of {queue.capacity}, {units.format_count(queue.waiting)} waiting"
+    pool = _find_pool(board, queue.pool)
+    return f"{_format_amount(name, _get_free(pool, name))} of {_format_amount(name, _get_total(pool, name))} free in pool {sanitize(pool.name)}" if pool else ""
 
 
-def _write(name: str, amount: float) -> str:
-    return units.memory(amount) if name == "memory" else units.plain(amount)
+def _format_amount(name: str, amount: float) -> str:
+    return units.format_memory(amount) if name == "memory" else units.format_number(amount)
 
 
-def _total(pool: PoolLine, name: str) -> float:
+def _get_total(pool: PoolEntry, name: str) -> float:
     return pool.total_memory if name == "memory" else pool.total_cpu
 
 
-def _free(pool: PoolLine, name: str) -> float:
+def _get_free(pool: PoolEntry, name: str) -> float:
     return max(0.0, pool.total_memory - pool.used_memory if name == "memory" else pool.total_cpu - pool.used_cpu)
 
 
-def _queue_line(board: Board, name: Any) -> QueueLine | None:
+def _find_queue(board: Board, name: Any) -> QueueEntry | None:
     return next((line for line in board.queues if line.name == name), None)
 
 
-def _pool_line(board: Board, name: Any) -> PoolLine | None:
+def _find_pool(board: Board, name: Any) -> PoolEntry | None:
     return next((line for line in board.pools if line.name == name), None)
 
 
-def _queue_of(sheet: Sheet, board: Board) -> QueueLine | None:
+def _find_target_queue(sheet: EditSheet, board: Board) -> QueueEntry | None:
     """The queue that the tasks will be in; None where they differ."""
-    return _queue_line(board, sheet.text(sheet.slot("queue")))
+    return _find_queue(board, sheet.get_text(sheet.find_field("queue")))
 
 
 # --- tasks ------------------------------------------------------------------------------------------------------------
 
 
-def _task(sheet: Sheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:
+def _preview_task(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:
     over = [row for row in sheet.stored if row.get("status") in ENDED]
     if over:
-        yield f"{_some(over, sheet)} ended: that is refused." if len(sheet.stored) > 1 else "It has ended: nothing of it can be changed."
-    if queue := _moves_to(changes, board):
+        yield f"{_format_share(over, sheet)} ended: that is refused." if len(sheet.stored) > 1 else "It has ended: nothing of it can be changed."
+    if queue := _preview_move(changes, board):
         yield queue
-    yield from _fits(sheet, changes, board)
+    yield from _preview_fit(sheet, changes, board)
     if any(row.get("status") == "running" for row in sheet.stored):
         yield "What runs keeps what it has; the change counts for its next attempt."
 
 
-def _some(rows: Sequence[Any], sheet: Sheet) -> str:
+def _format_share(rows: Sequence[Any], sheet: EditSheet) -> str:
     return f"{len(rows)} of {len(sheet.stored)} {'has' if len(rows) == 1 else 'have'}"
 
 
-def _moves_to(changes: Mapping[str, Any], board: Board) -> str:
-    line = _queue_line(board, changes.get("queue"))
+def _preview_move(changes: Mapping[str, Any], board: Board) -> str:
+    line = _find_queue(board, changes.get("queue"))
     if line is None:
         return ""
-    waiting = f"{units.count(line.waiting)} wait{'s' if line.waiting == 1 else ''} there"
-    return f"Goes to queue {clean(line.name)}: {line.word}, {line.load} of {line.capacity} running, {waiting}."
+    waiting = f"{units.format_count(line.waiting)} wait{'s' if line.waiting == 1 else ''} there"
+    return f"Goes to queue {sanitize(line.name)}: {line.word}, {line.load} of {line.capacity} running, {waiting}."
 
 
-def _fits(sheet: Sheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:
+def _preview_fit(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:
     """Whether what is asked for fits the pool: ever, and now."""
-    queue = _queue_of(sheet, board)
-    pool = _pool_line(board, queue.pool) if queue else None
+    queue = _find_target_queue(sheet, board)
+    pool = _find_pool(board, queue.pool) if queue else None
     if pool is None or not changes.keys() & {"cpu", "memory", "queue"}:
         return
-    asked = {name: _asked(sheet, name) for name in ("memory", "cpu")}
-    never = [name for name, most in asked.items() if most > _total(pool, name) + NEAR]
-    lacking = [name for name, most in asked.items() if most > _free(pool, name) + NEAR]
-    called = clean(pool.name)
+    asked = {name: _get_largest_request(sheet, name) for name in ("memory", "cpu")}
+    never = [name for name, most in asked.items() if most > _get_total(pool, name) + EPSILON]
+    lacking = [name for name, most in asked.items() if most > _get_free(pool, name) + EPSILON]
+    called = sanitize(pool.name)
     for name in never:
-        has = _write(name, _total(pool, name))
-        yield f"{_write(name, asked[name])} {name} is more than pool {called} has in all ({has}): that is refused."
+        has = _format_amount(name, _get_total(pool, name))
+        yield f"{_format_amount(name, asked[name])} {name} is more than pool {called} has in all ({has}): that is refused."
     if never or not any(row.get("status") == "queued" for row in sheet.stored):
         return
     if not lacking:
         yield f"It fits what is free in pool {called} now."
     for name in lacking:
-        yield f"{_write(name, asked[name])} {name} asked, only {_write(name, _free(pool, name))} free in pool {called}: it goes on waiting."
+        yield f"{_format_amount(name, asked[name])} {name} asked, only {_format_amount(name, _get_free(pool, name))} free in pool {called}: it goes on waiting."
 
 
-def _asked(sheet: Sheet, name: str) -> float:
+def _get_largest_request(sheet: EditSheet, name: str) -> float:
     """The most that one of the tasks will ask for."""
-    if name in sheet.changes():
-        return float(sheet.changes()[name] or 0.0)
+    if name in sheet.find_changes():
+        return float(sheet.find_changes()[name] or 0.0)
     return max((float(row.get(name) or 0.0) for row in sheet.stored), default=0.0)
 
 
 # --- queues and pools -------------------------------------------------------------------------------------------------
 
 
-def _queue(sheet: Sheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:
+def _preview_queue(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:
     for row in sheet.stored:
-        line = _queue_line(board, row.get("name"))
+        line = _find_queue(board, row.get("name"))
         if line is None:
             continue
         if "capacity" in changes:
-            yield _capacity(line, changes["capacity"])
-        if "pool" in changes and (pool := _pool_line(board, changes["pool"])):
-            free = f"{units.plain(_free(pool, 'cpu'))} cpu and {units.memory(_free(pool, 'memory'))} are free there"
-            yield f"What starts from now on draws from pool {clean(pool.name)}: {free}."
+            yield _preview_capacity(line, changes["capacity"])
+        if "pool" in changes and (pool := _find_pool(board, changes["pool"])):
+            free = f"{units.format_number(_get_free(pool, 'cpu'))} cpu and {units.format_memory(_get_free(pool, 'memory'))} are free there"
+            yield f"What starts from now on draws from pool {sanitize(pool.name)}: {free}."
         if "status" in changes:
-            yield _turned(changes["status"], line.load, line.waiting)
+            yield _preview_status(changes["status"], line.load, line.waiting)
 
 
-def _capacity(line: QueueLine, capacity: int) -> str:
+def _preview_capacity(line: QueueEntry, capacity: int) -> str:
     start = f"Capacity {line.capacity} → {capacity}: "
     if capacity < line.load:
         over = line.load - capacity
@@ -150,38 +150,38 @@ def _capacity(line: QueueLine, capacity: int) -> str:
     return f"{start}{more} more may start now, {where}."
 
 
-def _turned(status: str, load: int, waiting: int) -> str:
+def _preview_status(status: str, load: int, waiting: int) -> str:
     if status == "active":
-        return f"It starts things again: {units.count(waiting)} wait{'s' if waiting == 1 else ''}."
+        return f"It starts things again: {units.format_count(waiting)} wait{'s' if waiting == 1 else ''}."
     runs = f"{load} {'runs' if load == 1 else 'run'} on" if load else "nothing runs in it"
-    return f"Nothing more starts; {runs}, {units.count(waiting)} wait{'s' if waiting == 1 else ''}."
+    return f"Nothing more starts; {runs}, {units.format_count(waiting)} wait{'s' if waiting == 1 else ''}."
 
 
-def _pool(sheet: Sheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:
+def _preview_pool(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:
     for row in sheet.stored:
-        line = _pool_line(board, row.get("name"))
+        line = _find_pool(board, row.get("name"))
         if line is None:
             continue
         for name, used in (("memory", line.used_memory), ("cpu", line.used_cpu)):
             if name in changes:
-                yield _resized(name, _total(line, name), used, float(changes[name]))
+                yield _preview_resize(name, _get_total(line, name), used, float(changes[name]))
                 if not float(changes[name]):
-                    yield f"Nothing can start in pool {clean(line.name)} that asks for {_SHUT[name]}."
+                    yield f"Nothing can start in pool {sanitize(line.name)} that asks for {_ZERO_NAMES[name]}."
         if "status" in changes:
             mine = [queue for queue in board.queues if queue.pool == line.name]
-            yield _turned(changes["status"], sum(q.load for q in mine), sum(q.waiting for q in mine))
+            yield _preview_status(changes["status"], sum(q.load for q in mine), sum(q.waiting for q in mine))
 
 
-_SHUT = {"memory": "memory", "cpu": "CPU, as every task does unless it says 0"}
+_ZERO_NAMES = {"memory": "memory", "cpu": "CPU, as every task does unless it says 0"}
 
 
-def _resized(name: str, was: float, used: float, total: float) -> str:
+def _preview_resize(name: str, was: float, used: float, total: float) -> str:
     label = "CPU" if name == "cpu" else "Memory"
-    start = f"{label} {_write(name, was)} → {_write(name, total)}: "
-    if used > total + NEAR:
-        back = _write(name, used - total)
-        return f"{start}{_write(name, used)} is reserved. What runs keeps it; nothing starts until {back} is given back."
-    return f"{start}{_write(name, total - used)} free."
+    start = f"{label} {_format_amount(name, was)} → {_format_amount(name, total)}: "
+    if used > total + EPSILON:
+        back = _format_amount(name, used - total)
+        return f"{start}{_format_amount(name, used)} is reserved. What runs keeps it; nothing starts until {back} is given back."
+    return f"{start}{_format_amount(name, total - used)} free."
 
 
 # --- rules ------------------------------------------------------------------------------------------------------------
@@ -190,13 +190,13 @@ def _resized(name: str, was: float, used: float, total: float) -> str:
 _LIMITS = {metrics.SECONDS: "a time: 5m, 250ms", metrics.COUNT: "a count: 20", metrics.BYTES: "a size: 64M"}
 
 
-def _metric(sheet: Sheet) -> str:
+def _get_metric(sheet: EditSheet) -> str:
     """The figure that a rule is about; "" for one about tasks."""
-    what = sheet.text(sheet.slot("preset"))
+    what = sheet.get_text(sheet.find_field("preset"))
     return what if what in metrics.METRICS else ""
 
 
-def _rule(sheet: Sheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:
+def _preview_rule(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:
     count = sum(sum((row.get("open") or {}).values()) for row in sheet.stored)
     alerts = f"its {count} open alert{'' if count == 1 else 's'}" if count else ""
     if changes.get("enabled") is False:
@@ -205,20 +205,20 @@ def _rule(sheet: Sheet, changes: Mapping[str, Any], board: Board) -> Iterator[st
         yield "It is off: nothing is late by it until it is on."
     elif changes.keys() & {"preset", "value", "template", "queue", "task", "tag", "enabled"}:
         again = f" {alerts[:1].upper()}{alerts[1:]} fire{'s' if count == 1 else ''} again where still late." if alerts else ""
-        looks = _fires(sheet, metric) if (metric := _metric(sheet)) else "It looks at every task that has not ended."
+        looks = _describe_metric_rule(sheet, metric) if (metric := _get_metric(sheet)) else "It looks at every task that has not ended."
         yield f"{looks}{again}"
-    yield from _everything(sheet)
+    yield from _warn_unfiltered(sheet)
 
 
-def _fires(sheet: Sheet, metric: str) -> str:
-    return f"Its one alert fires while {metric} is {sheet.value(sheet.slot('value'))} or more."
+def _describe_metric_rule(sheet: EditSheet, metric: str) -> str:
+    return f"Its one alert fires while {metric} is {sheet.parse_value(sheet.find_field('value'))} or more."
 
 
-def _new_rule(sheet: Sheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:
-    yield _fires(sheet, metric) if (metric := _metric(sheet)) else "Tasks that are late by it already are told of at once."
-    yield from _everything(sheet)
+def _preview_new_rule(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:
+    yield _describe_metric_rule(sheet, metric) if (metric := _get_metric(sheet)) else "Tasks that are late by it already are told of at once."
+    yield from _warn_unfiltered(sheet)
 
 
-def _everything(sheet: Sheet) -> Iterator[str]:
-    if not _metric(sheet) and not any(sheet.text(sheet.slot(name)) for name in ("template", "queue", "task", "tag")):
+def _warn_unfiltered(sheet: EditSheet) -> Iterator[str]:
+    if not _get_metric(sheet) and not any(sheet.get_text(sheet.find_field(name)) for name in ("template", "queue", "task", "tag")):
         yield "It is about every task: no template, queue, name or tag is named."

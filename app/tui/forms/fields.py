@@ -20,25 +20,25 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
-from app.core.text.sanitize import pad, width
-from app.tui.error_boundary import SturdyScreen
-from app.tui.key_queue import InOrder, Typed
-from app.tui.style import Look, Span, wide
-from app.tui.widgets.document import Doc, Row, Section, wrap
-from app.tui.widgets.modal import LeftBeside
-from app.tui.widgets.paste import OneLine, in_one_line, pasted
-from app.tui.widgets.strips import FocusLines, Lines
+from app.core.text.sanitize import measure_width, pad
+from app.tui.error_boundary import SafeScreen
+from app.tui.key_queue import KeyInput, QueuedInput
+from app.tui.style import Look, Span, measure_spans
+from app.tui.widgets.document import Doc, DocRow, Section, wrap_text
+from app.tui.widgets.modal import DismissOnClickOutside
+from app.tui.widgets.paste import SingleLineInput, join_lines, sanitize_paste
+from app.tui.widgets.strips import FocusLines, StripWidget
 
-LABEL = 11
-ONE_WORD = 1.0
+LABEL_CELLS = 11
+WORD_TIMEOUT = 1.0
 """Seconds within which letters are those of one word, where a word picks one of many."""
-EARLY = 5.0
+EARLY_INPUT = 5.0
 """Seconds for which such a word waits for a list that is still being read."""
 Options = Sequence[tuple[str, str]]
 """Values, each with its label (safe text)."""
 
 
-class Words(Lines):
+class Words(StripWidget):
     """A few words of ours or safe words of others, on one line or wrapped to `most` lines."""
 
     def __init__(
@@ -58,7 +58,7 @@ class Words(Lines):
 
     def _redraw(self) -> None:
         room, most = self.size.width, max(1, min(self._most, self.size.height))
-        lines = [(line, style) for text, style in self._lines for line in wrap(self.look.own(text), max(1, room))]
+        lines = [(line, style) for text, style in self._lines for line in wrap_text(self.look.adapt_text(text), max(1, room))]
         shown = lines[:most]
         if len(lines) > most:
             text, style = shown[-1]
@@ -66,7 +66,7 @@ class Words(Lines):
         self.draw([self.look.strip([line], room) for line in shown])
 
 
-class Rule(Lines):
+class TitleRule(StripWidget):
     """A title rule as wide as there is room."""
 
     def __init__(self, title: str, *, id: str | None = None) -> None:
@@ -76,10 +76,10 @@ class Rule(Lines):
 
     def fit(self) -> None:
         room = self.size.width
-        self.draw([self.look.strip([(self.look.rule(room, [(2, self.title)]), "dim")], room)])
+        self.draw([self.look.strip([(self.look.draw_rule(room, [(2, self.title)]), "dim")], room)])
 
 
-class Hint:
+class FieldHint:
     """What stands behind a field."""
 
     def __init__(self, text: str, changed: Callable[[], None]) -> None:
@@ -93,23 +93,23 @@ class Hint:
             self._changed()
 
 
-class Field(Lines):
+class Field(StripWidget):
     """A label, a widget between brackets, a hint: one widget drawn around another, since a form has many."""
 
     DEFAULT_CSS = "Field { height: 1; width: 1fr; }"
 
     def __init__(
-        self, label: str, inner: Widget, hint: str = "", *, size: int = 0, column: int = LABEL, fixed: bool = False
+        self, label: str, inner: Widget, hint: str = "", *, size: int = 0, column: int = LABEL_CELLS, fixed: bool = False
     ) -> None:
         """`size` cells for the widget (0: all there is), `column` for the label; `fixed`: no wider than that takes."""
         super().__init__()
         self._label, self._inner, self._cells = label, inner, size
-        self._column = max(column, width(label) + 1)
-        self.hint = Hint(hint, self._redraw)
+        self._column = max(column, measure_width(label) + 1)
+        self.hint = FieldHint(hint, self._redraw)
         inner.styles.width = size or "1fr"
         inner.styles.margin = (0, 1, 0, self._column + 1)
         if fixed:
-            self.styles.width = self._column + size + (width(hint) + 3 if hint else 0) + 4
+            self.styles.width = self._column + size + (measure_width(hint) + 3 if hint else 0) + 4
 
     def compose(self) -> ComposeResult:
         yield self._inner
@@ -120,13 +120,13 @@ class Field(Lines):
     def _redraw(self) -> None:
         room = self.size.width
         cells = self._cells or max(0, room - self._column - 2)
-        spans = [(pad(self.look.own(self._label), self._column), ""), (f"[{' ' * cells}]", "dim")]
+        spans = [(pad(self.look.adapt_text(self._label), self._column), ""), (f"[{' ' * cells}]", "dim")]
         text, style = self.hint.span
-        hint = [(" ", ""), (self.look.cut(self.look.own(text), room - wide(spans) - 1), style)] if self._cells else []
+        hint = [(" ", ""), (self.look.cut(self.look.adapt_text(text), room - measure_spans(spans) - 1), style)] if self._cells else []
         self.draw([self.look.strip([*spans, *hint], room)])
 
 
-class Entry(OneLine):
+class Entry(SingleLineInput):
     """A one-line input of which nothing is drawn that a terminal would act on.
 
     It has no border by a rule of its own: Textual's `compact` styles each of a form's many inputs once more before it is mounted.
@@ -138,49 +138,49 @@ class Entry(OneLine):
     def _value(self) -> Text:
         """What is drawn of the text, a sign for each of its characters: stand-ins for what is unsafe, and for a secret."""
         look = cast(Look | None, getattr(self.app, "look", None)) or Look()
-        shown = ("*" if look.ascii else "•") * len(self.value) if self.password else _drawn(self.value, look)
+        shown = ("*" if look.ascii else "•") * len(self.value) if self.password else _sanitize_in_place(self.value, look)
         return Text(shown, no_wrap=True, overflow="ignore", end="")
 
 
-class Slot(InOrder, Entry):
+class FormEntry(QueuedInput, Entry):
     """An entry of a form that has `action_step`: enter goes on to the next field."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "screen.step(1)", "Next field", id="slot.next", show=False)
     ]
-    joint = " "
+    line_separator = " "
     """What is put between the lines of a text that is pasted."""
-    takes_lines: Callable[[str], None] | None = None
+    on_multiline_paste: Callable[[str], None] | None = None
     """Who takes a pasted text of several lines, which this field cannot hold as they are."""
 
-    async def typed(self, event: Typed) -> None:
+    async def handle_input(self, event: KeyInput) -> None:
         if isinstance(event, events.Paste):
-            self._paste(event.text)
+            self._insert_paste(event.text)
         elif event.is_printable:
             await Input._on_key(self, event)
         else:
-            await super().typed(event)
+            await super().handle_input(event)
 
 
-    def _paste(self, text: str) -> None:
-        if self.takes_lines and len(text.strip().splitlines()) > 1:
-            self.takes_lines(text)
+    def _insert_paste(self, text: str) -> None:
+        if self.on_multiline_paste and len(text.strip().splitlines()) > 1:
+            self.on_multiline_paste(text)
         else:
-            Input._on_paste(self, events.Paste(pasted(in_one_line(text, self.joint))))
+            Input._on_paste(self, events.Paste(sanitize_paste(join_lines(text, self.line_separator))))
 
 
-class Script(InOrder, TextArea):
+class Script(QueuedInput, TextArea):
     """Several lines, pasted with the same care."""
 
     DEFAULT_CSS = "Script { border: none !important; }"
 
-    async def typed(self, event: Typed) -> None:
+    async def handle_input(self, event: KeyInput) -> None:
         if isinstance(event, events.Paste):
-            await TextArea._on_paste(self, events.Paste(pasted(event.text)))
+            await TextArea._on_paste(self, events.Paste(sanitize_paste(event.text)))
         elif event.is_printable or event.key == "enter":
             await TextArea._on_key(self, event)
         else:
-            await super().typed(event)
+            await super().handle_input(event)
 
     def watch(self, obj: DOMNode, attribute_name: str, callback: WatchCallbackType, init: bool = True) -> None:
         """Not the app's theme: it would keep every text that was ever open, until the theme changes. Nobody changes it over a form."""
@@ -191,33 +191,33 @@ class Script(InOrder, TextArea):
         """A line as it is drawn, a sign for each of its characters."""
         look = cast(Look | None, getattr(self.app, "look", None)) or Look()
         parts = self.document.get_line(line_index).split("\t")
-        return Text("\t".join(_drawn(part, look) for part in parts), end="", no_wrap=True)
+        return Text("\t".join(_sanitize_in_place(part, look) for part in parts), end="", no_wrap=True)
 
     async def _on_paste(self, event: events.Paste) -> None:
-        event.text = pasted(event.text)
+        event.text = sanitize_paste(event.text)
 
 
-def _drawn(text: str, look: Look) -> str:
+def _sanitize_in_place(text: str, look: Look) -> str:
     """A safe text of as many characters, so that a cursor stands where it should."""
-    shown = look.theirs(text)
-    return shown if len(shown) == len(text) else "".join([look.theirs(c)[:1] or "?" for c in text])
+    shown = look.sanitize(text)
+    return shown if len(shown) == len(text) else "".join([look.sanitize(c)[:1] or "?" for c in text])
 
 
-def entry(id: str, value: str = "") -> Entry:
+def make_entry(id: str, value: str = "") -> Entry:
     """A one-line input that keeps what it holds when it is entered. Its cursor does not blink: an idle form is idle."""
     line = Entry(value, id=id, select_on_focus=False)
     line.cursor_blink = False
     return line
 
 
-def slot(id: str, value: str = "") -> Slot:
+def make_form_entry(id: str, value: str = "") -> FormEntry:
     """As `entry`, for a form that has `action_step`."""
-    line = Slot(value, id=id, select_on_focus=False)
+    line = FormEntry(value, id=id, select_on_focus=False)
     line.cursor_blink = False
     return line
 
 
-class Tick(InOrder, FocusLines, can_focus=True):
+class Tick(QueuedInput, FocusLines, can_focus=True):
     """On or off: `[x] hold`, or only the `x` when it stands in a field."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -236,7 +236,7 @@ class Tick(InOrder, FocusLines, can_focus=True):
         self._label = label
         self.value = value
 
-    def turn(self, value: bool) -> None:
+    def set_value(self, value: bool) -> None:
         """Turn it on or off."""
         if value != self.value:
             self.value = value
@@ -245,7 +245,7 @@ class Tick(InOrder, FocusLines, can_focus=True):
 
     def action_turn(self) -> None:
         """On when it is off, off when it is on."""
-        self.turn(not self.value)
+        self.set_value(not self.value)
 
     def on_click(self) -> None:
         self.action_turn()
@@ -256,7 +256,7 @@ class Tick(InOrder, FocusLines, can_focus=True):
         self.draw([self.look.strip(spans, self.size.width)])
 
 
-class Choice(InOrder, FocusLines, can_focus=True):
+class Choice(QueuedInput, FocusLines, can_focus=True):
     """One of a few, all to be seen: `(•) a command   ( ) shell text`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -289,18 +289,18 @@ class Choice(InOrder, FocusLines, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         end = 0
-        for value, text in self._texts():
-            end += width(text)
+        for value, text in self._list_texts():
+            end += measure_width(text)
             if event.x < end:
                 self.choose(value)
                 return
 
-    def _texts(self) -> list[tuple[str, str]]:
+    def _list_texts(self) -> list[tuple[str, str]]:
         dot = "*" if self.look.ascii else "•"
         return [(value, f"({dot if value == self.value else ' '}) {label}   ") for value, label in self._options]
 
     def _redraw(self) -> None:
-        spans = [(text, self._style(value)) for value, text in self._texts()]
+        spans = [(text, self._style(value)) for value, text in self._list_texts()]
         self.draw([self.look.strip(spans, self.size.width)])
 
     def _style(self, value: str) -> str:
@@ -309,19 +309,19 @@ class Choice(InOrder, FocusLines, can_focus=True):
         return "cursor" if self.has_focus else "bold"
 
 
-class Seeking:
+class TypeToSelect:
     """Where a word that is typed picks what begins so, a letter at a time."""
 
-    _sought, _sought_at = "", 0.0
+    _prefix, _prefix_at = "", 0.0
     """What is being typed, and when its last letter was, in seconds."""
-    _held = ""
+    _value_before = ""
     """The value before the first letter of that."""
 
-    def offered(self) -> Options:
+    def list_options(self) -> Options:
         """What there is to pick."""
         raise NotImplementedError
 
-    def picked(self) -> str:
+    def get_value(self) -> str:
         """The value that is picked."""
         raise NotImplementedError
 
@@ -330,36 +330,36 @@ class Seeking:
         raise NotImplementedError
 
     @property
-    def any_to_pick(self) -> bool:
+    def has_options(self) -> bool:
         """Whether there is anything but to leave it empty."""
-        return any(value for value, _ in self.offered())
+        return any(value for value, _ in self.list_options())
 
-    def seek(self, event: events.Key) -> bool:
+    def handle_letter(self, event: events.Key) -> bool:
         """Whether it was a letter, which is taken as the next of a word, or as the first one of another."""
         letter = event.character or ""
         if not event.is_printable or letter.isspace():
             return False
-        word = self._sought + letter if event.time - self._sought_at < ONE_WORD else letter
-        self._sought_at, before = event.time, self.picked()
-        self._sought = word if not self.any_to_pick or self.pick_by(word) or not self.pick_by(letter) else letter
-        if self._sought == letter:
-            self._held = before
+        word = self._prefix + letter if event.time - self._prefix_at < WORD_TIMEOUT else letter
+        self._prefix_at, before = event.time, self.get_value()
+        self._prefix = word if not self.has_options or self.select_by_prefix(word) or not self.select_by_prefix(letter) else letter
+        if self._prefix == letter:
+            self._value_before = before
         return True
 
-    def pick_by(self, word: str) -> bool:
+    def select_by_prefix(self, word: str) -> bool:
         """Whether one begins so, which is picked then: for a letter alone the next one; for more the one that is called so, else the one
         that was held before the first letter, where it begins so."""
-        begun = [(value, label.casefold()) for value, label in self.offered() if label.casefold().startswith(word.casefold())]
+        begun = [(value, label.casefold()) for value, label in self.list_options() if label.casefold().startswith(word.casefold())]
         values = [value for value, _ in begun]
         if values:
-            present = self.picked() if len(word) == 1 else self._held
+            present = self.get_value() if len(word) == 1 else self._value_before
             at = values.index(present) if present in values else -1
             called = [value for value, label in begun if label == word.casefold()] or values[max(0, at) :]
             self.choose(values[(at + 1) % len(values)] if len(word) == 1 else called[0])
         return bool(values)
 
 
-class Pick(Seeking, InOrder, FocusLines, can_focus=True):
+class Pick(TypeToSelect, QueuedInput, FocusLines, can_focus=True):
     """One of many: left and right step through, enter shows all, typing picks what begins so."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -379,28 +379,28 @@ class Pick(Seeking, InOrder, FocusLines, can_focus=True):
         self._options = options
         self.value = value
 
-    def offered(self) -> Options:
+    def list_options(self) -> Options:
         return self._options
 
-    def picked(self) -> str:
+    def get_value(self) -> str:
         return self.value
 
-    def offer(self, options: Options) -> None:
+    def set_options(self, options: Options) -> None:
         """Offer these; the value stays what it is, unless another was asked for by typing just before there was any."""
-        late = not self.any_to_pick and get_time() - self._sought_at < EARLY
+        late = not self.has_options and get_time() - self._prefix_at < EARLY_INPUT
         self._options = options
-        if late and self._sought and self.any_to_pick:
-            self.pick_by(self._sought)
+        if late and self._prefix and self.has_options:
+            self.select_by_prefix(self._prefix)
         self._redraw()
 
-    async def typed(self, event: Typed) -> None:
+    async def handle_input(self, event: KeyInput) -> None:
         """A letter picks; other keys are as everywhere."""
-        if not (isinstance(event, events.Key) and self.seek(event)):
-            await super().typed(event)
+        if not (isinstance(event, events.Key) and self.handle_letter(event)):
+            await super().handle_input(event)
 
     def on_key(self, event: events.Key) -> None:
         """The same on a screen that gives its keys as Textual does."""
-        if self.seek(event):
+        if self.handle_letter(event):
             event.stop()
 
     def choose(self, value: str) -> None:
@@ -419,9 +419,9 @@ class Pick(Seeking, InOrder, FocusLines, can_focus=True):
     async def action_open(self) -> None:
         """Show all there are."""
         if self._options:
-            await self.app.push_screen(PickScreen(self._options, self.value, lambda: self.region), self._picked)
+            await self.app.push_screen(PickScreen(self._options, self.value, lambda: self.region), self._apply_selection)
 
-    def _picked(self, value: str | None) -> None:
+    def _apply_selection(self, value: str | None) -> None:
         if value is not None:
             self.choose(value)
 
@@ -430,13 +430,13 @@ class Pick(Seeking, InOrder, FocusLines, can_focus=True):
 
     def _redraw(self) -> None:
         room = self.size.width
-        label = next((label for value, label in self._options if value == self.value), self.look.theirs(self.value))
+        label = next((label for value, label in self._options if value == self.value), self.look.sanitize(self.value))
         text = pad(self.look.cut(label, max(0, room - 2)), room - 2)
         mark = " v" if self.look.ascii else " ▾"
         self.draw([self.look.strip([(text, "cursor" if self.has_focus else ""), (mark, "dim")], room)])
 
 
-class Choices(Doc):
+class PickList(Doc):
     """The list of what may be picked; one is picked at once, so that keys typed behind it come after it."""
 
     ONE_CLICK = True
@@ -447,7 +447,7 @@ class Choices(Doc):
             self.screen.dismiss(self.cursor[1:])
 
 
-class PickScreen(LeftBeside, ModalScreen[str | None], SturdyScreen[str | None]):
+class PickScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str | None]):
     """The list of what may be picked, under its field; dismisses with the value, None for as before."""
 
     BOX = "#pick-box"
@@ -465,23 +465,23 @@ class PickScreen(LeftBeside, ModalScreen[str | None], SturdyScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="pick-box"):
-            yield Choices(id="pick-list")
+            yield PickList(id="pick-list")
 
     def on_mount(self) -> None:
-        doc = self.query_one(Choices)
+        doc = self.query_one(PickList)
         self.set_class(doc.look.ascii, "-ascii")
         doc.cursor = f"={self._value}"
         # A target is never empty, so that the empty value can be picked too.
-        doc.show([Section("", tuple(Row(((label, ""),), f"={value}") for value, label in self._options))])
+        doc.show([Section("", tuple(DocRow(((label, ""),), f"={value}") for value, label in self._options))])
         self.set_focus(doc)
-        self._place()
+        self._place_box()
         # In a window of another size the form below is laid out anew, in its own time.
-        self.app.screen_stack[-2].screen_layout_refresh_signal.subscribe(self, lambda _: self._place())
+        self.app.screen_stack[-2].screen_layout_refresh_signal.subscribe(self, lambda _: self._place_box())
 
-    def _place(self) -> None:
+    def _place_box(self) -> None:
         """Where there is more room of under and over the field, from its left edge on."""
         room, field = self.app.size, self._field()
-        widest = max((width(label) for _, label in self._options), default=0)
+        widest = max((measure_width(label) for _, label in self._options), default=0)
         cells = min(room.width, max(field.width, widest + 5))
         under, lines = room.height - field.bottom, len(self._options) + 2
         height = min(lines, max(under, field.y))

@@ -21,32 +21,32 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from app.core.schema import parameters
-from app.core.schema.form_fields import Field, Path
-from app.core.schema.form_outline import outline
+from app.core.schema.form_fields import FieldPath, FormField
+from app.core.schema.form_outline import build_outline
 from app.core.text import units
 from app.core.text.sanitize import MASK
 from app.tui.forms import schema_rows
-from app.tui.forms.fields import ONE_WORD, Options, PickScreen, Seeking, slot
-from app.tui.forms.fields import Slot as Entry
-from app.tui.forms.schema_rows import Filling, Heading, Line, Row, Slot
-from app.tui.key_queue import InOrder, Typed
-from app.tui.widgets.strips import Lines
+from app.tui.forms.fields import WORD_TIMEOUT, Options, PickScreen, TypeToSelect, make_form_entry
+from app.tui.forms.fields import FormEntry as Entry
+from app.tui.forms.schema_rows import FieldRow, FormState, HeadingRow, SchemaLine, SchemaRow
+from app.tui.key_queue import KeyInput, QueuedInput
+from app.tui.widgets.strips import StripWidget
 
-PAGE = 8
+PAGE_ROWS = 8
 """Rows that a page key goes."""
-FIND, TAIL = 8, 32
+FIND_CELLS, TAIL_CELLS = 8, 32
 """Cells of the rule before the words that are looked for, and behind them."""
 
 
-class ParameterFields(Seeking, InOrder, Lines, can_focus=True):
+class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
     """Fields for a template's parameters, holding the given texts where there are some, else the defaults."""
 
     DEFAULT_CSS = "ParameterFields > Input { position: absolute; height: 1; display: none; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "go(1)", "Next line", id="fields.down", show=False),
         Binding("up", "go(-1)", "Line before", id="fields.up", show=False),
-        Binding("pagedown", f"go({PAGE})", "Page down", id="fields.page-down", show=False),
-        Binding("pageup", f"go({-PAGE})", "Page up", id="fields.page-up", show=False),
+        Binding("pagedown", f"go({PAGE_ROWS})", "Page down", id="fields.page-down", show=False),
+        Binding("pageup", f"go({-PAGE_ROWS})", "Page up", id="fields.page-up", show=False),
         Binding("space", "turn", "On, off, open, fold", id="fields.turn", show=False),
         Binding("enter", "enter", "Show all choices, fold, next field", id="fields.enter", show=False),
         Binding("right", "choose(1)", "Next choice", id="fields.next", show=False),
@@ -68,217 +68,217 @@ class ParameterFields(Seeking, InOrder, Lines, can_focus=True):
     class Left(Message):
         """A field was left: what is missing in it is told now."""
 
-    def __init__(self, template: str, schema: Mapping[str, Any], given: Mapping[Path, str]) -> None:
+    def __init__(self, template: str, schema: Mapping[str, Any], given: Mapping[FieldPath, str]) -> None:
         super().__init__()
         self.template = template
         self.schema = schema
-        self.findings: list[parameters.Finding] = []
+        self.findings: list[parameters.ParameterFinding] = []
         """All that is wrong, in the order of the fields."""
-        self._filling = Filling(outline(schema), dict(given))
-        self.findable = self.can_focus = bool(schema_rows.rows_of(self._filling))
+        self._form_state = FormState(build_outline(schema), dict(given))
+        self.findable = self.can_focus = bool(schema_rows.build_rows(self._form_state))
         """Whether the template has parameters at all."""
-        self._rows: list[Row] = []
+        self._rows: list[SchemaRow] = []
         self._tops: list[int] = []
         """The line at which each row begins; the one before the first row is the form's own."""
-        self._lines: list[Line] = []
+        self._lines: list[SchemaLine] = []
         self._at = -1
         """The row with the cursor; -1 while the focus is elsewhere."""
         self._finding = False
         self.ready = False
         """Whether the fields stand there."""
-        self._judge()
-        self._filling = replace(self._filling, quiet=frozenset(self._place_of(finding) for finding in self.findings if finding.missing))
+        self._validate()
+        self._form_state = replace(self._form_state, quiet=frozenset(self._find_place(finding) for finding in self.findings if finding.missing))
 
     def compose(self) -> ComposeResult:
-        yield slot("parameter")
-        yield slot("find")
+        yield make_form_entry("parameter")
+        yield make_form_entry("find")
 
     def on_mount(self) -> None:
         self.ready = True
-        self._arrange()
+        self._rebuild_lines()
         if self.screen.focused is self:
-            self.enter(1)
+            self.focus_end(1)
         self.post_message(self.Changed())
 
     # -- what is filled in ----------------------------------------------------------------------------------------
 
     @property
-    def texts(self) -> dict[Path, str]:
+    def texts(self) -> dict[FieldPath, str]:
         """What was filled in and is not just the default."""
-        return dict(self._filling.texts)
+        return dict(self._form_state.texts)
 
     @property
     def values(self) -> dict[str, Any]:
         """The parameters that were filled in."""
-        return self._filling.outline.values(self._filling.texts)
+        return self._form_state.outline.parse_texts(self._form_state.texts)
 
     @property
     def shown_values(self) -> dict[str, Any]:
         """As `values`, for the eye: each secret masked that is not a reference to one."""
-        outlined, texts = self._filling.outline, self._filling.texts
-        hidden = {path: MASK for path, text in texts.items() if schema_rows.masked(outlined.fields[path], text)}
-        return outlined.values({**texts, **hidden})
+        outlined, texts = self._form_state.outline, self._form_state.texts
+        hidden = {path: MASK for path, text in texts.items() if schema_rows.is_masked(outlined.fields[path], text)}
+        return outlined.parse_texts({**texts, **hidden})
 
     @property
-    def at(self) -> Path | None:
+    def current_path(self) -> FieldPath | None:
         """The field that the keys act on."""
         row = self._row
-        return row.field.path if isinstance(row, Slot) else None
+        return row.field.path if isinstance(row, FieldRow) else None
 
     @property
-    def missing(self) -> int:
+    def missing_count(self) -> int:
         """How many are still to be filled in."""
         return sum(finding.missing for finding in self.findings)
 
     @property
-    def told(self) -> list[parameters.Finding]:
+    def shown_findings(self) -> list[parameters.ParameterFinding]:
         """What is told to be wrong: that a field is empty only when it was left."""
-        return [finding for finding in self.findings if self._filling.tells(self._place_of(finding), finding)]
+        return [finding for finding in self.findings if self._form_state.is_shown(self._find_place(finding), finding)]
 
-    def _place_of(self, finding: parameters.Finding) -> Path:
+    def _find_place(self, finding: parameters.ParameterFinding) -> FieldPath:
         """The field, or the object, that it is about."""
-        return self._filling.outline.place(finding.path)
+        return self._form_state.outline.find_location(finding.path)
 
-    def tell_all(self) -> None:
+    def report_missing(self) -> None:
         """Tell of all that is missing: it is to be submitted."""
-        self._filling = replace(self._filling, quiet=frozenset())
+        self._form_state = replace(self._form_state, quiet=frozenset())
         if self.ready:
-            self._arrange()
+            self._rebuild_lines()
 
-    def fill(self, texts: Mapping[Path, str]) -> None:
+    def set_texts(self, texts: Mapping[FieldPath, str]) -> None:
         """Hold these texts instead."""
-        self._filling = replace(self._filling, texts=dict(texts))
+        self._form_state = replace(self._form_state, texts=dict(texts))
         if self.ready:
-            self._changed()
+            self._apply_change()
             self._show_editor()
 
     def commit(self) -> None:
         """Take in what stands in the field that is written in, also what was typed this very moment."""
         row = self._row
-        if isinstance(row, Slot) and _is_text(row.field) and self._editor.display:
-            self._set(row.field, self._editor.value)
+        if isinstance(row, FieldRow) and _is_text(row.field) and self._editor.display:
+            self._set_text(row.field, self._editor.value)
 
-    def _set(self, found: Field, text: str) -> None:
-        texts = {path: said for path, said in self._filling.texts.items() if path != found.path}
-        if text and text != schema_rows.default_of(replace(self._filling, texts=texts), found):
+    def _set_text(self, found: FormField, text: str) -> None:
+        texts = {path: said for path, said in self._form_state.texts.items() if path != found.path}
+        if text and text != schema_rows.get_default(replace(self._form_state, texts=texts), found):
             texts[found.path] = text
-        if texts != self._filling.texts:
-            self._filling = replace(self._filling, texts=texts)
-            self._changed()
+        if texts != self._form_state.texts:
+            self._form_state = replace(self._form_state, texts=texts)
+            self._apply_change()
 
-    def _changed(self) -> None:
-        self._judge()
-        self._arrange()
+    def _apply_change(self) -> None:
+        self._validate()
+        self._rebuild_lines()
         self.post_message(self.Changed())
 
-    def _judge(self) -> None:
+    def _validate(self) -> None:
         """Find all that is wrong, and the field that each belongs to."""
-        outlined, texts = self._filling.outline, self._filling.texts
-        found = parameters.findings(self.schema, outlined.values(texts))
-        found += [parameters.Finding(one.path, f"{one.name} must be a JSON object") for one in outlined.unread(texts)]
-        places: dict[Path, list[parameters.Finding]] = {}
+        outlined, texts = self._form_state.outline, self._form_state.texts
+        found = parameters.find_faults(self.schema, outlined.parse_texts(texts))
+        found += [parameters.ParameterFinding(one.path, f"{one.name} must be a JSON object") for one in outlined.find_unparsed(texts)]
+        places: dict[FieldPath, list[parameters.ParameterFinding]] = {}
         for finding in found:
-            places.setdefault(self._place_of(finding), []).append(finding)
+            places.setdefault(self._find_place(finding), []).append(finding)
         order = {path: number for number, path in enumerate([*outlined.objects, *outlined.fields])}
         self.findings = [finding for path in sorted(places, key=lambda p: order.get(p, -1)) for finding in places[path]]
-        self._filling = replace(self._filling, faults=places)
+        self._form_state = replace(self._form_state, faults=places)
 
     # -- keys -----------------------------------------------------------------------------------------------------
 
-    def enter(self, by: int) -> None:
+    def focus_end(self, by: int) -> None:
         """Take the focus at the first field, or with -1 at the last; with none the field of the form behind it has it."""
-        stops = [at for at, row in enumerate(self._rows) if _stops(row)]
+        stops = [at for at, row in enumerate(self._rows) if _is_tab_stop(row)]
         if stops:
-            self._go(stops[0 if by > 0 else -1])
+            self._go_to_row(stops[0 if by > 0 else -1])
         else:
             self.leave(by)
 
-    def to_fault(self) -> None:
+    def go_to_fault(self) -> None:
         """Put the cursor on the first field that something is wrong with, or on the heading of the object."""
         if not self.ready or not self.findings:
             return
         self.clear_find()
-        place = self._place_of(self.findings[0])
-        self._filling = schema_rows.unfolded(self._filling, place)
-        self._arrange()
-        fields = [at for at, row in enumerate(self._rows) if isinstance(row, Slot) and row.field.path == place]
-        headings = [at for at, row in enumerate(self._rows) if isinstance(row, Heading) and row.faults]
+        place = self._find_place(self.findings[0])
+        self._form_state = schema_rows.open_headings(self._form_state, place)
+        self._rebuild_lines()
+        fields = [at for at, row in enumerate(self._rows) if isinstance(row, FieldRow) and row.field.path == place]
+        headings = [at for at, row in enumerate(self._rows) if isinstance(row, HeadingRow) and row.faults]
         if found := fields or headings:
-            self._go(found[0])
+            self._go_to_row(found[0])
 
     def step(self, by: int) -> bool:
         """Go to the next field, or the one before; False when there is none."""
         if self._finding:
-            self._found()
+            self._finish_find()
             return True
         stops = [
-            at for at, row in enumerate(self._rows) if _stops(row) and (at > self._at if by > 0 else at < self._at)
+            at for at, row in enumerate(self._rows) if _is_tab_stop(row) and (at > self._at if by > 0 else at < self._at)
         ]
         if not stops:
             return False
-        self._go(stops[0 if by > 0 else -1])
+        self._go_to_row(stops[0 if by > 0 else -1])
         return True
 
     def action_go(self, by: int) -> None:
         """Move by lines, headings included; from the last one on to what stands below."""
         if self._finding:
-            self._found()
+            self._finish_find()
         elif 0 <= self._at + by < len(self._rows):
-            self._go(self._at + by)
+            self._go_to_row(self._at + by)
         elif abs(by) > 1:
-            self._go(0 if by < 0 else len(self._rows) - 1)
+            self._go_to_row(0 if by < 0 else len(self._rows) - 1)
         else:
             self.leave(by)
 
     def leave(self, by: int) -> None:
         """Give the focus to the field of the form that stands below, or above."""
         self.commit()
-        self._was_left()
+        self._mark_visited()
         self.screen.set_focus(self, scroll_visible=False)
         self._hide_editors()
         self._at = -1
         (self.screen.focus_next if by > 0 else self.screen.focus_previous)()
-        self._arrange()
-        self._tell()
+        self._rebuild_lines()
+        self._post_moved()
 
-    async def typed(self, event: Typed) -> None:
+    async def handle_input(self, event: KeyInput) -> None:
         """On a choice a letter picks, and a sign where one goes on so; other keys are as everywhere."""
         letter = event.character or "" if isinstance(event, events.Key) else ""
-        word = (self._sought + letter).casefold() if self._sought and event.time - self._sought_at < ONE_WORD else ""
-        goes_on = bool(letter and word) and any(label.casefold().startswith(word) for _, label in self.offered())
-        if not (self._choice and (letter.isalnum() or goes_on) and isinstance(event, events.Key) and self.seek(event)):
-            await super().typed(event)
+        word = (self._prefix + letter).casefold() if self._prefix and event.time - self._prefix_at < WORD_TIMEOUT else ""
+        goes_on = bool(letter and word) and any(label.casefold().startswith(word) for _, label in self.list_options())
+        if not (self._choice and (letter.isalnum() or goes_on) and isinstance(event, events.Key) and self.handle_letter(event)):
+            await super().handle_input(event)
 
     @property
-    def _choice(self) -> Slot | None:
+    def _choice(self) -> FieldRow | None:
         """The row with the cursor, where it is one of many."""
         row = self._row
-        return row if isinstance(row, Slot) and row.field.choices and not row.field.is_switch else None
+        return row if isinstance(row, FieldRow) and row.field.choices and not row.field.is_switch else None
 
-    def offered(self) -> Options:
-        return self._options(self._choice.field) if self._choice else ()
+    def list_options(self) -> Options:
+        return self._list_options(self._choice.field) if self._choice else ()
 
-    def picked(self) -> str:
+    def get_value(self) -> str:
         return self._choice.text if self._choice else ""
 
     def choose(self, value: str) -> None:
         if self._choice:
-            self._set(self._choice.field, value)
+            self._set_text(self._choice.field, value)
 
     async def action_turn(self) -> None:
         """On when it is off; open what can be opened."""
         row = self._row
-        if isinstance(row, Heading):
-            self._fold(row)
+        if isinstance(row, HeadingRow):
+            self._toggle_heading(row)
         elif row and row.field.is_switch:
             # Off again is what it was at first: nothing, unless that was said.
-            self._set(row.field, _switched(row, schema_rows.default_of(self._filling, row.field)))
+            self._set_text(row.field, _toggle_text(row, schema_rows.get_default(self._form_state, row.field)))
         elif row and row.field.choices:
-            await self._pick(row)
+            await self._open_choices(row)
 
     async def action_enter(self) -> None:
         """Open what can be opened, else go on."""
-        if isinstance(self._row, Heading) or (self._row and self._row.field.choices and not self._row.field.is_switch):
+        if isinstance(self._row, HeadingRow) or (self._row and self._row.field.choices and not self._row.field.is_switch):
             await self.action_turn()
         elif not self.step(1):
             self.leave(1)
@@ -286,33 +286,33 @@ class ParameterFields(Seeking, InOrder, Lines, can_focus=True):
     async def action_choose(self, by: int) -> None:
         """The next choice, or the one before; right opens a heading, left folds it."""
         row = self._row
-        if isinstance(row, Heading):
+        if isinstance(row, HeadingRow):
             if row.open is (by < 0):
-                self._fold(row)
+                self._toggle_heading(row)
         elif row and row.field.is_switch:
             await self.action_turn()
-        elif row and (options := self._options(row.field)):
+        elif row and (options := self._list_options(row.field)):
             values = [value for value, _ in options]
             at = values.index(row.text) + by if row.text in values else 0
-            self._set(row.field, values[at % len(values)])
+            self._set_text(row.field, values[at % len(values)])
 
-    async def _pick(self, row: Slot) -> None:
-        options = self._options(row.field)
-        pick = PickScreen(options, row.text, lambda: self._box(row).translate(self.region.offset))
-        await self.app.push_screen(pick, lambda text: self._picked(row.field, text))
+    async def _open_choices(self, row: FieldRow) -> None:
+        options = self._list_options(row.field)
+        pick = PickScreen(options, row.text, lambda: self._compute_box(row).translate(self.region.offset))
+        await self.app.push_screen(pick, lambda text: self._apply_choice(row.field, text))
 
-    def _picked(self, found: Field, text: str | None) -> None:
+    def _apply_choice(self, found: FormField, text: str | None) -> None:
         if text is not None:
-            self._set(found, text)
+            self._set_text(found, text)
 
-    def _options(self, found: Field) -> list[tuple[str, str]]:
-        unset = [] if schema_rows.default_of(self._filling, found) else [("", "(not set)")]
-        return [*unset, *((choice[0], self.look.theirs(schema_rows.label(choice))) for choice in found.choices)]
+    def _list_options(self, found: FormField) -> list[tuple[str, str]]:
+        unset = [] if schema_rows.get_default(self._form_state, found) else [("", "(not set)")]
+        return [*unset, *((choice[0], self.look.sanitize(schema_rows.get_choice_label(choice))) for choice in found.choices)]
 
-    def _fold(self, row: Heading) -> None:
-        self._filling = replace(self._filling, folds={**self._filling.folds, row.key: not row.open})
-        self._arrange()
-        self._tell()
+    def _toggle_heading(self, row: HeadingRow) -> None:
+        self._form_state = replace(self._form_state, folds={**self._form_state.folds, row.key: not row.open})
+        self._rebuild_lines()
+        self._post_moved()
 
     # -- finding --------------------------------------------------------------------------------------------------
 
@@ -321,51 +321,51 @@ class ParameterFields(Seeking, InOrder, Lines, can_focus=True):
         if not self.findable:
             return
         self.commit()
-        self._was_left()
+        self._mark_visited()
         self._finding = True
         self._find.value = ""
-        self._filling = replace(self._filling, query="")
+        self._form_state = replace(self._form_state, query="")
         self._hide_editors()
         self._at = -1
-        self._arrange()
-        self._place(self._find, self._find_box)
-        self.call_after_refresh(self._reveal)
+        self._rebuild_lines()
+        self._show_input(self._find, self._find_box)
+        self.call_after_refresh(self._scroll_into_view)
 
     def clear_find(self) -> bool:
         """Show all parameters again; False when all are shown."""
-        if not self._finding and not self._filling.query:
+        if not self._finding and not self._form_state.query:
             return False
         row, here = self._row, self.has_focus_within
         self._finding = False
         self._hide_editors()
         self._find.value = ""
-        if isinstance(row, Slot) and not any(
-            _same(one, row) for one in schema_rows.rows_of(replace(self._filling, query=""))
+        if isinstance(row, FieldRow) and not any(
+            _is_same_row(one, row) for one in schema_rows.build_rows(replace(self._form_state, query=""))
         ):
-            self._filling = schema_rows.unfolded(self._filling, row.field.path)
-        self._look_for("")
+            self._form_state = schema_rows.open_headings(self._form_state, row.field.path)
+        self._apply_query("")
         if here:
-            self._go(next((at for at, one in enumerate(self._rows) if _same(one, row)), 0))
+            self._go_to_row(next((at for at, one in enumerate(self._rows) if _is_same_row(one, row)), 0))
         return True
 
-    def _found(self) -> None:
+    def _finish_find(self) -> None:
         """From the words to the first parameter that they found; with none, all are shown again."""
-        self._look_for(self._find.value)
-        if not self._rows or not self._filling.query:
+        self._apply_query(self._find.value)
+        if not self._rows or not self._form_state.query:
             self.clear_find()
         else:
             self._finding = False
             self._hide_editors()
-            self._go(0)
+            self._go_to_row(0)
 
-    def _look_for(self, words: str) -> None:
-        self._filling = replace(self._filling, query=words.strip())
-        self._arrange()
+    def _apply_query(self, words: str) -> None:
+        self._form_state = replace(self._form_state, query=words.strip())
+        self._rebuild_lines()
 
     # -- the cursor -----------------------------------------------------------------------------------------------
 
     @property
-    def _row(self) -> Row | None:
+    def _row(self) -> SchemaRow | None:
         return self._rows[self._at] if 0 <= self._at < len(self._rows) else None
 
     @property
@@ -376,51 +376,51 @@ class ParameterFields(Seeking, InOrder, Lines, can_focus=True):
     def _find(self) -> Entry:
         return self.query_one("#find", Entry)
 
-    def _go(self, at: int) -> None:
+    def _go_to_row(self, at: int) -> None:
         """Put the cursor on a row; what is typed from here on is that row's."""
         target = self._rows[max(0, min(at, len(self._rows) - 1))]
         self.commit()
-        if not _same(target, self._row):
-            self._was_left()
-        self._at = next((at for at, row in enumerate(self._rows) if _same(row, target)), 0)
-        self._sought = ""
-        self._arrange()
+        if not _is_same_row(target, self._row):
+            self._mark_visited()
+        self._at = next((at for at, row in enumerate(self._rows) if _is_same_row(row, target)), 0)
+        self._prefix = ""
+        self._rebuild_lines()
         self._show_editor()
-        self._tell()
+        self._post_moved()
 
-    def _was_left(self) -> None:
+    def _mark_visited(self) -> None:
         """The field under the cursor is left."""
-        row, before = self._row, self._filling
-        if isinstance(row, Slot):
-            self._filling = before.left(row.field.path)
-        if self._filling.quiet != before.quiet:
+        row, before = self._row, self._form_state
+        if isinstance(row, FieldRow):
+            self._form_state = before.mark_visited(row.field.path)
+        if self._form_state.quiet != before.quiet:
             self.post_message(self.Left())
 
     def _show_editor(self) -> None:
         row = self._row
-        if isinstance(row, Slot) and _is_text(row.field):
+        if isinstance(row, FieldRow) and _is_text(row.field):
             editor = self._editor
             with self.prevent(Input.Changed):
-                editor.password = schema_rows.masked(row.field, row.text)
-                editor.joint = ", " if row.field.is_list else " "
+                editor.password = schema_rows.is_masked(row.field, row.text)
+                editor.line_separator = ", " if row.field.is_list else " "
                 editor.value = row.text
                 editor.cursor_position = len(row.text)
-            self._place(editor, self._box(row))
+            self._show_input(editor, self._compute_box(row))
         else:
             self._hide_editors()
             if row is not None:
                 self.screen.set_focus(self, scroll_visible=False)
-        self.call_after_refresh(self._reveal)
+        self.call_after_refresh(self._scroll_into_view)
 
-    def _box(self, row: Slot) -> Region:
+    def _compute_box(self, row: FieldRow) -> Region:
         of = self._measures
-        return Region(of.names + 1, self._tops[self._at], of.box(row.field), 1)
+        return Region(of.names + 1, self._tops[self._at], of.get_box_cells(row.field), 1)
 
     @property
     def _find_box(self) -> Region:
-        return Region(FIND, 0, max(4, self.size.width - FIND - TAIL), 1)
+        return Region(FIND_CELLS, 0, max(4, self.size.width - FIND_CELLS - TAIL_CELLS), 1)
 
-    def _place(self, editor: Entry, box: Region) -> None:
+    def _show_input(self, editor: Entry, box: Region) -> None:
         """Put an entry where it is needed, with the focus."""
         self._move_editor(editor, box)
         editor.display = True
@@ -436,7 +436,7 @@ class ParameterFields(Seeking, InOrder, Lines, can_focus=True):
                 self.screen.set_focus(self, scroll_visible=False)
             editor.display = False
 
-    def _reveal(self) -> None:
+    def _scroll_into_view(self) -> None:
         """Scroll so that the row and its faults are in sight."""
         if self._at >= 0 or self._finding:
             top = 0 if self._finding or self._at <= 0 else self._tops[self._at]
@@ -447,43 +447,43 @@ class ParameterFields(Seeking, InOrder, Lines, can_focus=True):
             y = top + sum(of.virtual_region.y for of in inside if isinstance(of, Widget))
             form.scroll_to_region(Region(0, y, 1, max(1, after - top)), animate=False, force=True, immediate=True)
 
-    def _tell(self) -> None:
-        self.post_message(self.Moved(schema_rows.about(self._row)))
+    def _post_moved(self) -> None:
+        self.post_message(self.Moved(schema_rows.describe_row(self._row)))
 
     @on(Input.Changed)
-    def _typed(self, event: Input.Changed) -> None:
+    def _handle_typing(self, event: Input.Changed) -> None:
         event.stop()
         row = self._row
         if event.input is self._find:
-            self._look_for(self._find.value if self._finding else self._filling.query)
-        elif isinstance(row, Slot) and _is_text(row.field):
+            self._apply_query(self._find.value if self._finding else self._form_state.query)
+        elif isinstance(row, FieldRow) and _is_text(row.field):
             text = self._editor.value
-            self._editor.password = schema_rows.masked(row.field, text)
-            self._set(row.field, text)
+            self._editor.password = schema_rows.is_masked(row.field, text)
+            self._set_text(row.field, text)
 
     def on_focus(self) -> None:
         # The focus may have gone on by the time that this is heard of: `leave` passes it through here.
         if self._at < 0 and not self._finding and self.screen.focused is self:
-            self.enter(1)
+            self.focus_end(1)
 
     def on_descendant_blur(self) -> None:
-        self.call_later(self._left)
+        self.call_later(self._release_cursor)
 
     def on_blur(self) -> None:
-        self.call_later(self._left)
+        self.call_later(self._release_cursor)
 
-    def _left(self) -> None:
+    def _release_cursor(self) -> None:
         """The focus is elsewhere, by the mouse or by a key: no row is written in."""
         if (
             not self.has_focus_within
             and self.screen.focused not in (None, self, *self.children)
             and self.app.screen is self.screen
         ):
-            self._was_left()
+            self._mark_visited()
             self._at, self._finding = -1, False
             self._hide_editors()
-            self._arrange()
-            self._tell()
+            self._rebuild_lines()
+            self._post_moved()
 
     async def on_click(self, event: events.Click) -> None:
         """A click on a line goes there; on a switch, a choice or a heading it acts."""
@@ -492,83 +492,83 @@ class ParameterFields(Seeking, InOrder, Lines, can_focus=True):
             self.action_find()
         elif 0 <= at < len(self._rows):
             self._finding = False
-            self._go(at)
+            self._go_to_row(at)
             row = self._rows[at]
-            if isinstance(row, Heading) or not _is_text(row.field):
+            if isinstance(row, HeadingRow) or not _is_text(row.field):
                 await self.action_turn()
 
     # -- drawing --------------------------------------------------------------------------------------------------
 
     @property
-    def _measures(self) -> schema_rows.Measures:
-        return schema_rows.measures(self._filling.outline, max(30, self.size.width))
+    def _measures(self) -> schema_rows.LineMeasures:
+        return schema_rows.compute_measures(self._form_state.outline, max(30, self.size.width))
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """As tall as its lines."""
         return max(1, len(self._lines))
 
     def on_resize(self) -> None:
-        self._arrange()
+        self._rebuild_lines()
         if self._finding:
             self._move_editor(self._find, self._find_box)
-        elif isinstance(self._row, Slot):
-            self._move_editor(self._editor, self._box(self._row))
+        elif isinstance(self._row, FieldRow):
+            self._move_editor(self._editor, self._compute_box(self._row))
         # With more lines than before there is only now room to scroll in.
         if self.has_focus_within:
-            self._reveal()
+            self._scroll_into_view()
         elif self.screen.focused:
             self.screen.focused.scroll_visible(animate=False, force=True, immediate=True)
 
     def watch_has_focus(self, _has_focus: bool) -> None:
         super().watch_has_focus(_has_focus)
-        self._arrange()
+        self._rebuild_lines()
 
-    def _arrange(self) -> None:
+    def _rebuild_lines(self) -> None:
         """Make the lines anew; only those that differ are drawn again. The cursor stays on its row."""
         here = self._row
-        self._rows = schema_rows.rows_of(self._filling)
+        self._rows = schema_rows.build_rows(self._form_state)
         if here is not None:
             self._at = next(
-                (at for at, row in enumerate(self._rows) if _same(row, here)), min(self._at, len(self._rows) - 1)
+                (at for at, row in enumerate(self._rows) if _is_same_row(row, here)), min(self._at, len(self._rows) - 1)
             )
-        self._show_lines(*self._lined())
-        if self.ready and self._editor.display and isinstance(self._row, Slot):
-            self._editor.styles.offset = self._box(self._row).offset
+        self._show_lines(*self._build_lines())
+        if self.ready and self._editor.display and isinstance(self._row, FieldRow):
+            self._editor.styles.offset = self._compute_box(self._row).offset
 
-    def _lined(self) -> tuple[list[Line], list[int]]:
+    def _build_lines(self) -> tuple[list[SchemaLine], list[int]]:
         of, look = self._measures, self.look
-        lines, tops = [self._rule(of.room)], list[int]()
+        lines, tops = [self._build_title(of.room)], list[int]()
         for at, row in enumerate(self._rows):
             tops.append(len(lines))
             here = at == self._at and self.has_focus
-            lines += schema_rows.lines_of(row, of, look, whole=bool(self._filling.query), here=here)
-        general = self._filling.told(())
-        lines += schema_rows.fault_lines(general, of, look)
-        if not self._rows and self._filling.query:
+            lines += schema_rows.build_lines(row, of, look, whole=bool(self._form_state.query), here=here)
+        general = self._form_state.list_shown_faults(())
+        lines += schema_rows.build_fault_lines(general, of, look)
+        if not self._rows and self._form_state.query:
             lines.append((("No parameter has these words. esc shows all.", "dim"),))
         return lines, [*tops, len(lines)]
 
-    def _rule(self, room: int) -> Line:
+    def _build_title(self, room: int) -> SchemaLine:
         """The rule above: how many there are, how many to fill in; what is looked for."""
         inside = self._at >= 0 or self._finding
-        if self._finding or self._filling.query:
-            shown = "" if self._finding else self.look.theirs(self._filling.query)
-            tail = f"{sum(isinstance(row, Slot) for row in self._rows)} of {self._count}, esc shows all"
+        if self._finding or self._form_state.query:
+            shown = "" if self._finding else self.look.sanitize(self._form_state.query)
+            tail = f"{sum(isinstance(row, FieldRow) for row in self._rows)} of {self._count}, esc shows all"
             return (
-                (self.look.rule(room, [(2, f"Find {shown}".rstrip())], tail, inside), "title" if inside else "dim"),
+                (self.look.draw_rule(room, [(2, f"Find {shown}".rstrip())], tail, inside), "title" if inside else "dim"),
             )
-        fill, wrong = self.missing, len(self.findings) - self.missing
-        title = f"Parameters {units.count(self._count)}"
+        fill, wrong = self.missing_count, len(self.findings) - self.missing_count
+        title = f"Parameters {units.format_count(self._count)}"
         title += f", {fill} to fill in" if fill else ""
         title += f", {wrong} to mend" if wrong else ""
         find = "ctrl+f finds one" if self.findable else ""
-        return ((self.look.rule(room, [(2, title)], find, inside), "title" if inside else "dim"),)
+        return ((self.look.draw_rule(room, [(2, title)], find, inside), "title" if inside else "dim"),)
 
     @property
     def _count(self) -> int:
-        return sum(not (found.is_rest and found.hidden) for found in self._filling.outline.fields.values())
+        return sum(not (found.is_rest and found.is_hidden) for found in self._form_state.outline.fields.values())
 
-    def _show_lines(self, lines: list[Line], tops: list[int]) -> None:
+    def _show_lines(self, lines: list[SchemaLine], tops: list[int]) -> None:
         old, self._lines, self._tops = self._lines, lines, tops
         if len(old) != len(lines):
             self.refresh(layout=True)
@@ -582,25 +582,25 @@ class ParameterFields(Seeking, InOrder, Lines, can_focus=True):
         strip = self.look.strip(spans, self.size.width)
         return strip if self.app.native_ansi_color else strip.apply_style(self.rich_style)
 
-    def shown_text(self) -> list[str]:
+    def list_text(self) -> list[str]:
         """The lines as text."""
         return ["".join(text for text, _ in line) for line in self._lines]
 
 
-def _stops(row: Row) -> bool:
+def _is_tab_stop(row: SchemaRow) -> bool:
     """Whether tab stops there: at every field, and where fields are folded away."""
-    return isinstance(row, Slot) or not row.open
+    return isinstance(row, FieldRow) or not row.open
 
 
-def _is_text(found: Field) -> bool:
+def _is_text(found: FormField) -> bool:
     return not found.is_switch and not found.choices
 
 
-def _same(one: Row, other: Row | None) -> bool:
-    if isinstance(one, Slot) and isinstance(other, Slot):
+def _is_same_row(one: SchemaRow, other: SchemaRow | None) -> bool:
+    if isinstance(one, FieldRow) and isinstance(other, FieldRow):
         return one.field.path == other.field.path
-    return isinstance(one, Heading) and isinstance(other, Heading) and one.key == other.key
+    return isinstance(one, HeadingRow) and isinstance(other, HeadingRow) and one.key == other.key
 
 
-def _switched(row: Slot, default: str) -> str:
+def _toggle_text(row: FieldRow, default: str) -> str:
     return {"true": "false" if default else "", "false": "true"}.get(row.text, "true")

@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from app.core.schema.form_fields import REFERENCES, Field, Group, Outline, Path
-from app.core.schema.parameters import Finding
+from app.core.schema.form_fields import SECRET_PREFIXES, FieldGroup, FieldPath, FormField, FormOutline
+from app.core.schema.parameters import ParameterFinding
 from app.core.text import units
-from app.core.text.sanitize import clean, pad, width
+from app.core.text.sanitize import measure_width, pad, sanitize
 from app.tui.style import Look, Span
-from app.tui.widgets.document import wrap
+from app.tui.widgets.document import wrap_text
 
-NARROWEST, HINT, NUMBER = 14, 22, 8
+MIN_NAME_CELLS, HINT_CELLS, NUMBER_CELLS = 14, 22, 8
 """Cells: the least for names, what is left for hints, a number's field."""
-FAULT_LINES = 2
+MAX_FAULT_LINES = 2
 _KIND_WORDS = {
     "string": "text",
     "integer": "whole number",
@@ -27,12 +27,12 @@ _KIND_WORDS = {
     "null": "null",
 }
 _LISTED = {"string": "texts", "integer": "whole numbers", "number": "numbers", "boolean": "true or false"}
-Folds = Mapping[str, bool]
+HeadingStates = Mapping[str, bool]
 """What was opened (True) or folded (False) by hand, by the key of a heading."""
 
 
 @dataclass(frozen=True, slots=True)
-class Heading:
+class HeadingRow:
     """The rule of a group, or the line for its hidden fields; `open` says whether its fields follow."""
 
     key: str
@@ -40,63 +40,63 @@ class Heading:
     count: int
     open: bool
     hidden: bool = False
-    faults: tuple[Finding, ...] = ()
+    faults: tuple[ParameterFinding, ...] = ()
     about: str = ""
     wrong: int = 0
     """Faults of the fields in it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class FieldRow:
     """A field: the text that stands in it, whether that text was typed, and what is told to be wrong with it."""
 
-    field: Field
+    field: FormField
     text: str
     typed: bool
-    faults: tuple[Finding, ...] = ()
+    faults: tuple[ParameterFinding, ...] = ()
     wrong: bool = False
     """Whether anything is wrong with it, told or not."""
 
 
-Row = Heading | Slot
-Line = tuple[Span, ...]
+SchemaRow = HeadingRow | FieldRow
+SchemaLine = tuple[Span, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Filling:
+class FormState:
     """What is in a form: the texts that are not just defaults, what is wrong with them, and what is folded or looked for."""
 
-    outline: Outline
-    texts: Mapping[Path, str] = field(default_factory=dict)
-    faults: Mapping[Path, Sequence[Finding]] = field(default_factory=dict)
-    folds: Folds = field(default_factory=dict)
+    outline: FormOutline
+    texts: Mapping[FieldPath, str] = field(default_factory=dict)
+    faults: Mapping[FieldPath, Sequence[ParameterFinding]] = field(default_factory=dict)
+    folds: HeadingStates = field(default_factory=dict)
     query: str = ""
-    quiet: frozenset[Path] = frozenset()
+    quiet: frozenset[FieldPath] = frozenset()
     """What was missing from the beginning and nobody has come to yet: that it is missing is not told."""
 
-    def told(self, path: Path) -> tuple[Finding, ...]:
+    def list_shown_faults(self, path: FieldPath) -> tuple[ParameterFinding, ...]:
         """What is wrong with a field, or an object, as far as it is told."""
-        return tuple(fault for fault in self.faults.get(path, ()) if self.tells(path, fault))
+        return tuple(fault for fault in self.faults.get(path, ()) if self.is_shown(path, fault))
 
-    def tells(self, path: Path, fault: Finding) -> bool:
+    def is_shown(self, path: FieldPath, fault: ParameterFinding) -> bool:
         """Whether it is told that this is wrong with a field, or an object."""
         return not fault.missing or path not in self.quiet
 
-    def left(self, path: Path) -> Filling:
+    def mark_visited(self, path: FieldPath) -> FormState:
         """The same when a field was left: its want is told, and that of the objects around it."""
         return replace(self, quiet=frozenset(one for one in self.quiet if path[: len(one)] != one))
 
 
-def rows_of(filling: Filling) -> list[Row]:
+def build_rows(filling: FormState) -> list[SchemaRow]:
     """The rows that are to be seen: all that the words looked for occur in, or those that are not folded away."""
     groups = enumerate(filling.outline.groups)
     if filling.query:
-        found = [found for _, group in groups for found in group.fields if matches(found, filling.query)]
-        return [_slot(filling, one) for one in found if not _is_unused_rest(filling, one)]
-    return [row for number, group in groups for row in _group_rows(filling, number, group)]
+        found = [found for _, group in groups for found in group.fields if matches_query(found, filling.query)]
+        return [_make_field_row(filling, one) for one in found if not _is_unused_rest(filling, one)]
+    return [row for number, group in groups for row in _build_group_rows(filling, number, group)]
 
 
-def unfolded(filling: Filling, path: Path) -> Filling:
+def open_headings(filling: FormState, path: FieldPath) -> FormState:
     """The same with the field in sight."""
     number = next(
         (n for n, group in enumerate(filling.outline.groups) if any(f.path == path for f in group.fields)), -1
@@ -104,203 +104,203 @@ def unfolded(filling: Filling, path: Path) -> Filling:
     return replace(filling, folds={**filling.folds, f"group {number}": True, f"hidden {number}": True})
 
 
-def matches(found: Field, query: str) -> bool:
+def matches_query(found: FormField, query: str) -> bool:
     """Whether every word of the query stands in its name, title or description."""
     text = f"{found.name} {found.schema.get('title', '')} {found.schema.get('description', '')}".casefold()
     return all(word in text for word in query.casefold().split())
 
 
-def _group_rows(filling: Filling, number: int, group: Group) -> Iterator[Row]:
+def _build_group_rows(filling: FormState, number: int, group: FieldGroup) -> Iterator[SchemaRow]:
     fields = [found for found in group.fields if not _is_unused_rest(filling, found)]
-    told = [_slot(filling, found) for found in fields]
+    told = [_make_field_row(filling, found) for found in fields]
     wrong = bool(group.path and filling.faults.get(group.path))
     if not fields and not wrong:
         return
-    plain, hidden = [slot for slot in told if not _folds_away(slot)], [slot for slot in told if _folds_away(slot)]
+    plain, hidden = [slot for slot in told if not _is_collapsible(slot)], [slot for slot in told if _is_collapsible(slot)]
     is_open = filling.folds.get(f"group {number}", bool(plain or wrong))
     if group.title or group.path:
-        faults = filling.told(group.path) if group.path else ()
+        faults = filling.list_shown_faults(group.path) if group.path else ()
         count = sum(len(slot.faults) for slot in told)
-        yield Heading(f"group {number}", _title(group), len(told), is_open, faults=faults, about=group.about, wrong=count)
+        yield HeadingRow(f"group {number}", _format_group_title(group), len(told), is_open, faults=faults, about=group.about, wrong=count)
     if is_open:
         yield from plain
-        yield from _hidden_rows(filling, number, hidden, bool(plain))
+        yield from _build_hidden_rows(filling, number, hidden, bool(plain))
 
 
-def _hidden_rows(filling: Filling, number: int, hidden: Sequence[Slot], beside: bool) -> Iterator[Row]:
+def _build_hidden_rows(filling: FormState, number: int, hidden: Sequence[FieldRow], beside: bool) -> Iterator[SchemaRow]:
     """Hidden fields behind a line of their own; in a group of nothing else the group's heading is that line."""
     shown = filling.folds.get(f"hidden {number}", not beside)
     if hidden and beside:
-        yield Heading(f"hidden {number}", "", len(hidden), shown, hidden=True)
+        yield HeadingRow(f"hidden {number}", "", len(hidden), shown, hidden=True)
     if shown:
         yield from hidden
 
 
-def _folds_away(slot: Slot) -> bool:
-    return slot.field.hidden and not slot.typed and not slot.wrong
+def _is_collapsible(slot: FieldRow) -> bool:
+    return slot.field.is_hidden and not slot.typed and not slot.wrong
 
 
-def _is_unused_rest(filling: Filling, found: Field) -> bool:
-    return found.is_rest and found.hidden and not filling.texts.get(found.path)
+def _is_unused_rest(filling: FormState, found: FormField) -> bool:
+    return found.is_rest and found.is_hidden and not filling.texts.get(found.path)
 
 
-def _title(group: Group) -> str:
+def _format_group_title(group: FieldGroup) -> str:
     name = ".".join(group.path)
     return f"{group.title} ({name})" if group.title and name else group.title or name
 
 
-def _slot(filling: Filling, found: Field) -> Slot:
+def _make_field_row(filling: FormState, found: FormField) -> FieldRow:
     typed = filling.texts.get(found.path, "")
     wrong = bool(filling.faults.get(found.path))
-    return Slot(found, typed or default_of(filling, found), bool(typed), filling.told(found.path), wrong)
+    return FieldRow(found, typed or get_default(filling, found), bool(typed), filling.list_shown_faults(found.path), wrong)
 
 
-def default_of(filling: Filling, found: Field) -> str:
+def get_default(filling: FormState, found: FormField) -> str:
     """The text of its default, where that counts: inside an object only when the object is there."""
-    return found.default if found.default and filling.outline.present(found.path, filling.texts) else ""
+    return found.default if found.default and filling.outline.is_present(found.path, filling.texts) else ""
 
 
 # -- drawing ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Measures:
+class LineMeasures:
     """The cells of a line: all of them, those of the names, those of a field of text."""
 
     room: int
     names: int
     text: int
 
-    def box(self, found: Field) -> int:
+    def get_box_cells(self, found: FormField) -> int:
         """The cells between the brackets of a field."""
         if found.choices and not found.is_switch:
-            return min(self.text, max(width(label(choice)) for choice in found.choices) + 2)
+            return min(self.text, max(measure_width(get_choice_label(choice)) for choice in found.choices) + 2)
         if found.is_switch:
             return 1
-        return min(self.text, NUMBER) if found.kinds and found.kinds <= {"integer", "number"} else self.text
+        return min(self.text, NUMBER_CELLS) if found.kinds and found.kinds <= {"integer", "number"} else self.text
 
 
-def measures(outline: Outline, room: int) -> Measures:
+def compute_measures(outline: FormOutline, room: int) -> LineMeasures:
     """The cells for names (a third of the line at most) and for texts."""
-    longest = max((width(clean(name_of(found))) for found in outline.fields.values() if not found.hidden), default=0)
-    names = min(max(NARROWEST, longest + 2), max(NARROWEST, room // 3))
-    return Measures(room, names, max(6, min(60, room - names - 3 - HINT)))
+    longest = max((measure_width(sanitize(get_field_name(found))) for found in outline.fields.values() if not found.is_hidden), default=0)
+    names = min(max(MIN_NAME_CELLS, longest + 2), max(MIN_NAME_CELLS, room // 3))
+    return LineMeasures(room, names, max(6, min(60, room - names - 3 - HINT_CELLS)))
 
 
-def name_of(found: Field) -> str:
+def get_field_name(found: FormField) -> str:
     """What stands before the field: its own name, under the heading of its group."""
     return "(others)" if found.is_rest else found.path[-1]
 
 
-def label(choice: tuple[str, object, str]) -> str:
+def get_choice_label(choice: tuple[str, object, str]) -> str:
     """What stands for a choice: its title, else its text."""
-    return clean(choice[2] or choice[0])
+    return sanitize(choice[2] or choice[0])
 
 
-def lines_of(row: Row, of: Measures, look: Look, *, whole: bool = False, here: bool = False) -> list[Line]:
+def build_lines(row: SchemaRow, of: LineMeasures, look: Look, *, whole: bool = False, here: bool = False) -> list[SchemaLine]:
     """The lines of a row; `whole`: with the names of the objects around it; `here`: the keys act on it."""
-    if isinstance(row, Heading):
-        return [_heading(row, of, look, here), *fault_lines(row.faults, of, look)]
-    return [_field_line(row, of, look, whole, here), *fault_lines(row.faults, of, look)]
+    if isinstance(row, HeadingRow):
+        return [_build_heading(row, of, look, here), *build_fault_lines(row.faults, of, look)]
+    return [_build_field_line(row, of, look, whole, here), *build_fault_lines(row.faults, of, look)]
 
 
-def _heading(row: Heading, of: Measures, look: Look, here: bool) -> Line:
+def _build_heading(row: HeadingRow, of: LineMeasures, look: Look, here: bool) -> SchemaLine:
     sign = {(True, True): "v", (True, False): ">", (False, True): "▾", (False, False): "▸"}[look.ascii, row.open]
     if row.hidden:
         said = "hidden, shown" if row.open else "more, hidden"
         return ((f"{sign} {row.count} {said}", "cursor" if here else "dim"),)
     tail = (
-        f"{units.count(row.count)}, {row.wrong} to mend" if row.wrong and not row.open else units.count(row.count)
+        f"{units.format_count(row.count)}, {row.wrong} to mend" if row.wrong and not row.open else units.format_count(row.count)
     )
-    title = look.cut(f"{sign} {look.theirs(row.title)}", of.room - len(tail) - 10)
-    return ((look.rule(of.room, [(2, title)], tail, here), "title" if here else "dim"),)
+    title = look.cut(f"{sign} {look.sanitize(row.title)}", of.room - len(tail) - 10)
+    return ((look.draw_rule(of.room, [(2, title)], tail, here), "title" if here else "dim"),)
 
 
-def _field_line(row: Slot, of: Measures, look: Look, whole: bool, here: bool) -> Line:
+def _build_field_line(row: FieldRow, of: LineMeasures, look: Look, whole: bool, here: bool) -> SchemaLine:
     star = "*" if row.field.required else ""
-    name = look.cut(look.theirs(row.field.name if whole else name_of(row.field)), of.names - 1 - len(star), "middle")
-    cells = of.box(row.field)
+    name = look.cut(look.sanitize(row.field.name if whole else get_field_name(row.field)), of.names - 1 - len(star), "middle")
+    cells = of.get_box_cells(row.field)
     spans = [
         (pad(name + star, of.names), "bold" if row.faults else ""),
         ("[", "dim"),
-        *_content(row, cells, look, here),
+        *_build_content(row, cells, look, here),
     ]
     left = of.room - of.names - cells - 3
-    return (*spans, ("] ", "dim"), *_tail(row, left, look))
+    return (*spans, ("] ", "dim"), *_build_hint(row, left, look))
 
 
-def _content(row: Slot, cells: int, look: Look, here: bool) -> list[Span]:
+def _build_content(row: FieldRow, cells: int, look: Look, here: bool) -> list[Span]:
     style = "cursor" if here else ""
     if row.field.is_switch:
         return [("x" if row.text == "true" else " ", style)]
     if row.field.choices:
-        shown = next((label(choice) for choice in row.field.choices if choice[0] == row.text), look.theirs(row.text))
+        shown = next((get_choice_label(choice) for choice in row.field.choices if choice[0] == row.text), look.sanitize(row.text))
         return [(pad(look.cut(shown, cells - 2), cells - 2), style), (" v" if look.ascii else " ▾", "dim")]
-    return [(pad(look.cut(_shown(row, look), cells), cells), style)]
+    return [(pad(look.cut(_format_text(row, look), cells), cells), style)]
 
 
-def _shown(row: Slot, look: Look) -> str:
+def _format_text(row: FieldRow, look: Look) -> str:
     """The text of a field that is not written in; a secret only as far as it says where the secret is."""
     return (
-        look.theirs(row.text)
-        if not masked(row.field, row.text)
+        look.sanitize(row.text)
+        if not is_masked(row.field, row.text)
         else ("*" if look.ascii else "•") * min(len(row.text), 8)
     )
 
 
-def masked(found: Field, text: str) -> bool:
+def is_masked(found: FormField, text: str) -> bool:
     """Whether a text is a secret itself."""
-    return found.secret and not any(text.startswith(of) or of.startswith(text) for of in REFERENCES)
+    return found.is_secret and not any(text.startswith(of) or of.startswith(text) for of in SECRET_PREFIXES)
 
 
-def _tail(row: Slot, room: int, look: Look) -> list[Span]:
+def _build_hint(row: FieldRow, room: int, look: Look) -> list[Span]:
     """What stands behind a field: what it is, and its default at the end of the line when that is not what it holds."""
-    hint = look.theirs(hint_of(row.field))
+    hint = look.sanitize(format_hint(row.field))
     default = row.field.default
-    said = f"default {look.theirs(default)}" if default and row.text != default and not row.field.secret else ""
-    if said and width(hint) + width(said) + 2 <= room:
-        return [(pad(hint, room - width(said)), "dim"), (said, "dim")]
+    said = f"default {look.sanitize(default)}" if default and row.text != default and not row.field.is_secret else ""
+    if said and measure_width(hint) + measure_width(said) + 2 <= room:
+        return [(pad(hint, room - measure_width(said)), "dim"), (said, "dim")]
     return [(look.cut(said or hint, max(0, room)), "dim")]
 
 
-def fault_lines(faults: Sequence[Finding], of: Measures, look: Look) -> list[Line]:
+def build_fault_lines(faults: Sequence[ParameterFinding], of: LineMeasures, look: Look) -> list[SchemaLine]:
     """What is wrong, under what it is wrong with: two lines at most, one when it is only missing."""
-    text, room = look.theirs("; ".join(fault.text for fault in faults)), of.room - NARROWEST
-    most = 1 if all(fault.missing for fault in faults) else FAULT_LINES
-    lines = wrap(text, room) if text else []
+    text, room = look.sanitize("; ".join(fault.text for fault in faults)), of.room - MIN_NAME_CELLS
+    most = 1 if all(fault.missing for fault in faults) else MAX_FAULT_LINES
+    lines = wrap_text(text, room) if text else []
     shown = lines[:most]
     if len(lines) > most:
         shown[-1] = look.cut(f"{shown[-1]} {lines[most]}", room)
-    signs = [look.own("✗"), *[""] * len(shown)]
-    return [((pad(sign, NARROWEST), "broken"), (line, "broken")) for sign, line in zip(signs, shown, strict=False)]
+    signs = [look.adapt_text("✗"), *[""] * len(shown)]
+    return [((pad(sign, MIN_NAME_CELLS), "broken"), (line, "broken")) for sign, line in zip(signs, shown, strict=False)]
 
 
 # -- words ------------------------------------------------------------------------------------------------------------
 
 
-def hint_of(found: Field) -> str:
+def format_hint(found: FormField) -> str:
     """What a field is, in a few words: its bounds, its description; without those its type."""
-    said = clean(str(found.schema.get("description") or found.schema.get("title") or ""))
-    parts = [part for part in (bounds_of(found.schema), said) if part]
-    return "  ".join(parts or [kind_of(found)])
+    said = sanitize(str(found.schema.get("description") or found.schema.get("title") or ""))
+    parts = [part for part in (format_bounds(found.schema), said) if part]
+    return "  ".join(parts or [name_type(found)])
 
 
-def kind_of(found: Field) -> str:
+def name_type(found: FormField) -> str:
     """The types it takes, in words."""
     if found.is_switch:
         return "on or off"
     if found.choices:
         return f"one of {len(found.choices)}"
     if found.is_list and found.items is not None:
-        return f"{_kinds(found.items, _LISTED)}, with commas"
-    return _kinds(found.kinds) if found.kinds else "text"
+        return f"{_join_types(found.items, _LISTED)}, with commas"
+    return _join_types(found.kinds) if found.kinds else "text"
 
 
-def _kinds(kinds: Iterable[str], words: Mapping[str, str] = _KIND_WORDS) -> str:
+def _join_types(kinds: Iterable[str], words: Mapping[str, str] = _KIND_WORDS) -> str:
     return " or ".join(sorted(words.get(kind, kind) for kind in kinds if kind != "null")) or "null"
 
 
-def bounds_of(schema: Mapping[str, object]) -> str:
+def format_bounds(schema: Mapping[str, object]) -> str:
     """`0 to 51`, `more than 0`, `a multiple of 5`."""
     low, high = schema.get("minimum"), schema.get("maximum")
     if low is not None and high is not None:
@@ -312,30 +312,30 @@ def bounds_of(schema: Mapping[str, object]) -> str:
     )
 
 
-def about(row: Row | None) -> str:
+def describe_row(row: SchemaRow | None) -> str:
     """All there is to say about what the cursor is on; not cleaned yet."""
     if row is None:
         return ""
-    if isinstance(row, Heading):
+    if isinstance(row, HeadingRow):
         keys = "enter folds them" if row.open else "enter shows them"
         count = "1 parameter" if row.count == 1 else f"{row.count} parameters"
         return f"{row.title or 'Hidden'}: {count}, {keys}. {row.about}".strip()
-    return f"{row.field.name}: {' '.join(_facts(row.field))}"
+    return f"{row.field.name}: {' '.join(_list_facts(row.field))}"
 
 
-def _facts(found: Field) -> Iterator[str]:
+def _list_facts(found: FormField) -> Iterator[str]:
     schema = found.schema
-    yield ", ".join(part for part in (kind_of(found), bounds_of(schema), *_rules(schema)) if part) + "."
-    if found.secret:
+    yield ", ".join(part for part in (name_type(found), format_bounds(schema), *_list_rules(schema)) if part) + "."
+    if found.is_secret:
         yield "env:NAME or file:PATH says where it is, and keeps it out of the database."
-    if found.default and not found.secret:
+    if found.default and not found.is_secret:
         yield f"Default {found.default}."
     for word in ("description", "help_text", "$comment"):
         if isinstance(schema.get(word), str):
             yield " ".join(str(schema[word]).split())
 
 
-def _rules(schema: Mapping[str, object]) -> Iterator[str]:
+def _list_rules(schema: Mapping[str, object]) -> Iterator[str]:
     for word, said in (("minLength", "at least {} long"), ("maxLength", "at most {} long"), ("pattern", "like {}")):
         if word in schema:
             yield said.format(schema[word])

@@ -14,18 +14,18 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from app.core.schema.form_fields import Path
+from app.core.schema.form_fields import FieldPath
 from app.core.text import units
-from app.core.text.sanitize import clean, cut, nearest, valid_name
-from app.tui.actions.shell_command import spec_of
+from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
+from app.tui.actions.shell_command import build_spec_from_task
 
 KINDS = ("command", "shell", "template")
 FIELDS = ("name", "queue", "priority", "cpu", "memory", "timeout", "retries", "retry_delay", "after", "at", "cwd")
-_SIGNS = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*"|(?P<sign>&&|\|\||>>|[|<>;&`*?]|\$[({\w])""", re.S)
+_OPERATORS = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*"|(?P<sign>&&|\|\||>>|[|<>;&`*?]|\$[({\w])""", re.S)
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class SubmitDraft:
     """What was typed. `values` holds the texts of FIELDS.
 
     `parameters` holds, by template, the texts of its parameters that are not just their defaults. `also` is what the task
@@ -38,56 +38,56 @@ class Draft:
     template: str = ""
     values: Mapping[str, str] = field(default_factory=dict)
     hold: bool = False
-    parameters: Mapping[str, Mapping[Path, str]] = field(default_factory=dict)
+    parameters: Mapping[str, Mapping[FieldPath, str]] = field(default_factory=dict)
     also: Mapping[str, Any] = field(default_factory=dict)
 
-    def value(self, name: str) -> str:
+    def get_text(self, name: str) -> str:
         """The text of a field, blanks around it taken off."""
         return self.values.get(name, "").strip()
 
 
-def spec(draft: Draft, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def build_spec(draft: SubmitDraft, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The specification as the verb `submit` takes it, with what a template is given (`parameters`, `parameter_texts`).
 
     Raises ValueError when the command cannot be split.
     """
-    found: dict[str, Any] = {name: draft.value(name) for name in FIELDS if draft.value(name) and name != "after"}
+    found: dict[str, Any] = {name: draft.get_text(name) for name in FIELDS if draft.get_text(name) and name != "after"}
     if "cwd" in found:
         found["cwd"] = os.path.expanduser(found["cwd"])
     if draft.kind == "command":
-        found["argv"] = words(draft.command)
+        found["argv"] = split_command(draft.command)
     elif draft.kind == "shell":
         found["script"] = draft.script
     else:
         found |= {"template": draft.template, **(given or {})}
-    if draft.value("after"):
-        found["after"] = draft.value("after").replace(",", " ").split()
+    if draft.get_text("after"):
+        found["after"] = draft.get_text("after").replace(",", " ").split()
     return found | dict(draft.also) | ({"hold": True} if draft.hold else {})
 
 
-def draft_of(task: Mapping[str, Any]) -> Draft:
+def make_draft(task: Mapping[str, Any]) -> SubmitDraft:
     """What to type for the same task once more, from its row as the verb `show` answers it; its parameters apart."""
-    asked = spec_of(task)
+    asked = build_spec_from_task(task)
     if task.get("template"):
-        asked["cpu"] = units.plain(task["cpu"])  # the template may ask for another
+        asked["cpu"] = units.format_number(task["cpu"])  # the template may ask for another
     if task.get("retry_delay", 1.0) != 1.0:
-        asked["retry_delay"] = units.plain(task["retry_delay"])
+        asked["retry_delay"] = units.format_number(task["retry_delay"])
     kind = "template" if task.get("template") else "shell" if asked.get("script") else "command"
-    return Draft(
+    return SubmitDraft(
         kind=kind,
         command=shlex.join(map(str, asked.get("argv") or ())),
         script=str(asked.get("script") or ""),
         template=str(task.get("template") or ""),
         values={name: str(asked[name]) for name in FIELDS if asked.get(name) not in (None, "")},
-        also={name: task[name] for name, usual in _UNSHOWN if task.get(name) not in (None, usual)},
+        also={name: task[name] for name, usual in _HIDDEN_FIELDS if task.get(name) not in (None, usual)},
     )
 
 
-_UNSHOWN: tuple[tuple[str, Any], ...] = (("tags", {}), ("grace", 5.0), ("log_limit", None))
+_HIDDEN_FIELDS: tuple[tuple[str, Any], ...] = (("tags", {}), ("grace", 5.0), ("log_limit", None))
 """What of a task has no field, with what it usually is."""
 
 
-def words(command: str) -> list[str]:
+def split_command(command: str) -> list[str]:
     """The words of a command. Raises ValueError when a quotation mark has no partner."""
     try:
         return shlex.split(command)
@@ -95,16 +95,16 @@ def words(command: str) -> list[str]:
         raise ValueError(f"Command: {str(error)[:1].lower()}{str(error)[1:]}") from None
 
 
-def shell_signs(command: str) -> list[str]:
+def find_shell_operators(command: str) -> list[str]:
     """The signs in a command, outside quotes, that a shell would act on, each once."""
-    found = [match["sign"] for match in _SIGNS.finditer(command) if match["sign"]]
+    found = [match["sign"] for match in _OPERATORS.finditer(command) if match["sign"]]
     return list(dict.fromkeys(sign[0] if sign[0] == "$" else sign for sign in found))
 
 
-def shell_word(command: str) -> str:
+def find_shell_word(command: str) -> str:
     """The word a command begins with when only a shell knows it (`for`, `cd`, `A=1`), and no program is called so; else ""."""
     try:
-        first = next(iter(words(command)), "")
+        first = next(iter(split_command(command)), "")
     except ValueError:
         return ""
     known = first in _SHELL_WORDS or first.startswith("(") or _ASSIGNMENT.match(first)
@@ -120,22 +120,22 @@ _SHELL = (
 _SHELL_WORDS = frozenset(_SHELL.split())
 
 
-def faults(draft: Draft, base: str, now: datetime) -> dict[str, str]:
+def find_faults(draft: SubmitDraft, base: str, now: datetime) -> dict[str, str]:
     """{field: what is wrong with it, a sentence}; what only the runtime knows is not among it. What is to be run is `command`."""
-    found = {"command": _command_fault(draft), "cwd": _cwd_fault(draft, base), "name": _name_fault(draft)}
+    found = {"command": _check_command(draft), "cwd": _check_directory(draft, base), "name": _check_name(draft)}
     for name, label, parse in _PARSERS:
-        found[name] = _fault(label, draft.value(name), parse)
-    found["at"] = _fault("Start at", draft.value("at"), lambda text: units.parse_time(text, now))
+        found[name] = _check_field(label, draft.get_text(name), parse)
+    found["at"] = _check_field("Start at", draft.get_text("at"), lambda text: units.parse_time(text, now))
     return {name: text for name, text in found.items() if text}
 
 
-def without(draft: Draft, faulty: Collection[str]) -> Draft:
+def drop_fields(draft: SubmitDraft, faulty: Collection[str]) -> SubmitDraft:
     """The draft without these fields, so that the rest can be looked over; `true` stands for what is to be run."""
     sound = replace(draft, values={name: text for name, text in draft.values.items() if name not in faulty})
     return replace(sound, kind="command", command="true") if "command" in faulty else sound
 
 
-def _fault(label: str, text: str, parse: Callable[[str], object]) -> str:
+def _check_field(label: str, text: str, parse: Callable[[str], object]) -> str:
     if not text:
         return ""
     try:
@@ -155,38 +155,38 @@ _PARSERS: tuple[tuple[str, str, Callable[[str], object]], ...] = (
 )
 
 
-def _command_fault(draft: Draft) -> str:
+def _check_command(draft: SubmitDraft) -> str:
     if draft.kind == "template":
         return "" if draft.template else "Choose a template."
     if draft.kind == "shell":
         return "" if draft.script.strip() else "Shell text is empty."
     try:
-        found = words(draft.command)
+        found = split_command(draft.command)
     except ValueError as error:
         return str(error)
-    if word := shell_word(draft.command):
-        return f'Command: "{cut(clean(word), 20)}" is a word of the shell, not a program. Take Run: shell text.'
+    if word := find_shell_word(draft.command):
+        return f'Command: "{truncate(sanitize(word), 20)}" is a word of the shell, not a program. Take Run: shell text.'
     return "" if found else "Command is empty."
 
 
-def _name_fault(draft: Draft) -> str:
-    name = draft.value("name")
-    return f"Name {wrong}" if name and (wrong := valid_name(name)) else ""
+def _check_name(draft: SubmitDraft) -> str:
+    name = draft.get_text("name")
+    return f"Name {wrong}" if name and (wrong := find_name_error(name)) else ""
 
 
-def _cwd_fault(draft: Draft, base: str) -> str:
-    if not draft.value("cwd"):
+def _check_directory(draft: SubmitDraft, base: str) -> str:
+    if not draft.get_text("cwd"):
         return ""
-    path = os.path.join(base, os.path.expanduser(draft.value("cwd")))
+    path = os.path.join(base, os.path.expanduser(draft.get_text("cwd")))
     if os.path.isdir(path):
         return ""
-    near = nearest_directory(path)
-    shown = clean(path)
+    near = find_nearest_directory(path)
+    shown = sanitize(path)
     what = "is no directory" if os.path.exists(path) else "does not exist"
-    return f"In: {shown} {what}." + (f" Did you mean {clean(near)}?" if near else "")
+    return f"In: {shown} {what}." + (f" Did you mean {sanitize(near)}?" if near else "")
 
 
-def nearest_directory(path: str) -> str | None:
+def find_nearest_directory(path: str) -> str | None:
     """The directory that was probably meant, beside one that does not exist."""
     parent, name = os.path.split(path.rstrip("/"))
     try:
@@ -194,5 +194,5 @@ def nearest_directory(path: str) -> str | None:
             beside = [entry.name for entry in entries if entry.is_dir()]
     except OSError:
         return None
-    near = nearest(name, beside)
+    near = find_nearest(name, beside)
     return os.path.join(parent, near) if near else None

@@ -13,13 +13,13 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
-from app.core.text.sanitize import width
+from app.core.text.sanitize import measure_width
 from app.tui.forms.fields import Entry
 
-Kind = Literal["search", "save"]
+PromptKind = Literal["search", "save"]
 
 
-class LogLine(Horizontal):
+class LogPrompt(Horizontal):
     """A label and what is typed behind it.
 
     `done` is called with what was entered, or None when the line was left, the line being closed already; at once, and not
@@ -38,35 +38,35 @@ class LogLine(Horizontal):
 
         text: str
 
-    def __init__(self, done: Callable[[Kind, str | None], object]) -> None:
+    def __init__(self, done: Callable[[PromptKind, str | None], object]) -> None:
         super().__init__()
-        self.kind: Kind = "search"
+        self.kind: PromptKind = "search"
         self._done = done
-        self._earlier: dict[Kind, list[str]] = {"search": [], "save": []}
+        self._earlier: dict[PromptKind, list[str]] = {"search": [], "save": []}
         self._before: Widget | None = None
         """What had the focus before."""
 
     def compose(self) -> ComposeResult:
         yield Static("", markup=False)
-        yield TypedLine()
+        yield PromptInput()
 
     @property
     def is_open(self) -> bool:
         """Whether what is typed goes here."""
         return bool(self.display)
 
-    def open(self, kind: Kind, label: str, value: str = "") -> None:
+    def open(self, kind: PromptKind, label: str, value: str = "") -> None:
         """Take what is typed from now on, the next key already."""
         self.kind = kind
-        static, line = self.query_one(Static), self.query_one(TypedLine)
+        static, line = self.query_one(Static), self.query_one(PromptInput)
         static.update(label)
-        static.styles.width = width(label) + 1
-        line.begin(self._earlier[kind], value)
+        static.styles.width = measure_width(label) + 1
+        line.start_editing(self._earlier[kind], value)
         self.display = True
         self._before = self.screen.focused
         self.screen.set_focus(line)
 
-    def leave(self, text: str | None = None) -> None:
+    def close(self, text: str | None = None) -> None:
         """Take nothing more, from the next key on; `text` is what was entered."""
         earlier = self._earlier[self.kind]
         if text and text not in earlier[-1:]:
@@ -75,15 +75,15 @@ class LogLine(Horizontal):
         self.screen.set_focus(self._before)
         self._done(self.kind, text)
 
-    def complete(self, before: str, after: str) -> None:
+    def apply_completion(self, before: str, after: str) -> None:
         """Put a completed text in place of the one that was to be completed, if it still stands there."""
-        line = self.query_one(TypedLine)
+        line = self.query_one(PromptInput)
         if self.is_open and line.value == before:
             line.value = after
             line.cursor_position = len(after)
 
 
-class TypedLine(Entry):
+class PromptInput(Entry):
     """The input of a `LogLine`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -101,13 +101,13 @@ class TypedLine(Entry):
         self._back = 0
 
     @property
-    def line(self) -> LogLine:
+    def prompt(self) -> LogPrompt:
         """The line that this is the input of."""
         found = self.parent
-        assert isinstance(found, LogLine)
+        assert isinstance(found, LogPrompt)
         return found
 
-    def begin(self, earlier: list[str], value: str) -> None:
+    def start_editing(self, earlier: list[str], value: str) -> None:
         """Begin with a value; `earlier` is what was entered here before, the latest last."""
         self._texts, self._back = [*earlier, value], 0
         self.value = value
@@ -115,7 +115,7 @@ class TypedLine(Entry):
 
     def action_close(self, entered: bool) -> None:
         """Enter what was typed, or leave."""
-        self.line.leave(self.value if entered else None)
+        self.prompt.close(self.value if entered else None)
 
     def action_earlier(self, step: int) -> None:
         """Bring back what was entered before, or what came after it."""
@@ -125,5 +125,5 @@ class TypedLine(Entry):
 
     def action_complete(self) -> None:
         """Ask for the rest of a folder's name."""
-        if self.line.kind == "save":
-            self.line.post_message(LogLine.Completing(self.value))
+        if self.prompt.kind == "save":
+            self.prompt.post_message(LogPrompt.Completing(self.value))

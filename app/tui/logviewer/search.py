@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from app.tui.logviewer.layout import LineCells
 from app.tui.logviewer.source import BLOCK, LogLines
 
-MOST = 1_000_000
+MAX_MATCHES = 1_000_000
 """Matches that are kept; a search stops there."""
 _ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[^\[\]])?")
 _REWRITES = re.compile(rb"[\r\b]|\x1b\[[0-?]*[ -/]*[^0-?m]")
@@ -33,7 +33,7 @@ _ERROR = re.compile(
 )
 
 
-class Search:
+class LogSearch:
     """The matching lines of a log, in order: `pattern` judges the text of those that hold one of `needles`."""
 
     def __init__(self, lines: LogLines, pattern: re.Pattern[str], needles: tuple[str, ...]) -> None:
@@ -51,19 +51,19 @@ class Search:
         self._seen = -1
 
     @classmethod
-    def text(cls, lines: LogLines, text: str) -> Search:
+    def for_text(cls, lines: LogLines, text: str) -> LogSearch:
         """A search for a text as typed."""
         return cls(lines, re.compile(re.escape(text), re.I), (text,))
 
     @classmethod
-    def errors(cls, lines: LogLines) -> Search:
+    def for_errors(cls, lines: LogLines) -> LogSearch:
         """A search for what programs say when something went wrong."""
         return cls(lines, _ERROR, _ERRORS)
 
     @property
     def done(self) -> bool:
         """Whether the log was searched to its end."""
-        return self._seen == self._lines.size or len(self._found) >= MOST
+        return self._seen == self._lines.size or len(self._found) >= MAX_MATCHES
 
     @property
     def scanned(self) -> int:
@@ -75,17 +75,17 @@ class Search:
         """Matching lines found so far."""
         return len(self._found)
 
-    def place(self, start: int) -> int:
+    def find_rank(self, start: int) -> int:
         """Which match, from 1, the line at `start` is; 0 when it is none."""
         i = bisect_left(self._found, start)
         return i + 1 if i < len(self._found) and self._found[i] == start else 0
 
-    def after(self, offset: int) -> int | None:
+    def find_after(self, offset: int) -> int | None:
         """The first match behind `offset`, of those found."""
         i = bisect_right(self._found, offset)
         return self._found[i] if i < len(self._found) else None
 
-    def before(self, offset: int) -> int | None:
+    def find_before(self, offset: int) -> int | None:
         """The last match above `offset`, of those found."""
         i = bisect_left(self._found, offset)
         return self._found[i - 1] if i else None
@@ -96,51 +96,51 @@ class Search:
         data = self._lines.source.read(start, min(start + BLOCK, size))
         end = data.rfind(b"\n") + 1
         if not end:
-            data = self._lines.source.read(start, self._lines.end(start))
+            data = self._lines.source.read(start, self._lines.find_end(start))
             end = len(data) if start + len(data) < size else 0
-        self._keep(start, data)
+        self._keep_matches(start, data)
         self._next = start + end
         # Less than there should be: the log was cut meanwhile, which the next look at its size finds.
         if start + len(data) >= size or not data:
             self._seen = size
 
-    def _keep(self, start: int, data: bytes) -> None:
+    def _keep_matches(self, start: int, data: bytes) -> None:
         # A last line that grew is judged anew: what matched in it may have been overwritten.
         while self._found and self._found[-1] >= start:
             self._found.pop()
-        for begin, line in self._candidates(data):
-            if len(self._found) < MOST and self._matches(line):
+        for begin, line in self._iter_candidates(data):
+            if len(self._found) < MAX_MATCHES and self._matches(line):
                 self._found.append(start + begin)
 
     def _matches(self, line: bytes) -> bool:
-        if not self._is_in(line):
+        if not self._matches_plain(line):
             return False
         written = line.rstrip(b"\r\n")
         if not _REWRITES.search(written):
             return True
         last = written.rpartition(b"\r")[2]
         # What was written last is shown; all of it is worked out only where that does not tell.
-        shown = not _REWRITES.search(last) and self._is_in(last) or LineCells(written).find(self.pattern) is not None
+        shown = not _REWRITES.search(last) and self._matches_plain(last) or LineCells(written).find(self.pattern) is not None
         self.overwritten = self.overwritten or not shown
         return shown
 
-    def _is_in(self, written: bytes) -> bool:
+    def _matches_plain(self, written: bytes) -> bool:
         """Whether it matches, colours left out."""
         return self.pattern.search(_ESCAPE.sub(b"", written).decode("utf-8", "replace")) is not None
 
-    def _candidates(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+    def _iter_candidates(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """Lines that could match, each with its offset in `data`."""
         if not self._needles:
-            yield from _every_line(data)
+            yield from _iter_lines(data)
             return
         lower = data.lower()
-        begins = {begin for needle in self._needles for begin in _lines_with(needle, lower)}
+        begins = {begin for needle in self._needles for begin in _iter_lines_with(needle, lower)}
         if b"\x1b" in lower:
-            begins.update(self._lines_with_parted(lower))
+            begins.update(self._iter_split_lines(lower))
         for begin in sorted(begins):
             yield begin, data[begin : data.find(b"\n", begin) + 1 or len(data)]
 
-    def _lines_with_parted(self, data: bytes) -> Iterator[int]:
+    def _iter_split_lines(self, data: bytes) -> Iterator[int]:
         """Where the lines begin in which an escape stands behind the beginning of a needle: it may hide the word."""
         at = -1
         for part in data.split(b"\x1b")[:-1]:
@@ -154,7 +154,7 @@ def _has_one_case(text: str) -> bool:
     return all(c.isascii() or c == c.lower() == c.upper() for c in text)
 
 
-def _lines_with(needle: bytes, data: bytes) -> Iterator[int]:
+def _iter_lines_with(needle: bytes, data: bytes) -> Iterator[int]:
     """Where the lines begin that hold the needle."""
     at = data.find(needle)
     while at >= 0:
@@ -163,7 +163,7 @@ def _lines_with(needle: bytes, data: bytes) -> Iterator[int]:
         at = data.find(needle, end) if end >= 0 else -1
 
 
-def _every_line(data: bytes) -> Iterator[tuple[int, bytes]]:
+def _iter_lines(data: bytes) -> Iterator[tuple[int, bytes]]:
     at = 0
     for line in data.split(b"\n"):
         if line:

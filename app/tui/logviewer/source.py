@@ -14,13 +14,13 @@ from typing import Protocol
 
 BLOCK = 256 * 1024
 """Bytes read at a time by whatever walks through the whole log."""
-LONGEST = 1024 * 1024
+MAX_LINE = 1024 * 1024
 """Bytes. A longer stretch without a newline is shown as several lines, split where an offset is a multiple of this."""
-_NEAR = 16 * 1024
-_REMEMBERED = 4096
+_FIRST_READ = 16 * 1024
+_CACHE_SIZE = 4096
 
 
-class Source(Protocol):
+class LogSource(Protocol):
     """Where the bytes come from."""
 
     def size(self) -> int:
@@ -31,7 +31,7 @@ class Source(Protocol):
         """The bytes from `start` up to `end`; fewer when there are fewer."""
         ...
 
-    def fate(self) -> str:
+    def describe_change(self) -> str:
         """What became of its name, in words; "" while that is as it was."""
         ...
 
@@ -61,7 +61,7 @@ class FileSource:
     def read(self, start: int, end: int) -> bytes:
         return os.pread(self._fd, max(0, end - start), start)
 
-    def fate(self) -> str:
+    def describe_change(self) -> str:
         try:
             found = os.stat(self._path)
         except OSError:
@@ -85,7 +85,7 @@ class TextSource:
     def read(self, start: int, end: int) -> bytes:
         return self._data[start:end]
 
-    def fate(self) -> str:
+    def describe_change(self) -> str:
         return ""
 
     def close(self) -> None:
@@ -95,7 +95,7 @@ class TextSource:
 class LogLines:
     """The lines of a source, up to `size`, which moves only by `refresh`."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: LogSource) -> None:
         self.source = source
         self.size = source.size()
         self._ends: dict[int, int] = {}
@@ -105,64 +105,64 @@ class LogLines:
         """Look at the size again; the bytes it grew by, negative when the log was cut."""
         before, self.size = self.size, self.source.size()
         if self.size < before:
-            self._forget()
+            self._clear_cache()
         return self.size - before
 
-    def _forget(self) -> None:
+    def _clear_cache(self) -> None:
         self._ends.clear()
         self._starts.clear()
 
-    def start(self, offset: int) -> int:
+    def find_start(self, offset: int) -> int:
         """The start of the line that holds the byte at `offset`."""
-        base = offset // LONGEST * LONGEST
-        for low, high in ((base, offset), (base - LONGEST, base)):
+        base = offset // MAX_LINE * MAX_LINE
+        for low, high in ((base, offset), (base - MAX_LINE, base)):
             found = self._rfind(max(0, low), high)
             if found >= 0 or low <= 0:
                 return found + 1
         return base
 
-    def end(self, start: int) -> int:
+    def find_end(self, start: int) -> int:
         """The offset behind the line that begins at `start`, its newline included; remembered, for lines may be long."""
         if start in self._ends:
             return self._ends[start]
-        end = self._end(start)
+        end = self._compute_end(start)
         if end < self.size:  # the last one may still grow
-            if len(self._ends) >= _REMEMBERED:
-                self._forget()
+            if len(self._ends) >= _CACHE_SIZE:
+                self._clear_cache()
             self._ends[start], self._starts[end] = end, start
         return end
 
-    def _end(self, start: int) -> int:
-        edge = (start // LONGEST + 1) * LONGEST
+    def _compute_end(self, start: int) -> int:
+        edge = (start // MAX_LINE + 1) * MAX_LINE
         if not self._is_split(start):
             found = self._find(start, edge)
             if found >= 0:
                 return found + 1
-            start, edge = edge, edge + LONGEST
+            start, edge = edge, edge + MAX_LINE
         found = self._find(start, edge)
         return found + 1 if found >= 0 else min(edge, self.size)
 
-    def before(self, start: int) -> int | None:
+    def find_previous(self, start: int) -> int | None:
         """The start of the line above; None for the first."""
         if start not in self._starts:
-            return self.start(start - 1) if start > 0 else None
+            return self.find_start(start - 1) if start > 0 else None
         return self._starts[start]
 
-    def last(self) -> int:
+    def find_last(self) -> int:
         """The start of the last line; 0 of an empty log."""
-        return self.start(self.size - 1) if self.size else 0
+        return self.find_start(self.size - 1) if self.size else 0
 
-    def bytes_of(self, start: int) -> bytes:
+    def read_line(self, start: int) -> bytes:
         """The line that begins at `start`, without its newline."""
-        return self.source.read(start, self.end(start)).removesuffix(b"\n")
+        return self.source.read(start, self.find_end(start)).removesuffix(b"\n")
 
     def _is_split(self, start: int) -> bool:
-        return start > 0 and start % LONGEST == 0 and self.source.read(start - 1, start) != b"\n"
+        return start > 0 and start % MAX_LINE == 0 and self.source.read(start - 1, start) != b"\n"
 
     def _find(self, low: int, high: int) -> int:
         """The first newline in a range; -1 when there is none."""
         high = min(high, self.size)
-        step = _NEAR
+        step = _FIRST_READ
         while low < high:
             found = self.source.read(low, min(high, low + step)).find(b"\n")
             if found >= 0:
@@ -172,7 +172,7 @@ class LogLines:
 
     def _rfind(self, low: int, high: int) -> int:
         """The last newline in a range; -1 when there is none."""
-        step = _NEAR
+        step = _FIRST_READ
         while low < high:
             begin = max(low, high - step)
             found = self.source.read(begin, high).rfind(b"\n")
@@ -211,7 +211,7 @@ class LineIndex:
             self._before.append(self._before[-1] + self._tail)
             self._tail = 0
 
-    def before(self, offset: int) -> int | None:
+    def count_before(self, offset: int) -> int | None:
         """Lines that begin before `offset`; None while that was not counted yet."""
         if offset > self.counted:
             return None
@@ -219,7 +219,7 @@ class LineIndex:
         whole = self._before[block] + self._lines.source.read(block * BLOCK, offset).count(b"\n")
         return whole + (offset > 0 and self._lines.source.read(offset - 1, offset) != b"\n")
 
-    def number(self, start: int) -> int | None:
+    def find_number(self, start: int) -> int | None:
         """The number, from 1, of the line that begins at `start`; None while it was not counted yet."""
-        before = self.before(start)
+        before = self.count_before(start)
         return None if before is None else before + 1

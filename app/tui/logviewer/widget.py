@@ -13,16 +13,16 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.strip import Strip
 
-from app.core.text.sanitize import clean, clean_lines, width
-from app.tui.logviewer.pager import Page, Pager
-from app.tui.logviewer.reader import Command, Reader, Resize
-from app.tui.logviewer.source import Source
-from app.tui.widgets.strips import Lines
+from app.core.text.sanitize import measure_width, sanitize, sanitize_lines
+from app.tui.logviewer.pager import LogPage, LogPager
+from app.tui.logviewer.reader import LogReader, PagerCommand, ResizeCommand
+from app.tui.logviewer.source import LogSource
+from app.tui.widgets.strips import StripWidget
 
-NOTHING_YET, NOTHING = "Nothing is written yet.", "Nothing was written."
+EMPTY_LIVE, EMPTY = "Nothing is written yet.", "Nothing was written."
 
 
-class LogView(Lines, can_focus=True):
+class LogView(StripWidget, can_focus=True):
     """A log, live. Give it a source with `open`; `live` says whether it may still grow.
 
     `beside` is called with each page before it is drawn, so that what stands around the log is drawn with it at once; who
@@ -45,7 +45,7 @@ class LogView(Lines, can_focus=True):
     class Changed(Message):
         """Another page is seen."""
 
-        page: Page
+        page: LogPage
 
     @dataclass
     class Failed(Message):
@@ -64,37 +64,37 @@ class LogView(Lines, can_focus=True):
     class _Read(Message):
         """A page from the thread that reads for `commands`."""
 
-        commands: SimpleQueue[Command | None]
-        page: Page
+        commands: SimpleQueue[PagerCommand | None]
+        page: LogPage
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.page = Page()
-        self._commands: SimpleQueue[Command | None] | None = None
+        self.page = LogPage()
+        self._commands: SimpleQueue[PagerCommand | None] | None = None
         self._live = False
         self._seen = True
         self._empty = False
         """Whether there is a log that was read and holds nothing."""
-        self.beside: Callable[[Page], object] = lambda page: None
+        self.before_draw: Callable[[LogPage], object] = lambda page: None
 
     # -- what is shown ------------------------------------------------------------------------------------------
 
-    def open(self, source: Source, *, live: bool = False) -> None:
+    def open_log(self, source: LogSource, *, live: bool = False) -> None:
         """Show this log from its end, following it when it is live. The source is closed when another is opened."""
-        self.shut()
+        self.close_log()
         self._live, self._empty = live, False
         self._commands = SimpleQueue()
-        self._serve(source, self._commands, self.size.width, self.size.height)
+        self._run_reader(source, self._commands, self.size.width, self.size.height)
         if live:
             self.follow(True)
 
-    def say(self, text: str) -> None:
+    def show_text(self, text: str) -> None:
         """Show a text of several lines in place of a log."""
-        self.shut()
+        self.close_log()
         self._empty = False
-        self._take(Page(rows=tuple(Strip([Segment(line)]) for line in clean_lines(text).split("\n"))))
+        self._show_page(LogPage(rows=tuple(Strip([Segment(line)]) for line in sanitize_lines(text).split("\n"))))
 
-    def shut(self) -> None:
+    def close_log(self) -> None:
         """Let go of the log; what was seen last stays."""
         if self._commands is not None:
             self._commands.put(None)
@@ -114,10 +114,10 @@ class LogView(Lines, can_focus=True):
     def live(self, value: bool) -> None:
         if self._live != value:
             self._live = value
-            self._paint()
-            self.ask(Pager.grown)
+            self._draw_page()
+            self.send_command(LogPager.check_growth)
 
-    def ask(self, command: Command) -> None:
+    def send_command(self, command: PagerCommand) -> None:
         """Have the reading thread do something with the reader's place, in the order asked; nothing without a log."""
         if self._commands is not None:
             self._commands.put(command)
@@ -126,131 +126,131 @@ class LogView(Lines, can_focus=True):
 
     def action_move(self, rows: int) -> None:
         """Go down so many rows, or up."""
-        self.ask(lambda pager: pager.move(rows))
+        self.send_command(lambda pager: pager.move(rows))
 
     def action_turn(self, pages: int) -> None:
         """Go down so many pages, or up."""
-        self.ask(lambda pager: pager.turn(pages))
+        self.send_command(lambda pager: pager.move_pages(pages))
 
     def action_start(self) -> None:
         """Go to the first line."""
-        self.ask(Pager.start)
+        self.send_command(LogPager.go_to_start)
 
     def action_end(self) -> None:
         """Go to the last line."""
-        self.ask(Pager.end)
+        self.send_command(LogPager.go_to_end)
 
     def action_sideways(self, steps: int) -> None:
         """Move the window right by half screens, or left."""
-        self.ask(lambda pager: pager.sideways(steps))
+        self.send_command(lambda pager: pager.scroll_sideways(steps))
 
     def follow(self, on: bool) -> None:
         """Follow the end, or stay."""
-        self.ask(lambda pager: pager.follow(on))
+        self.send_command(lambda pager: pager.follow(on))
 
-    def wrap(self) -> None:
+    def toggle_wrap(self) -> None:
         """Wrap long lines, or cut them again."""
-        self.ask(Pager.wrap)
+        self.send_command(LogPager.toggle_wrap)
 
-    def search(self, text: str) -> None:
+    def start_search(self, text: str) -> None:
         """Look for a text; an empty one ends the search."""
-        self.ask(lambda pager: pager.search(text))
+        self.send_command(lambda pager: pager.start_search(text))
 
-    def next_match(self, way: Literal["next", "previous"]) -> None:
+    def go_to_match(self, way: Literal["next", "previous"]) -> None:
         """Go to another match."""
-        self.ask(lambda pager: pager.next_match(way))
+        self.send_command(lambda pager: pager.go_to_match(way))
 
-    def next_error(self) -> None:
+    def go_to_error(self) -> None:
         """Go to the next line that looks like an error."""
-        self.ask(Pager.next_error)
+        self.send_command(LogPager.go_to_error)
 
     def copy(self, everything: bool = False) -> None:
         """Have `Copied` posted: the line gone to or all lines seen; or the whole log, as much as can be copied."""
-        self.ask(lambda pager: self.post_message(self.Copied(*pager.copied(everything))))
+        self.send_command(lambda pager: self.post_message(self.Copied(*pager.copy_text(everything))))
 
     @on(events.MouseScrollDown)
-    def _wheel_down(self, event: events.MouseScrollDown) -> None:
+    def _scroll_down(self, event: events.MouseScrollDown) -> None:
         event.stop()
         self.action_move(3)
 
     @on(events.MouseScrollUp)
-    def _wheel_up(self, event: events.MouseScrollUp) -> None:
+    def _scroll_up(self, event: events.MouseScrollUp) -> None:
         event.stop()
         self.action_move(-3)
 
     @on(events.MouseScrollRight)
-    def _wheel_right(self, event: events.MouseScrollRight) -> None:
+    def _scroll_right(self, event: events.MouseScrollRight) -> None:
         event.stop()
         self.action_sideways(1)
 
     @on(events.MouseScrollLeft)
-    def _wheel_left(self, event: events.MouseScrollLeft) -> None:
+    def _scroll_left(self, event: events.MouseScrollLeft) -> None:
         event.stop()
         self.action_sideways(-1)
 
     # -- drawing ------------------------------------------------------------------------------------------------
 
     @on(_Read)
-    def _read_page(self, message: _Read) -> None:
+    def _receive_page(self, message: _Read) -> None:
         message.stop()
         if message.commands is self._commands:
             self._empty = not message.page.size
-            self._take(message.page)
+            self._show_page(message.page)
 
-    def _take(self, page: Page) -> None:
+    def _show_page(self, page: LogPage) -> None:
         """Show a page, drawing only the rows that differ."""
         self.page = page
-        self.beside(page)
-        self._paint()
+        self.before_draw(page)
+        self._draw_page()
         self.post_message(self.Changed(page))
 
-    def _paint(self) -> None:
+    def _draw_page(self) -> None:
         room, look = self.size.width, self.look
         if self._empty:
-            self.draw([look.strip([(look.own(NOTHING_YET if self._live else NOTHING), "dim")], room)])
+            self.draw([look.strip([(look.adapt_text(EMPTY_LIVE if self._live else EMPTY), "dim")], room)])
             return
-        self.draw([_plain(row, look.utf8).adjust_cell_length(room) for row in self.page.rows])
+        self.draw([_to_supported(row, look.utf8).adjust_cell_length(room) for row in self.page.rows])
 
     def on_resize(self) -> None:
         size = self.size  # the event's counts the padding too
-        self._paint()
-        self.ask(Resize(size.width, size.height))
+        self._draw_page()
+        self.send_command(ResizeCommand(size.width, size.height))
 
     def on_show(self) -> None:
-        self.watch_for_growth(True)
+        self.set_growth_checks(True)
 
     def on_hide(self) -> None:
-        self.watch_for_growth(False)
+        self.set_growth_checks(False)
 
-    def watch_for_growth(self, on: bool) -> None:
+    def set_growth_checks(self, on: bool) -> None:
         """Look for new output, or not (while another screen covers this one)."""
         self._seen = on
-        self.ask(Pager.grown)
+        self.send_command(LogPager.check_growth)
 
     def on_unmount(self) -> None:
-        self.shut()
+        self.close_log()
 
     @work(thread=True, group="log", exit_on_error=False)
-    def _serve(self, source: Source, commands: SimpleQueue[Command | None], width: int, height: int) -> None:
+    def _run_reader(self, source: LogSource, commands: SimpleQueue[PagerCommand | None], width: int, height: int) -> None:
         """Read for these commands, in a thread of its own."""
         try:
-            pager = Pager(source, width, height, self.look.ellipsis)
-            Reader(pager, commands, self._watches, lambda page: self.post_message(self._Read(commands, page))).work()
+            pager = LogPager(source, width, height, self.look.ellipsis)
+            LogReader(pager, commands, self._is_watching, lambda page: self.post_message(self._Read(commands, page))).run()
         # A log that cannot be shown must say so in its place and leave the rest of the screen alone.
         except Exception as error:
-            self.post_message(self.Failed(clean(str(error))))
+            self.post_message(self.Failed(sanitize(str(error))))
         finally:
             source.close()
 
-    def _watches(self) -> bool:
+    def _is_watching(self) -> bool:
         """Whether new output is looked for."""
         return self._live and self._seen and not getattr(self.app, "resting", False)
 
 
-def _plain(row: Strip, utf8: bool) -> Strip:
+def _to_supported(row: Strip, utf8: bool) -> Strip:
     """The row in the characters that the terminal has."""
     if utf8 or row.text.isascii():
         return row
     return Strip(
-        [Segment("".join(c if c.isascii() else "?" * width(c) for c in text), style) for text, style, _ in row]
+        [Segment("".join(c if c.isascii() else "?" * measure_width(c) for c in text), style) for text, style, _ in row]
     )

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from app.core.board import SHOWN_ALERTS, AlertLine, Board
+from app.core.board import MAX_ALERTS, AlertEntry, Board
 from app.core.text import units
-from app.core.text.sanitize import width
-from app.tui.style import ALERTS, STRANGE, Look
-from app.tui.widgets.table import NONE_PASSES, Table
-from app.tui.widgets.table_columns import Cell, Cells, Column
-from app.tui.widgets.table_parts import Grid, Part
+from app.core.text.sanitize import measure_width
+from app.tui.style import ALERTS, UNKNOWN, Look
+from app.tui.widgets.table import NO_MATCH, Table
+from app.tui.widgets.table_columns import Cell, Cells, TableColumn
+from app.tui.widgets.table_parts import TableGrid, TableSection
 
 _WIDE = (
-    Column("", 1, gap=0),
-    Column("", 4),
-    Column("", 16, gap=2),
-    Column("ON", 25, 40, grow=1, cut="middle", drop=1),
-    Column("WHY", 41, grow=2, floor=20),
-    Column("SINCE ", 6, right=True, drop=2),
-    Column("STATE", 17, gap=2),
+    TableColumn("", 1, gap=0),
+    TableColumn("", 4),
+    TableColumn("", 16, gap=2),
+    TableColumn("ON", 25, 40, grow=1, cut="middle", drop=1),
+    TableColumn("WHY", 41, grow=2, floor=20),
+    TableColumn("SINCE ", 6, right=True, drop=2),
+    TableColumn("STATE", 17, gap=2),
 )
 NARROW_WHY = 34
 _NARROW = (
-    Column("", 1, gap=0),
-    Column("", 4),
-    Column("", 14, gap=2),
-    Column("WHY", NARROW_WHY, grow=1, floor=21),
-    Column("SINCE", 6, right=True, drop=2),
-    Column("STATE", 12, gap=2),
+    TableColumn("", 1, gap=0),
+    TableColumn("", 4),
+    TableColumn("", 14, gap=2),
+    TableColumn("WHY", NARROW_WHY, grow=1, floor=21),
+    TableColumn("SINCE", 6, right=True, drop=2),
+    TableColumn("STATE", 12, gap=2),
 )
 
 SEVERITIES = {
@@ -37,68 +37,68 @@ SEVERITIES = {
 """The word of a severity, and its style while firing and once acknowledged."""
 
 
-def head(alert: AlertLine, look: Look) -> tuple[Cell, Cell, Cell]:
+def make_head_cells(alert: AlertEntry, look: Look) -> tuple[Cell, Cell, Cell]:
     """The sign, the severity, the rule. In a plain look the state at the end of the row is the one word for it."""
     word, firing, acknowledged = SEVERITIES.get(alert.severity, ("?", "unknown", "unknown"))
     style = (
         firing if alert.status == "firing" else acknowledged if alert.status in ("acknowledged", "pending") else "dim"
     )
-    sign = ALERTS.get(alert.status, STRANGE)
+    sign = ALERTS.get(alert.status, UNKNOWN)
     return (
         Cell("" if look.plain else look.glyph(sign), style),
         Cell(word, style),
-        Cell(look.theirs(alert.sla), "dim" if style == "dim" else ""),
+        Cell(look.sanitize(alert.sla), "dim" if style == "dim" else ""),
     )
 
 
-def state(alert: AlertLine, now: float, look: Look) -> Cell:
+def make_state_cell(alert: AlertEntry, now: float, look: Look) -> Cell:
     """`firing`, `acked ann`, `quiet 5h` until its silence ends, `resolved 3m`."""
-    sign = ALERTS.get(alert.status, STRANGE)
+    sign = ALERTS.get(alert.status, UNKNOWN)
     if alert.status == "acknowledged":
-        return Cell(f"{sign.word} {look.theirs(alert.by or '')}".rstrip())
+        return Cell(f"{sign.word} {look.sanitize(alert.by or '')}".rstrip())
     if alert.status == "resolved" and alert.resolved_at is not None:
-        return Cell(f"{sign.word} {units.age(now - alert.resolved_at)}", "dim")
+        return Cell(f"{sign.word} {units.format_age(now - alert.resolved_at)}", "dim")
     if alert.status == "silenced" and alert.until is not None:
-        return Cell(f"{sign.word} {left(alert.until, now)}", "dim")
+        return Cell(f"{sign.word} {format_time_left(alert.until, now)}", "dim")
     return Cell(sign.word, "bold" if alert.status == "firing" else "dim")
 
 
-def left(until: float, now: float) -> str:
+def format_time_left(until: float, now: float) -> str:
     """How long a silence lasts yet, to the nearest minute."""
-    return units.age(until - now + 30 if until - now >= 60 else until - now)
+    return units.format_age(until - now + 30 if until - now >= 60 else until - now)
 
 
-def wide_cells(alert: AlertLine, look: Look, now: float) -> Cells:
+def make_wide_cells(alert: AlertEntry, look: Look, now: float) -> Cells:
     """An alert on a wide terminal."""
     quiet = "dim" if alert.status in ("resolved", "silenced") else ""
     return (
-        *head(alert, look),
-        Cell(look.theirs(alert.object), quiet),
-        Cell(look.theirs(alert.why), quiet),
-        Cell(units.age(now - alert.since), quiet),
-        state(alert, now, look),
+        *make_head_cells(alert, look),
+        Cell(look.sanitize(alert.object), quiet),
+        Cell(look.sanitize(alert.why), quiet),
+        Cell(units.format_age(now - alert.since), quiet),
+        make_state_cell(alert, now, look),
     )
 
 
-def why_and_on(alert: AlertLine) -> str:
+def format_why(alert: AlertEntry) -> str:
     """Why it fires, and behind that what on, when there is room for its number."""
     why = alert.short or alert.why
-    room = width(why) + 2 + width(alert.object.partition(" ")[0]) <= NARROW_WHY
+    room = measure_width(why) + 2 + measure_width(alert.object.partition(" ")[0]) <= NARROW_WHY
     return f"{why}  {alert.object}" if room else why
 
 
-def narrow_cells(alert: AlertLine, look: Look, now: float) -> Cells:
+def make_narrow_cells(alert: AlertEntry, look: Look, now: float) -> Cells:
     """An alert on a narrow terminal."""
     quiet = "dim" if alert.status in ("resolved", "silenced") else ""
     return (
-        *head(alert, look),
-        Cell(look.theirs(why_and_on(alert)), quiet),
-        Cell(units.age(now - alert.since), quiet),
-        state(alert, now, look),
+        *make_head_cells(alert, look),
+        Cell(look.sanitize(format_why(alert)), quiet),
+        Cell(units.format_age(now - alert.since), quiet),
+        make_state_cell(alert, now, look),
     )
 
 
-ALERT_PART = Part("alerts", Grid(_WIDE, wide_cells), Grid(_NARROW, narrow_cells))
+ALERT_SECTION = TableSection("alerts", TableGrid(_WIDE, make_wide_cells), TableGrid(_NARROW, make_narrow_cells))
 _FIRST_RULE = "taskdeck sla create encode-on-time --template encode --finishes-within 45m"
 
 
@@ -106,10 +106,10 @@ class AlertsPane(Table):
     """Alerts that fire, are acknowledged, or were resolved a moment ago. Without the focus it shows the worst, wherever its cursor is."""
 
     def __init__(self) -> None:
-        super().__init__((ALERT_PART,), id="alerts")
+        super().__init__((ALERT_SECTION,), id="alerts")
 
     @property
-    def follows(self) -> bool:
+    def keeps_cursor_visible(self) -> bool:
         """Whether the window keeps the row under the cursor in sight."""
         return self.has_focus
 
@@ -123,13 +123,13 @@ class AlertsPane(Table):
         """Show the alerts of a board."""
         view = self.views[0]
         count = sum(alert.status != "resolved" for alert in board.alerts)
-        view.title = f"4 SLA alerts {count}{'+' if count >= SHOWN_ALERTS else ''}" if board.at else "4 SLA alerts"
-        view.empty = [[("  " + self._nothing(board.rules), "dim")]] if board.at else ()
+        view.title = f"4 SLA alerts {count}{'+' if count >= MAX_ALERTS else ''}" if board.at else "4 SLA alerts"
+        view.empty = [[("  " + self._format_empty_text(board.rules), "dim")]] if board.at else ()
         self.show({"alerts": board.alerts})
 
-    def _nothing(self, rules: int) -> str:
+    def _format_empty_text(self, rules: int) -> str:
         if self.keep is not None:
-            return NONE_PASSES
+            return NO_MATCH
         if rules or self.moment is not None:
             return "Nothing is late."
         first = "No rules yet: n makes the first one"

@@ -7,117 +7,117 @@ from typing import NamedTuple
 
 from textual.strip import Strip
 
-from app.core.board import Board, HostFacts, PoolLine
+from app.core.board import Board, HostFacts, PoolEntry
 from app.core.text import units
-from app.tui.style import Look, Span, wide
-from app.tui.time_format import old
-from app.tui.widgets.table import NONE_PASSES, Table
-from app.tui.widgets.table_columns import Cell, Cells, Column, TwoTone
-from app.tui.widgets.table_parts import Grid, Part, View
-from app.tui.widgets.table_title import Says
+from app.tui.style import Look, Span, measure_spans
+from app.tui.time_format import format_time_and_age
+from app.tui.widgets.table import NO_MATCH, Table
+from app.tui.widgets.table_columns import Cell, Cells, TableColumn, TwoToneBar
+from app.tui.widgets.table_parts import SectionView, TableGrid, TableSection
+from app.tui.widgets.table_title import Wordings
 
-STALE = 30.0
+STALE_AFTER = 30.0
 """Seconds after which measurements are called old."""
-OF_MEMORY = "/memory"
+MEMORY_SUFFIX = "/memory"
 """What the key of a pool's second line ends with; no name has a slash."""
-LITTLE_DISK = 1024**3
+LOW_DISK = 1024**3
 """Bytes free under which the disk is marked."""
 
 _WIDE = (
-    Column("", 8, 14, fits=True, gap=0),
-    Column("", 3),
-    Column("█USED▒RESVD", 14, 27, drop=3, gap=2, grow=1),
-    Column("RESERVED ", 9, 14, right=True, fits=True, gap=0),
-    Column("USED", 6, 8, right=True, fits=True, drop=2),
-    Column("30m", 9, drop=1),
+    TableColumn("", 8, 14, fits=True, gap=0),
+    TableColumn("", 3),
+    TableColumn("█USED▒RESVD", 14, 27, drop=3, gap=2, grow=1),
+    TableColumn("RESERVED ", 9, 14, right=True, fits=True, gap=0),
+    TableColumn("USED", 6, 8, right=True, fits=True, drop=2),
+    TableColumn("30m", 9, drop=1),
 )
 _NARROW = (
-    Column("", 10, 10, floor=6, grow=1, gap=0),
-    Column("", 3),
-    Column("", 11, drop=4),
-    Column("", 6, 10, right=True, fits=True, gap=0),
-    Column("", 3, drop=1),
-    Column("", 4, 6, right=True, fits=True, drop=1),
-    Column("", 3, gap=2),
-    Column("", 11, drop=3),
-    Column("", 8, 11, right=True, fits=True, gap=0),
-    Column("", 3, drop=2),
-    Column("", 5, 6, right=True, fits=True, drop=2),
+    TableColumn("", 10, 10, floor=6, grow=1, gap=0),
+    TableColumn("", 3),
+    TableColumn("", 11, drop=4),
+    TableColumn("", 6, 10, right=True, fits=True, gap=0),
+    TableColumn("", 3, drop=1),
+    TableColumn("", 4, 6, right=True, fits=True, drop=1),
+    TableColumn("", 3, gap=2),
+    TableColumn("", 11, drop=3),
+    TableColumn("", 8, 11, right=True, fits=True, gap=0),
+    TableColumn("", 3, drop=2),
+    TableColumn("", 5, 6, right=True, fits=True, drop=2),
 )
 
 
-class PoolRow(NamedTuple):
+class PoolTableRow(NamedTuple):
     """One line of a pool on a wide terminal: its CPU or its memory."""
 
-    pool: PoolLine
+    pool: PoolEntry
     memory: bool = False
 
     @property
     def key(self) -> str:
-        return self.pool.key + OF_MEMORY if self.memory else self.pool.key
+        return self.pool.key + MEMORY_SUFFIX if self.memory else self.pool.key
 
 
-def _bar(used: float | None, reserved: float | None, total: float) -> Cell:
-    tones = TwoTone(used or 0.0, reserved or 0.0, total)
-    return Cell(tones, "warn" if tones.over else "")
+def _make_bar_cell(used: float | None, reserved: float | None, total: float) -> Cell:
+    tones = TwoToneBar(used or 0.0, reserved or 0.0, total)
+    return Cell(tones, "warn" if tones.is_over else "")
 
 
-def _name(pool: PoolLine, look: Look) -> Cell:
-    return Cell(look.theirs(pool.name), "" if pool.status == "active" else "warn")
+def _make_name_cell(pool: PoolEntry, look: Look) -> Cell:
+    return Cell(look.sanitize(pool.name), "" if pool.status == "active" else "warn")
 
 
-def wide_cells(row: PoolRow, look: Look, now: float) -> Cells:
+def make_wide_cells(row: PoolTableRow, look: Look, now: float) -> Cells:
     """The CPU or the memory of a pool."""
     pool = row.pool
     if row.memory:
-        bar = _bar(pool.measured_memory, pool.used_memory, pool.total_memory)
-        pair, used = units.memory_pair(pool.used_memory, pool.total_memory), units.memory(pool.measured_memory)
-        return Cell(""), Cell("mem", "dim"), bar, Cell(look.own(pair)), Cell(look.own(used)), _history(pool.memory_history, look)
-    bar = _bar(pool.measured_cpu, pool.used_cpu, pool.total_cpu)
-    pair, used = units.cpu_pair(pool.used_cpu, pool.total_cpu), units.cpu(pool.measured_cpu)
+        bar = _make_bar_cell(pool.measured_memory, pool.used_memory, pool.total_memory)
+        pair, used = units.format_memory_pair(pool.used_memory, pool.total_memory), units.format_memory(pool.measured_memory)
+        return Cell(""), Cell("mem", "dim"), bar, Cell(look.adapt_text(pair)), Cell(look.adapt_text(used)), _make_history_cell(pool.memory_history, look)
+    bar = _make_bar_cell(pool.measured_cpu, pool.used_cpu, pool.total_cpu)
+    pair, used = units.format_cpu_pair(pool.used_cpu, pool.total_cpu), units.format_cpu(pool.measured_cpu)
     return (
-        _name(pool, look),
+        _make_name_cell(pool, look),
         Cell("cpu", "dim"),
         bar,
-        Cell(look.own(pair)),
-        Cell(look.own(used)),
-        _history(pool.cpu_history, look),
+        Cell(look.adapt_text(pair)),
+        Cell(look.adapt_text(used)),
+        _make_history_cell(pool.cpu_history, look),
     )
 
 
-def _history(shares: Sequence[float], look: Look) -> Cell:
+def _make_history_cell(shares: Sequence[float], look: Look) -> Cell:
     """How much of it was used over half an hour; in a plain look the mean."""
     if look.plain:
         return Cell(f"{sum(shares) / len(shares):.0%} mean" if shares else "", "dim")
-    return Cell(look.spark(shares, 8, top=1.0), "dim")
+    return Cell(look.draw_sparkline(shares, 8, top=1.0), "dim")
 
 
-def narrow_cells(row: PoolRow, look: Look, now: float) -> Cells:
+def make_narrow_cells(row: PoolTableRow, look: Look, now: float) -> Cells:
     """A whole pool in one line; in a plain look what the bars show is said by words and the figures behind them."""
     pool, reserved = row.pool, Cell("reserved", "dim")
     return (
-        _name(pool, look),
+        _make_name_cell(pool, look),
         Cell("cpu", "dim"),
-        reserved if look.plain else _bar(pool.measured_cpu, pool.used_cpu, pool.total_cpu),
-        Cell(look.own(units.cpu_pair(pool.used_cpu, pool.total_cpu))),
+        reserved if look.plain else _make_bar_cell(pool.measured_cpu, pool.used_cpu, pool.total_cpu),
+        Cell(look.adapt_text(units.format_cpu_pair(pool.used_cpu, pool.total_cpu))),
         Cell("use", "dim"),
-        Cell(look.own(units.cpu(pool.measured_cpu))),
+        Cell(look.adapt_text(units.format_cpu(pool.measured_cpu))),
         Cell("mem", "dim"),
-        reserved if look.plain else _bar(pool.measured_memory, pool.used_memory, pool.total_memory),
-        Cell(look.own(units.memory_pair(pool.used_memory, pool.total_memory))),
+        reserved if look.plain else _make_bar_cell(pool.measured_memory, pool.used_memory, pool.total_memory),
+        Cell(look.adapt_text(units.format_memory_pair(pool.used_memory, pool.total_memory))),
         Cell("use", "dim"),
-        Cell(look.own(units.memory(pool.measured_memory))),
+        Cell(look.adapt_text(units.format_memory(pool.measured_memory))),
     )
 
 
-POOL_PART = Part("pools", Grid(_WIDE, wide_cells), Grid(_NARROW, narrow_cells))
+POOL_SECTION = TableSection("pools", TableGrid(_WIDE, make_wide_cells), TableGrid(_NARROW, make_narrow_cells))
 
 
 class PoolsPane(Table):
     """Every pool, and the machine they stand on."""
 
     def __init__(self) -> None:
-        super().__init__((POOL_PART,), id="pools")
+        super().__init__((POOL_SECTION,), id="pools")
         self._host = HostFacts()
         self._legend = ""
 
@@ -125,63 +125,63 @@ class PoolsPane(Table):
         """Show the pools of a board."""
         self._host = board.host
         view = self.views[0]
-        measured = self._measured(board)
+        measured = self._format_measured_at(board)
         # On a wide terminal the heads leave no room behind them: they give way.
         view.title = "2 Pools" if self.is_narrow or not measured else f"2 Pools  {measured}"
         legend = "" if self.look.plain else "█ used ▒ reserved · free"  # words need none
-        self._legend = self.look.own(measured or legend) if self.is_narrow else ""
-        view.tail, view.must = self._rule_says, True
-        view.empty = [[(f"  {NONE_PASSES}", "dim")]] if self.keep else ()
+        self._legend = self.look.adapt_text(measured or legend) if self.is_narrow else ""
+        view.tail, view.must = self._make_tail, True
+        view.empty = [[(f"  {NO_MATCH}", "dim")]] if self.keep else ()
         kinds = (False,) if self.is_narrow else (False, True)
         view.together = len(kinds)
-        self.show({"pools": [PoolRow(pool, memory) for pool in board.pools for memory in kinds]})
+        self.show({"pools": [PoolTableRow(pool, memory) for pool in board.pools for memory in kinds]})
 
-    def _rule_says(self, view: View) -> list[Says]:
+    def _make_tail(self, view: SectionView) -> list[Wordings]:
         """What the bars mean, and how many pools are not in sight."""
-        says: list[Says] = [(self._legend,)] if self._legend else []
-        shown, every = len(view.window()) // view.together, len(view.rows) // view.together
+        says: list[Wordings] = [(self._legend,)] if self._legend else []
+        shown, every = len(view.list_visible()) // view.together, len(view.rows) // view.together
         if shown >= every:
             return says
         if view.offset:
             return [*says, (f"these {shown} of {every:,}", f"{shown} of {every:,}")]
         return [*says, (f"+{every - shown:,} more", f"+{every - shown:,}")]
 
-    def go(self, key: str) -> bool:
+    def go_to_row(self, key: str) -> bool:
         """The cursor stands on the line with the pool's name."""
-        return super().go(key.removesuffix(OF_MEMORY))
+        return super().go_to_row(key.removesuffix(MEMORY_SUFFIX))
 
     def action_move(self, by: int) -> None:
         """A step is a pool, whatever lines it has."""
         super().action_move(by * self.views[0].together if abs(by) == 1 else by)
 
-    def _measured(self, board: Board) -> str:
+    def _format_measured_at(self, board: Board) -> str:
         """When all this was measured, if that is not now."""
         at = board.measured_at or board.at
-        late = board.measured_at is not None or self.now - at > STALE
-        return f"measured {old(at, self.now)}" if at and late else ""
+        late = board.measured_at is not None or self.now - at > STALE_AFTER
+        return f"measured {format_time_and_age(at, self.now)}" if at and late else ""
 
     def draw(self, strips: Sequence[Strip]) -> None:
         """On a wide terminal the last line is the host's, when no pool needs it."""
         if not self.is_narrow and len(strips) > len(self.views[0].rows) + 1:
-            strips = [*strips[:-1], self.look.strip(host_line(self._host, self.look, self.size.width), self.size.width)]
+            strips = [*strips[:-1], self.look.strip(make_host_line(self._host, self.look, self.size.width), self.size.width)]
         super().draw(strips)
 
 
-def host_line(host: HostFacts, look: Look, room: int) -> list[Span]:
+def make_host_line(host: HostFacts, look: Look, room: int) -> list[Span]:
     """`host   cpu 11.2 of 16   mem 41.0 of 64G   disk 212G`; what is not known, or does not fit, is left out."""
     spans: list[Span] = [("  host  ", "dim")]
-    for word, text, style in _host_facts(host):
+    for word, text, style in _list_host_values(host):
         more: list[Span] = [(f" {word} ", "dim"), (text, style), ("  ", "")]
-        if wide([*spans, *more[:2]]) <= room:
+        if measure_spans([*spans, *more[:2]]) <= room:
             spans += more
     return spans if len(spans) > 1 else []
 
 
-def _host_facts(host: HostFacts) -> Iterator[tuple[str, str, str]]:
+def _list_host_values(host: HostFacts) -> Iterator[tuple[str, str, str]]:
     if host.cpu_used is not None:
         yield "cpu", f"{host.cpu_used:.1f} of {host.cores}", ""
     if host.memory_used is not None and host.memory_total is not None:
-        yield "mem", units.memory_pair(host.memory_used, host.memory_total).replace("/", " of "), ""
+        yield "mem", units.format_memory_pair(host.memory_used, host.memory_total).replace("/", " of "), ""
     if host.disk_free is not None:
-        low = host.disk_free < LITTLE_DISK
-        yield "disk", units.size(host.disk_free) + ("!" if low else ""), "broken" if low else ""
+        low = host.disk_free < LOW_DISK
+        yield "disk", units.format_bytes(host.disk_free) + ("!" if low else ""), "broken" if low else ""

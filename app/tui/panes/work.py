@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from app.core.board import Board, EndedLine, RunningLine
-from app.core.text.sanitize import clean, middle
-from app.tui.rows.work import ENDED_PART, NEXT_PART, RUNNING_PART, Gone
+from app.core.board import Board, EndedEntry, RunningEntry
+from app.core.text.sanitize import sanitize, truncate_middle
+from app.tui.rows.work import ENDED_SECTION, NEXT_SECTION, RUNNING_SECTION, LingeringRow
 from app.tui.style import Span
-from app.tui.widgets.table import NONE_PASSES, Table
-from app.tui.widgets.table_parts import View
-from app.tui.widgets.table_title import Says
+from app.tui.widgets.table import NO_MATCH, Table
+from app.tui.widgets.table_parts import SectionView
+from app.tui.widgets.table_title import Wordings
 
 LINGER = 5.0
-NAME = 14
+QUEUE_NAME_WIDTH = 14
 """Cells of a queue's name that leave room for what to do about it at 80."""
-TALL = 34
+TALL_HEIGHT = 34
 """From this many lines of terminal, the just ended are shown and parts are set apart."""
 
 
@@ -26,121 +26,121 @@ class WorkPane(Table):
     """Running, next to start, just ended."""
 
     def __init__(self) -> None:
-        super().__init__((RUNNING_PART, NEXT_PART, ENDED_PART), id="work")
+        super().__init__((RUNNING_SECTION, NEXT_SECTION, ENDED_SECTION), id="work")
         self.tall = False
         self.guidance: Sequence[Sequence[Span]] = ()
         """Lines for the first run, in place of running rows."""
-        self.still_worth: Callable[[Sequence[EndedLine]], tuple[EndedLine, ...]] | None = None
+        self.select_ended: Callable[[Sequence[EndedEntry]], tuple[EndedEntry, ...]] | None = None
         """Which of the ended rows still stand on the deck; all of them under a filter."""
         self._moment: float | None = None
-        self._let_go = False
+        self._cursor_row_expired = False
         """Whether the row under the cursor stops lingering: the cursor stays where it is, and does not go with it."""
-        self._gone: dict[str, Gone] = {}
-        self._ran: tuple[RunningLine | Gone, ...] = ()
+        self._lingering: dict[str, LingeringRow] = {}
+        self._previous_rows: tuple[RunningEntry | LingeringRow, ...] = ()
         self._waiting_total = 0
         self._today = ""
 
     def show_board(self, board: Board) -> None:
         """Show the work of a board."""
         if self.moment != self._moment:  # rows of another time linger nowhere
-            self._gone, self._ran, self._moment = {}, (), self.moment
-        running, ended = self._linger(board)
-        self._ran = running
+            self._lingering, self._previous_rows, self._moment = {}, (), self.moment
+        running, ended = self._merge_lingering(board)
+        self._previous_rows = running
         self._waiting_total = board.waiting_total
-        alive = sum(not isinstance(row, Gone) for row in running)
-        view = self.view("running")
+        alive = sum(not isinstance(row, LingeringRow) for row in running)
+        view = self.find_view("running")
         view.title = f"3 Running {alive}" if board.at else "3 Running"
-        view.tail = self._some
-        view.empty = self.guidance or self._says(nothing_runs(board) if board.at else "")
-        waiting = self.view("next")
-        waiting.title, waiting.tail = "Next to start", self._next
-        waiting.empty = self._says("Nothing waits." if board.at else "")
-        done = self.view("ended")
-        done.title, done.tail = "Just ended", self._over
+        view.tail = self._make_running_tail
+        view.empty = self.guidance or self._make_empty_lines(format_idle_reason(board) if board.at else "")
+        waiting = self.find_view("next")
+        waiting.title, waiting.tail = "Next to start", self._make_waiting_tail
+        waiting.empty = self._make_empty_lines("Nothing waits." if board.at else "")
+        done = self.find_view("ended")
+        done.title, done.tail = "Just ended", self._make_ended_tail
         self._today = f"today {board.today_ok:,} ok, {board.today_failed:,} failed" if board.at else ""
-        at = self._flat(self.cursor)
+        at = self._find_position(self.cursor)
         self.show({"running": running, "next": board.next, "ended": ended})
-        if self._let_go and isinstance(self.item, EndedLine):
+        if self._cursor_row_expired and isinstance(self.item, EndedEntry):
             self._replace_cursor(at)
             self.redraw()
 
-    def _says(self, nothing: str) -> list[list[Span]]:
+    def _make_empty_lines(self, nothing: str) -> list[list[Span]]:
         """What an empty part says: with a filter only that nothing there passes it, and nothing before there was a board."""
         if not nothing:
             return []
-        text = self.look.theirs(self.look.own(nothing)) if self.keep is None else NONE_PASSES
+        text = self.look.sanitize(self.look.adapt_text(nothing)) if self.keep is None else NO_MATCH
         return [[("  " + text, "dim")]]
 
-    def _some(self, view: View) -> list[Says]:
+    def _make_running_tail(self, view: SectionView) -> list[Wordings]:
         """Which of its rows are in sight, when not all are."""
-        return self._cut(view, len(view.rows), "first {} of {}", "first {}")
+        return self._format_visible(view, len(view.rows), "first {} of {}", "first {}")
 
-    def _next(self, view: View) -> list[Says]:
+    def _make_waiting_tail(self, view: SectionView) -> list[Wordings]:
         """The same of those that wait; of them the board has only the first."""
-        return self._cut(view, len(view.rows) if self.keep else max(self._waiting_total, len(view.rows)), "first {} of {}", "{1}")
+        return self._format_visible(view, len(view.rows) if self.keep else max(self._waiting_total, len(view.rows)), "first {} of {}", "{1}")
 
-    def _over(self, view: View) -> list[Says]:
+    def _make_ended_tail(self, view: SectionView) -> list[Wordings]:
         """The same of those that ended, and how many did today."""
-        return [*self._some(view), *([(self._today,)] if self._today else [])]
+        return [*self._make_running_tail(view), *([(self._today,)] if self._today else [])]
 
-    def _cut(self, view: View, total: int, *wordings: str) -> list[Says]:
-        shown = len(view.window())
+    def _format_visible(self, view: SectionView, total: int, *wordings: str) -> list[Wordings]:
+        shown = len(view.list_visible())
         if shown >= total:
             return []
         long, *short = (text.format(shown, f"{total:,}") for text in wordings)
         all_of_them = () if self.keep else (f"{long}: 5 shows all",)
         return [tuple(text.replace("first", "these") if view.offset else text for text in (*all_of_them, long, *short))]
 
-    def _linger(self, board: Board) -> tuple[tuple[RunningLine | Gone, ...], tuple[EndedLine, ...]]:
+    def _merge_lingering(self, board: Board) -> tuple[tuple[RunningEntry | LingeringRow, ...], tuple[EndedEntry, ...]]:
         """The running rows with those that ended a moment ago in their places, and the other ended ones."""
         alive = {row.key: row for row in board.running}
         ends = {row.key: row for row in board.ended}
         waits = {row.key for row in board.next}
-        self._note_ends(alive, ends, waits)
-        kept = [alive.pop(row.key, None) or self._gone.get(row.key) for row in self._ran]
+        self._update_lingering(alive, ends, waits)
+        kept = [alive.pop(row.key, None) or self._lingering.get(row.key) for row in self._previous_rows]
         rows = (*(row for row in kept if row is not None), *alive.values())
-        over = self.still_worth(board.ended) if self.still_worth and not self.keep else board.ended
-        return rows, tuple(row for row in over if row.key not in self._gone)
+        over = self.select_ended(board.ended) if self.select_ended and not self.keep else board.ended
+        return rows, tuple(row for row in over if row.key not in self._lingering)
 
-    def _note_ends(self, alive: dict[str, RunningLine], ends: dict[str, EndedLine], waits: set[str]) -> None:
+    def _update_lingering(self, alive: dict[str, RunningEntry], ends: dict[str, EndedEntry], waits: set[str]) -> None:
         now = self.now
-        for row in self._ran:
-            if isinstance(row, RunningLine) and row.key not in alive and row.key in ends:
-                self._gone[row.key] = Gone(row, ends[row.key], now + LINGER)
-        over = [key for key, gone in self._gone.items() if gone.until <= now or key in alive or key in waits]
-        room = max(1, self.view("running").height - len(alive))
-        over += [key for key in list(self._gone)[:-room] if key != self.cursor]
-        self._let_go = self.cursor in over
+        for row in self._previous_rows:
+            if isinstance(row, RunningEntry) and row.key not in alive and row.key in ends:
+                self._lingering[row.key] = LingeringRow(row, ends[row.key], now + LINGER)
+        over = [key for key, gone in self._lingering.items() if gone.until <= now or key in alive or key in waits]
+        room = max(1, self.find_view("running").height - len(alive))
+        over += [key for key in list(self._lingering)[:-room] if key != self.cursor]
+        self._cursor_row_expired = self.cursor in over
         for key in over:
-            self._gone.pop(key, None)
+            self._lingering.pop(key, None)
 
-    def shares(self, height: int) -> list[tuple[int, int]]:
+    def share_lines(self, height: int) -> list[tuple[int, int]]:
         """Running first, then next; the just ended on tall terminals, under a filter, and when the cursor is there."""
         if self.guidance:
             return [(max(1, height - 3), 0), (1, 0), (-1, 0)]
         running, waiting, ended = (len(view.rows) for view in self.views)
         blank = int(self.tall)
-        if not ended or not (self.tall or self.keep or self._on_ended):
-            top = divide(height - 2 * (1 + blank), running, waiting)
+        if not ended or not (self.tall or self.keep or self._is_on_ended):
+            top = divide_lines(height - 2 * (1 + blank), running, waiting)
             return [(top[0][0], blank), (top[1][0], blank), (-1, blank)]
         room = height - 3 * (1 + blank)
         below = min(ended, max(3, height // 8, room - max(1, running) - max(1, waiting)))
-        top = divide(room - below, running, waiting)
+        top = divide_lines(room - below, running, waiting)
         return [(top[0][0], blank), (top[1][0], blank), (below, blank)]
 
     @property
-    def _on_ended(self) -> bool:
-        return isinstance(self.item, EndedLine)
+    def _is_on_ended(self) -> bool:
+        return isinstance(self.item, EndedEntry)
 
 
-def divide(lines: int, running: int, waiting: int) -> list[tuple[int, int]]:
+def divide_lines(lines: int, running: int, waiting: int) -> list[tuple[int, int]]:
     """Lines for the running and the waiting rows: what runs first, but a third for those that wait."""
     share = min(max(1, waiting), max(2, lines * 3 // 10))
     above = max(1, min(max(1, running), lines - share))
     return [(above, 0), (max(0, lines - above), 0)]
 
 
-def nothing_runs(board: Board) -> str:
+def format_idle_reason(board: Board) -> str:
     """Why the running part is empty: `Nothing runs. 2 wait: queue backup is paused (p on it resumes it).`; of the past only what was so."""
     if board.runtime.state == "past":
         ran = "Nothing ran." if board.counts else "Nothing is known to have run."
@@ -150,7 +150,7 @@ def nothing_runs(board: Board) -> str:
     waits, which = ("1 waits", "it") if board.waiting_total == 1 else (f"{board.waiting_total:,} wait", "one")
     paused = next((queue for queue in board.queues if queue.waiting and queue.status == "paused"), None)
     if paused:
-        name = middle(clean(paused.name), NAME)
+        name = truncate_middle(sanitize(paused.name), QUEUE_NAME_WIDTH)
         some = f"{paused.waiting:,} in paused queue {name}"
         why = f"queue {name} is paused" if paused.waiting == board.waiting_total else some
         return f"Nothing runs. {waits}: {why} (p on it resumes it)."

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.core.board import AlertLine
+from app.core.board import AlertEntry
 from app.core.text import units
 from app.core.times import unix_if_any
-from app.tui.panes.alerts import SEVERITIES, head, left, state
+from app.tui.panes.alerts import SEVERITIES, format_time_left, make_head_cells, make_state_cell
 from app.tui.style import ALERTS, Look
-from app.tui.widgets.table_columns import Cell, Cells, Column
-from app.tui.widgets.table_parts import Grid, Part
+from app.tui.widgets.table_columns import Cell, Cells, TableColumn
+from app.tui.widgets.table_parts import TableGrid, TableSection
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class RuleRow:
         return f"rule:{self.name}"
 
 
-def rule_row(row: Mapping[str, Any]) -> RuleRow:
+def make_rule_row(row: Mapping[str, Any]) -> RuleRow:
     """A row of `sla.ls`."""
     found, silence = row.get("open") or {}, row.get("silence")
     return RuleRow(
@@ -47,9 +47,9 @@ def rule_row(row: Mapping[str, Any]) -> RuleRow:
     )  # fmt: skip
 
 
-def alert_line(row: Mapping[str, Any]) -> AlertLine:
+def make_alert_line(row: Mapping[str, Any]) -> AlertEntry:
     """A row of `alert.ls`."""
-    return AlertLine(
+    return AlertEntry(
         row["id"], row["sla"], row["severity"], row["status"], row["object"], row["text"], row["short"], unix_if_any(row["since"]) or 0.0,
         row.get("task_uuid"), row.get("task_number"), row.get("acknowledged_by"), unix_if_any(row.get("resolved_at")),
         unix_if_any(row.get("silenced_until")),
@@ -59,87 +59,87 @@ def alert_line(row: Mapping[str, Any]) -> AlertLine:
 # --- alerts -------------------------------------------------------------------------------------------------------------
 
 _WIDE = (
-    Column("", 1, gap=0),
-    Column("", 4),
-    Column("", 16, 24, gap=2, grow=3),
-    Column("ON", 25, 40, grow=1, cut="middle"),
-    Column("WHY", 34, grow=2, floor=20),
-    Column("SINCE ", 6, right=True, drop=2),
-    Column("STATE", 15, gap=2),
+    TableColumn("", 1, gap=0),
+    TableColumn("", 4),
+    TableColumn("", 16, 24, gap=2, grow=3),
+    TableColumn("ON", 25, 40, grow=1, cut="middle"),
+    TableColumn("WHY", 34, grow=2, floor=20),
+    TableColumn("SINCE ", 6, right=True, drop=2),
+    TableColumn("STATE", 15, gap=2),
 )
 _NARROW = (
-    Column("", 1, gap=0),
-    Column("", 4),
-    Column("", 14, gap=2),
-    Column("ON", 20, 24, grow=1, cut="middle", drop=2, floor=10),
-    Column("VALUE", 13, 16, fits=True),
-    Column("SINCE", 6, right=True, drop=1),
-    Column("STATE", 9, 14, fits=True),
+    TableColumn("", 1, gap=0),
+    TableColumn("", 4),
+    TableColumn("", 14, gap=2),
+    TableColumn("ON", 20, 24, grow=1, cut="middle", drop=2, floor=10),
+    TableColumn("VALUE", 13, 16, fits=True),
+    TableColumn("SINCE", 6, right=True, drop=1),
+    TableColumn("STATE", 9, 14, fits=True),
 )
 
 
-def _wide_cells(alert: AlertLine, look: Look, now: float) -> Cells:
-    quiet = _quiet(alert)
-    why = Cell(look.theirs(alert.why), quiet)
-    return (*head(alert, look), _on(alert, look), why, Cell(units.age(now - alert.since), quiet), state(alert, now, look))
+def _make_wide_cells(alert: AlertEntry, look: Look, now: float) -> Cells:
+    quiet = _get_style(alert)
+    why = Cell(look.sanitize(alert.why), quiet)
+    return (*make_head_cells(alert, look), _make_object_cell(alert, look), why, Cell(units.format_age(now - alert.since), quiet), make_state_cell(alert, now, look))
 
 
-def _narrow_cells(alert: AlertLine, look: Look, now: float) -> Cells:
-    quiet = _quiet(alert)
-    short = Cell(look.theirs(alert.short or alert.why), quiet)
-    return (*head(alert, look), _on(alert, look), short, Cell(units.age(now - alert.since), quiet), state(alert, now, look))
+def _make_narrow_cells(alert: AlertEntry, look: Look, now: float) -> Cells:
+    quiet = _get_style(alert)
+    short = Cell(look.sanitize(alert.short or alert.why), quiet)
+    return (*make_head_cells(alert, look), _make_object_cell(alert, look), short, Cell(units.format_age(now - alert.since), quiet), make_state_cell(alert, now, look))
 
 
-def _quiet(alert: AlertLine) -> str:
+def _get_style(alert: AlertEntry) -> str:
     return "dim" if alert.status in ("resolved", "silenced") else ""
 
 
-def _on(alert: AlertLine, look: Look) -> Cell:
+def _make_object_cell(alert: AlertEntry, look: Look) -> Cell:
     """What it is about; in a column numbers go without their `#`."""
-    return Cell(look.theirs(alert.object).removeprefix("#"), _quiet(alert))
+    return Cell(look.sanitize(alert.object).removeprefix("#"), _get_style(alert))
 
 
-ALERT_PART = Part("alerts", Grid(_WIDE, _wide_cells), Grid(_NARROW, _narrow_cells))
+ALERT_SECTION = TableSection("alerts", TableGrid(_WIDE, _make_wide_cells), TableGrid(_NARROW, _make_narrow_cells))
 
 # --- rules --------------------------------------------------------------------------------------------------------------
 
 _RULE_WIDE = (
-    Column("", 22, 40, gap=0, fits=True),
-    Column("RULE", 40, grow=1, floor=20, gap=2),
-    Column("", 4),
-    Column("STATE", 28, gap=2),
+    TableColumn("", 22, 40, gap=0, fits=True),
+    TableColumn("RULE", 40, grow=1, floor=20, gap=2),
+    TableColumn("", 4),
+    TableColumn("STATE", 28, gap=2),
 )
 _RULE_NARROW = (
-    Column("", 10, 22, gap=0, fits=True),
-    Column("RULE", 30, grow=1, floor=14, gap=2),
-    Column("", 4),
-    Column("STATE", 9, 18, gap=2, fits=True),
+    TableColumn("", 10, 22, gap=0, fits=True),
+    TableColumn("RULE", 30, grow=1, floor=14, gap=2),
+    TableColumn("", 4),
+    TableColumn("STATE", 9, 18, gap=2, fits=True),
 )
 
 
-def _rule_cells(rule: RuleRow, look: Look, now: float) -> Cells:
+def _make_rule_cells(rule: RuleRow, look: Look, now: float) -> Cells:
     word, firing, _ = SEVERITIES.get(rule.severity, ("?", "unknown", "unknown"))
     style = "dim" if not rule.enabled or rule.until is not None else firing if rule.firing else ""
     quiet = "" if rule.enabled else "dim"
-    return (Cell(look.theirs(rule.name), quiet), Cell(look.theirs(rule.words), quiet), Cell(word, style), rule_state(rule, look, now))
+    return (Cell(look.sanitize(rule.name), quiet), Cell(look.sanitize(rule.words), quiet), Cell(word, style), make_rule_state_cell(rule, look, now))
 
 
-def rule_state(rule: RuleRow, look: Look, now: float) -> Cell:
+def make_rule_state_cell(rule: RuleRow, look: Look, now: float) -> Cell:
     """`off`, `quiet 5h`, `firing 2`, `acked 1`, `no replica`, `ok`, `ok, late 9h ago`."""
     if not rule.enabled:
         return Cell("off", "dim")
     if rule.until is not None:
-        return Cell(f"{ALERTS['silenced'].word} {left(rule.until, now)}", "dim")
+        return Cell(f"{ALERTS['silenced'].word} {format_time_left(rule.until, now)}", "dim")
     if rule.firing:
         more = f", {ALERTS['acknowledged'].word} {rule.acknowledged:,}" if rule.acknowledged else ""
         return Cell(f"firing {rule.firing:,}{more}", "bold")
     if rule.acknowledged:
         return Cell(f"{ALERTS['acknowledged'].word} {rule.acknowledged:,}")
     if rule.lacks:
-        return Cell(look.theirs(rule.lacks), "dim")
+        return Cell(look.sanitize(rule.lacks), "dim")
     if rule.last_late is not None:
-        return Cell(f"ok, late {units.age(now - rule.last_late)} ago", "well")
+        return Cell(f"ok, late {units.format_age(now - rule.last_late)} ago", "well")
     return Cell("ok", "well")
 
 
-RULE_PART = Part("rules", Grid(_RULE_WIDE, _rule_cells), Grid(_RULE_NARROW, _rule_cells))
+RULE_SECTION = TableSection("rules", TableGrid(_RULE_WIDE, _make_rule_cells), TableGrid(_RULE_NARROW, _make_rule_cells))

@@ -8,21 +8,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from app.core.schema.secrets import masked
+from app.core.schema.secrets import mask_record
 from app.core.text import units
-from app.core.text.sanitize import clean_lines, is_secret_name, pad
+from app.core.text.sanitize import is_secret_name, pad, sanitize_lines
 from app.tui.style import Look, Span
-from app.tui.time_format import ago
-from app.tui.widgets.document import wrap
-from app.tui.widgets.table_columns import Cell, Cells, Column
-from app.tui.widgets.table_parts import Grid, Part
+from app.tui.time_format import format_age_ago
+from app.tui.widgets.document import wrap_text
+from app.tui.widgets.table_columns import Cell, Cells, TableColumn
+from app.tui.widgets.table_parts import TableGrid, TableSection
 
-COUNTED = 10_000
+MAX_COUNTED = 10_000
 """The service counts no more uses than this."""
 
 
 @dataclass(frozen=True, slots=True)
-class Template:
+class TemplateEntry:
     """A template. `parameters` and `required` are how many there are, `median` seconds, `last` UNIX seconds; `facts` is the row of
     `template.ls`."""
 
@@ -46,38 +46,38 @@ class Template:
         return self.name
 
 
-def template(row: Mapping[str, Any]) -> Template:
+def make_template(row: Mapping[str, Any]) -> TemplateEntry:
     """A row of `template.ls` with its usage."""
     schema = row.get("parameters") or {}
-    named = list(_properties(schema))
-    needed = {name for part in _groups(schema) for name in part.get("required") or ()}
+    named = list(_collect_properties(schema))
+    needed = {name for part in _find_groups(schema) for name in part.get("required") or ()}
     last = row.get("last_used")
-    return Template(
+    return TemplateEntry(
         row["name"], row["engine"], row.get("queue"), row.get("description") or "", len(named), len(needed & {*named}),
         row.get("used") or 0, row.get("active") or 0, datetime.fromisoformat(last).timestamp() if last else None, row.get("median"),
         bool(row.get("retired_at")), (row.get("cpu"), row.get("memory"), row.get("timeout")), row,
     )  # fmt: skip
 
 
-def _groups(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _find_groups(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """A schema and what it is put together from: nf-core's groups are parts of an `allOf` that point at definitions."""
     yield schema
     for part in schema.get("allOf") or ():
         if isinstance(part, Mapping):
-            found = _pointed(schema, str(part["$ref"])) if "$ref" in part else part
+            found = _resolve_pointer(schema, str(part["$ref"])) if "$ref" in part else part
             yield from [found] if isinstance(found, Mapping) else []
 
 
-def _pointed(schema: Any, pointer: str) -> Any:
+def _resolve_pointer(schema: Any, pointer: str) -> Any:
     for step in pointer.removeprefix("#/").split("/"):
         schema = schema.get(step) if isinstance(schema, Mapping) else None
     return schema
 
 
-def _properties(schema: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def _collect_properties(schema: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """The parameters at the top, by name."""
     found: dict[str, Mapping[str, Any]] = {}
-    for part in _groups(schema):
+    for part in _find_groups(schema):
         named = part.get("properties")
         if isinstance(named, Mapping):
             found |= {str(name): inner if isinstance(inner, Mapping) else {} for name, inner in named.items()}
@@ -85,117 +85,117 @@ def _properties(schema: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 _WIDE = (
-    Column("", 16, 32, gap=0, grow=2, floor=12, cut="middle"),
-    Column("ENGINE", 6),
-    Column("QUEUE", 10, 14, drop=4, cut="middle"),
-    Column("PARAMETERS", 18, 18, drop=3, gap=2),
-    Column("USED", 6, right=True),
-    Column("LAST", 10, gap=2),
-    Column("USUALLY", 7, right=True, drop=2),
-    Column("WHAT FOR", 14, grow=1, floor=8, gap=2),
+    TableColumn("", 16, 32, gap=0, grow=2, floor=12, cut="middle"),
+    TableColumn("ENGINE", 6),
+    TableColumn("QUEUE", 10, 14, drop=4, cut="middle"),
+    TableColumn("PARAMETERS", 18, 18, drop=3, gap=2),
+    TableColumn("USED", 6, right=True),
+    TableColumn("LAST", 10, gap=2),
+    TableColumn("USUALLY", 7, right=True, drop=2),
+    TableColumn("WHAT FOR", 14, grow=1, floor=8, gap=2),
 )
 _NARROW = (
-    Column("", 14, 24, gap=0, grow=2, floor=10, cut="middle"),
-    Column("ENGINE", 6, drop=3),
-    Column("PARAMETERS", 10, 18, drop=2, fits=True),
-    Column("USED", 5, 7, right=True, fits=True),
-    Column("LAST", 8, 10, fits=True),
-    Column("USUALLY", 7, right=True, drop=1),
-    Column("WHAT FOR", 10, grow=1, floor=6, gap=2),
+    TableColumn("", 14, 24, gap=0, grow=2, floor=10, cut="middle"),
+    TableColumn("ENGINE", 6, drop=3),
+    TableColumn("PARAMETERS", 10, 18, drop=2, fits=True),
+    TableColumn("USED", 5, 7, right=True, fits=True),
+    TableColumn("LAST", 8, 10, fits=True),
+    TableColumn("USUALLY", 7, right=True, drop=1),
+    TableColumn("WHAT FOR", 10, grow=1, floor=6, gap=2),
 )
 
 
-def _cells(row: Template, look: Look, now: float) -> Cells:
+def _make_cells(row: TemplateEntry, look: Look, now: float) -> Cells:
     quiet = "dim" if row.retired else ""
-    name, engine = Cell(look.theirs(row.name), quiet), Cell(look.theirs(row.engine), quiet)
-    return (name, engine, Cell(_queue(row, look), quiet), *_rest(row, look, now))
+    name, engine = Cell(look.sanitize(row.name), quiet), Cell(look.sanitize(row.engine), quiet)
+    return (name, engine, Cell(_format_queue(row, look), quiet), *_make_common_cells(row, look, now))
 
 
-def _narrow_cells(row: Template, look: Look, now: float) -> Cells:
+def _make_narrow_cells(row: TemplateEntry, look: Look, now: float) -> Cells:
     quiet = "dim" if row.retired else ""
-    return (Cell(look.theirs(row.name), quiet), Cell(look.theirs(row.engine), quiet), *_rest(row, look, now))
+    return (Cell(look.sanitize(row.name), quiet), Cell(look.sanitize(row.engine), quiet), *_make_common_cells(row, look, now))
 
 
-def _queue(row: Template, look: Look) -> str:
-    return look.theirs(row.queue) if row.queue else look.own(units.MISSING)
+def _format_queue(row: TemplateEntry, look: Look) -> str:
+    return look.sanitize(row.queue) if row.queue else look.adapt_text(units.MISSING)
 
 
-def _rest(row: Template, look: Look, now: float) -> Cells:
+def _make_common_cells(row: TemplateEntry, look: Look, now: float) -> Cells:
     quiet = "dim" if row.retired else ""
-    usually = look.own(units.duration(row.median) if row.median is not None else units.MISSING)
+    usually = look.adapt_text(units.format_duration(row.median) if row.median is not None else units.MISSING)
     return (
-        Cell(look.own(parameters(row)), quiet), Cell(used(row), quiet), Cell(look.own(_last(row, now)), quiet), Cell(usually, quiet),
-        Cell(("retired  " if row.retired else "") + look.theirs(row.description), quiet),
+        Cell(look.adapt_text(format_parameters(row)), quiet), Cell(format_used(row), quiet), Cell(look.adapt_text(_format_last_use(row, now)), quiet), Cell(usually, quiet),
+        Cell(("retired  " if row.retired else "") + look.sanitize(row.description), quiet),
     )  # fmt: skip
 
 
-def parameters(row: Template) -> str:
+def format_parameters(row: TemplateEntry) -> str:
     """`5, 2 to fill in`."""
     if not row.parameters:
         return units.MISSING
     return f"{row.parameters}, {row.required} to fill in" if row.required else str(row.parameters)
 
 
-def used(row: Template) -> str:
+def format_used(row: TemplateEntry) -> str:
     """How often; of very many only that they are."""
-    return "10k+" if row.used >= COUNTED else f"{row.used:,}"
+    return "10k+" if row.used >= MAX_COUNTED else f"{row.used:,}"
 
 
-def _last(row: Template, now: float) -> str:
+def _format_last_use(row: TemplateEntry, now: float) -> str:
     if row.active:
         return "now"
-    return ago(row.last, now) if row.last is not None else units.MISSING
+    return format_age_ago(row.last, now) if row.last is not None else units.MISSING
 
 
-TEMPLATES = Part("templates", Grid(_WIDE, _cells), Grid(_NARROW, _narrow_cells))
+TEMPLATES = TableSection("templates", TableGrid(_WIDE, _make_cells), TableGrid(_NARROW, _make_narrow_cells))
 
 
 # --- all about one ----------------------------------------------------------------------------------------------------------------------
 
 
-def about(row: Template, room: int, look: Look) -> list[list[Span]]:
+def make_details(row: TemplateEntry, room: int, look: Look) -> list[list[Span]]:
     """What it runs, what its tasks ask for, what may be filled in."""
     lines: list[list[Span]] = []
     if row.description:
-        lines += [[(f"  {line}", "")] for line in wrap(look.theirs(row.description), room - 3)]
-    lines += _labelled("runs", _command(row, look), look)
-    lines.append(_line("asks for", _asks(row), look))
-    for name, schema in _properties(row.facts.get("parameters") or {}).items():
-        lines.append(_parameter(name, schema, row, room, look))
+        lines += [[(f"  {line}", "")] for line in wrap_text(look.sanitize(row.description), room - 3)]
+    lines += _make_labelled_lines("runs", _list_command_lines(row, look), look)
+    lines.append(_make_line("asks for", _format_request(row), look))
+    for name, schema in _collect_properties(row.facts.get("parameters") or {}).items():
+        lines.append(_make_parameter_line(name, schema, row, room, look))
     return lines
 
 
-def _labelled(label: str, texts: Sequence[str], look: Look) -> Iterator[list[Span]]:
+def _make_labelled_lines(label: str, texts: Sequence[str], look: Look) -> Iterator[list[Span]]:
     for n, text in enumerate(texts):
-        yield _line("" if n else label, text, look)
+        yield _make_line("" if n else label, text, look)
 
 
-def _line(label: str, text: str, look: Look) -> list[Span]:
-    return [(f"  {pad(label, 10)}", "dim"), (look.own(text), "")]
+def _make_line(label: str, text: str, look: Look) -> list[Span]:
+    return [(f"  {pad(label, 10)}", "dim"), (look.adapt_text(text), "")]
 
 
-def _command(row: Template, look: Look) -> list[str]:
+def _list_command_lines(row: TemplateEntry, look: Look) -> list[str]:
     """Its command or script, line by line, safe."""
     schema = row.facts.get("schema") or {}
     if isinstance(schema.get("argv"), list):
-        return [look.theirs(shlex.join(map(str, schema["argv"])))]
+        return [look.sanitize(shlex.join(map(str, schema["argv"])))]
     text = str(schema.get("script") or schema.get("callable") or "")
-    return [look.theirs(line) for line in clean_lines(text.rstrip()).split("\n")]
+    return [look.sanitize(line) for line in sanitize_lines(text.rstrip()).split("\n")]
 
 
-def _asks(row: Template) -> str:
+def _format_request(row: TemplateEntry) -> str:
     cpu, memory, timeout = row.asks
-    asked = [f"{units.plain(1.0 if cpu is None else cpu)} cpu", f"{units.memory(memory)} memory" if memory else "no memory"]
-    return ", ".join([*asked, f"at most {units.setting(timeout)}" if timeout is not None else "no limit"])
+    asked = [f"{units.format_number(1.0 if cpu is None else cpu)} cpu", f"{units.format_memory(memory)} memory" if memory else "no memory"]
+    return ", ".join([*asked, f"at most {units.format_duration_setting(timeout)}" if timeout is not None else "no limit"])
 
 
-def _parameter(name: str, schema: Mapping[str, Any], row: Template, room: int, look: Look) -> list[Span]:
-    needed = any(name in (part.get("required") or ()) for part in _groups(row.facts.get("parameters") or {}))
+def _make_parameter_line(name: str, schema: Mapping[str, Any], row: TemplateEntry, room: int, look: Look) -> list[Span]:
+    needed = any(name in (part.get("required") or ()) for part in _find_groups(row.facts.get("parameters") or {}))
     kind = schema.get("type", "any")
     words = [str(kind) if isinstance(kind, str) else "any", *(["to fill in"] if needed else [])]
     if "default" in schema:
-        default = masked(schema, is_secret_name(name))["default"]
-        words.append(f"usually {look.cut(look.theirs(str(default)), 20)}")
-    said = look.theirs(f"{', '.join(words)}  {schema.get('description') or ''}".rstrip())
-    shown = pad(look.cut(look.theirs(name), 20, "middle"), 20)
+        default = mask_record(schema, is_secret_name(name))["default"]
+        words.append(f"usually {look.cut(look.sanitize(str(default)), 20)}")
+    said = look.sanitize(f"{', '.join(words)}  {schema.get('description') or ''}".rstrip())
+    shown = pad(look.cut(look.sanitize(name), 20, "middle"), 20)
     return [(f"  {shown} ", "bold" if needed else ""), (look.cut(said, max(1, room - 24)), "dim")]

@@ -15,49 +15,49 @@ from textual.binding import Binding, BindingType
 from textual.timer import Timer
 from textual.widget import Widget
 
-from app.core.board import AlertLine
+from app.core.board import AlertEntry
 from app.core.text import units
 from app.tui.actions import rules as action_rules
-from app.tui.actions.tasks import Deed, Unfit
-from app.tui.pages.rule import alert_lines, rule_lines
-from app.tui.rows.rules import ALERT_PART, RULE_PART, RuleRow, alert_line, rule_row
+from app.tui.actions.tasks import NotApplicable, Request
+from app.tui.pages.rule import build_alert_lines, build_rule_lines
+from app.tui.rows.rules import ALERT_SECTION, RULE_SECTION, RuleRow, make_alert_line, make_rule_row
 from app.tui.screens.base_list import ListScreen
-from app.tui.screens.base_page import Line
+from app.tui.screens.base_page import TextLine
 from app.tui.screens.dialogs.choice import ChoiceScreen, Question
-from app.tui.screens.rule_form import SilenceScreen, rule_screen
+from app.tui.screens.rule_form import SilenceScreen, make_rule_screen
 from app.tui.style import Span
-from app.tui.widgets.detail import Detail, Made
-from app.tui.widgets.document import Section, rule
-from app.tui.widgets.footer import Hint
-from app.tui.widgets.mark_hints import MARK, marked_alert_hints
-from app.tui.widgets.modal import in_sight
+from app.tui.widgets.detail import DetailBox, DetailContent
+from app.tui.widgets.document import Section, make_title_rule
+from app.tui.widgets.footer import KeyHint
+from app.tui.widgets.mark_hints import MARK_HINT, list_marked_alert_hints
+from app.tui.widgets.modal import is_visible_under_modal
 from app.tui.widgets.table import Table
-from app.tui.widgets.table_parts import Part
+from app.tui.widgets.table_parts import TableSection
 
 if TYPE_CHECKING:
     from app.client import Client
 
 LIMIT = 500
 """Alerts that are shown; more are counted."""
-PAST = "24h"
+RESOLVED_SINCE = "24h"
 """How far back `f` looks."""
-ASK_AFTER = 0.08
+DETAIL_DELAY = 0.08
 """Seconds for which the cursor must rest on a row before more is asked about it."""
 FLAT, LOW, TALL = 16, 22, 36
 """Lines of the screen up to which there is no detail, a short one, and from which there is a tall one."""
 
 
-class RuleTable(Table):
+class AlertsTable(Table):
     """Alerts, and rules below them: alerts get the lines they need, as long as some rules are seen."""
 
-    def shares(self, height: int) -> list[tuple[int, int]]:
+    def share_lines(self, height: int) -> list[tuple[int, int]]:
         room = max(0, height - 2)
         alerts, rules = (max(1, len(view.rows)) for view in self.views)
         for_rules = max(min(rules, room // 3), room - alerts)
         return [(room - for_rules, 0), (for_rules, 0)]
 
 
-class RuleDetail(Detail):
+class RuleDetail(DetailBox):
     """As in other lists, with a rule above also where no row is, and without a word where lines are left out."""
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class RuleDetail(Detail):
         if not (room and height and self._make):
             return
         title, tail, lines = self._make(room, height - 1)
-        head = rule(self.look, Section(title, (), tail=tail), room, False)
+        head = make_title_rule(self.look, Section(title, (), tail=tail), room, False)
         self.draw([head, *(self.look.strip(line, room) for line in lines[: height - 1])])
 
 
@@ -105,26 +105,26 @@ class AlertsScreen(ListScreen):
         super().__init__(client_factory)
         self.past = False
         """Whether alerts that are over are shown."""
-        self.alerts: tuple[AlertLine, ...] = ()
+        self.alerts: tuple[AlertEntry, ...] = ()
         self.rules: dict[str, RuleRow] = {}
         self._loaded = False
-        self._about: Mapping[str, Any] = {}
-        self._about_key = ""
+        self._details: Mapping[str, Any] = {}
+        self._details_key = ""
         self._timer: Timer | None = None
 
     # -- the widgets ------------------------------------------------------------------------------------------------
 
-    def parts(self) -> Sequence[Part]:
-        return (ALERT_PART, RULE_PART)
+    def list_sections(self) -> Sequence[TableSection]:
+        return (ALERT_SECTION, RULE_SECTION)
 
     def make_table(self) -> Table:
-        return RuleTable(self.parts(), id="list")
+        return AlertsTable(self.list_sections(), id="list")
 
-    def body(self) -> Iterable[Widget]:
-        yield Line(id="counts")
-        yield from super().body()
+    def compose_body(self) -> Iterable[Widget]:
+        yield TextLine(id="counts")
+        yield from super().compose_body()
 
-    def below(self) -> Iterable[Widget]:
+    def compose_below(self) -> Iterable[Widget]:
         yield RuleDetail()
 
     def on_resize(self) -> None:
@@ -134,74 +134,74 @@ class AlertsScreen(ListScreen):
         self.set_class(height >= TALL, "-tall")
         super().on_resize()
 
-    def facts(self, row: Any) -> Mapping[str, Any]:
+    def collect_facts(self, row: Any) -> Mapping[str, Any]:
         if isinstance(row, RuleRow):
             status = "off" if not row.enabled else "silenced" if row.until is not None else "firing" if row.firing else "ok"
             return {"rule": row.name, "severity": row.severity, "status": status, "on": "", "words": row.words}
         return {"rule": row.sla, "severity": row.severity, "status": row.status, "on": row.object, "why": row.why, "by": row.by}
 
-    def names(self) -> Mapping[str, Sequence[str]]:
+    def list_values(self) -> Mapping[str, Sequence[str]]:
         states = ("firing", "acknowledged", "silenced", "resolved", "ok", "off")
         return {"rule": list(self.rules), "severity": ("critical", "warning", "info"), "status": states}
 
-    def row_hints(self) -> list[Hint]:
+    def list_row_hints(self) -> list[KeyHint]:
         row = self.table.item
-        new = Hint("n", "new rule", "n", 3)
-        if marked := self.table.marked_rows():
-            return [*marked_alert_hints(marked, self._has_rule), MARK, new]
+        new = KeyHint("n", "new rule", "n", 3)
+        if marked := self.table.list_marked():
+            return [*list_marked_alert_hints(marked, self._has_rule), MARK_HINT, new]
         if isinstance(row, RuleRow):
-            turn = Hint("p", "turn off" if row.enabled else "turn on", "p", 6)
-            tasks = [] if row.facts.get("metric") else [Hint("↵", "its tasks", "enter", 1)]
-            return [*tasks, Hint("e", "edit", "e", 2), Hint("s", "silence", "s", 5), turn, new, *self._rare()]
-        if isinstance(row, AlertLine):
-            ack = [Hint("a", "ack", "a", 2)] if row.status == "firing" else []
-            silence = [Hint("s", "silence", "s", 3)] if row.sla in self.rules else []
-            task = [Hint("↵", "open", "enter", 1), Hint("w", "why", "w", 6), Hint("l", "log", "l", 7)] if row.uuid else []
-            edit = [Hint("e", "edit rule", "e", 8)] if row.sla in self.rules else []
-            return [*ack, *silence, *task, new, *edit, *self._rare()]
-        return [new, *self._rare()]
+            turn = KeyHint("p", "turn off" if row.enabled else "turn on", "p", 6)
+            tasks = [] if row.facts.get("metric") else [KeyHint("↵", "its tasks", "enter", 1)]
+            return [*tasks, KeyHint("e", "edit", "e", 2), KeyHint("s", "silence", "s", 5), turn, new, *self._list_rare_hints()]
+        if isinstance(row, AlertEntry):
+            ack = [KeyHint("a", "ack", "a", 2)] if row.status == "firing" else []
+            silence = [KeyHint("s", "silence", "s", 3)] if row.sla in self.rules else []
+            task = [KeyHint("↵", "open", "enter", 1), KeyHint("w", "why", "w", 6), KeyHint("l", "log", "l", 7)] if row.uuid else []
+            edit = [KeyHint("e", "edit rule", "e", 8)] if row.sla in self.rules else []
+            return [*ack, *silence, *task, new, *edit, *self._list_rare_hints()]
+        return [new, *self._list_rare_hints()]
 
     def _has_rule(self, row: Any) -> bool:
         return isinstance(row, RuleRow) or row.sla in self.rules
 
-    def _rare(self) -> list[Hint]:
-        delete = [Hint("D", "delete", "D", 11)] if isinstance(self.table.item, RuleRow) else []
-        return [Hint("f", "only open" if self.past else "resolved too", "f", 10), *delete]
+    def _list_rare_hints(self) -> list[KeyHint]:
+        delete = [KeyHint("D", "delete", "D", 11)] if isinstance(self.table.item, RuleRow) else []
+        return [KeyHint("f", "only open" if self.past else "resolved too", "f", 10), *delete]
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
     def reread(self) -> None:
-        self.read(partial(_read, {"since": PAST, "limit": LIMIT} if self.past else {"limit": LIMIT}), self._take)
+        self.read(partial(_read_alerts_and_rules, {"since": RESOLVED_SINCE, "limit": LIMIT} if self.past else {"limit": LIMIT}), self._apply_answer)
 
-    def _take(self, found: tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]) -> None:
-        self.alerts = tuple(map(alert_line, found[0]))
-        self.rules = {row["name"]: rule_row(row) for row in found[1]}
+    def _apply_answer(self, found: tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]) -> None:
+        self.alerts = tuple(map(make_alert_line, found[0]))
+        self.rules = {row["name"]: make_rule_row(row) for row in found[1]}
         self._loaded = True
-        self._show()
+        self._show_rows()
         self.refresh_chrome()
-        self._ask_soon()
+        self._request_details_soon()
 
-    def _show(self) -> None:
+    def _show_rows(self) -> None:
         table = self.table
-        alerts, rules = table.view("alerts"), table.view("rules")
-        alerts.title = f"Alerts {self._total()}"
-        alerts.empty = [[(f"  {self._nothing()}", "dim")]]
+        alerts, rules = table.find_view("alerts"), table.find_view("rules")
+        alerts.title = f"Alerts {self._format_total()}"
+        alerts.empty = [[(f"  {self._format_empty_text()}", "dim")]]
         rules.title = f"Rules {len(self.rules)}"
         rules.empty = [[("  No rules yet: n makes the first, say: ", "dim"), ("finishes within 45m, template encode", "")]]
         table.show({"alerts": self.alerts, "rules": tuple(self.rules.values())})
-        self.query_one("#counts", Line).show(self._counts())
+        self.query_one("#counts", TextLine).show(self._make_counts())
 
-    def _total(self) -> str:
+    def _format_total(self) -> str:
         """Open alerts; of a list that was cut, how many at least."""
         count = sum(alert.status != "resolved" for alert in self.alerts)
         return f"{count:,}+" if len(self.alerts) >= LIMIT else f"{count:,}"
 
-    def _nothing(self) -> str:
+    def _format_empty_text(self) -> str:
         if not self._loaded:
             return self.freshness or ""
         return "Nothing is late." if self.rules else "Nothing is late, and nothing would be: there is no rule."
 
-    def _counts(self) -> list[Span]:
+    def _make_counts(self) -> list[Span]:
         """`1 firing  1 acknowledged  1 silenced`, of all there are, shown or not."""
         quiet = [row for row in self.rules.values() if row.until is not None]
         heard = [row for row in self.rules.values() if row.until is None]
@@ -212,95 +212,95 @@ class AlertsScreen(ListScreen):
             "silenced": sum(row.firing + row.acknowledged for row in quiet),
         }
         styles = {"firing": "broken", "acknowledged": "warn", "silenced": "dim"}
-        spans = [(f" {units.count(n)} {word} ", styles[word] if n else "dim") for word, n in counts.items()]
+        spans = [(f" {units.format_count(n)} {word} ", styles[word] if n else "dim") for word, n in counts.items()]
         over = sum(alert.status == "resolved" for alert in self.alerts)
         off = sum(not row.enabled for row in self.rules.values())
-        more = [(f" {units.count(over)} resolved in {PAST} ", "dim")] if self.past else []
+        more = [(f" {units.format_count(over)} resolved in {RESOLVED_SINCE} ", "dim")] if self.past else []
         rules = (f"    rules {len(self.rules):,}{f', {off:,} off' if off else ''}", "dim")
         return [*spans, *more, rules] if self._loaded else []
 
     # -- the row under the cursor -----------------------------------------------------------------------------------
 
     @on(Table.Moved)
-    def _rests(self) -> None:
+    def _handle_row_change(self) -> None:
         self.show_detail()
-        self._ask_soon()
+        self._request_details_soon()
 
-    def _ask_soon(self) -> None:
+    def _request_details_soon(self) -> None:
         if self._timer:
             self._timer.stop()
-        self._timer = self.set_timer(ASK_AFTER, self._ask)
+        self._timer = self.set_timer(DETAIL_DELAY, self._request_details)
 
-    def _ask(self) -> None:
+    def _request_details(self) -> None:
         """Ask for all about the row."""
         row = self.table.item
-        if isinstance(row, AlertLine):
-            self.call("alert.show", {"id": row.id}, partial(self._know, row.key))
+        if isinstance(row, AlertEntry):
+            self.call("alert.show", {"id": row.id}, partial(self._store_details, row.key))
         elif isinstance(row, RuleRow):
-            self.call("sla.history", {"name": row.name}, partial(self._know, row.key))
+            self.call("sla.history", {"name": row.name}, partial(self._store_details, row.key))
 
-    def missing(self, text: str) -> None:
+    def handle_missing(self, text: str) -> None:
         """What was under the cursor is gone; the list will show it."""
 
-    def _know(self, key: str, found: Mapping[str, Any]) -> None:
-        self._about_key, self._about = key, found
+    def _store_details(self, key: str, found: Mapping[str, Any]) -> None:
+        self._details_key, self._details = key, found
         self.show_detail()
 
-    def detail(self, room: int, height: int) -> Made:
+    def detail(self, room: int, height: int) -> DetailContent:
         row, look = self.table.item, self.look
-        about = self._about if row is not None and row.key == self._about_key else {}
+        about = self._details if row is not None and row.key == self._details_key else {}
         if isinstance(row, RuleRow):
-            lines = rule_lines(row.facts, about, room, height, self.now, look)
-            return look.cut(look.theirs(row.name), room - 20), row.severity, lines
-        if isinstance(row, AlertLine):
-            said: Sequence[Sequence[Span]] = [[(f"  {look.cut(look.theirs(f'{row.object}: {row.why}'), room - 3)}", "bold")]]
-            lines = alert_lines(about, room, height, self.now, look) if about else said
-            return look.cut(look.theirs(row.sla), room - 20), row.severity, lines
+            lines = build_rule_lines(row.facts, about, room, height, self.now, look)
+            return look.cut(look.sanitize(row.name), room - 20), row.severity, lines
+        if isinstance(row, AlertEntry):
+            said: Sequence[Sequence[Span]] = [[(f"  {look.cut(look.sanitize(f'{row.object}: {row.why}'), room - 3)}", "bold")]]
+            lines = build_alert_lines(about, room, height, self.now, look) if about else said
+            return look.cut(look.sanitize(row.sla), room - 20), row.severity, lines
         return "", "", []
 
-    def every_second(self) -> None:
-        super().every_second()
-        if in_sight(self):
+    def refresh_each_second(self) -> None:
+        super().refresh_each_second()
+        if is_visible_under_modal(self):
             self.show_detail()
-            if self._about.get("metric"):  # a figure changes though nothing is written
-                self._ask()
+            if self._details.get("metric"):  # a figure changes though nothing is written
+                self._request_details()
             if any(alert.until is not None and alert.until <= self.now for alert in self.alerts):
                 self.reread()
 
     # -- verbs ------------------------------------------------------------------------------------------------------
 
-    def _do(self, make: Callable[[], Sequence[Deed]]) -> None:
+    def _perform(self, make: Callable[[], Sequence[Request]]) -> None:
         try:
-            self.deck.do(make())
-        except Unfit as unfit:
-            self.deck.unfit(unfit)
+            self.deck.send_requests(make())
+        except NotApplicable as unfit:
+            self.deck.show_not_applicable(unfit)
         else:
             self.table.clear_marks()
 
-    def _rules(self) -> list[RuleRow]:
+    def _get_rules(self) -> list[RuleRow]:
         """The rules that the key means; raises Unfit when there is none, or nothing may be changed."""
-        if refusal := self.deck.refusal or self.not_yet:
-            raise Unfit(refusal)
-        return action_rules.rules_of(self.table.chosen(), self.rules)
+        if refusal := self.deck.refusal or self.unread_notice:
+            raise NotApplicable(refusal)
+        return action_rules.find_rules(self.table.list_selected(), self.rules)
 
     def _with_rules(self, act: Callable[[list[RuleRow]], None]) -> None:
         try:
-            act(self._rules())
-        except Unfit as unfit:
-            self.deck.unfit(unfit)
+            act(self._get_rules())
+        except NotApplicable as unfit:
+            self.deck.show_not_applicable(unfit)
 
-    def _ask_first(self, question: Question, act: Callable[[str], None]) -> None:
+    def _ask_before(self, question: Question, act: Callable[[str], None]) -> None:
         self.app.push_screen(ChoiceScreen(question), lambda key: act(key) if key else None)
 
     def action_acknowledge(self) -> None:
         """Say that somebody has seen it."""
-        self._do(lambda: action_rules.acknowledge(self.table.chosen()))
+        self._perform(lambda: action_rules.acknowledge_rows(self.table.list_selected()))
 
     def action_silence(self) -> None:
         """Ask how long not to hear of it."""
 
         def ask(rules: list[RuleRow]) -> None:
-            self._ask_first(action_rules.ask_silence(rules, self.look), partial(self._silence, rules))
+            self._ask_before(action_rules.ask_silence(rules, self.look), partial(self._silence, rules))
 
         self._with_rules(ask)
 
@@ -308,19 +308,19 @@ class AlertsScreen(ListScreen):
         if key == "o":
             self.app.push_screen(SilenceScreen(self.client_factory, rules[0]))
         elif key == "e":
-            self._do(lambda: action_rules.unsilence(rules))
+            self._perform(lambda: action_rules.unsilence_rules(rules))
         else:
-            self._do(lambda: action_rules.silence(rules, action_rules.SPANS[key]))
+            self._perform(lambda: action_rules.silence_rules(rules, action_rules.SILENCE_ENDS[key]))
 
     def action_switch(self) -> None:
         """Turn rules off, or on."""
-        self._with_rules(lambda rules: self._do(lambda: action_rules.switch(rules)))
+        self._with_rules(lambda rules: self._perform(lambda: action_rules.toggle_rules(rules)))
 
     def action_delete(self) -> None:
         """Delete rules; asks always."""
 
         def ask(rules: list[RuleRow]) -> None:
-            self._ask_first(action_rules.ask_delete(rules, self.look), lambda key: self._do(lambda: action_rules.delete(rules)))
+            self._ask_before(action_rules.confirm_delete_rules(rules, self.look), lambda key: self._perform(lambda: action_rules.delete_rules(rules)))
 
         self._with_rules(ask)
 
@@ -329,66 +329,66 @@ class AlertsScreen(ListScreen):
 
         def edit(rules: list[RuleRow]) -> None:
             if len(rules) > 1:
-                raise Unfit(f"e edits one rule; {len(rules):,} are marked.")
-            self.app.push_screen(rule_screen(self.client_factory, rules[0].name))
+                raise NotApplicable(f"e edits one rule; {len(rules):,} are marked.")
+            self.app.push_screen(make_rule_screen(self.client_factory, rules[0].name))
 
         self._with_rules(edit)
 
     def action_new(self) -> None:
         """The form for a new rule."""
-        if not self.deck.refuses():
-            form, table = rule_screen(self.client_factory), self.table
-            self.app.push_screen(form, lambda sent: table.lead_to(form.made) if sent else None)
+        if not self.deck.refuse_changes():
+            form, table = make_rule_screen(self.client_factory), self.table
+            self.app.push_screen(form, lambda sent: table.go_when_listed(form.made) if sent else None)
 
     def action_past(self) -> None:
         """Show those that are over too, or not."""
         self.past = not self.past
-        self.say("Alerts of the last 24h that are over stand below." if self.past else "Only open alerts.")
+        self.show_message("Alerts of the last 24h that are over stand below." if self.past else "Only open alerts.")
         self.reread()
 
     def action_copy(self) -> None:
         """Copy the row as a line of text."""
         if self.table.item is None:
-            self.say("There is nothing to copy.", stays=False)
+            self.show_message("There is nothing to copy.", stays=False)
         else:
-            self.app.copy_to_clipboard(self.look.theirs(action_rules.sentence(self.table.item)))
-            self.say("Copied the line.")
+            self.app.copy_to_clipboard(self.look.sanitize(action_rules.format_row(self.table.item)))
+            self.show_message("Copied the line.")
 
     # -- going somewhere --------------------------------------------------------------------------------------------
 
     @on(Table.Opened)
-    def _opened(self, event: Table.Opened) -> None:
+    def _handle_open(self, event: Table.Opened) -> None:
         row = event.item
         if isinstance(row, RuleRow):
             self._open_tasks(row)
         elif row.uuid:
             self.deck.open_task(row.uuid)
         else:
-            self.say("It is about Taskdeck itself: taskdeck doctor tells more.", stays=False)
+            self.show_message("It is about Taskdeck itself: taskdeck doctor tells more.", stays=False)
 
     def _open_tasks(self, row: RuleRow) -> None:
         try:
-            self.deck.open_tasks(action_rules.tasks_words(row, self.rules))
-        except Unfit as unfit:
-            self.say(self.look.theirs(str(unfit)), "warn")
+            self.deck.open_tasks(action_rules.make_task_filter(row, self.rules))
+        except NotApplicable as unfit:
+            self.show_message(self.look.sanitize(str(unfit)), "warn")
 
     def action_log(self) -> None:
         """The log of the alert's task."""
-        if uuid := self._uuid("l shows the log"):
+        if uuid := self._find_task_uuid("l shows the log"):
             self.deck.open_log(uuid)
 
     def action_why(self) -> None:
         """Why the alert's task waits, or ended so."""
-        if uuid := self._uuid("w tells why"):
+        if uuid := self._find_task_uuid("w tells why"):
             self.deck.open_why(uuid)
 
-    def _uuid(self, what: str) -> str | None:
+    def _find_task_uuid(self, what: str) -> str | None:
         uuid = getattr(self.table.item, "uuid", None)
         if uuid is None:
-            self.say(f"{what} of an alert's task; there is none under the cursor.", "warn")
+            self.show_message(f"{what} of an alert's task; there is none under the cursor.", "warn")
         return uuid
 
 
-def _read(args: Mapping[str, Any], client: Client) -> tuple[Any, Any]:
+def _read_alerts_and_rules(args: Mapping[str, Any], client: Client) -> tuple[Any, Any]:
     """Alerts and rules."""
     return client.call("alert.ls", dict(args)), client.call("sla.ls")

@@ -18,12 +18,12 @@ from textual.widget import Widget
 from app.tui.screens.base_page import PageScreen
 from app.tui.screens.dialogs.choice import Answer, ChoiceScreen, Question
 from app.tui.widgets import row_filter
-from app.tui.widgets.detail import Detail, Made
-from app.tui.widgets.filter_input import FILTERING, FilterLine
-from app.tui.widgets.footer import BACK, HELP, Hint, MessageLine
-from app.tui.widgets.modal import in_sight
+from app.tui.widgets.detail import DetailBox, DetailContent
+from app.tui.widgets.filter_input import FILTER_HINTS, FilterInput
+from app.tui.widgets.footer import BACK_HINT, HELP_HINT, KeyHint, MessageLine
+from app.tui.widgets.modal import is_visible_under_modal
 from app.tui.widgets.table import Table
-from app.tui.widgets.table_parts import Part
+from app.tui.widgets.table_parts import TableSection
 
 if TYPE_CHECKING:
     from app.client import Client
@@ -67,61 +67,61 @@ class ListScreen(PageScreen):
 
     def show_detail(self) -> None:
         """Show what `detail` makes below the list."""
-        self.query_one(Detail).show(self.detail)
+        self.query_one(DetailBox).show(self.detail)
 
-    def detail(self, room: int, height: int) -> Made:
+    def detail(self, room: int, height: int) -> DetailContent:
         """Return what there is to know about the row under the cursor, in so many cells and lines."""
         return "", "", []
 
-    def parts(self) -> Sequence[Part]:
+    def list_sections(self) -> Sequence[TableSection]:
         """The parts of the table."""
         raise NotImplementedError
 
-    def facts(self, row: Any) -> Mapping[str, Any]:
+    def collect_facts(self, row: Any) -> Mapping[str, Any]:
         """What words and qualifiers of the filter look at, by name."""
         return {}
 
-    def names(self) -> Mapping[str, Sequence[str]]:
+    def list_values(self) -> Mapping[str, Sequence[str]]:
         """What each qualifier is completed to, by its name."""
         return {}
 
-    def completions(self, text: str) -> Sequence[str]:
+    def find_completions(self, text: str) -> Sequence[str]:
         """The lines that what was typed may become by tab."""
-        return row_filter.completions(text, self.QUALIFIERS, self.names())
+        return row_filter.list_completions(text, self.QUALIFIERS, self.list_values())
 
-    def row_hints(self) -> list[Hint]:
+    def list_row_hints(self) -> list[KeyHint]:
         """The keys for the row under the cursor."""
         return []
 
-    def filtered(self) -> None:
+    def apply_filter(self) -> None:
         """The filter says something else: show what it means."""
-        keep = row_filter.over(self.words, self.facts)
-        self.table.filter(keep, self.look.theirs(self.words))
+        keep = row_filter.make_row_predicate(self.words, self.collect_facts)
+        self.table.filter(keep, self.look.sanitize(self.words))
 
-    def _have_read(self, then: Callable[[Any], None], found: Any, error: Exception | None) -> None:
-        super()._have_read(then, found, error)
+    def _finish_read(self, then: Callable[[Any], None], found: Any, error: Exception | None) -> None:
+        super()._finish_read(then, found, error)
         self.settle()
 
     def settle(self) -> None:
         """Something was read."""
         self.settled.set()
 
-    def ordered(self) -> None:
+    def apply_order(self) -> None:
         """Another order was chosen."""
         self.reread()
 
     # -- the widgets ------------------------------------------------------------------------------------------------
 
-    def body(self) -> Iterable[Widget]:
+    def compose_body(self) -> Iterable[Widget]:
         yield self.make_table()
-        yield from self.below()
-        yield FilterLine()
+        yield from self.compose_below()
+        yield FilterInput()
 
     def make_table(self) -> Table:
         """The table of the list."""
-        return Table(self.parts(), id="list")
+        return Table(self.list_sections(), id="list")
 
-    def below(self) -> Iterable[Widget]:
+    def compose_below(self) -> Iterable[Widget]:
         """What stands between the table and the bottom lines."""
         return ()
 
@@ -139,59 +139,59 @@ class ListScreen(PageScreen):
     def on_mount(self) -> None:
         self.set_focus(self.query(Table).first())
 
-    def heading(self) -> str:
-        return self.look.own(self.TITLE_TEXT)
+    def make_heading(self) -> str:
+        return self.look.adapt_text(self.TITLE_TEXT)
 
     @property
-    def crumb(self) -> str:
+    def breadcrumb(self) -> str:
         return self.TITLE_TEXT.removeprefix(self.PLACE).lstrip()
 
-    def hints(self) -> list[Hint]:
-        hints = self.row_hints()
-        hints.append(Hint("/", "filter", "slash", 4))
-        return [*hints, Hint("o", "order", "o", 9)] if self.ORDERS else hints
+    def list_hints(self) -> list[KeyHint]:
+        hints = self.list_row_hints()
+        hints.append(KeyHint("/", "filter", "slash", 4))
+        return [*hints, KeyHint("o", "order", "o", 9)] if self.ORDERS else hints
 
-    def keys(self) -> list[Hint]:
-        if self.query_one(FilterLine).is_open:
-            return FILTERING
-        undo = [Hint("u", "undo", "u", 12)] if self.deck.can_undo else []
-        return [*self.hints(), *undo, HELP, BACK]
+    def list_keys(self) -> list[KeyHint]:
+        if self.query_one(FilterInput).is_open:
+            return FILTER_HINTS
+        undo = [KeyHint("u", "undo", "u", 12)] if self.deck.can_undo else []
+        return [*self.list_hints(), *undo, HELP_HINT, BACK_HINT]
 
-    def freshened(self) -> None:
+    def refresh_freshness(self) -> None:
         self.table.note = self.freshness
         self.table.redraw()
 
-    def every_second(self) -> None:
-        super().every_second()
-        if in_sight(self):
-            self.freshened()
+    def refresh_each_second(self) -> None:
+        super().refresh_each_second()
+        if is_visible_under_modal(self):
+            self.refresh_freshness()
 
     @on(Table.Moved)
-    def _cursor_moved(self) -> None:
+    def _handle_cursor_move(self) -> None:
         self.refresh_chrome()
 
     # -- the filter -------------------------------------------------------------------------------------------------
 
     def action_filter(self) -> None:
         """Open the filter line."""
-        line = self.query_one(FilterLine)
-        line.offer(self.completions)
+        line = self.query_one(FilterInput)
+        line.set_completer(self.find_completions)
         line.open(self.words)
         self.query_one(MessageLine).display = False
         self.set_focus(line)
         self.refresh_chrome()
 
-    @on(FilterLine.Changed)
-    def _typed(self, event: FilterLine.Changed) -> None:
+    @on(FilterInput.Changed)
+    def _handle_filter_change(self, event: FilterInput.Changed) -> None:
         event.stop()
         self.words = event.value
-        self.filtered()
+        self.apply_filter()
 
-    @on(FilterLine.Left)
-    def _left(self, event: FilterLine.Left) -> None:
+    @on(FilterInput.Left)
+    def _handle_filter_close(self, event: FilterInput.Left) -> None:
         if not event.keep and self.words:
             self.words = ""
-            self.filtered()
+            self.apply_filter()
         self.query_one(MessageLine).display = True
         self.set_focus(self.query(Table).first())
         self.refresh_chrome()
@@ -199,15 +199,15 @@ class ListScreen(PageScreen):
     def filter_by(self, words: str) -> None:
         """Show what these words mean."""
         self.words = words
-        self.filtered()
+        self.apply_filter()
 
     def action_clear(self) -> None:
         """Clear the filter, then the marks; then there is nothing left but to go back."""
         if self.words:
             self.filter_by("")
-            self.say("The filter is cleared.", stays=False)
+            self.show_message("The filter is cleared.", stays=False)
         elif self.table.clear_marks():
-            self.say("The marks are taken away.", stays=False)
+            self.show_message("The marks are taken away.", stays=False)
         else:
             self.dismiss(None)
 
@@ -216,18 +216,18 @@ class ListScreen(PageScreen):
     def action_order(self) -> None:
         """Choose a column to order by; the same again turns it round."""
         if not self.ORDERS:
-            self.say("This list has one order.", stays=False)
+            self.show_message("This list has one order.", stays=False)
             return
-        answers = [Answer(letter, self._order_words(name, words)) for letter, name, words in self.ORDERS]
+        answers = [Answer(letter, self._format_order(name, words)) for letter, name, words in self.ORDERS]
         question = Question("Order by", [], [*answers, Answer("n", "as it is")], safe="n", column=True, deaf=0.0)
-        self.app.push_screen(ChoiceScreen(question), self._order_chosen)
+        self.app.push_screen(ChoiceScreen(question), self._apply_order_choice)
 
-    def _order_words(self, name: str, words: str) -> str:
+    def _format_order(self, name: str, words: str) -> str:
         return f"{words}{', now; again turns it round' if name == self.order else ''}"
 
-    def _order_chosen(self, letter: str | None) -> None:
+    def _apply_order_choice(self, letter: str | None) -> None:
         chosen = next((name for key, name, _ in self.ORDERS if key == letter), None)
         if chosen is not None:
             self.down = not self.down if chosen == self.order else True
             self.order = chosen
-            self.ordered()
+            self.apply_order()

@@ -12,37 +12,37 @@ from app.core.board import Board
 from app.core.text import units
 from app.errors import NotFound, Problem
 from app.tui.appvalues import AppValues
-from app.tui.error_boundary import SturdyScreen
-from app.tui.widgets.modal import in_sight
+from app.tui.error_boundary import SafeScreen
+from app.tui.widgets.modal import is_visible_under_modal
 
 if TYPE_CHECKING:
     from app.client import Client
 
-REREAD_EVERY = 0.5
+REREAD_INTERVAL = 0.5
 """Seconds between two readings of what a screen shows, however often the board changes."""
-OLD = 2.0
+STALE_AFTER = 2.0
 """Seconds: what is older and still being read again says how old it is."""
-SLOW = 0.15
+LOADING_DELAY = 0.15
 """Seconds of reading after which the screen says that it is loading."""
 
 
-class Reading(AppValues, SturdyScreen[Any]):
+class PollingScreen(AppValues, SafeScreen[Any]):
     """A screen that reads with verbs: `reread` asks, `call` brings the answer back into the app's thread."""
 
-    ABOUT_ONE: ClassVar[bool] = False
+    SINGLE_SUBJECT: ClassVar[bool] = False
     """Whether it is about one thing, so that a reading that finds it missing is the end of it; in a list, only what a filter names is."""
 
     def __init__(self, client_factory: Callable[[], Client]) -> None:
         super().__init__()
         self.client_factory = client_factory
-        self._waits_to_reread = False
+        self._reread_pending = False
         self._reading_since: float | None = None
         self._read_at: float | None = None
         self._failed = False
 
     def on_mount(self) -> None:
         if hasattr(self.app, "board"):
-            self.watch(self.app, "board", self.board_changed, init=False)
+            self.watch(self.app, "board", self.handle_board_change, init=False)
 
     @property
     def board(self) -> Board | None:
@@ -52,29 +52,29 @@ class Reading(AppValues, SturdyScreen[Any]):
     def reread(self) -> None:
         """Read again what is shown."""
 
-    def refused(self, text: str) -> None:
+    def show_refusal(self, text: str) -> None:
         """Show why a verb was refused; the text is not cleaned yet."""
 
-    def unread(self, text: str) -> None:
+    def show_read_error(self, text: str) -> None:
         """A reading failed, and what is shown stays; the text is not cleaned yet."""
-        self.refused(text)
+        self.show_refusal(text)
 
-    def mended(self) -> None:
+    def clear_read_error(self) -> None:
         """A reading went well after one that had failed."""
 
-    def missing(self, text: str) -> None:
+    def handle_missing(self, text: str) -> None:
         """What the screen is about is not there, or no longer; the text is not cleaned yet."""
-        self.refused(text)
+        self.show_refusal(text)
 
-    def board_changed(self) -> None:
+    def handle_board_change(self) -> None:
         """Something changed somewhere: look again, twice a second at most."""
-        if not self._waits_to_reread:
-            self._waits_to_reread = True
-            self.set_timer(REREAD_EVERY, self._reread)
+        if not self._reread_pending:
+            self._reread_pending = True
+            self.set_timer(REREAD_INTERVAL, self._reread_if_visible)
 
-    def _reread(self) -> None:
-        self._waits_to_reread = False
-        if self.app.screen is self or (in_sight(self) and not isinstance(self, ModalScreen)):
+    def _reread_if_visible(self) -> None:
+        self._reread_pending = False
+        if self.app.screen is self or (is_visible_under_modal(self) and not isinstance(self, ModalScreen)):
             self.reread()
 
     def on_screen_resume(self) -> None:
@@ -84,39 +84,39 @@ class Reading(AppValues, SturdyScreen[Any]):
         """Read what the screen shows, one reading at a time: `freshness` tells how old it is, and what fails keeps what is shown."""
         if self._reading_since is None:
             self._reading_since = self.ticks
-            self.set_timer(SLOW, self._slow)
-            self._read_apart(work, then)
+            self.set_timer(LOADING_DELAY, self._show_slow_read)
+            self._read_in_thread(work, then)
 
     @work(thread=True, group="reading", exit_on_error=False)
-    def _read_apart(self, work: Callable[[Client], Any], then: Callable[[Any], None]) -> None:
+    def _read_in_thread(self, work: Callable[[Client], Any], then: Callable[[Any], None]) -> None:
         client = self.client_factory()
         try:
-            self.call_later(self._have_read, then, work(client), None)
+            self.call_later(self._finish_read, then, work(client), None)
         except Exception as error:
-            self.call_later(self._have_read, then, None, error)
+            self.call_later(self._finish_read, then, None, error)
         finally:
             client.close()
 
-    def _have_read(self, then: Callable[[Any], None], found: Any, error: Exception | None) -> None:
+    def _finish_read(self, then: Callable[[Any], None], found: Any, error: Exception | None) -> None:
         mended = self._failed and error is None
         self._reading_since, self._failed = None, error is not None
         if error is None:
             self._read_at = self.ticks
             then(found)
             if mended:
-                self.mended()
-        elif self.ABOUT_ONE and _is_missing(error):
-            self.missing(str(error))
+                self.clear_read_error()
+        elif self.SINGLE_SUBJECT and _is_missing(error):
+            self.handle_missing(str(error))
         else:
-            self.unread(str(error))
-        self.freshened()
+            self.show_read_error(str(error))
+        self.refresh_freshness()
 
-    def _slow(self) -> None:
+    def _show_slow_read(self) -> None:
         if self._reading_since is not None:
-            self.freshened()
+            self.refresh_freshness()
 
     @property
-    def not_yet(self) -> str:
+    def unread_notice(self) -> str:
         """What to say to a key that came before there were rows; "" once something was read."""
         if self._read_at is not None:
             return ""
@@ -125,13 +125,13 @@ class Reading(AppValues, SturdyScreen[Any]):
     @property
     def freshness(self) -> str:
         """`loading` while the first reading takes long, `12s old` while readings fail or take long, else nothing."""
-        waits = self._reading_since is not None and self.ticks - self._reading_since >= SLOW
+        waits = self._reading_since is not None and self.ticks - self._reading_since >= LOADING_DELAY
         if self._read_at is None:
             return "loading" if waits else ""
         age = self.ticks - self._read_at
-        return f"{units.age(age)} old" if self._failed or (waits and age > OLD) else ""
+        return f"{units.format_age(age)} old" if self._failed or (waits and age > STALE_AFTER) else ""
 
-    def freshened(self) -> None:
+    def refresh_freshness(self) -> None:
         """`freshness` may say something else now."""
 
     @property
@@ -151,7 +151,7 @@ class Reading(AppValues, SturdyScreen[Any]):
             self.call_later(then, work(client))
         # Whatever goes wrong in this thread is told on the screen that asked.
         except Exception as error:
-            self.call_later(self.missing if _is_missing(error) else self.refused, str(error))
+            self.call_later(self.handle_missing if _is_missing(error) else self.show_refusal, str(error))
         finally:
             client.close()
 

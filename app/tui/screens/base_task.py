@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from app.core.board import Board, EndedLine, NextLine, RunningLine
+from app.core.board import Board, EndedEntry, NextEntry, RunningEntry
 from app.core.times import unix_if_any
 from app.tui.actions.tasks import TaskRow
 from app.tui.logviewer.widget import LogView
 from app.tui.screens.base_page import PageScreen
-from app.tui.screens.task_actions import DeckVerbs
-from app.tui.state.row_changes import Changes
-from app.tui.widgets.modal import in_sight
+from app.tui.screens.task_actions import TaskActions
+from app.tui.state.row_changes import RowChanges
+from app.tui.widgets.modal import is_visible_under_modal
 from app.tui.widgets.table import Table
 from db.states import ACTIVE, WAITING
 
 
-class OneRow:
+class SingleRow:
     """The one row that a key can mean; nothing is marked, and it never moves."""
 
     jumped_at = float("-inf")
@@ -26,7 +26,7 @@ class OneRow:
         self.item: TaskRow | None = None
         self.marks: set[str] = set()
 
-    def chosen(self) -> list[TaskRow]:
+    def list_selected(self) -> list[TaskRow]:
         """The row, once it is known."""
         return [self.item] if self.item else []
 
@@ -36,34 +36,34 @@ class OneRow:
 
 
 # A screen is styled by the name of its first base only, so the page comes first.
-class OneTask(PageScreen, DeckVerbs):
+class SingleTaskScreen(PageScreen, TaskActions):
     """A screen about one task, with the deck's verbs on it. `row.item` is set by what the screen reads."""
 
-    ABOUT_ONE = True
+    SINGLE_SUBJECT = True
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.changes = Changes()
-        self.row = OneRow()
+        self.changes = RowChanges()
+        self.row = SingleRow()
 
     @property
     def table(self) -> Table:
         return cast(Table, self.row)
 
-    def saw(self, row: TaskRow) -> None:
+    def mark_viewed(self, row: TaskRow) -> None:
         """This is what is looked at."""
-        if isinstance(row, EndedLine):
-            self.deck.saw(row)
+        if isinstance(row, EndedEntry):
+            self.deck.mark_viewed(row)
 
-    def missing(self, text: str) -> None:
+    def handle_missing(self, text: str) -> None:
         """A task that was deleted, or never was, has no screen."""
         if self.app.screen is self:
             row = self.row.item
             self.dismiss(None)
-            self.deck.say(f"#{row.number} was deleted." if row else self.look.theirs(text), "" if row else "warn")
+            self.deck.show_message(f"#{row.number} was deleted." if row else self.look.sanitize(text), "" if row else "warn")
 
     def on_screen_suspend(self) -> None:
-        self._watch_logs(in_sight(self))
+        self._watch_logs(is_visible_under_modal(self))
 
     def on_screen_resume(self) -> None:
         self._watch_logs(True)
@@ -74,34 +74,34 @@ class OneTask(PageScreen, DeckVerbs):
     def _watch_logs(self, on: bool) -> None:
         """A log that another screen covers is not looked at."""
         for view in self.query(LogView):
-            view.watch_for_growth(on)
+            view.set_growth_checks(on)
 
-    def board_changed(self) -> None:
+    def handle_board_change(self) -> None:
         if self.board:
-            self.changes.note(self.board, self.deck.ticks())
-        super().board_changed()
+            self.changes.record_board(self.board, self.deck.ticks())
+        super().handle_board_change()
 
 
-def row_of(task: Mapping[str, Any], board: Board | None) -> TaskRow:
+def make_task_row(task: Mapping[str, Any], board: Board | None) -> TaskRow:
     """The board's row of a task, or one made from the answer of `show` or `log` when the board does not show it."""
     uuid = str(task.get("uuid") or task["number"])
     status = task["status"]
     common: Any = {"uuid": uuid, "number": task["number"], "name": task["name"], "queue": task.get("queue", "")}
     common |= {"status": status, "priority": task.get("priority") or 0}
     if status in WAITING:
-        return NextLine(
+        return NextEntry(
             **common, since=unix_if_any(task.get("created_at")) or 0.0, why="", why_short="", front=task.get("front") or 0
         )
     if status in ACTIVE:
-        return _on_board(board, task["number"]) or _running(common, task)
-    return EndedLine(**common, ended_at=unix_if_any(task.get("ended_at")) or 0.0, how=task.get("reason") or "")
+        return _find_on_board(board, task["number"]) or _make_running_row(common, task)
+    return EndedEntry(**common, ended_at=unix_if_any(task.get("ended_at")) or 0.0, how=task.get("reason") or "")
 
 
-def _on_board(board: Board | None, number: int) -> RunningLine | None:
+def _find_on_board(board: Board | None, number: int) -> RunningEntry | None:
     return next((line for line in board.running if line.number == number), None) if board else None
 
 
-def _running(common: Mapping[str, Any], task: Mapping[str, Any]) -> RunningLine:
+def _make_running_row(common: Mapping[str, Any], task: Mapping[str, Any]) -> RunningEntry:
     started = unix_if_any(task.get("started_at"))
     asked: Any = {"timeout": task.get("timeout"), "cpu": task.get("cpu") or 0.0, "memory": task.get("memory") or 0.0}
-    return RunningLine(**common, **asked, runid="", attempt=task.get("attempts") or 1, started_at=started, left=None)
+    return RunningEntry(**common, **asked, runid="", attempt=task.get("attempts") or 1, started_at=started, left=None)

@@ -10,12 +10,12 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from app.errors import Problem, Storage, Usage
-from app.paths import config_file
-from app.tui.pages.database import Read, sections
+from app.paths import get_config_path
+from app.tui.pages.database import DatabaseReplies, build_database_sections
 from app.tui.screens.base_page import PageScreen
-from app.tui.widgets.banner import DATABASE
+from app.tui.widgets.banner import DATABASE_KEY
 from app.tui.widgets.document import Doc
-from app.tui.widgets.footer import Hint
+from app.tui.widgets.footer import KeyHint
 
 if TYPE_CHECKING:
     from app.client import Client
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class DatabaseScreen(PageScreen):
     """What was slow is read again with the board; sizes, which take reading the whole file, once."""
 
-    KEY = DATABASE
+    KEY = DATABASE_KEY
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("R", "measure", "Measure again", id="database.measure"),
         Binding("q,escape", "leave", "Back", id="page.back"),
@@ -32,33 +32,33 @@ class DatabaseScreen(PageScreen):
 
     def __init__(self, client_factory: Callable[[], Client]) -> None:
         super().__init__(client_factory)
-        self._found = Read()
-        self._once = False
+        self._found = DatabaseReplies()
+        self._has_quick_results = False
         """Whether what is quickly read was asked for, after which the file is measured."""
         self._open: set[str] = set()
 
-    def body(self) -> Iterable[Widget]:
+    def compose_body(self) -> Iterable[Widget]:
         yield Doc(id="database")
 
     def on_mount(self) -> None:
         self._draw()
         self.query_one(Doc).focus()
 
-    def heading(self) -> str:
-        return self.look.own(f"{self.opened_from} › Database")
+    def make_heading(self) -> str:
+        return self.look.adapt_text(f"{self.opened_from} › Database")
 
-    def hints(self) -> list[Hint]:
-        plan = [Hint("↵", "its plan", "enter", 1)] if self.query_one(Doc).cursor else []
-        return [*plan, Hint("j k", "move", "j", 3), Hint("R", "measure again", "R", 4)]
+    def list_hints(self) -> list[KeyHint]:
+        plan = [KeyHint("↵", "its plan", "enter", 1)] if self.query_one(Doc).cursor else []
+        return [*plan, KeyHint("j k", "move", "j", 3), KeyHint("R", "measure again", "R", 4)]
 
     def reread(self) -> None:
-        measure = self._once and (not self._found.measured or any(verb in self._found.failed for verb in MEASURING))
+        measure = self._has_quick_results and (not self._found.measured or any(verb in self._found.failed for verb in MEASURING))
         up = self.board is not None and self.board.runtime.state == "running"
-        self.read(lambda client: _read(client, measure, up), self._take)
+        self.read(lambda client: _read_diagnostics(client, measure, up), self._apply_results)
 
-    def _take(self, found: Read) -> None:
+    def _apply_results(self, found: DatabaseReplies) -> None:
         """What was slow is shown at once, and only then the file is measured."""
-        before, self._once = self._found, True
+        before, self._has_quick_results = self._found, True
         if not found.measured:
             kept = {verb: why for verb, why in before.failed.items() if verb in MEASURING}
             found = found._replace(stats=before.stats, going=before.going, failed={**found.failed, **kept}, measured=before.measured)
@@ -68,10 +68,10 @@ class DatabaseScreen(PageScreen):
         if not found.measured:
             self.reread()
 
-    def unread(self, text: str) -> None:
+    def show_read_error(self, text: str) -> None:
         """What was read stays, with why it is not read again."""
-        super().unread(text)
-        self._found = self._found._replace(failed={**self._found.failed, ALL: text})
+        super().show_read_error(text)
+        self._found = self._found._replace(failed={**self._found.failed, ALL_VERBS: text})
         self._draw()
 
     def on_resize(self) -> None:
@@ -82,10 +82,10 @@ class DatabaseScreen(PageScreen):
         backup = self.board.backup if self.board else None
         gone = backup is not None and backup.at is None and backup.late
         room = self.app.size.width
-        self.query_one(Doc).show(sections(self._found, self._open, self.now, room, self.look, config_file(), gone))
+        self.query_one(Doc).show(build_database_sections(self._found, self._open, self.now, room, self.look, get_config_path(), gone))
 
     @on(Doc.Opened)
-    def _opened(self, event: Doc.Opened) -> None:
+    def _handle_open(self, event: Doc.Opened) -> None:
         """Show a statement whole, or in its line again."""
         self._open ^= {event.target}
         self._draw()
@@ -100,11 +100,11 @@ class DatabaseScreen(PageScreen):
 
 MEASURING = ("db.stats", "db.cleanup")
 """Verbs that read the whole file."""
-ALL = "all"
+ALL_VERBS = "all"
 """Stands for the verbs when none could be asked."""
 
 
-def _read(client: Client, measure: bool, up: bool) -> Read:
+def _read_diagnostics(client: Client, measure: bool, up: bool) -> DatabaseReplies:
     """What can be read: of a sick database or disk, and of settings that are wrong, each verb says by itself what it lacks."""
     failed: dict[str, str] = {}
 
@@ -117,7 +117,7 @@ def _read(client: Client, measure: bool, up: bool) -> Read:
             failed[verb] = str(problem)
             return None
 
-    found = Read(ask("db.slow"), ask("db.backups"), ask("db.replica.status"), failed=failed)
+    found = DatabaseReplies(ask("db.slow"), ask("db.backups"), ask("db.replica.status"), failed=failed)
     if not measure:
         return found
     going = ask("db.cleanup", {"dry_run": True}) if up else None  # only a runtime knows the rules by which something goes

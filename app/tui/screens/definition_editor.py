@@ -20,21 +20,21 @@ from textual.widgets import TextArea
 
 from app.core.text import diff
 from app.errors import NotFound, Problem
-from app.tui.actions.tasks import Deed
+from app.tui.actions.tasks import Request
 from app.tui.forms.fields import Script, Words
-from app.tui.key_queue import KeysInOrder, Typed
-from app.tui.rows.operations import differing
+from app.tui.key_queue import KeyInput, KeyQueueScreen
+from app.tui.rows.operations import make_difference_lines
 from app.tui.screens.base_page import PageScreen
-from app.tui.screens.base_polling import SLOW
+from app.tui.screens.base_polling import LOADING_DELAY
 from app.tui.style import Span
-from app.tui.widgets.document import Doc, Row, Section
-from app.tui.widgets.footer import Hint
+from app.tui.widgets.document import Doc, DocRow, Section
+from app.tui.widgets.footer import KeyHint
 
 if TYPE_CHECKING:
     from app.client import Client
     from app.tui.app import TaskdeckApp
 
-CHECK_AFTER = 0.15
+CHECK_DELAY = 0.15
 """Seconds without a change after which the runtime looks the text over."""
 SHOWN_FAULTS = 3
 PLACEHOLDER = "NAME"
@@ -66,7 +66,7 @@ _WORDS = {"templates": "template", "queues": "queue", "pools": "pool", "slas": "
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class DefinitionDraft:
     """What was typed and not stored: the text, and what was stored when it was begun (None: nothing)."""
 
     text: str
@@ -74,7 +74,7 @@ class Draft:
     format: str = "toml"
 
 
-class EditorScreen(KeysInOrder, PageScreen, ModalScreen[str | None]):
+class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
     """The editor of one definition, or of a new one. Dismisses with its name when it was stored."""
 
     DEFAULT_CSS = """
@@ -96,24 +96,24 @@ class EditorScreen(KeysInOrder, PageScreen, ModalScreen[str | None]):
     def __init__(self, client_factory: Callable[[], Client], kind: str, name: str | None = None) -> None:
         super().__init__(client_factory)
         self.kind, self.edited = kind, name
-        self._start: Draft | None = None
+        self._start: DefinitionDraft | None = None
         """What it began with: what is stored, or the beginning of a new one."""
         self._was: str | None = None
         self._format = "toml"
         self._timer: Timer | None = None
-        self._asked = 0
-        self._looked: Mapping[str, Any] | None = None
+        self._check_number = 0
+        self._check_result: Mapping[str, Any] | None = None
         """What the runtime said of the text as it is; None while it has not."""
-        self._looked_at: str | None = None
+        self._checked_text: str | None = None
         """The text of which it said that; what was typed right before a key may not be known here yet."""
         self._wants_to_save = False
-        self._put_away: Draft | None = None
+        self._previous_draft: DefinitionDraft | None = None
         self._notice = ""
         self._unreadable = False
 
     # -- the widgets ------------------------------------------------------------------------------------------------
 
-    def body(self) -> Iterable[Widget]:
+    def compose_body(self) -> Iterable[Widget]:
         area = Script(id="text", show_line_numbers=True, soft_wrap=True, highlight_cursor_line=False)
         area.cursor_blink = False
         yield area
@@ -122,7 +122,7 @@ class EditorScreen(KeysInOrder, PageScreen, ModalScreen[str | None]):
     def on_mount(self) -> None:
         self.area.styles.scrollbar_size_vertical = 0 if self.look.ascii else 1
         if self.edited is None:
-            self._begin(Draft(_NEW[self.kind], None))
+            self._start_editing(DefinitionDraft(_NEW[self.kind], None))
         else:
             self._load()
 
@@ -137,69 +137,69 @@ class EditorScreen(KeysInOrder, PageScreen, ModalScreen[str | None]):
         return cast("TaskdeckApp", self.app)
 
     @property
-    def what(self) -> str:
+    def subject(self) -> str:
         """`template encode`, safe."""
-        return f"{_WORDS[self.kind]} {self.look.theirs(self.edited or '')}".strip()
+        return f"{_WORDS[self.kind]} {self.look.sanitize(self.edited or '')}".strip()
 
-    def heading(self) -> str:
-        what = self.look.theirs(self.edited) if self.edited is not None else f"New {_WORDS[self.kind]}"
-        return self.look.own(f"{self.kind.capitalize() if self.kind != 'slas' else 'Rules'} › {what} › definition")
+    def make_heading(self) -> str:
+        what = self.look.sanitize(self.edited) if self.edited is not None else f"New {_WORDS[self.kind]}"
+        return self.look.adapt_text(f"{self.kind.capitalize() if self.kind != 'slas' else 'Rules'} › {what} › definition")
 
-    def keys(self) -> list[Hint]:
-        faulty = [Hint("ctrl+g", "to the fault", "ctrl+g", 1)] if self._looked and self._looked["faults"] else []
-        words = "read again" if self._unreadable else "as stored" if self.typed else "as typed before"
-        last = [Hint("ctrl+r", words, "ctrl+r", 2)] if self._unreadable or self.typed or self._put_away else []
-        return [Hint("ctrl+j", "save", "ctrl+j", 0), *faulty, *last, Hint("esc", "leave, kept", "escape", 0)]
+    def list_keys(self) -> list[KeyHint]:
+        faulty = [KeyHint("ctrl+g", "to the fault", "ctrl+g", 1)] if self._check_result and self._check_result["faults"] else []
+        words = "read again" if self._unreadable else "as stored" if self.is_modified else "as typed before"
+        last = [KeyHint("ctrl+r", words, "ctrl+r", 2)] if self._unreadable or self.is_modified or self._previous_draft else []
+        return [KeyHint("ctrl+j", "save", "ctrl+j", 0), *faulty, *last, KeyHint("esc", "leave, kept", "escape", 0)]
 
     # -- what it begins with ----------------------------------------------------------------------------------------
 
     def _load(self) -> None:
         self.area.read_only, self._unreadable = True, False
-        self.set_timer(SLOW, self._still_loading)
-        self.call("definition.show", {"kind": self.kind, "name": self.edited}, self._have)
+        self.set_timer(LOADING_DELAY, self._show_loading)
+        self.call("definition.show", {"kind": self.kind, "name": self.edited}, self._apply_definition)
 
-    def _still_loading(self) -> None:
-        if not (self._begun or self._unreadable):
+    def _show_loading(self) -> None:
+        if not (self._has_text or self._unreadable):
             self.query_one("#verdict", Words).show(("loading; what is typed goes into it when it is there", "dim"))
 
     @property
-    def _begun(self) -> bool:
+    def _has_text(self) -> bool:
         """Whether there is a text."""
         return self._start is not None
 
     @property
     def takes_keys(self) -> bool:
         """Whether there is a text to type in, or will be none; until then what is typed is kept for it."""
-        return self._begun or self._unreadable
+        return self._has_text or self._unreadable
 
-    def take(self, event: Typed) -> None:
+    def queue_input(self, event: KeyInput) -> None:
         """One can leave also while there is nothing yet."""
-        if isinstance(event, events.Key) and not self._begun and self._leaves(event.key):
+        if isinstance(event, events.Key) and not self._has_text and self._is_leave_key(event.key):
             self.action_leave()
         else:
-            super().take(event)
+            super().queue_input(event)
 
-    def _leaves(self, key: str) -> bool:
+    def _is_leave_key(self, key: str) -> bool:
         return any(binding.action == "leave" for _, found in self._binding_chain for binding in found.key_to_bindings.get(key, ()))
 
-    def _have(self, answer: Mapping[str, Any]) -> None:
+    def _apply_definition(self, answer: Mapping[str, Any]) -> None:
         self.area.read_only = self.deck.read_only
-        self._begin(Draft(answer["text"], answer["text"], answer["format"]))
+        self._start_editing(DefinitionDraft(answer["text"], answer["text"], answer["format"]))
 
-    def _begin(self, start: Draft) -> None:
+    def _start_editing(self, start: DefinitionDraft) -> None:
         """Show what is stored, or what was typed here before; then what was typed ahead of it."""
         self._start = start
         self.query_one("#verdict", Words).show()
         self.post_message(self.Waiting())
         draft = self._drafts.get(self._key)
         if draft is None or draft.text == start.text:
-            self._put(start)
+            self._load_draft(start)
             return
         meanwhile = ", and somebody changed it meanwhile" if draft.was != start.was else ""
         self._notice = f"This was typed here before{meanwhile}; ctrl+r: as it is stored."
-        self._put(draft)
+        self._load_draft(draft)
 
-    def _put(self, draft: Draft) -> None:
+    def _load_draft(self, draft: DefinitionDraft) -> None:
         text, self._was, self._format = draft.text, draft.was, draft.format
         self.area.load_text(text)
         start = text.find(PLACEHOLDER) if self.edited is None else -1
@@ -207,16 +207,16 @@ class EditorScreen(KeysInOrder, PageScreen, ModalScreen[str | None]):
             line, column = text.count("\n", 0, start), start - (text.rfind("\n", 0, start) + 1)
             self.area.move_cursor((line, column))
             self.area.move_cursor((line, column + len(PLACEHOLDER)), select=True)
-        self._changed()
+        self._schedule_check()
 
-    def missing(self, text: str) -> None:
+    def handle_missing(self, text: str) -> None:
         """It is gone."""
         if self.app.screen is self:
             self.dismiss(None)
-            self.say(self.look.theirs(text), "warn")
+            self.show_message(self.look.sanitize(text), "warn")
 
     @property
-    def _drafts(self) -> dict[tuple[str, str], Draft]:
+    def _drafts(self) -> dict[tuple[str, str], DefinitionDraft]:
         """What was typed and not stored, of all definitions; it lives as long as the deck."""
         if not hasattr(self.app, "kept_definitions"):
             cast(Any, self.app).kept_definitions = {}
@@ -227,74 +227,74 @@ class EditorScreen(KeysInOrder, PageScreen, ModalScreen[str | None]):
         return self.kind, self.edited or ""
 
     @property
-    def typed(self) -> bool:
+    def is_modified(self) -> bool:
         """Whether the text is not what it began with."""
         return self._start is not None and self.area.text != self._start.text
 
     # -- looking it over --------------------------------------------------------------------------------------------
 
     @on(TextArea.Changed)
-    def _text_changed(self, event: TextArea.Changed) -> None:
+    def _handle_text_change(self, event: TextArea.Changed) -> None:
         event.stop()
-        self._changed()
+        self._schedule_check()
 
-    def _changed(self) -> None:
-        if not self._begun:
+    def _schedule_check(self) -> None:
+        if not self._has_text:
             return
-        self._looked = None
+        self._check_result = None
         if self._timer:
             self._timer.stop()
-        self._timer = self.set_timer(CHECK_AFTER, self._look_over)
+        self._timer = self.set_timer(CHECK_DELAY, self._check_text)
 
-    def _look_over(self) -> None:
-        self._asked += 1
+    def _check_text(self) -> None:
+        self._check_number += 1
         args = {"kind": self.kind, "name": self.edited, "text": self.area.text, "format": self._format}
-        self.call("definition.check", args, partial(self._judge, self._asked, self.area.text))
+        self.call("definition.check", args, partial(self._apply_check, self._check_number, self.area.text))
 
-    def _judge(self, asked: int, text: str, found: Mapping[str, Any]) -> None:
-        if asked != self._asked or text != self.area.text:
+    def _apply_check(self, asked: int, text: str, found: Mapping[str, Any]) -> None:
+        if asked != self._check_number or text != self.area.text:
             return
-        self._looked, self._looked_at = found, text
+        self._check_result, self._checked_text = found, text
         if found["name"] == PLACEHOLDER and not found["faults"]:
             said = {"line": 1, "column": 1, "message": f"give it a name in place of {PLACEHOLDER}"}
-            self._looked = {**found, "faults": [said]}
-        self.query_one("#verdict", Words).show(*self._verdict())
-        self.wrong([f"{fault['message']}." for fault in self._looked["faults"]])
+            self._check_result = {**found, "faults": [said]}
+        self.query_one("#verdict", Words).show(*self._make_verdict())
+        self.update_faults([f"{fault['message']}." for fault in self._check_result["faults"]])
         self.refresh_chrome()
         if self._wants_to_save:
             self.action_save()
 
-    def _verdict(self) -> list[Span]:
-        looked = self._looked or {}
+    def _make_verdict(self) -> list[Span]:
+        looked = self._check_result or {}
         faults = looked.get("faults", ())
         if faults:
-            shown = [(self.look.own(f"✗ {_where(fault)}{self.look.theirs(fault['message'])}"), "late") for fault in faults]
+            shown = [(self.look.adapt_text(f"✗ {_format_location(fault)}{self.look.sanitize(fault['message'])}"), "late") for fault in faults]
             more = len(shown) - SHOWN_FAULTS
             return shown if more <= 0 else [*shown[: SHOWN_FAULTS - 1], (f"  and {more + 1} more", "late")]
-        notice = [(self.look.own(self._notice), "warn")] if self._notice else []
-        return [(self.look.own(f"✓ {self._told(looked)}"), "well"), *notice]
+        notice = [(self.look.adapt_text(self._notice), "warn")] if self._notice else []
+        return [(self.look.adapt_text(f"✓ {self._describe_save(looked)}"), "well"), *notice]
 
-    def _told(self, looked: Mapping[str, Any]) -> str:
+    def _describe_save(self, looked: Mapping[str, Any]) -> str:
         """What storing it would do."""
         if self._was is None:
-            return f"makes {_WORDS[self.kind]} {self.look.theirs(str(looked['name']))}"
-        changed = [diff.sentence(diff.Field(key, *pair)) for key, pair in looked["fields"].items()]
-        return "would change " + self.look.theirs(", ".join(changed)) if changed else "says what is stored"
+            return f"makes {_WORDS[self.kind]} {self.look.sanitize(str(looked['name']))}"
+        changed = [diff.format_change(diff.ChangedField(key, *pair)) for key, pair in looked["fields"].items()]
+        return "would change " + self.look.sanitize(", ".join(changed)) if changed else "says what is stored"
 
-    def refused(self, text: str) -> None:
+    def show_refusal(self, text: str) -> None:
         self._wants_to_save = False
-        super().refused(text)
-        if not self._begun:
+        super().show_refusal(text)
+        if not self._has_text:
             self._keys.clear()
             self._unreadable = True
-            self.query_one("#verdict", Words).show((self.look.own("✗ it could not be read; ctrl+r reads it again"), "late"))
+            self.query_one("#verdict", Words).show((self.look.adapt_text("✗ it could not be read; ctrl+r reads it again"), "late"))
             self.refresh_chrome()
 
     def action_fault(self) -> None:
         """Put the cursor on what is wrong first."""
-        faults = self._looked["faults"] if self._looked else ()
+        faults = self._check_result["faults"] if self._check_result else ()
         if not faults:
-            self.say("Nothing is known to be wrong.", stays=False)
+            self.show_message("Nothing is known to be wrong.", stays=False)
             return
         line, column = faults[0]["line"] or 1, faults[0]["column"] or 1
         self.area.move_cursor((line - 1, column - 1))
@@ -304,97 +304,97 @@ class EditorScreen(KeysInOrder, PageScreen, ModalScreen[str | None]):
     def action_save(self) -> None:
         """Show what storing it changes, and store it after that."""
         if self.deck.read_only:
-            self.say("Read only: nothing is changed from here.", "warn")
+            self.show_message("Read only: nothing is changed from here.", "warn")
             return
-        if not self._begun:
-            self.say("There is nothing to save: it could not be read.", "warn", stays=False)
+        if not self._has_text:
+            self.show_message("There is nothing to save: it could not be read.", "warn", stays=False)
             return
-        if self._looked is None or self._looked_at != self.area.text:
+        if self._check_result is None or self._checked_text != self.area.text:
             self._wants_to_save = True
             return
         self._wants_to_save = False
-        if self._looked["faults"]:
+        if self._check_result["faults"]:
             self.action_fault()
-            self.not_done("Not saved", f"{self._looked['faults'][0]['message']}.")
-        elif self._was is not None and not self._looked["fields"]:
-            self.say("Nothing differs from what is stored.", stays=False)
+            self.report_fault("Not saved", f"{self._check_result['faults'][0]['message']}.")
+        elif self._was is not None and not self._check_result["fields"]:
+            self.show_message("Nothing differs from what is stored.", stays=False)
         else:
-            self._review(f"Save {self.what}?", self._looked["before"], partial(self._reviewed, self._was))
+            self._open_review(f"Save {self.subject}?", self._check_result["before"], partial(self._save_reviewed, self._was))
 
-    def _review(self, title: str, before: str, then: Callable[[str | None], None], theirs: bool = False) -> None:
+    def _open_review(self, title: str, before: str, then: Callable[[str | None], None], theirs: bool = False) -> None:
         comments = any(line.lstrip().startswith("#") for line in self.area.text.split("\n"))
-        after = str((self._looked or {}).get("after", ""))
+        after = str((self._check_result or {}).get("after", ""))
         self.app.push_screen(ReviewScreen(self.client_factory, title, before, after, theirs=theirs, comments=comments), then)
 
-    def _reviewed(self, was: str | None, answer: str | None) -> None:
+    def _save_reviewed(self, was: str | None, answer: str | None) -> None:
         if answer == "save":
             args = {"kind": self.kind, "text": self.area.text, "name": self.edited, "was": was, "format": self._format}
-            self.ask(partial(_store, args), self._stored)
+            self.ask(partial(_save_definition, args), self._handle_save)
 
-    def _stored(self, found: Stored) -> None:
+    def _handle_save(self, found: SaveResult) -> None:
         if found.problem is None:
-            self._done(found.answer)
+            self._finish(found.answer)
         elif found.problem.exit_code == NotFound.exit_code:
-            self._review(self.look.theirs(found.problem.message), "", self._make_again)
+            self._open_review(self.look.sanitize(found.problem.message), "", self._recreate)
         elif found.theirs is not None and found.theirs["text"] != self._was:
-            self._review(self.look.theirs(found.problem.message), found.theirs["text"], partial(self._both, found.theirs), theirs=True)
+            self._open_review(self.look.sanitize(found.problem.message), found.theirs["text"], partial(self._resolve_conflict, found.theirs), theirs=True)
         else:
-            self.say(self.look.theirs(str(found.problem)), "warn")
+            self.show_message(self.look.sanitize(str(found.problem)), "warn")
 
-    def _both(self, theirs: Mapping[str, Any], answer: str | None) -> None:
+    def _resolve_conflict(self, theirs: Mapping[str, Any], answer: str | None) -> None:
         """Somebody else stored another version meanwhile: keep this one, or take theirs."""
         if answer == "save":
-            self._reviewed(theirs["text"], "save")
+            self._save_reviewed(theirs["text"], "save")
         elif answer == "theirs":
-            self._start = Draft(theirs["text"], theirs["text"], theirs["format"])
-            self._put(self._start)
+            self._start = DefinitionDraft(theirs["text"], theirs["text"], theirs["format"])
+            self._load_draft(self._start)
 
-    def _make_again(self, answer: str | None) -> None:
+    def _recreate(self, answer: str | None) -> None:
         """It was removed meanwhile."""
         if answer == "save":
             self.edited, self._was = None, None
-            self._reviewed(None, "save")
+            self._save_reviewed(None, "save")
 
-    def _done(self, answer: Mapping[str, Any]) -> None:
+    def _finish(self, answer: Mapping[str, Any]) -> None:
         self._drafts.pop(self._key, None)
         name = str(answer["name"])
-        said = self.look.theirs(f"Saved {_WORDS[self.kind]} {name}.")
+        said = self.look.sanitize(f"Saved {_WORDS[self.kind]} {name}.")
         if ids := answer.get("operations"):
-            self.deck.can_be_undone(said, [Deed("undo", {"ids": list(ids)}, "Taken back:")])
+            self.deck.push_undo(said, [Request("undo", {"ids": list(ids)}, "Taken back:")])
         self.dismiss(name)
-        self.say(f"{said}  u undo")
+        self.show_message(f"{said}  u undo")
 
     # -- leaving ----------------------------------------------------------------------------------------------------
 
     def action_stored(self) -> None:
         """What is stored in place of what was typed; again brings that back."""
         self._notice = ""
-        if not self._begun:
+        if not self._has_text:
             self._load()
-        elif self._start is not None and self.typed:
-            self._put_away = Draft(self.area.text, self._was, self._format)
-            self._put(self._start)
-        elif self._put_away is not None:
-            self._put(self._put_away)
-            self._put_away = None
+        elif self._start is not None and self.is_modified:
+            self._previous_draft = DefinitionDraft(self.area.text, self._was, self._format)
+            self._load_draft(self._start)
+        elif self._previous_draft is not None:
+            self._load_draft(self._previous_draft)
+            self._previous_draft = None
 
     def action_leave(self) -> None:
         """Back; what was typed is kept for the next time."""
-        if self.typed:
-            self._drafts[self._key] = Draft(self.area.text, self._was, self._format)
-            self.say(f"What was typed is kept: it is there when {self.what if self.edited else 'a new one'} is edited again.")
+        if self.is_modified:
+            self._drafts[self._key] = DefinitionDraft(self.area.text, self._was, self._format)
+            self.show_message(f"What was typed is kept: it is there when {self.subject if self.edited else 'a new one'} is edited again.")
         else:
             self._drafts.pop(self._key, None)
         self.dismiss(None)
 
 
-def _where(fault: Mapping[str, Any]) -> str:
+def _format_location(fault: Mapping[str, Any]) -> str:
     """`line 4, 11: `."""
     return f"line {fault['line']}, {fault['column']}: " if fault["line"] and not fault["message"].startswith("line ") else ""
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class SaveResult:
     """What came of storing: the answer, or the problem with what is stored by now."""
 
     answer: Mapping[str, Any]
@@ -402,13 +402,13 @@ class Stored:
     theirs: Mapping[str, Any] | None = None
 
 
-def _store(args: Mapping[str, Any], client: Client) -> Stored:
+def _save_definition(args: Mapping[str, Any], client: Client) -> SaveResult:
     try:
-        return Stored(client.call("definition.set", dict(args)))
+        return SaveResult(client.call("definition.set", dict(args)))
     except Problem as problem:
         if args["name"] is None or problem.exit_code == NotFound.exit_code:
-            return Stored({}, problem)
-        return Stored({}, problem, client.call("definition.show", {"kind": args["kind"], "name": args["name"]}))
+            return SaveResult({}, problem)
+        return SaveResult({}, problem, client.call("definition.show", {"kind": args["kind"], "name": args["name"]}))
 
 
 class ReviewScreen(PageScreen, ModalScreen[str | None]):
@@ -429,27 +429,27 @@ class ReviewScreen(PageScreen, ModalScreen[str | None]):
         self._title, self._before, self._after = title, before, after
         self._theirs, self._comments = theirs, comments
 
-    def body(self) -> Iterable[Widget]:
+    def compose_body(self) -> Iterable[Widget]:
         yield Doc(id="difference")
 
     def on_mount(self) -> None:
-        self.query_one(Doc).show(self._sections())
+        self.query_one(Doc).show(self._make_sections())
         self.query_one(Doc).focus()
 
-    def _sections(self) -> Sequence[Section]:
-        lines = list(differing(self._before, self._after, self.look))
-        rows = [Row(tuple(line)) for line in lines] or [Row((("Both say the same.", "dim"),))]
+    def _make_sections(self) -> Sequence[Section]:
+        lines = list(make_difference_lines(self._before, self._after, self.look))
+        rows = [DocRow(tuple(line)) for line in lines] or [DocRow((("Both say the same.", "dim"),))]
         notes = ["- is what they stored, + what was typed here."] if self._theirs else []
         notes += ["Comments are not kept: a definition is stored, not its text."] if self._comments else []
-        return [Section(self._title, (*(Row(((note, "dim"),)) for note in notes), Row(), *rows))]
+        return [Section(self._title, (*(DocRow(((note, "dim"),)) for note in notes), DocRow(), *rows))]
 
-    def heading(self) -> str:
-        return self.look.own("Definition › what saving changes")
+    def make_heading(self) -> str:
+        return self.look.adapt_text("Definition › what saving changes")
 
-    def keys(self) -> list[Hint]:
-        theirs = [Hint("t", "take theirs", "t", 0)] if self._theirs else []
-        save = Hint("y ctrl+j", "save mine over it" if self._theirs else "save", "y", 0)
-        return [save, *theirs, Hint("↵ esc", "back to the text", "escape", 0)]
+    def list_keys(self) -> list[KeyHint]:
+        theirs = [KeyHint("t", "take theirs", "t", 0)] if self._theirs else []
+        save = KeyHint("y ctrl+j", "save mine over it" if self._theirs else "save", "y", 0)
+        return [save, *theirs, KeyHint("↵ esc", "back to the text", "escape", 0)]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """There may be no other version to take."""

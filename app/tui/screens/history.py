@@ -14,16 +14,16 @@ from textual.widget import Widget
 from app.core import time_buckets
 from app.core.board import Board, RuntimeFacts
 from app.core.text import units
-from app.tui.rows.history import SHOWN, GroupRow, name_of, part_of, rows_of, said, tick
-from app.tui.screens.base_page import Line, PageScreen
-from app.tui.style import Span, wide
-from app.tui.time_format import wall
+from app.tui.rows.history import METRICS, HistoryRow, format_figure, format_tick, get_row_name, get_section, make_rows
+from app.tui.screens.base_page import PageScreen, TextLine
+from app.tui.style import Span, measure_spans
+from app.tui.time_format import format_wall_time
 from app.tui.widgets import chart
-from app.tui.widgets.chart import Canvas, Plot
-from app.tui.widgets.footer import Hint
+from app.tui.widgets.chart import Plot, PlotArea
+from app.tui.widgets.footer import KeyHint
 from app.tui.widgets.header import Header
-from app.tui.widgets.modal import in_sight
-from app.tui.widgets.strips import Lines
+from app.tui.widgets.modal import is_visible_under_modal
+from app.tui.widgets.strips import StripWidget
 from app.tui.widgets.table import Table
 
 if TYPE_CHECKING:
@@ -31,19 +31,19 @@ if TYPE_CHECKING:
     from app.tui.app import TaskdeckApp
 
 SPANS = {"hour": "last hour", "day": "last day", "week": "last week"}
-REST = 0.04
+CHART_DELAY = 0.04
 """Seconds after which the chart follows the cursor."""
 STRIDE = 6
 """Buckets that ctrl+left and ctrl+right pass over."""
-LEAST_CHART, LEAST_TABLE = 5, 3
+MIN_CHART_LINES, MIN_TABLE_LINES = 5, 3
 """Lines; a chart that would have fewer is not shown."""
 GROUPS = {"all": "all together", "queue": "by queue", "pool": "by pool", "template": "by template"}
 
 
-class Choices(Line):
+class ChoiceBar(TextLine):
     """Words of which one is chosen, in brackets; a click chooses another."""
 
-    class Chosen(Message):
+    class WordClicked(Message):
         """A word was clicked."""
 
         def __init__(self, name: str) -> None:
@@ -65,7 +65,7 @@ class Choices(Line):
             here = name == chosen
             before, after = ("[", "]") if here else (gap, gap)
             spans += [(before, "bold"), (word, "bold" if here else ""), (after if gap else f"{after} ", "bold")]
-            self._ends.append((wide(spans), name))
+            self._ends.append((measure_spans(spans), name))
         self.show(spans)
 
     def on_resize(self) -> None:
@@ -74,13 +74,13 @@ class Choices(Line):
     def on_click(self, event: events.Click) -> None:
         name = next((name for end, name in self._ends if event.x < end), None)
         if name is not None and event.x:
-            self.post_message(self.Chosen(name))
+            self.post_message(self.WordClicked(name))
 
 
-class Chart(Lines):
+class Chart(StripWidget):
     """The lines of one row over time, and the moment under the cursor."""
 
-    class Picked(Message):
+    class MomentClicked(Message):
         """A moment was clicked."""
 
         def __init__(self, bucket: int) -> None:
@@ -91,22 +91,22 @@ class Chart(Lines):
         super().__init__(id=id)
         self._plot: Plot | None = None
         self._state: object = None
-        self._drawn: tuple[list[list[Span]], Canvas] = ([], Canvas(0, 1))
+        self._drawn: tuple[list[list[Span]], PlotArea] = ([], PlotArea(0, 1))
         self._moment: int | None = None
 
     def plot(self, shown: Plot | None, moment: int | None) -> None:
         """Show a chart, or nothing; the lines are drawn again only when they are others."""
         self._plot, self._moment = shown, moment
         state = (shown, self.size, self.look)
-        if shown and self.size.height >= LEAST_CHART and state != self._state:
-            self._drawn = chart.plot(shown, self.size.width - 2, self.size.height, self.look)
+        if shown and self.size.height >= MIN_CHART_LINES and state != self._state:
+            self._drawn = chart.draw_chart(shown, self.size.width - 2, self.size.height, self.look)
         self._state = state
-        self._overlay()
+        self._draw_overlay()
 
-    def _overlay(self) -> None:
+    def _draw_overlay(self) -> None:
         rows, canvas = self._drawn
         shown = self._plot
-        lines = chart.overlaid(rows, canvas, shown, self._moment, self.look) if shown else []
+        lines = chart.overlay_marks(rows, canvas, shown, self._moment, self.look) if shown else []
         self.draw([self.look.strip([(" ", ""), *spans], self.size.width) for spans in lines[: self.size.height]])
 
     def on_resize(self) -> None:
@@ -114,7 +114,7 @@ class Chart(Lines):
 
     def on_click(self, event: events.Click) -> None:
         if self._plot:
-            self.post_message(self.Picked(self._drawn[1].bucket(event.x - 1, self._plot.last)))
+            self.post_message(self.MomentClicked(self._drawn[1].find_bucket(event.x - 1, self._plot.last)))
 
 
 class HistoryScreen(PageScreen):
@@ -151,16 +151,16 @@ class HistoryScreen(PageScreen):
         self._answer: dict[str, Any] | None = None
         self._moment: int | None = None
         """The bucket under the cursor."""
-        self._chart_waits = False
+        self._chart_pending = False
         self._minute = 0
         """The minute in which the figures were read."""
 
-    def body(self) -> Iterable[Widget]:
-        yield Choices({name: metric.word for name, metric in SHOWN.items()}, id="metrics")
-        yield Line(id="chart-rule")
+    def compose_body(self) -> Iterable[Widget]:
+        yield ChoiceBar({name: metric.word for name, metric in METRICS.items()}, id="metrics")
+        yield TextLine(id="chart-rule")
         yield Chart(id="chart")
-        yield Line(id="figures")
-        yield Table([part_of("throughput")], id="list", marks=False)
+        yield TextLine(id="figures")
+        yield Table([get_section("throughput")], id="list", marks=False)
 
     @property
     def table(self) -> Table:
@@ -176,26 +176,26 @@ class HistoryScreen(PageScreen):
         self.set_focus(self.table)
         self.draw()
 
-    def heading(self) -> str:
-        steps = [f"{kind} {self.look.theirs(name) or '(none)'}" for kind, name in self.within.items()]
-        return self.look.own(" › ".join(["9 History", *steps]))
+    def make_heading(self) -> str:
+        steps = [f"{kind} {self.look.sanitize(name) or '(none)'}" for kind, name in self.within.items()]
+        return self.look.adapt_text(" › ".join(["9 History", *steps]))
 
     @property
-    def crumb(self) -> str:
+    def breadcrumb(self) -> str:
         return "History"
 
-    def hints(self) -> list[Hint]:
-        look = [Hint("← →", "moment", "left", 2), Hint("tab", "metric", "tab", 1), Hint("o", "span", "o", 3), Hint("f", "group", "f", 4)]
-        then = [Hint("b", "the deck then", "b", 1)] if self._knows_moment else []
+    def list_hints(self) -> list[KeyHint]:
+        look = [KeyHint("← →", "moment", "left", 2), KeyHint("tab", "metric", "tab", 1), KeyHint("o", "span", "o", 3), KeyHint("f", "group", "f", 4)]
+        then = [KeyHint("b", "the deck then", "b", 1)] if self._has_known_moment else []
         row = self.table.item
-        return [*then, *look, *([Hint("↵", "open", "enter", 5)] if row and self._leads(row) else [])]
+        return [*then, *look, *([KeyHint("↵", "open", "enter", 5)] if row and self._can_enter(row) else [])]
 
     # -- what is asked ----------------------------------------------------------------------------------------------
 
     @property
     def within(self) -> dict[str, str]:
         """The groups that were entered, as far as this metric is known by them."""
-        return {kind: name for kind, name, _ in self._path if kind in time_buckets.within(self.metric)}
+        return {kind: name for kind, name, _ in self._path if kind in time_buckets.get_restrictions(self.metric)}
 
     @property
     def groupings(self) -> list[str]:
@@ -208,26 +208,26 @@ class HistoryScreen(PageScreen):
         known = self.groupings
         return self._by if self._by in known else known[min(1, len(known) - 1)]
 
-    def _wanted(self) -> dict[str, Any]:
+    def _make_args(self) -> dict[str, Any]:
         return {"span": self.span, "metric": self.metric, "by": self.by, "within": self.within}
 
     def reread(self) -> None:
-        asked, self._minute = self._wanted(), int(self.now // 60)
-        self.read(lambda client: client.call("history", asked), self._take)
+        asked, self._minute = self._make_args(), int(self.now // 60)
+        self.read(lambda client: client.call("history", asked), self._apply_answer)
 
-    def board_changed(self) -> None:
+    def handle_board_change(self) -> None:
         """The board changes all the time; the figures are read again when a minute is over, and when others are asked for."""
         self.refresh_chrome()
 
-    def every_second(self) -> None:
-        super().every_second()
-        if in_sight(self):
-            self.freshened()
+    def refresh_each_second(self) -> None:
+        super().refresh_each_second()
+        if is_visible_under_modal(self):
+            self.refresh_freshness()
             if int(self.now // 60) != self._minute:
                 self.reread()
 
-    def _take(self, answer: dict[str, Any]) -> None:
-        if any(answer[name] != value for name, value in self._wanted().items()):
+    def _apply_answer(self, answer: dict[str, Any]) -> None:
+        if any(answer[name] != value for name, value in self._make_args().items()):
             self.reread()
             return
         if self._answer is not None and self._moment is not None:
@@ -236,7 +236,7 @@ class HistoryScreen(PageScreen):
         self._answer = answer
         self.draw()
 
-    def freshened(self) -> None:
+    def refresh_freshness(self) -> None:
         self.table.note = self.freshness
         self.table.redraw()
 
@@ -244,27 +244,27 @@ class HistoryScreen(PageScreen):
 
     def draw(self) -> None:
         """Draw what was read last."""
-        self.query_one(Choices).choose(self.metric)
+        self.query_one(ChoiceBar).choose(self.metric)
         self.refresh_chrome()
         if (answer := self._answer) is None:
-            self._fit(0)
+            self._divide_height(0)
             return
-        rows, view = rows_of(answer), self.table.views[0]
-        if view.part is not part_of(answer["metric"]):
-            view.part, view.rule = part_of(answer["metric"]), None
-            view.forget()
+        rows, view = make_rows(answer), self.table.views[0]
+        if view.part is not get_section(answer["metric"]):
+            view.part, view.rule = get_section(answer["metric"]), None
+            view.clear_cache()
         more = f"{answer['more']} more are not shown" if answer["more"] else ""
         view.title, view.tail = GROUPS[answer["by"]].capitalize(), more
-        self._fit(len(rows))
+        self._divide_height(len(rows))
         self.table.show({"groups": rows})
         self._draw_chart()
 
-    def _fit(self, rows: int) -> None:
+    def _divide_height(self, rows: int) -> None:
         """Share the lines out: the table gets those it needs, half of them at most; a chart too low to be read goes, and in a plain look
         any, whose figures stay."""
         rest = self.app.size.height - self.query_one(Header).size.height - 5
-        table = max(LEAST_TABLE, min(rows + 1, rest // 2))
-        height = rest - table if rest - table >= LEAST_CHART and not self.look.plain else 0
+        table = max(MIN_TABLE_LINES, min(rows + 1, rest // 2))
+        height = rest - table if rest - table >= MIN_CHART_LINES and not self.look.plain else 0
         drawn = self.query_one(Chart)
         drawn.display = self.query_one("#chart-rule").display = height > 0
         self.query_one("#figures").display = height > 0 or self.look.plain
@@ -275,59 +275,59 @@ class HistoryScreen(PageScreen):
         answer, row = self._answer, self.table.item
         if answer is None or row is None:
             return
-        self.query_one("#figures", Line).show(self._figures(answer, row))
+        self.query_one("#figures", TextLine).show(self._make_figures(answer, row))
         if not self.query_one(Chart).display:
             return
-        self.query_one("#chart-rule", Line).show(self._rule(answer, row))
+        self.query_one("#chart-rule", TextLine).show(self._make_title(answer, row))
         drawn = self.query_one(Chart)
         height = int(drawn.styles.height.value) if drawn.styles.height else 0
-        drawn.plot(plot_of(answer, row, self.app.size.width, height), self._moment)
+        drawn.plot(make_plot(answer, row, self.app.size.width, height), self._moment)
 
-    def _rule(self, answer: Mapping[str, Any], row: GroupRow) -> list[Span]:
-        legend = [span for line in row.lines for span in ((f" {self._sample(line)} ", line.style), (f"{line.word} ", ""))]
-        room = self.app.size.width - wide(legend)
-        step = "minute" if answer["step"] == 60 else units.age(answer["step"])
-        whose = "" if row.name is None else f", {name_of(row, self.look)}"
-        title = SHOWN[row.metric].title.format(step=step) + f", {SPANS[answer['span']]}{whose}"
-        if wide([(title, "")]) > room - 4:
+    def _make_title(self, answer: Mapping[str, Any], row: HistoryRow) -> list[Span]:
+        legend = [span for line in row.lines for span in ((f" {self._make_legend_mark(line)} ", line.style), (f"{line.word} ", ""))]
+        room = self.app.size.width - measure_spans(legend)
+        step = "minute" if answer["step"] == 60 else units.format_age(answer["step"])
+        whose = "" if row.name is None else f", {get_row_name(row, self.look)}"
+        title = METRICS[row.metric].title.format(step=step) + f", {SPANS[answer['span']]}{whose}"
+        if measure_spans([(title, "")]) > room - 4:
             title = f"per {step}, {SPANS[answer['span']]}{whose}"
-        return [(self.look.rule(room, [(2, self.look.cut(title, room - 4, "middle"))]), "dim"), *legend]
+        return [(self.look.draw_rule(room, [(2, self.look.cut(title, room - 4, "middle"))]), "dim"), *legend]
 
-    def _sample(self, line: chart.Series) -> str:
+    def _make_legend_mark(self, line: chart.Series) -> str:
         return line.letter if self.look.ascii or not self.look.colour else "━"
 
-    def _figures(self, answer: Mapping[str, Any], row: GroupRow) -> list[Span]:
+    def _make_figures(self, answer: Mapping[str, Any], row: HistoryRow) -> list[Span]:
         """What is so at the moment under the cursor."""
         if not any(answer["known"]):
-            return [(f"  {unsampled(self.board, self.now)}", "warn")]
+            return [(f"  {format_unsampled(self.board, self.now)}", "warn")]
         if (at := self._moment) is None:
-            if little := so_far(answer, self.now):
-                return [(f"  {little}", ""), (self.look.own("; ← → looks at a moment, b shows the deck then."), "dim")]
-            return [(self.look.own("  ← → looks at a moment; b there shows the whole deck as it was."), "dim")]
-        spans: list[Span] = [(f"  {self._when(answer, at)}", "bold")]
+            if little := format_short_history(answer, self.now):
+                return [(f"  {little}", ""), (self.look.adapt_text("; ← → looks at a moment, b shows the deck then."), "dim")]
+            return [(self.look.adapt_text("  ← → looks at a moment; b there shows the whole deck as it was."), "dim")]
+        spans: list[Span] = [(f"  {self._format_moment(answer, at)}", "bold")]
         if not answer["known"][at] and all(line.values[at] is None for line in row.lines):
             return [*spans, ("   not known: no runtime was up", "warn")]
         for line in row.lines:
-            value = said(line.values[at] if at < len(line.values) else None, SHOWN[row.metric].unit)
-            spans += [(f"   {line.word} ", line.style), (self.look.own(value), "")]
+            value = format_figure(line.values[at] if at < len(line.values) else None, METRICS[row.metric].unit)
+            spans += [(f"   {line.word} ", line.style), (self.look.adapt_text(value), "")]
         return spans
 
-    def _when(self, answer: Mapping[str, Any], at: int) -> str:
+    def _format_moment(self, answer: Mapping[str, Any], at: int) -> str:
         begin = answer["at"][at]
         first, last, now = (datetime.fromtimestamp(t, UTC) for t in (begin, begin + answer["step"], self.now))
-        text = self.look.own(units.clock(first, now) if answer["step"] == 60 else units.span(first, last, now))
+        text = self.look.adapt_text(units.format_clock_time(first, now) if answer["step"] == 60 else units.format_time_range(first, last, now))
         return f"{text} so far" if begin + answer["step"] > self.now else text
 
     @on(Table.Moved)
-    def _row_chosen(self) -> None:
+    def _handle_row_change(self) -> None:
         """The cursor is drawn at once, the chart when it rests."""
         self.refresh_chrome()
-        if not self._chart_waits:
-            self._chart_waits = True
-            self.set_timer(REST, self._draw_chosen)
+        if not self._chart_pending:
+            self._chart_pending = True
+            self.set_timer(CHART_DELAY, self._draw_pending_chart)
 
-    def _draw_chosen(self) -> None:
-        self._chart_waits = False
+    def _draw_pending_chart(self) -> None:
+        self._chart_pending = False
         self._draw_chart()
 
     def on_resize(self) -> None:
@@ -336,85 +336,85 @@ class HistoryScreen(PageScreen):
 
     # -- keys -------------------------------------------------------------------------------------------------------
 
-    def _other(self) -> None:
+    def _reload(self) -> None:
         """Something else is asked for: show that it is, and read it."""
         self.draw()
         self.reread()
 
-    def _to_all(self) -> None:
+    def _reload_all(self) -> None:
         """Other groups are asked for: the cursor stands on the row that every answer has."""
-        self.table.go("all")
-        self._other()
+        self.table.go_to_row("all")
+        self._reload()
 
     def action_metric(self, by: int) -> None:
         """The next metric, or the one before."""
-        names = list(SHOWN)
+        names = list(METRICS)
         self.metric = names[(names.index(self.metric) + by) % len(names)]
-        self._other()
+        self._reload()
 
-    @on(Choices.Chosen)
-    def _metric_clicked(self, message: Choices.Chosen) -> None:
+    @on(ChoiceBar.WordClicked)
+    def _handle_metric_click(self, message: ChoiceBar.WordClicked) -> None:
         self.metric = message.name
-        self._other()
+        self._reload()
 
     def action_group(self) -> None:
         """Told apart by something else."""
         known = self.groupings
         self._by = known[(known.index(self.by) + 1) % len(known)]
-        self._to_all()
+        self._reload_all()
 
     def action_span(self) -> None:
         """The next span."""
         names = list(SPANS)
         self.span = names[(names.index(self.span) + 1) % len(names)]
         self._moment = None
-        self._other()
+        self._reload()
 
     def action_moment(self, by: int) -> None:
         """The moment under the cursor moves; at first it stands at the end."""
         if self._answer:
             last = len(self._answer["at"]) - 1
             self._moment = last if self._moment is None else max(0, min(last, self._moment + by))
-            self._look()
+            self._show_moment()
 
-    @on(Chart.Picked)
-    def _moment_clicked(self, message: Chart.Picked) -> None:
+    @on(Chart.MomentClicked)
+    def _handle_moment_click(self, message: Chart.MomentClicked) -> None:
         self._moment = message.bucket
-        self._look()
+        self._show_moment()
 
-    def _look(self) -> None:
+    def _show_moment(self) -> None:
         self._draw_chart()
         self.refresh_chrome()
 
-    def _leads(self, row: GroupRow) -> bool:
+    def _can_enter(self, row: HistoryRow) -> bool:
         """Whether there is something inside a row: other kinds to tell it apart by."""
-        return row.name is not None and bool(set(self.groupings) - {"all", row.by}) and row.by in time_buckets.within(self.metric)
+        return row.name is not None and bool(set(self.groupings) - {"all", row.by}) and row.by in time_buckets.get_restrictions(self.metric)
 
     @on(Table.Opened)
-    def _row_opened(self, message: Table.Opened) -> None:
+    def _handle_open(self, message: Table.Opened) -> None:
         row = message.item
-        if not self._leads(row):
+        if not self._can_enter(row):
             nothing = "There is nothing to tell apart in it." if row.name is not None else "These are all. f tells them apart."
-            self.say(nothing, "warn")
+            self.show_message(nothing, "warn")
             return
         self._path.append((row.by, row.name, self._by))
         self._by = next(by for by in ("template", "queue") if by != row.by)
-        self._to_all()
+        self._reload_all()
 
     def action_board(self) -> None:
         """The whole deck as of the moment under the cursor."""
         if self._answer is None or self._moment is None:
-            self.say(self.look.own("First choose a moment with ← →."), "warn")
+            self.show_message(self.look.adapt_text("First choose a moment with ← →."), "warn")
             return
-        if not self._knows_moment:
-            self.say("Nothing is known of that moment: no runtime was up.", "warn")
+        if not self._has_known_moment:
+            self.show_message("Nothing is known of that moment: no runtime was up.", "warn")
             return
         at = max(self._answer["at"][self._moment], self._answer.get("since") or 0)
         self.deck.action_place(0)
-        self.deck.past.go(at)
+        self.deck.past.go_to(at)
 
     @property
-    def _knows_moment(self) -> bool:
+    def _has_known_moment(self) -> bool:
         """Whether there is a moment under the cursor, and a runtime saw it."""
         return self._answer is not None and self._moment is not None and self._answer["known"][self._moment]
 
@@ -422,37 +422,37 @@ class HistoryScreen(PageScreen):
         """Leave the moment, the group, then the screen."""
         if self._moment is not None:
             self._moment = None
-            self._look()
+            self._show_moment()
         elif self._path:
             self._by = self._path.pop()[2]
-            self._to_all()
+            self._reload_all()
         else:
             self.dismiss(None)
 
 
-def unsampled(board: Board | None, now: float) -> str:
+def format_unsampled(board: Board | None, now: float) -> str:
     """That there is no figure yet, and when there will be: a runtime takes them each minute, the screen reads them in the next."""
     runtime = board.runtime if board else RuntimeFacts()
     if board and runtime.state != "running":
         return "No minute has been sampled yet: a runtime does that, and none is up."
     first = None if runtime.since is None else (runtime.since // 60 + 2) * 60
-    when = f"at {wall(first, now)}" if first is not None and first > now else "in a minute or two"
+    when = f"at {format_wall_time(first, now)}" if first is not None and first > now else "in a minute or two"
     return f"No minute has been sampled yet; the first shows {when}."
 
 
-def so_far(answer: Mapping[str, Any], now: float) -> str:
+def format_short_history(answer: Mapping[str, Any], now: float) -> str:
     """How much there is where the chart has room for far more, so that nobody takes the rest for nothing done; else ""."""
     since, begins = answer.get("since"), answer["at"]
     if since is None or since < begins[len(begins) // 2]:
         return ""
-    return f"{units.age(max(60.0, now - since))} of history so far"
+    return f"{units.format_age(max(60.0, now - since))} of history so far"
 
 
-def plot_of(answer: Mapping[str, Any], row: GroupRow, width: int, height: int) -> Plot:
+def make_plot(answer: Mapping[str, Any], row: HistoryRow, width: int, height: int) -> Plot:
     """The chart of a row in so many cells and lines."""
-    unit = SHOWN[row.metric].unit
+    unit = METRICS[row.metric].unit
     values = [value for line in row.lines for value in line.values if value is not None]
     kind = {"mean": "cores"}.get(unit, unit)
     most = max(1, min(4, (height - 3) // 2))
-    ticks = chart.scale(max(values, default=0.0), most, kind, lambda value: tick(value, unit))
-    return Plot(row.lines, tuple(answer["known"]), ticks, chart.marks(answer["at"], answer["step"], width))
+    ticks = chart.make_ticks(max(values, default=0.0), most, kind, lambda value: format_tick(value, unit))
+    return Plot(row.lines, tuple(answer["known"]), ticks, chart.make_time_labels(answer["at"], answer["step"], width))

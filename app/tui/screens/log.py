@@ -14,30 +14,30 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.worker import get_current_worker
 
-from app.core.board import EndedLine
+from app.core.board import EndedEntry
 from app.core.text import units
 from app.core.times import unix_if_any
 from app.tui.logviewer import save
-from app.tui.logviewer.pager import Page, size_and_lines
-from app.tui.logviewer.prompt import Kind, LogLine
-from app.tui.logviewer.save import suggested
-from app.tui.logviewer.source import FileSource, Source, TextSource
+from app.tui.logviewer.pager import LogPage, format_size_and_lines
+from app.tui.logviewer.prompt import LogPrompt, PromptKind
+from app.tui.logviewer.save import suggest_name
+from app.tui.logviewer.source import FileSource, LogSource, TextSource
 from app.tui.logviewer.widget import LogView
-from app.tui.screens.base_page import Line
-from app.tui.screens.base_task import OneTask, row_of
+from app.tui.screens.base_page import TextLine
+from app.tui.screens.base_task import SingleTaskScreen, make_task_row
 from app.tui.screens.dialogs.choice import Answer, ChoiceScreen, Question
-from app.tui.style import STATES, STRANGE, Look, Span
-from app.tui.time_format import elapsed
-from app.tui.widgets.document import wrap
-from app.tui.widgets.footer import Hint
-from app.tui.widgets.modal import in_sight
+from app.tui.style import STATES, UNKNOWN, Look, Span
+from app.tui.time_format import format_elapsed
+from app.tui.widgets.document import wrap_text
+from app.tui.widgets.footer import KeyHint
+from app.tui.widgets.modal import is_visible_under_modal
 from db.states import ACTIVE, ENDED
 
 if TYPE_CHECKING:
     from app.tui.app import TaskdeckApp
 
 
-class LogSaving(Screen[Any]):
+class LogSaver(Screen[Any]):
     """What a screen with a `LogLine` does to save a log. The screen gives `log_name` and `log_source`."""
 
     @property
@@ -45,14 +45,14 @@ class LogSaving(Screen[Any]):
         """A name for the file; None when there is no log."""
         raise NotImplementedError
 
-    def log_source(self) -> Source:
+    def open_log_source(self) -> LogSource:
         """The log's bytes, once more; to be closed by whoever asks."""
         raise NotImplementedError
 
     @property
-    def line(self) -> LogLine:
+    def prompt(self) -> LogPrompt:
         """The line that is typed into."""
-        return self.query_one(LogLine)
+        return self.query_one(LogPrompt)
 
     @property
     def _deck(self) -> TaskdeckApp:
@@ -65,77 +65,77 @@ class LogSaving(Screen[Any]):
     def action_save(self) -> None:
         """Open the line for the path of a file."""
         if self._deck.read_only:
-            self._deck.say("Read only: nothing is written from here; y copies.", "warn")
+            self._deck.show_message("Read only: nothing is written from here; y copies.", "warn")
         elif name := self.log_name:
-            self.line.open("save", "Save as: ", name)
+            self.prompt.open("save", "Save as: ", name)
 
     def save(self, typed: str, replace: bool = False) -> None:
         """Save as the file that was typed, as far as the log goes now."""
         if name := self.log_name:
-            self._deck.say(f"Saving {self._look.theirs(typed)}")
-            write = partial(self._write, self.log_source(), typed, name, replace)
+            self._deck.show_message(f"Saving {self._look.sanitize(typed)}")
+            write = partial(self._write_file, self.open_log_source(), typed, name, replace)
             # Of the app, not of this screen: leaving the log does not end it.
             self.app.run_worker(write, thread=True, group="saving", exit_on_error=False)
 
-    def _write(self, source: Source, typed: str, name: str, replace: bool) -> None:
+    def _write_file(self, source: LogSource, typed: str, name: str, replace: bool) -> None:
         worker = get_current_worker()
         try:
-            path = save.place(typed, name)
-            written = save.save(source, path, replace=replace, wanted=lambda: not worker.is_cancelled)
-            self.app.call_later(self._saved, path, written)
+            path = save.resolve_path(typed, name)
+            written = save.save_log(source, path, replace=replace, wanted=lambda: not worker.is_cancelled)
+            self.app.call_later(self._report_saved, path, written)
         except FileExistsError as error:
             self.app.call_later(self._ask_to_replace, typed, str(error.filename))
-        except save.Stopped:
+        except save.SaveCancelled:
             return
         except (OSError, ValueError, RuntimeError) as error:
-            self.app.call_later(self._not_saved, typed, getattr(error, "strerror", None) or str(error))
+            self.app.call_later(self._report_failure, typed, getattr(error, "strerror", None) or str(error))
         finally:
             source.close()
 
-    def _saved(self, path: Path, written: int) -> None:
-        self._deck.say(f"Saved as written, {units.size(written)}: {self._look.theirs(str(path))}")
+    def _report_saved(self, path: Path, written: int) -> None:
+        self._deck.show_message(f"Saved as written, {units.format_bytes(written)}: {self._look.sanitize(str(path))}")
 
-    def _not_saved(self, typed: str, why: str) -> None:
+    def _report_failure(self, typed: str, why: str) -> None:
         look = self._look
-        self._deck.say(f"Not saved, nothing left behind: {look.theirs(why)}: {look.theirs(typed)}", "broken", stays=False)
+        self._deck.show_message(f"Not saved, nothing left behind: {look.sanitize(why)}: {look.sanitize(typed)}", "broken", stays=False)
 
     def _ask_to_replace(self, typed: str, path: str) -> None:
-        name = self._look.cut(self._look.theirs(path), 50, "middle")
+        name = self._look.cut(self._look.sanitize(path), 50, "middle")
         body: list[list[Span]] = [[(name, "bold")], [], [("This file is there already.", "")]]
         answers = [Answer("r", "replace it"), Answer("n", "keep it")]
         self.app.push_screen(
             ChoiceScreen(Question("Save the log", body, answers, safe="n")),
-            lambda answer: self.save(typed, replace=True) if answer == "r" else self._deck.say("Not saved.", stays=False),
+            lambda answer: self.save(typed, replace=True) if answer == "r" else self._deck.show_message("Not saved.", stays=False),
         )
 
-    @on(LogLine.Completing)
-    def _completing(self, message: LogLine.Completing) -> None:
-        self._complete(message.text)
+    @on(LogPrompt.Completing)
+    def _handle_completing(self, message: LogPrompt.Completing) -> None:
+        self._find_completions(message.text)
 
     @work(thread=True, group="completing", exit_on_error=False)
-    def _complete(self, typed: str) -> None:
-        self.call_later(self._completed, typed, *save.completed(typed))
+    def _find_completions(self, typed: str) -> None:
+        self.call_later(self._apply_completion, typed, *save.complete_path(typed))
 
-    def _completed(self, typed: str, text: str, found: Sequence[str]) -> None:
-        self.line.complete(typed, text)
+    def _apply_completion(self, typed: str, text: str, found: Sequence[str]) -> None:
+        self.prompt.apply_completion(typed, text)
         if len(found) != 1:
-            self._deck.say(self._look.theirs("  ".join(found) or "No folder begins so."), stays=False)
+            self._deck.show_message(self._look.sanitize("  ".join(found) or "No folder begins so."), stays=False)
 
 
 if TYPE_CHECKING:
     from app.client import Client
 
 HINTS = [
-    Hint("/", "search", "slash", 1), Hint("n N", "next", "n", 5), Hint("f", "follow", "f", 2),
-    Hint("w", "wrap", "w", 4), Hint("e", "next error", "e", 3), Hint("y", "copy", "y", 6), Hint("x", "cancel", "x", 7),
-    Hint("s", "save", "s", 9), Hint("tab", "attempt", "tab", 8),
+    KeyHint("/", "search", "slash", 1), KeyHint("n N", "next", "n", 5), KeyHint("f", "follow", "f", 2),
+    KeyHint("w", "wrap", "w", 4), KeyHint("e", "next error", "e", 3), KeyHint("y", "copy", "y", 6), KeyHint("x", "cancel", "x", 7),
+    KeyHint("s", "save", "s", 9), KeyHint("tab", "attempt", "tab", 8),
 ]  # fmt: skip
-AS_BEFORE = Hint("esc", "as before", "escape", 0)
-SEARCHING = [Hint("↵", "search", "enter", 0), Hint("↑", "earlier", "up", 1), AS_BEFORE]
-SAVING = [Hint("↵", "save as written", "enter", 0), Hint("tab", "complete a folder", "tab", 1), AS_BEFORE]
+AS_BEFORE = KeyHint("esc", "as before", "escape", 0)
+SEARCHING = [KeyHint("↵", "search", "enter", 0), KeyHint("↑", "earlier", "up", 1), AS_BEFORE]
+SAVING = [KeyHint("↵", "save as written", "enter", 0), KeyHint("tab", "complete a folder", "tab", 1), AS_BEFORE]
 
 
-class LogScreen(OneTask, LogSaving, inherit_bindings=False):
+class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
     """The log of a task, by number, uuid or name. Follows it to its next attempt."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -162,43 +162,43 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
         """The attempt that was chosen; None for the latest there is."""
         self._answer: Mapping[str, Any] = {}
         self._shown: tuple[str, str] | None = None
-        self._from = ""
+        self._origin_note = ""
         """Where the text comes from, when it is not the file."""
         self._notes = 0
-        self._noted: Span | None = None
+        self._shown_note: Span | None = None
         """The note of the log that was said last, until it is over."""
         self._searched = False
-        self._sought = ""
+        self._pending_search = ""
         """What to look for once there is a log."""
 
-    def body(self) -> Iterable[Widget]:
-        yield Line(id="head")
+    def compose_body(self) -> Iterable[Widget]:
+        yield TextLine(id="head")
         yield LogView(id="log")
-        yield Line(id="position")
-        yield LogLine(self._typed)
+        yield TextLine(id="position")
+        yield LogPrompt(self._handle_line)
 
     def on_mount(self) -> None:
-        self.query_one(LogView).beside = self._page_changes
+        self.query_one(LogView).before_draw = self._handle_page_change
         self.set_focus(self.query_one(LogView))
 
-    def heading(self) -> str:
+    def make_heading(self) -> str:
         found = self._answer
-        who = self.look.theirs(f"#{found['number']} {found['name']}" if found else self._ident)
-        return self.look.own(f"{who} › log")
+        who = self.look.sanitize(f"#{found['number']} {found['name']}" if found else self._ident)
+        return self.look.adapt_text(f"{who} › log")
 
-    def keys(self) -> list[Hint]:
-        if self.line.is_open:
-            return SEARCHING if self.line.kind == "search" else SAVING
-        return super().keys()
+    def list_keys(self) -> list[KeyHint]:
+        if self.prompt.is_open:
+            return SEARCHING if self.prompt.kind == "search" else SAVING
+        return super().list_keys()
 
-    def hints(self) -> list[Hint]:
-        return [hint for hint in HINTS if self._applies(hint.key)]
+    def list_hints(self) -> list[KeyHint]:
+        return [hint for hint in HINTS if self._is_applicable(hint.key)]
 
-    def _applies(self, key: str) -> bool:
+    def _is_applicable(self, key: str) -> bool:
         page = self.query_one(LogView).page
         return {
             "n": bool(page.searched),
-            "f": self._live,
+            "f": self._is_live,
             "slash": self._run is not None,
             "e": self._run is not None,
             "y": self._run is not None,
@@ -224,25 +224,25 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
     @property
     def log_name(self) -> str | None:
         run = self._run
-        return suggested(self._answer["number"], self._answer["name"], run["attempt"]) if run else None
+        return suggest_name(self._answer["number"], self._answer["name"], run["attempt"]) if run else None
 
-    def log_source(self) -> Source:
-        return self._source(self._run) if self._run else TextSource("")
+    def open_log_source(self) -> LogSource:
+        return self._open_source(self._run) if self._run else TextSource("")
 
     @property
-    def _live(self) -> bool:
+    def _is_live(self) -> bool:
         return bool(self._run and self._run["status"] in ACTIVE)
 
     def reread(self) -> None:
         """Ask which attempts there are, and how they stand."""
-        if self._answer.get("status") not in ENDED or self._live:
-            self.call("log", {"id": self._ident, "attempt": "all"}, self._take)
+        if self._answer.get("status") not in ENDED or self._is_live:
+            self.call("log", {"id": self._ident, "attempt": "all"}, self._apply_answer)
 
-    def _take(self, answer: Mapping[str, Any]) -> None:
+    def _apply_answer(self, answer: Mapping[str, Any]) -> None:
         self._answer = answer
-        self.row.item = row = row_of(answer, self.board)
-        if isinstance(row, EndedLine):
-            self.saw(row._replace(ended_at=max((unix_if_any(run.get("end_time")) or 0.0 for run in self._runs), default=0.0) or self.now))
+        self.row.item = row = make_task_row(answer, self.board)
+        if isinstance(row, EndedEntry):
+            self.mark_viewed(row._replace(ended_at=max((unix_if_any(run.get("end_time")) or 0.0 for run in self._runs), default=0.0) or self.now))
         self._show_run()
         self._draw_head()
         self.refresh_chrome()
@@ -252,33 +252,33 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
         run, view = self._run, self.query_one(LogView)
         if run is None:
             self._shown = None
-            self.call("why", {"ids": [self._ident]}, self._say_why)
+            self.call("why", {"ids": [self._ident]}, self._show_reasons)
             return
         source = None
         if self._shown is None or self._shown[0] != run["runid"]:
-            source = self._source(run)
-            view.open(source, live=self._live)
-            self._seek()
+            source = self._open_source(run)
+            view.open_log(source, live=self._is_live)
+            self._start_search()
         self._shown = (run["runid"], run["status"])
-        view.live = self._live
+        view.live = self._is_live
 
-    def _source(self, run: Mapping[str, Any]) -> Source:
+    def _open_source(self, run: Mapping[str, Any]) -> LogSource:
         """The log's file; what the database holds of it when the file is gone."""
-        self._from = ""
+        self._origin_note = ""
         try:
             return FileSource(run["path"])
         except (OSError, TypeError, ValueError) as error:
             stored = run["logs"] or ""
             whole = len(stored.encode("utf-8", "surrogateescape")) >= (run["log_bytes"] or 0)
-            self._from = f"{_missing(error)}; this is {'all of it' if whole else 'its end'}"
+            self._origin_note = f"{_format_read_error(error)}; this is {'all of it' if whole else 'its end'}"
             return TextSource(stored)
 
-    def _say_why(self, answers: Sequence[Mapping[str, Any]]) -> None:
+    def _show_reasons(self, answers: Sequence[Mapping[str, Any]]) -> None:
         """In place of a log that does not exist: why the task waits, or why it never ran."""
         if self._run is not None or not answers:
             return
         room = self.app.size.width - 10
-        texts = [wrap(self.look.theirs(reason["text"]), room) for reason in answers[0]["reasons"]]
+        texts = [wrap_text(self.look.sanitize(reason["text"]), room) for reason in answers[0]["reasons"]]
         reasons = [f"  {' ' if m else n} {text}" for n, lines in enumerate(texts, 1) for m, text in enumerate(lines)]
         number = f"#{answers[0]['number']}"
         if answers[0]["status"] in ENDED:
@@ -286,11 +286,11 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
         else:
             said = [f"{number} has not started, so there is no log. It waits:", "", *reasons]
             said += ["", "The log begins here when it starts."]
-        self.query_one(LogView).say("\n".join(said))
+        self.query_one(LogView).show_text("\n".join(said))
 
     # -- drawing --------------------------------------------------------------------------------------------------
 
-    def _page_changes(self, page: Page) -> None:
+    def _handle_page_change(self, page: LogPage) -> None:
         self._draw_head()
         self._draw_position()
         if bool(page.searched) != self._searched:
@@ -298,144 +298,144 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
             self.refresh_chrome()
 
     @on(LogView.Failed)
-    def _failed(self, message: LogView.Failed) -> None:
-        self.say(f"The log cannot be read: {message.why}", "broken", stays=False)
+    def _handle_log_failure(self, message: LogView.Failed) -> None:
+        self.show_message(f"The log cannot be read: {message.why}", "broken", stays=False)
 
     @on(LogView.Copied)
-    def _copied(self, message: LogView.Copied) -> None:
+    def _handle_copy(self, message: LogView.Copied) -> None:
         self.app.copy_to_clipboard(message.text)
         more = "; s saves all of it" if message.what == "the end of the log" else ""
         allowed = "tmux has set-clipboard on" if "TMUX" in os.environ else "the terminal allows it"
-        self.say(f"Copied {message.what}, {units.size(len(message.text.encode()))}, if {allowed}{more}.")
+        self.show_message(f"Copied {message.what}, {units.format_bytes(len(message.text.encode()))}, if {allowed}{more}.")
 
     def on_resize(self) -> None:
         self.call_after_refresh(self._draw_position)
 
-    def every_second(self) -> None:
-        super().every_second()
-        if in_sight(self) and self._live:
+    def refresh_each_second(self) -> None:
+        super().refresh_each_second()
+        if is_visible_under_modal(self) and self._is_live:
             self._draw_head()
 
     def _draw_head(self) -> None:
         page, run = self.query_one(LogView).page, self._run
-        sign = STATES.get((run or self._answer).get("status", ""), STRANGE)
+        sign = STATES.get((run or self._answer).get("status", ""), UNKNOWN)
         of = f" of {len(self._runs)}" if len(self._runs) > 1 else ""
         spans: list[Span] = [(f" attempt {run['attempt']}{of}   " if run else " ", "")]
         spans.append((self.look.state(sign), sign.style))
-        told = [self._time(run), self.look.theirs((run or {}).get("reason") or ""), size_and_lines(page) if run else ""]
-        told.append(self._from or (_where(page) if run else ""))
+        told = [self._format_elapsed(run), self.look.sanitize((run or {}).get("reason") or ""), format_size_and_lines(page) if run else ""]
+        told.append(self._origin_note or (_format_position(page) if run else ""))
         spans.append(("".join(f"   {text}" for text in told if text), ""))
-        self.query_one("#head", Line).show(spans)
+        self.query_one("#head", TextLine).show(spans)
 
-    def _time(self, run: Mapping[str, Any] | None) -> str:
+    def _format_elapsed(self, run: Mapping[str, Any] | None) -> str:
         lines = self.board.running if self.board else ()
         line = next((line for line in lines if run and line.runid == run["runid"]), None)
-        return elapsed(self.now - line.started_at) if line and line.started_at else ""
+        return format_elapsed(self.now - line.started_at) if line and line.started_at else ""
 
     def _draw_position(self) -> None:
-        page, line = self.query_one(LogView).page, self.query_one("#position", Line)
-        searched = self.look.cut(self.look.theirs(page.searched), line.size.width // 2)
-        text = self.look.rule(line.size.width, [(2, searched)] if searched else [], _tail(page))
+        page, line = self.query_one(LogView).page, self.query_one("#position", TextLine)
+        searched = self.look.cut(self.look.sanitize(page.searched), line.size.width // 2)
+        text = self.look.draw_rule(line.size.width, [(2, searched)] if searched else [], _format_tail(page))
         line.show([(text, "dim" if not page.below else "bold")])
         if page.note and page.notes != self._notes:
-            self.say(page.note, stays=False)
-            self._noted = self.deck.said()
+            self.show_message(page.note, stays=False)
+            self._shown_note = self.deck.get_message()
         elif not page.note:
-            self._hush_note()
+            self._clear_note()
         self._notes = page.notes
 
-    def _hush_note(self) -> None:
+    def _clear_note(self) -> None:
         """What was noted of the last key is over with the next one."""
-        self.deck.unsay(self._noted)
-        self._noted = None
+        self.deck.retract_message(self._shown_note)
+        self._shown_note = None
 
     # -- keys -----------------------------------------------------------------------------------------------------
 
-    def _lacks_log(self) -> bool:
+    def _report_missing_log(self) -> bool:
         """Whether there is no log for a key to act on, which is said."""
         if self._run is not None or not self._answer:
             return False
         what = "never ran, so there is no log" if self._answer["status"] in ENDED else "has not started, so there is no log yet"
-        self.say(f"#{self._answer['number']} {what}.", stays=False)
+        self.show_message(f"#{self._answer['number']} {what}.", stays=False)
         return True
 
     def action_search(self) -> None:
         """Open the line for a text to look for, also where there is no log yet: what is typed next is no verb."""
-        self._hush_note()
-        self.line.open("search", "/")
+        self._clear_note()
+        self.prompt.open("search", "/")
         self.refresh_chrome()
 
     def action_save(self) -> None:
         """Open the line for the path of a file."""
-        if self._lacks_log():
+        if self._report_missing_log():
             return
-        self._hush_note()
+        self._clear_note()
         super().action_save()
         self.refresh_chrome()
 
     def action_leave(self) -> None:
         """Close the line, or go back."""
-        if self.line.is_open:
-            self.line.leave()
+        if self.prompt.is_open:
+            self.prompt.close()
         else:
             self.dismiss(None)
 
-    def _typed(self, kind: Kind, text: str | None) -> None:
+    def _handle_line(self, kind: PromptKind, text: str | None) -> None:
         self.refresh_chrome()
         if kind == "search" and text is not None:
-            self._sought = text
-            self._seek()
+            self._pending_search = text
+            self._start_search()
             if text:
-                self._lacks_log()
+                self._report_missing_log()
         elif text and text.strip():
             self.save(text.strip())
 
-    def _seek(self) -> None:
+    def _start_search(self) -> None:
         """Look for what was entered; while no log is there yet, as soon as there is."""
         view = self.query_one(LogView)
         if view.is_open:
-            view.search(self._sought)
-            self._sought = ""
+            view.start_search(self._pending_search)
+            self._pending_search = ""
 
     @on(events.Click, "#position")
-    def _position_clicked(self) -> None:
+    def _handle_position_click(self) -> None:
         """A click on `1,204 new lines below, f` is that key."""
-        if self._live:
+        if self._is_live:
             self.action_follow()
 
     def action_next(self, way: str) -> None:
         """To the next match, or the previous one."""
-        if not self._lacks_log():
-            self.query_one(LogView).next_match("next" if way == "next" else "previous")
+        if not self._report_missing_log():
+            self.query_one(LogView).go_to_match("next" if way == "next" else "previous")
 
     def action_follow(self) -> None:
         """Follow the end, or stay."""
         view = self.query_one(LogView)
-        if not self._lacks_log():
+        if not self._report_missing_log():
             view.follow(not view.page.following)
 
     def action_wrap(self) -> None:
         """Wrap long lines, or cut them."""
-        if not self._lacks_log():
-            self.query_one(LogView).wrap()
+        if not self._report_missing_log():
+            self.query_one(LogView).toggle_wrap()
 
     def action_error(self) -> None:
         """To the next line that looks like an error."""
-        if not self._lacks_log():
-            self.query_one(LogView).next_error()
+        if not self._report_missing_log():
+            self.query_one(LogView).go_to_error()
 
     def action_take(self, everything: bool) -> None:
         """Copy the match or what is seen; or everything."""
-        if not self._lacks_log():
+        if not self._report_missing_log():
             self.query_one(LogView).copy(everything)
 
     def action_attempt(self, step: int) -> None:
         """Another attempt; the latest is followed to the next one."""
         runs = self._runs
-        if self._lacks_log():
+        if self._report_missing_log():
             return
         if len(runs) < 2:
-            self.say("There is only one attempt.", stays=False)
+            self.show_message("There is only one attempt.", stays=False)
             return
         at = next(n for n, run in enumerate(runs) if run is self._run)
         chosen = (at - step) % len(runs)
@@ -444,20 +444,20 @@ class LogScreen(OneTask, LogSaving, inherit_bindings=False):
         self._draw_head()
 
 
-def _missing(error: Exception) -> str:
+def _format_read_error(error: Exception) -> str:
     """Why the log's file cannot be shown."""
     if isinstance(error, FileNotFoundError):
         return "the file is gone"
     return f"the file cannot be read ({(error.strerror if isinstance(error, OSError) else '') or 'no path'})".lower()
 
 
-def _where(page: Page) -> str:
+def _format_position(page: LogPage) -> str:
     if page.following:
         return "at the end, following"
     return "at the end" if page.at_end else "wrapped" if page.wrapping else ""
 
 
-def _tail(page: Page) -> str:
+def _format_tail(page: LogPage) -> str:
     """The right end of the rule below the log: matches, new lines, or the place."""
     if page.searched:
         if page.progress < 100:

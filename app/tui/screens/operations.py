@@ -15,36 +15,36 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from app.core.text import diff, units
-from app.tui.actions.confirmations import some, unnamed
-from app.tui.actions.tasks import Deed
-from app.tui.rows.operations import OPERATIONS, Operation, about, from_where, operation
-from app.tui.screens.base_list import BACK, ListScreen
+from app.tui.actions.confirmations import limit_lines, list_hidden_lines
+from app.tui.actions.tasks import Request
+from app.tui.rows.operations import OPERATIONS, OperationEntry, format_source, make_details, make_operation
+from app.tui.screens.base_list import BACK_HINT, ListScreen
 from app.tui.screens.base_page import PageScreen
 from app.tui.screens.dialogs.choice import Answer, ChoiceScreen, Question
 from app.tui.style import Look
-from app.tui.widgets.detail import Detail, Made
-from app.tui.widgets.document import Doc, Row, Section
-from app.tui.widgets.filter_input import FILTERING, FilterLine
-from app.tui.widgets.footer import HELP, Hint
-from app.tui.widgets.mark_hints import MARK, UNMARK
+from app.tui.widgets.detail import DetailBox, DetailContent
+from app.tui.widgets.document import Doc, DocRow, Section
+from app.tui.widgets.filter_input import FILTER_HINTS, FilterInput
+from app.tui.widgets.footer import HELP_HINT, KeyHint
+from app.tui.widgets.mark_hints import MARK_HINT, UNMARK_HINT
 from app.tui.widgets.table import Table
-from app.tui.widgets.table_parts import Part
+from app.tui.widgets.table_parts import TableSection
 
 if TYPE_CHECKING:
     from app.client import Client
     from app.tui.app import TaskdeckApp
 
-PAGE = 200
+PAGE_SIZE = 200
 """Operations that are read at once."""
-AGAIN = 1000
+REREAD_LIMIT = 1000
 """Of those that were read, so many are read again when something changes."""
-NEAR = 20
+READ_AHEAD = 20
 """Rows before the end at which the next page is read."""
 
 _WORDS = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
 
 
-def asked(text: str) -> tuple[dict[str, Any], str]:
+def parse_filter(text: str) -> tuple[dict[str, Any], str]:
     """What a filter line asks of the verb `operations`, and what is wrong with it ("" for nothing)."""
     args: dict[str, Any] = {"words": []}
     fault = ""
@@ -53,20 +53,20 @@ def asked(text: str) -> tuple[dict[str, Any], str]:
         if colon and value and name in ("by", "verb"):
             args[name] = value
         elif colon and value and name == "on":
-            args |= _on(value)
+            args |= _parse_object(value)
         elif colon and name == "since":
-            fault = _since(value, args)
+            fault = _parse_since(value, args)
         elif word not in ("!", "by:", "verb:", "on:"):
             args["words"].append(word)
     return args, fault
 
 
-def _on(value: str) -> dict[str, Any]:
+def _parse_object(value: str) -> dict[str, Any]:
     digits = value.removeprefix("#")
     return {"object": f"task #{digits}" if digits.isascii() and digits.isdigit() else value}
 
 
-def _since(value: str, args: dict[str, Any]) -> str:
+def _parse_since(value: str, args: dict[str, Any]) -> str:
     if not value:
         return ""
     try:
@@ -96,61 +96,61 @@ class OperationsScreen(ListScreen):
     def __init__(self, client_factory: Callable[[], Client], words: str = "") -> None:
         super().__init__(client_factory)
         self.words = words
-        self.rows: tuple[Operation, ...] = ()
+        self.rows: tuple[OperationEntry, ...] = ()
         self.more = False
         """Whether there are older ones."""
         self._loaded = False
 
     # -- the widgets ------------------------------------------------------------------------------------------------
 
-    def parts(self) -> Sequence[Part]:
+    def list_sections(self) -> Sequence[TableSection]:
         return (OPERATIONS,)
 
-    def below(self) -> Iterable[Widget]:
-        yield Detail("↵")
+    def compose_below(self) -> Iterable[Widget]:
+        yield DetailBox("↵")
 
     def on_resize(self) -> None:
         height = self.app.size.height
         self.set_class(16 < height < 30, "-low")
         self.set_class(height <= 16, "-flat")
 
-    def names(self) -> Mapping[str, Sequence[str]]:
+    def list_values(self) -> Mapping[str, Sequence[str]]:
         found = {"by": [row.by for row in self.rows], "verb": [row.verb for row in self.rows]}
         return {name: list(dict.fromkeys(values)) for name, values in found.items()} | {"since": ["1h", "1d", "7d"]}
 
-    def row_hints(self) -> list[Hint]:
+    def list_row_hints(self) -> list[KeyHint]:
         row = self.table.item
-        if not isinstance(row, Operation):
+        if not isinstance(row, OperationEntry):
             return []
-        if marked := self.table.marked_rows():
-            able = sum(isinstance(row, Operation) and row.undoable for row in marked)
-            return [*([Hint("u", f"take back {able:,} marked", "u", 1)] if able else []), UNMARK, MARK]
-        undo = [Hint("u", "take back", "u", 1)] if row.undoable else []
-        return [Hint("↵", "all of it", "enter", 2), *undo, Hint("space", "mark", "space", 8), Hint("y", "copy", "y", 9)]
+        if marked := self.table.list_marked():
+            able = sum(isinstance(row, OperationEntry) and row.undoable for row in marked)
+            return [*([KeyHint("u", f"take back {able:,} marked", "u", 1)] if able else []), UNMARK_HINT, MARK_HINT]
+        undo = [KeyHint("u", "take back", "u", 1)] if row.undoable else []
+        return [KeyHint("↵", "all of it", "enter", 2), *undo, KeyHint("space", "mark", "space", 8), KeyHint("y", "copy", "y", 9)]
 
-    def keys(self) -> list[Hint]:
-        return FILTERING if self.query_one(FilterLine).is_open else [*self.hints(), HELP, BACK]
+    def list_keys(self) -> list[KeyHint]:
+        return FILTER_HINTS if self.query_one(FilterInput).is_open else [*self.list_hints(), HELP_HINT, BACK_HINT]
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
     def reread(self) -> None:
-        args, _ = asked(self.words)
-        limit = max(PAGE, min(len(self.rows), AGAIN))
-        self.read(lambda client: (args, client.call("operations", {**args, "limit": limit})), partial(self._take, limit))
+        args, _ = parse_filter(self.words)
+        limit = max(PAGE_SIZE, min(len(self.rows), REREAD_LIMIT))
+        self.read(lambda client: (args, client.call("operations", {**args, "limit": limit})), partial(self._apply_answer, limit))
 
-    def _take(self, limit: int, found: tuple[dict[str, Any], Sequence[Mapping[str, Any]]]) -> None:
+    def _apply_answer(self, limit: int, found: tuple[dict[str, Any], Sequence[Mapping[str, Any]]]) -> None:
         args, answer = found
-        if args != asked(self.words)[0]:
+        if args != parse_filter(self.words)[0]:
             self.reread()
             return
-        newest = tuple(map(operation, answer))
+        newest = tuple(map(make_operation, answer))
         older = tuple(row for row in self.rows if row.id < newest[-1].id) if len(newest) == limit else ()
         self.more = self.more if older else len(newest) == limit
-        self._show((*newest, *older))
+        self._show_rows((*newest, *older))
 
-    def _show(self, rows: tuple[Operation, ...]) -> None:
+    def _show_rows(self, rows: tuple[OperationEntry, ...]) -> None:
         self.rows, self._loaded = rows, True
-        view = self.table.view("operations")
+        view = self.table.find_view("operations")
         view.title = f"Operations {len(rows):,}{'+' if self.more else ''}"
         view.empty = [[("  Nothing was done yet." if not self.words else "  Nothing that was done is so.", "dim")]]
         self.table.show({"operations": rows})
@@ -158,109 +158,109 @@ class OperationsScreen(ListScreen):
         self.show_detail()
 
     @on(Table.Moved)
-    def _rests(self) -> None:
+    def _handle_row_change(self) -> None:
         self.show_detail()
         at = next((n for n, row in enumerate(self.rows) if row.key == self.table.cursor), 0)
-        if self.more and at >= len(self.rows) - NEAR:
-            self._read_on()
+        if self.more and at >= len(self.rows) - READ_AHEAD:
+            self._read_next_page()
 
-    def _read_on(self) -> None:
+    def _read_next_page(self) -> None:
         """The page after what was read."""
-        args, last = asked(self.words)[0], self.rows[-1].id
-        asks = {**args, "limit": PAGE, "before": last}
-        self.read(lambda client: client.call("operations", asks), partial(self._take_more, args, last))
+        args, last = parse_filter(self.words)[0], self.rows[-1].id
+        asks = {**args, "limit": PAGE_SIZE, "before": last}
+        self.read(lambda client: client.call("operations", asks), partial(self._apply_next_page, args, last))
 
-    def _take_more(self, args: dict[str, Any], last: int, answer: Sequence[Mapping[str, Any]]) -> None:
-        if args != asked(self.words)[0] or not self.rows or self.rows[-1].id != last:
+    def _apply_next_page(self, args: dict[str, Any], last: int, answer: Sequence[Mapping[str, Any]]) -> None:
+        if args != parse_filter(self.words)[0] or not self.rows or self.rows[-1].id != last:
             self.reread()
             return
-        self.more = len(answer) == PAGE
-        self._show((*self.rows, *map(operation, answer)))
+        self.more = len(answer) == PAGE_SIZE
+        self._show_rows((*self.rows, *map(make_operation, answer)))
 
-    def filtered(self) -> None:
+    def apply_filter(self) -> None:
         """Asked anew: what is shown goes when the answer is there."""
-        _, fault = asked(self.words)
+        _, fault = parse_filter(self.words)
         if fault:
-            self.say(self.look.theirs(fault), "warn")
-        self.table.filter((lambda row: True) if self.words else None, self.look.theirs(self.words))
+            self.show_message(self.look.sanitize(fault), "warn")
+        self.table.filter((lambda row: True) if self.words else None, self.look.sanitize(self.words))
         self.rows, self.more = (), False
         self.reread()
 
     # -- the row under the cursor -----------------------------------------------------------------------------------
 
-    def detail(self, room: int, height: int) -> Made:
+    def detail(self, room: int, height: int) -> DetailContent:
         row = self.table.item
-        if not isinstance(row, Operation):
+        if not isinstance(row, OperationEntry):
             return "", "", []
-        return title(row, room, self.look), str(row.id), about(row, room, self.now, self.look)
+        return format_title(row, room, self.look), str(row.id), make_details(row, room, self.now, self.look)
 
     @on(Table.Opened)
-    def _opened(self, event: Table.Opened) -> None:
+    def _handle_open(self, event: Table.Opened) -> None:
         event.stop()
-        self.app.push_screen(OperationScreen(self.client_factory, event.item), self._left_one)
+        self.app.push_screen(OperationScreen(self.client_factory, event.item), self._handle_detail_close)
 
-    def _left_one(self, row: Operation | None) -> None:
+    def _handle_detail_close(self, row: OperationEntry | None) -> None:
         """The screen of one was left, with that to take back."""
         if row is not None:
-            self._ask_to_undo([row])
+            self._check_undo([row])
 
     def action_copy(self) -> None:
         """The row as a line of text."""
         row = self.table.item
-        if isinstance(row, Operation):
-            told = diff.told(row.verb, row.object, row.name, row.facts.get("before"), row.facts.get("after"))
-            self.app.copy_to_clipboard(f"{row.facts['at']} {self.look.theirs(row.by)}: {told}")
-            self.say("Copied, if the terminal allows it (tmux: set-clipboard on).")
+        if isinstance(row, OperationEntry):
+            told = diff.format_operation(row.verb, row.object, row.name, row.facts.get("before"), row.facts.get("after"))
+            self.app.copy_to_clipboard(f"{row.facts['at']} {self.look.sanitize(row.by)}: {told}")
+            self.show_message("Copied, if the terminal allows it (tmux: set-clipboard on).")
 
     # -- taking back ------------------------------------------------------------------------------------------------
 
     def action_undo(self) -> None:
         """Take back what is marked, or under the cursor; asks first, and names it."""
-        rows = [row for row in self.table.chosen() if isinstance(row, Operation)]
+        rows = [row for row in self.table.list_selected() if isinstance(row, OperationEntry)]
         able = [row for row in rows if row.undoable]
         if able:
-            self._ask_to_undo(able)
+            self._check_undo(able)
         elif rows:
-            self.say(self.look.theirs(f"It cannot be undone: {rows[0].reason}."), "warn")
+            self.show_message(self.look.sanitize(f"It cannot be undone: {rows[0].reason}."), "warn")
 
-    def _ask_to_undo(self, rows: Sequence[Operation]) -> None:
+    def _check_undo(self, rows: Sequence[OperationEntry]) -> None:
         if self.deck.read_only:
-            self.say("Read only: nothing is changed from here.", "warn")
+            self.show_message("Read only: nothing is changed from here.", "warn")
             return
-        self.call("undo", {"ids": [row.id for row in rows], "dry_run": True}, partial(self._ask, rows))
+        self.call("undo", {"ids": [row.id for row in rows], "dry_run": True}, partial(self._confirm_undo, rows))
 
-    def _ask(self, rows: Sequence[Operation], found: Mapping[str, Any]) -> None:
+    def _confirm_undo(self, rows: Sequence[OperationEntry], found: Mapping[str, Any]) -> None:
         """The runtime has looked whether it can be done as things stand."""
         able = {row["id"] for row in found["done"]}
         if not able:
-            self.say(self.look.theirs(f"Not taken back: {found['refused'][0]['message']}"), "warn")
+            self.show_message(self.look.sanitize(f"Not taken back: {found['refused'][0]['message']}"), "warn")
         elif self.app.screen is self:
-            question = ask_undo([row for row in rows if row.id in able], found, self.look)
-            self.app.push_screen(ChoiceScreen(question), partial(self._undo, sorted(able)))
+            question = make_undo_question([row for row in rows if row.id in able], found, self.look)
+            self.app.push_screen(ChoiceScreen(question), partial(self._send_undo, sorted(able)))
 
-    def _undo(self, ids: Sequence[int], answer: str | None) -> None:
+    def _send_undo(self, ids: Sequence[int], answer: str | None) -> None:
         if answer:
             self.table.clear_marks()
-            self.deck.do([Deed("undo", {"ids": list(ids)}, "Taken back:")])
+            self.deck.send_requests([Request("undo", {"ids": list(ids)}, "Taken back:")])
 
 
-def ask_undo(rows: Sequence[Operation], found: Mapping[str, Any], look: Look) -> Question:
+def make_undo_question(rows: Sequence[OperationEntry], found: Mapping[str, Any], look: Look) -> Question:
     """Take these back? `found` is what the runtime says of it."""
     room = 66
     body = [[(f"Take {'this' if len(rows) == 1 else f'these {len(rows):,}'} back?", "bold")], []]
-    names = [[(look.cut(look.own(look.theirs(done["text"])), room), "")] for done in found["done"]]
-    body += some(names, look)
+    names = [[(look.cut(look.adapt_text(look.sanitize(done["text"])), room), "")] for done in found["done"]]
+    body += limit_lines(names, look)
     if others := [row for row in rows if not row.here]:
-        who = ", ".join(dict.fromkeys(look.theirs(row.by) for row in others))
+        who = ", ".join(dict.fromkeys(look.sanitize(row.by) for row in others))
         body += [[], [(look.cut(f"Done elsewhere, by {who}.", room), "warn")]]
     if refused := found["refused"]:
-        body += [[], [(look.cut(look.theirs(f"{len(refused):,} cannot be: {refused[0]['message']}"), room), "warn")]]
-    return Question("Undo", body, [Answer("y", "take it back"), Answer("n", "leave it")], safe="n", names=unnamed(names))
+        body += [[], [(look.cut(look.sanitize(f"{len(refused):,} cannot be: {refused[0]['message']}"), room), "warn")]]
+    return Question("Undo", body, [Answer("y", "take it back"), Answer("n", "leave it")], safe="n", names=list_hidden_lines(names))
 
 
-def title(row: Operation, room: int, look: Look) -> str:
+def format_title(row: OperationEntry, room: int, look: Look) -> str:
     """What a rule over it says."""
-    return look.cut(look.own(look.theirs(f"{row.verb} of {diff.thing(row.object, row.name)}")), max(10, room - 20), "middle")
+    return look.cut(look.adapt_text(look.sanitize(f"{row.verb} of {diff.format_object(row.object, row.name)}")), max(10, room - 20), "middle")
 
 
 class OperationScreen(PageScreen):
@@ -272,11 +272,11 @@ class OperationScreen(PageScreen):
     ]
     DEFAULT_CSS = "OperationScreen { Doc { height: 1fr; } }"
 
-    def __init__(self, client_factory: Callable[[], Client], row: Operation) -> None:
+    def __init__(self, client_factory: Callable[[], Client], row: OperationEntry) -> None:
         super().__init__(client_factory)
         self.row = row
 
-    def body(self) -> Iterable[Widget]:
+    def compose_body(self) -> Iterable[Widget]:
         yield Doc(id="operation")
 
     def on_mount(self) -> None:
@@ -288,21 +288,21 @@ class OperationScreen(PageScreen):
 
     def _draw(self) -> None:
         room = self.app.size.width
-        opens = [Row(((self.look.own(f"#{self.row.number}, its task"), ""),), str(self.row.number))] if self.row.number is not None else []
-        lines = [Row(tuple(line)) for line in _unindented(about(self.row, room, self.now, self.look))]
-        section = Section(title(self.row, room, self.look), (*lines, Row(), *opens), tail=str(self.row.id))
+        opens = [DocRow(((self.look.adapt_text(f"#{self.row.number}, its task"), ""),), str(self.row.number))] if self.row.number is not None else []
+        lines = [DocRow(tuple(line)) for line in _remove_indent(make_details(self.row, room, self.now, self.look))]
+        section = Section(format_title(self.row, room, self.look), (*lines, DocRow(), *opens), tail=str(self.row.id))
         self.query_one(Doc).show([section])
 
-    def heading(self) -> str:
-        return self.look.own(f"Operations › {self.row.id} by {self.look.theirs(self.row.by)}, {from_where(self.row)}")
+    def make_heading(self) -> str:
+        return self.look.adapt_text(f"Operations › {self.row.id} by {self.look.sanitize(self.row.by)}, {format_source(self.row)}")
 
-    def hints(self) -> list[Hint]:
-        opens = [Hint("↵", "its task", "enter", 2)] if self.row.number is not None else []
-        undo = [Hint("u", "take back", "u", 1)] if self.row.undoable else []
-        return [*opens, *undo, Hint("j k", "move", "j", 3)]
+    def list_hints(self) -> list[KeyHint]:
+        opens = [KeyHint("↵", "its task", "enter", 2)] if self.row.number is not None else []
+        undo = [KeyHint("u", "take back", "u", 1)] if self.row.undoable else []
+        return [*opens, *undo, KeyHint("j k", "move", "j", 3)]
 
     @on(Doc.Opened)
-    def _opened(self, event: Doc.Opened) -> None:
+    def _handle_open(self, event: Doc.Opened) -> None:
         cast("TaskdeckApp", self.app).open_task(event.target)
 
     def action_undo(self) -> None:
@@ -310,10 +310,10 @@ class OperationScreen(PageScreen):
         if self.row.undoable:
             self.dismiss(self.row)
         else:
-            self.say(self.look.theirs(f"It cannot be undone: {self.row.reason}."), "warn")
+            self.show_message(self.look.sanitize(f"It cannot be undone: {self.row.reason}."), "warn")
 
 
-def _unindented(lines: Sequence[Sequence[tuple[str, str]]]) -> Iterable[list[tuple[str, str]]]:
+def _remove_indent(lines: Sequence[Sequence[tuple[str, str]]]) -> Iterable[list[tuple[str, str]]]:
     """A page has a gutter of its own."""
     for line in lines:
         first, *rest = line

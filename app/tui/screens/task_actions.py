@@ -12,18 +12,24 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from app.core.board import AlertLine, Board, EndedLine, NextLine, PoolLine, QueueLine, RunningLine
+from app.core.board import AlertEntry, Board, EndedEntry, NextEntry, PoolEntry, QueueEntry, RunningEntry
 from app.core.text import units
-from app.core.text.sanitize import middle
+from app.core.text.sanitize import truncate_middle
 from app.tui.actions import queues_pools
 from app.tui.actions import tasks as action_tasks
-from app.tui.actions.confirmations import ask_again, ask_cancel, ask_delete, dependants, left_out
-from app.tui.actions.tasks import Deed, TaskRow, Unfit
+from app.tui.actions.confirmations import (
+    confirm_cancel,
+    confirm_delete,
+    confirm_retry,
+    find_dependants,
+    format_excluded,
+)
+from app.tui.actions.tasks import NotApplicable, Request, TaskRow
 from app.tui.data.call_queue import VerbClient
-from app.tui.panes.pools import PoolRow
+from app.tui.panes.pools import PoolTableRow
 from app.tui.screens.dialogs.choice import Answer, ChoiceScreen, Question
-from app.tui.state.row_changes import FRESH, Changes
-from app.tui.style import STATES, STRANGE, Span
+from app.tui.state.row_changes import RECENT, RowChanges
+from app.tui.style import STATES, UNKNOWN, Span
 from app.tui.widgets.banner import needs_room
 from app.tui.widgets.table import Table
 
@@ -42,7 +48,7 @@ SIGNALS = (
 )
 
 
-class DeckVerbs(Screen[None]):
+class TaskActions(Screen[None]):
     """What the deck screen does with rows. The screen gives `table`, `changes` and `deck`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -63,8 +69,8 @@ class DeckVerbs(Screen[None]):
         Binding("s", "silence", "Silence the rule of an alert", id="alert.silence"),
         Binding("u", "app.undo", "Undo the last thing", id="deck.undo"),
     ]
-    changes: Changes
-    _told: tuple[str, Span | None] | None = None
+    changes: RowChanges
+    _place_message: tuple[str, Span | None] | None = None
     """What was said of a queue or pool, behind its key."""
 
     @property
@@ -79,44 +85,44 @@ class DeckVerbs(Screen[None]):
 
     # The rows a key means
 
-    def _rows(self) -> list[Any]:
+    def _get_rows(self) -> list[Any]:
         """The marks or the row under the cursor; raises Unfit when one changed its state a moment ago, or nothing may be changed."""
         if refusal := self.deck.refusal:
-            raise Unfit(refusal)
+            raise NotApplicable(refusal)
         now, table = self.deck.ticks(), self.table
-        rows = table.chosen()
-        if not table.marks and now - table.jumped_at < FRESH:
-            raise Unfit("The row under the cursor went away just now. Look, and press again.")
+        rows = table.list_selected()
+        if not table.marks and now - table.jumped_at < RECENT:
+            raise NotApplicable("The row under the cursor went away just now. Look, and press again.")
         for row in rows:
-            if state := self.changes.just_now(row.key, now):
-                sign = STATES.get(state, STRANGE)
+            if state := self.changes.find_recent_change(row.key, now):
+                sign = STATES.get(state, UNKNOWN)
                 word = sign.word if state in STATES else state
-                raise Unfit(f"{_short_name(row)} has changed just now ({word}). Look, and press again.")
+                raise NotApplicable(f"{_format_short_name(row)} has changed just now ({word}). Look, and press again.")
         return rows
 
-    def _do(self, make: Callable[[], Sequence[Deed]], again: bool = False) -> None:
+    def _perform(self, make: Callable[[], Sequence[Request]], again: bool = False) -> None:
         """Do it. The marks are for one verb, but for one that is given `again` and again."""
         try:
-            self.deck.do(make())
-        except Unfit as unfit:
-            self.deck.unfit(unfit)
+            self.deck.send_requests(make())
+        except NotApplicable as unfit:
+            self.deck.show_not_applicable(unfit)
         else:
             # The runtime may have answered behind the screen's back.
             for table in () if again else self.query(Table):
                 table.clear_marks()
 
-    def _ask(self, make: Callable[[], Question | None], act: Callable[[str], None]) -> None:
+    def _open_question(self, make: Callable[[], Question | None], act: Callable[[str], None]) -> None:
         """Open a dialog when there is a question; `act` gets the letter of any answer but the safe one. None opens over another
         screen."""
         if self.app.screen is not self:
-            self.deck.say("The answer came late, so nothing was done. Press again.", "warn")
+            self.deck.show_message("The answer came late, so nothing was done. Press again.", "warn")
             return
-        if self.deck.refuses():
+        if self.deck.refuse_changes():
             return
         try:
             question = make()
-        except Unfit as unfit:
-            self.deck.unfit(unfit)
+        except NotApplicable as unfit:
+            self.deck.show_not_applicable(unfit)
             return
         if question is None:
             act("y")
@@ -127,35 +133,35 @@ class DeckVerbs(Screen[None]):
 
     def action_pause(self) -> None:
         """Pause, hold, or undo that."""
-        self._do(lambda: action_tasks.pause(self._rows()))
+        self._perform(lambda: action_tasks.toggle_rows(self._get_rows()))
 
     def action_front(self) -> None:
         """To the front."""
-        self._do(lambda: action_tasks.front(action_tasks.task_rows(self._rows())))
+        self._perform(lambda: action_tasks.move_to_front(action_tasks.list_task_rows(self._get_rows())))
 
     def action_priority(self, by: int) -> None:
         """Up or down by one."""
-        self._do(lambda: self._other_priority(self._rows(), by), again=True)
+        self._perform(lambda: self._change_priority(self._get_rows(), by), again=True)
 
-    def _other_priority(self, rows: Sequence[Any], by: int) -> list[Deed]:
-        asked = self.deck.asked_priorities
-        if places := queues_pools.places(rows):
-            return queues_pools.priority(places, by, asked)
-        return action_tasks.priority(action_tasks.task_rows(rows), by, asked)
+    def _change_priority(self, rows: Sequence[Any], by: int) -> list[Request]:
+        asked = self.deck.pending_priorities
+        if places := queues_pools.list_places(rows):
+            return queues_pools.change_place_priority(places, by, asked)
+        return action_tasks.change_priority(action_tasks.list_task_rows(rows), by, asked)
 
     def action_acknowledge(self) -> None:
         """Acknowledge alerts."""
-        self._do(lambda: action_tasks.acknowledge(self._rows()))
+        self._perform(lambda: action_tasks.acknowledge_rows(self._get_rows()))
 
     def action_silence(self) -> None:
         """Ask how long not to hear of the rule behind the alert."""
         line = self.table.item
-        if not isinstance(line, AlertLine):
-            self.deck.say("s silences the rule of an alert; there is none under the cursor.", "warn")
+        if not isinstance(line, AlertEntry):
+            self.deck.show_message("s silences the rule of an alert; there is none under the cursor.", "warn")
             return
-        self._read_first(lambda client: client.call("sla.show", {"name": line.sla}), self._ask_silence)
+        self._read_then_open(lambda client: client.call("sla.show", {"name": line.sla}), self._ask_silence)
 
-    def _read_first(self, work: Callable[[VerbClient], Any], opens: Callable[[Any, Exception | None], None]) -> None:
+    def _read_then_open(self, work: Callable[[VerbClient], Any], opens: Callable[[Any, Exception | None], None]) -> None:
         """Read what a screen is opened with, by `opens`; what is typed meanwhile is for that screen."""
 
         def have(found: Any, error: Exception | None) -> None:
@@ -164,139 +170,139 @@ class DeckVerbs(Screen[None]):
             came.set()
             opens(found, error)
             if self.app.screen is self:
-                self.deck.nothing_comes()
+                self.deck.discard_typeahead()
 
-        came = self.deck.coming = asyncio.Event()
-        self.deck.questions.run_with(work, lambda found, error: self.call_later(have, found, error))
+        came = self.deck.pending_screen = asyncio.Event()
+        self.deck.read_queue.submit_work(work, lambda found, error: self.call_later(have, found, error))
 
     def _ask_silence(self, found: Mapping[str, Any] | None, error: Exception | None) -> None:
         if error or found is None:
-            self.deck.say(self.deck.look.theirs(str(error)), "warn")
+            self.deck.show_message(self.deck.look.sanitize(str(error)), "warn")
             return
         from app.tui.actions import rules
-        from app.tui.rows.rules import rule_row
+        from app.tui.rows.rules import make_rule_row
         from app.tui.screens.rule_form import SilenceScreen
 
-        rule = rule_row(found)
+        rule = make_rule_row(found)
 
         def act(key: str) -> None:
             if key == "o":
                 self.app.push_screen(SilenceScreen(self.deck.client_factory, rule))
             else:
-                self._do(lambda: rules.unsilence([rule]) if key == "e" else rules.silence([rule], rules.SPANS[key]))
+                self._perform(lambda: rules.unsilence_rules([rule]) if key == "e" else rules.silence_rules([rule], rules.SILENCE_ENDS[key]))
 
-        self._ask(lambda: rules.ask_silence([rule], self.deck.look), act)
+        self._open_question(lambda: rules.ask_silence([rule], self.deck.look), act)
 
     # Verbs that ask
 
     def action_cancel(self) -> None:
         """Cancel; what runs, or what others depend on, only after a question that names it and them."""
         try:
-            rows = action_tasks.task_rows(self._rows())
-            action_tasks.cancel(rows)
-        except Unfit as unfit:
-            self.deck.unfit(unfit)
+            rows = action_tasks.list_task_rows(self._get_rows())
+            action_tasks.cancel_tasks(rows)
+        except NotApplicable as unfit:
+            self.deck.show_not_applicable(unfit)
             return
-        active = [row for row in rows if isinstance(row, (RunningLine, NextLine))]
-        self.deck.details([row.uuid for row in active], lambda found: self._ask_cancel(active, found))
+        active = [row for row in rows if isinstance(row, (RunningEntry, NextEntry))]
+        self.deck.fetch_details([row.uuid for row in active], lambda found: self._ask_cancel(active, found))
 
     def _ask_cancel(self, rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]]) -> None:
-        if not any(isinstance(row, RunningLine) for row in rows) and not dependants(rows, details):
-            self._do(lambda: action_tasks.cancel(rows))
+        if not any(isinstance(row, RunningEntry) for row in rows) and not find_dependants(rows, details):
+            self._perform(lambda: action_tasks.cancel_tasks(rows))
             return
 
         def act(key: str) -> None:
-            chosen = [row for row in rows if isinstance(row, NextLine)] if key == "e" else rows
-            self._do(lambda: action_tasks.cancel(chosen))
+            chosen = [row for row in rows if isinstance(row, NextEntry)] if key == "e" else rows
+            self._perform(lambda: action_tasks.cancel_tasks(chosen))
 
-        self._ask(lambda: ask_cancel(rows, details, self.deck.now(), self.deck.look), act)
+        self._open_question(lambda: confirm_cancel(rows, details, self.deck.now(), self.deck.look), act)
 
     def action_again(self) -> None:
         """Run again; what succeeded asks, and more than one."""
-        self._settled(lambda rows: action_tasks.again(rows, self.deck.ends_asked_again), ask_again, self._asked_again)
+        self._confirm_and_perform(lambda rows: action_tasks.retry_tasks(rows, self.deck.pending_retries), confirm_retry, self._note_retries)
 
-    def _asked_again(self, rows: Sequence[TaskRow]) -> None:
-        self.deck.asked_again |= {row.uuid: (row.ended_at, inf) for row in rows if isinstance(row, EndedLine)}
+    def _note_retries(self, rows: Sequence[TaskRow]) -> None:
+        self.deck.retried_ends |= {row.uuid: (row.ended_at, inf) for row in rows if isinstance(row, EndedEntry)}
 
     def action_delete(self) -> None:
         """Delete, asks always."""
-        if queues_pools.places(self.table.chosen()):
+        if queues_pools.list_places(self.table.list_selected()):
             self._delete_places()
             return
-        self._settled(action_tasks.delete, ask_delete)
+        self._confirm_and_perform(action_tasks.delete_tasks, confirm_delete)
 
     def _delete_places(self) -> None:
-        places: list[queues_pools.Place] = []
+        places: list[queues_pools.QueueOrPool] = []
 
         def make() -> Question:
-            places.extend(queues_pools.places(self._rows()))
-            return queues_pools.ask_delete(places, self.deck.look)
+            places.extend(queues_pools.list_places(self._get_rows()))
+            return queues_pools.confirm_delete_places(places, self.deck.look)
 
-        self._ask(make, lambda key: self._do(lambda: queues_pools.delete(places)))
+        self._open_question(make, lambda key: self._perform(lambda: queues_pools.delete_places(places)))
 
-    def _settled(
+    def _confirm_and_perform(
         self,
-        verb: Callable[[Sequence[TaskRow]], list[Deed]],
+        verb: Callable[[Sequence[TaskRow]], list[Request]],
         ask: Callable[..., Question | None],
         note: Callable[[Sequence[TaskRow]], None] = lambda rows: None,
     ) -> None:
         """Ask, where there is a question, and do it; `note` is told of the rows when it is done."""
 
         def make() -> Question | None:
-            rows.extend(action_tasks.task_rows(self._rows()))
+            rows.extend(action_tasks.list_task_rows(self._get_rows()))
             verb(rows)
             return ask(rows, self.deck.look)
 
         def act(key: str) -> None:
-            self._do(lambda: verb(rows))
+            self._perform(lambda: verb(rows))
             note(rows)
 
         rows: list[TaskRow] = []
-        self._ask(make, act)
+        self._open_question(make, act)
 
     def action_signal(self) -> None:
         """Choose a signal for the running ones."""
         rows: list[TaskRow] = []
 
         def make() -> Question:
-            rows.extend(action_tasks.task_rows(self._rows()))
-            action_tasks.signal(rows, int(signal.SIGTERM), "TERM")
+            rows.extend(action_tasks.list_task_rows(self._get_rows()))
+            action_tasks.signal_tasks(rows, int(signal.SIGTERM), "TERM")
             answers = [*(Answer(key, f"{name:5} {does}") for key, name, does in SIGNALS), Answer("n", "nothing")]
-            running = [row for row in rows if isinstance(row, RunningLine)]
-            left = left_out(len(rows) - len(running), "not running")
-            body = [[(f"Send a signal to {_names(running, self.deck.look.theirs)}", "")], *left]
+            running = [row for row in rows if isinstance(row, RunningEntry)]
+            left = format_excluded(len(rows) - len(running), "not running")
+            body = [[(f"Send a signal to {_format_targets(running, self.deck.look.sanitize)}", "")], *left]
             return Question("Signal", body, answers, safe="n", column=True)
 
         def act(key: str) -> None:
             name = next(name for letter, name, _ in SIGNALS if letter == key)
-            self._do(lambda: action_tasks.signal(rows, int(getattr(signal, f"SIG{name}")), name))
+            self._perform(lambda: action_tasks.signal_tasks(rows, int(getattr(signal, f"SIG{name}")), name))
 
-        self._ask(make, act)
+        self._open_question(make, act)
 
     def action_edit(self) -> None:
         """The form for the row, or for the marked tasks together."""
-        from app.tui.screens.edit_form import edit_screen
+        from app.tui.screens.edit_form import make_edit_screen
 
-        if self.deck.refuses():
+        if self.deck.refuse_changes():
             return
         try:
-            self.app.push_screen(edit_screen(self.deck.client_factory, self._rows()))
-        except Unfit as unfit:
-            self.deck.unfit(unfit)
+            self.app.push_screen(make_edit_screen(self.deck.client_factory, self._get_rows()))
+        except NotApplicable as unfit:
+            self.deck.show_not_applicable(unfit)
 
     def action_edit_again(self) -> None:
         """The form for a new task, filled with this one."""
-        rows = action_tasks.task_rows([self.table.item])
-        if self.deck.refuses():
+        rows = action_tasks.list_task_rows([self.table.item])
+        if self.deck.refuse_changes():
             return
         if not rows:
-            self.deck.say("R fills the form with a task; there is none under the cursor.", "warn")
+            self.deck.show_message("R fills the form with a task; there is none under the cursor.", "warn")
             return
-        self._read_first(lambda client: client.call("show", {"id": rows[0].uuid}), self._open_form)
+        self._read_then_open(lambda client: client.call("show", {"id": rows[0].uuid}), self._open_form)
 
     def _open_form(self, task: Mapping[str, Any] | None, error: Exception | None) -> None:
         if error or task is None:
-            self.deck.say(self.deck.look.theirs(str(error)), "warn")
+            self.deck.show_message(self.deck.look.sanitize(str(error)), "warn")
         elif self.app.screen is self:
             self.deck.open_form(task=task)
 
@@ -304,122 +310,122 @@ class DeckVerbs(Screen[None]):
         """Copy something about the row to the clipboard."""
         from app.tui.actions import clipboard
 
-        if rows := action_tasks.task_rows([self.table.item]):
-            question = clipboard.question(rows[0], self.deck.look)
+        if rows := action_tasks.list_task_rows([self.table.item]):
+            question = clipboard.ask_copy(rows[0], self.deck.look)
             self.app.push_screen(ChoiceScreen(question), lambda key: self.deck.copy(rows[0].uuid, key) if key else None)
-        elif places := queues_pools.places([self.table.item]):
-            place, question = places[0], queues_pools.ask_copy(places[0], self.deck.look)
-            self.app.push_screen(ChoiceScreen(question), lambda key: self.deck.copy_text(queues_pools.copied(place, key)) if key else None)
+        elif places := queues_pools.list_places([self.table.item]):
+            place, question = places[0], queues_pools.ask_copy_place(places[0], self.deck.look)
+            self.app.push_screen(ChoiceScreen(question), lambda key: self.deck.copy_text(queues_pools.read_place_text(place, key)) if key else None)
         else:
-            self.deck.say("y copies of a task; there is none under the cursor.", "warn")
+            self.deck.show_message("y copies of a task; there is none under the cursor.", "warn")
 
     # Going somewhere
 
     @on(Table.Opened)
-    def _opened(self, event: Table.Opened) -> None:
-        if isinstance(event.item, QueueLine):
+    def _handle_open(self, event: Table.Opened) -> None:
+        if isinstance(event.item, QueueEntry):
             self.deck.show_queue(event.item)
-        elif isinstance(event.item, PoolRow):
+        elif isinstance(event.item, PoolTableRow):
             self._open_pool(event.item.pool)
-        elif uuid := _uuid(event.item):
+        elif uuid := _find_task_uuid(event.item):
             self.deck.open_task(uuid)
         elif self.deck.board and needs_room(self.deck.board):
             self.deck.open_database()
 
-    def _open_pool(self, pool: PoolLine) -> None:
+    def _open_pool(self, pool: PoolEntry) -> None:
         """The tasks of all queues that draw from a pool."""
-        if names := queues_pools.queues_of(pool, self.deck.board or Board()):
-            self.deck.open_tasks(queues_pools.tasks_of(names))
+        if names := queues_pools.list_queue_names(pool, self.deck.board or Board()):
+            self.deck.open_tasks(queues_pools.make_queue_filter(names))
         else:
-            self.deck.say(self.deck.look.theirs(f"No queue draws from pool {pool.name}."), "warn")
+            self.deck.show_message(self.deck.look.sanitize(f"No queue draws from pool {pool.name}."), "warn")
 
     def action_log(self) -> None:
         """The log of the row."""
-        if uuid := self._uuid_for("l shows the log"):
+        if uuid := self._require_task_uuid("l shows the log"):
             self.deck.open_log(uuid)
 
     def action_why(self) -> None:
         """Why it waits, or ended so; of a queue or a pool why it starts nothing. All of it is of now, and never told under another time."""
-        if self.deck.past.active and self is self.deck.deck:
-            self.deck.say("w tells why it is so now, and this is the past: 0 returns to now.", "warn")
+        if self.deck.past.is_active and self is self.deck.deck:
+            self.deck.show_message("w tells why it is so now, and this is the past: 0 returns to now.", "warn")
             return
-        if places := queues_pools.places([self.table.item]):
-            self._why_place(places[0])
-        elif uuid := self._uuid_for("w tells why"):
+        if places := queues_pools.list_places([self.table.item]):
+            self._explain_place(places[0])
+        elif uuid := self._require_task_uuid("w tells why"):
             self.deck.open_why(uuid)
 
-    def _why_place(self, place: queues_pools.Place) -> None:
+    def _explain_place(self, place: queues_pools.QueueOrPool) -> None:
         """Why the first in line there waits; where nothing does, how it stands."""
         board = self.deck.board or Board()
-        names = queues_pools.queues_of(place, board)
-        if first := queues_pools.first_in_line(names, board):
+        names = queues_pools.list_queue_names(place, board)
+        if first := queues_pools.find_first_queued(names, board):
             self.deck.open_why(first.uuid)
         else:
-            self.deck.questions.send(
-                "queue.line", {"names": names}, lambda found, error: self.app.call_later(self._why_first, place, found, error)
+            self.deck.read_queue.send(
+                "queue.line", {"names": names}, lambda found, error: self.app.call_later(self._show_place_answer, place, found, error)
             )
 
-    def _why_first(self, place: queues_pools.Place, found: Mapping[str, Any] | None, error: Exception | None) -> None:
+    def _show_place_answer(self, place: queues_pools.QueueOrPool, found: Mapping[str, Any] | None, error: Exception | None) -> None:
         if error or not found:
-            self.deck.say(self.deck.look.theirs(str(error)), "warn")
-        elif self.app.screen is self and self._stands_on(place.key):
+            self.deck.show_message(self.deck.look.sanitize(str(error)), "warn")
+        elif self.app.screen is self and self._is_cursor_on(place.key):
             if found["first"]:
                 self.deck.open_why(found["first"])
             else:
-                self.deck.say(queues_pools.standing(place, found["waiting"], self.deck.look))
-                self._told = place.key, self.deck.said()
+                self.deck.show_message(queues_pools.describe_idle(place, found["waiting"], self.deck.look))
+                self._place_message = place.key, self.deck.get_message()
 
-    def _stands_on(self, key: str) -> bool:
+    def _is_cursor_on(self, key: str) -> bool:
         """Whether the cursor is on this queue or pool."""
-        return any(place.key == key for place in queues_pools.places([self.table.item]))
+        return any(place.key == key for place in queues_pools.list_places([self.table.item]))
 
     @on(Table.Moved)
-    def _left_row(self) -> None:
+    def _clear_place_message(self) -> None:
         """What was said of a row goes with the cursor."""
-        if self._told and not self._stands_on(self._told[0]):
-            self.deck.unsay(self._told[1])
-            self._told = None
+        if self._place_message and not self._is_cursor_on(self._place_message[0]):
+            self.deck.retract_message(self._place_message[1])
+            self._place_message = None
 
-    def _uuid_for(self, what: str) -> str | None:
+    def _require_task_uuid(self, what: str) -> str | None:
         """The uuid of the task that the row is about; on another row None, and it is said what the key is for."""
-        uuid = _uuid(self.table.item)
+        uuid = _find_task_uuid(self.table.item)
         if uuid is None:
-            self.deck.say(f"{what} of a task; there is none under the cursor.", "warn")
+            self.deck.show_message(f"{what} of a task; there is none under the cursor.", "warn")
         return uuid
 
     def action_new(self) -> None:
         """The form for a new task; on the queues, the pools and the alerts for a new queue, pool or rule."""
-        if self.deck.refuses():
+        if self.deck.refuse_changes():
             return
         if self.table.id not in ("queues", "pools", "alerts"):
             self.deck.open_form()
             return
-        from app.tui.screens.edit_form import new_pool_screen, new_queue_screen
-        from app.tui.screens.rule_form import rule_screen
+        from app.tui.screens.edit_form import make_new_pool_screen, make_new_queue_screen
+        from app.tui.screens.rule_form import make_rule_screen
 
-        new = {"queues": new_queue_screen, "pools": new_pool_screen, "alerts": rule_screen}[self.table.id]
+        new = {"queues": make_new_queue_screen, "pools": make_new_pool_screen, "alerts": make_rule_screen}[self.table.id]
         form, table = new(self.deck.client_factory), self.table
-        self.app.push_screen(form, lambda sent: table.lead_to(form.made) if sent else None)
+        self.app.push_screen(form, lambda sent: table.go_when_listed(form.made) if sent else None)
 
 
-def leads(row: Any) -> bool:
+def can_open(row: Any) -> bool:
     """Whether the row can be opened."""
-    return isinstance(row, (QueueLine, PoolRow)) or _uuid(row) is not None
+    return isinstance(row, (QueueEntry, PoolTableRow)) or _find_task_uuid(row) is not None
 
 
-def _uuid(row: Any) -> str | None:
-    if isinstance(row, AlertLine):
+def _find_task_uuid(row: Any) -> str | None:
+    if isinstance(row, AlertEntry):
         return row.uuid
-    tasks = action_tasks.task_rows([row])
+    tasks = action_tasks.list_task_rows([row])
     return tasks[0].uuid if tasks else None
 
 
-def _short_name(row: Any) -> str:
+def _format_short_name(row: Any) -> str:
     number = getattr(row, "number", None) or getattr(getattr(row, "was", None), "number", None)
     return f"#{number}" if number else str(getattr(row, "name", "It"))
 
 
-def _names(rows: Sequence[TaskRow], clean: Callable[[str], str]) -> str:
+def _format_targets(rows: Sequence[TaskRow], clean: Callable[[str], str]) -> str:
     if len(rows) == 1:
-        return f"#{rows[0].number} {middle(clean(rows[0].name), action_tasks.NAME)}?"
-    return f"{units.count(len(rows))} tasks?"
+        return f"#{rows[0].number} {truncate_middle(clean(rows[0].name), action_tasks.NAME_CELLS)}?"
+    return f"{units.format_count(len(rows))} tasks?"

@@ -11,42 +11,42 @@ from textual.binding import Binding, BindingType
 
 from app.core import filter_query
 from app.core.text import units
-from app.tui.actions.bulk import FIRST, ask_all, deeds_of, verbs_for
-from app.tui.actions.tasks import Unfit
+from app.tui.actions.bulk import MAX_REVIEWED, build_requests, confirm_all, list_commands
+from app.tui.actions.tasks import NotApplicable
 from app.tui.rows import tasks as row_tasks
 from app.tui.screens.base_list import ListScreen
 from app.tui.screens.dialogs.choice import Answer, ChoiceScreen, Question
 from app.tui.screens.dialogs.text_prompt import AskScreen
-from app.tui.screens.task_actions import DeckVerbs
+from app.tui.screens.task_actions import TaskActions
 from app.tui.state import saved_views
-from app.tui.state.row_changes import Changes
-from app.tui.widgets.filter_input import FilterLine
-from app.tui.widgets.footer import Hint, row_hints
-from app.tui.widgets.header import COUNTED
-from app.tui.widgets.mark_hints import all_hints, marked_hints
+from app.tui.state.row_changes import RowChanges
+from app.tui.widgets.filter_input import FilterInput
+from app.tui.widgets.footer import KeyHint, list_row_hints
+from app.tui.widgets.header import COUNTER_FILTERS
+from app.tui.widgets.mark_hints import list_filter_hints, list_marked_hints
 from app.tui.widgets.paged_table import PagedTable
-from app.tui.widgets.table_parts import Part
+from app.tui.widgets.table_parts import TableSection
 
 if TYPE_CHECKING:
     from app.client import Client
 
-PAGE = 120
+PAGE_SIZE = 120
 """Rows that are read at a time."""
-MOST = 800
+MAX_ROWS = 800
 """Rows that are held."""
 _NAMES = (("template", "template"), ("by", "submitted_by"))
-FAILED = COUNTED["failed"]
-FOR_ALL = "All that the filter means are marked: x p r t D are for them; esc takes the mark back."
-STATES = ("", "status:active", "status:waiting", FAILED)
+FAILED = COUNTER_FILTERS["failed"]
+ALL_MARKED_NOTICE = "All that the filter means are marked: x p r t D are for them; esc takes the mark back."
+STATE_FILTERS = ("", "status:active", "status:waiting", FAILED)
 """What `f` goes through."""
 
 
-AFRESH = ("first", "last", "here")
+RESET_WAYS = ("first", "last", "here")
 """Ways to read other rows than those that are shown: `here` from the one under the cursor on."""
 
 
 # A screen is styled by the name of its first base only, so the list comes first.
-class TasksScreen(ListScreen, DeckVerbs):
+class TasksScreen(ListScreen, TaskActions):
     """All tasks. `words` is the filter to begin with."""
 
     PLACE = "5"
@@ -74,15 +74,15 @@ class TasksScreen(ListScreen, DeckVerbs):
     def __init__(self, client_factory: Callable[[], Client], words: str = "", order: str = "number") -> None:
         super().__init__(client_factory)
         self.order = order
-        self.changes = Changes()
+        self.changes = RowChanges()
         self.words = words
         self.total: int | None = None
-        self._asked: tuple[str, str] | None = None
+        self._current_read: tuple[str, str] | None = None
         """The way that is being read, and what was typed then."""
-        self._next: str | None = None
-        self._of = 0
+        self._next_way: str | None = None
+        self._total_tasks = 0
         """How many tasks there are in all."""
-        self._complete = True
+        self._is_complete = True
         self._order_before: tuple[str, bool] | None = None if order == "number" else ("number", True)
         """The order to come back to when the filter goes that came with this one."""
         self._shown_order = ""
@@ -95,189 +95,189 @@ class TasksScreen(ListScreen, DeckVerbs):
     @property
     def chosen_columns(self) -> Sequence[str]:
         """The names of the columns that are shown."""
-        names = self.deck.memory.get("tasks.columns", list(row_tasks.USUAL))
+        names = self.deck.memory.get("tasks.columns", list(row_tasks.DEFAULT_COLUMNS))
         return [name for name in names if isinstance(name, str) and name in row_tasks.COLUMNS]
 
-    def parts(self) -> Sequence[Part]:
-        return [row_tasks.part(self.chosen_columns)]
+    def list_sections(self) -> Sequence[TableSection]:
+        return [row_tasks.make_section(self.chosen_columns)]
 
     def make_table(self) -> PagedTable:
-        return PagedTable(row_tasks.part(self.chosen_columns), id="list")
+        return PagedTable(row_tasks.make_section(self.chosen_columns), id="list")
 
     @property
-    def everything(self) -> bool:
+    def all_marked(self) -> bool:
         """Whether all that the filter means is marked, seen or not."""
-        return self.paged.everything
+        return self.paged.all_marked
 
-    @everything.setter
-    def everything(self, all_of_it: bool) -> None:
-        self.paged.everything = all_of_it
+    @all_marked.setter
+    def all_marked(self, all_of_it: bool) -> None:
+        self.paged.all_marked = all_of_it
 
     @property
     def paged(self) -> PagedTable:
         """The table."""
         return self.query_one(PagedTable)
 
-    def completions(self, text: str) -> Sequence[str]:
+    def find_completions(self, text: str) -> Sequence[str]:
         rows = self.paged.rows
         known = {name: sorted({str(row.facts[fact]) for row in rows if row.facts[fact]}) for name, fact in _NAMES}
         queues = [line.name for line in self.board.queues] if self.board else []
-        return filter_query.completions(text, {**known, "queue": queues, "tag": sorted({key for row in rows for key in row.facts["tags"] or ()})})
+        return filter_query.find_completions(text, {**known, "queue": queues, "tag": sorted({key for row in rows for key in row.facts["tags"] or ()})})
 
-    def row_hints(self) -> list[Hint]:
+    def list_row_hints(self) -> list[KeyHint]:
         """As on the deck, and what this list has beside."""
         item = self.table.item
-        mark = [Hint("space", "mark", "space", 10)] if item is not None and not self.everything else []
-        mark += [Hint("*", "mark all", "asterisk", 10)] if mark and self.words.strip() else []
-        rest = [Hint("n", "new", "n", 3), *mark, Hint("V", "views", "V", 8), Hint("i", "columns", "i", 13)]
-        if self.everything:
-            return [*all_hints(verbs_for(self._states_of_all())), *rest]
-        rows = self.paged.marked_rows()
-        return [*(marked_hints(rows) if rows else row_hints(item)), *rest]
+        mark = [KeyHint("space", "mark", "space", 10)] if item is not None and not self.all_marked else []
+        mark += [KeyHint("*", "mark all", "asterisk", 10)] if mark and self.words.strip() else []
+        rest = [KeyHint("n", "new", "n", 3), *mark, KeyHint("V", "views", "V", 8), KeyHint("i", "columns", "i", 13)]
+        if self.all_marked:
+            return [*list_filter_hints(list_commands(self._find_matching_states())), *rest]
+        rows = self.paged.list_marked()
+        return [*(list_marked_hints(rows) if rows else list_row_hints(item)), *rest]
 
-    def _states_of_all(self) -> Collection[str]:
+    def _find_matching_states(self) -> Collection[str]:
         """The states that what the filter means is in, where all of it is held; else those that it may be in."""
         table = self.paged
         if not (table.more_before or table.more_after):
             return {row.facts["status"] for row in table.rows}
-        return filter_query.may_be(filter_query.parse(self.words, datetime.fromtimestamp(self.now, UTC)))
+        return filter_query.find_possible_states(filter_query.parse_query(self.words, datetime.fromtimestamp(self.now, UTC)))
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
     def reread(self) -> None:
-        self._want("again")
+        self._request_rows("again")
 
-    def ordered(self) -> None:
+    def apply_order(self) -> None:
         self._order_before = None
-        self._want("first")
+        self._request_rows("first")
 
-    def filtered(self) -> None:
-        self.everything, self.total = False, None
+    def apply_filter(self) -> None:
+        self.all_marked, self.total = False, None
         if self._order_before and not self.words.startswith(FAILED):
             (self.order, self.down), self._order_before = self._order_before, None
-        if fault := self._fault():
-            self.say(self.look.theirs(fault), "warn")
+        if fault := self._find_filter_fault():
+            self.show_message(self.look.sanitize(fault), "warn")
         else:
-            self.deck.hush()
+            self.deck.clear_message()
             # Without a filter the row under the cursor is still there.
-            self._want("first" if self.words else "here")
+            self._request_rows("first" if self.words else "here")
 
-    def _fault(self) -> str:
+    def _find_filter_fault(self) -> str:
         """What is wrong with the words of the filter."""
         try:
-            filter_query.parse(self.words, datetime.fromtimestamp(self.now, UTC))
+            filter_query.parse_query(self.words, datetime.fromtimestamp(self.now, UTC))
         except filter_query.BadQuery as error:
             return str(error)
         return ""
 
     @on(PagedTable.Wanted)
-    def _more(self, event: PagedTable.Wanted) -> None:
+    def _handle_wanted(self, event: PagedTable.Wanted) -> None:
         # What could not be read is asked for again at the next news, and not by each drawing of the rows there are.
-        if event.way in ("first", "last") or (self._asked is None and not self._failed):
-            self._want(event.way)
+        if event.way in ("first", "last") or (self._current_read is None and not self._failed):
+            self._request_rows(event.way)
 
-    def _want(self, way: str) -> None:
+    def _request_rows(self, way: str) -> None:
         """Read; while something is being read, only the latest wish is kept."""
-        if way in AFRESH:
+        if way in RESET_WAYS:
             self.settled.clear()
-        if self._asked is not None:
-            self._next = way if way in AFRESH or self._next is None else self._next
-        elif self._fault():
+        if self._current_read is not None:
+            self._next_way = way if way in RESET_WAYS or self._next_way is None else self._next_way
+        elif self._find_filter_fault():
             self.settled.set()
         else:
-            self._asked = (way, self.words)
-            args = self._args(way)
-            self.read(lambda client: client.call("browse", args), self._take)
+            self._current_read = (way, self.words)
+            args = self._make_args(way)
+            self.read(lambda client: client.call("browse", args), self._apply_answer)
 
-    def _args(self, way: str) -> dict[str, Any]:
+    def _make_args(self, way: str) -> dict[str, Any]:
         rows = self.paged.rows
-        asked: dict[str, Any] = {"filter": self.words, "order": self.order, "down": self.down, "limit": PAGE}
+        asked: dict[str, Any] = {"filter": self.words, "order": self.order, "down": self.down, "limit": PAGE_SIZE}
         if way == "last":
             return asked | {"way": "before"}
-        if way == "here" and (at := self._place_here()):
+        if way == "here" and (at := self._find_cursor_position()):
             return asked | {"way": "from", "at": at}
         if way in ("first", "here") or not rows:
             return asked
         if way == "again":
-            at = {"way": "from", "at": _place(rows[0])} if self.paged.more_before else {}
-            return asked | at | {"limit": max(PAGE, len(rows))}
-        return asked | {"way": way, "at": _place(rows[0 if way == "before" else -1])}
+            at = {"way": "from", "at": _get_position(rows[0])} if self.paged.more_before else {}
+            return asked | at | {"limit": max(PAGE_SIZE, len(rows))}
+        return asked | {"way": way, "at": _get_position(rows[0 if way == "before" else -1])}
 
-    def _place_here(self) -> list[Any] | None:
+    def _find_cursor_position(self) -> list[Any] | None:
         """Where the row under the cursor stands in the order that is wanted; None when it does not tell."""
         row = self.paged.item
         if row is None or self.order not in ("number", self._shown_order):
             return None
-        return [row.number, row.number] if self.order == "number" else _place(row)
+        return [row.number, row.number] if self.order == "number" else _get_position(row)
 
-    def _take(self, answer: Mapping[str, Any]) -> None:
-        way, words = self._asked or ("again", self.words)
-        self._asked = None
+    def _apply_answer(self, answer: Mapping[str, Any]) -> None:
+        way, words = self._current_read or ("again", self.words)
+        self._current_read = None
         if words == self.words:
-            self._show(way, answer)
+            self._show_rows(way, answer)
             self._unmark_hidden()
-        self._go_on()
+        self._send_next_request()
 
-    def unread(self, text: str) -> None:
+    def show_read_error(self, text: str) -> None:
         """Say so, where no other words stand in the filter by now; they are read in any case."""
-        words, self._asked = self._asked[1] if self._asked else self.words, None
+        words, self._current_read = self._current_read[1] if self._current_read else self.words, None
         if words == self.words:
-            super().unread(text)
-        self._go_on()
+            super().show_read_error(text)
+        self._send_next_request()
 
-    def _go_on(self) -> None:
+    def _send_next_request(self) -> None:
         """Read what was wanted meanwhile."""
-        wanted, self._next = self._next, None
+        wanted, self._next_way = self._next_way, None
         if wanted is not None:
-            self._want(wanted)
+            self._request_rows(wanted)
 
     def settle(self) -> None:
-        if self._asked is None or self._asked[0] not in AFRESH:
+        if self._current_read is None or self._current_read[0] not in RESET_WAYS:
             super().settle()
 
-    def _show(self, way: str, answer: Mapping[str, Any]) -> None:
-        table, rows = self.paged, row_tasks.listed(answer["columns"], answer["rows"])
+    def _show_rows(self, way: str, answer: Mapping[str, Any]) -> None:
+        table, rows = self.paged, row_tasks.make_rows(answer["columns"], answer["rows"])
         before, after = answer["more_before"], answer["more_after"]
         if way == "before":
             rows, after = (*rows, *table.rows), table.more_after
         elif way == "after":
             rows, before = (*table.rows, *rows), table.more_before
-        if way in AFRESH and (way != "here" or table.cursor not in [row.key for row in rows]):
+        if way in RESET_WAYS and (way != "here" or table.cursor not in [row.key for row in rows]):
             table.cursor, table.jumped_at = None, self.ticks
             table.views[0].offset = 0
         self._shown_order = self.order
         self._narrowed = self._narrowed or self._shown_words != self.words
         self._shown_words = self.words
-        if len(rows) > MOST:
-            rows, before, after = (rows[:MOST], before, True) if way == "before" else (rows[-MOST:], True, after)
-        self.total, self._complete = answer["total"], answer["complete"]
-        self.deck.shows_priorities({row.key: row.line.priority for row in rows})
-        self.changes.note_states([(row.key, row.status) for row in rows], self.ticks)
-        self._title(answer["of"])
+        if len(rows) > MAX_ROWS:
+            rows, before, after = (rows[:MAX_ROWS], before, True) if way == "before" else (rows[-MAX_ROWS:], True, after)
+        self.total, self._is_complete = answer["total"], answer["complete"]
+        self.deck.drop_applied_priorities({row.key: row.line.priority for row in rows})
+        self.changes.record_states([(row.key, row.status) for row in rows], self.ticks)
+        self._update_title(answer["of"])
         table.show_rows(rows, before, after, at_end=way == "last")
         self.refresh_chrome()
 
-    def _title(self, of: int) -> None:
+    def _update_title(self, of: int) -> None:
         view = self.paged.views[0]
-        some = "more" if self.total is None else units.count(self.total)
-        self._of = of
-        view.title = (f"Tasks {of:,}" if not self.words else f"Tasks {some} of {of:,}") + self._order_said()
-        self.paged.keep_text = self.look.theirs(self.words)
-        view.tail = "" if self._complete else "not all was searched"
+        some = "more" if self.total is None else units.format_count(self.total)
+        self._total_tasks = of
+        view.title = (f"Tasks {of:,}" if not self.words else f"Tasks {some} of {of:,}") + self._format_order_note()
+        self.paged.keep_text = self.look.sanitize(self.words)
+        view.tail = "" if self._is_complete else "not all was searched"
         nothing = "No task was submitted yet; n makes one." if not of else "No task is what the filter says; esc shows all."
         view.empty = [[("  " + nothing, "dim")]]
 
-    def _order_said(self) -> str:
+    def _format_order_note(self) -> str:
         if self.order == "number" and self.down:
             return ""
-        return f" by {self.order} {self.look.own('↓' if self.down else '↑')}"
+        return f" by {self.order} {self.look.adapt_text('↓' if self.down else '↑')}"
 
     # -- keys -------------------------------------------------------------------------------------------------------
 
     def action_states(self) -> None:
         """All, active, waiting, failed, and round again."""
-        at = STATES.index(self.words) if self.words in STATES else 0
-        self.filter_by(STATES[(at + 1) % len(STATES)])
+        at = STATE_FILTERS.index(self.words) if self.words in STATE_FILTERS else 0
+        self.filter_by(STATE_FILTERS[(at + 1) % len(STATE_FILTERS)])
 
     def action_failed(self) -> None:
         """All that failed, the latest first; again all tasks."""
@@ -297,15 +297,15 @@ class TasksScreen(ListScreen, DeckVerbs):
     def action_columns(self) -> None:
         """Choose the columns: a letter shows one or takes it away."""
         shown = self.chosen_columns
-        tick = self.look.own("✓")
+        tick = self.look.adapt_text("✓")
         answers = [
             Answer(choice.letter, f"{tick if name in shown else ' '} {choice.words}") for name, choice in row_tasks.COLUMNS.items()
         ]
         answers += [Answer("n", "as they are"), Answer("0", "the usual ones")]
         question = Question("Columns", [], answers, safe="n", column=True, deaf=0.0)
-        self.app.push_screen(ChoiceScreen(question), self._column_chosen)
+        self.app.push_screen(ChoiceScreen(question), self._apply_column_choice)
 
-    def _column_chosen(self, letter: str | None) -> None:
+    def _apply_column_choice(self, letter: str | None) -> None:
         if letter is None:
             return
         shown = [] if letter == "0" else list(self.chosen_columns)
@@ -315,31 +315,31 @@ class TasksScreen(ListScreen, DeckVerbs):
         elif name is not None:
             shown.append(name)
         order = list(row_tasks.COLUMNS)
-        self._set_columns(sorted(shown, key=order.index) if letter != "0" else list(row_tasks.USUAL))
+        self._set_columns(sorted(shown, key=order.index) if letter != "0" else list(row_tasks.DEFAULT_COLUMNS))
         if letter != "0" and self.app.screen is self:
             self.action_columns()
 
     def _set_columns(self, names: Sequence[str]) -> None:
         self.deck.memory.put("tasks.columns", list(names))
-        self.paged.regrid(row_tasks.part(names))
+        self.paged.set_section(row_tasks.make_section(names))
 
     # -- saved views ------------------------------------------------------------------------------------------------
 
     def action_views(self) -> None:
         """Take a saved view, or save this one."""
-        saved = saved_views.saved(self.deck.memory)
-        answers = [Answer(letter, self.look.theirs(f"{view.name}   {view.words or 'all'}")) for letter, view in saved_views.lettered(saved)]
+        saved = saved_views.list_views(self.deck.memory)
+        answers = [Answer(letter, self.look.sanitize(f"{view.name}   {view.words or 'all'}")) for letter, view in saved_views.assign_letters(saved)]
         answers += [Answer("s", "save what is shown now under a name"), Answer("D", "forget a saved view"), Answer("n", "none")]
-        self.app.push_screen(ChoiceScreen(Question("Views", [], answers, safe="n", column=True, deaf=0.0)), self._view_chosen)
+        self.app.push_screen(ChoiceScreen(Question("Views", [], answers, safe="n", column=True, deaf=0.0)), self._apply_view_choice)
 
-    def _view_chosen(self, letter: str | None) -> None:
+    def _apply_view_choice(self, letter: str | None) -> None:
         if letter == "s":
             says = "A name for this filter, order and columns; enter saves"
-            self.app.push_screen(AskScreen("Save this view", says, fault=saved_views.name_fault), self._save_view)
+            self.app.push_screen(AskScreen("Save this view", says, fault=saved_views.check_view_name), self._save_view)
         elif letter == "D":
             self.app.push_screen(AskScreen("Forget a view", "The name of the view to forget"), self._forget_view)
         elif letter is not None:
-            view = dict(saved_views.lettered(saved_views.saved(self.deck.memory)))[letter]
+            view = dict(saved_views.assign_letters(saved_views.list_views(self.deck.memory)))[letter]
             self.order, self.down = view.order if view.order in [name for _, name, _ in self.ORDERS] else "number", view.down
             self._order_before = None
             if view.columns:
@@ -347,34 +347,34 @@ class TasksScreen(ListScreen, DeckVerbs):
             self.filter_by(view.words)
 
     def _save_view(self, name: str | None) -> None:
-        if name and len(saved_views.saved(self.deck.memory)) >= len(saved_views.LETTERS):
-            self.say("There is no letter left for another view: forget one first (V, then D).", "warn")
+        if name and len(saved_views.list_views(self.deck.memory)) >= len(saved_views.LETTERS):
+            self.show_message("There is no letter left for another view: forget one first (V, then D).", "warn")
         elif name:
-            saved_views.save(self.deck.memory, saved_views.SavedView(name, self.words, self.order, self.down, tuple(self.chosen_columns)))
-            self.say(self.look.theirs(f"Saved as {name}: V has it."))
+            saved_views.save_view(self.deck.memory, saved_views.SavedView(name, self.words, self.order, self.down, tuple(self.chosen_columns)))
+            self.show_message(self.look.sanitize(f"Saved as {name}: V has it."))
 
     def _forget_view(self, name: str | None) -> None:
         if name:
-            gone = saved_views.forget(self.deck.memory, name)
-            self.say(self.look.theirs(f"Forgot {name}." if gone else f"There is no view {name} of yours."), "" if gone else "warn")
+            gone = saved_views.delete_view(self.deck.memory, name)
+            self.show_message(self.look.sanitize(f"Forgot {name}." if gone else f"There is no view {name} of yours."), "" if gone else "warn")
 
     # -- marks ------------------------------------------------------------------------------------------------------
 
     def action_mark_all(self) -> None:
         """Mark all that the filter means, also what was not read; again takes that back."""
         if not self.words.strip():
-            self.say("Filter first (/ or f): * marks all that a filter means, and never simply every task.", "warn")
+            self.show_message("Filter first (/ or f): * marks all that a filter means, and never simply every task.", "warn")
             return
-        if fault := self._fault():
-            self.say(self.look.theirs(fault), "warn")
+        if fault := self._find_filter_fault():
+            self.show_message(self.look.sanitize(fault), "warn")
             return
-        self.everything = not self.everything
-        if not self.everything:
-            self.say("The marks are taken away.", stays=False)
+        self.all_marked = not self.all_marked
+        if not self.all_marked:
+            self.show_message("The marks are taken away.", stays=False)
         else:
             self.paged.clear_marks()
-            self.say("All that the filter means are marked: a verb asks first. esc takes it back.", stays=False)
-        self._title_again()
+            self.show_message("All that the filter means are marked: a verb asks first. esc takes it back.", stays=False)
+        self._refresh_title()
 
     def action_mark_range(self) -> None:
         """Mark the rows between the last mark and the cursor."""
@@ -383,106 +383,106 @@ class TasksScreen(ListScreen, DeckVerbs):
         keys = [row.key for row in rows]
         last = next((key for key in reversed(table.marked) if key in keys), None)
         if last is None or table.cursor not in keys:
-            self.say("Mark one end with space first, go to the other, then v.", "warn")
+            self.show_message("Mark one end with space first, go to the other, then v.", "warn")
             return
         low, high = sorted((keys.index(last), keys.index(table.cursor)))
         for row in rows[low : high + 1]:
             table.marked[row.key] = row
             table.marks.add(row.key)
-        self._title_again()
+        self._refresh_title()
         table.redraw()
 
-    def _title_again(self) -> None:
-        self._title(self._of)
+    def _refresh_title(self) -> None:
+        self._update_title(self._total_tasks)
         self.paged.redraw()
         self.refresh_chrome()
 
-    @on(FilterLine.Left)
-    def _filter_stays(self, event: FilterLine.Left) -> None:
+    @on(FilterInput.Left)
+    def _handle_filter_kept(self, event: FilterInput.Left) -> None:
         if event.keep:
             self._unmark_hidden()
 
     def _unmark_hidden(self) -> None:
         """No mark is left on what the filter hides, once that is more than a beginning in its line."""
-        if self.query_one(FilterLine).is_open or self._shown_words != self.words:
+        if self.query_one(FilterInput).is_open or self._shown_words != self.words:
             return
         narrowed, self._narrowed = self._narrowed and bool(self.words.strip()), False
-        if self.words.strip() and (hidden := self.paged.hidden(narrowed)):
+        if self.words.strip() and (hidden := self.paged.list_hidden_marks(narrowed)):
             self.paged.unmark(hidden)
-            self._title_again()
+            self._refresh_title()
             tasks = "a task that is" if len(hidden) == 1 else f"{len(hidden):,} tasks that are"
-            self.say(f"Unmarked {tasks} not among what the filter shows.", "warn")
+            self.show_message(f"Unmarked {tasks} not among what the filter shows.", "warn")
 
     def action_clear(self) -> None:
-        if self.everything:
-            self.everything = False
-            self._title_again()
-            self.say("The marks are taken away.", stays=False)
+        if self.all_marked:
+            self.all_marked = False
+            self._refresh_title()
+            self.show_message("The marks are taken away.", stays=False)
         else:
             super().action_clear()
 
     # -- verbs on all that match ------------------------------------------------------------------------------------
 
-    def _rows(self) -> list[Any]:
+    def _get_rows(self) -> list[Any]:
         """The rows a key means; raises Unfit while other rows are on their way, and where all that match are marked."""
-        if self.everything:
-            raise Unfit(FOR_ALL)
-        if self._asked is not None and self._asked[0] in AFRESH:
-            raise Unfit("What the filter means is being read. Look, and press again.")
-        return super()._rows()
+        if self.all_marked:
+            raise NotApplicable(ALL_MARKED_NOTICE)
+        if self._current_read is not None and self._current_read[0] in RESET_WAYS:
+            raise NotApplicable("What the filter means is being read. Look, and press again.")
+        return super()._get_rows()
 
     def action_copy(self) -> None:
-        self._one_row(super().action_copy)
+        self._act_on_one_row(super().action_copy)
 
     def action_edit_again(self) -> None:
-        self._one_row(super().action_edit_again)
+        self._act_on_one_row(super().action_edit_again)
 
-    def _one_row(self, act: Callable[[], None]) -> None:
-        if self.everything:
-            self.say(FOR_ALL, "warn")
+    def _act_on_one_row(self, act: Callable[[], None]) -> None:
+        if self.all_marked:
+            self.show_message(ALL_MARKED_NOTICE, "warn")
         else:
             act()
 
     def action_cancel(self) -> None:
-        self._all("cancel") if self.everything else super().action_cancel()
+        self._review_all("cancel") if self.all_marked else super().action_cancel()
 
     def action_again(self) -> None:
-        self._all("retry") if self.everything else super().action_again()
+        self._review_all("retry") if self.all_marked else super().action_again()
 
     def action_delete(self) -> None:
-        self._all("rm") if self.everything else super().action_delete()
+        self._review_all("rm") if self.all_marked else super().action_delete()
 
     def action_pause(self) -> None:
-        self._all("hold") if self.everything else super().action_pause()
+        self._review_all("hold") if self.all_marked else super().action_pause()
 
     def action_front(self) -> None:
-        self._all("front") if self.everything else super().action_front()
+        self._review_all("front") if self.all_marked else super().action_front()
 
-    def _all(self, verb: str) -> None:
+    def _review_all(self, verb: str) -> None:
         """Ask before a verb goes to all that match, naming what will happen."""
-        if self.deck.refuses():
+        if self.deck.refuse_changes():
             return
         words = self.words
-        self.call("review", {"filter": words, "first": FIRST}, lambda found: self._reviewed(verb, words, found))
+        self.call("review", {"filter": words, "first": MAX_REVIEWED}, lambda found: self._ask_about_all(verb, words, found))
 
-    def _reviewed(self, verb: str, words: str, found: Mapping[str, Any]) -> None:
+    def _ask_about_all(self, verb: str, words: str, found: Mapping[str, Any]) -> None:
         if self.app.screen is not self:
-            self.say("The answer came late, so nothing was done. Press again.", "warn")
+            self.show_message("The answer came late, so nothing was done. Press again.", "warn")
             return
         if verb == "hold" and not set(found["statuses"]) - {"held"}:
             verb = "release"
-        question = ask_all(verb, words, found, self.look)
+        question = confirm_all(verb, words, found, self.look)
         if question is None:
-            self.say("Nothing that the filter means can be asked that.", "warn")
+            self.show_message("Nothing that the filter means can be asked that.", "warn")
         else:
-            self.app.push_screen(ChoiceScreen(question), lambda key: self._do_all(verb, words, found) if key else None)
+            self.app.push_screen(ChoiceScreen(question), lambda key: self._send_for_all(verb, words, found) if key else None)
 
-    def _do_all(self, verb: str, words: str, found: Mapping[str, Any]) -> None:
-        self.everything = False
-        self.deck.do(deeds_of(verb, words, found))
-        self._title_again()
+    def _send_for_all(self, verb: str, words: str, found: Mapping[str, Any]) -> None:
+        self.all_marked = False
+        self.deck.send_requests(build_requests(verb, words, found))
+        self._refresh_title()
 
 
-def _place(row: row_tasks.Listed) -> list[Any]:
+def _get_position(row: row_tasks.TaskListRow) -> list[Any]:
     """Where a page begins that begins with this row."""
     return [row.facts["at"], row.number]

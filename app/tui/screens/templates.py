@@ -10,20 +10,20 @@ from textual import on
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from app.tui.actions.tasks import Deed
-from app.tui.rows.templates import TEMPLATES, Template, about, template, used
+from app.tui.actions.tasks import Request
+from app.tui.rows.templates import TEMPLATES, TemplateEntry, format_used, make_details, make_template
 from app.tui.screens.base_list import ListScreen
 from app.tui.screens.dialogs.choice import Answer, ChoiceScreen, Question
 from app.tui.style import Look
-from app.tui.widgets.detail import Detail, Made
-from app.tui.widgets.footer import Hint
+from app.tui.widgets.detail import DetailBox, DetailContent
+from app.tui.widgets.footer import KeyHint
 from app.tui.widgets.table import Table
-from app.tui.widgets.table_parts import Part
+from app.tui.widgets.table_parts import TableSection
 
 if TYPE_CHECKING:
     from app.client import Client
 
-_ORDERS: Mapping[str, Callable[[Template], Any]] = {
+_ORDERS: Mapping[str, Callable[[TemplateEntry], Any]] = {
     "name": lambda row: row.name.casefold(),
     "used": lambda row: -row.used,
     "last": lambda row: (-row.active, -(row.last or 0.0)),
@@ -58,157 +58,157 @@ class TemplatesScreen(ListScreen):
 
     def __init__(self, client_factory: Callable[[], Client]) -> None:
         super().__init__(client_factory)
-        self.rows: tuple[Template, ...] = ()
+        self.rows: tuple[TemplateEntry, ...] = ()
 
     # -- the widgets ------------------------------------------------------------------------------------------------
 
-    def parts(self) -> Sequence[Part]:
+    def list_sections(self) -> Sequence[TableSection]:
         return (TEMPLATES,)
 
     def make_table(self) -> Table:
-        return Table(self.parts(), id="list", marks=False)
+        return Table(self.list_sections(), id="list", marks=False)
 
-    def below(self) -> Iterable[Widget]:
-        yield Detail("e")
+    def compose_below(self) -> Iterable[Widget]:
+        yield DetailBox("e")
 
     def on_resize(self) -> None:
         height = self.app.size.height
         self.set_class(16 < height < 30, "-low")
         self.set_class(height <= 16, "-flat")
 
-    def facts(self, row: Any) -> Mapping[str, Any]:
+    def collect_facts(self, row: Any) -> Mapping[str, Any]:
         shown = {name: getattr(row, name) for name in ("name", "engine", "queue", "description")}
         return {**shown, "status": "retired" if row.retired else ""}
 
-    def names(self) -> Mapping[str, Sequence[str]]:
+    def list_values(self) -> Mapping[str, Sequence[str]]:
         found = {"engine": [row.engine for row in self.rows], "queue": [row.queue for row in self.rows if row.queue]}
         return {name: list(dict.fromkeys(values)) for name, values in found.items()}
 
-    def row_hints(self) -> list[Hint]:
-        row, new = self.table.item, Hint("n", "new template", "n", 3)
-        if not isinstance(row, Template):
+    def list_row_hints(self) -> list[KeyHint]:
+        row, new = self.table.item, KeyHint("n", "new template", "n", 3)
+        if not isinstance(row, TemplateEntry):
             return [new]
-        form = [] if row.retired else [Hint("↵", "form of a new task", "enter", 1)]
-        turn = Hint("p", "take up again" if row.retired else "retire", "p", 8)
-        return [*form, Hint("e", "edit", "e", 2), new, turn, Hint("y", "copy", "y", 10), Hint("D", "delete", "D", 11)]
+        form = [] if row.retired else [KeyHint("↵", "form of a new task", "enter", 1)]
+        turn = KeyHint("p", "take up again" if row.retired else "retire", "p", 8)
+        return [*form, KeyHint("e", "edit", "e", 2), new, turn, KeyHint("y", "copy", "y", 10), KeyHint("D", "delete", "D", 11)]
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
     def reread(self) -> None:
-        self.read(lambda client: client.call("template.ls", {"usage": True}), self._take)
+        self.read(lambda client: client.call("template.ls", {"usage": True}), self._apply_answer)
 
-    def _take(self, answer: Sequence[Mapping[str, Any]]) -> None:
-        self.rows = tuple(map(template, answer))
-        self._show()
+    def _apply_answer(self, answer: Sequence[Mapping[str, Any]]) -> None:
+        self.rows = tuple(map(make_template, answer))
+        self._show_rows()
 
-    def _show(self) -> None:
+    def _show_rows(self) -> None:
         ordered = sorted(self.rows, key=_ORDERS[self.order], reverse=not self.down)
-        view = self.table.view("templates")
+        view = self.table.find_view("templates")
         view.title = f"Templates {len(self.rows):,}"
         retired = sum(row.retired for row in self.rows)
         view.tail = f"{retired:,} retired" if retired else ""
-        view.empty = [[(f"  {line}", "dim")] for line in _EMPTY]
+        view.empty = [[(f"  {line}", "dim")] for line in _EMPTY_TEXT]
         self.table.show({"templates": tuple(sorted(ordered, key=lambda row: row.retired))})
         self.refresh_chrome()
         self.show_detail()
 
-    def ordered(self) -> None:
-        self._show()
+    def apply_order(self) -> None:
+        self._show_rows()
 
     @on(Table.Moved)
-    def _rests(self) -> None:
+    def _handle_row_change(self) -> None:
         self.show_detail()
 
-    def detail(self, room: int, height: int) -> Made:
+    def detail(self, room: int, height: int) -> DetailContent:
         row = self.table.item
-        if not isinstance(row, Template):
+        if not isinstance(row, TemplateEntry):
             return "", "", []
-        return self.look.cut(self.look.theirs(row.name), room - 20, "middle"), "retired" if row.retired else "", about(row, room, self.look)
+        return self.look.cut(self.look.sanitize(row.name), room - 20, "middle"), "retired" if row.retired else "", make_details(row, room, self.look)
 
     # -- verbs ------------------------------------------------------------------------------------------------------
 
-    def _with_row(self, act: Callable[[Template], object]) -> None:
+    def _act_on_row(self, act: Callable[[TemplateEntry], object]) -> None:
         row = self.table.item
-        if isinstance(row, Template):
+        if isinstance(row, TemplateEntry):
             act(row)
         else:
-            self.say(self.not_yet or "There is no template under the cursor; n makes one.", "warn")
+            self.show_message(self.unread_notice or "There is no template under the cursor; n makes one.", "warn")
 
     @on(Table.Opened)
-    def _opened(self, event: Table.Opened) -> None:
+    def _handle_open(self, event: Table.Opened) -> None:
         event.stop()
         row = event.item
         if row.retired:
-            self.say(self.look.theirs(f"{row.name} is retired and takes no tasks; p takes it up again."), "warn")
+            self.show_message(self.look.sanitize(f"{row.name} is retired and takes no tasks; p takes it up again."), "warn")
         else:
             self.deck.open_form(template=row.name)
 
     def action_new(self) -> None:
         """The editor with a new one."""
-        self.deck.open_editor("templates", then=lambda name: self.table.lead_to(name) if name else None)
+        self.deck.open_editor("templates", then=lambda name: self.table.go_when_listed(name) if name else None)
 
     def action_edit(self) -> None:
         """The editor with its definition."""
-        self._with_row(lambda row: self.deck.open_editor("templates", row.name))
+        self._act_on_row(lambda row: self.deck.open_editor("templates", row.name))
 
     def action_retire(self) -> None:
         """Let it take no more tasks, or some again."""
-        self._with_row(lambda row: self.deck.do([retiring(row)]))
+        self._act_on_row(lambda row: self.deck.send_requests([make_retire_request(row)]))
 
     def action_copy(self) -> None:
         """Its definition, to the clipboard."""
-        self._with_row(lambda row: self.call("definition.show", {"kind": "templates", "name": row.name}, self._copied))
+        self._act_on_row(lambda row: self.call("definition.show", {"kind": "templates", "name": row.name}, self._copy_definition))
 
-    def _copied(self, answer: Mapping[str, Any]) -> None:
+    def _copy_definition(self, answer: Mapping[str, Any]) -> None:
         self.app.copy_to_clipboard(answer["text"])
-        self.say(f"Copied {len(answer['text']):,} characters, if the terminal allows it (tmux: set-clipboard on).")
+        self.show_message(f"Copied {len(answer['text']):,} characters, if the terminal allows it (tmux: set-clipboard on).")
 
     def action_delete(self) -> None:
         """Delete it; asks always. One that tasks refer to can only be retired."""
         if self.deck.read_only:
-            self.say("Read only: nothing is changed from here.", "warn")
+            self.show_message("Read only: nothing is changed from here.", "warn")
             return
-        self._with_row(lambda row: self.app.push_screen(ChoiceScreen(ask_delete(row, self.look)), partial(self._delete, row)))
+        self._act_on_row(lambda row: self.app.push_screen(ChoiceScreen(make_delete_question(row, self.look)), partial(self._apply_delete_answer, row)))
 
-    def _delete(self, row: Template, answer: str | None) -> None:
+    def _apply_delete_answer(self, row: TemplateEntry, answer: str | None) -> None:
         if answer == "p":
-            self.deck.do([retiring(row)])
+            self.deck.send_requests([make_retire_request(row)])
         elif answer == "y":
-            again = Deed("template.create", _as_made(row), "There again:", object=row.name)
-            self.deck.do([Deed("template.rm", {"name": row.name}, "Deleted template", (again,), row.name)])
+            again = Request("template.create", _make_create_args(row), "There again:", object=row.name)
+            self.deck.send_requests([Request("template.rm", {"name": row.name}, "Deleted template", (again,), row.name)])
 
 
-_EMPTY = (
+_EMPTY_TEXT = (
     "No templates yet. A template is a job with its parameters, kept under a name:",
     "n makes one here; from a shell taskdeck template create, or taskdeck apply.",
 )
 
 
-def retiring(row: Template) -> Deed:
+def make_retire_request(row: TemplateEntry) -> Request:
     """What lets it take no more tasks, or some again."""
-    away = Deed("template.retire", {"name": row.name}, "Retired template", object=row.name)
-    back = Deed("template.retire", {"name": row.name, "back": True}, "Takes tasks again:", object=row.name)
+    away = Request("template.retire", {"name": row.name}, "Retired template", object=row.name)
+    back = Request("template.retire", {"name": row.name, "back": True}, "Takes tasks again:", object=row.name)
     first, undo = (back, away) if row.retired else (away, back)
-    return Deed(first.verb, first.args, first.said, (undo,), row.name)
+    return Request(first.verb, first.args, first.said, (undo,), row.name)
 
 
-_MADE = ("type", "engine", "schema", "parameters", "description", "queue", "cpu", "memory", "timeout", "retries")
+_CREATE_FIELDS = ("type", "engine", "schema", "parameters", "description", "queue", "cpu", "memory", "timeout", "retries")
 
 
-def _as_made(row: Template) -> dict[str, Any]:
+def _make_create_args(row: TemplateEntry) -> dict[str, Any]:
     """The arguments that make it again."""
-    return {"name": row.name} | {key: row.facts[key] for key in _MADE if row.facts.get(key) is not None}
+    return {"name": row.name} | {key: row.facts[key] for key in _CREATE_FIELDS if row.facts.get(key) is not None}
 
 
-def ask_delete(row: Template, look: Look) -> Question:
+def make_delete_question(row: TemplateEntry, look: Look) -> Question:
     """Delete it? One that is used is offered to be retired."""
-    name = look.cut(look.theirs(row.name), 40, "middle")
+    name = look.cut(look.sanitize(row.name), 40, "middle")
     if not row.used:
         answers = [Answer("y", "delete it"), Answer("n", "keep it")]
         return Question("Delete", [[(f"Delete template {name}?", "bold")]], answers, safe="n")
     body = [
         [(f"Template {name} stays:", "bold")],
-        [(f"{used(row)} {'task refers' if row.used == 1 else 'tasks refer'} to it, and would not know any more what they ran.", "")],
+        [(f"{format_used(row)} {'task refers' if row.used == 1 else 'tasks refer'} to it, and would not know any more what they ran.", "")],
     ]
     if row.retired:
         return Question("Delete", [*body, [("It is retired already and takes no more tasks.", "")]], [Answer("n", "as it is")], safe="n")

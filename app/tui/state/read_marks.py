@@ -8,86 +8,86 @@ from math import inf, isfinite
 from time import time
 from typing import Any
 
-from app.core.board import Board, EndedLine, counted_since
-from app.core.text.status_glyphs import BAD
-from app.tui.state.preferences import Memory
+from app.core.board import Board, EndedEntry, get_failure_cutoff
+from app.core.text.status_glyphs import FAILED_STATES
+from app.tui.state.preferences import Preferences
 
-MOST = 400
+MAX_VIEWED = 400
 """Failures opened one by one that are remembered; beyond, the oldest count as unseen again."""
-AT_ONCE = 1.0
+END_TOLERANCE = 1.0
 """Seconds that may lie between the end of a run and that of its task."""
-AWAY = 60.0
+AWAY_SECONDS = 60.0
 """Seconds without a look after which what happened meanwhile is told."""
 
 
-class Seen:
+class ReadMarks:
     """Kept in the deck's memory."""
 
-    def __init__(self, memory: Memory, now: Callable[[], float] = time) -> None:
+    def __init__(self, memory: Preferences, now: Callable[[], float] = time) -> None:
         self._memory, self._now = memory, now
 
-    def asked(self) -> dict[str, Any]:
+    def make_board_args(self) -> dict[str, Any]:
         """What a board is asked with: since when failures count as not seen."""
-        at = self._time("failures_seen")
+        at = self._read_time("failures_seen")
         return {"seen": at} if at else {}
 
     @property
-    def last_look(self) -> float | None:
+    def last_view(self) -> float | None:
         """UNIX seconds of the last look at the deck; None before the first one."""
-        return self._time("looked") or None
+        return self._read_time("looked") or None
 
-    def looked(self, now: float) -> None:
+    def record_view(self, now: float) -> None:
         """Somebody looks at the deck."""
         self._memory.put("looked", float(int(now)))
 
-    def opened(self, uuid: str, ended_at: float) -> None:
+    def mark_viewed(self, uuid: str, ended_at: float) -> None:
         """One failure was looked at, which ended at this moment, UNIX seconds."""
-        if self._opened().get(uuid, 0.0) < ended_at:
-            self._memory.change("opened_at", {}, lambda before: _with(before, uuid, ended_at))
+        if self._read_viewed().get(uuid, 0.0) < ended_at:
+            self._memory.update("opened_at", {}, lambda before: _add_viewed(before, uuid, ended_at))
 
-    def all(self, now: float) -> None:
+    def mark_all_viewed(self, now: float) -> None:
         """All failures so far were looked at."""
         self._memory.put("failures_seen", float(now))
         self._memory.put("opened_at", {})
 
-    def unseen(self, board: Board) -> int:
+    def count_unseen(self, board: Board) -> int:
         """How many failures nobody has looked at."""
-        since = self._time("failures_seen")
+        since = self._read_time("failures_seen")
         if since >= board.at:
             return 0
         looked, now = datetime.fromtimestamp(since, UTC) if since else None, datetime.fromtimestamp(board.at, UTC)
-        since = counted_since(looked, now).timestamp()
-        opened, shown = self._opened(), {line.uuid: line.ended_at for line in board.ended if line.status in BAD and line.ended_at > since}
+        since = get_failure_cutoff(looked, now).timestamp()
+        opened, shown = self._read_viewed(), {line.uuid: line.ended_at for line in board.ended if line.status in FAILED_STATES and line.ended_at > since}
         known = sum(self._is_seen(line, opened) for line in board.ended if line.uuid in shown)
         # What ended before all that the board shows; what was deleted or has run again meanwhile is not counted in `failed` either.
         earlier = sum(since < at < min(shown.values(), default=0.0) for uuid, at in opened.items() if uuid not in shown)
         return max(0, board.failed - known - min(earlier, max(0, board.failed - len(shown))))
 
-    def left(self, lines: Iterable[EndedLine], now: float, successes_for: float) -> tuple[EndedLine, ...]:
+    def list_shown_ended(self, lines: Iterable[EndedEntry], now: float, successes_for: float) -> tuple[EndedEntry, ...]:
         """Of what ended that which is still worth its row: failures until they were looked at, all else for a while."""
-        opened, at = self._opened(), self._time("failures_seen")
+        opened, at = self._read_viewed(), self._read_time("failures_seen")
         return tuple(
             line
             for line in lines
-            if now - line.ended_at < successes_for or (line.status in BAD and line.ended_at > at and not self._is_seen(line, opened))
+            if now - line.ended_at < successes_for or (line.status in FAILED_STATES and line.ended_at > at and not self._is_seen(line, opened))
         )
 
-    def _time(self, name: str) -> float:
+    def _read_time(self, name: str) -> float:
         """A time that was put down, UNIX seconds; 0 for none, and for one that cannot be."""
         at = self._memory.get(name, 0.0)
-        return at if isfinite(at) and 0 < at < self._now() + AWAY else 0.0
+        return at if isfinite(at) and 0 < at < self._now() + AWAY_SECONDS else 0.0
 
-    def _opened(self) -> dict[str, float]:
+    def _read_viewed(self) -> dict[str, float]:
         """When the failures ended that were opened, by uuid."""
         found = self._memory.get("opened_at", {})
         return {uuid: at for uuid, at in found.items() if isinstance(at, float)}
 
-    def _is_seen(self, line: EndedLine, opened: Mapping[str, float]) -> bool:
+    def _is_seen(self, line: EndedEntry, opened: Mapping[str, float]) -> bool:
         """Whether this end was looked at, and not one before it; a run is over a moment before its task."""
-        return line.ended_at - opened.get(line.uuid, -inf) < AT_ONCE
+        return line.ended_at - opened.get(line.uuid, -inf) < END_TOLERANCE
 
 
-def _with(before: Mapping[str, float], uuid: str, ended_at: float) -> dict[str, float]:
+def _add_viewed(before: Mapping[str, float], uuid: str, ended_at: float) -> dict[str, float]:
     """The failures opened before and this one, the latest last, not more than are remembered."""
     others = [(known, at) for known, at in before.items() if known != uuid]
-    return dict([*others, (uuid, ended_at)][-MOST:])
+    return dict([*others, (uuid, ended_at)][-MAX_VIEWED:])

@@ -6,21 +6,21 @@ from collections.abc import Iterable, Iterator
 
 from app.core.board import Board
 
-FRESH = 0.3
+RECENT = 0.3
 """Seconds for which a change counts as just now."""
 
 
-class Changes:
+class RowChanges:
     """Remembers the state of every row of the boards it is told of."""
 
     def __init__(self) -> None:
         self._states: dict[str, tuple[str, float]] = {}
 
-    def note(self, board: Board, at: float) -> None:
+    def record_board(self, board: Board, at: float) -> None:
         """Compare a board with the one before; `at` is monotonic seconds."""
-        self.note_states(_states(board), at)
+        self.record_states(_iter_states(board), at)
 
-    def note_states(self, states: Iterable[tuple[str, str]], at: float) -> None:
+    def record_states(self, states: Iterable[tuple[str, str]], at: float) -> None:
         """Compare the states of all rows there are, by their keys, with those before."""
         old = self._states
         new: dict[str, tuple[str, float]] = {}
@@ -29,13 +29,13 @@ class Changes:
             new[key] = before if before and before[0] == state else (state, at if before else float("-inf"))
         self._states = new
 
-    def just_now(self, key: str, at: float) -> str | None:
+    def find_recent_change(self, key: str, at: float) -> str | None:
         """The state that a row came into a moment ago, or None."""
         state, changed = self._states.get(key, ("", float("-inf")))
-        return state if at - changed < FRESH else None
+        return state if at - changed < RECENT else None
 
 
-def _states(board: Board) -> Iterator[tuple[str, str]]:
+def _iter_states(board: Board) -> Iterator[tuple[str, str]]:
     for lines in (board.running, board.next, board.ended, board.alerts, board.queues, board.pools):
         for line in lines:
             yield line.key, line.status

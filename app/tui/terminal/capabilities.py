@@ -15,26 +15,26 @@ import termios
 import time
 import tty
 
-PATIENCE = 0.15
+REPLY_TIMEOUT = 0.15
 """Seconds to wait for the terminal's answer."""
-_ASK = "\r─\x1b[6n".encode()
-_WIPE = b"\r\x1b[K"
+_QUERY = "\r─\x1b[6n".encode()
+_ERASE = b"\r\x1b[K"
 _ANSWER = re.compile(rb"\x1b\[\d+;(\d+)R")
 _PLAIN_TERMINALS = ("dumb", "linux", "vt")
 
 
-def wants_ascii(fd_in: int, fd_out: int) -> tuple[bool, bool]:
+def detect_characters(fd_in: int, fd_out: int) -> tuple[bool, bool]:
     """(draw in ASCII, names may be in any script) for the terminal behind these descriptors."""
     utf8 = locale.getpreferredencoding(False).lower().replace("-", "") == "utf8"
     if os.environ.get("TERM", "").startswith(_PLAIN_TERMINALS):
         return True, utf8
-    advance = ask(fd_in, fd_out)
+    advance = measure_rule_character(fd_in, fd_out)
     if advance is None:
         return not utf8, utf8
     return advance != 1, utf8 and advance in (1, 2)
 
 
-def ask(fd_in: int, fd_out: int, patience: float = PATIENCE) -> int | None:
+def measure_rule_character(fd_in: int, fd_out: int, patience: float = REPLY_TIMEOUT) -> int | None:
     """How many cells a `─` takes on the terminal; None when it does not say."""
     try:
         before = termios.tcgetattr(fd_in)
@@ -42,10 +42,10 @@ def ask(fd_in: int, fd_out: int, patience: float = PATIENCE) -> int | None:
         return None
     try:
         tty.setcbreak(fd_in, termios.TCSANOW)
-        os.write(fd_out, _ASK)
+        os.write(fd_out, _QUERY)
         return _read_answer(fd_in, time.monotonic() + patience)
     finally:
-        os.write(fd_out, _WIPE)
+        os.write(fd_out, _ERASE)
         termios.tcsetattr(fd_in, termios.TCSANOW, before)
 
 
@@ -60,6 +60,6 @@ def _read_answer(fd: int, until: float) -> int | None:
     return None
 
 
-def wants_colour() -> bool:
+def can_use_colour() -> bool:
     """Whether colours may be used: not with NO_COLOR, nor on terminals known to have none."""
     return "NO_COLOR" not in os.environ and not os.environ.get("TERM", "").startswith(_PLAIN_TERMINALS)

@@ -14,20 +14,20 @@ from textual._compositor import ChopsUpdate
 from textual.strip import Strip
 
 
-class CellsUpdate(ChopsUpdate):
+class CellUpdate(ChopsUpdate):
     """A change of spans of lines, each sent from its first cell to its last."""
 
     @classmethod
-    def of(cls, update: ChopsUpdate) -> CellsUpdate:
+    def from_chops(cls, update: ChopsUpdate) -> CellUpdate:
         """The same change."""
         return cls(update.chops, update.spans, update.chop_ends)
 
     def render_segments(self, console: Console) -> str:
         return "".join(
-            Control.move_to(x, y).segment.text + strip.render(console) for x, y, strip in self._pieces()
+            Control.move_to(x, y).segment.text + strip.render(console) for x, y, strip in self._iter_pieces()
         )
 
-    def _pieces(self) -> Iterator[tuple[int, int, Strip]]:
+    def _iter_pieces(self) -> Iterator[tuple[int, int, Strip]]:
         """Where to write what: the parts of the lines' pieces that lie in the spans."""
         for y, begin, end in self.spans:
             for until, (x, strip) in zip(self.chop_ends[y], self.chops[y].items(), strict=False):

@@ -16,13 +16,13 @@ from textual._xterm_parser import BRACKETED_PASTE_START as START
 from textual._xterm_parser import XTermParser
 from textual.message import Message
 
-SILENCE = 1.0
+SILENCE_TIMEOUT = 1.0
 """Seconds without a byte after which a paste whose end was lost is over, and the start of a sequence is taken as it is."""
-MOST = 1024 * 1024
+MAX_PASTE = 1024 * 1024
 """Characters of a paste that are kept before they are handed on."""
 
 
-class Keyboard:
+class InputParser:
     """The bytes of one terminal, in their order. While none come, `tick` is to be called every `pace` seconds."""
 
     def __init__(self, debug: bool = False, ticks: Callable[[], float] = monotonic) -> None:
@@ -33,10 +33,10 @@ class Keyboard:
         """The last characters, when they may be the first ones of a mark."""
         self._paste: list[str] | None = None
         self._size = 0
-        self._heard = ticks()
+        self._last_input = ticks()
 
     @property
-    def pace(self) -> float:
+    def poll_interval(self) -> float:
         """Seconds until the next look."""
         return constants.ESCAPE_DELAY if self._held else 0.1
 
@@ -45,29 +45,29 @@ class Keyboard:
         text, self._held = self._held + self._decode(data), ""
         while text:
             if self._paste is None:
-                keys, start, text = self._cut(text, START)
-                yield from self._keys(keys)
+                keys, start, text = self._split_at_mark(text, START)
+                yield from self._parse_keys(keys)
                 self._paste = [] if start else None
             else:
-                piece, end, text = self._cut(text, END)
-                yield from self._pasted(piece, over=bool(end))
-        self._heard = self._ticks()
+                piece, end, text = self._split_at_mark(text, END)
+                yield from self._collect_paste(piece, over=bool(end))
+        self._last_input = self._ticks()
 
     def tick(self) -> Iterator[Message]:
         """The events that come of silence: a lone escape, a paste whose end does not come."""
         yield from self._parser.tick()
         lone = self._paste is None and len(self._held) == 1
-        if self._ticks() - self._heard < (constants.ESCAPE_DELAY if lone else SILENCE):
+        if self._ticks() - self._last_input < (constants.ESCAPE_DELAY if lone else SILENCE_TIMEOUT):
             return
         held, self._held = self._held, ""
         if self._paste is not None:
-            yield from self._pasted(held, over=True)
+            yield from self._collect_paste(held, over=True)
         elif lone:
             yield events.Key("escape", held)
         else:
-            yield from self._keys(held)
+            yield from self._parse_keys(held)
 
-    def _cut(self, text: str, mark: str) -> tuple[str, str, str]:
+    def _split_at_mark(self, text: str, mark: str) -> tuple[str, str, str]:
         """What stands before the mark, the mark, what follows; the beginning of a mark at the end is held back."""
         before, found, after = text.partition(mark)
         if not found:
@@ -75,19 +75,19 @@ class Keyboard:
             before, self._held = before[: len(before) - size], before[len(before) - size :]
         return before, found, after
 
-    def _keys(self, text: str) -> Iterator[Message]:
+    def _parse_keys(self, text: str) -> Iterator[Message]:
         if text:  # to the parser nothing is the end of all
             yield from self._parser.feed(text)
 
-    def _pasted(self, piece: str, over: bool) -> Iterator[Message]:
+    def _collect_paste(self, piece: str, over: bool) -> Iterator[Message]:
         """Collect; hand on what is complete, or is much."""
         paste = self._paste or []
         paste.append(piece)
         self._size += len(piece)
         self._paste = None if over else paste
-        if over or self._size > MOST:
-            from app.tui.widgets.paste import pasted
+        if over or self._size > MAX_PASTE:
+            from app.tui.widgets.paste import sanitize_paste
 
-            yield events.Paste(pasted("".join(paste)))
+            yield events.Paste(sanitize_paste("".join(paste)))
             paste.clear()
             self._size = 0

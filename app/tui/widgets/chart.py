@@ -19,7 +19,7 @@ _COLOURS = {"alive": 6, "well": 2, "warn": 3, "late": 1, "": 7, "dim": 8}
 _STYLES = {f"38;5;{number}": style for style, number in _COLOURS.items()} | {
     f"{30 + number}": style for style, number in _COLOURS.items() if number < 8
 }
-_COLOURED = re.compile(r"\x1b\[([\d;]*)m")
+_SGR = re.compile(r"\x1b\[([\d;]*)m")
 _ASCII = str.maketrans("┤┬└─│", "|++-|")
 GAP, MOMENT = "·", "│"
 
@@ -50,22 +50,22 @@ class Plot:
 
 
 @dataclass(frozen=True, slots=True)
-class Canvas:
+class PlotArea:
     """Where the lines are drawn in a chart: the first cell, and how many there are."""
 
     left: int
     width: int
 
-    def column(self, bucket: int, last: int) -> int:
+    def find_cell(self, bucket: int, last: int) -> int:
         """The cell of a bucket."""
         return self.left + round(bucket / last * (self.width - 1))
 
-    def bucket(self, column: int, last: int) -> int:
+    def find_bucket(self, column: int, last: int) -> int:
         """The bucket at a cell."""
         return max(0, min(last, round((column - self.left) / max(1, self.width - 1) * last)))
 
 
-def plot(shown: Plot, width: int, height: int, look: Look) -> tuple[list[list[Span]], Canvas]:
+def draw_chart(shown: Plot, width: int, height: int, look: Look) -> tuple[list[list[Span]], PlotArea]:
     """The lines of a chart, and where its canvas stands in them."""
     import plotext as figure
 
@@ -77,26 +77,26 @@ def plot(shown: Plot, width: int, height: int, look: Look) -> tuple[list[list[Sp
     figure.yaxes(True, False)
     figure.plot([0], [0], marker=" ")  # without a point there would be no ticks
     for line in shown.lines:
-        for first, values in runs(line.values):
+        for first, values in split_segments(line.values):
             places = list(range(first, first + len(values)))
-            figure.plot(places, values, marker=marker(line, len(values), look), color=_COLOURS[line.style])
+            figure.plot(places, values, marker=choose_marker(line, len(values), look), color=_COLOURS[line.style])
     figure.xlim(0, shown.last)
     figure.ylim(0, max(shown.ticks, default=1) or 1)
     figure.yticks(list(shown.ticks), list(shown.ticks.values()))
     figure.xticks(list(shown.marks), list(shown.marks.values()))
-    rows = [_spans(line, look) for line in figure.build().splitlines()]
+    rows = [_parse_spans(line, look) for line in figure.build().splitlines()]
     left = max((len(label) for label in shown.ticks.values()), default=0) + 1
-    return rows[:height], Canvas(left, width - left)
+    return rows[:height], PlotArea(left, width - left)
 
 
-def marker(line: Series, length: int, look: Look) -> str:
+def choose_marker(line: Series, length: int, look: Look) -> str:
     """What a line is drawn with: dots where colours tell the lines apart (one that stands alone a large one), else its letter."""
     if look.ascii or not look.colour:
         return line.letter
     return "braille" if length > 1 else "•"
 
 
-def runs(values: Sequence[Value]) -> Iterable[tuple[int, list[float]]]:
+def split_segments(values: Sequence[Value]) -> Iterable[tuple[int, list[float]]]:
     """The values without the gaps: the place of each first one, and those that follow it."""
     found: list[tuple[int, list[float]]] = []
     for at, value in enumerate(values):
@@ -109,11 +109,11 @@ def runs(values: Sequence[Value]) -> Iterable[tuple[int, list[float]]]:
     return found
 
 
-def _spans(line: str, look: Look) -> list[Span]:
+def _parse_spans(line: str, look: Look) -> list[Span]:
     """A line of plotext's as spans."""
     spans: list[Span] = []
     style = "dim"
-    for at, piece in enumerate(_COLOURED.split(line)):
+    for at, piece in enumerate(_SGR.split(line)):
         if at % 2:
             style = _STYLES.get(piece, "dim")
         elif piece:
@@ -121,24 +121,24 @@ def _spans(line: str, look: Look) -> list[Span]:
     return spans
 
 
-def overlaid(rows: Sequence[Sequence[Span]], canvas: Canvas, shown: Plot, moment: int | None, look: Look) -> list[list[Span]]:
+def overlay_marks(rows: Sequence[Sequence[Span]], canvas: PlotArea, shown: Plot, moment: int | None, look: Look) -> list[list[Span]]:
     """The lines with what is not known dotted, and the moment under the cursor marked."""
-    gaps = [n + canvas.left for n in range(canvas.width) if not shown.known[canvas.bucket(n + canvas.left, shown.last)]]
-    at = None if moment is None else canvas.column(moment, shown.last)
-    return [_overlaid(row, gaps, at, look) for row in rows[:-2]] + [list(row) for row in rows[-2:]]
+    gaps = [n + canvas.left for n in range(canvas.width) if not shown.known[canvas.find_bucket(n + canvas.left, shown.last)]]
+    at = None if moment is None else canvas.find_cell(moment, shown.last)
+    return [_overlay_row(row, gaps, at, look) for row in rows[:-2]] + [list(row) for row in rows[-2:]]
 
 
-def _overlaid(row: Sequence[Span], gaps: Sequence[int], at: int | None, look: Look) -> list[Span]:
+def _overlay_row(row: Sequence[Span], gaps: Sequence[int], at: int | None, look: Look) -> list[Span]:
     cells = [(c, style) for text, style in row for c in text]
     for column in gaps:
         if column < len(cells) and cells[column][0] == " ":
-            cells[column] = (look.own(GAP), "dim")
+            cells[column] = (look.adapt_text(GAP), "dim")
     if at is not None and at < len(cells):
-        cells[at] = (look.own(MOMENT), "bold") if cells[at][0] in (" ", look.own(GAP)) else (cells[at][0], "cursor")
-    return joined(cells)
+        cells[at] = (look.adapt_text(MOMENT), "bold") if cells[at][0] in (" ", look.adapt_text(GAP)) else (cells[at][0], "cursor")
+    return merge_spans(cells)
 
 
-def joined(cells: Iterable[Span]) -> list[Span]:
+def merge_spans(cells: Iterable[Span]) -> list[Span]:
     """Neighbours of one style together."""
     spans: list[Span] = []
     for text, style in cells:
@@ -154,16 +154,16 @@ def joined(cells: Iterable[Span]) -> list[Span]:
 _DURATIONS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 43200, 86400)
 
 
-def scale(top: float, most: int, kind: str, said: Callable[[float], str]) -> dict[float, str]:
+def make_ticks(top: float, most: int, kind: str, said: Callable[[float], str]) -> dict[float, str]:
     """Ticks from 0 to `top` or just beyond, at most so many above 0: in ones, twos and fives (`count`: whole), for `time` as clocks
     are read, for `size` in powers of two. `said` writes one."""
-    step = next(step for step in _steps(kind) if step * most >= top)
+    step = next(step for step in _iter_steps(kind) if step * most >= top)
     number = max(1, math.ceil(top / step - 1e-9))
     ticks = [round(step * n, 9) for n in range(number + 1)]
     return {tick: said(tick) for tick in ticks}
 
 
-def _steps(kind: str) -> Iterable[float]:
+def _iter_steps(kind: str) -> Iterable[float]:
     if kind == "size":
         yield from (2.0**power for power in range(0, 60))
     if kind == "time":
@@ -173,9 +173,9 @@ def _steps(kind: str) -> Iterable[float]:
         yield from (day * one * 10.0**power for one in (1, 2, 5))
 
 
-def marks(at: Sequence[float], step: float, room: int) -> dict[int, str]:
+def make_time_labels(at: Sequence[float], step: float, room: int) -> dict[int, str]:
     """Labels for the axis of time, {bucket: label}: round local times, so far apart that `room` cells hold them; days in a week."""
-    every = next((minutes for minutes in (5, 10, 15, 30, 60, 120, 180, 240, 360, 720) if _fits(minutes, at, step, room)), 1440)
+    every = next((minutes for minutes in (5, 10, 15, 30, 60, 120, 180, 240, 360, 720) if _has_room(minutes, at, step, room)), 1440)
     moments = [datetime.fromtimestamp(begin).astimezone() for begin in at]
     return {
         number: f"{moment:%a}" if every == 1440 else f"{moment:%H:%M}"
@@ -184,5 +184,5 @@ def marks(at: Sequence[float], step: float, room: int) -> dict[int, str]:
     }
 
 
-def _fits(minutes: int, at: Sequence[float], step: float, room: int) -> bool:
+def _has_room(minutes: int, at: Sequence[float], step: float, room: int) -> bool:
     return step <= minutes * 60 and len(at) * step / 60 / minutes * 9 <= room

@@ -10,19 +10,19 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from app.tui.widgets.footer import Hint
-from app.tui.widgets.paste import OneLine
+from app.tui.widgets.footer import KeyHint
+from app.tui.widgets.paste import SingleLineInput
 
 Complete = Callable[[str], Sequence[str]]
-WORDS = "words, status:failed, queue:gpu, !word; tab completes"
+PLACEHOLDER = "words, status:failed, queue:gpu, !word; tab completes"
 """What it says that it takes, where it filters tasks."""
-FILTERING = [
-    Hint("↵", "keep", "enter", 0), Hint("esc", "clear", "escape", 0), Hint("tab", "complete", "tab", 1), Hint("↑", "earlier", "up", 2),
+FILTER_HINTS = [
+    KeyHint("↵", "keep", "enter", 0), KeyHint("esc", "clear", "escape", 0), KeyHint("tab", "complete", "tab", 1), KeyHint("↑", "earlier", "up", 2),
 ]  # fmt: skip
 """The keys of the footer while it is open."""
 
 
-class FilterLine(OneLine):
+class FilterInput(SingleLineInput):
     """Typed words filter at once; enter and ↓ keep them, esc clears."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -40,7 +40,7 @@ class FilterLine(OneLine):
 
     def __init__(self) -> None:
         super().__init__(
-            id="filter", compact=True, placeholder=WORDS, select_on_focus=False
+            id="filter", compact=True, placeholder=PLACEHOLDER, select_on_focus=False
         )
         self.cursor_blink = False
         self._complete: Complete = lambda text: ()
@@ -48,11 +48,11 @@ class FilterLine(OneLine):
         self._back = 0
         self.is_open = False
 
-    def offer(self, complete: Complete) -> None:
+    def set_completer(self, complete: Complete) -> None:
         """What tab completes by: the lines that a text may become."""
         self._complete = complete
 
-    def open(self, words: str, takes: str = WORDS) -> None:
+    def open(self, words: str, takes: str = PLACEHOLDER) -> None:
         """Begin with these words; without any it says what it takes."""
         self.placeholder = takes
         self.display = self.is_open = True

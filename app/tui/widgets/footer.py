@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 
 from textual import events
 
-from app.core.board import AlertLine, EndedLine, NextLine, PoolLine, QueueLine, RunningLine
-from app.tui.message_fit import in_room
-from app.tui.panes.pools import PoolRow
-from app.tui.rows.work import Gone
+from app.core.board import AlertEntry, EndedEntry, NextEntry, PoolEntry, QueueEntry, RunningEntry
+from app.tui.message_fit import fit_message
+from app.tui.panes.pools import PoolTableRow
+from app.tui.rows.work import LingeringRow
 from app.tui.style import Look, Span
-from app.tui.widgets.strips import Lines
+from app.tui.widgets.strips import StripWidget
 
 
-class Hint(NamedTuple):
+class KeyHint(NamedTuple):
     """A key that works here: as shown, what it does, the key to send when it is clicked, its worth (0 is never dropped)."""
 
     shown: str
@@ -24,7 +24,7 @@ class Hint(NamedTuple):
     worth: int
 
 
-HELP = Hint("?", "help", "question_mark", 0)
+HELP_HINT = KeyHint("?", "help", "question_mark", 0)
 KEY_NAMES = {
     "down": "↓", "up": "↑", "left": "←", "right": "→", "enter": "↵", "escape": "esc", "slash": "/", "colon": ":",
     "question_mark": "?", "plus": "+", "minus": "-", "equals_sign": "=", "pagedown": "pgdn", "pageup": "pgup",
@@ -33,22 +33,22 @@ KEY_NAMES = {
 }  # fmt: skip
 
 
-def key_name(key: str) -> str:
+def get_key_name(key: str) -> str:
     """A key as people read it."""
     return KEY_NAMES.get(key, key)
 
 
-EDIT = Hint("e", "edit", "e", 11)
-_PLACE = (Hint("↵", "its tasks", "enter", 1), Hint("w", "why", "w", 6))
+EDIT_HINT = KeyHint("e", "edit", "e", 11)
+_PLACE_HINTS = (KeyHint("↵", "its tasks", "enter", 1), KeyHint("w", "why", "w", 6))
 """Of a queue or a pool."""
-QUIT = Hint("q", "quit", "q", 0)
-BACK = Hint("q", "back", "q", 0)
+QUIT_HINT = KeyHint("q", "quit", "q", 0)
+BACK_HINT = KeyHint("q", "back", "q", 0)
 
 
-def fit(hints: Sequence[Hint], look: Look, width: int) -> list[Hint]:
+def select_hints(hints: Sequence[KeyHint], look: Look, width: int) -> list[KeyHint]:
     """The hints that fit into `width` cells, two between neighbours, in their order; those of least worth go first."""
     shown = list(hints)
-    while sum(len(look.own(hint.shown)) + 1 + len(hint.label) + 2 for hint in shown) - 2 > width:
+    while sum(len(look.adapt_text(hint.shown)) + 1 + len(hint.label) + 2 for hint in shown) - 2 > width:
         least = max(shown, key=lambda hint: hint.worth)
         if not least.worth:
             break
@@ -56,99 +56,99 @@ def fit(hints: Sequence[Hint], look: Look, width: int) -> list[Hint]:
     return shown
 
 
-NEW = {"queues": "new queue", "pools": "new pool", "alerts": "new rule"}
+NEW_LABELS = {"queues": "new queue", "pools": "new pool", "alerts": "new rule"}
 """What `n` makes in the panes that are not of tasks."""
 
 
-def hints_for(
-    item: Any, marked: Sequence[Hint] | None = None, *, undo: bool, stopped: bool, pane: str = "work"
-) -> list[Hint]:
+def list_deck_hints(
+    item: Any, marked: Sequence[KeyHint] | None = None, *, undo: bool, stopped: bool, pane: str = "work"
+) -> list[KeyHint]:
     """The keys for the row under the cursor of the deck, or those that mean the marks where there are any, or for a pane without rows."""
-    start = [Hint("S", "start runtime", "S", 1)] if stopped else []
-    undoing = [Hint("u", "undo", "u", 12)] if undo else []
-    new = [Hint("n", "new", "n", 3), Hint("/", "filter", "slash", 4)]
+    start = [KeyHint("S", "start runtime", "S", 1)] if stopped else []
+    undoing = [KeyHint("u", "undo", "u", 12)] if undo else []
+    new = [KeyHint("n", "new", "n", 3), KeyHint("/", "filter", "slash", 4)]
     if marked is not None:
-        return [*start, *marked, *_marks(item), *new, *undoing, HELP, QUIT]
+        return [*start, *marked, *_list_mark_hints(item), *new, *undoing, HELP_HINT, QUIT_HINT]
     if item is None:
-        new = [Hint("n", NEW.get(pane, "new task"), "n", 3), Hint(":", "commands", "colon", 4)]
-    return [*start, *row_hints(item), *new, *_marks(item), *undoing, *_rare(item), HELP, QUIT]
+        new = [KeyHint("n", NEW_LABELS.get(pane, "new task"), "n", 3), KeyHint(":", "commands", "colon", 4)]
+    return [*start, *list_row_hints(item), *new, *_list_mark_hints(item), *undoing, *_list_rare_hints(item), HELP_HINT, QUIT_HINT]
 
 
-READING = frozenset({
+READ_ONLY_KEYS = frozenset({
     "enter", "l", "w", "y", "slash", "space", "f", "n", "colon", "question_mark", "q", "escape", "tab", "left", "right", "up", "b", "i",
     "o", "V", "comma", "full_stop", "0",
 })  # fmt: skip
 """Keys that change nothing; `n` is the next match of a log."""
-PAST = [
-    Hint(",", "a minute back", "comma", 1), Hint(".", "on", "full_stop", 2), Hint(";", "an hour back", "semicolon", 4),
-    Hint("0", "now", "0", 0), Hint("↵", "open", "enter", 5), Hint("l", "log", "l", 6), HELP, QUIT,
+HISTORY_HINTS = [
+    KeyHint(",", "a minute back", "comma", 1), KeyHint(".", "on", "full_stop", 2), KeyHint(";", "an hour back", "semicolon", 4),
+    KeyHint("0", "now", "0", 0), KeyHint("↵", "open", "enter", 5), KeyHint("l", "log", "l", 6), HELP_HINT, QUIT_HINT,
 ]  # fmt: skip
 """The keys of the deck in the past."""
 
 
-def harmless(hints: Sequence[Hint]) -> list[Hint]:
+def keep_read_only_hints(hints: Sequence[KeyHint]) -> list[KeyHint]:
     """The hints of keys that change nothing."""
-    return [hint for hint in hints if hint.key in READING and not hint.label.startswith("new")]
+    return [hint for hint in hints if hint.key in READ_ONLY_KEYS and not hint.label.startswith("new")]
 
 
-def row_hints(item: Any) -> list[Hint]:
+def list_row_hints(item: Any) -> list[KeyHint]:
     """The keys that are verbs on a row."""
     item = getattr(item, "line", item)
-    if isinstance(item, AlertLine):
-        return _alert_hints(item)
-    if isinstance(item, QueueLine):
+    if isinstance(item, AlertEntry):
+        return _list_alert_hints(item)
+    if isinstance(item, QueueEntry):
         resume = item.status != "active"
-        return [*_PLACE, Hint("p", "resume queue" if resume else "pause queue", "p", 7), EDIT]
-    if isinstance(item, (PoolRow, PoolLine)):
-        pool = item.pool if isinstance(item, PoolRow) else item
-        return [*_PLACE, Hint("p", "pause pool" if pool.status == "active" else "resume pool", "p", 7), EDIT]
-    return _task_hints(item)
+        return [*_PLACE_HINTS, KeyHint("p", "resume queue" if resume else "pause queue", "p", 7), EDIT_HINT]
+    if isinstance(item, (PoolTableRow, PoolEntry)):
+        pool = item.pool if isinstance(item, PoolTableRow) else item
+        return [*_PLACE_HINTS, KeyHint("p", "pause pool" if pool.status == "active" else "resume pool", "p", 7), EDIT_HINT]
+    return _list_task_hints(item)
 
 
-def _alert_hints(item: AlertLine) -> list[Hint]:
-    ack = [Hint("a", "ack", "a", 2)] if item.status == "firing" else []
-    of_task = [Hint("↵", "open", "enter", 1), Hint("l", "log", "l", 5), Hint("w", "why", "w", 6)] if item.uuid else []
-    return [*ack, Hint("s", "silence", "s", 3), *of_task]
+def _list_alert_hints(item: AlertEntry) -> list[KeyHint]:
+    ack = [KeyHint("a", "ack", "a", 2)] if item.status == "firing" else []
+    of_task = [KeyHint("↵", "open", "enter", 1), KeyHint("l", "log", "l", 5), KeyHint("w", "why", "w", 6)] if item.uuid else []
+    return [*ack, KeyHint("s", "silence", "s", 3), *of_task]
 
 
-def _task_hints(item: Any) -> list[Hint]:
-    opening, why = Hint("↵", "open", "enter", 1), Hint("w", "why", "w", 6)
-    if isinstance(item, RunningLine):
+def _list_task_hints(item: Any) -> list[KeyHint]:
+    opening, why = KeyHint("↵", "open", "enter", 1), KeyHint("w", "why", "w", 6)
+    if isinstance(item, RunningEntry):
         pause = "continue" if item.status == "paused" else "pause"
-        return [opening, Hint("l", "log", "l", 5), why, Hint("x", "cancel", "x", 2), Hint("p", pause, "p", 7)]
-    if isinstance(item, NextLine):
+        return [opening, KeyHint("l", "log", "l", 5), why, KeyHint("x", "cancel", "x", 2), KeyHint("p", pause, "p", 7)]
+    if isinstance(item, NextEntry):
         hold = "release" if item.status == "held" else "hold"
-        return [opening, why, Hint("x", "cancel", "x", 2), Hint("p", hold, "p", 7), Hint("t", "to front", "t", 9)]
-    if isinstance(item, (EndedLine, Gone)):
-        return [opening, Hint("l", "log", "l", 5), why, Hint("r", "run again", "r", 8)]
+        return [opening, why, KeyHint("x", "cancel", "x", 2), KeyHint("p", hold, "p", 7), KeyHint("t", "to front", "t", 9)]
+    if isinstance(item, (EndedEntry, LingeringRow)):
+        return [opening, KeyHint("l", "log", "l", 5), why, KeyHint("r", "run again", "r", 8)]
     return []
 
 
-def _marks(item: Any) -> list[Hint]:
-    return [Hint("space", "mark", "space", 10)] if isinstance(item, (RunningLine, NextLine, EndedLine, Gone)) else []
+def _list_mark_hints(item: Any) -> list[KeyHint]:
+    return [KeyHint("space", "mark", "space", 10)] if isinstance(item, (RunningEntry, NextEntry, EndedEntry, LingeringRow)) else []
 
 
-def _rare(item: Any) -> list[Hint]:
-    if isinstance(item, NextLine):
-        return [Hint("e", "edit", "e", 12), Hint("+ -", "priority", "plus", 13), Hint("y", "copy", "y", 14)]
-    if isinstance(item, QueueLine):
-        return [Hint("+ -", "priority", "plus", 13), Hint("y", "copy", "y", 14), Hint("D", "delete", "D", 15)]
-    if isinstance(item, (PoolRow, PoolLine)):
-        return [Hint("y", "copy", "y", 14), Hint("D", "delete", "D", 15)]
-    if isinstance(item, EndedLine):
-        return [Hint("D", "delete", "D", 13), Hint("y", "copy", "y", 14)]
-    return [Hint("y", "copy", "y", 14)] if isinstance(item, RunningLine) else []
+def _list_rare_hints(item: Any) -> list[KeyHint]:
+    if isinstance(item, NextEntry):
+        return [KeyHint("e", "edit", "e", 12), KeyHint("+ -", "priority", "plus", 13), KeyHint("y", "copy", "y", 14)]
+    if isinstance(item, QueueEntry):
+        return [KeyHint("+ -", "priority", "plus", 13), KeyHint("y", "copy", "y", 14), KeyHint("D", "delete", "D", 15)]
+    if isinstance(item, (PoolTableRow, PoolEntry)):
+        return [KeyHint("y", "copy", "y", 14), KeyHint("D", "delete", "D", 15)]
+    if isinstance(item, EndedEntry):
+        return [KeyHint("D", "delete", "D", 13), KeyHint("y", "copy", "y", 14)]
+    return [KeyHint("y", "copy", "y", 14)] if isinstance(item, RunningEntry) else []
 
 
-class KeyLine(Lines):
+class KeyLine(StripWidget):
     """The footer: keys that work here, also under the mouse."""
 
     def __init__(self, id: str = "keys") -> None:
         super().__init__(id=id)
-        self._hints: Sequence[Hint] = ()
+        self._hints: Sequence[KeyHint] = ()
         self._spots: list[tuple[int, str]] = []
 
-    def show(self, hints: Sequence[Hint]) -> None:
+    def show(self, hints: Sequence[KeyHint]) -> None:
         """Show these keys."""
         self._hints = hints
         self.redraw()
@@ -158,41 +158,41 @@ class KeyLine(Lines):
         width = self.size.width
         spans: list[Span] = []
         self._spots, end = [], 1
-        for hint in fit([self._chosen(hint) for hint in self._hints], self.look, width - 1):
-            key = self.look.own(hint.shown)
+        for hint in select_hints([self._apply_user_key(hint) for hint in self._hints], self.look, width - 1):
+            key = self.look.adapt_text(hint.shown)
             spans += [("  " if spans else " ", ""), (key, "bold"), (f" {hint.label}", "dim")]
             end += len(key) + len(hint.label) + 3
             self._spots.append((end, hint.key))
         self.draw([self.look.strip(spans, width)])
 
-    def _chosen(self, hint: Hint) -> Hint:
+    def _apply_user_key(self, hint: KeyHint) -> KeyHint:
         """The hint with the key that the user chose for what it does."""
         keys: Mapping[str, str] = getattr(getattr(self.app, "settings", None), "keys", {})
         if not keys:
             return hint
-        from app.tui.keymap import shown_key
+        from app.tui.keymap import find_shown_key
 
-        key = shown_key([node for node, _ in self.app.screen._binding_chain], hint.key, keys)
-        return hint if key == hint.key else hint._replace(shown=key_name(key), key=key)
+        key = find_shown_key([node for node, _ in self.app.screen._binding_chain], hint.key, keys)
+        return hint if key == hint.key else hint._replace(shown=get_key_name(key), key=key)
 
     def fit(self) -> None:
         self.redraw()
 
     def on_click(self, event: events.Click) -> None:
         """A click on a key is that key."""
-        if key := self.key_at(event.x):
+        if key := self.find_key_at(event.x):
             self.app.simulate_key(key)
 
-    def key_at(self, x: int) -> str | None:
+    def find_key_at(self, x: int) -> str | None:
         """The key to send for a click on a cell of the line; None where none stands."""
         return next((key for end, key in self._spots if x < end), None) if x > 0 else None
 
 
-TROUBLE = ("warn", "broken")
+WARNING_STYLES = ("warn", "broken")
 """Styles of what went wrong, which ends with what to do about it."""
 
 
-class MessageLine(Lines):
+class MessageLine(StripWidget):
     """What was done last, an error, or more about the row under the cursor. A click shows in full what was said lately."""
 
     def __init__(self, id: str = "message") -> None:
@@ -208,7 +208,7 @@ class MessageLine(Lines):
         """Draw again in the width there is."""
         room = self.size.width - 1
         alone = len(self._spans) == 1
-        spans = [(in_room(text, room, self.look) if alone or style in TROUBLE else text, style) for text, style in self._spans]
+        spans = [(fit_message(text, room, self.look) if alone or style in WARNING_STYLES else text, style) for text, style in self._spans]
         self.draw([self.look.strip([(" ", ""), *spans], self.size.width)])
 
     def fit(self) -> None:

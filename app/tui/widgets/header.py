@@ -15,54 +15,54 @@ from textual.message import Message
 
 from app.core.board import BackupFacts, Board, ReplicaFacts, RuntimeFacts
 from app.core.text import units
-from app.tui.style import Look, Span, wide
-from app.tui.time_format import wall
-from app.tui.widgets.strips import Lines
+from app.tui.style import Look, Span, measure_spans
+from app.tui.time_format import format_wall_time
+from app.tui.widgets.strips import StripWidget
 
-WIDE = 100
-BACKUPS = 110
+WIDE_CELLS = 100
+BACKUP_CELLS = 110
 """Cells from which on the age of the newest backup is shown."""
-SLOW = 0.15
+SLOW_AFTER = 0.15
 """Seconds after which the header says that the first board is waited for."""
 LATE_TICK = 2.0
 """Seconds of tick lag from which the header shouts."""
-TITLE = 20
+TITLE_CELLS = 20
 """Cells of a title for which the other side gives way, as for the host."""
 QUIET_LAG, SINCE, CLOCK, AGES = range(1, 5)
 """What of the right side goes where there is no room for host or title, one after the other: a tick lag that is no trouble, since when
 nothing starts, the clock, the age of backup and copy. The banner below tells of trouble too."""
 
-GAP = 2
+HOST_GAP = 2
 """Cells behind the host."""
 
-Place = tuple[str, str]
+Destination = tuple[str, str]
 """A screen in the strip of places: its digit and its name."""
-PLACES: tuple[Place, ...] = (("0", "Deck"), ("5", "Tasks"), ("6", "Templates"), ("7", "Alerts"), ("9", "History"))
+PLACES: tuple[Destination, ...] = (("0", "Deck"), ("5", "Tasks"), ("6", "Templates"), ("7", "Alerts"), ("9", "History"))
 
 
-COUNTED = {
+COUNTER_FILTERS = {
     "running": "status:active", "waiting": "status:queued,retrying", "blocked": "status:blocked", "held": "status:held",
     "scheduled": "status:scheduled", "later": "status:blocked,held,scheduled", "failed": "status:failed,timed-out,lost",
 }  # fmt: skip
 """The filter that shows what a counter counts."""
 
 
-class Link(str):
+class HeaderLink(str):
     """A text that leads somewhere when it is clicked: to a place by its digit, or to the tasks that a filter means."""
 
     to: str
 
-    def __new__(cls, text: str, to: str) -> Link:
+    def __new__(cls, text: str, to: str) -> HeaderLink:
         made = super().__new__(cls, text)
         made.to = to
         return made
 
 
-class Bearings(NamedTuple):
+class HeaderContext(NamedTuple):
     """What the header shows beside the board: the title of a screen (none on the deck), places, failures not yet seen."""
 
     title: str = ""
-    places: Sequence[Place] = PLACES
+    places: Sequence[Destination] = PLACES
     here: str = ""
     """The digit of the place one is at."""
     failures: int = 0
@@ -73,87 +73,87 @@ class Bearings(NamedTuple):
     """On a small terminal: the digit of the pane that is shown; `places` are then the panes' digits."""
 
 
-def runtime_spans(runtime: RuntimeFacts, now: float, look: Look, short: bool, gone: int = 0) -> list[Span]:
+def format_runtime(runtime: RuntimeFacts, now: float, look: Look, short: bool, gone: int = 0) -> list[Span]:
     """`● runtime 4120`, `‖ NOTHING STARTS since 10:31`, `✗ NO RUNTIME since 10:31`, `✗ NO ANSWER 12s`, with the tick lag when it
     lives."""
     if runtime.state in ("none", "stopped"):
         since = (
             ""
             if runtime.since is None
-            else f" {units.age(now - runtime.since)}"
+            else f" {units.format_age(now - runtime.since)}"
             if short
-            else f" since {wall(runtime.since, now)}"
+            else f" since {format_wall_time(runtime.since, now)}"
         )
-        return [(f"{look.own('✗')} NO RUNTIME{since}", "broken")]
+        return [(f"{look.adapt_text('✗')} NO RUNTIME{since}", "broken")]
     if runtime.unheard_since is not None:
-        return [(f"{look.own('✗')} NO ANSWER {units.age(max(0.0, now - runtime.unheard_since))}", "broken")]
+        return [(f"{look.adapt_text('✗')} NO ANSWER {units.format_age(max(0.0, now - runtime.unheard_since))}", "broken")]
     if runtime.halted:
         since = runtime.halted.rpartition(" since ")[2] if " since " in runtime.halted and gone < SINCE else ""
         return [
-            (f"{look.own('‖')} NOTHING STARTS{f' since {look.theirs(since)}' if since else ''}", "warn"),
-            *_lag(runtime, look, short, gone),
+            (f"{look.adapt_text('‖')} NOTHING STARTS{f' since {look.sanitize(since)}' if since else ''}", "warn"),
+            *_format_lag(runtime, look, short, gone),
         ]
     if runtime.pid is None:
         return []  # of a moment that is over, only its deeds are known
-    sign = look.own("●")
+    sign = look.adapt_text("●")
     return [
         (sign, "alive"),
         (f" {runtime.pid}" if short else f" runtime {runtime.pid}", ""),
-        *_lag(runtime, look, short, gone),
+        *_format_lag(runtime, look, short, gone),
     ]
 
 
-def _lag(runtime: RuntimeFacts, look: Look, short: bool, gone: int) -> list[Span]:
+def _format_lag(runtime: RuntimeFacts, look: Look, short: bool, gone: int) -> list[Span]:
     if runtime.tick_lag is None:
         return []
-    lag = f"{runtime.tick_lag * 1000:.0f}ms" if runtime.tick_lag < 1 else units.duration(runtime.tick_lag)
+    lag = f"{runtime.tick_lag * 1000:.0f}ms" if runtime.tick_lag < 1 else units.format_duration(runtime.tick_lag)
     if runtime.tick_lag > LATE_TICK:
         return [(f"  TICK {lag}!", "broken")]
     return [(f" {lag}" if short else f"  tick {lag}", "dim")] if gone < QUIET_LAG else []
 
 
-def database_spans(board: Board, now: float, look: Look) -> list[Span]:
+def format_database(board: Board, now: float, look: Look) -> list[Span]:
     """`db ok`, `db LOCKED 4s` while another program has it, in capitals what ails it, or `db ?` while the runtime does not answer."""
     if board.runtime.unheard_since is not None:
         return [("db ?", "warn")]
     if board.database != "ok":
-        return [(f"db {look.theirs(board.database).upper()}", "broken")]
+        return [(f"db {look.sanitize(board.database).upper()}", "broken")]
     if board.lock:
-        return [(f"db LOCKED {units.age(max(0.0, now - board.lock.since))}", "broken")]
+        return [(f"db LOCKED {units.format_age(max(0.0, now - board.lock.since))}", "broken")]
     return [("db ok", "dim")]
 
 
-def backup_spans(backup: BackupFacts | None, now: float, width: int) -> list[Span]:
+def format_backup(backup: BackupFacts | None, now: float, width: int) -> list[Span]:
     """`backup 41m`, `no backup yet`; never dropped is one that is late, `backup 3d!`, or that is gone: `no backup!`."""
-    if backup is None or (width < BACKUPS and not backup.late):
+    if backup is None or (width < BACKUP_CELLS and not backup.late):
         return []
     if backup.at is None:
         return [("  no backup!", "warn") if backup.late else ("  no backup yet", "dim")]
-    age = units.age(max(0.0, now - backup.at))
+    age = units.format_age(max(0.0, now - backup.at))
     return [(f"  backup {age}!", "warn") if backup.late else (f"  backup {age}", "dim")]
 
 
-def replica_spans(replica: ReplicaFacts | None) -> list[Span]:
+def format_replica(replica: ReplicaFacts | None) -> list[Span]:
     """`replica 5m!` when it is late, else nothing."""
     if replica is None or not replica.late:
         return []
-    return [(f"  replica {units.age(replica.lag)}!" if replica.lag is not None else "  no replica!", "broken")]
+    return [(f"  replica {units.format_age(replica.lag)}!" if replica.lag is not None else "  no replica!", "broken")]
 
 
-def right_spans(board: Board, now: float, look: Look, width: int, slow: bool = False, gone: int = 0) -> list[Span]:
+def build_right_side(board: Board, now: float, look: Look, width: int, slow: bool = False, gone: int = 0) -> list[Span]:
     """The right side of the first line. `slow`: the first board, if it has not come, is waited for so long that this is said. `gone`: up
     to where it gave way, from `QUIET_LAG` to `AGES`."""
-    short = width < WIDE
+    short = width < WIDE_CELLS
     spans: list[Span] = [("loading", "dim")] if slow and board.database == "ok" else []
     if board.at:  # before, nothing is known of the runtime nor of the database
-        spans = [*runtime_spans(board.runtime, now, look, short, gone), ("  ", ""), *database_spans(board, now, look)]
-    spans += backup_spans(board.backup, now, width) + replica_spans(board.replica) if gone < AGES else []
+        spans = [*format_runtime(board.runtime, now, look, short, gone), ("  ", ""), *format_database(board, now, look)]
+    spans += format_backup(board.backup, now, width) + format_replica(board.replica) if gone < AGES else []
     if board.host.load is not None and board.measured_at is None and width >= 115:
         spans.append((f"  load {board.host.load:.1f}/{board.host.cores}", "dim"))
-    return [*spans, (f"  {wall(now, now, seconds=not short)} " if gone < CLOCK else " ", "")]
+    return [*spans, (f"  {format_wall_time(now, now, seconds=not short)} " if gone < CLOCK else " ", "")]
 
 
-def counter_spans(board: Board, failures: int, short: bool, look: Look) -> list[Span]:
+def build_counters(board: Board, failures: int, short: bool, look: Look) -> list[Span]:
     """`7 running 22 waiting 3 blocked 2 held 4 scheduled 3 failed`; narrow: what waits for later together. Of a minute of the past for
     which nothing was written down: `– running – waiting`."""
     if not board.at:
@@ -166,77 +166,77 @@ def counter_spans(board: Board, failures: int, short: bool, look: Look) -> list[
     if short:
         later = [("later", sum(n for _, n in later))]
     shown = [("running", running), ("waiting", waiting), *((word, n) for word, n in later if n)]
-    spans: list[Span] = [(_counter(look.own(units.MISSING) if unknown else units.count(n), word), "") for word, n in shown]
-    return [*spans, (_counter(units.count(failures), "failed"), "broken")] if failures else spans
+    spans: list[Span] = [(_make_counter_link(look.adapt_text(units.MISSING) if unknown else units.format_count(n), word), "") for word, n in shown]
+    return [*spans, (_make_counter_link(units.format_count(failures), "failed"), "broken")] if failures else spans
 
 
-def _counter(count: str, word: str) -> Link:
-    return Link(f"{count} {word} ", COUNTED[word])
+def _make_counter_link(count: str, word: str) -> HeaderLink:
+    return HeaderLink(f"{count} {word} ", COUNTER_FILTERS[word])
 
 
-def header_lines(
-    board: Board, bearings: Bearings, now: float, look: Look, width: int, slow: bool = False
+def build_header(
+    board: Board, bearings: HeaderContext, now: float, look: Look, width: int, slow: bool = False
 ) -> list[list[Span]]:
     """One line, or two from 100 cells on. `slow` as for `right_spans`."""
-    short = width < WIDE
-    left = _where(board, bearings, look, short)
-    least = min(wide(left), wide(left[:-1]) + TITLE) + 2 if bearings.title else wide(left)
-    sides = [right_spans(board, now, look, width, slow, gone) for gone in range(AGES + 1)]
-    right = next((side for side in sides if wide(side) + least <= width), sides[-1])
+    short = width < WIDE_CELLS
+    left = _build_left_side(board, bearings, look, short)
+    least = min(measure_spans(left), measure_spans(left[:-1]) + TITLE_CELLS) + 2 if bearings.title else measure_spans(left)
+    sides = [build_right_side(board, now, look, width, slow, gone) for gone in range(AGES + 1)]
+    right = next((side for side in sides if measure_spans(side) + least <= width), sides[-1])
     if bearings.title:
-        room = width - wide(right) - wide(left[:-1]) - 2
+        room = width - measure_spans(right) - measure_spans(left[:-1]) - 2
         left[-1] = (look.cut(bearings.title, room, "middle"), "bold")
     elif short:
-        counted = counter_spans(board, bearings.failures, short=True, look=look)
+        counted = build_counters(board, bearings.failures, short=True, look=look)
         if bearings.tab and bearings.failures:  # the panes' digits may leave no room for all
             counted = [counted[0], counted[-1], *counted[1:-1]]
         left += [("  ", ""), *counted] if bearings.tab else counted
-    lines = [join(left, right, width)]
+    lines = [join_sides(left, right, width)]
     if not short:
         places: list[Span] = [
-            (Link(f" {digit} {name}", digit), "bold" if digit == bearings.here else "dim")
+            (HeaderLink(f" {digit} {name}", digit), "bold" if digit == bearings.here else "dim")
             for digit, name in bearings.places
         ]
-        lines.append(join(places, counter_spans(board, bearings.failures, short=False, look=look), width))
+        lines.append(join_sides(places, build_counters(board, bearings.failures, short=False, look=look), width))
     return lines
 
 
-def _where(board: Board, bearings: Bearings, look: Look, short: bool) -> list[Span]:
+def _build_left_side(board: Board, bearings: HeaderContext, look: Look, short: bool) -> list[Span]:
     """How the left side begins: what this deck is, on which host; or the title; on a small terminal which pane is shown."""
-    host = look.cut(look.theirs(board.host.name if board.at else os.uname().nodename), 16)
+    host = look.cut(look.sanitize(board.host.name if board.at else os.uname().nodename), 16)
     spans: list[Span] = [(" ", "")]
     if bearings.read_only:
         spans.append(("READ ONLY  ", "warn"))
     if bearings.past:
-        spans.append((f"{look.own(bearings.past)}  ", "warn"))
+        spans.append((f"{look.adapt_text(bearings.past)}  ", "warn"))
     if board.runtime.demo:
         spans.append(("DEMO  ", "warn"))
     if bearings.title:
         return [*spans, (bearings.title, "bold")]
     if not short:
         spans.append(("Taskdeck  ", "bold"))
-    spans.append((f"{host}{' ' * GAP}", ""))
+    spans.append((f"{host}{' ' * HOST_GAP}", ""))
     for digit, _ in bearings.places if bearings.tab else ():
         here = digit == bearings.tab
         if look.plain and not here:  # read out they tell nothing, and the counters need the room
             continue
-        spans.append((Link(f"[{digit}]" if here else f" {digit} ", digit), "bold" if here else "dim"))
+        spans.append((HeaderLink(f"[{digit}]" if here else f" {digit} ", digit), "bold" if here else "dim"))
     return spans
 
 
-def join(left: Sequence[Span], right: Sequence[Span], width: int) -> list[Span]:
+def join_sides(left: Sequence[Span], right: Sequence[Span], width: int) -> list[Span]:
     """Both sides in one line; the left one gives way."""
-    room = width - wide(right)
+    room = width - measure_spans(right)
     shown: list[Span] = []
     for text, style in left:
-        if wide([(text, style)]) > room:
+        if measure_spans([(text, style)]) > room:
             break
         shown.append((text, style))
-        room -= wide([(text, style)])
+        room -= measure_spans([(text, style)])
     return [*shown, (" " * max(0, room), ""), *right]
 
 
-class Header(Lines):
+class Header(StripWidget):
     """The first line or two of every screen."""
 
     @dataclass
@@ -248,18 +248,18 @@ class Header(Lines):
     def __init__(self, id: str = "header") -> None:
         super().__init__(id=id)
         self._board = Board()
-        self._bearings = Bearings()
+        self._bearings = HeaderContext()
         self._slow = False
         self._drawn: Sequence[Sequence[Span]] = ()
 
     def on_mount(self) -> None:
-        self.set_timer(SLOW, self._is_slow)
+        self.set_timer(SLOW_AFTER, self._mark_slow)
 
-    def _is_slow(self) -> None:
+    def _mark_slow(self) -> None:
         self._slow = True
         self.redraw()
 
-    def show(self, board: Board, bearings: Bearings) -> None:
+    def show(self, board: Board, bearings: HeaderContext) -> None:
         """Show a board's facts."""
         self._board, self._bearings = board, bearings
         self.redraw()
@@ -267,7 +267,7 @@ class Header(Lines):
     def redraw(self) -> None:
         """Draw again, with the time of now."""
         width = self.size.width
-        lines = header_lines(self._board, self._bearings, self.now, self.look, width, self._slow)
+        lines = build_header(self._board, self._bearings, self.now, self.look, width, self._slow)
         self._drawn = lines[: self.size.height]
         self.draw([self.look.strip(spans, width) for spans in self._drawn])
 
@@ -276,14 +276,14 @@ class Header(Lines):
 
     def on_click(self, event: events.Click) -> None:
         spans = self._drawn[event.y] if event.y < len(self._drawn) else ()
-        if (text := span_at(spans, event.x)) and isinstance(text, Link):
+        if (text := find_text_at(spans, event.x)) and isinstance(text, HeaderLink):
             self.post_message(self.Clicked(text.to))
 
 
-def span_at(spans: Sequence[Span], cell: int) -> str | None:
+def find_text_at(spans: Sequence[Span], cell: int) -> str | None:
     """The text that stands at this cell of a line."""
     for text, _ in spans:
-        cell -= wide([(text, "")])
+        cell -= measure_spans([(text, "")])
         if cell < 0:
             return text
     return None

@@ -5,85 +5,85 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from app.core.board import AlertLine, EndedLine, NextLine, PoolLine, QueueLine, RunningLine
+from app.core.board import AlertEntry, EndedEntry, NextEntry, PoolEntry, QueueEntry, RunningEntry
 from app.core.text import units
-from app.tui.actions.tasks import plain, turns
-from app.tui.panes.pools import PoolRow
+from app.tui.actions.tasks import get_underlying_row, plan_toggles
+from app.tui.panes.pools import PoolTableRow
 from app.tui.rows.rules import RuleRow
-from app.tui.widgets.footer import Hint
+from app.tui.widgets.footer import KeyHint
 
-_ACTIVE = (RunningLine, NextLine)
-UNMARK = Hint("esc", "unmark", "escape", 9)
-MARK = Hint("space", "mark", "space", 10)
+_ACTIVE = (RunningEntry, NextEntry)
+UNMARK_HINT = KeyHint("esc", "unmark", "escape", 9)
+MARK_HINT = KeyHint("space", "mark", "space", 10)
 
 
-def marked_hints(rows: Sequence[Any]) -> list[Hint]:
+def list_marked_hints(rows: Sequence[Any]) -> list[KeyHint]:
     """The keys that mean marked rows, with how many they mean; what can be done with one row only is not among them."""
-    rows = [plain(row) for row in rows]
-    return [*_of_tasks(rows), *_of_places(rows), UNMARK]
+    rows = [get_underlying_row(row) for row in rows]
+    return [*_list_task_hints(rows), *_list_place_hints(rows), UNMARK_HINT]
 
 
-def _of_tasks(rows: Sequence[Any]) -> list[Hint]:
-    active, waiting, ended = (_count(rows, of) for of in (_ACTIVE, NextLine, EndedLine))
-    turned = [turn for turn, _ in turns([row for row in rows if isinstance(row, _ACTIVE)])]
+def _list_task_hints(rows: Sequence[Any]) -> list[KeyHint]:
+    active, waiting, ended = (_count_rows(rows, of) for of in (_ACTIVE, NextEntry, EndedEntry))
+    turned = [turn for turn, _ in plan_toggles([row for row in rows if isinstance(row, _ACTIVE)])]
     return [
-        *_hint("x", "cancel", "x", 2, active),
-        *_hint("p", _turned(turned), "p", 7, len(turned)),
-        *_hint("t", "to front", "t", 9, waiting),
-        *_hint("r", "run again", "r", 3, ended),
-        *_hint("e", "edit", "e", 11, active),
-        *_hint("+ -", "priority of", "plus", 13, active),
-        *_hint("D", "delete", "D", 12, ended),
+        *_make_hint("x", "cancel", "x", 2, active),
+        *_make_hint("p", _format_toggles(turned), "p", 7, len(turned)),
+        *_make_hint("t", "to front", "t", 9, waiting),
+        *_make_hint("r", "run again", "r", 3, ended),
+        *_make_hint("e", "edit", "e", 11, active),
+        *_make_hint("+ -", "priority of", "plus", 13, active),
+        *_make_hint("D", "delete", "D", 12, ended),
     ]
 
 
-def _of_places(rows: Sequence[Any]) -> list[Hint]:
+def _list_place_hints(rows: Sequence[Any]) -> list[KeyHint]:
     """Of queues and pools, each of which is one even where it has two rows."""
-    found = turns([row for row in rows if isinstance(row, (QueueLine, PoolLine, PoolRow))])
+    found = plan_toggles([row for row in rows if isinstance(row, (QueueEntry, PoolEntry, PoolTableRow))])
     return [
-        *_hint("p", "/".join({turn: None for turn, _ in found}), "p", 7, len(found)),
-        *_hint("+ -", "priority of", "plus", 13, _count(rows, QueueLine)),
-        *_hint("D", "delete", "D", 12, len(found)),
+        *_make_hint("p", "/".join({turn: None for turn, _ in found}), "p", 7, len(found)),
+        *_make_hint("+ -", "priority of", "plus", 13, _count_rows(rows, QueueEntry)),
+        *_make_hint("D", "delete", "D", 12, len(found)),
     ]
 
 
-def marked_alert_hints(rows: Sequence[Any], silenced: Callable[[Any], bool] | None = None) -> list[Hint]:
+def list_marked_alert_hints(rows: Sequence[Any], silenced: Callable[[Any], bool] | None = None) -> list[KeyHint]:
     """The keys that mean marked alerts and rules. `silenced`: whether a row has a rule, where rules can be asked something."""
-    firing = sum(isinstance(row, AlertLine) and row.status == "firing" for row in rows)
+    firing = sum(isinstance(row, AlertEntry) and row.status == "firing" for row in rows)
     firing += sum(isinstance(row, RuleRow) and bool(row.firing) and row.until is None for row in rows)
-    hints = _hint("a", "ack", "a", 2, firing)
+    hints = _make_hint("a", "ack", "a", 2, firing)
     if silenced and all(map(silenced, rows)):
-        hints += _hint("s", "silence", "s", 3, len(rows))
+        hints += _make_hint("s", "silence", "s", 3, len(rows))
         if all(isinstance(row, RuleRow) for row in rows):
             on = sum(row.enabled for row in rows)
-            hints += _hint("p", "turn off" if on else "turn on", "p", 6, on or len(rows))
-            hints += _hint("D", "delete", "D", 11, len(rows))
-    return [*hints, UNMARK]
+            hints += _make_hint("p", "turn off" if on else "turn on", "p", 6, on or len(rows))
+            hints += _make_hint("D", "delete", "D", 11, len(rows))
+    return [*hints, UNMARK_HINT]
 
 
-_OF_ALL = {
+_FILTER_KEYS = {
     "cancel": ("x", "cancel", 2), "hold": ("p", "hold", 7), "release": ("p", "release", 7), "front": ("t", "to front", 9),
     "retry": ("r", "run again", 3), "rm": ("D", "delete", 12),
 }  # fmt: skip
 
 
-def all_hints(verbs: Collection[str]) -> list[Hint]:
+def list_filter_hints(verbs: Collection[str]) -> list[KeyHint]:
     """The keys that mean all that a filter means, for these verbs."""
-    keys = [_OF_ALL[verb] for verb in _OF_ALL if verb in verbs]
-    return [*(Hint(key, f"{words} all marked", key, worth) for key, words, worth in keys), UNMARK]
+    keys = [_FILTER_KEYS[verb] for verb in _FILTER_KEYS if verb in verbs]
+    return [*(KeyHint(key, f"{words} all marked", key, worth) for key, words, worth in keys), UNMARK_HINT]
 
 
-def _count(rows: Sequence[Any], of: type | tuple[type, ...]) -> int:
+def _count_rows(rows: Sequence[Any], of: type | tuple[type, ...]) -> int:
     return sum(isinstance(row, of) for row in rows)
 
 
-_TURNS = {"resume": "continue"}
+_TOGGLE_LABELS = {"resume": "continue"}
 
 
-def _turned(turns: Sequence[str]) -> str:
-    return "/".join(_TURNS.get(name, name) for name in sorted(set(turns)))
+def _format_toggles(turns: Sequence[str]) -> str:
+    return "/".join(_TOGGLE_LABELS.get(name, name) for name in sorted(set(turns)))
 
 
-def _hint(shown: str, words: str, key: str, worth: int, count: int) -> list[Hint]:
+def _make_hint(shown: str, words: str, key: str, worth: int, count: int) -> list[KeyHint]:
     """The key, when there is something to do it with."""
-    return [Hint(shown, f"{words} {units.count(count)} marked", key, worth)] if count else []
+    return [KeyHint(shown, f"{words} {units.format_count(count)} marked", key, worth)] if count else []

@@ -11,62 +11,62 @@ from textual.geometry import Offset
 from textual.message_pump import MessagePump
 from textual.screen import Screen
 
-from app.tui.widgets.footer import Hint, KeyLine
+from app.tui.widgets.footer import KeyHint, KeyLine
 
-TAKE, LEAVE = Hint("↵", "take it", "enter", 0), Hint("esc", "leave all as it was", "escape", 0)
+ACCEPT_HINT, CANCEL_HINT = KeyHint("↵", "take it", "enter", 0), KeyHint("esc", "leave all as it was", "escape", 0)
 
 
-class LeftBeside(MessagePump):
+class DismissOnClickOutside(MessagePump):
     """A screen with a box. To be named before the kind of screen it is."""
 
     BOX: ClassVar[str]
     """What finds the box."""
 
-    def box_keys(self) -> Sequence[Hint]:
+    def list_box_keys(self) -> Sequence[KeyHint]:
         """The keys that work while it stands there."""
-        return TAKE, LEAVE
+        return ACCEPT_HINT, CANCEL_HINT
 
     @on(events.ScreenResume)
-    def _on_top(self) -> None:
+    def _refresh_keys_below(self) -> None:
         """The screen below shows other keys from now on."""
-        if (below := _below(cast(Screen[Any], self))) is not None and hasattr(below, "refresh_keys"):
+        if (below := _find_screen_below(cast(Screen[Any], self))) is not None and hasattr(below, "refresh_keys"):
             below.refresh_keys()
 
     @on(events.Click)
-    def _clicked_beside(self, event: events.Click) -> None:
+    def _click_outside(self, event: events.Click) -> None:
         box = cast(Screen[Any], self)
         if event.screen_offset in box.query_one(self.BOX).region:
             return
-        if key := _key_at(_below(box), event.screen_offset):
+        if key := _find_key_at(_find_screen_below(box), event.screen_offset):
             box.app.simulate_key(key)
         else:
-            self.leave_as_it_was()
+            self.dismiss_unchanged()
 
-    def leave_as_it_was(self) -> None:
+    def dismiss_unchanged(self) -> None:
         """Nothing was chosen."""
         cast(Screen[Any], self).dismiss(None)
 
 
-def in_sight(screen: Screen[Any]) -> bool:
+def is_visible_under_modal(screen: Screen[Any]) -> bool:
     """Whether a screen is the uppermost, or has only boxes over it."""
     top = screen.app.screen
-    return top is screen or (isinstance(top, LeftBeside) and _below(top) is screen)
+    return top is screen or (isinstance(top, DismissOnClickOutside) and _find_screen_below(top) is screen)
 
 
-def keys_over(screen: Screen[Any]) -> Sequence[Hint] | None:
+def find_modal_keys(screen: Screen[Any]) -> Sequence[KeyHint] | None:
     """The keys of the box that stands over a screen; None without one."""
     top = screen.app.screen
-    return top.box_keys() if isinstance(top, LeftBeside) and top is not screen else None
+    return top.list_box_keys() if isinstance(top, DismissOnClickOutside) and top is not screen else None
 
 
-def _key_at(screen: Any, place: Offset) -> str | None:
+def _find_key_at(screen: Any, place: Offset) -> str | None:
     """The key that is shown at a place of the screen that is seen around a box."""
     lines = screen.query(KeyLine) if screen is not None else ()
-    return next((line.key_at(place.x - line.region.x) for line in lines if place in line.region), None)
+    return next((line.find_key_at(place.x - line.region.x) for line in lines if place in line.region), None)
 
 
-def _below(box: Screen[Any]) -> Any:
+def _find_screen_below(box: Screen[Any]) -> Any:
     """The screen that is seen around a box."""
     stack = box.app.screen_stack
     under = stack[: stack.index(box)] if box in stack else []
-    return next((screen for screen in reversed(under) if not isinstance(screen, LeftBeside)), None)
+    return next((screen for screen in reversed(under) if not isinstance(screen, DismissOnClickOutside)), None)

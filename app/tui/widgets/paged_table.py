@@ -12,16 +12,16 @@ from typing import Any
 from textual.message import Message
 
 from app.tui.widgets.table import Table
-from app.tui.widgets.table_parts import Part
+from app.tui.widgets.table_parts import TableSection
 
-NEAR = 60
+PREFETCH_ROWS = 60
 """Rows from an end of the window at which more are wanted."""
 
 
 class PagedTable(Table):
     """One part, of which a window is held. Whoever fills it answers `Wanted`."""
 
-    TELLS_HIDDEN = True
+    SHOWS_HIDDEN_COLUMNS = True
 
     @dataclass
     class Wanted(Message):
@@ -30,13 +30,13 @@ class PagedTable(Table):
         table: PagedTable
         way: str
 
-    def __init__(self, part: Part, *, id: str | None = None) -> None:
+    def __init__(self, part: TableSection, *, id: str | None = None) -> None:
         super().__init__((part,), id=id)
         self.more_before = False
         self.more_after = False
         self.marked: dict[str, Any] = {}
         """The rows behind the marks, also those that are not in the window."""
-        self.everything = False
+        self.all_marked = False
         """Whether all rows are marked, seen or not."""
 
     @property
@@ -46,7 +46,7 @@ class PagedTable(Table):
 
     def show_rows(self, rows: Sequence[Any], more_before: bool, more_after: bool, *, at_end: bool = False) -> None:
         """Hold these rows; `at_end` puts the cursor on the last one."""
-        view, line = self.views[0], self._line()
+        view, line = self.views[0], self._find_row_line()
         self.more_before, self.more_after = more_before, more_after
         at = next((n for n, row in enumerate(rows) if row.key == self.cursor), None)
         if at is not None and line is not None:
@@ -56,22 +56,22 @@ class PagedTable(Table):
         if at_end:
             super().action_edge(1)
 
-    def _line(self) -> int | None:
+    def _find_row_line(self) -> int | None:
         """The line of the window on which the cursor stands."""
         held = self._index.get(self.cursor or "")
         return held[1] - self.views[0].offset if held else None
 
-    def regrid(self, part: Part) -> None:
+    def set_section(self, part: TableSection) -> None:
         """Show other columns."""
         view = self.views[0]
         view.part, view.rule = part, None
-        view.forget()
+        view.clear_cache()
         self.redraw()
 
-    def forget_marks(self) -> None:
+    def drop_stale_marks(self) -> None:
         """Marks stay until they are taken away."""
 
-    def hidden(self, narrowed: bool) -> list[str]:
+    def list_hidden_marks(self, narrowed: bool) -> list[str]:
         """The keys of the marks on rows that are none of those shown, as far as is known: all of them where the rows are those of
         another filter, which began anew (`narrowed`); else where all rows are held, or those above and below by their numbers."""
         gone = [key for key in self.marked if key not in self._index]
@@ -88,7 +88,7 @@ class PagedTable(Table):
             self.marks.discard(key)
         self.post_message(self.Moved(self))
 
-    def chosen(self) -> list[Any]:
+    def list_selected(self) -> list[Any]:
         """The marked rows in the order they were marked, else the one under the cursor."""
         return list(self.marked.values()) or ([self.item] if self.item is not None else [])
 
@@ -100,10 +100,10 @@ class PagedTable(Table):
         super().action_mark()
 
     def is_marked(self, key: str) -> bool:
-        return self.everything or super().is_marked(key)
+        return self.all_marked or super().is_marked(key)
 
-    def marks_said(self) -> str:
-        if self.everything:
+    def format_marks(self) -> str:
+        if self.all_marked:
             return ", all marked"
         return f", {len(self.marked):,} marked" if self.marked else ""
 
@@ -118,9 +118,9 @@ class PagedTable(Table):
         """Draw, and ask for more when an end of what is held is near."""
         super().redraw()
         view = self.views[0]
-        if self.more_after and view.offset + view.height + NEAR > len(view.rows):
+        if self.more_after and view.offset + view.height + PREFETCH_ROWS > len(view.rows):
             self.post_message(self.Wanted(self, "after"))
-        elif self.more_before and view.offset < NEAR:
+        elif self.more_before and view.offset < PREFETCH_ROWS:
             self.post_message(self.Wanted(self, "before"))
 
     def action_edge(self, end: int) -> None:

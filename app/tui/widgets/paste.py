@@ -5,24 +5,24 @@ from __future__ import annotations
 from textual import events
 from textual.widgets import Input
 
-from app.core.text.sanitize import clean
+from app.core.text.sanitize import sanitize
 
 
-def pasted(text: str) -> str:
+def sanitize_paste(text: str) -> str:
     """Pasted text with stand-ins for what could drive a terminal or hide; newlines and tabs stay."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    return "\n".join("\t".join(clean(part) for part in line.split("\t")) for line in lines)
+    return "\n".join("\t".join(sanitize(part) for part in line.split("\t")) for line in lines)
 
 
-def in_one_line(text: str, joint: str = " ") -> str:
+def join_lines(text: str, joint: str = " ") -> str:
     """Text without its line breaks, of which several lines lose their margins too."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return joint.join(lines) if len(lines) > 1 else text
 
 
-class OneLine(Input):
+class SingleLineInput(Input):
     """An input of one line into which several are pasted as one, and nothing that a terminal would act on."""
 
     def _on_paste(self, event: events.Paste) -> None:
         # The paste itself is done by the base's handler, which runs after this one, and takes the first line only.
-        event.text = pasted(in_one_line(event.text))
+        event.text = sanitize_paste(join_lines(event.text))

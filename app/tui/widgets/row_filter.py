@@ -8,56 +8,56 @@ from datetime import datetime
 from typing import Any
 
 from app.core import filter_query
-from app.core.board import EndedLine, NextLine, RunningLine
-from app.tui.rows.work import Gone
+from app.core.board import EndedEntry, NextEntry, RunningEntry
+from app.tui.rows.work import LingeringRow
 
 _WORDS = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
-Keep = Callable[[Any], bool]
+RowPredicate = Callable[[Any], bool]
 
-STATES: tuple[tuple[str, Keep], ...] = (
-    ("active", lambda row: isinstance(row, (RunningLine, Gone))),
-    ("waiting", lambda row: isinstance(row, NextLine)),
-    ("failed", lambda row: isinstance(row, EndedLine) and row.status in ("failed", "timed_out", "lost")),
+STATES: tuple[tuple[str, RowPredicate], ...] = (
+    ("active", lambda row: isinstance(row, (RunningEntry, LingeringRow))),
+    ("waiting", lambda row: isinstance(row, NextEntry)),
+    ("failed", lambda row: isinstance(row, EndedEntry) and row.status in ("failed", "timed_out", "lost")),
 )
 """What `f` goes through, after "all"."""
 
-ELSEWHERE = ("template", "by", "tag", "created")
+TASK_LIST_CONDITIONS = ("template", "by", "tag", "created")
 """Conditions on what the deck's rows do not know: the list of all tasks does."""
 
 
-def parse(text: str, now: datetime) -> Keep | None:
+def parse_filter(text: str, now: datetime) -> RowPredicate | None:
     """The filter that a line means on the deck; None when it is empty. Raises query.BadQuery."""
-    meant = filter_query.parse(text, now)
-    return (lambda row: filter_query.matches(meant, facts(row))) if meant else None
+    meant = filter_query.parse_query(text, now)
+    return (lambda row: filter_query.is_match(meant, extract_facts(row))) if meant else None
 
 
-def asks_elsewhere(text: str, now: datetime) -> bool:
+def needs_task_list(text: str, now: datetime) -> bool:
     """Whether a line asks for what only the list of all tasks can tell."""
     try:
-        return any(term.kind in ELSEWHERE for term in filter_query.parse(text, now).terms)
+        return any(term.kind in TASK_LIST_CONDITIONS for term in filter_query.parse_query(text, now).terms)
     except filter_query.BadQuery:
         return False
 
 
-def facts(row: Any) -> filter_query.Facts:
+def extract_facts(row: Any) -> filter_query.RowFacts:
     """What a row of the deck's work is judged by."""
-    line = row.end if isinstance(row, Gone) else row
-    runs = isinstance(line, RunningLine)
-    return filter_query.Facts(
+    line = row.end if isinstance(row, LingeringRow) else row
+    runs = isinstance(line, RunningEntry)
+    return filter_query.RowFacts(
         number=line.number, name=line.name, status="running" if runs else line.status, run=line.status if runs else None,
-        queue=line.queue, priority=line.priority, text=_searched(line),
+        queue=line.queue, priority=line.priority, text=_join_searchable(line),
     )  # fmt: skip
 
 
-_SEARCHED = ("name", "queue", "status", "output", "note", "why", "how")
+_SEARCHED_FIELDS = ("name", "queue", "status", "output", "note", "why", "how")
 
 
-def _searched(line: Any) -> str:
+def _join_searchable(line: Any) -> str:
     """The text that words are looked for in."""
-    return " ".join([f"#{line.number}", *(str(getattr(line, name, "") or "") for name in _SEARCHED)])
+    return " ".join([f"#{line.number}", *(str(getattr(line, name, "") or "") for name in _SEARCHED_FIELDS)])
 
 
-def both(first: Keep | None, second: Keep | None) -> Keep | None:
+def combine_filters(first: RowPredicate | None, second: RowPredicate | None) -> RowPredicate | None:
     """What passes both filters."""
     if first is None or second is None:
         return first or second
@@ -67,9 +67,9 @@ def both(first: Keep | None, second: Keep | None) -> Keep | None:
 # --- other lists ---------------------------------------------------------------------------------------------------
 
 
-def over(text: str, facts: Callable[[Any], Mapping[str, Any]]) -> Keep | None:
+def make_row_predicate(text: str, facts: Callable[[Any], Mapping[str, Any]]) -> RowPredicate | None:
     """The filter that a line means over the facts of rows: words in any of them, `name:value` in one; None when it is empty."""
-    tests = [_fact_test(word.replace('"', "")) for word in _WORDS.findall(text.lower())]
+    tests = [_make_test(word.replace('"', "")) for word in _WORDS.findall(text.lower())]
     if not tests:
         return None
 
@@ -80,15 +80,15 @@ def over(text: str, facts: Callable[[Any], Mapping[str, Any]]) -> Keep | None:
     return keep
 
 
-def _fact_test(word: str) -> Callable[[Mapping[str, str]], bool]:
+def _make_test(word: str) -> Callable[[Mapping[str, str]], bool]:
     if len(word) > 1 and word[0] == "!":
-        inner = _fact_test(word[1:])
+        inner = _make_test(word[1:])
         return lambda found: not inner(found)
     name, _, value = word.partition(":")
     return lambda found: value in found[name] if ":" in word and name in found else any(word in text for text in found.values())
 
 
-def completions(text: str, qualifiers: Sequence[str], names: Mapping[str, Sequence[str]]) -> list[str]:
+def list_completions(text: str, qualifiers: Sequence[str], names: Mapping[str, Sequence[str]]) -> list[str]:
     """The lines that `text` may become: its last word as a qualifier such as `by:`, or as what `names` has for one."""
     head, space, word = text.rpartition(" ")
     bare = word.lstrip("!")

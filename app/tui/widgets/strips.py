@@ -10,12 +10,12 @@ from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-from app.core.text.sanitize import width
+from app.core.text.sanitize import measure_width
 from app.tui.appvalues import AppValues
-from app.tui.error_boundary import Sturdy
+from app.tui.error_boundary import ErrorBoundary
 
 
-class Lines(AppValues, Sturdy, Widget):
+class StripWidget(AppValues, ErrorBoundary, Widget):
     """A widget that shows strips."""
 
     ALLOW_SELECT = False
@@ -34,7 +34,7 @@ class Lines(AppValues, Sturdy, Widget):
         changed = [Region(0, y, self.size.width, 1) for y in range(min(len(old), len(strips)), max(len(old), len(strips)))]
         for y, (before, after) in enumerate(zip(old, strips, strict=False)):
             if before is not after and before != after:
-                begin, end = differing(before, after)
+                begin, end = find_difference(before, after)
                 changed.append(Region(begin, y, end - begin, 1))
         if changed:
             self.refresh(*changed)
@@ -49,18 +49,18 @@ class Lines(AppValues, Sturdy, Widget):
             try:
                 self.fit()
             except Exception as error:
-                self.broke(error)
+                self.report_error(error)
             finally:
                 self._fits = False
         strip = self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width)
         return strip if self.app.native_ansi_color else strip.apply_style(self.rich_style)
 
-    def shown_text(self) -> list[str]:
+    def list_text(self) -> list[str]:
         """The lines as text."""
         return [strip.text for strip in self._strips]
 
 
-class FocusLines(Lines):
+class FocusLines(StripWidget):
     """A widget that is drawn anew with its focus."""
 
     def fit(self) -> None:
@@ -75,28 +75,28 @@ class FocusLines(Lines):
 
 
 
-def differing(before: Strip, after: Strip) -> tuple[int, int]:
+def find_difference(before: Strip, after: Strip) -> tuple[int, int]:
     """The first cell in which two lines differ, and the cell behind the last one; of lines unlike in width, all."""
     if before.cell_length != after.cell_length:
         return 0, max(before.cell_length, after.cell_length)
-    old, new = _characters(before), _characters(after)
-    alike = _alike(old, new)
+    old, new = _list_characters(before), _list_characters(after)
+    alike = _count_common(old, new)
     if alike == len(old) == len(new):
         return 0, 0
-    while alike and any(line[alike:] and not width(line[alike][0]) for line in (old, new)):
+    while alike and any(line[alike:] and not measure_width(line[alike][0]) for line in (old, new)):
         alike -= 1  # marks stand in the cell before them
-    behind = _alike(old[alike:][::-1], new[alike:][::-1])
-    return _wide(new[:alike]), after.cell_length - _wide(new[len(new) - behind :])
+    behind = _count_common(old[alike:][::-1], new[alike:][::-1])
+    return _measure_characters(new[:alike]), after.cell_length - _measure_characters(new[len(new) - behind :])
 
 
-def _characters(strip: Strip) -> list[tuple[str, Style | None]]:
+def _list_characters(strip: Strip) -> list[tuple[str, Style | None]]:
     return [(c, style) for text, style, _ in strip for c in text]
 
 
-def _alike(one: Sequence[Any], other: Sequence[Any]) -> int:
+def _count_common(one: Sequence[Any], other: Sequence[Any]) -> int:
     """How many items two sequences have in common from where they begin."""
     return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
-def _wide(characters: Sequence[tuple[str, Style | None]]) -> int:
-    return width("".join([c for c, _ in characters]))
+def _measure_characters(characters: Sequence[tuple[str, Style | None]]) -> int:
+    return measure_width("".join([c for c, _ in characters]))

@@ -13,13 +13,13 @@ from typing import NamedTuple, Protocol
 from rich.segment import Segment
 from textual.strip import Strip
 
-from app.core.text.sanitize import pad, width
+from app.core.text.sanitize import measure_width, pad
 from app.tui.style import Look
 
 GUTTER = 2
 
 
-class Drawing(Protocol):
+class Drawable(Protocol):
     """What is drawn to the width of its column: a bar. Equal drawings draw the same."""
 
     def draw(self, look: Look, cells: int) -> str: ...
@@ -28,7 +28,7 @@ class Drawing(Protocol):
 class Cell(NamedTuple):
     """What stands in a column: safe text or a drawing, the name of its style, how many columns it covers."""
 
-    text: str | Drawing
+    text: str | Drawable
     style: str = ""
     span: int = 1
 
@@ -36,7 +36,7 @@ class Cell(NamedTuple):
 Cells = tuple[Cell, ...]
 
 
-class Column(NamedTuple):
+class TableColumn(NamedTuple):
     """One column. `least` and `most` are cells (`most` 0: as `least`), `gap` the cells before it."""
 
     head: str
@@ -55,7 +55,7 @@ class Column(NamedTuple):
     """How narrow a growing column may become before others are dropped; 0: never narrower than `least`."""
 
 
-class Place(NamedTuple):
+class ColumnPlace(NamedTuple):
     """Where a column stands: its number among the part's columns, its first cell, its width."""
 
     number: int
@@ -63,88 +63,88 @@ class Place(NamedTuple):
     width: int
 
 
-def layout(columns: Sequence[Column], room: int, contents: Sequence[int] = (), begin: int = 0) -> tuple[Place, ...]:
+def place_columns(columns: Sequence[TableColumn], room: int, contents: Sequence[int] = (), begin: int = 0) -> tuple[ColumnPlace, ...]:
     """Places of the columns that fit in `room` cells; `contents` are the widest contents. Where not all fit, `begin` n shows, of those
     that may go, as many as there is room for from the n-th on (sideways scrolling); 0 those of most worth."""
-    wanted, least = _widths(columns, contents)
-    shown = _shown(columns, least, room, begin)
+    wanted, least = _compute_widths(columns, contents)
+    shown = _choose_columns(columns, least, room, begin)
     widths = {i: least[i] for i in shown}
-    _grow(columns, widths, _restore(columns, widths, wanted, _spare(columns, shown, least, room)))
-    return _places(columns, shown, widths)
+    _grow_columns(columns, widths, _restore_widths(columns, widths, wanted, _count_spare(columns, shown, least, room)))
+    return _make_places(columns, shown, widths)
 
 
-def furthest(columns: Sequence[Column], room: int, contents: Sequence[int] = ()) -> int:
+def find_last_offset(columns: Sequence[TableColumn], room: int, contents: Sequence[int] = ()) -> int:
     """The last `begin` that shows more: the one that brings the last column in; 0 where all fit."""
-    _, least = _widths(columns, contents)
-    may_go = _may_go(columns)
-    if len(_shown(columns, least, room, 0)) == len(columns):
+    _, least = _compute_widths(columns, contents)
+    may_go = _list_droppable(columns)
+    if len(_choose_columns(columns, least, room, 0)) == len(columns):
         return 0
-    brings = (begin for begin in range(1, len(may_go)) if may_go[-1] in _shown(columns, least, room, begin))
+    brings = (begin for begin in range(1, len(may_go)) if may_go[-1] in _choose_columns(columns, least, room, begin))
     return next(brings, len(may_go))
 
 
-def _widths(columns: Sequence[Column], contents: Sequence[int]) -> tuple[list[int], list[int]]:
+def _compute_widths(columns: Sequence[TableColumn], contents: Sequence[int]) -> tuple[list[int], list[int]]:
     """What each column wants, and how narrow it may become."""
-    wanted = [_wanted(column, contents[i] if i < len(contents) else 0) for i, column in enumerate(columns)]
+    wanted = [_compute_wanted_width(column, contents[i] if i < len(contents) else 0) for i, column in enumerate(columns)]
     return wanted, [min(cells, column.floor or cells) for cells, column in zip(wanted, columns, strict=True)]
 
 
-def _may_go(columns: Sequence[Column]) -> list[int]:
+def _list_droppable(columns: Sequence[TableColumn]) -> list[int]:
     return [i for i, column in enumerate(columns) if column.drop]
 
 
-def _shown(columns: Sequence[Column], least: Sequence[int], room: int, begin: int) -> list[int]:
-    may_go = _may_go(columns)
+def _choose_columns(columns: Sequence[TableColumn], least: Sequence[int], room: int, begin: int) -> list[int]:
+    may_go = _list_droppable(columns)
     shown = [i for i in range(len(columns)) if not begin or i not in may_go[: begin - 1]]
     for i in reversed(may_go) if begin else sorted(may_go, key=lambda i: columns[i].drop):
-        if _spare(columns, shown, least, room) >= 0:
+        if _count_spare(columns, shown, least, room) >= 0:
             break
         shown = [n for n in shown if n != i]
     return shown
 
 
-def _spare(columns: Sequence[Column], shown: Sequence[int], least: Sequence[int], room: int) -> int:
+def _count_spare(columns: Sequence[TableColumn], shown: Sequence[int], least: Sequence[int], room: int) -> int:
     """Cells left with these columns at their least."""
     return room - GUTTER - sum(least[i] + columns[i].gap for i in shown) + columns[shown[0]].gap
 
 
-def _wanted(column: Column, content: int) -> int:
+def _compute_wanted_width(column: TableColumn, content: int) -> int:
     if not column.fits:
         return column.least
     return max(column.least, min(content, column.most or content))
 
 
-def _growing(columns: Sequence[Column], widths: dict[int, int]) -> list[int]:
+def _list_growing(columns: Sequence[TableColumn], widths: dict[int, int]) -> list[int]:
     return sorted((i for i in widths if columns[i].grow), key=lambda i: columns[i].grow)
 
 
-def _restore(columns: Sequence[Column], widths: dict[int, int], wanted: Sequence[int], spare: int) -> int:
+def _restore_widths(columns: Sequence[TableColumn], widths: dict[int, int], wanted: Sequence[int], spare: int) -> int:
     """Give columns that stand at their floor what they want first; what is left of `spare`."""
-    for i in _growing(columns, widths):
+    for i in _list_growing(columns, widths):
         more = max(0, min(spare, wanted[i] - widths[i]))
         widths[i] += more
         spare -= more
     return spare
 
 
-def _grow(columns: Sequence[Column], widths: dict[int, int], spare: int) -> None:
-    for i in _growing(columns, widths):
+def _grow_columns(columns: Sequence[TableColumn], widths: dict[int, int], spare: int) -> None:
+    for i in _list_growing(columns, widths):
         if spare > 0:
             more = min(spare, max(0, columns[i].most - widths[i])) if columns[i].most else spare
             widths[i] += more
             spare -= more
 
 
-def _places(columns: Sequence[Column], shown: Sequence[int], widths: dict[int, int]) -> tuple[Place, ...]:
+def _make_places(columns: Sequence[TableColumn], shown: Sequence[int], widths: dict[int, int]) -> tuple[ColumnPlace, ...]:
     places, at = [], GUTTER
     for n, i in enumerate(shown):
         at += columns[i].gap if n else 0
-        places.append(Place(i, at, widths[i]))
+        places.append(ColumnPlace(i, at, widths[i]))
         at += widths[i]
     return tuple(places)
 
 
-def heads(columns: Sequence[Column], places: Sequence[Place]) -> list[tuple[int, str]]:
+def place_heads(columns: Sequence[TableColumn], places: Sequence[ColumnPlace]) -> list[tuple[int, str]]:
     """The heads with the cells they stand at; a blank in a head moves it inside its column."""
     found = []
     for place in places:
@@ -154,9 +154,9 @@ def heads(columns: Sequence[Column], places: Sequence[Place]) -> list[tuple[int,
     return found
 
 
-def row_strip(
-    columns: Sequence[Column],
-    places: Sequence[Place],
+def make_row_strip(
+    columns: Sequence[TableColumn],
+    places: Sequence[ColumnPlace],
     cells: Cells,
     room: int,
     look: Look,
@@ -174,39 +174,39 @@ def row_strip(
         covered = place.number + cell.span - 1
         until = max(last.get(i, 0) for i in range(place.number, covered + 1))
         column = columns[place.number]
-        text = _text(cell, look, until - place.at, column.cut)
+        text = _format_cell(cell, look, until - place.at, column.cut)
         shown = pad(text, until - place.at, ">" if column.right and cell.span == 1 else "<")
         if place.at > end:
             segments.append(Segment(" " * (place.at - end), base))
         segments.append(Segment(shown, base if under else look.style(cell.style)))
-        end = place.at + width(shown)
+        end = place.at + measure_width(shown)
     if end < room:
         segments.append(Segment(" " * (room - end), base))
     return Strip(Segment.simplify(segments), room)
 
 
-def _text(cell: Cell, look: Look, room: int, cut: str) -> str:
+def _format_cell(cell: Cell, look: Look, room: int, cut: str) -> str:
     if isinstance(cell.text, str):
         return look.cut(cell.text, room, cut)
     return cell.text.draw(look, room)
 
 
-def content_width(cell: Cell) -> int:
+def measure_content(cell: Cell) -> int:
     """The cells its content asks for; a drawing asks for none."""
-    return width(cell.text) if isinstance(cell.text, str) and cell.span == 1 else 0
+    return measure_width(cell.text) if isinstance(cell.text, str) and cell.span == 1 else 0
 
 
-class Bar(NamedTuple):
+class BarCell(NamedTuple):
     """A bar of whole cells for a part of a whole."""
 
     part: float
     whole: float
 
     def draw(self, look: Look, cells: int) -> str:
-        return look.bar(self.part, self.whole, cells)
+        return look.draw_bar(self.part, self.whole, cells)
 
 
-class TwoTone(NamedTuple):
+class TwoToneBar(NamedTuple):
     """Measured and reserved of a total, with a `!` after it when more is used than reserved."""
 
     used: float
@@ -214,9 +214,9 @@ class TwoTone(NamedTuple):
     total: float
 
     @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         """Whether noticeably more is used than reserved: by a hundredth of the total."""
         return self.used > self.reserved + self.total / 100
 
     def draw(self, look: Look, cells: int) -> str:
-        return look.two_tone(self.used, self.reserved, self.total, cells - 1) + ("!" if self.over else " ")
+        return look.draw_two_tone(self.used, self.reserved, self.total, cells - 1) + ("!" if self.is_over else " ")

@@ -9,32 +9,32 @@ from typing import Any, NamedTuple
 from textual.strip import Strip
 
 from app.tui.style import Look, Span
-from app.tui.widgets.table_columns import Cells, Column, content_width
-from app.tui.widgets.table_title import Says
+from app.tui.widgets.table_columns import Cells, TableColumn, measure_content
+from app.tui.widgets.table_title import Wordings
 
 
-class Grid(NamedTuple):
+class TableGrid(NamedTuple):
     """Columns, and how an item becomes their cells: `cells(item, look, now)`, every text in them already safe."""
 
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
     cells: Callable[[Any, Look, float], Cells]
 
 
-class Part(NamedTuple):
+class TableSection(NamedTuple):
     """One kind of row. `narrow` is its grid on narrow terminals."""
 
     id: str
-    grid: Grid
-    narrow: Grid | None = None
+    grid: TableGrid
+    narrow: TableGrid | None = None
 
 
 @dataclass(slots=True)
-class View:
+class SectionView:
     """A part as it stands now: its rows, the texts of its rule, what it says when it is empty, its window."""
 
-    part: Part
+    part: TableSection
     title: str = ""
-    tail: str | Callable[[View], Sequence[Says]] = ""
+    tail: str | Callable[[SectionView], Sequence[Wordings]] = ""
     """What stands at the right end of its rule, or what is said there of the window as it is."""
     must: bool = False
     """Whether that is said whatever it hides."""
@@ -45,30 +45,30 @@ class View:
     offset: int = 0
     height: int = 0
     contents: tuple[int, ...] = ()
-    measured: Sequence[Column] = ()
+    measured: Sequence[TableColumn] = ()
     """The columns that `contents` is of."""
     kept: dict[str, tuple[object, Strip]] = field(default_factory=dict)
     rule: tuple[object, Strip] | None = None
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Measure and draw everything again."""
         self.contents = ()
         self.kept.clear()
 
-    def window(self) -> Sequence[Any]:
+    def list_visible(self) -> Sequence[Any]:
         """The rows on screen."""
         return self.rows[self.offset : self.offset + self.height]
 
-    def reveal(self, row: int | None) -> None:
+    def scroll_to(self, row: int | None) -> None:
         """Clamp the window, with `row` in it when it is one of this part's."""
         if row is not None:
             self.offset = min(max(self.offset, row - self.height + self.together), row)
         self.offset = max(0, min(self.offset, len(self.rows) - self.height))
 
-    def widen(self, columns: Sequence[Column], cells: Sequence[Cells]) -> None:
+    def update_widths(self, columns: Sequence[TableColumn], cells: Sequence[Cells]) -> None:
         """Remember the widest contents of columns that fit them, so that columns do not jump about."""
         old = self.contents if self.contents and columns == self.measured else (0,) * len(columns)
         self.measured = columns
         fitting = [i for i, column in enumerate(columns) if column.fits] if cells else []
-        found = {i: max(content_width(row[i]) for row in cells) for i in fitting}
+        found = {i: max(measure_content(row[i]) for row in cells) for i in fitting}
         self.contents = tuple(max(before, found.get(i, 0)) for i, before in enumerate(old))

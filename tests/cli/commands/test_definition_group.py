@@ -8,11 +8,11 @@ import pytest
 
 from app.core.text.sanitize import MASK
 from app.errors import NotFound
-from tests.cli.builders import ago
+from tests.cli.builders import make_past_time
 
-MADE = {"created_at": ago(60), "updated_at": ago(60)}
+TIMESTAMPS = {"created_at": make_past_time(60), "updated_at": make_past_time(60)}
 QUEUE = {"name": "media", "capacity": 2, "current_load": 1, "status": "active", "word": "open", "priority": 10, "pool": "default",
-         "description": "films", "waiting": 14, "oldest_at": ago(65), **MADE}  # fmt: skip
+         "description": "films", "waiting": 14, "oldest_at": make_past_time(65), **TIMESTAMPS}  # fmt: skip
 POOL = {
     "name": "gpu",
     "total_cpu": 8.0,
@@ -21,7 +21,7 @@ POOL = {
     "used_memory": 30720.0,
     "status": "active",
     "sla": None,
-    **MADE,
+    **TIMESTAMPS,
 }
 TEMPLATE = {
     "name": "encode", "type": "shell", "engine": "shell", "schema": {"script": "ffmpeg\n-i"}, "queue": "media", "cpu": 2.0,
@@ -30,17 +30,17 @@ TEMPLATE = {
         "required": ["input"],
         "properties": {"input": {"type": "string", "description": "the film"}, "crf": {"type": "integer", "default": 23}},
     },
-    **MADE,
+    **TIMESTAMPS,
 }  # fmt: skip
 SLA = {"id": 1, "name": "on-time", "conditions": {"preset": "finishes-within", "value": "45m", "match": {"template": "encode"}},
-       "actions": {}, "priority": 3, "enabled": True, "open": {}, "silence": None, **MADE}  # fmt: skip
+       "actions": {}, "priority": 3, "enabled": True, "open": {}, "silence": None, **TIMESTAMPS}  # fmt: skip
 ALERT = {"id": 4, "sla": "on-time", "severity": "critical", "status": "acknowledged", "object": "#7 film",
          "text": "running 57m, allowed 45m",
-         "short": "57m > 45m", "since": ago(725), "acknowledged_by": "ann", "task_number": 7}  # fmt: skip
+         "short": "57m > 45m", "since": make_past_time(725), "acknowledged_by": "ann", "task_number": 7}  # fmt: skip
 
 
-def test_queue_create_sends_only_what_was_said(answering, cli):
-    runtime = answering(queue__create=QUEUE)
+def test_queue_create_sends_only_given_values(fake_runtime, cli):
+    runtime = fake_runtime(queue__create=QUEUE)
 
     said = cli("queue", "create", "media", "--capacity", "2", "--priority", "-10")
 
@@ -48,8 +48,8 @@ def test_queue_create_sends_only_what_was_said(answering, cli):
     assert said == (0, "queue media created: 2 at once, pool default\n", "")
 
 
-def test_pool_create_reads_amounts(answering, cli):
-    runtime = answering(pool__create=POOL)
+def test_pool_create_parses_amounts(fake_runtime, cli):
+    runtime = fake_runtime(pool__create=POOL)
 
     assert (
         cli("pool", "create", "gpu", "--cpu", "8", "--memory", "32G").out == "pool gpu created: cpu 8, memory 32.0G\n"
@@ -57,17 +57,17 @@ def test_pool_create_reads_amounts(answering, cli):
     assert runtime.args("pool.create") == {"name": "gpu", "cpu": 8.0, "memory": 32768.0}
 
 
-def test_a_change_says_what_was_set(answering, cli):
-    answering(pool__set={**POOL, "total_cpu": 4.0, "sla": "quick"}, queue__set=QUEUE)
+def test_a_change_reports_the_new_values(fake_runtime, cli):
+    fake_runtime(pool__set={**POOL, "total_cpu": 4.0, "sla": "quick"}, queue__set=QUEUE)
 
     assert cli("pool", "set", "gpu", "--cpu", "4", "--sla", "quick") == (0, "pool gpu changed: cpu 4, sla quick\n", "")
     said = cli("queue", "set", "media", "--capacity", "2", "--priority", "10", "--description", "films")
     assert said == (0, 'queue media changed: 2 at once, priority 10, what for "films"\n', "")
 
 
-def test_what_starts_nothing_from_now_on_is_told(answering, cli):
+def test_a_change_that_stops_new_starts_is_reported(fake_runtime, cli):
     shut = {**QUEUE, "capacity": 0}
-    answering(pool__set={**POOL, "total_cpu": 0.0}, pool__create={**POOL, "total_memory": 0.0}, queue__set=shut, queue__create=shut)
+    fake_runtime(pool__set={**POOL, "total_cpu": 0.0}, pool__create={**POOL, "total_memory": 0.0}, queue__set=shut, queue__create=shut)
 
     assert "nothing can start in pool gpu that asks for CPU" in cli("pool", "set", "gpu", "--cpu", "0").err
     assert "nothing can start in pool gpu that asks for memory" in cli("pool", "create", "gpu", "--cpu", "8", "--memory", "0").err
@@ -78,8 +78,8 @@ def test_what_starts_nothing_from_now_on_is_told(answering, cli):
 
 @pytest.mark.parametrize("kind", ["queue", "pool", "template", "sla"])
 @pytest.mark.parametrize("name", ["", "a/b", ".hidden", "a\x1bb", "x" * 5000])
-def test_a_name_that_is_none_is_refused_before_anything_is_sent(answering, cli, kind, name):
-    runtime = answering()
+def test_an_invalid_name_is_refused_before_any_request(fake_runtime, cli, kind, name):
+    runtime = fake_runtime()
 
     said = cli(kind, "create", name)
 
@@ -90,14 +90,14 @@ def test_a_name_that_is_none_is_refused_before_anything_is_sent(answering, cli, 
     (("queue", "create", "q", "--capacity=-1"), "--capacity"), (("queue", "create", "q", "--capacity=nan"), "--capacity"),
     (("pool", "create", "p", "--cpu=1e999", "--memory", "1G"), "--cpu"), (("pool", "set", "p", "--memory=-1G"), "--memory"),
 ])  # fmt: skip
-def test_a_senseless_number_is_refused_by_the_name_of_its_option(cli, words, option):
+def test_an_invalid_number_is_refused_with_its_option(cli, words, option):
     said = cli(*words)
 
     assert said.code == 2 and f"{option} must" in said.err
 
 
-def test_verbs_on_a_queue_take_its_name(answering, cli):
-    runtime = answering(
+def test_verbs_on_a_queue_take_its_name(fake_runtime, cli):
+    runtime = fake_runtime(
         queue__pause=QUEUE, queue__rm={"name": "media"}, queue__resume=NotFound('no queue "meda". Nearest: media.')
     )
 
@@ -107,9 +107,9 @@ def test_verbs_on_a_queue_take_its_name(answering, cli):
     assert runtime.args("queue.pause") == {"name": "media"}
 
 
-def test_a_queue_that_was_not_open_before_says_so(answering, cli):
+def test_reopening_a_closed_queue_is_reported(fake_runtime, cli):
     def became(verb: str, was: str, now: str) -> str:
-        answering(**{f"queue__{verb}": {**QUEUE, "status": now, "before": {"status": was}}})
+        fake_runtime(**{f"queue__{verb}": {**QUEUE, "status": now, "before": {"status": was}}})
         return cli("queue", verb, "media").out
 
     assert became("pause", "active", "paused") == "queue media paused\n"
@@ -119,8 +119,8 @@ def test_a_queue_that_was_not_open_before_says_so(answering, cli):
     assert became("resume", "active", "active") == "queue media is open already\n"
 
 
-def test_tables_of_definitions(answering, cli):
-    answering(queue__ls=[QUEUE], pool__ls=[POOL], template__ls=[TEMPLATE], sla__ls=[SLA], alert__ls=[ALERT])
+def test_definitions_are_listed_as_tables(fake_runtime, cli):
+    fake_runtime(queue__ls=[QUEUE], pool__ls=[POOL], template__ls=[TEMPLATE], sla__ls=[SLA], alert__ls=[ALERT])
 
     rows = {kind: cli(kind, "ls").out.splitlines()[1].split() for kind in ("queue", "pool", "template", "sla", "alert")}
 
@@ -137,8 +137,8 @@ def test_tables_of_definitions(answering, cli):
     ("kind", "found", "name"),
     [("queue", QUEUE, "media"), ("pool", POOL, "gpu"), ("template", TEMPLATE, "encode"), ("sla", SLA, "on-time"), ("alert", ALERT, "4")],
 )
-def test_every_list_is_there_for_programs(answering, cli, kind, found, name):
-    answering(**{f"{kind}__ls": [found]})
+def test_every_list_has_machine_readable_output(fake_runtime, cli, kind, found, name):
+    fake_runtime(**{f"{kind}__ls": [found]})
 
     assert cli(kind, "ls", "-o", "name") == (0, f"{name}\n", "")
     header, row = cli(kind, "ls", "-o", "tsv").out.splitlines()
@@ -147,16 +147,16 @@ def test_every_list_is_there_for_programs(answering, cli, kind, found, name):
     assert len(json.loads(cli(kind, "ls", "-o", "json").out)) == 1 and set(told) & set(found)
 
 
-def test_nothing_to_list_is_said_on_stderr(answering, cli):
-    answering(sla__ls=[], alert__ls=[])
+def test_an_empty_list_is_reported_on_stderr(fake_runtime, cli):
+    fake_runtime(sla__ls=[], alert__ls=[])
 
     assert cli("sla", "ls") == (0, "", "no sla yet\n")
     assert cli("alert", "ls") == (0, "", "no alert fires\n")
     assert cli("alert", "ls", "--json").out == "[]\n"
 
 
-def test_a_template_is_shown_with_its_parameters(answering, cli):
-    runtime = answering(template__show=TEMPLATE)
+def test_a_template_is_shown_with_its_parameters(fake_runtime, cli):
+    runtime = fake_runtime(template__show=TEMPLATE)
 
     out = cli("template", "show", "encode").out
 
@@ -172,10 +172,10 @@ def test_a_template_is_shown_with_its_parameters(answering, cli):
 
 
 @pytest.mark.parametrize("words", [["show", "encode"], ["show", "encode", "--json"], ["ls", "--json"], ["ls", "-o", "tsv"]])
-def test_the_default_of_a_secret_parameter_is_not_shown(answering, cli, words):
+def test_the_default_of_a_secret_parameter_is_not_shown(fake_runtime, cli, words):
     properties = {"pin": {"type": "string", "writeOnly": True, "default": "pp9"}, "api_token": {"type": "string", "default": "pp9"}}
     template = TEMPLATE | {"parameters": {"type": "object", "properties": properties}}
-    answering(template__show=template, template__ls=[template])
+    fake_runtime(template__show=template, template__ls=[template])
 
     out = cli("template", *words).out
 
@@ -196,8 +196,8 @@ def test_the_default_of_a_secret_parameter_is_not_shown(answering, cli, words):
         (("--callable", "a:b", "--python", "/opt/py"), "python", {"callable": "a:b", "python": "/opt/py"}),
     ],
 )
-def test_a_template_says_how_it_runs(answering, cli, words, engine, schema):
-    runtime = answering(template__create=TEMPLATE)
+def test_a_template_sends_its_engine_and_schema(fake_runtime, cli, words, engine, schema):
+    runtime = fake_runtime(template__create=TEMPLATE)
 
     cli("template", "create", "t", "--timeout", "30m", "--parameters", '{"type": "object"}', *words)
 
@@ -216,16 +216,16 @@ def test_a_template_says_how_it_runs(answering, cli, words, engine, schema):
         (("--parameters", "@no-such-file", "--", "x"), "no-such-file does not exist"),
     ],
 )
-def test_a_template_that_makes_no_sense_is_refused(answering, cli, words, answer):
-    runtime = answering()
+def test_an_invalid_template_is_refused(fake_runtime, cli, words, answer):
+    runtime = fake_runtime()
 
     said = cli("template", "create", "t", *words)
 
     assert said.code in (2, 3) and answer in said.err and runtime.asked == []
 
 
-def test_an_sla_is_made_from_its_limit_and_what_it_is_for(answering, cli):
-    runtime = answering(sla__create=SLA)
+def test_an_sla_is_created_from_limit_and_filter(fake_runtime, cli):
+    runtime = fake_runtime(sla__create=SLA)
 
     assert (
         cli(
@@ -246,18 +246,18 @@ ON_LAG = SLA | {"conditions": {"preset": "stays-below", "metric": "replica-lag",
                 "now": 420.0, "stands": "replica 7m old"}  # fmt: skip
 
 
-def test_an_sla_is_made_on_a_metric(answering, cli):
-    runtime = answering(sla__create=ON_LAG)
+def test_an_sla_is_created_on_a_metric(fake_runtime, cli):
+    runtime = fake_runtime(sla__create=ON_LAG)
 
     assert cli("sla", "create", "fresh", "--metric", "replica-lag", "--stays-below", "5m", "--severity", "critical").code == 0
     given = {"name": "fresh", "preset": "stays-below", "metric": "replica-lag", "value": "5m", "severity": "critical"}
     assert runtime.args("sla.create") == given
 
 
-def test_an_sla_on_a_metric_says_what_it_wants_and_how_that_stands(answering, cli):
+def test_a_metric_sla_shows_its_limit_and_current_value(fake_runtime, cli):
     none = ON_LAG | {"now": None, "stands": "no replica"}
     quick = ON_LAG | {"conditions": {"preset": "stays-below", "metric": "slow-queries", "value": 20}, "stands": "slow: 3"}
-    answering(sla__ls=[ON_LAG, none, quick], sla__show=ON_LAG)
+    fake_runtime(sla__ls=[ON_LAG, none, quick], sla__show=ON_LAG)
 
     rows = [line.split("  ") for line in cli("sla", "ls", "--wide").out.splitlines()[1:]]
     assert [[cell.strip() for cell in row if cell][1:3] for row in rows] == [
@@ -268,10 +268,10 @@ def test_an_sla_on_a_metric_says_what_it_wants_and_how_that_stands(answering, cl
     assert "wants        replica-lag stays below 5m" in shown and "now          replica 7m old" in shown and "  of " not in shown
 
 
-def test_each_rule_says_how_it_stands_now(answering, cli):
+def test_each_rule_shows_its_current_state(fake_runtime, cli):
     late = SLA | {"open": {"firing": 2, "pending": 1}}
     quiet = SLA | {"silence": {"until": "2026-01-31T08:00:00.000000Z", "by": "ann", "reason": None}}
-    answering(sla__ls=[SLA, late, quiet, late | {"enabled": False}], sla__show=late)
+    fake_runtime(sla__ls=[SLA, late, quiet, late | {"enabled": False}], sla__show=late)
 
     rows = cli("sla", "ls").out.splitlines()[1:]
     stands = [row.split("CRIT")[1].partition("until")[0].strip() for row in rows]
@@ -279,18 +279,18 @@ def test_each_rule_says_how_it_stands_now(answering, cli):
     assert "state        2 firing, 1 pending" in cli("sla", "show", "on-time").out
 
 
-def test_an_alert_is_acknowledged_by_its_id_or_its_sla(answering, cli):
-    runtime = answering(alert__ack={"done": [ALERT], "refused": [], "notes": []})
+def test_an_alert_is_acknowledged_by_id_or_sla(fake_runtime, cli):
+    runtime = fake_runtime(alert__ack={"done": [ALERT], "refused": [], "notes": []})
 
     assert cli("alert", "ack", "on-time", "4").out == "alert 4 on-time: acked\n"
     assert runtime.args("alert.ack") == {"ids": ["on-time", "4"]}
 
 
-def test_a_rule_is_silenced_for_a_time_and_heard_again(answering, cli):
-    row = {"sla": "on-time", "status": "silenced", "until": ago(-3600), "reason": "backups", "alerts": 1}
+def test_a_rule_is_silenced_and_unsilenced(fake_runtime, cli):
+    row = {"sla": "on-time", "status": "silenced", "until": make_past_time(-3600), "reason": "backups", "alerts": 1}
     none = {"refused": [], "notes": []}
     heard = {"done": [{**row, "status": "heard", "until": None}], **none}
-    runtime = answering(
+    runtime = fake_runtime(
         alert__silence={"done": [row], **none}, alert__unack={"done": [ALERT], **none}, alert__unsilence=heard
     )
 
@@ -305,8 +305,8 @@ def test_a_rule_is_silenced_for_a_time_and_heard_again(answering, cli):
     assert cli("alert", "silence", "--until", "8h").err.startswith("taskdeck: silence what? Such as: ")
 
 
-def test_an_sla_is_changed_where_that_was_said(answering, cli):
-    runtime = answering(sla__set=SLA)
+def test_set_changes_only_given_sla_values(fake_runtime, cli):
+    runtime = fake_runtime(sla__set=SLA)
 
     cli("sla", "set", "on-time", "--starts-within", "1h", "--off", "--tag", "env=prod")
     limit = {"preset": "starts-within", "value": 3600}
@@ -326,9 +326,9 @@ CHANGES = {"changes": [
 ]}  # fmt: skip
 
 
-def test_apply_says_what_it_changed(answering, cli, tmp_path):
+def test_apply_lists_its_changes(fake_runtime, cli, tmp_path):
     (tmp_path / "deck.toml").write_text("x = 1\n")
-    runtime = answering(apply=CHANGES)
+    runtime = fake_runtime(apply=CHANGES)
 
     said = cli("apply", "-f", str(tmp_path / "deck.toml"))
 
@@ -336,9 +336,9 @@ def test_apply_says_what_it_changed(answering, cli, tmp_path):
     assert runtime.args("apply") == {"text": "x = 1\n", "format": "toml", "dry_run": False}
 
 
-def test_a_yaml_file_is_known_by_its_name_and_stdin_by_the_option(answering, cli, tmp_path):
+def test_yaml_is_recognized_by_file_name_or_option(fake_runtime, cli, tmp_path):
     (tmp_path / "deck.yml").write_text("x: 1\n")
-    runtime = answering(apply={"changes": []})
+    runtime = fake_runtime(apply={"changes": []})
 
     cli("apply", "--dry-run", "-f", str(tmp_path / "deck.yml"))
     assert runtime.args("apply") == {"text": "x: 1\n", "format": "yaml", "dry_run": True}
@@ -346,9 +346,9 @@ def test_a_yaml_file_is_known_by_its_name_and_stdin_by_the_option(answering, cli
     assert runtime.args("apply")["text"] == "y: 2\n"
 
 
-def test_a_file_that_cannot_be_applied_is_refused_before_anything_is_sent(answering, cli, tmp_path):
+def test_an_invalid_file_is_refused_before_any_request(fake_runtime, cli, tmp_path):
     (tmp_path / "latin").write_bytes(b"\xff")
-    runtime = answering()
+    runtime = fake_runtime()
 
     assert cli("apply", "-f", "no-such-file").code == 3
     assert "is no UTF-8 text" in cli("apply", "-f", str(tmp_path / "latin")).err
@@ -356,8 +356,8 @@ def test_a_file_that_cannot_be_applied_is_refused_before_anything_is_sent(answer
     assert runtime.asked == []
 
 
-def test_export_is_the_text_and_nothing_else(answering, cli):
-    runtime = answering(export="[queues.media]\ncapacity = 2\n")
+def test_export_prints_only_the_text(fake_runtime, cli):
+    runtime = fake_runtime(export="[queues.media]\ncapacity = 2\n")
 
     assert cli("export") == (0, "[queues.media]\ncapacity = 2\n", "")
     cli("export", "--format", "yaml")

@@ -11,26 +11,26 @@ from itertools import islice
 from random import Random
 
 from app.cli.commands import demo_workload
-from app.core.definitions.document import parse
-from tests.runtime_process import until
+from app.core.definitions.document import parse_document
+from tests.runtime_process import wait_until
 
-MARK = "DEMO_TEST"
+DEMO_VARIABLE = "DEMO_TEST"
 
 
-def demo(tmp_path, *words):
+def start_demo(tmp_path, *words):
     """A headless demo as a process, its home under tmp_path."""
-    env = {**os.environ, "TMPDIR": str(tmp_path), MARK: str(tmp_path)}
+    env = {**os.environ, "TMPDIR": str(tmp_path), DEMO_VARIABLE: str(tmp_path)}
     argv = [sys.executable, "-P", "-m", "app", "demo", "--headless", *words]
     return subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def left(tmp_path):
+def list_processes(tmp_path):
     """Processes that carry this demo's environment."""
-    mark = f"{MARK}={tmp_path}".encode()
-    return [pid for pid in os.listdir("/proc") if pid.isdigit() and mark in _environment(pid)]
+    mark = f"{DEMO_VARIABLE}={tmp_path}".encode()
+    return [pid for pid in os.listdir("/proc") if pid.isdigit() and mark in _read_environment(pid)]
 
 
-def _environment(pid):
+def _read_environment(pid):
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             return file.read().split(b"\0")
@@ -38,8 +38,8 @@ def _environment(pid):
         return []
 
 
-def test_a_headless_demo_really_works_and_leaves_nothing(tmp_path):
-    with demo(tmp_path, "--for", "4s", "--seed", "3") as running:
+def test_a_headless_demo_works_and_leaves_nothing(tmp_path):
+    with start_demo(tmp_path, "--for", "4s", "--seed", "3") as running:
         out, err = running.communicate(timeout=60)
 
     counts = {word: int(n) for word, n in re.findall(r"^  ([a-z ]+?) +(\d+)", out, re.M)}
@@ -47,28 +47,28 @@ def test_a_headless_demo_really_works_and_leaves_nothing(tmp_path):
     assert {"succeeded", "failed", "timed out", "held", "scheduled", "starts", "alerts"} <= counts.keys()
     assert counts["starts"] >= counts["succeeded"] + counts["failed"] + counts["timed out"] > 3 and counts["alerts"] > 0
     assert "its runtime stopped" in err and not list(tmp_path.iterdir())
-    until(lambda: not left(tmp_path), "the demo's processes gone")
+    wait_until(lambda: not list_processes(tmp_path), "the demo's processes gone")
 
 
-def test_a_signal_ends_it_and_leaves_nothing_either(tmp_path):
-    with demo(tmp_path) as running:
-        until(lambda: list(tmp_path.glob("*/home/runs/*/*.log")), "the demo at work")
+def test_a_signal_ends_it_and_leaves_nothing(tmp_path):
+    with start_demo(tmp_path) as running:
+        wait_until(lambda: list(tmp_path.glob("*/home/runs/*/*.log")), "the demo at work")
         running.send_signal(signal.SIGTERM)
         _, err = running.communicate(timeout=60)
 
     assert running.returncode == 128 + signal.SIGTERM
     assert "its runtime stopped" in err and not list(tmp_path.iterdir())
-    until(lambda: not left(tmp_path), "the demo's processes gone")
+    wait_until(lambda: not list_processes(tmp_path), "the demo's processes gone")
 
 
-def test_a_seed_makes_the_same_stream_again():
-    first, again, other = (list(islice(demo_workload.stream(Random(seed)), 200)) for seed in (1, 1, 2))
+def test_a_seed_reproduces_the_stream():
+    first, again, other = (list(islice(demo_workload.generate_stream(Random(seed)), 200)) for seed in (1, 1, 2))
 
     assert first == again != other
 
 
-def test_the_stream_keeps_to_the_pool_and_has_every_kind():
-    tasks = [task for _, task in islice(demo_workload.stream(Random(7)), 400)] + demo_workload.opening()
+def test_the_stream_fits_the_pool_and_has_every_kind():
+    tasks = [task for _, task in islice(demo_workload.generate_stream(Random(7)), 400)] + demo_workload.make_opening_tasks()
 
     assert {task.get("tags", {}).get("demo") for task in tasks} >= {
         "hash",
@@ -84,7 +84,7 @@ def test_the_stream_keeps_to_the_pool_and_has_every_kind():
     assert all(task.get("template") in (None, "compress", "hash", "load", "fetch") for task in tasks)
 
 
-def test_the_definitions_are_ones():
-    found = parse(demo_workload.DEFINITIONS, "toml")
+def test_the_definitions_are_valid():
+    found = parse_document(demo_workload.DEFINITIONS, "toml")
 
     assert found is not None

@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from tests.cli.fake_runtime import Several
-from tests.cli.terminal_command import on_terminal
+from tests.cli.fake_runtime import AnswerSequence
+from tests.cli.terminal_command import run_on_terminal
 
 
-def log(status, *runs, why=None):
+def make_log_answer(status, *runs, why=None):
     """What the verb answers; a run is (attempt, path) or (attempt, path, stored text)."""
     rows = [{"runid": f"r{r[0]}", "attempt": r[0], "status": status, "path": str(r[1]), "logs": (r + (None,))[2], "log_bytes": None,
              "exit_code": 0, "signal": None, "reason": None} for r in runs]  # fmt: skip
@@ -20,45 +20,45 @@ def log(status, *runs, why=None):
 
 
 @pytest.fixture
-def written(tmp_path):
+def log_path(tmp_path):
     """A log file of every byte."""
     path = tmp_path / "run.log"
     path.write_bytes(bytes(range(256)) * 4 + b"\r\nend")
     return path
 
 
-def test_a_pipe_gets_the_bytes_as_written(answering, home, written):
-    answering(log=log("succeeded", (1, written)))
+def test_a_pipe_gets_raw_bytes(fake_runtime, home, log_path):
+    fake_runtime(log=make_log_answer("succeeded", (1, log_path)))
 
     done = subprocess.run(
         [sys.executable, "-P", "-m", "app", "--home", home, "logs", "7"], capture_output=True, check=True
     )
 
-    assert (done.stdout, done.stderr) == (written.read_bytes(), b"")
+    assert (done.stdout, done.stderr) == (log_path.read_bytes(), b"")
 
 
-def test_a_terminal_gets_safe_lines_with_their_colours(answering, home, tmp_path):
+def test_a_terminal_gets_safe_coloured_lines(fake_runtime, home, tmp_path):
     path = tmp_path / "run.log"
     path.write_bytes(b"\x1b[31mred\nstill red\x1b[0m\r\n 5%\r50%\n\x1b]52;c;aGk=\x07\x1b[2Jplain\x00\nno end")
-    answering(log=log("succeeded", (1, path)))
+    fake_runtime(log=make_log_answer("succeeded", (1, path)))
 
-    assert on_terminal(home, "logs", "7").split(b"\r\n") == [
+    assert run_on_terminal(home, "logs", "7").split(b"\r\n") == [
         b"\x1b[38;5;1mred\x1b[0m", b"\x1b[38;5;1mstill red\x1b[0m", b"50%", "plain␀".encode(), b"no end", b"",
     ]  # fmt: skip
-    assert b"\x1b" not in on_terminal(home, "logs", "7", NO_COLOR="1")
+    assert b"\x1b" not in run_on_terminal(home, "logs", "7", NO_COLOR="1")
 
 
 @pytest.mark.parametrize(("last", "shown"), [("0", ""), ("1", "c"), ("2", "b\nc"), ("9", "a\nb\nc")])
-def test_the_tail_is_so_many_lines(answering, cli, tmp_path, last, shown):
+def test_tail_prints_the_given_number_of_lines(fake_runtime, cli, tmp_path, last, shown):
     (tmp_path / "log").write_text("a\nb\nc")
-    answering(log=log("succeeded", (1, tmp_path / "log")))
+    fake_runtime(log=make_log_answer("succeeded", (1, tmp_path / "log")))
 
     assert cli("logs", "--tail", last, "7").out == shown
 
 
-def test_the_tail_of_a_large_log_ends_with_its_newline(answering, cli, tmp_path):
+def test_the_tail_of_a_large_log_ends_with_its_newline(fake_runtime, cli, tmp_path):
     (tmp_path / "log").write_text("".join(f"line {n}\n" for n in range(50_000)))
-    answering(log=log("succeeded", (1, tmp_path / "log")))
+    fake_runtime(log=make_log_answer("succeeded", (1, tmp_path / "log")))
 
     assert cli("logs", "--tail", "2", "7").out == "line 49998\nline 49999\n"
 
@@ -72,25 +72,25 @@ def test_the_tail_of_a_large_log_ends_with_its_newline(answering, cli, tmp_path)
         ("running", None, ""),
     ],
 )
-def test_why_there_is_no_log_is_said_beside_it(answering, cli, tmp_path, status, reason, said):
-    found = log(status, (1, tmp_path / "none", ""))
+def test_a_missing_log_is_explained(fake_runtime, cli, tmp_path, status, reason, said):
+    found = make_log_answer(status, (1, tmp_path / "none", ""))
     found["runs"][0] |= {"log_bytes": 0, "reason": reason}
-    answering(log=found)
+    fake_runtime(log=found)
 
     assert cli("logs", "7") == (0, "", said)
 
 
-def test_a_log_whose_file_has_gone_is_shown_as_it_was_kept(answering, cli, tmp_path):
-    answering(log=log("failed", (1, tmp_path / "gone", "kept\nlines\n")))
+def test_a_deleted_log_is_shown_from_the_stored_text(fake_runtime, cli, tmp_path):
+    fake_runtime(log=make_log_answer("failed", (1, tmp_path / "gone", "kept\nlines\n")))
 
     assert cli("logs", "7").out == "kept\nlines\n"
     assert cli("logs", "--tail", "1", "7").out == "lines\n"
 
 
-def test_what_was_kept_of_a_log_that_has_gone_is_shown_to_be_a_part(answering, cli, tmp_path):
-    found = log("succeeded", (1, tmp_path / "gone", "b\rc\nd\n"))
+def test_a_partial_stored_log_is_marked(fake_runtime, cli, tmp_path):
+    found = make_log_answer("succeeded", (1, tmp_path / "gone", "b\rc\nd\n"))
     found["runs"][0]["log_bytes"] = 4096
-    answering(log=found)
+    fake_runtime(log=found)
 
     for words, shown in ((("logs", "7"), "b\rc\nd\n"), (("logs", "-f", "7"), "b\rc\nd\n"), (("logs", "--tail", "2", "7"), "b\rc\nd\n")):
         said = cli(*words)
@@ -98,34 +98,34 @@ def test_what_was_kept_of_a_log_that_has_gone_is_shown_to_be_a_part(answering, c
         assert said.err == "taskdeck: the log file has gone; of its 4.0K the last 6B were kept.\n"
 
 
-def test_all_attempts_are_shown_one_after_the_other(answering, cli, tmp_path):
+def test_all_attempts_are_shown_in_order(fake_runtime, cli, tmp_path):
     for n in (1, 2):
         (tmp_path / f"{n}").write_text(f"try {n}\n")
-    runtime = answering(log=log("failed", (1, tmp_path / "1"), (2, tmp_path / "2")))
+    runtime = fake_runtime(log=make_log_answer("failed", (1, tmp_path / "1"), (2, tmp_path / "2")))
 
     assert cli("logs", "--attempt", "all", "7") == (0, "try 1\ntry 2\n", "attempt 1: failed\nattempt 2: failed\n")
     assert runtime.args("log") == {"id": "7", "attempt": "all"}
 
 
-def test_a_task_that_has_not_started_says_why(answering, cli):
-    answering(log=log("queued", why="queue media is full (2 of 2)"))
+def test_an_unstarted_task_says_why_it_waits(fake_runtime, cli):
+    fake_runtime(log=make_log_answer("queued", why="queue media is full (2 of 2)"))
 
     assert cli("logs", "7") == (0, "", "taskdeck: #7 x has not started: queue media is full (2 of 2)\n")
 
 
-def test_json_has_the_whole_text(answering, cli, tmp_path):
+def test_json_contains_the_whole_text(fake_runtime, cli, tmp_path):
     (tmp_path / "log").write_bytes(b"a\xff\n")
-    answering(log=log("failed", (1, tmp_path / "log")))
+    fake_runtime(log=make_log_answer("failed", (1, tmp_path / "log")))
 
     assert json.loads(cli("logs", "7", "--json").out)["runs"][0]["text"] == "a\ufffd\n"
 
 
-def test_following_tells_why_it_waits_then_shows_each_attempt_to_the_end(answering, cli, tmp_path):
+def test_following_explains_the_wait_then_shows_each_attempt(fake_runtime, cli, tmp_path):
     for n in (1, 2):
         (tmp_path / f"{n}").write_text(f"try {n}\n")
     one, two = (1, tmp_path / "1"), (2, tmp_path / "2")
-    answering(log=Several([log("queued", why="queue full"), log("queued", why="queue full"), log("running", one),
-                           log("retrying", one, why="attempt 2 in ~1s"), log("succeeded", one, two)]))  # fmt: skip
+    fake_runtime(log=AnswerSequence([make_log_answer("queued", why="queue full"), make_log_answer("queued", why="queue full"), make_log_answer("running", one),
+                           make_log_answer("retrying", one, why="attempt 2 in ~1s"), make_log_answer("succeeded", one, two)]))  # fmt: skip
 
     said = cli("logs", "-f", "7")
 
@@ -133,18 +133,18 @@ def test_following_tells_why_it_waits_then_shows_each_attempt_to_the_end(answeri
     assert said.err == "taskdeck: #7 x waits: queue full\ntaskdeck: #7 x waits: attempt 2 in ~1s\nattempt 2\n"
 
 
-def test_following_begins_with_the_tail(answering, cli, tmp_path):
+def test_following_begins_with_the_tail(fake_runtime, cli, tmp_path):
     (tmp_path / "log").write_text("a\nb\nc\n")
-    answering(log=log("succeeded", (1, tmp_path / "log")))
+    fake_runtime(log=make_log_answer("succeeded", (1, tmp_path / "log")))
 
     assert cli("logs", "-f", "--tail", "1", "7").out == "c\n"
 
 
-def test_what_never_ran_is_said_to(answering, cli):
-    answering(log=log("cancelled"))
+def test_a_task_that_never_ran_says_so(fake_runtime, cli):
+    fake_runtime(log=make_log_answer("cancelled"))
 
     assert cli("logs", "-f", "7") == (0, "", "taskdeck: #7 x never ran (cancelled).\n")
 
 
-def test_follow_and_json_do_not_go_together(cli):
+def test_follow_and_json_are_exclusive(cli):
     assert cli("logs", "-f", "--json", "7").code == 2

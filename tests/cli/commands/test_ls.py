@@ -12,26 +12,26 @@ from pathlib import Path
 import pytest
 
 from app.cli.commands.ls import FIELDS as LISTED
-from app.core.text.sanitize import width
+from app.core.text.sanitize import measure_width
 from tests.acceptance.terminal import Terminal
-from tests.cli.builders import a_run, a_task, ago, listed
-from tests.cli.fake_runtime import Several
-from tests.cli.terminal_command import on_terminal
+from tests.cli.builders import make_list_answer, make_past_time, make_run, make_task
+from tests.cli.fake_runtime import AnswerSequence
+from tests.cli.terminal_command import run_on_terminal
 
 
-def drawn():
+def make_sample_tasks():
     """The rows of the picture."""
     return [
-        a_task(1062, "vacuum archive", "scheduled", age=360, wait_short="at 23:30"),
-        a_task(1053, "encode S02E06.mkv", "queued", queue="media", age=2460, wait_short="queue full ~2m"),
-        a_task(1047, "nightly-etl", "running", queue="etl", age=9100, started=9100, timeout=10800, expected=9825),
-        a_task(1048, "thumbs S02", "failed", queue="media", age=720, started=123.2, ended=120, reason="exit 1"),
-        a_task(1045, "crawl shop-b", "timed_out", age=1860, started=1800, ended=1200, reason="limit 10m"),
-        a_task(1046, "encode S02E03.mkv", "succeeded", queue="media", age=4200, started=3600, ended=958),
+        make_task(1062, "vacuum archive", "scheduled", age=360, wait_short="at 23:30"),
+        make_task(1053, "encode S02E06.mkv", "queued", queue="media", age=2460, wait_short="queue full ~2m"),
+        make_task(1047, "nightly-etl", "running", queue="etl", age=9100, started=9100, timeout=10800, expected=9825),
+        make_task(1048, "thumbs S02", "failed", queue="media", age=720, started=123.2, ended=120, reason="exit 1"),
+        make_task(1045, "crawl shop-b", "timed_out", age=1860, started=1800, ended=1200, reason="limit 10m"),
+        make_task(1046, "encode S02E03.mkv", "succeeded", queue="media", age=4200, started=3600, ended=958),
     ]
 
 
-PICTURE = """\
+EXPECTED_TABLE = """\
   ID  STATE        NAME               QUEUE      AGE    TIME  WHY / RESULT
 1062  ◔ scheduled  vacuum archive     default     6m       –  at 23:30
 1053  ○ queued     encode S02E06.mkv  media      41m       –  queue full ~2m
@@ -42,17 +42,17 @@ PICTURE = """\
 """
 
 
-def test_ls_looks_as_it_is_drawn(answering, cli):
-    answering(ls=listed(drawn(), 6, 1204))
+def test_ls_prints_the_expected_table(fake_runtime, cli):
+    fake_runtime(ls=make_list_answer(make_sample_tasks(), 6, 1204))
 
     said = cli("ls")
 
-    assert said.out == PICTURE
+    assert said.out == EXPECTED_TABLE
     assert said.err == "6 of 1,204 tasks (newest first). More: --limit 0, --status failed, --since 2h\n"
 
 
-def test_ls_without_filters_asks_for_what_is_recent_and_with_any_for_all(answering, cli):
-    runtime = answering(ls=listed([], 0, 5))
+def test_ls_lists_recent_tasks_without_filters_and_all_with_filters(fake_runtime, cli):
+    runtime = fake_runtime(ls=make_list_answer([], 0, 5))
 
     cli("ls")
     assert runtime.args("ls") == {"limit": 100, "recent": True, "brief": True}
@@ -75,8 +75,8 @@ def test_ls_without_filters_asks_for_what_is_recent_and_with_any_for_all(answeri
                                   "limit": 0, "recent": False, "brief": True}  # fmt: skip
 
 
-def test_a_cut_list_is_never_silent_with_json_either(answering, cli):
-    answering(ls={"tasks": drawn()[:1], "total": 300, "of": 1204})
+def test_a_truncated_list_is_reported_with_json_too(fake_runtime, cli):
+    fake_runtime(ls={"tasks": make_sample_tasks()[:1], "total": 300, "of": 1204})
 
     said = cli("ls", "--json", "--limit", "1", "--queue", "media")
 
@@ -84,55 +84,55 @@ def test_a_cut_list_is_never_silent_with_json_either(answering, cli):
     assert said.err.startswith("1 of 1,204 tasks (newest first, 300 match)")
 
 
-def test_filters_that_were_used_are_not_suggested(answering, cli):
-    answering(ls={"tasks": drawn()[:1], "total": 300, "of": 1204})
+def test_used_filters_are_not_suggested(fake_runtime, cli):
+    fake_runtime(ls={"tasks": make_sample_tasks()[:1], "total": 300, "of": 1204})
 
     said = cli("ls", "--json", "--limit", "1", "--status", "failed")
 
     assert said.err == "1 of 1,204 tasks (newest first, 300 match). More: --limit 0, --since 2h\n"
 
 
-def test_nothing_is_said_when_all_that_match_are_listed(answering, cli):
-    answering(ls=listed(drawn(), 6, 1204))
+def test_a_complete_list_has_no_notice(fake_runtime, cli):
+    fake_runtime(ls=make_list_answer(make_sample_tasks(), 6, 1204))
     assert cli("ls", "--status", "failed").err == "" and cli("ls", "--queue", "media", "-o", "name").err == ""
-    answering(browse=paged(drawn()))
+    fake_runtime(browse=make_pages(make_sample_tasks()))
     assert cli("ls", "--filter", "x", "--limit", "6").err == ""
 
-    answering(browse=Several([{**paged(drawn())[0], "total": None, "more_after": True}]))
+    fake_runtime(browse=AnswerSequence([{**make_pages(make_sample_tasks())[0], "total": None, "more_after": True}]))
     assert cli("ls", "--filter", "x", "--limit", "6").err == "6 of 1,204 tasks (newest first). More: --limit 0\n"
 
 
-def test_jsonl_prints_a_document_a_line(answering, cli):
-    answering(ls={"tasks": drawn(), "total": 6, "of": 6})
+def test_jsonl_prints_one_document_per_line(fake_runtime, cli):
+    fake_runtime(ls={"tasks": make_sample_tasks(), "total": 6, "of": 6})
 
     assert [json.loads(line)["number"] for line in cli("ls", "--jsonl").out.splitlines()] == [
-        t["number"] for t in drawn()
+        t["number"] for t in make_sample_tasks()
     ]
 
 
 @pytest.mark.parametrize("columns", [72, 80, 100])
-def test_on_a_terminal_every_line_fits_and_the_name_shrinks_first(answering, home, columns):
+def test_lines_fit_the_terminal_and_the_name_shrinks_first(fake_runtime, home, columns):
     short = "needs 12.0G memory, 2.0G free; #1042 frees"
-    long = a_task(7, "夜间备份 " * 12, "queued", queue="media", wait_short=short)
-    answering(ls=listed([*drawn(), long], 7, 7))
+    long = make_task(7, "夜间备份 " * 12, "queued", queue="media", wait_short=short)
+    fake_runtime(ls=make_list_answer([*make_sample_tasks(), long], 7, 7))
 
-    lines = on_terminal(home, "ls", columns=columns, NO_COLOR="1").decode().replace("\r", "").splitlines()
+    lines = run_on_terminal(home, "ls", columns=columns, NO_COLOR="1").decode().replace("\r", "").splitlines()
 
-    assert len(lines) == 9 and all(width(line) <= columns for line in lines[:8])
+    assert len(lines) == 9 and all(measure_width(line) <= columns for line in lines[:8])
     assert "encode S02E03.mkv" in lines[6] or columns < 80
 
 
-def test_colours_are_for_terminals_that_want_them(answering, cli, home):
-    answering(ls=listed(drawn(), 6, 6))
+def test_colours_are_used_only_on_colour_terminals(fake_runtime, cli, home):
+    fake_runtime(ls=make_list_answer(make_sample_tasks(), 6, 6))
 
-    assert b"\x1b[1;31m\xe2\x9c\x97 failed" in on_terminal(home, "ls")
+    assert b"\x1b[1;31m\xe2\x9c\x97 failed" in run_on_terminal(home, "ls")
     for env in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
-        assert b"\x1b" not in on_terminal(home, "ls", **env)
+        assert b"\x1b" not in run_on_terminal(home, "ls", **env)
     assert "\x1b" not in cli("ls").out
 
 
-def test_without_utf8_the_glyphs_are_ascii(answering, cli, monkeypatch):
-    answering(ls=listed(drawn(), 6, 6))
+def test_without_utf8_the_glyphs_are_ascii(fake_runtime, cli, monkeypatch):
+    fake_runtime(ls=make_list_answer(make_sample_tasks(), 6, 6))
     monkeypatch.setenv("LC_ALL", "C")
 
     out = cli("ls").out
@@ -140,60 +140,60 @@ def test_without_utf8_the_glyphs_are_ascii(answering, cli, monkeypatch):
     assert out.isascii() and "X failed" in out and "* running" in out
 
 
-def test_hostile_text_makes_no_rows_and_no_escapes(answering, cli, home):
+def test_hostile_text_adds_no_rows_or_escapes(fake_runtime, cli, home):
     evil = "\x1b[2J\u009b31m\u202e\nFAKE ROW\r"
-    answering(ls=listed([a_task(1, evil, "failed", queue=evil, reason=evil)], 1, 1))
+    fake_runtime(ls=make_list_answer([make_task(1, evil, "failed", queue=evil, reason=evil)], 1, 1))
 
     assert len(cli("ls").out.splitlines()) == 2
-    assert b"\x1b[2J" not in on_terminal(home, "ls") and b"\x1b" not in on_terminal(home, "ls", "--json")
+    assert b"\x1b[2J" not in run_on_terminal(home, "ls") and b"\x1b" not in run_on_terminal(home, "ls", "--json")
 
 
-def test_json_on_a_terminal_is_ascii(answering, home):
-    answering(ls={"tasks": [a_task(1, "夜\x7f\udcff", "failed")], "total": 1, "of": 1})
+def test_json_on_a_terminal_is_ascii(fake_runtime, home):
+    fake_runtime(ls={"tasks": [make_task(1, "夜\x7f\udcff", "failed")], "total": 1, "of": 1})
 
-    out = on_terminal(home, "ls", "--json").partition(b"1 task")[0]
+    out = run_on_terminal(home, "ls", "--json").partition(b"1 task")[0]
 
     assert out.isascii() and b"\x7f" not in out
     assert json.loads(out)[0]["name"] == "夜\x7f\udcff"
 
 
-def test_json_in_a_pipe_is_utf8_unless_there_are_bytes_that_are_none(answering, cli):
-    answering(ls={"tasks": [a_task(1, "夜", "failed")], "total": 1, "of": 1})
+def test_json_in_a_pipe_is_utf8_unless_bytes_are_invalid(fake_runtime, cli):
+    fake_runtime(ls={"tasks": [make_task(1, "夜", "failed")], "total": 1, "of": 1})
     assert "夜" in cli("ls", "--json").out
 
 
-def test_names_of_tasks_are_their_numbers_and_all_of_them(answering, cli):
-    runtime = answering(ls=listed(drawn(), 6, 1204))
+def test_name_output_lists_all_task_numbers(fake_runtime, cli):
+    runtime = fake_runtime(ls=make_list_answer(make_sample_tasks(), 6, 1204))
 
     said = cli("ls", "-o", "name", "--status", "failed")
 
-    assert said.out.split() == [str(task["number"]) for task in drawn()]
+    assert said.out.split() == [str(task["number"]) for task in make_sample_tasks()]
     assert runtime.args("ls")["limit"] == 0 and runtime.args("ls")["brief"]
     cli("ls", "-o", "name", "--limit", "5")
     assert runtime.args("ls")["limit"] == 5
 
 
-def test_tab_separated_tasks_have_a_header_and_one_line_each(answering, cli, home):
+def test_tsv_has_a_header_and_one_line_per_task(fake_runtime, cli, home):
     evil = "a\tb\nc\\d\r\x1b[2J"
-    answering(ls={"tasks": [a_task(1, evil, "failed", tags={"k": evil}, attempts=2, reason=None)], "total": 1, "of": 1})
+    fake_runtime(ls={"tasks": [make_task(1, evil, "failed", tags={"k": evil}, attempts=2, reason=None)], "total": 1, "of": 1})
 
     header, row, *rest = cli("ls", "-o", "tsv").out.split("\n")
 
     found = dict(zip(header.split("\t"), row.split("\t"), strict=True))
     assert rest == [""] and found["number"] == "1" and found["reason"] == "" and found["attempts"] == "2"
     assert found["name"] == "a\\tb\\nc\\\\d\\r\x1b[2J"
-    assert b"\x1b" not in on_terminal(home, "ls", "-o", "tsv")
+    assert b"\x1b" not in run_on_terminal(home, "ls", "-o", "tsv")
 
 
-def test_an_empty_table_still_has_its_header(answering, cli):
-    answering(ls={"tasks": [], "total": 0, "of": 3})
+def test_an_empty_table_still_has_its_header(fake_runtime, cli):
+    fake_runtime(ls={"tasks": [], "total": 0, "of": 3})
 
     assert cli("ls", "-o", "tsv").out.startswith("number\tstatus\tname\t")
 
 
-def test_json_may_be_asked_for_as_an_output_too(answering, cli):
-    row = a_task(7, "x", "failed", created_at="then", updated_at="then")
-    answering(ls={"tasks": [row], "total": 1, "of": 1}, show=row)
+def test_json_is_an_output_format_too(fake_runtime, cli):
+    row = make_task(7, "x", "failed", created_at="then", updated_at="then")
+    fake_runtime(ls={"tasks": [row], "total": 1, "of": 1}, show=row)
 
     for form in ("json", "jsonl"):
         assert cli("ls", "-o", form) == cli("ls", f"--{form}")
@@ -202,10 +202,10 @@ def test_json_may_be_asked_for_as_an_output_too(answering, cli):
     assert "must be json or jsonl" in cli("show", "7", "-o", "tsv").err
 
 
-def test_runs_and_operations_are_lists_for_programs_too(answering, cli):
+def test_runs_and_operations_have_machine_readable_lists(fake_runtime, cli):
     row = {"id": 31, "at": "2026-11-25T10:00:00.000000Z", "by": "ann", "verb": "set", "object": "task #7", "before": {"cpu": 1},
            "after": None}  # fmt: skip
-    answering(instances=[a_run(2, "failed", exit_code=1)], operations=[row])
+    fake_runtime(instances=[make_run(2, "failed", exit_code=1)], operations=[row])
 
     assert cli("instances", "-o", "name").out == "run-2\n" and cli("operations", "-o", "name").out == "31\n"
     header, line = cli("operations", "-o", "tsv").out.splitlines()
@@ -214,15 +214,15 @@ def test_runs_and_operations_are_lists_for_programs_too(answering, cli):
     assert cli("instances", "-o", "tsv").out.splitlines()[1].split("\t")[:6] == ["run-2", "1", "x", "default", "2", "failed"]
 
 
-def test_how_large_a_backup_is_stands_in_its_operation_as_people_read_it(answering, cli):
-    answering(operations=[{"id": 31, "at": "2026-11-25T10:00:00.000000Z", "by": "ann", "verb": "db backup", "object": "backup x",
+def test_backup_operations_show_a_readable_size(fake_runtime, cli):
+    fake_runtime(operations=[{"id": 31, "at": "2026-11-25T10:00:00.000000Z", "by": "ann", "verb": "db backup", "object": "backup x",
                            "before": None, "after": {"bytes": 376832}}])  # fmt: skip
 
     assert cli("operations").out.rstrip().endswith("backup x  368K")
 
 
-def test_operations_are_asked_for_by_who_what_and_when(answering, cli):
-    runtime = answering(operations=[])
+def test_operations_are_filtered_by_user_verb_and_time(fake_runtime, cli):
+    runtime = fake_runtime(operations=[])
 
     said = cli("operations", "gpu", "!set", "--by", "ann", "--object", "#42", "--since", "2h", "--verb", "hold", "--limit", "0")
 
@@ -243,45 +243,45 @@ UNDO = {
 }
 
 
-def test_an_operation_is_taken_back_by_its_number(answering, cli):
-    runtime = answering(undo=UNDO)
+def test_an_operation_is_undone_by_number(fake_runtime, cli):
+    runtime = fake_runtime(undo=UNDO)
 
     assert cli("undo", "31", "#32").out == "undone: hold of #12 x: status held → queued\nundone: hold of #13 y\n"
     assert runtime.args("undo") == {"ids": [31, 32]}
     assert cli("undo", "x").code == 2
 
 
-def test_the_last_thing_is_named_before_it_is_taken_back(answering, cli, home):
-    runtime = answering(undo=UNDO)
+def test_undo_names_the_last_operation_first(fake_runtime, cli, home):
+    runtime = fake_runtime(undo=UNDO)
 
     said = cli("undo")
     assert said.code == 2 and "this would undo 2 operations, hold of #12 x: status held → queued; hold of #13 y." in said.err
     assert [args for _, args in runtime.asked] == [{"dry_run": True}]
 
-    shown = on_terminal(home, "undo", typed=b"y\n", columns=200).decode()
+    shown = run_on_terminal(home, "undo", typed=b"y\n", columns=200).decode()
     assert "Undo 2 operations, hold of #12 x: status held → queued; hold of #13 y? [y/N]" in shown
     assert runtime.args("undo") == {"ids": [31, 32]}
-    answering(undo={"done": [], "refused": [{"message": "it was taken back already", "exit_code": 4}], "notes": []})
+    fake_runtime(undo={"done": [], "refused": [{"message": "it was taken back already", "exit_code": 4}], "notes": []})
     assert cli("undo", "--yes").code == 4
 
 
-def test_what_of_the_last_thing_cannot_be_undone_is_named_before_and_after(answering, cli, home):
+def test_undo_names_irreversible_parts_before_and_after(fake_runtime, cli, home):
     left = {"message": "#3 has changed since: status held → queued by bob, 2s ago. It was left as it is.", "exit_code": 4}
-    runtime = answering(undo=Several([UNDO | {"refused": [left]}, UNDO]))
+    runtime = fake_runtime(undo=AnswerSequence([UNDO | {"refused": [left]}, UNDO]))
 
     said = cli("undo", "--yes")
 
     assert (said.code, said.err) == (1, f"taskdeck: {left['message']}\n")
     assert said.out == "undone: hold of #12 x: status held → queued\nundone: hold of #13 y\n"
     assert runtime.args("undo") == {"ids": [31, 32]}
-    answering(undo=UNDO | {"refused": [left]})
+    fake_runtime(undo=UNDO | {"refused": [left]})
     assert f"hold of #13 y. 1 cannot be undone: {left['message']} Nothing was changed." in cli("undo").err
-    shown = on_terminal(home, "undo", typed=b"n\n", columns=250).decode()
+    shown = run_on_terminal(home, "undo", typed=b"n\n", columns=250).decode()
     assert f"1 cannot be undone: {left['message']} Undo 2 operations" in shown
 
 
-def test_an_interrupt_at_a_question_ends_by_that_signal_so_that_a_shell_stops_its_list(answering, home):
-    runtime = answering(undo=UNDO)
+def test_an_interrupt_at_a_question_ends_by_sigint_for_the_shell(fake_runtime, home):
+    runtime = fake_runtime(undo=UNDO)
     undo = f"{shlex.quote(sys.executable)} -P -m app undo"
     env = {"PATH": os.environ["PATH"], "TASKDECK_HOME": str(home), "LC_ALL": "C.UTF-8", "TERM": "xterm-256color"}
 
@@ -293,28 +293,28 @@ def test_an_interrupt_at_a_question_ends_by_that_signal_so_that_a_shell_stops_it
     assert [args for _, args in runtime.asked] == [{"dry_run": True}]
 
 
-def test_without_a_runtime_states_may_be_old_and_that_is_said(td, runtime):
+def test_possibly_stale_states_are_reported_without_a_runtime(run_cli, runtime):
     held = runtime.submit("true", hold=True)
-    assert td("ls").stderr == "1 task\n"
+    assert run_cli("ls").stderr == "1 task\n"
     runtime.kill()
 
-    done = td("ls")
+    done = run_cli("ls")
 
     assert held in done.stdout and "no runtime is up, so what has not ended may stand here in an old state." in done.stderr
 
 
-def test_the_first_use_says_how_to_begin(answering, cli):
-    answering(ls=listed([], 0, 0))
+def test_an_empty_home_explains_how_to_begin(fake_runtime, cli):
+    fake_runtime(ls=make_list_answer([], 0, 0))
 
     assert cli("ls") == (0, "", "no task yet. The first: taskdeck submit -- COMMAND\n")
 
 
-def test_runs_are_listed_with_what_they_took(answering, cli):
+def test_runs_are_listed_with_their_usage(fake_runtime, cli):
     runs = [
-        a_run(2, "failed", exit_code=1, cpu_seconds=2.9, max_rss=84.0, run_seconds=3.2),
-        a_run(1, "succeeded", exit_code=0),
+        make_run(2, "failed", exit_code=1, cpu_seconds=2.9, max_rss=84.0, run_seconds=3.2),
+        make_run(1, "succeeded", exit_code=0),
     ]
-    runtime = answering(instances=runs)
+    runtime = fake_runtime(instances=runs)
 
     lines = cli("instances", "#7").out.splitlines()
 
@@ -322,39 +322,39 @@ def test_runs_are_listed_with_what_they_took(answering, cli):
     assert lines[1].split()[-5:] == ["3.2s", "2.9s", "84M", "exit", "1"] and lines[2].endswith("–")
 
 
-def test_operations_tell_what_changed(answering, cli):
+def test_operations_show_their_changes(fake_runtime, cli):
     row = {
         "id": 1,
-        "at": ago(5),
+        "at": make_past_time(5),
         "by": "ann",
         "verb": "set priority",
         "object": "task #7",
         "before": {"priority": 0},
         "after": {"priority": 5},
     }
-    answering(operations=[row])
+    fake_runtime(operations=[row])
 
     assert cli("operations").out.splitlines()[1].endswith("ann  set priority  task #7  priority 0 → 5")
-    answering(operations=[row | {"verb": "submit", "before": None, "after": {"first": 7, "last": 7}}])
+    fake_runtime(operations=[row | {"verb": "submit", "before": None, "after": {"first": 7, "last": 7}}])
     assert cli("operations").out.splitlines()[1].endswith("ann  submit  task #7  task #7")
     rule = {"conditions": {"preset": "finishes-within", "value": "45m"}, "actions": {}}
-    answering(operations=[row | {"verb": "sla create", "object": "sla a", "before": None, "after": rule}])
+    fake_runtime(operations=[row | {"verb": "sla create", "object": "sla a", "before": None, "after": rule}])
     assert "{" not in cli("operations").out and cli("operations").out.splitlines()[1].endswith("sla a  finishes within 45m")
 
 
-def paged(*pages):
+def make_pages(*pages):
     """Answers to `browse`."""
     columns = [*LISTED, "run", "run_reason", "why", "expected", "at"]
     rows = [[[*[task.get(name) for name in columns[:-1]], task["number"]] for task in page] for page in pages]
-    return Several(
+    return AnswerSequence(
         {"columns": columns, "rows": page, "more_after": at + 1 < len(rows), "total": 3, "of": 1204, "complete": True, "stopped": None}
         for at, page in enumerate(rows)
     )
 
 
-def test_a_filter_line_is_read_as_the_deck_reads_it(answering, cli):
-    waits = a_task(1053, "encode S02E06.mkv", "queued", queue="media", age=2460, why="queue full ~2m")
-    runtime = answering(browse=paged([waits, *drawn()[2:3]]))
+def test_a_filter_query_is_parsed_as_in_the_deck(fake_runtime, cli):
+    waits = make_task(1053, "encode S02E06.mkv", "queued", queue="media", age=2460, why="queue full ~2m")
+    runtime = fake_runtime(browse=make_pages([waits, *make_sample_tasks()[2:3]]))
 
     said = cli("ls", "--filter", "name:enc* !word")
 
@@ -363,18 +363,18 @@ def test_a_filter_line_is_read_as_the_deck_reads_it(answering, cli):
     assert said.err == "2 of 1,204 tasks (newest first, 3 match). More: --limit 0\n"
 
 
-def test_all_that_a_filter_line_finds_is_asked_for_page_by_page(answering, cli):
-    runtime = answering(browse=paged(drawn()[:2], drawn()[2:3]))
+def test_all_matches_of_a_filter_query_are_fetched_by_page(fake_runtime, cli):
+    runtime = fake_runtime(browse=make_pages(make_sample_tasks()[:2], make_sample_tasks()[2:3]))
 
     assert cli("ls", "--filter", "x", "-o", "name").out == "1062\n1053\n1047\n"
     assert [args["at"] for verb, args in runtime.asked] == [None, [1053, 1053]]
-    answering(browse=paged(drawn()[:1]))
+    fake_runtime(browse=make_pages(make_sample_tasks()[:1]))
     assert json.loads(cli("ls", "--filter", "x", "--json").out)[0]["number"] == 1062
-    answering(browse=paged(drawn()[:1]))
+    fake_runtime(browse=make_pages(make_sample_tasks()[:1]))
     assert cli("ls", "--filter", "x", "-o", "tsv").out.splitlines()[1].startswith("1062\tscheduled\t")
 
 
-def test_a_filter_line_takes_the_place_of_the_other_filters(cli):
+def test_a_filter_query_excludes_other_filters(cli):
     for words in (("--filter", "x", "--queue", "q"), ("--filter", " ")):
         said = cli("ls", *words)
         assert said.code == 2 and "--filter" in said.err

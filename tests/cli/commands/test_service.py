@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.commands.service import unit
+from app.cli.commands.service import make_unit
 from app.paths import STOPPED_CODE
 
 
-def read(text: str) -> configparser.ConfigParser:
+def parse_unit(text: str) -> configparser.ConfigParser:
     parser = configparser.ConfigParser(interpolation=None, strict=True)
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     parser.read_string(text)
     return parser
 
 
-def test_a_unit_lets_jobs_outlive_the_runtime():
-    service = read(unit("/srv/deck", system=True))["Service"]
+def test_jobs_outlive_the_unit():
+    service = parse_unit(make_unit("/srv/deck", system=True))["Service"]
 
     assert service["ExecStart"].endswith("taskdeck --home /srv/deck serve --replace")
     assert (service["KillMode"], service["OOMPolicy"], service["Restart"], service["TasksMax"]) == (
@@ -34,7 +34,7 @@ def test_a_unit_lets_jobs_outlive_the_runtime():
 HOMES = ["/srv/deck", "/a b", "/50%", "/100%h and %%", '/q"', "/it's", "/$HOME", "/${HOME}", "/b\\", "/b\\n c", "/ü 日本", "/a;b #c"]
 
 
-def words(line: str) -> list[str]:
+def split_exec_line(line: str) -> list[str]:
     """A command line as systemd reads it: quotes and backslashes, then specifiers, then (not in the first word) variables."""
     found, word, quote, left = [], None, "", iter(line)
     for c in left:
@@ -54,21 +54,21 @@ def words(line: str) -> list[str]:
 
 
 @pytest.mark.parametrize("home", HOMES)
-def test_systemd_reads_a_home_back_as_it_is(home: str):
-    assert words(read(unit(home, system=False))["Service"]["ExecStart"])[1:] == ["--home", home, "serve", "--replace"]
+def test_systemd_reads_every_home_path_back(home: str):
+    assert split_exec_line(parse_unit(make_unit(home, system=False))["Service"]["ExecStart"])[1:] == ["--home", home, "serve", "--replace"]
 
 
 @pytest.mark.parametrize("place", HOMES)
-def test_systemd_finds_the_program_wherever_it_is_installed(place: str, monkeypatch: pytest.MonkeyPatch):
+def test_the_unit_names_the_installed_program(place: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("sys.executable", f"{place}/python")
 
-    assert words(read(unit("/srv", system=False))["Service"]["ExecStart"])[0] == f"{place}/taskdeck"
+    assert split_exec_line(parse_unit(make_unit("/srv", system=False))["Service"]["ExecStart"])[0] == f"{place}/taskdeck"
 
 
 @pytest.mark.parametrize("home", HOMES)
-def test_a_unit_is_one_that_systemd_accepts_where_it_can_be_asked(home: str, tmp_path: Path):
+def test_systemd_accepts_the_unit(home: str, tmp_path: Path):
     path = tmp_path / "taskdeck.service"
-    path.write_text(unit(home, system=True))
+    path.write_text(make_unit(home, system=True))
     verify = ["systemd-analyze", "--man=no", "verify"] if shutil.which("systemd-analyze") else ["grep", "^ExecStart="]
 
     done = subprocess.run([*verify, path], capture_output=True, text=True, check=False)
@@ -77,16 +77,16 @@ def test_a_unit_is_one_that_systemd_accepts_where_it_can_be_asked(home: str, tmp
 
 
 @pytest.mark.parametrize("home", ["/a\nb", "/\x7f", "/\udcff"])
-def test_a_home_that_no_unit_can_name_is_refused_in_words(cli, home: str):
+def test_a_home_that_no_unit_can_name_is_refused(cli, home: str):
     said = cli("service", "install", "--user", "--home", home)
 
     assert said.code == 2 and "which a unit file cannot hold" in said.err
 
 
-def test_a_user_without_a_name_is_its_number(monkeypatch: pytest.MonkeyPatch):
+def test_a_user_without_a_name_is_a_number(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("os.geteuid", lambda: 54321)
 
-    assert read(unit("/srv", system=True))["Service"]["User"] == "54321"
+    assert parse_unit(make_unit("/srv", system=True))["Service"]["User"] == "54321"
 
 
 def test_the_unit_of_another_home_is_not_overwritten(cli, tmp_path: Path):
@@ -99,7 +99,7 @@ def test_the_unit_of_another_home_is_not_overwritten(cli, tmp_path: Path):
     assert "--home /first serve" in path.read_text()
 
 
-def test_install_writes_it_once_and_says_what_to_type(cli, tmp_path: Path):
+def test_install_writes_the_unit_once_and_prints_the_next_commands(cli, tmp_path: Path):
     first, second = cli("service", "install", "--user"), cli("service", "install", "--user")
 
     path = tmp_path / "config" / "systemd" / "user" / "taskdeck.service"
@@ -108,7 +108,7 @@ def test_install_writes_it_once_and_says_what_to_type(cli, tmp_path: Path):
     assert second.err == f"taskdeck: {path} is as it should be.\n"
 
 
-def test_both_kinds_at_once_are_refused(cli):
+def test_user_and_system_are_exclusive(cli):
     said = cli("service", "install", "--user", "--system")
 
     assert said.code == 2 and "which of the two" in said.err

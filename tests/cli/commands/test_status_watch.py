@@ -11,75 +11,75 @@ import sys
 import pytest
 
 from tests.acceptance.terminal import Terminal
-from tests.runtime_process import Living
+from tests.runtime_process import RuntimeProcess
 
 ARGV = [sys.executable, "-P", "-m", "app"]
 
 
 @pytest.fixture
-def watching(up: Living, tmp_path):
+def watch_terminal(shared_runtime: RuntimeProcess, tmp_path):
     """The status, watched on a terminal."""
-    env = {"PATH": os.environ["PATH"], "TASKDECK_HOME": str(up.home), "LC_ALL": "C.UTF-8", "TERM": "xterm-256color",
+    env = {"PATH": os.environ["PATH"], "TASKDECK_HOME": str(shared_runtime.home), "LC_ALL": "C.UTF-8", "TERM": "xterm-256color",
            "PYTHONPATH": os.getcwd()}  # fmt: skip
     with Terminal([*ARGV, "status", "--watch"], env, tmp_path, 80, 24) as terminal:
         terminal.wait("running 0  queued 0")
         yield terminal
 
 
-def test_a_change_is_shown_and_only_what_differs_is_written(up: Living, watching: Terminal):
-    before = len(watching.raw)
+def test_a_change_writes_only_the_difference(shared_runtime: RuntimeProcess, watch_terminal: Terminal):
+    before = len(watch_terminal.raw)
 
-    up.submit("true", hold=True)
+    shared_runtime.submit("true", hold=True)
 
-    watching.wait("held 1")
-    assert watching.raw.count(b"\x1b[2J") == 1 and b"POOL" not in watching.raw[before:]
+    watch_terminal.wait("held 1")
+    assert watch_terminal.raw.count(b"\x1b[2J") == 1 and b"POOL" not in watch_terminal.raw[before:]
 
 
-def test_it_outlives_the_runtime_and_shows_the_next(up: Living, watching: Terminal):
-    first = up.pid
-    up.kill()
-    watching.wait("none; the first submit starts one")
+def test_it_survives_the_runtime_and_shows_the_next(shared_runtime: RuntimeProcess, watch_terminal: Terminal):
+    first = shared_runtime.pid
+    shared_runtime.kill()
+    watch_terminal.wait("none; the first submit starts one")
 
-    second = up.start()
+    second = shared_runtime.start()
 
-    watching.wait(f"pid {second}")
+    watch_terminal.wait(f"pid {second}")
     assert first != second
-    up.call("stop")
-    watching.wait("Start it: taskdeck serve --detach")
+    shared_runtime.call("stop")
+    watch_terminal.wait("Start it: taskdeck serve --detach")
 
 
-def test_another_size_of_the_terminal_is_drawn_at_once(watching: Terminal):
-    watching.resize(30, 8)
+def test_a_resize_redraws_at_once(watch_terminal: Terminal):
+    watch_terminal.resize(30, 8)
 
-    watching.wait("more lines")
-    assert all(len(line) <= 30 for line in watching.lines) and "…" in watching.line_with("Taskdeck on")
-
-
-def test_an_interrupt_leaves_the_last_page_and_a_clean_terminal(watching: Terminal):
-    os.write(watching.keyboard, b"\x03")
-
-    assert watching.end() == -signal.SIGINT
-    assert "running 0  queued 0" in watching.text and "Traceback" not in watching.text
+    watch_terminal.wait("more lines")
+    assert all(len(line) <= 30 for line in watch_terminal.lines) and "…" in watch_terminal.find_line("Taskdeck on")
 
 
-def test_in_a_pipe_an_answer_is_printed_when_it_says_something_new(up: Living):
-    argv = [*ARGV, "--home", str(up.home), "status", "--watch", "--jsonl"]
+def test_an_interrupt_leaves_the_last_page_and_a_clean_terminal(watch_terminal: Terminal):
+    os.write(watch_terminal.keyboard, b"\x03")
+
+    assert watch_terminal.end() == -signal.SIGINT
+    assert "running 0  queued 0" in watch_terminal.text and "Traceback" not in watch_terminal.text
+
+
+def test_a_pipe_gets_an_answer_only_if_it_differs(shared_runtime: RuntimeProcess):
+    argv = [*ARGV, "--home", str(shared_runtime.home), "status", "--watch", "--jsonl"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as command:
         before = json.loads(command.stdout.readline())["counts"].get("held", 0)
-        up.submit("true", hold=True)
+        shared_runtime.submit("true", hold=True)
         assert json.loads(command.stdout.readline())["counts"] == {"held": before + 1}
         command.send_signal(signal.SIGINT)
         assert command.stderr.read() == b"" and command.wait() == -signal.SIGINT
 
 
-def test_what_only_moves_is_not_told_again():
-    from app.cli.commands.status_watch import _lasting
+def test_moving_values_alone_are_not_printed_again():
+    from app.cli.commands.status_watch import _drop_volatile
 
     one = {"runtime": {"tick_lag": 0.1, "pid": 7}, "pools": [{"measured_cpu": 1.0, "name": "x"}]}
     two = {"runtime": {"tick_lag": 0.2, "pid": 7}, "pools": [{"measured_cpu": 2.0, "name": "x"}]}
 
-    assert _lasting(one) == _lasting(two) != _lasting({**one, "pools": []})
+    assert _drop_volatile(one) == _drop_volatile(two) != _drop_volatile({**one, "pools": []})
 
 
-def test_watching_asks_for_a_document_a_line(cli):
+def test_watching_requires_jsonl_instead_of_json(cli):
     assert "--jsonl" in cli("status", "--watch", "--json").err

@@ -9,7 +9,7 @@ import pytest
 
 from app.errors import NotFound, Usage
 
-STORED = {
+STORED_TASK = {
     "uuid": "u1",
     "number": 7,
     "name": "true",
@@ -21,16 +21,16 @@ STORED = {
 }
 
 
-def task(answering, cli, *words, feed=b""):
+def submit_one(answering, cli, *words, feed=b""):
     """The one task that a command line becomes."""
-    runtime = answering(submit=[STORED])
+    runtime = answering(submit=[STORED_TASK])
     assert cli("submit", *words, feed=feed).code == 0
     (found,) = runtime.args("submit")["tasks"]
     return found
 
 
-def test_a_command_is_sent_as_it_was_typed_and_only_its_number_is_printed(answering, cli):
-    runtime = answering(submit=[STORED])
+def test_a_command_is_sent_unchanged_and_only_its_number_printed(fake_runtime, cli):
+    runtime = fake_runtime(submit=[STORED_TASK])
 
     said = cli("submit", "--", "sh", "-c", "echo $HOME", "--", "--json", "")
 
@@ -38,12 +38,12 @@ def test_a_command_is_sent_as_it_was_typed_and_only_its_number_is_printed(answer
     assert runtime.args("submit")["tasks"] == [{"argv": ["sh", "-c", "echo $HOME", "--", "--json", ""]}]
 
 
-def test_a_submission_carries_directory_umask_and_environment_of_the_shell(answering, cli, monkeypatch, tmp_path):
+def test_a_submission_has_directory_umask_and_environment(fake_runtime, cli, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FLAVOUR", "plum")
     for name in ("TERM", "SSH_TTY", "TMUX_PANE", "BASH_FUNC_x%%", "TASKDECK_RUNID", "XDG_SESSION_ID"):
         monkeypatch.setenv(name, "session")
-    runtime = answering(submit=[STORED])
+    runtime = fake_runtime(submit=[STORED_TASK])
     before = os.umask(0o027)
 
     cli("submit", "--env", "MORE=a=b", "--", "true")
@@ -59,10 +59,10 @@ def test_a_submission_carries_directory_umask_and_environment_of_the_shell(answe
 @pytest.mark.parametrize(
     ("keep", "kept"), [("none", set()), ("FLAVOUR,TERM", {"FLAVOUR", "TERM"}), ("all", {"FLAVOUR", "TERM", "PATH"})]
 )
-def test_keep_env_chooses_the_environment(answering, cli, monkeypatch, keep, kept):
+def test_keep_env_selects_the_environment(fake_runtime, cli, monkeypatch, keep, kept):
     monkeypatch.setenv("FLAVOUR", "plum")
     monkeypatch.setenv("TERM", "xterm")
-    runtime = answering(submit=[STORED])
+    runtime = fake_runtime(submit=[STORED_TASK])
 
     cli("submit", "--keep-env", keep, "--", "true")
 
@@ -71,29 +71,29 @@ def test_keep_env_chooses_the_environment(answering, cli, monkeypatch, keep, kep
     assert "TASKDECK_HOME" not in env
 
 
-def test_options_arrive_as_numbers(answering, cli):
+def test_options_are_sent_as_numbers(fake_runtime, cli):
     words = ("-n", "a name", "-q", "gpu", "-P", "-5", "-t", "1h30m", "--cpu", "0.5", "--memory", "1.5G", "--retries", "2",
              "--retry-delay", "5m", "--grace", "2s", "--after", "4", "--after", "#5", "--after-any", "6", "--tag",
              "k=v=w", "--hold")  # fmt: skip
 
-    assert task(answering, cli, *words, "--", "true") == {
+    assert submit_one(fake_runtime, cli, *words, "--", "true") == {
         "argv": ["true"], "name": "a name", "queue": "gpu", "priority": -5, "timeout": 5400, "cpu": 0.5, "memory": 1536,
         "retries": 2, "retry_delay": 300, "grace": 2, "after": ["4", "#5"], "after_any": ["6"], "tags": {"k": "v=w"}, "hold": True,
     }  # fmt: skip
 
 
-def test_a_local_time_is_sent_with_its_zone(answering, cli, monkeypatch):
+def test_a_local_time_is_sent_with_its_zone(fake_runtime, cli, monkeypatch):
     import time
 
     with monkeypatch.context() as zone:
         zone.setenv("TZ", "Asia/Tokyo")
         time.tzset()
-        assert task(answering, cli, "--at", "2099-01-31T08:00", "--", "true")["at"] == "2099-01-30T23:00:00+00:00"
+        assert submit_one(fake_runtime, cli, "--at", "2099-01-31T08:00", "--", "true")["at"] == "2099-01-30T23:00:00+00:00"
     time.tzset()
 
 
-def test_parameters_are_text_or_json(answering, cli):
-    found = task(answering, cli, "greet", "-p", "who=$(x)=y", "-p", "times:=3", "-p", "empty=")
+def test_parameters_are_text_or_json(fake_runtime, cli):
+    found = submit_one(fake_runtime, cli, "greet", "-p", "who=$(x)=y", "-p", "times:=3", "-p", "empty=")
 
     assert found == {
         "template": "greet",
@@ -102,16 +102,16 @@ def test_parameters_are_text_or_json(answering, cli):
     }
 
 
-def test_shell_text_is_a_script_from_the_words_or_from_stdin(answering, cli):
-    assert task(answering, cli, "-c", "sort a | uniq > b") == {"script": "sort a | uniq > b"}
+def test_shell_text_becomes_a_script(fake_runtime, cli):
+    assert submit_one(fake_runtime, cli, "-c", "sort a | uniq > b") == {"script": "sort a | uniq > b"}
 
 
-def test_shell_text_may_come_from_stdin(answering, cli):
-    assert task(answering, cli, "-c", "-", feed=b"echo \xff\n") == {"script": "echo \udcff\n"}
+def test_shell_text_is_read_from_stdin(fake_runtime, cli):
+    assert submit_one(fake_runtime, cli, "-c", "-", feed=b"echo \xff\n") == {"script": "echo \udcff\n"}
 
 
-def test_each_puts_an_item_where_the_braces_stand_or_at_the_end(answering, cli):
-    runtime = answering(submit=[STORED, STORED])
+def test_each_inserts_items_at_the_braces_or_the_end(fake_runtime, cli):
+    runtime = fake_runtime(submit=[STORED_TASK, STORED_TASK])
 
     said = cli("submit", "--each", "--", "cp", "{}", "/b/{}", feed=b"x y\n\n$(z)\n")
 
@@ -121,8 +121,8 @@ def test_each_puts_an_item_where_the_braces_stand_or_at_the_end(answering, cli):
     assert [t["argv"] for t in runtime.args("submit")["tasks"]] == [["gzip", "a\nb"], ["gzip", "c"]]
 
 
-def test_each_puts_the_item_into_the_name_and_the_tags_too_of_a_path_its_last_part_into_the_name(answering, cli):
-    runtime = answering(submit=[STORED, STORED])
+def test_each_inserts_items_into_names_and_tags(fake_runtime, cli):
+    runtime = fake_runtime(submit=[STORED_TASK, STORED_TASK])
 
     cli("submit", "--each", "-n", "enc {}", "--tag", "of={}", "--tag", "a=b", "--", "x", feed=b"in/1.mkv\n\x1b2\n")
     assert [(t["name"], t["tags"]) for t in runtime.args("submit")["tasks"]] == [
@@ -132,38 +132,38 @@ def test_each_puts_the_item_into_the_name_and_the_tags_too_of_a_path_its_last_pa
     assert [t["name"] for t in runtime.args("submit")["tasks"]] == ["a"]
 
 
-def test_json_lines_go_as_one_text_and_print_a_number_a_line(answering, cli, tmp_path):
+def test_json_lines_are_sent_as_one_text(fake_runtime, cli, tmp_path):
     (tmp_path / "jobs.jsonl").write_bytes(b'{"argv": ["a\xff"]}\n')
-    runtime = answering(submit__lines={"numbers": [3, 4], "refused": []})
+    runtime = fake_runtime(submit__lines={"numbers": [3, 4], "refused": []})
 
     assert cli("submit", "--from", str(tmp_path / "jobs.jsonl")).out == "3\n4\n"
     assert runtime.args("submit.lines")["text"] == '{"argv": ["a\udcff"]}\n'
 
 
-def test_a_bad_line_is_named_with_its_file(answering, cli, tmp_path):
+def test_an_invalid_line_is_reported_with_its_file(fake_runtime, cli, tmp_path):
     (tmp_path / "jobs.jsonl").write_text("x\n")
-    answering(submit__lines=Usage("line 1: is no JSON. It was not stored."))
+    fake_runtime(submit__lines=Usage("line 1: is no JSON. It was not stored."))
 
     said = cli("submit", "--from", str(tmp_path / "jobs.jsonl"))
 
     assert said.code == 2 and said.err == f"taskdeck: {tmp_path}/jobs.jsonl line 1: is no JSON. It was not stored.\n"
 
 
-def test_keep_going_lists_the_bad_lines_and_says_that_it_was_only_partly_done(answering, cli):
-    answering(submit__lines={"numbers": [3], "refused": [{"line": 2, "message": "is no JSON"}]})
+def test_keep_going_lists_invalid_lines_and_exits_1(fake_runtime, cli):
+    fake_runtime(submit__lines={"numbers": [3], "refused": [{"line": 2, "message": "is no JSON"}]})
 
     said = cli("submit", "--from", "-", "--keep-going", feed=b"{}\nx\n")
 
     assert said == (1, "3\n", "taskdeck: line 2: is no JSON\n")
 
 
-def test_json_prints_uuid_and_number(answering, cli):
-    answering(submit=[STORED])
+def test_json_prints_uuid_and_number(fake_runtime, cli):
+    fake_runtime(submit=[STORED_TASK])
 
     assert cli("submit", "--json", "--", "true").out == '{"uuid": "u1", "number": 7}\n'
 
 
-def test_wait_exits_with_the_code_of_the_task(answering, cli):
+def test_wait_exits_with_the_code_of_the_task(fake_runtime, cli):
     end = {
         "number": 7,
         "name": "true",
@@ -173,7 +173,7 @@ def test_wait_exits_with_the_code_of_the_task(answering, cli):
         "reason": "exit 42",
         "code": 42,
     }
-    answering(submit=[STORED], wait=[end])
+    fake_runtime(submit=[STORED_TASK], wait=[end])
 
     assert cli("submit", "--wait", "--", "false") == (42, "7\n", "")
 
@@ -214,8 +214,8 @@ def test_wait_exits_with_the_code_of_the_task(answering, cli):
         (["no-such-program", "-c"], b"", 2, "-c needs a value"),
     ],
 )  # fmt: skip
-def test_what_makes_no_sense_is_refused_before_anything_is_sent(answering, cli, words, feed, code, answer):
-    runtime = answering()
+def test_invalid_arguments_are_refused_before_any_request(fake_runtime, cli, words, feed, code, answer):
+    runtime = fake_runtime()
 
     said = cli("submit", *words, feed=feed)
 
@@ -224,25 +224,25 @@ def test_what_makes_no_sense_is_refused_before_anything_is_sent(answering, cli, 
     assert runtime.asked == []
 
 
-def test_a_program_taken_for_a_template_gets_the_line_to_type(answering, cli):
-    answering(submit=NotFound('no template "sh".', "List: taskdeck template ls"))
+def test_a_program_mistaken_for_a_template_gets_a_suggestion(fake_runtime, cli):
+    fake_runtime(submit=NotFound('no template "sh".', "List: taskdeck template ls"))
 
     assert cli("submit", "sh").err == 'taskdeck: "sh" is a program, not a template. To run it: taskdeck submit -- sh\n'
     said = cli("submit", "sh", "-x", "script.sh")
     assert said.code == 3 and "taskdeck submit -- sh -x script.sh" in said.err
 
 
-def test_a_template_that_is_no_program_either_keeps_the_answer_of_the_runtime(answering, cli):
-    answering(submit=NotFound('no template "gret". Nearest: greet.', "List: taskdeck template ls"))
+def test_an_unknown_template_keeps_the_runtimes_answer(fake_runtime, cli):
+    fake_runtime(submit=NotFound('no template "gret". Nearest: greet.', "List: taskdeck template ls"))
 
     said = cli("submit", "gret")
 
     assert (said.code, said.err) == (3, 'taskdeck: no template "gret". Nearest: greet. List: taskdeck template ls\n')
 
 
-def test_a_missing_directory_is_answered_with_the_nearest(answering, cli, tmp_path):
+def test_a_missing_directory_suggests_the_nearest(fake_runtime, cli, tmp_path):
     (tmp_path / "media" / "in").mkdir(parents=True)
-    answering()
+    fake_runtime()
 
     assert (
         f"Nearest: {tmp_path}/media. Nothing was submitted."
@@ -250,21 +250,21 @@ def test_a_missing_directory_is_answered_with_the_nearest(answering, cli, tmp_pa
     )
 
 
-def test_a_file_with_a_strange_name_is_a_command_like_any_other(answering, cli, tmp_path, monkeypatch):
+def test_a_file_with_an_odd_name_is_an_ordinary_command(fake_runtime, cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my job").touch()
 
-    assert task(answering, cli, "--", "./my job")["argv"] == ["./my job"]
+    assert submit_one(fake_runtime, cli, "--", "./my job")["argv"] == ["./my job"]
 
 
-def test_the_old_word_add_still_submits(answering, cli):
-    answering(submit=[STORED])
+def test_the_alias_add_still_submits(fake_runtime, cli):
+    fake_runtime(submit=[STORED_TASK])
 
     assert cli("add", "--", "true").out == "7\n"
 
 
-def test_a_dry_run_says_what_would_run_and_prints_no_number(answering, cli):
-    runtime = answering(submit=[{**STORED, "number": None, "cwd": "/srv", "launch": {"argv": ["echo", "a b"]}}])
+def test_a_dry_run_prints_the_task_and_no_number(fake_runtime, cli):
+    runtime = fake_runtime(submit=[{**STORED_TASK, "number": None, "cwd": "/srv", "launch": {"argv": ["echo", "a b"]}}])
 
     said = cli("submit", "--dry-run", "--", "echo", "a b")
 
@@ -276,12 +276,12 @@ def test_a_dry_run_says_what_would_run_and_prints_no_number(answering, cli):
     )
 
 
-def test_a_dry_run_says_what_else_was_asked(answering, cli, monkeypatch):
+def test_a_dry_run_prints_other_options(fake_runtime, cli, monkeypatch):
     import time
 
     wishes = {"not_before": "2099-01-30T23:00:00.000000Z", "priority": -2, "cpu": 0.5, "memory": 1536.0, "timeout": 5400.0,
               "retries": 2, "retry_delay": 300.0, "grace": 5.0, "hold": True}  # fmt: skip
-    answering(submit=[{**STORED, **wishes, "cwd": "/srv", "launch": {"argv": ["true"]}}])
+    fake_runtime(submit=[{**STORED_TASK, **wishes, "cwd": "/srv", "launch": {"argv": ["true"]}}])
     words = ("--at", "2099-01-31T08:00", "--after", "4", "--after", "#5", "--after-any", "name", "--retry-delay", "5m", "--tag", "k=v=w")
 
     with monkeypatch.context() as zone:
@@ -296,11 +296,11 @@ def test_a_dry_run_says_what_else_was_asked(answering, cli, monkeypatch):
     )
 
 
-def test_the_person_who_typed_it_is_told_where_it_stands_and_why_it_waits(answering, cli, monkeypatch):
-    monkeypatch.setattr("app.cli.output.people", lambda: True)
+def test_on_a_terminal_the_position_and_reason_are_printed(fake_runtime, cli, monkeypatch):
+    monkeypatch.setattr("app.cli.output.is_stderr_terminal", lambda: True)
 
     def said(**more):
-        answering(submit=[STORED | more])
+        fake_runtime(submit=[STORED_TASK | more])
         return " ".join(cli("submit", "--", "true").err.split())
 
     paused = {"queue": "night", "position": 1, "total": 2, "short": "queue night is paused by ann since 14:02"}
@@ -309,27 +309,27 @@ def test_the_person_who_typed_it_is_told_where_it_stands_and_why_it_waits(answer
     assert said(**full) == "#7 true is queued in default: queue full 2/2; 2nd of 2"
 
 
-def test_the_person_who_typed_it_is_told_how_its_time_was_understood(answering, cli, monkeypatch):
-    monkeypatch.setattr("app.cli.output.people", lambda: True)
+def test_on_a_terminal_the_start_time_is_echoed(fake_runtime, cli, monkeypatch):
+    monkeypatch.setattr("app.cli.output.is_stderr_terminal", lambda: True)
     in_23_hours = r"(\w{3} )?\d\d:\d\d \(in 23h\)"
 
     def said(*words, feed=b"", **more):
-        answering(submit=[STORED | more] * (feed.count(b"\n") or 1))
+        fake_runtime(submit=[STORED_TASK | more] * (feed.count(b"\n") or 1))
         return " ".join(cli("submit", "--at", "23h", *words, feed=feed).err.split())
 
     assert re.fullmatch(f"#7 true is scheduled in default: at {in_23_hours}", said("--", "true", status="scheduled", short="at 18:09"))
     held = said("--hold", "--", "true", status="held", short="held by ann")
     assert re.fullmatch(f"#7 true is held in default: held by ann; not before {in_23_hours}", held)
     assert re.fullmatch(f"taskdeck: not before {in_23_hours}\\.", said("--each", "--", "true", feed=b"a\nb\n"))
-    monkeypatch.setattr("app.cli.output.people", lambda: False)
+    monkeypatch.setattr("app.cli.output.is_stderr_terminal", lambda: False)
     assert said("--", "true", status="scheduled", short="at 18:09") == ""
 
 
-def test_why_a_task_waits_is_asked_for_people_only(answering, cli, monkeypatch):
-    runtime = answering(submit=[STORED])
+def test_the_wait_reason_is_requested_only_for_terminals(fake_runtime, cli, monkeypatch):
+    runtime = fake_runtime(submit=[STORED_TASK])
 
     cli("submit", "--", "true")
     assert "explain" not in runtime.args("submit")
-    monkeypatch.setattr("app.cli.output.people", lambda: True)
+    monkeypatch.setattr("app.cli.output.is_stderr_terminal", lambda: True)
     cli("submit", "--", "true")
     assert runtime.args("submit")["explain"] is True

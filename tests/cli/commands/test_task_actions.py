@@ -10,46 +10,46 @@ from datetime import UTC, datetime
 import pytest
 
 from app.core import filter_query
-from tests.cli.builders import a_task, listed
-from tests.cli.fake_runtime import Several
-from tests.cli.terminal_command import on_terminal
+from tests.cli.builders import make_list_answer, make_task
+from tests.cli.fake_runtime import AnswerSequence
+from tests.cli.terminal_command import run_on_terminal
 
 
-def done(*numbers, refused=(), notes=()):
+def make_bulk_answer(*numbers, refused=(), notes=()):
     """What a verb on several answers."""
     rows = [{"number": n, "uuid": f"u{n}", "name": "x", "status": "cancelled"} for n in numbers]
     return {"done": rows, "refused": list(refused), "notes": list(notes)}
 
 
-def refusal(code, message):
+def make_refusal(code, message):
     return {"id": "9", "number": None, "code": "x", "exit_code": code, "message": message}
 
 
-def test_each_task_gets_a_line(answering, cli):
-    runtime = answering(cancel=done(1, 2))
+def test_each_task_gets_a_line(fake_runtime, cli):
+    runtime = fake_runtime(cancel=make_bulk_answer(1, 2))
 
     assert cli("cancel", "1", "#2") == (0, "#1 x: cancelled\n#2 x: cancelled\n", "")
     assert runtime.args("cancel") == {"ids": ["1", "#2"], "signal": None, "grace": None}
 
 
-def test_nothing_to_do_is_said(answering, cli):
-    answering(alert__ack=done())
+def test_an_empty_result_is_reported(fake_runtime, cli):
+    fake_runtime(alert__ack=make_bulk_answer())
 
     assert cli("alert", "ack", "late") == (0, "", "taskdeck: there was nothing to do.\n")
 
 
-def test_many_tasks_get_twenty_lines_and_a_count(answering, cli):
-    answering(hold=done(*range(1000)))
+def test_many_tasks_get_twenty_lines_and_a_count(fake_runtime, cli):
+    fake_runtime(hold=make_bulk_answer(*range(1000)))
 
     lines = cli("hold", *map(str, range(1000))).out.splitlines()
 
     assert len(lines) == 21 and lines[-1] == "and 980 more"
 
 
-def test_tasks_that_filters_found_are_counted_by_what_became_of_them(answering, cli):
-    answer = done(*range(1, 1204), notes=[f"#{n} has ended (failed); there is nothing to cancel." for n in range(5)])
+def test_filtered_tasks_are_counted_by_result(fake_runtime, cli):
+    answer = make_bulk_answer(*range(1, 1204), notes=[f"#{n} has ended (failed); there is nothing to cancel." for n in range(5)])
     answer["done"][0] |= {"run": "stopping", "grace": 5.0}
-    answering(cancel=answer)
+    fake_runtime(cancel=answer)
 
     said = cli("cancel", "--queue", "q", "--yes")
 
@@ -61,16 +61,16 @@ def test_tasks_that_filters_found_are_counted_by_what_became_of_them(answering, 
 
 
 @pytest.mark.parametrize(("verb", "told"), [("set", "changed"), ("front", "moved to the front"), ("hold", "cancelled")])
-def test_what_a_state_does_not_tell_is_told_by_the_verb(answering, cli, verb, told):
-    answering(**{verb: done(1, 2)})
+def test_the_verb_names_results_that_the_state_does_not(fake_runtime, cli, verb, told):
+    fake_runtime(**{verb: make_bulk_answer(1, 2)})
 
     more = ("--priority", "5", "--in-queue", "q") if verb == "set" else ("--queue", "q")
 
     assert cli(verb, *more, "--yes").out == f"2 tasks: {told}\n"
 
 
-def test_partly_refused_by_filters_is_1_and_lists_the_first(answering, cli):
-    answering(rm=done(1, refused=[refusal(4, f"#{n} runs") for n in range(10)]))
+def test_a_partly_refused_filter_exits_1_and_lists_the_first(fake_runtime, cli):
+    fake_runtime(rm=make_bulk_answer(1, refused=[make_refusal(4, f"#{n} runs") for n in range(10)]))
 
     said = cli("rm", "--queue", "q", "--yes")
 
@@ -78,26 +78,26 @@ def test_partly_refused_by_filters_is_1_and_lists_the_first(answering, cli):
     assert said.err.splitlines()[-1] == "taskdeck: and 7 more like these."
 
 
-WAITING = ["queued", "scheduled", "blocked", "held", "retrying"]
+WAITING_STATES = ["queued", "scheduled", "blocked", "held", "retrying"]
 
 
 @pytest.mark.parametrize(
     ("typed", "states"),
     [
-        ("cancel", ["running", *WAITING]),
+        ("cancel", ["running", *WAITING_STATES]),
         ("cancel -s INT", ["running"]),
         ("hold", ["queued", "scheduled", "blocked", "retrying"]),
         ("release", ["held"]),
         ("retry", ["failed", "timed_out", "lost"]),
         ("retry --again", ["failed", "timed_out", "lost", "succeeded"]),
         ("rm", ["succeeded", "failed", "timed_out", "cancelled", "lost"]),
-        ("front", WAITING),
-        ("set --cpu 2", ["running", *WAITING]),
+        ("front", WAITING_STATES),
+        ("set --cpu 2", ["running", *WAITING_STATES]),
     ],
 )
-def test_without_a_state_a_verb_means_the_tasks_that_it_is_for(answering, cli, typed, states):
+def test_a_verb_defaults_to_the_states_it_applies_to(fake_runtime, cli, typed, states):
     verb = typed.split()[0]
-    runtime = answering(**{verb: done(1)})
+    runtime = fake_runtime(**{verb: make_bulk_answer(1)})
 
     cli(*typed.split(), "--tag", "env=prod", "--yes")
     assert runtime.args(verb)["select"] == {"tag": {"env": "prod"}, "status": states}
@@ -116,8 +116,8 @@ def test_without_a_state_a_verb_means_the_tasks_that_it_is_for(answering, cli, t
         (("--status", "held"), {}),
     ],
 )
-def test_each_of_these_verbs_takes_each_of_the_filters(answering, cli, verb, given, select):
-    runtime = answering(**{verb: done(1)})
+def test_every_bulk_verb_accepts_every_filter(fake_runtime, cli, verb, given, select):
+    runtime = fake_runtime(**{verb: make_bulk_answer(1)})
     theirs = {"--queue": "--in-queue", "--name": "--named"} if verb == "set" else {}
     more = ("--priority", "1") if verb == "set" else ()
 
@@ -127,15 +127,15 @@ def test_each_of_these_verbs_takes_each_of_the_filters(answering, cli, verb, giv
 
 
 @pytest.mark.parametrize("verb", ["cancel", "hold", "release", "retry", "rm", "front"])
-def test_neither_tasks_nor_filters_never_means_all(answering, cli, verb):
-    runtime = answering()
+def test_no_tasks_and_no_filters_never_means_all(fake_runtime, cli, verb):
+    runtime = fake_runtime()
 
     for words in ((), ("--yes",)):
         said = cli(verb, *words)
         assert said.code == 2 and "which task?" in said.err and runtime.asked == []
 
 
-def test_set_names_the_filter_that_is_no_new_value(answering, cli):
+def test_set_names_the_filter_that_is_not_a_new_value(fake_runtime, cli):
     said = cli("set", "--queue", "media", "--priority", "3", "--yes")
 
     assert (said.code, said.out) == (2, "")
@@ -150,18 +150,18 @@ def test_set_names_the_filter_that_is_no_new_value(answering, cli):
         (("set", "--pin", "--named"), "*:x", """'name:*":x"'"""),
     ],
 )
-def test_a_name_with_a_wildcard_is_said_to_mean_itself_and_what_takes_it_as_a_pattern(answering, cli, words, name, line):
-    answering(ls=listed([], 0, 0), **{words[0]: done()} if words[0] != "ls" else {})
+def test_a_wildcard_in_a_name_is_literal_and_the_pattern_form_suggested(fake_runtime, cli, words, name, line):
+    fake_runtime(ls=make_list_answer([], 0, 0), **{words[0]: make_bulk_answer()} if words[0] != "ls" else {})
 
     said = cli(*words, name, *(["--yes"] if words[0] != "ls" else []))
 
     assert f"a name means itself here, its * and ? too. For all that it is a pattern of: --filter {line}" in said.err
-    (found,) = filter_query.parse(shlex.split(line)[0], datetime.now(UTC)).terms
+    (found,) = filter_query.parse_query(shlex.split(line)[0], datetime.now(UTC)).terms
     assert found.kind == "name"
 
 
-def test_filters_that_find_nothing_say_what_they_looked_for(answering, cli):
-    answering(retry=done())
+def test_filters_without_a_match_say_what_they_searched(fake_runtime, cli):
+    fake_runtime(retry=make_bulk_answer())
 
     said = cli("retry", "--queue", "q", "--yes")
 
@@ -172,16 +172,16 @@ def test_filters_that_find_nothing_say_what_they_looked_for(answering, cli):
 @pytest.mark.parametrize(
     ("answer", "code"),
     [
-        (done(1), 0),
-        (done(notes=["#1 has ended (succeeded, 3h ago); there is nothing to cancel."]), 0),
-        (done(refused=[refusal(3, "no task 9")]), 3),
-        (done(refused=[refusal(3, "no task 9"), refusal(3, "no task 8")]), 3),
-        (done(refused=[refusal(3, "no task 9"), refusal(4, "it runs")]), 1),
-        (done(1, refused=[refusal(3, "no task 9")]), 1),
+        (make_bulk_answer(1), 0),
+        (make_bulk_answer(notes=["#1 has ended (succeeded, 3h ago); there is nothing to cancel."]), 0),
+        (make_bulk_answer(refused=[make_refusal(3, "no task 9")]), 3),
+        (make_bulk_answer(refused=[make_refusal(3, "no task 9"), make_refusal(3, "no task 8")]), 3),
+        (make_bulk_answer(refused=[make_refusal(3, "no task 9"), make_refusal(4, "it runs")]), 1),
+        (make_bulk_answer(1, refused=[make_refusal(3, "no task 9")]), 1),
     ],
 )
-def test_the_exit_code_tells_whether_all_was_done(answering, cli, answer, code):
-    answering(cancel=answer)
+def test_the_exit_code_tells_if_everything_succeeded(fake_runtime, cli, answer, code):
+    fake_runtime(cancel=answer)
 
     said = cli("cancel", "1")
 
@@ -189,16 +189,16 @@ def test_the_exit_code_tells_whether_all_was_done(answering, cli, answer, code):
     assert said.code == code and said.err == "".join(f"taskdeck: {text}\n" for text in told)
 
 
-def test_the_whole_answer_is_there_as_json(answering, cli):
-    answering(rm=done(1, refused=[refusal(4, "it runs")]))
+def test_the_whole_answer_is_available_as_json(fake_runtime, cli):
+    fake_runtime(rm=make_bulk_answer(1, refused=[make_refusal(4, "it runs")]))
 
     said = cli("rm", "1", "2", "--json")
 
     assert said.code == 1 and json.loads(said.out)["refused"][0]["message"] == "it runs"
 
 
-def test_filters_in_a_pipe_need_a_yes(answering, cli):
-    runtime = answering(ls={"tasks": [], "total": 14, "of": 99, "as_of": 70}, cancel=done(1))
+def test_filters_in_a_pipe_require_yes(fake_runtime, cli):
+    runtime = fake_runtime(ls={"tasks": [], "total": 14, "of": 99, "as_of": 70}, cancel=make_bulk_answer(1))
 
     said = cli("cancel", "--queue", "media", "--status", "queued")
     text = "taskdeck: this would cancel 14 queued tasks. Nothing was changed. To do it: --yes\n"
@@ -209,14 +209,14 @@ def test_filters_in_a_pipe_need_a_yes(answering, cli):
     assert runtime.args("cancel")["select"] == {"status": ["queued"], "queue": "media"}
 
 
-def test_filters_and_ids_do_not_go_together(answering, cli):
-    answering()
+def test_filters_and_ids_are_exclusive(fake_runtime, cli):
+    fake_runtime()
 
     assert "not both" in cli("retry", "1", "--status", "failed").err
 
 
-def test_set_sends_what_is_new(answering, cli):
-    runtime = answering(set=done(1))
+def test_set_sends_only_new_values(fake_runtime, cli):
+    runtime = fake_runtime(set=make_bulk_answer(1))
 
     cli("set", "1", "--priority", "-3", "--memory", "11G", "--retry-delay", "1m", "--in-queue", "gpu")
     assert runtime.asked == []
@@ -226,8 +226,8 @@ def test_set_sends_what_is_new(answering, cli):
     assert runtime.args("set") == {"select": {"queue": "gpu", "status": ["held"]}, "fields": {"queue": "media"}}
 
 
-def test_a_time_to_start_is_sent_and_said_as_it_was_understood(answering, cli):
-    runtime = answering(set=done(1))
+def test_a_start_time_is_sent_and_echoed(fake_runtime, cli):
+    runtime = fake_runtime(set=make_bulk_answer(1))
 
     assert re.search(r": not before (\w{3} )?\d\d:\d\d \(in 23h\)\n$", cli("set", "1", "--at", "23h").out)
     assert runtime.args("set")["fields"]["at"].endswith("+00:00")
@@ -239,8 +239,8 @@ def test_a_time_to_start_is_sent_and_said_as_it_was_understood(answering, cli):
 
 
 @pytest.mark.parametrize(("option", "pinned", "said"), [("--pin", True, "pinned"), ("--unpin", False, "no longer pinned")])
-def test_a_task_is_pinned_and_no_longer(answering, cli, option, pinned, said):
-    runtime = answering(set=done(1))
+def test_a_task_is_pinned_and_unpinned(fake_runtime, cli, option, pinned, said):
+    runtime = fake_runtime(set=make_bulk_answer(1))
 
     assert cli("set", "1", option).out.endswith(f": {said}\n")
 
@@ -248,75 +248,75 @@ def test_a_task_is_pinned_and_no_longer(answering, cli, option, pinned, said):
     assert cli("set", "--status", "failed", option, "--yes").out == f"1 task: {said}\n"
 
 
-def test_pinned_and_not_is_refused_and_not_the_last_that_was_typed(answering, cli):
-    runtime = answering(set=done(1))
+def test_contradicting_pin_options_are_refused(fake_runtime, cli):
+    runtime = fake_runtime(set=make_bulk_answer(1))
     refused = cli("set", "1", "--pin", "--unpin")
     assert (refused.code, refused.err) == (2, "taskdeck: --unpin and --pin are one too many.\n") and not runtime.asked
 
 
 @pytest.mark.parametrize(("typed", "number"), [("KILL", 9), ("SIGTERM", 15), ("usr1", 10), ("2", 2)])
-def test_a_signal_is_a_name_or_a_number(answering, cli, typed, number):
-    runtime = answering(cancel=done(1))
+def test_a_signal_is_a_name_or_a_number(fake_runtime, cli, typed, number):
+    runtime = fake_runtime(cancel=make_bulk_answer(1))
 
     cli("cancel", "-s", typed, "1")
 
     assert runtime.args("cancel")["signal"] == number
 
 
-def test_retry_of_what_succeeded_is_asked_for(answering, cli):
-    runtime = answering(retry=done(1))
+def test_retry_again_is_sent_for_succeeded_tasks(fake_runtime, cli):
+    runtime = fake_runtime(retry=make_bulk_answer(1))
 
     cli("retry", "--again", "1")
 
     assert runtime.args("retry") == {"ids": ["1"], "again": True}
 
 
-def test_wait_exits_with_the_first_code_that_is_not_0_in_the_order_given(answering, cli):
+def test_wait_exits_with_the_first_nonzero_code_in_order(fake_runtime, cli):
     ends = [
         {"number": n, "name": "x", "status": "failed", "exit_code": c, "signal": None, "reason": None, "code": c}
         for n, c in ((1, 0), (2, 9), (3, 7))
     ]
-    runtime = answering(wait=ends)
+    runtime = fake_runtime(wait=ends)
 
     assert cli("wait", "1", "2", "3", "--timeout", "2h").code == 9
     assert runtime.args("wait") == {"ids": ["1", "2", "3"], "timeout": 7200}
 
 
-def test_a_question_on_a_terminal_is_answered_there(answering, home):
-    total = {state: {"tasks": [], "total": 1 if state == "held" else 0, "of": 9, "as_of": 70} for state in WAITING}
-    counted = {"tasks": [a_task(7, "night \x1b[2J", "queued"), a_task(5, "x", "held")], "total": 2, "of": 9, "as_of": 70}
+def test_a_question_is_answered_on_the_terminal(fake_runtime, home):
+    total = {state: {"tasks": [], "total": 1 if state == "held" else 0, "of": 9, "as_of": 70} for state in WAITING_STATES}
+    counted = {"tasks": [make_task(7, "night \x1b[2J", "queued"), make_task(5, "x", "held")], "total": 2, "of": 9, "as_of": 70}
     queued = {"tasks": [], "total": 1, "of": 9, "as_of": 70}
-    runtime = answering(ls=Several([counted, queued, *[total[s] for s in WAITING[1:]]]), front=done(1, 2))
+    runtime = fake_runtime(ls=AnswerSequence([counted, queued, *[total[s] for s in WAITING_STATES[1:]]]), front=make_bulk_answer(1, 2))
 
-    out = on_terminal(home, "front", "--queue", "media", typed=b"n\n", columns=200).decode()
+    out = run_on_terminal(home, "front", "--queue", "media", typed=b"n\n", columns=200).decode()
     assert "Front 2 tasks (1 queued, 1 held): #7 night ␛[2J, #5 x? [y/N]" in out and "nothing was changed" in out
 
-    answering(ls={"tasks": [a_task(n, "x", "held") for n in (9, 8, 7)], "total": 40, "of": 99, "as_of": 70})
-    asked = on_terminal(home, "front", "--status", "held", typed=b"y\n", columns=200).decode()
+    fake_runtime(ls={"tasks": [make_task(n, "x", "held") for n in (9, 8, 7)], "total": 40, "of": 99, "as_of": 70})
+    asked = run_on_terminal(home, "front", "--status", "held", typed=b"y\n", columns=200).decode()
     assert "Front 40 held tasks: #9 x, #8 x, #7 x, …? [y/N]" in asked
     assert runtime.args("front") == {"select": {"status": ["held"], "as_of": 70}}
     assert "38 of the 40 have changed since you were asked; nothing was done to them." in asked
 
 
-def test_a_question_names_what_will_be_set(answering, home):
-    answering(ls={"tasks": [a_task(1, "x", "held")], "total": 1, "of": 1, "as_of": 70})
+def test_a_question_names_the_new_values(fake_runtime, home):
+    fake_runtime(ls={"tasks": [make_task(1, "x", "held")], "total": 1, "of": 1, "as_of": 70})
     words = ("set", "--status", "held", "--memory", "11G", "--retry-delay", "90", "--queue", "gpu")
 
-    out = on_terminal(home, *words, typed=b"\n", columns=200).decode()
+    out = run_on_terminal(home, *words, typed=b"\n", columns=200).decode()
 
     assert "Set queue gpu, memory 11.0G, retry-delay 1m30s on 1 held task: #1 x? [y/N]" in out
 
 
-def test_on_a_terminal_nothing_is_asked_about_nothing(answering, home):
-    answering(ls={"tasks": [], "total": 0, "of": 0, "as_of": 70})
+def test_no_question_is_asked_without_a_match(fake_runtime, home):
+    fake_runtime(ls={"tasks": [], "total": 0, "of": 0, "as_of": 70})
 
-    out = on_terminal(home, "rm", "--status", "lost", columns=200).decode()
+    out = run_on_terminal(home, "rm", "--status", "lost", columns=200).decode()
 
     assert out == "taskdeck: nothing to rm: no task that matches is lost. Others: --status STATE\r\n"
 
 
-def test_a_filter_line_chooses_what_it_finds_in_the_states_that_the_verb_is_for(answering, cli):
-    runtime = answering(retry=done(1), review={"total": 3, "statuses": {"failed": 2, "lost": 1}, "first": [], "dependants": 0, "as_of": 70})
+def test_a_filter_query_selects_in_the_verbs_default_states(fake_runtime, cli):
+    runtime = fake_runtime(retry=make_bulk_answer(1), review={"total": 3, "statuses": {"failed": 2, "lost": 1}, "first": [], "dependants": 0, "as_of": 70})
 
     said = cli("retry", "--filter", "queue:gpu since:2h")
     assert "this would retry 3 tasks (2 failed, 1 lost). Nothing was changed." in said.err

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.commands.completion import script
+from app.cli.commands.completion import build_script
 from tests.acceptance.terminal import Terminal
-from tests.cli.builders import a_task, listed
+from tests.cli.builders import make_list_answer, make_task
 
 ENCODE = {"parameters": {"properties": {"input": {"type": "string"}, "preset": {"enum": ["fast", "slow"]}}}}
 SETUPS = {
@@ -21,17 +21,17 @@ SETUPS = {
 
 
 @pytest.fixture(params=["zsh", "fish"])
-def shell(request, answering, home, tmp_path):
+def shell(request, fake_runtime, home, tmp_path):
     """An interactive shell with the completion loaded, in a folder with a file."""
     queues = [{"name": name, "current_load": 1, "capacity": 2, "waiting": 0} for name in ("my media", "gpu")]
-    tasks = listed([a_task(1042, "nightly", "running"), a_task(77, "other", "held")], 2, 2)
-    answering(ls=tasks, queue__ls=queues, template__show=ENCODE, template__ls=[{"name": "encode", "engine": "shell"}])
+    tasks = make_list_answer([make_task(1042, "nightly", "running"), make_task(77, "other", "held")], 2, 2)
+    fake_runtime(ls=tasks, queue__ls=queues, template__show=ENCODE, template__ls=[{"name": "encode", "engine": "shell"}])
     for folder in ("bin", "scripts"):
         (tmp_path / folder).mkdir()
     (tmp_path / "film one.mkv").touch()
     (tmp_path / "bin" / "taskdeck").write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m app "$@"\n')
     (tmp_path / "bin" / "taskdeck").chmod(0o700)
-    (tmp_path / "scripts" / {"zsh": "_taskdeck", "fish": "taskdeck.fish"}[request.param]).write_text(script(request.param))
+    (tmp_path / "scripts" / {"zsh": "_taskdeck", "fish": "taskdeck.fish"}[request.param]).write_text(build_script(request.param))
     env = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "TASKDECK_HOME": str(home), "HOME": str(tmp_path), "LC_ALL": "C.UTF-8",
            "TERM": "xterm-256color", "PYTHONPATH": os.getcwd()}  # fmt: skip
     option, setup = SETUPS[request.param]
@@ -41,7 +41,7 @@ def shell(request, answering, home, tmp_path):
         yield terminal
 
 
-def test_a_tab_completes_what_there_is_now(shell):
+def test_a_tab_completes_current_names(shell):
     for typed, shown in (
         ("taskdeck submit enc", "taskdeck submit encode"),
         ("taskdeck submit encode -p inp", "taskdeck submit encode -p input="),
@@ -58,8 +58,8 @@ def test_a_tab_completes_what_there_is_now(shell):
 
 
 @pytest.mark.parametrize("begun", ["autoload -U compinit; compinit -u -D; ", ""])
-def test_zsh_completes_with_the_script_sourced_too(tmp_path: Path, begun: str):
-    (tmp_path / "script").write_text(script("zsh"))
+def test_zsh_completes_with_a_sourced_script(tmp_path: Path, begun: str):
+    (tmp_path / "script").write_text(build_script("zsh"))
     text = f"{begun}source <(cat script); print $_comps[taskdeck]"
 
     env = {**os.environ, "HOME": str(tmp_path)}
@@ -68,7 +68,7 @@ def test_zsh_completes_with_the_script_sourced_too(tmp_path: Path, begun: str):
     assert done.stdout == "_shtab_taskdeck\n", done.stderr
 
 
-def test_several_candidates_stand_with_what_they_are(shell):
+def test_several_candidates_have_descriptions(shell):
     shell.type("taskdeck logs \t").wait("nightly, running")
 
     assert "other, held" in shell.text

@@ -5,7 +5,7 @@ import pytest
 from app.core.definitions import document, toml_yaml
 from app.errors import Usage
 
-DESIGN = """
+EXAMPLE = """
 [pools.gpu]
 total_cpu = 8
 total_memory = "32G"
@@ -34,21 +34,21 @@ conditions = { preset = "finishes-within", value = "45m", match = { template = "
 """
 
 
-def refusal(text: str, format: str = "toml") -> str:
+def parse_error(text: str, format: str = "toml") -> str:
     with pytest.raises(Usage) as caught:
-        document.parse(text, format)
+        document.parse_document(text, format)
     return str(caught.value)
 
 
-def rows(found: document.Definitions) -> dict[str, dict[str, dict[str, object]]]:
+def build_rows(found: document.Definitions) -> dict[str, dict[str, dict[str, object]]]:
     return {
-        kind: {name: document.document(kind, row.model_dump(by_alias=True)) for name, row in tables.items()}
+        kind: {name: document.build_definition(kind, row.model_dump(by_alias=True)) for name, row in tables.items()}
         for kind, tables in found.items()
     }
 
 
-def test_the_example_of_the_design_is_read_with_its_amounts() -> None:
-    found = document.parse(DESIGN)
+def test_the_design_example_is_parsed_with_its_amounts() -> None:
+    found = document.parse_document(EXAMPLE)
     assert (found["pools"]["gpu"].total_cpu, found["pools"]["gpu"].total_memory) == (8, 32768)
     assert (found["queues"]["media"].pool, found["queues"]["media"].capacity) == ("gpu", 2)
     encode = found["templates"]["encode"]
@@ -57,13 +57,13 @@ def test_the_example_of_the_design_is_read_with_its_amounts() -> None:
 
 
 @pytest.mark.parametrize("format", toml_yaml.FORMATS)
-def test_what_was_read_is_written_and_read_the_same(format: str) -> None:
-    found = document.parse(DESIGN)
-    assert document.parse(toml_yaml.write(rows(found), format), format) == found
+def test_a_parsed_file_survives_writing(format: str) -> None:
+    found = document.parse_document(EXAMPLE)
+    assert document.parse_document(toml_yaml.write_document(build_rows(found), format), format) == found
 
 
-def test_numbers_are_written_as_people_type_them() -> None:
-    written = toml_yaml.write(rows(document.parse(DESIGN)), "toml")
+def test_numbers_are_written_as_users_type_them() -> None:
+    written = toml_yaml.write_document(build_rows(document.parse_document(EXAMPLE)), "toml")
     for line in ('total_memory = "32G"', "total_cpu = 8", 'timeout = "30m"', 'memory = "512M"', "cpu = 2"):
         assert line in written
 
@@ -94,8 +94,8 @@ def test_numbers_are_written_as_people_type_them() -> None:
         ("[queues.media]", '[queues.""]', "queues: a name must not be empty"),
     ],
 )  # fmt: skip
-def test_a_fault_is_told_with_its_table_and_key(old: str, new: str, words: str) -> None:
-    said = refusal(DESIGN.replace(old, new))
+def test_an_error_names_its_table_and_key(old: str, new: str, words: str) -> None:
+    said = parse_error(EXAMPLE.replace(old, new))
     assert words in said
     assert said.endswith("Nothing was changed.")
     assert said.isprintable()
@@ -109,22 +109,22 @@ def test_a_fault_is_told_with_its_table_and_key(old: str, new: str, words: str) 
         ("a = 1", "table"),
     ],
 )
-def test_a_value_where_a_table_belongs_is_refused(text: str, words: str) -> None:
-    assert words in refusal(text)
+def test_a_value_in_place_of_a_table_is_refused(text: str, words: str) -> None:
+    assert words in parse_error(text)
 
 
-def test_all_faults_of_a_file_are_told_at_once() -> None:
-    said = refusal(DESIGN.replace("capacity = 2", "capacity = -2").replace("cpu = 2", "cpu = -2"))
+def test_all_errors_are_reported_at_once() -> None:
+    said = parse_error(EXAMPLE.replace("capacity = 2", "capacity = -2").replace("cpu = 2", "cpu = -2"))
     assert "queues.media: capacity" in said
     assert "templates.encode: cpu" in said
 
 
-def test_a_name_that_is_no_text_in_yaml_is_refused() -> None:
-    assert 'the name "1" must be text' in refusal("queues: {1: {capacity: 2}}", "yaml")
+def test_a_non_text_name_in_yaml_is_refused() -> None:
+    assert 'the name "1" must be text' in parse_error("queues: {1: {capacity: 2}}", "yaml")
 
 
-def test_a_service_level_may_be_said_shortly() -> None:
-    found = document.parse('[slas.a]\nseverity = "critical"\nconditions = { preset = "starts-within", value = 60 }')
+def test_an_sla_has_a_short_form() -> None:
+    found = document.parse_document('[slas.a]\nseverity = "critical"\nconditions = { preset = "starts-within", value = 60 }')
     sla = found["slas"]["a"]
     assert sla.severity == 3
-    assert rows(found)["slas"]["a"] == {"conditions": {"preset": "starts-within", "value": "1m"}, "severity": "critical"}
+    assert build_rows(found)["slas"]["a"] == {"conditions": {"preset": "starts-within", "value": "1m"}, "severity": "critical"}

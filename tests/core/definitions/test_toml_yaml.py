@@ -38,7 +38,7 @@ BODIES = st.dictionaries(st.sampled_from(["schema", "parameters", "queue", "desc
 SPREAD = st.dictionaries(st.sampled_from(["properties", "$defs", "type"]), st.dictionaries(TEXT, VALUES, max_size=3))
 
 
-def whole(bodies: dict[str, Any]) -> dict[str, Any]:
+def make_document(bodies: dict[str, Any]) -> dict[str, Any]:
     """Without empty tables, which no text holds."""
     return {"templates": bodies} if bodies else {}
 
@@ -46,25 +46,25 @@ def whole(bodies: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("format", toml_yaml.FORMATS)
 @settings(deadline=None)
 @given(bodies=st.dictionaries(TEXT, BODIES, max_size=3), spread=SPREAD)
-def test_what_is_written_reads_back_the_same(format: str, bodies: dict[str, Any], spread: dict[str, Any]) -> None:
-    document = whole(bodies | {"spread": {"engine": "exec", "parameters": spread}})
-    assert toml_yaml.read(toml_yaml.write(document, format), format) == document
+def test_written_documents_are_read_back_unchanged(format: str, bodies: dict[str, Any], spread: dict[str, Any]) -> None:
+    document = make_document(bodies | {"spread": {"engine": "exec", "parameters": spread}})
+    assert toml_yaml.read_document(toml_yaml.write_document(document, format), format) == document
 
 
-def test_scripts_of_several_lines_stay_readable() -> None:
+def test_multi_line_scripts_stay_readable() -> None:
     script = 'set -e\necho "it\'s \\ here"\n'
     document = {"templates": {"a": {"engine": "shell", "schema": {"script": script}}}}
-    assert script in toml_yaml.write(document, "toml")
-    assert '    echo "it' in toml_yaml.write(document, "yaml")
+    assert script in toml_yaml.write_document(document, "toml")
+    assert '    echo "it' in toml_yaml.write_document(document, "yaml")
 
 
-def test_a_parameter_gets_a_line_of_its_own() -> None:
+def test_each_parameter_gets_its_own_line() -> None:
     parameters = {"type": "object", "properties": {"a": {"type": "string"}, "b c": {"type": "string"}}}
-    text = toml_yaml.write({"templates": {"x": {"parameters": parameters}}}, "toml")
+    text = toml_yaml.write_document({"templates": {"x": {"parameters": parameters}}}, "toml")
     assert 'properties.a = {type = "string"}\nproperties."b c" = {type = "string"}' in text
 
 
-def calls(parameters: int) -> int:
+def count_calls(parameters: int) -> int:
     """How many functions are called to write so many parameters."""
     made: Counter[str] = Counter()
     properties = {f"p{n}": {"type": "string", "description": "what it is"} for n in range(parameters)}
@@ -72,31 +72,31 @@ def calls(parameters: int) -> int:
     before = sys.getprofile()
     sys.setprofile(lambda frame, event, arg: made.update((event,)))
     try:
-        toml_yaml.write(document, "toml")
+        toml_yaml.write_document(document, "toml")
     finally:
         sys.setprofile(before)
     return made["call"] + made["c_call"]
 
 
-def test_what_is_four_times_as_long_takes_no_more_than_four_times_the_work() -> None:
-    assert calls(200) < 4.2 * calls(50)
+def test_writing_takes_linear_time() -> None:
+    assert count_calls(200) < 4.2 * count_calls(50)
 
 
-def test_what_nobody_can_see_is_written_as_an_escape() -> None:
+def test_invisible_characters_are_escaped() -> None:
     document = {"templates": {"a": {"description": "\x7f\x85\u2028\ufeff\x1b"}}}
-    text = toml_yaml.write(document, "toml")
+    text = toml_yaml.write_document(document, "toml")
     assert r'"\u007f\u0085\u2028\ufeff\u001b"' in text
-    assert toml_yaml.read(text, "toml") == document
+    assert toml_yaml.read_document(text, "toml") == document
 
 
 def test_null_is_written_in_yaml_only() -> None:
     document = {"templates": {"a": {"parameters": {"properties": {"x": {"default": None}}}}}}
     with pytest.raises(Refused, match=r"templates\.a\.parameters\.properties\.x\.default is null.*--format yaml"):
-        toml_yaml.write(document, "toml")
-    assert toml_yaml.read(toml_yaml.write(document, "yaml"), "yaml") == document
+        toml_yaml.write_document(document, "toml")
+    assert toml_yaml.read_document(toml_yaml.write_document(document, "yaml"), "yaml") == document
 
 
-def bomb() -> str:
+def make_yaml_bomb() -> str:
     lines = ["a0: &a0 [1,1,1,1,1,1,1,1,1,1]"]
     return "\n".join(lines + [f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)])
 
@@ -121,16 +121,16 @@ def bomb() -> str:
         ("", "json", "toml or yaml"),
     ],
 )
-def test_a_text_that_cannot_be_read_is_refused_with_the_line(text: str, format: str, words: str) -> None:
+def test_an_unreadable_text_is_refused_with_its_line(text: str, format: str, words: str) -> None:
     with pytest.raises(Usage) as caught:
-        toml_yaml.read(text, format)
+        toml_yaml.read_document(text, format)
     assert words in str(caught.value)
 
 
-def test_a_yaml_text_that_grows_without_end_is_refused() -> None:
+def test_an_exponentially_growing_yaml_text_is_refused() -> None:
     with pytest.raises(Usage, match=r"200,000"):
-        toml_yaml.read(bomb(), "yaml")
+        toml_yaml.read_document(make_yaml_bomb(), "yaml")
 
 
 def test_an_empty_file_defines_nothing() -> None:
-    assert toml_yaml.read("", "toml") == toml_yaml.read("", "yaml") == {}
+    assert toml_yaml.read_document("", "toml") == toml_yaml.read_document("", "yaml") == {}

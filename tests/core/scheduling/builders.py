@@ -6,27 +6,27 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from app.core.scheduling.plan import EPSILON, Active, PoolView, QueueView, View, Waiting, rank
+from app.core.scheduling.plan import EPSILON, ActiveRun, DispatchView, PoolView, QueuedTask, QueueView, get_sort_key
 
 TENTHS = st.integers(0, 30).map(lambda n: n / 10)
 SECONDS = st.none() | st.integers(1, 100).map(float)
 ENDS = st.none() | st.integers(-20, 100).map(float)
 
 
-def a_task(number: int, queue: str = "q", **also: Any) -> Waiting:
+def make_task(number: int, queue: str = "q", **also: Any) -> QueuedTask:
     """A waiting task of one core, unbounded unless `expected` says otherwise."""
     facts: dict[str, Any] = {"priority": 0, "front": 0, "cpu": 1.0, "memory": 0.0, "expected": None} | also
-    return Waiting(uuid=f"u{number}", number=number, name=f"job-{number}", queue=queue, **facts)
+    return QueuedTask(uuid=f"u{number}", number=number, name=f"job-{number}", queue=queue, **facts)
 
 
-def a_run(
+def make_run(
     number: int, queue: str = "q", cpu: float = 1.0, memory: float = 0.0, ends_in: float | None = None, **also: Any
-) -> Active:
+) -> ActiveRun:
     """An active run of one core without a known end."""
-    return Active(number, f"job-{number}", queue, cpu, memory, ends_in, **also)
+    return ActiveRun(number, f"job-{number}", queue, cpu, memory, ends_in, **also)
 
 
-def a_queue(name: str = "q", *waiting: Waiting, **also: Any) -> QueueView:
+def make_queue(name: str = "q", *waiting: QueuedTask, **also: Any) -> QueueView:
     """An open queue of pool `p` with room for 100."""
     facts: dict[str, Any] = {"pool": "p", "capacity": 100, "priority": 0, "status": "active"} | also
     return QueueView(
@@ -39,33 +39,33 @@ def a_queue(name: str = "q", *waiting: Waiting, **also: Any) -> QueueView:
     )
 
 
-def a_pool(cpu: float = 4.0, memory: float = 1024.0, name: str = "p", status: str = "active") -> PoolView:
+def make_pool(cpu: float = 4.0, memory: float = 1024.0, name: str = "p", status: str = "active") -> PoolView:
     """An open pool `p` of 4 cores and 1 GiB."""
     return PoolView(name, cpu, memory, status)
 
 
-def a_view(*parts: PoolView | QueueView | Active, halted: str | None = None, now: float | None = None) -> View:
+def make_view(*parts: PoolView | QueueView | ActiveRun, halted: str | None = None, now: float | None = None) -> DispatchView:
     """A view of these; without a pool, the usual one."""
-    return View(
-        pools=tuple(part for part in parts if isinstance(part, PoolView)) or (a_pool(),),
+    return DispatchView(
+        pools=tuple(part for part in parts if isinstance(part, PoolView)) or (make_pool(),),
         queues=tuple(part for part in parts if isinstance(part, QueueView)),
-        active=tuple(part for part in parts if isinstance(part, Active)),
+        active=tuple(part for part in parts if isinstance(part, ActiveRun)),
         halted=halted,
         now=now,
     )
 
 
 @st.composite
-def queues(draw: st.DrawFn, name: str, first: int) -> QueueView:
+def random_queues(draw: st.DrawFn, name: str, first: int) -> QueueView:
     """A queue of one of two pools, open or not, with up to eight tasks in order."""
     sizes = draw(st.lists(st.tuples(TENTHS, TENTHS, SECONDS, st.integers(0, 2), st.integers(0, 1)), max_size=8))
     tasks = [
-        a_task(first + i, name, cpu=cpu, memory=memory, expected=expected, priority=priority, front=front)
+        make_task(first + i, name, cpu=cpu, memory=memory, expected=expected, priority=priority, front=front)
         for i, (cpu, memory, expected, priority, front) in enumerate(sizes)
     ]
-    return a_queue(
+    return make_queue(
         name,
-        *sorted(tasks, key=rank),
+        *sorted(tasks, key=get_sort_key),
         pool=draw(st.sampled_from(("p0", "p1"))),
         capacity=draw(st.integers(0, 6)),
         priority=draw(st.integers(0, 1)),
@@ -74,20 +74,20 @@ def queues(draw: st.DrawFn, name: str, first: int) -> QueueView:
 
 
 @st.composite
-def views(draw: st.DrawFn) -> View:
+def random_views(draw: st.DrawFn) -> DispatchView:
     """Two pools, up to three queues, and active runs within every limit."""
-    pools = [a_pool(draw(st.integers(1, 4)), draw(st.integers(1, 4)), name) for name in ("p0", "p1")]
+    pools = [make_pool(draw(st.integers(1, 4)), draw(st.integers(1, 4)), name) for name in ("p0", "p1")]
     pools[1] = replace(pools[1], status=draw(st.sampled_from(("active", "active", "draining"))))
-    lines = [draw(queues(f"q{i}", 100 * (i + 1))) for i in range(draw(st.integers(1, 3)))]
-    view = a_view(*pools, *lines)
+    lines = [draw(random_queues(f"q{i}", 100 * (i + 1))) for i in range(draw(st.integers(1, 3)))]
+    view = make_view(*pools, *lines)
     sizes = st.tuples(st.sampled_from([line.name for line in lines]), TENTHS, TENTHS, ENDS)
     for number, (queue, cpu, memory, ends_in) in enumerate(draw(st.lists(sizes, max_size=8))):
-        more = replace(view, active=(*view.active, a_run(number, queue, cpu, memory, ends_in)))
-        view = more if within_limits(more, ()) else view
+        more = replace(view, active=(*view.active, make_run(number, queue, cpu, memory, ends_in)))
+        view = more if is_within_limits(more, ()) else view
     return view
 
 
-def within_limits(view: View, started: Sequence[Waiting]) -> bool:
+def is_within_limits(view: DispatchView, started: Sequence[QueuedTask]) -> bool:
     """Whether no queue and no pool holds more than it may."""
     held = [*view.active, *started]
     pool_of = {queue.name: queue.pool for queue in view.queues}
@@ -98,7 +98,7 @@ def within_limits(view: View, started: Sequence[Waiting]) -> bool:
     )
 
 
-def is_open(view: View, task: Waiting) -> bool:
+def is_open(view: DispatchView, task: QueuedTask) -> bool:
     """Whether its queue and its pool start anything."""
     queue = next(queue for queue in view.queues if queue.name == task.queue)
     return queue.status == "active" and next(p.status for p in view.pools if p.name == queue.pool) == "active"

@@ -4,11 +4,11 @@ from bisect import insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from app.core.scheduling.plan import Active, Plan, PoolView, QueueView, View, Waiting, plan
+from app.core.scheduling.plan import ActiveRun, DispatchView, Plan, PoolView, QueuedTask, QueueView, make_plan
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class TraceJob:
     """What a trace says of a job: seconds, cores, MiB. `limit` is the run time that was asked for."""
 
     number: int
@@ -20,65 +20,65 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class SimulatedDecision:
     """One decision: when, on what view, and what came of it."""
 
     now: float
-    view: View
+    view: DispatchView
     plan: Plan
 
 
-def moments(jobs: Sequence[Job], cpu: float, memory: float = 0.0) -> Iterator[Moment]:
+def simulate(jobs: Sequence[TraceJob], cpu: float, memory: float = 0.0) -> Iterator[SimulatedDecision]:
     """Run the jobs through one queue of one pool, a decision at each submit and each end, until all have ended."""
     pool = PoolView("pool", cpu, memory, "active")
     by_number = {job.number: job for job in jobs}
     arrivals = sorted(jobs, key=lambda job: (-job.submit, -job.number))
-    waiting: dict[int, Waiting] = {}
+    waiting: dict[int, QueuedTask] = {}
     due: dict[int, float] = {}
     ends: list[tuple[float, int]] = []
     while arrivals or ends:
         now = min([job.submit for job in arrivals[-1:]] + [end for end, _ in ends[:1]])
-        gone = _ended(ends, due, now)
+        gone = _pop_ended(ends, due, now)
         for number in gone:
             del due[number]
         ends = [end for end in ends if end[1] not in gone]
         while not gone and arrivals and arrivals[-1].submit <= now:
             job = arrivals.pop()
-            waiting[job.number] = _task(job)
-        view = _view(pool, waiting, [_run(by_number[number], end - now) for number, end in due.items()])
-        decided = plan(view)
+            waiting[job.number] = _make_task(job)
+        view = _make_view(pool, waiting, [_make_run(by_number[number], end - now) for number, end in due.items()])
+        decided = make_plan(view)
         for task in decided.starts:
             del waiting[task.number]
             due[task.number] = now + by_number[task.number].limit
             insort(ends, (now + by_number[task.number].run, task.number))
-        yield Moment(now, view, decided)
+        yield SimulatedDecision(now, view, decided)
 
 
-def _view(pool: PoolView, waiting: dict[int, Waiting], active: Sequence[Active]) -> View:
+def _make_view(pool: PoolView, waiting: dict[int, QueuedTask], active: Sequence[ActiveRun]) -> DispatchView:
     line = tuple(waiting.values())
     queue = QueueView("queue", pool.name, len(line) + len(active), 0, "active", line, len(line), None, None)
-    return View((pool,), (queue,), tuple(active), None)
+    return DispatchView((pool,), (queue,), tuple(active), None)
 
 
-def _task(job: Job) -> Waiting:
-    return Waiting(str(job.number), job.number, "", "queue", 0, 0, job.cpu, job.memory, job.limit)
+def _make_task(job: TraceJob) -> QueuedTask:
+    return QueuedTask(str(job.number), job.number, "", "queue", 0, 0, job.cpu, job.memory, job.limit)
 
 
-def _run(job: Job, ends_in: float) -> Active:
-    return Active(job.number, "", "queue", job.cpu, job.memory, ends_in)
+def _make_run(job: TraceJob, ends_in: float) -> ActiveRun:
+    return ActiveRun(job.number, "", "queue", job.cpu, job.memory, ends_in)
 
 
-def starts(jobs: Sequence[Job], cpu: float, memory: float = 0.0) -> dict[int, float]:
+def map_start_times(jobs: Sequence[TraceJob], cpu: float, memory: float = 0.0) -> dict[int, float]:
     """When each job started."""
-    return {task.number: moment.now for moment in moments(jobs, cpu, memory) for task in moment.plan.starts}
+    return {task.number: moment.now for moment in simulate(jobs, cpu, memory) for task in moment.plan.starts}
 
 
-def mean_slowdown(jobs: Sequence[Job], begun: dict[int, float]) -> float:
+def compute_mean_slowdown(jobs: Sequence[TraceJob], begun: dict[int, float]) -> float:
     """The mean bounded slowdown: (wait + run) / run, runs counted as 10 s at least."""
     return sum(max(1.0, (begun[j.number] - j.submit + j.run) / max(j.run, 10.0)) for j in jobs) / len(jobs)
 
 
-def _ended(ends: Sequence[tuple[float, int]], due: dict[int, float], now: float) -> set[int]:
+def _pop_ended(ends: Sequence[tuple[float, int]], due: dict[int, float], now: float) -> set[int]:
     """The first run that ends now, and all that end now as expected.
 
     The reference schedules were made that way: an unexpected end is an event of its own, several expected ones are not.

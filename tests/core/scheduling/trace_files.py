@@ -7,28 +7,28 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from tests.core.scheduling.simulator import Job
+from tests.core.scheduling.simulator import TraceJob
 
 MIB = {"K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2}
 
 
-def _cases() -> Path | None:
+def _find_cases() -> Path | None:
     """The folder of recorded cases: named by TASKDECK_CASES, or `shared/cases` beside a folder above this one."""
     named = os.environ.get("TASKDECK_CASES")
     folders = [Path(named)] if named else [folder / "shared" / "cases" for folder in Path(__file__).resolve().parents]
     return next((folder for folder in folders if (folder / "traces").is_dir()), None)
 
 
-CASES = _cases()
+CASES = _find_cases()
 
 
-def swf(path: Path) -> list[list[float]]:
+def read_swf(path: Path) -> list[list[float]]:
     """The rows of a workload file, 18 numbers each."""
     with gzip.open(path, "rt") as lines:
         return [[float(word) for word in line.split()] for line in lines if line.strip() and not line.startswith(";")]
 
 
-def slurm(path: Path) -> Iterator[Job]:
+def read_slurm(path: Path) -> Iterator[TraceJob]:
     """Jobs that ran, with cores and memory as Slurm allotted them and the time limit as the expected run time."""
     with gzip.open(path, "rt") as lines:
         for number, line in enumerate(lines, 1):
@@ -37,10 +37,10 @@ def slurm(path: Path) -> Iterator[Job]:
             allotted = dict(part.split("=", 1) for part in fields[22].split(","))
             memory = float(allotted["mem"][:-1]) * MIB[allotted["mem"][-1]]
             if end > start:
-                yield Job(number, submit, end - start, _seconds(fields[23]), float(allotted["cpu"]), memory)
+                yield TraceJob(number, submit, end - start, _parse_limit(fields[23]), float(allotted["cpu"]), memory)
 
 
-def _seconds(limit: str) -> float:
+def _parse_limit(limit: str) -> float:
     """Seconds of `5-00:00:00`."""
     days, hours, minutes, seconds = map(int, re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)", limit).groups(default="0"))
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from app.core.schema import parameters
-from app.core.schema.form_fields import REST, Field, same, text_of, value_of
-from app.core.schema.form_outline import outline
+from app.core.schema.form_fields import REST_NAME, FormField, format_value, is_equal_json, parse_value
+from app.core.schema.form_outline import build_outline
 
 KINDS = ("integer", "number", "boolean", "null", "array", "object", "string")
 
 
-def only(schema: dict[str, Any], name: str = "x") -> Field:
+def get_only_field(schema: dict[str, Any], name: str = "x") -> FormField:
     """The one field of a parameter with this schema."""
-    found = outline({"type": "object", "properties": {name: schema}, "$defs": {"n": {"type": "integer", "default": 3}}})
+    found = build_outline({"type": "object", "properties": {name: schema}, "$defs": {"n": {"type": "integer", "default": 3}}})
     assert [*found.fields] == [(name,)]
     return found.fields[(name,)]
 
@@ -57,11 +57,11 @@ def only(schema: dict[str, Any], name: str = "x") -> Field:
         ({"allOf": [{"type": "integer"}, {"minimum": 3}]}, "4", 4),
     ],
 )
-def test_a_text_is_a_value_and_the_value_that_text(schema: dict[str, Any], text: str, value: Any) -> None:
-    field = only(schema)
+def test_texts_and_values_convert_both_ways(schema: dict[str, Any], text: str, value: Any) -> None:
+    field = get_only_field(schema)
 
-    assert same(value_of(field, text), value)
-    assert text_of(field, value) == text
+    assert is_equal_json(parse_value(field, text), value)
+    assert format_value(field, value) == text
 
 
 @pytest.mark.parametrize(
@@ -71,30 +71,30 @@ def test_a_text_is_a_value_and_the_value_that_text(schema: dict[str, Any], text:
 @pytest.mark.parametrize(
     "kinds", ["string", "array", ["string", "integer", "null"], ["array", "string", "object", "boolean", "null"]]
 )
-def test_whatever_a_task_had_comes_back_from_its_text(kinds: Any, value: Any) -> None:
-    field = only({"type": kinds})
-    held = value_of(field, text_of(field, value))
+def test_every_stored_value_survives_its_text(kinds: Any, value: Any) -> None:
+    field = get_only_field({"type": kinds})
+    held = parse_value(field, format_value(field, value))
 
-    assert same(held, value) or not field.kinds & {_kind(value)}
+    assert is_equal_json(held, value) or not field.kinds & {_get_kind(value)}
 
 
-def _kind(value: Any) -> str:
+def _get_kind(value: Any) -> str:
     names = {str: "string", bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
     return names.get(type(value), "null")
 
 
-def test_what_cannot_be_read_stays_text_for_the_schema_to_refuse() -> None:
-    assert value_of(only({"type": "integer"}), "many") == "many"
-    assert value_of(only({"type": "object"}), "{") == "{"
+def test_unparsable_text_is_kept_for_the_schema_to_refuse() -> None:
+    assert parse_value(get_only_field({"type": "integer"}), "many") == "many"
+    assert parse_value(get_only_field({"type": "object"}), "{") == "{"
 
 
-def test_a_secret_may_be_a_reference_and_a_path_is_none() -> None:
-    secret = only({"type": "string"}, "api_token")
+def test_a_secret_may_be_a_reference_but_not_a_path() -> None:
+    secret = get_only_field({"type": "string"}, "api_token")
 
-    assert value_of(secret, "env:TOKEN") == {"secret": {"env": "TOKEN"}}
-    assert text_of(secret, {"secret": {"file": "~/.t"}}) == "file:~/.t"
-    assert not only({"type": "string", "format": "file-path"}, "dbgap_key").secret
-    assert only({"type": "string", "format": "password"}, "word").secret
+    assert parse_value(secret, "env:TOKEN") == {"secret": {"env": "TOKEN"}}
+    assert format_value(secret, {"secret": {"file": "~/.t"}}) == "file:~/.t"
+    assert not get_only_field({"type": "string", "format": "file-path"}, "dbgap_key").is_secret
+    assert get_only_field({"type": "string", "format": "password"}, "word").is_secret
 
 
 NESTED: dict[str, Any] = {
@@ -132,7 +132,7 @@ NESTED: dict[str, Any] = {
 
 
 def test_objects_are_groups_under_their_path() -> None:
-    groups = [(group.path, group.title, [field.name for field in group.fields]) for group in outline(NESTED).groups]
+    groups = [(group.path, group.title, [field.name for field in group.fields]) for group in build_outline(NESTED).groups]
 
     assert groups == [
         ((), "", ["name"]),
@@ -143,43 +143,43 @@ def test_objects_are_groups_under_their_path() -> None:
     ]
 
 
-def test_only_objects_that_must_be_there_are_there_unasked() -> None:
-    assert outline(NESTED).values({}) == {"ref": {"on": False}, "star": {}}
+def test_only_required_objects_are_present_by_default() -> None:
+    assert build_outline(NESTED).parse_texts({}) == {"ref": {"on": False}, "star": {}}
 
 
 def test_nested_values_keep_their_types_and_get_their_defaults() -> None:
-    found = outline(NESTED)
+    found = build_outline(NESTED)
     texts = {("ref", "species"): "x", ("star", "deep", "n"): "1.5", ("trim", "by"): "2"}
-    values = found.values(texts)
+    values = found.parse_texts(texts)
 
     assert values == {"ref": {"species": "x", "on": False}, "star": {"deep": {"n": 1.5}}, "trim": {"by": 2}}
-    filled = parameters.resolve(NESTED, values)
+    filled = parameters.resolve_values(NESTED, values)
     assert filled["ref"] == {"species": "x", "on": False, "release": 1}
     assert filled["trim"] == {"by": 2, "on": True}
-    assert found.texts(values) == texts | {("ref", "on"): "false"}
+    assert found.format_values(values) == texts | {("ref", "on"): "false"}
 
 
-def test_defaults_of_an_object_that_is_not_there_do_not_count() -> None:
-    found = outline(NESTED)
+def test_defaults_of_an_absent_object_are_ignored() -> None:
+    found = build_outline(NESTED)
 
-    assert not found.present(("trim", "on"), {})
-    assert found.present(("trim", "on"), {("trim", "by"): "2"})
-    assert found.present(("ref", "release"), {})
-    assert found.given({"ref": {"release": 1, "species": "x"}, "trim": {"on": True}}) == {
+    assert not found.is_present(("trim", "on"), {})
+    assert found.is_present(("trim", "on"), {("trim", "by"): "2"})
+    assert found.is_present(("ref", "release"), {})
+    assert found.format_given_values({"ref": {"release": 1, "species": "x"}, "trim": {"on": True}}) == {
         ("ref", "species"): "x",
         ("trim", "on"): "true",
     }
 
 
-def test_what_an_object_holds_beside_its_fields_is_kept() -> None:
-    found = outline(NESTED)
+def test_extra_values_of_an_object_are_kept() -> None:
+    found = build_outline(NESTED)
     values = {"ref": {"species": "x", "more": {"a": [1]}, "on": True}, "star": {}}
 
-    assert found.values(found.texts(values)) == values
-    assert [field.name for field in found.unread({("ref", REST): "no object"})] == ["ref.*"]
+    assert found.parse_texts(found.format_values(values)) == values
+    assert [field.name for field in found.find_unparsed({("ref", REST_NAME): "no object"})] == ["ref.*"]
 
 
-def test_titled_parts_are_groups_and_hidden_parameters_are_known() -> None:
+def test_titled_parts_are_groups_and_hidden_parameters_are_marked() -> None:
     schema = {
         "properties": {"own": {}},
         "allOf": [{"$ref": "#/$defs/io"}, {"title": "Rest", "properties": {"z": {"type": "string", "hidden": True}}}],
@@ -192,30 +192,30 @@ def test_titled_parts_are_groups_and_hidden_parameters_are_known() -> None:
             }
         },
     }
-    found = outline(schema)
+    found = build_outline(schema)
 
     assert [(group.title, group.about, [field.name for field in group.fields]) for group in found.groups] == [
         ("", "", ["own"]), ("In and out", "files", ["a"]), ("Rest", "", ["z"])]  # fmt: skip
     assert found.fields[("a",)].required
-    assert found.fields[("z",)].hidden
+    assert found.fields[("z",)].is_hidden
 
 
-def test_forms_of_an_object_are_fields_of_one_group_with_all_their_choices() -> None:
+def test_alternative_forms_of_an_object_become_one_group() -> None:
     forms = [
         {"properties": {"kind": {"const": "file"}, "path": {"type": "string"}}, "required": ["kind", "path"]},
         {"properties": {"kind": {"const": "url"}, "href": {"type": "string"}}, "required": ["kind", "href"]},
     ]
-    found = outline({"properties": {"source": {"type": "object", "oneOf": forms}}})
+    found = build_outline({"properties": {"source": {"type": "object", "oneOf": forms}}})
 
     assert [field.name for field in found.fields.values()] == ["source.kind", "source.path", "source.href", "source.*"]
     assert [choice[0] for choice in found.fields[("source", "kind")].choices] == ["file", "url"]
 
 
-def test_further_parameters_have_a_field_only_where_they_are_welcome() -> None:
-    assert [*outline({"properties": {"a": {}}}).fields] == [("a",)]
-    found = outline({"properties": {"a": {}}, "additionalProperties": {"type": "integer"}})
-    assert found.values({(REST,): '{"b": 2}', ("a",): "x"}) == {"a": "x", "b": 2}
-    assert not found.fields[(REST,)].hidden
+def test_additional_parameters_have_a_field_only_if_allowed() -> None:
+    assert [*build_outline({"properties": {"a": {}}}).fields] == [("a",)]
+    found = build_outline({"properties": {"a": {}}, "additionalProperties": {"type": "integer"}})
+    assert found.parse_texts({(REST_NAME,): '{"b": 2}', ("a",): "x"}) == {"a": "x", "b": 2}
+    assert not found.fields[(REST_NAME,)].is_hidden
 
 
 @pytest.mark.parametrize(
@@ -230,24 +230,24 @@ def test_further_parameters_have_a_field_only_where_they_are_welcome() -> None:
         {"properties": {"x": {"$ref": "#/$defs/x"}}, "$defs": {"x": {"$ref": "#/$defs/x"}}},
     ],
 )
-def test_a_schema_without_an_end_has_an_outline_in_time(schema: dict[str, Any]) -> None:
+def test_a_recursive_schema_has_an_outline_in_time(schema: dict[str, Any]) -> None:
     began = time.process_time()
-    found = outline(schema)
+    found = build_outline(schema)
 
     assert 0 < len(found.fields) <= 10_000
     assert time.process_time() - began < 3.0
 
 
-def test_a_place_in_the_values_leads_to_its_field_or_its_object() -> None:
-    found = outline(NESTED)
+def test_a_location_leads_to_its_field_or_object() -> None:
+    found = build_outline(NESTED)
 
-    assert found.place(("ref", "species")) == ("ref", "species")
-    assert found.place(("ref", "more", "a", 0)) == ("ref", REST)
-    assert found.place(("star", "none")) == ("star",)
-    assert found.place(()) == ()
+    assert found.find_location(("ref", "species")) == ("ref", "species")
+    assert found.find_location(("ref", "more", "a", 0)) == ("ref", REST_NAME)
+    assert found.find_location(("star", "none")) == ("star",)
+    assert found.find_location(()) == ()
 
 
-def test_all_that_is_wrong_is_found_each_at_its_place() -> None:
+def test_all_errors_are_found_at_their_locations() -> None:
     schema = {
         **NESTED,
         "properties": {
@@ -257,7 +257,7 @@ def test_all_that_is_wrong_is_found_each_at_its_place() -> None:
         },
         "dependentRequired": {"mail": ["name"]},
     }
-    found = parameters.findings(schema, {"ref": {"release": "x"}, "mail": "nobody", "word": "s3cret", "wrong": 1})
+    found = parameters.find_faults(schema, {"ref": {"release": "x"}, "mail": "nobody", "word": "s3cret", "wrong": 1})
 
     assert {(finding.path, finding.text, finding.missing) for finding in found} == {
         (("ref", "species"), "ref.species is required", True),
@@ -271,7 +271,7 @@ def test_all_that_is_wrong_is_found_each_at_its_place() -> None:
     }
 
 
-def test_form_and_command_line_refuse_the_same() -> None:
+def test_form_and_command_line_refuse_the_same_values() -> None:
     schema = {
         "properties": {"a": {"type": "string", "format": "date"}, "b": {"type": "integer"}},
         "dependentRequired": {"a": ["b"]},
@@ -279,19 +279,19 @@ def test_form_and_command_line_refuse_the_same() -> None:
 
     for given in ({}, {"a": "2026-01-31", "b": 1}, {"a": "31.1."}, {"a": "2026-01-31"}, {"b": "x"}):
         try:
-            parameters.resolve(schema, given)
+            parameters.resolve_values(schema, given)
             refused = False
         except parameters.Usage:
             refused = True
-        assert refused is bool(parameters.findings(schema, given)), given
+        assert refused is bool(parameters.find_faults(schema, given)), given
 
 
 @pytest.mark.parametrize("value", ["a b", "2", "true", "", 7, 1.5, True, None, [1], {"a": 1}])
 @pytest.mark.parametrize("kinds", [["string"], ["string", "integer"], [*KINDS]])
-def test_what_is_written_for_the_command_line_is_read_as_the_same(kinds: list[str], value: Any) -> None:
+def test_a_value_formatted_for_the_command_line_is_parsed_back(kinds: list[str], value: Any) -> None:
     schema = {"properties": {"x": {"type": kinds}}}
-    texts, others = parameters.texts({"x": value}, schema)
-    read = parameters.convert([(name, text) for name, text in texts], schema) | others
+    texts, others = parameters.split_texts({"x": value}, schema)
+    read = parameters.convert_texts([(name, text) for name, text in texts], schema) | others
 
-    assert same(read["x"], value)
+    assert is_equal_json(read["x"], value)
     assert not (texts and others)

@@ -31,13 +31,13 @@ ENCODE: dict[str, Any] = {
 GIVEN = [("input", "a.mkv"), ("output", "a.mp4")]
 
 
-def resolved(*texts: tuple[str, str], schema: dict[str, Any] = ENCODE, **values: Any) -> dict[str, Any]:
-    return parameters.resolve(schema, parameters.convert(texts, schema) | values, "encode")
+def resolve_texts(*texts: tuple[str, str], schema: dict[str, Any] = ENCODE, **values: Any) -> dict[str, Any]:
+    return parameters.resolve_values(schema, parameters.convert_texts(texts, schema) | values, "encode")
 
 
-def refusal(*texts: tuple[str, str], schema: dict[str, Any] = ENCODE, **values: Any) -> str:
+def resolve_error(*texts: tuple[str, str], schema: dict[str, Any] = ENCODE, **values: Any) -> str:
     with pytest.raises(Usage) as caught:
-        resolved(*texts, schema=schema, **values)
+        resolve_texts(*texts, schema=schema, **values)
     return str(caught.value)
 
 
@@ -50,31 +50,31 @@ def refusal(*texts: tuple[str, str], schema: dict[str, Any] = ENCODE, **values: 
         ("meta", '{"n": 3}', {"lang": "en", "n": 3}), ("when", "auto", "auto"), ("when", "9", 9), ("preset", "slow", "slow"),
     ],
 )  # fmt: skip
-def test_a_text_becomes_what_the_schema_asks_for(name: str, text: str, value: object) -> None:
-    found = resolved(*[pair for pair in GIVEN if pair[0] != name], (name, text))
+def test_a_text_is_converted_to_the_schemas_type(name: str, text: str, value: object) -> None:
+    found = resolve_texts(*[pair for pair in GIVEN if pair[0] != name], (name, text))
     assert found[name] == value
     assert type(found[name]) is type(value)
 
 
-def test_a_list_can_be_given_one_item_at_a_time() -> None:
-    assert resolved(*GIVEN, ("tracks", "1"), ("tracks", "2"))["tracks"] == [1, 2]
+def test_a_list_can_be_given_item_by_item() -> None:
+    assert resolve_texts(*GIVEN, ("tracks", "1"), ("tracks", "2"))["tracks"] == [1, 2]
 
 
-def test_one_value_given_twice_is_refused() -> None:
-    assert "crf is given twice" in refusal(*GIVEN, ("crf", "1"), ("crf", "2"))
+def test_a_single_value_given_twice_is_refused() -> None:
+    assert "crf is given twice" in resolve_error(*GIVEN, ("crf", "1"), ("crf", "2"))
 
 
-def test_defaults_are_filled_in_and_what_is_given_stays() -> None:
-    assert resolved(*GIVEN) == {"input": "a.mkv", "output": "a.mp4", "crf": 23}
-    assert resolved(*GIVEN, ("crf", "1"))["crf"] == 1
+def test_defaults_are_filled_in_beside_given_values() -> None:
+    assert resolve_texts(*GIVEN) == {"input": "a.mkv", "output": "a.mp4", "crf": 23}
+    assert resolve_texts(*GIVEN, ("crf", "1"))["crf"] == 1
 
 
-def test_a_missing_parameter_is_asked_for_with_the_words_to_add() -> None:
-    assert refusal(GIVEN[0]) == "encode needs output (where the .mp4 goes). Add: -p output=PATH"
+def test_a_missing_parameter_is_reported_with_the_words_to_add() -> None:
+    assert resolve_error(GIVEN[0]) == "encode needs output (where the .mp4 goes). Add: -p output=PATH"
 
 
-def test_a_value_out_of_range_is_told_with_its_range() -> None:
-    assert refusal(*GIVEN, ("crf", "99")) == (
+def test_a_value_out_of_range_is_reported_with_its_range() -> None:
+    assert resolve_error(*GIVEN, ("crf", "99")) == (
         "encode: crf must be 0 to 51, not 99 (parameter crf). Nothing was submitted."
     )
 
@@ -93,33 +93,33 @@ def test_a_value_out_of_range_is_told_with_its_range() -> None:
         ("input\x1b[31m", "x", 'no parameter "input␛[31m"'),
     ],
 )
-def test_a_fault_names_its_parameter_and_what_would_do(name: str, text: str, words: str) -> None:
-    assert words in refusal(*GIVEN, (name, text))
+def test_an_error_names_its_parameter_and_an_accepted_value(name: str, text: str, words: str) -> None:
+    assert words in resolve_error(*GIVEN, (name, text))
 
 
-def test_everything_that_is_wrong_is_told_at_once() -> None:
-    said = refusal(("input", "a"), ("crf", "99"), ("preset", "x"), ("tims", "2"))
+def test_all_errors_are_reported_at_once() -> None:
+    said = resolve_error(("input", "a"), ("crf", "99"), ("preset", "x"), ("tims", "2"))
     assert all(word in said for word in ("crf must be", "preset must be", '"tims"', "needs output"))
 
 
 @pytest.mark.parametrize("value", ["a\0b", ["a\0b"], "x" * 131_072, ["x" * 131_072], float("nan"), "\ud800", {1, 2}])
-def test_a_value_that_no_process_can_be_given_is_refused(value: object) -> None:
-    assert "input " in refusal(GIVEN[1], input=value)
+def test_a_value_that_no_process_accepts_is_refused(value: object) -> None:
+    assert "input " in resolve_error(GIVEN[1], input=value)
 
 
-def test_undecodable_bytes_pass_unchanged() -> None:
-    assert resolved(GIVEN[1], ("input", "a\udcff"))["input"] == "a\udcff"
+def test_undecodable_bytes_are_unchanged() -> None:
+    assert resolve_texts(GIVEN[1], ("input", "a\udcff"))["input"] == "a\udcff"
 
 
-def test_an_unlisted_name_is_welcome_only_where_the_schema_says_so() -> None:
+def test_an_unlisted_name_is_accepted_only_if_allowed() -> None:
     schema = ENCODE | {"additionalProperties": True}
-    assert resolved(*GIVEN, ("more", "1"), schema=schema)["more"] == "1"
-    assert "no parameter" in refusal(*GIVEN, ("more", "1"))
+    assert resolve_texts(*GIVEN, ("more", "1"), schema=schema)["more"] == "1"
+    assert "no parameter" in resolve_error(*GIVEN, ("more", "1"))
 
 
-def test_the_value_of_a_secret_is_not_repeated() -> None:
+def test_a_secret_value_is_not_repeated() -> None:
     schema = {"type": "object", "properties": {"api_key": {"type": "integer"}}}
-    assert "hunter2" not in refusal(("api_key", "hunter2"), schema=schema)
+    assert "hunter2" not in resolve_error(("api_key", "hunter2"), schema=schema)
 
 
 SECRETS: dict[str, tuple[dict[str, Any], Any]] = {
@@ -140,28 +140,28 @@ SECRETS: dict[str, tuple[dict[str, Any], Any]] = {
 
 
 @pytest.mark.parametrize(("inner", "value"), SECRETS.values(), ids=SECRETS)
-def test_neither_a_secret_value_nor_what_it_may_be_is_told(inner: dict[str, Any], value: Any) -> None:
+def test_neither_a_secret_value_nor_its_choices_are_shown(inner: dict[str, Any], value: Any) -> None:
     schema = {"properties": {"pin": inner}, "required": ["pin"], "$defs": {"short": {"type": "string"}}}
 
     with pytest.raises(Usage) as refused:
-        parameters.resolve(schema, {"pin": value})
+        parameters.resolve_values(schema, {"pin": value})
     with pytest.raises(Usage) as missing:
-        parameters.resolve(schema, {})
+        parameters.resolve_values(schema, {})
 
-    told = [str(refused.value), str(missing.value), *(found.text for found in parameters.findings(schema, {"pin": value}))]
+    told = [str(refused.value), str(missing.value), *(found.text for found in parameters.find_faults(schema, {"pin": value}))]
     assert len(told) == 3 and "pp9" not in "".join(told)
     with pytest.raises(Usage) as default:
         parameters.check_schema({"properties": {"pin": inner | {"default": value}}, "$defs": schema["$defs"]})
     assert "pp9" not in str(default.value)
 
 
-def test_a_reference_to_a_secret_stands_for_a_text() -> None:
-    found = resolved(GIVEN[1], input={"secret": {"env": "TOKEN"}})
-    assert parameters.secret(found["input"]) == {"env": "TOKEN"}
-    assert "input must be text" in refusal(GIVEN[1], input={"secret": {"url": "x"}})
+def test_a_secret_reference_counts_as_text() -> None:
+    found = resolve_texts(GIVEN[1], input={"secret": {"env": "TOKEN"}})
+    assert parameters.get_secret_reference(found["input"]) == {"env": "TOKEN"}
+    assert "input must be text" in resolve_error(GIVEN[1], input={"secret": {"url": "x"}})
 
 
-def test_parameters_of_parts_count_as_the_schema_s_own() -> None:
+def test_parameters_of_schema_parts_count_too() -> None:
     schema = {
         "allOf": [{"$ref": "#/$defs/in"}, {"if": {"required": ["a"]}, "then": {"required": ["b"]}}],
         "$defs": {
@@ -169,8 +169,8 @@ def test_parameters_of_parts_count_as_the_schema_s_own() -> None:
         },
     }
     parameters.check_schema(schema)
-    assert parameters.shape(schema).required == {"a"}
-    assert resolved(("a", "1"), schema=schema) == {"a": 1, "b": 4}
+    assert parameters.read_shape(schema).required == {"a"}
+    assert resolve_texts(("a", "1"), schema=schema) == {"a": 1, "b": 4}
 
 
 @pytest.mark.parametrize(
@@ -191,25 +191,25 @@ def test_parameters_of_parts_count_as_the_schema_s_own() -> None:
         ({"properties": {"a": {"default": float("inf")}}}, "JSON cannot write"),
     ],
 )
-def test_a_schema_that_cannot_be_used_is_refused_with_the_place(schema: Any, words: str) -> None:
+def test_an_unusable_schema_is_refused_with_the_location(schema: Any, words: str) -> None:
     with pytest.raises(Usage) as caught:
         parameters.check_schema(schema)
     assert str(caught.value).startswith("parameters: ")
     assert words in str(caught.value)
 
 
-def deep(levels: int) -> dict[str, Any]:
-    return {"properties": {"a": deep(levels - 1)}} if levels else {}
+def make_deep_schema(levels: int) -> dict[str, Any]:
+    return {"properties": {"a": make_deep_schema(levels - 1)}} if levels else {}
 
 
-def chain(parts: int) -> dict[str, Any]:
+def make_reference_chain(parts: int) -> dict[str, Any]:
     """A parameter whose schema refers on and on."""
     links = {f"d{n}": {"$ref": f"#/$defs/d{n + 1}"} for n in range(parts)} | {f"d{parts}": {}}
     return {"properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": links}
 
 
-def test_a_schema_too_deep_or_too_large_is_refused() -> None:
-    for schema in (deep(40), chain(3_000), {"description": "x" * 300_000}):
+def test_an_oversized_schema_is_refused() -> None:
+    for schema in (make_deep_schema(40), make_reference_chain(3_000), {"description": "x" * 300_000}):
         with pytest.raises(Usage):
             parameters.check_schema(schema)
 
@@ -233,7 +233,7 @@ def test_no_schema_and_no_value_hangs(inner: dict[str, Any], value: Any) -> None
     parameters.check_schema(schema)
     began = time.monotonic()
     try:
-        parameters.resolve(schema, {"x": value})
+        parameters.resolve_values(schema, {"x": value})
     except Usage as refused:
         assert str(refused)
     assert time.monotonic() - began < 20

@@ -41,7 +41,7 @@ REAL = [
 
 
 @pytest.mark.parametrize(("pattern", "good", "bad"), REAL)
-def test_a_pattern_finds_what_it_means_and_nothing_else(pattern: str, good: str, bad: str) -> None:
+def test_a_pattern_matches_only_what_it_means(pattern: str, good: str, bad: str) -> None:
     assert search(pattern, good)
     assert not search(pattern, bad)
 
@@ -59,7 +59,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize(("pattern", "text"), HOSTILE)
-def test_a_pattern_that_hangs_other_matchers_answers_or_is_given_up_at_once(pattern: str, text: str) -> None:
+def test_a_catastrophic_pattern_ends_at_once(pattern: str, text: str) -> None:
     began = time.thread_time()
     try:
         found = search(pattern, text)
@@ -101,18 +101,18 @@ def test_a_pattern_that_hangs_other_matchers_answers_or_is_given_up_at_once(patt
         "a{3,2}",
     ],
 )
-def test_a_pattern_that_cannot_be_used_is_refused(pattern: str) -> None:
+def test_an_unusable_pattern_is_refused(pattern: str) -> None:
     with pytest.raises(BadPattern):
         search(pattern, "a")
 
 
-def test_a_text_too_long_for_its_pattern_is_given_up() -> None:
+def test_a_text_too_long_for_its_pattern_times_out() -> None:
     for pattern, text in (("^(a|a)*$", "a" * 40 + "!"), ("a", "a" * 1_000_000)):
         with pytest.raises(TooSlow):
             search(pattern, text)
 
 
-def test_thousands_of_small_searches_are_cheap() -> None:
+def test_thousands_of_small_searches_are_fast() -> None:
     assert search("^[a-z]+$", "a")
     began = time.thread_time()
     assert all(search("^[a-z]+$", "abc") for _ in range(5_000))
@@ -121,7 +121,7 @@ def test_thousands_of_small_searches_are_cheap() -> None:
 
 @settings(deadline=None)
 @given(st.text("ab|()*+?.^$", max_size=8), st.text("ab", max_size=8))
-def test_it_agrees_with_the_standard_library_where_the_dialects_agree(pattern: str, text: str) -> None:
+def test_it_agrees_with_re_where_the_dialects_agree(pattern: str, text: str) -> None:
     try:
         found = search(pattern, text)
         expected = re.search(pattern.replace("$", r"\Z"), text) is not None

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.core.schema.secrets import masked, names, opened, secrets
+from app.core.schema.secrets import find_secret_names, find_secret_texts, mask_record, mask_value
 from app.core.text.sanitize import MASK
 
 PIN: dict[str, Any] = {"type": "string", "writeOnly": True}
@@ -21,36 +21,36 @@ SCHEMAS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
 def test_a_parameter_is_secret_where_its_schema_says_so(schema: dict[str, Any]):
-    assert names(schema, {"pin": "pp9", "who": "ann"}) == ["pin"]
-    assert names(schema, {"who": "ann"}) == []
+    assert find_secret_names(schema, {"pin": "pp9", "who": "ann"}) == ["pin"]
+    assert find_secret_names(schema, {"who": "ann"}) == []
 
 
-def test_so_is_a_part_of_one():
+def test_a_part_of_a_parameter_can_be_secret():
     schema = {"properties": {"door": {"type": "object", "properties": {"pin": {"type": "integer", "writeOnly": True}}}}}
     given = {"door": {"pin": 9214, "floor": 3}}
 
-    hidden = names(schema, given)
+    hidden = find_secret_names(schema, given)
 
-    assert opened(given, hidden) == {"door": {"pin": MASK, "floor": 3}}
-    assert list(secrets(given, hidden)) == ["9214"]
+    assert mask_value(given, hidden) == {"door": {"pin": MASK, "floor": 3}}
+    assert list(find_secret_texts(given, hidden)) == ["9214"]
 
 
-def test_a_text_in_an_object_is_hidden_as_json_has_it_too():
+def test_a_text_in_an_object_is_masked_in_its_json_form_too():
     value = {"pin": 'p"é\\'}
 
-    assert set(secrets(value, ["pin"])) == {value["pin"], json.dumps(value["pin"])[1:-1]}
+    assert set(find_secret_texts(value, ["pin"])) == {value["pin"], json.dumps(value["pin"])[1:-1]}
 
 
-def test_a_value_with_parts_is_hidden_as_a_command_has_it():
-    assert list(secrets({"pins": {"a": [True, "x"]}}, ["pins"])) == ['{"a": [true, "x"]}', '[true, "x"]', "true", "x"]
+def test_a_structured_value_is_masked_in_its_command_form():
+    assert list(find_secret_texts({"pins": {"a": [True, "x"]}}, ["pins"])) == ['{"a": [true, "x"]}', '[true, "x"]', "true", "x"]
 
 
 @pytest.mark.parametrize("word", ["default", "const", "enum", "examples"])
-def test_a_schema_tells_no_value_of_what_is_secret_by_its_name_or_by_itself(word: str):
+def test_a_masked_schema_shows_no_value_of_a_secret(word: str):
     said = {"title": "t", word: ["pp9"]}
     schema = {"properties": {"api_token": said, "pin": {**PIN, word: ["pp9"]}, "who": said}, "$defs": {"pin": {**PIN, word: "pp9"}}}
 
-    seen = masked(schema)
+    seen = mask_record(schema)
 
     hidden = {"title": "t", word: MASK}
     assert seen["properties"] == {"api_token": hidden, "pin": {**PIN, word: MASK}, "who": said}

@@ -42,5 +42,5 @@ pytestmark = pytest.mark.usefixtures("utc")
     ("runtime", None, {"drain": True}, "drain"), ("runtime", None, {"drain": False}, ""), ("x", None, None, ""), ("x", 3, "y", ""),
     ("task #1", {"name": "a\nb"}, {"name": "\x1b]0;x\x07"}, "name a␊b → ␛]0;x␇"),
 ])  # fmt: skip
-def test_it_is_told_in_words(obj: str, before: Any, after: Any, words: str):
-    assert diff_summary.line(obj, before, after) == words
+def test_a_change_is_summarized(obj: str, before: Any, after: Any, words: str):
+    assert diff_summary.summarize_change(obj, before, after) == words

@@ -29,7 +29,7 @@ NOW = datetime(2026, 11, 25, 10, 42, tzinfo=UTC)
         ("0", 0),
     ],
 )
-def test_a_duration_is_read_in_seconds(text: str, seconds: float) -> None:
+def test_a_duration_is_parsed_to_seconds(text: str, seconds: float) -> None:
     assert units.parse_duration(text) == seconds
 
 
@@ -37,10 +37,10 @@ def test_a_duration_is_read_in_seconds(text: str, seconds: float) -> None:
     "text",
     ["-5s", "nan", "inf", "soon", "1e999d", "9" * 400 + "d", "", "1m1h", "1h1h", "s", "ms", "5ms1s", "1m s", "11y", "3654d", "1_0s"],
 )
-def test_a_senseless_duration_is_refused_with_what_was_typed(text: str) -> None:
+def test_an_invalid_duration_is_refused_with_the_input(text: str) -> None:
     with pytest.raises(ValueError, match="must") as refusal:
         units.parse_duration(text)
-    assert units.quoted(text) in str(refusal.value) and len(str(refusal.value)) < 120
+    assert units.quote(text) in str(refusal.value) and len(str(refusal.value)) < 120
 
 
 @pytest.mark.parametrize(
@@ -56,47 +56,47 @@ def test_a_senseless_duration_is_refused_with_what_was_typed(text: str) -> None:
         ("64", 64),
     ],
 )
-def test_a_size_is_read_in_mib(text: str, mib: float) -> None:
+def test_a_size_is_parsed_to_mib(text: str, mib: float) -> None:
     assert units.parse_size(text) == mib
 
 
 @pytest.mark.parametrize("text", ["-1M", "nan", "inf", "1e999G", "4 parsecs", "", "9" * 400 + "G", "G", "1GG", "1000T"])
-def test_a_senseless_size_is_refused(text: str) -> None:
+def test_an_invalid_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="must"):
         units.parse_size(text)
 
 
 @pytest.mark.parametrize("text", ["-1", "nan", "inf", "-inf", "1e999", "9" * 400, "two", "", "0.0001", "100001"])
-def test_senseless_cores_are_refused(text: str) -> None:
+def test_invalid_cores_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="must"):
         units.parse_cpu(text)
 
 
 @pytest.mark.parametrize("text", ["-1", "1.5", "nan", "9" * 400, "9" * 9000, "high", "", "101", "١"])
-def test_a_whole_number_outside_its_bounds_or_no_number_is_refused(text: str) -> None:
+def test_an_integer_out_of_range_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="must be"):
         units.parse_int(text, 0, 100)
 
 
-def test_cores_and_whole_numbers_are_read() -> None:
+def test_cores_and_integers_are_parsed() -> None:
     assert [units.parse_cpu(t) for t in ("0", "0.05", "1.5", "64")] == [0, 0.05, 1.5, 64]
     assert [units.parse_int(t, -5, 100) for t in ("-5", "+7", "007")] == [-5, 7, 7]
 
 
-def test_what_was_typed_is_cleaned_before_it_is_echoed() -> None:
+def test_echoed_input_is_sanitized() -> None:
     with pytest.raises(ValueError) as refusal:
         units.parse_duration("\x1b[2J\u202e")
     assert str(refusal.value).isprintable()
 
 
 @given(st.text(max_size=30))
-def test_any_text_is_a_duration_or_refused_by_value_error(text: str) -> None:
+def test_any_text_is_a_duration_or_a_value_error(text: str) -> None:
     for parse in (
         units.parse_duration,
         units.parse_size,
         units.parse_cpu,
         lambda t: units.parse_int(t, 0, 9),
-        _time,
+        _parse_time,
     ):
         try:
             assert parse(text) >= 0
@@ -104,7 +104,7 @@ def test_any_text_is_a_duration_or_refused_by_value_error(text: str) -> None:
             assert "must" in str(refusal)
 
 
-def _time(text: str) -> float:
+def _parse_time(text: str) -> float:
     return units.parse_time(text, NOW).timestamp() + 1e11
 
 
@@ -126,7 +126,7 @@ def test_times_are_iso_relative_or_named_days() -> None:
 @pytest.mark.parametrize(
     "text", ["yesterweek", "2026-13-01", "25:00", "tomato", "0001-01-01", "0999-01-01", "9999-12-31T23:59:59-23:59", "9999-12-31", ""]
 )
-def test_a_senseless_time_is_refused(text: str) -> None:
+def test_an_invalid_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"must be a time.* or 2h \(from now\), not"):
         units.parse_time(text, NOW)
 
@@ -139,25 +139,25 @@ def test_a_senseless_time_is_refused(text: str) -> None:
         (None, "–"), (float("nan"), "–"), (-3, "0.0s"),
     ],
 )  # fmt: skip
-def test_a_duration_has_two_units_at_most(seconds: float | None, text: str) -> None:
-    assert units.duration(seconds) == text
+def test_a_duration_has_at_most_two_units(seconds: float | None, text: str) -> None:
+    assert units.format_duration(seconds) == text
 
 
 @given(st.floats(0, 1e9))
 def test_a_duration_fits_its_column(seconds: float) -> None:
-    assert len(units.duration(seconds)) <= 6 and len(units.estimate(seconds)) <= 7
+    assert len(units.format_duration(seconds)) <= 6 and len(units.format_estimate(seconds)) <= 7
 
 
-def test_a_setting_has_no_idle_decimal() -> None:
-    assert [units.setting(s) for s in (2, 1.5, 600, None)] == ["2s", "1.5s", "10m", "–"]
+def test_a_setting_has_no_useless_decimal() -> None:
+    assert [units.format_duration_setting(s) for s in (2, 1.5, 600, None)] == ["2s", "1.5s", "10m", "–"]
 
 
-def test_an_age_leaves_out_seconds_after_a_minute() -> None:
-    assert [units.age(s) for s in (3.9, 70, 2460, 7920, 34800)] == ["3s", "1m", "41m", "2h12m", "9h40m"]
+def test_an_age_omits_seconds_after_a_minute() -> None:
+    assert [units.format_age(s) for s in (3.9, 70, 2460, 7920, 34800)] == ["3s", "1m", "41m", "2h12m", "9h40m"]
 
 
-def test_an_estimate_is_round() -> None:
-    assert [units.estimate(s) for s in (0, 40, 59.7, 360, 3599, 4680, 7200)] == [
+def test_an_estimate_is_rounded() -> None:
+    assert [units.format_estimate(s) for s in (0, 40, 59.7, 360, 3599, 4680, 7200)] == [
         "~1s",
         "~40s",
         "~1m",
@@ -168,21 +168,21 @@ def test_an_estimate_is_round() -> None:
     ]
 
 
-def test_a_bound_is_rounded_up() -> None:
-    assert [units.at_most(s) for s in (0, 33.2, 59.7, 366, 3599, 4681)] == ["1s", "34s", "1m", "7m", "1h", "1h19m"]
+def test_an_upper_bound_is_rounded_up() -> None:
+    assert [units.format_upper_bound(s) for s in (0, 33.2, 59.7, 366, 3599, 4681)] == ["1s", "34s", "1m", "7m", "1h", "1h19m"]
 
 
-def test_the_clock_tells_less_the_farther_away_it_is() -> None:
+def test_distant_clock_times_are_less_precise() -> None:
     now = datetime(2026, 11, 25, 10, 42, 7).astimezone()
-    assert units.clock(now, now) == "10:42" and units.clock(now, now, seconds=True) == "10:42:07"
-    assert units.clock(now.replace(day=24), now) == "Tue 10:42"
-    assert units.clock(now.replace(day=3), now) == "11-03 10:42"
-    assert units.clock(now.replace(year=2025, day=3), now) == "2025-11-03"
-    assert units.span(now, now + timedelta(minutes=13), now) == "10:42–10:55"
+    assert units.format_clock_time(now, now) == "10:42" and units.format_clock_time(now, now, seconds=True) == "10:42:07"
+    assert units.format_clock_time(now.replace(day=24), now) == "Tue 10:42"
+    assert units.format_clock_time(now.replace(day=3), now) == "11-03 10:42"
+    assert units.format_clock_time(now.replace(year=2025, day=3), now) == "2025-11-03"
+    assert units.format_time_range(now, now + timedelta(minutes=13), now) == "10:42–10:55"
 
 
 def test_memory_and_sizes_have_one_letter_and_three_digits() -> None:
-    assert [units.memory(m) for m in (84, 1229, 12288, 1024**2, 3.5, 0, None)] == [
+    assert [units.format_memory(m) for m in (84, 1229, 12288, 1024**2, 3.5, 0, None)] == [
         "84M",
         "1.2G",
         "12.0G",
@@ -191,22 +191,22 @@ def test_memory_and_sizes_have_one_letter_and_three_digits() -> None:
         "0M",
         "–",
     ]
-    assert [units.size(b) for b in (412, 2150, 4.3e6, 312 * 2**20)] == ["412B", "2.1K", "4.1M", "312M"]
+    assert [units.format_bytes(b) for b in (412, 2150, 4.3e6, 312 * 2**20)] == ["412B", "2.1K", "4.1M", "312M"]
 
 
-def test_a_pair_says_its_unit_once() -> None:
-    assert units.memory_pair(30 * 1024, 32 * 1024) == "30.0/32G"
-    assert units.memory_pair(2.6 * 1024, 4096) == "2.6/4.0G"
-    assert units.memory_pair(20, 100) == "20/100M"
-    assert units.memory_pair(None, 100) == "–"
-    assert (units.cpu_pair(2.9, 4), units.cpu_pair(1, 1.5), units.cpu(5.1)) == ("2.9/4", "1.0/1.5", "5.1")
+def test_a_pair_names_its_unit_once() -> None:
+    assert units.format_memory_pair(30 * 1024, 32 * 1024) == "30.0/32G"
+    assert units.format_memory_pair(2.6 * 1024, 4096) == "2.6/4.0G"
+    assert units.format_memory_pair(20, 100) == "20/100M"
+    assert units.format_memory_pair(None, 100) == "–"
+    assert (units.format_cpu_pair(2.9, 4), units.format_cpu_pair(1, 1.5), units.format_cpu(5.1)) == ("2.9/4", "1.0/1.5", "5.1")
 
 
 def test_counts_percents_and_ordinals() -> None:
-    assert [units.count(n) for n in (0, 9999, 12_400, 124_000, 999_999)] == ["0", "9,999", "12.4k", "124k", "1.0M"]
-    assert [units.percent(p, 1000) for p in (0, 999.9, 1000, 20_000)] == ["0%", "99%", "100%", ">999%"]
-    assert units.percent(1, 0) == "–"
-    assert [units.ordinal(n) for n in (1, 10, 11, 22, 113, 1001)] == [
+    assert [units.format_count(n) for n in (0, 9999, 12_400, 124_000, 999_999)] == ["0", "9,999", "12.4k", "124k", "1.0M"]
+    assert [units.format_percent(p, 1000) for p in (0, 999.9, 1000, 20_000)] == ["0%", "99%", "100%", ">999%"]
+    assert units.format_percent(1, 0) == "–"
+    assert [units.format_ordinal(n) for n in (1, 10, 11, 22, 113, 1001)] == [
         "first",
         "tenth",
         "11th",

@@ -18,32 +18,32 @@ from random import Random
 import pytest
 
 from db import timestamps
-from db.backup import folder as backup_folder
+from db.backup import folder as folder_module
 from db.backup import restore_tool as tool
 from db.backup import space_errors
-from db.backup.catalog import BadBackup, NoBackup, Store
-from db.backup.create import Rules, due, take
+from db.backup.catalog import BackupCatalog, BadBackup, NoBackup
+from db.backup.create import BackupRules, is_due, take_backup
 from db.errors import DamagedDatabase, DiskFull, Storage
 from tests.long.backup import step_database, trials
 
-ALWAYS = Rules(full=1e9, increment=1.0)
+ALWAYS = BackupRules(full=1e9, increment=1.0)
 
 
 @pytest.fixture
-def live(tmp_path: Path) -> Path:
+def live_database(tmp_path: Path) -> Path:
     """A database at step 800."""
     path = tmp_path / "live.db"
-    step_database.make(path, 800)
+    step_database.create_database(path, 800)
     return path
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def backup_folder(tmp_path: Path) -> Path:
     return tmp_path / "backups"
 
 
 @pytest.fixture
-def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+def set_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Set the clock: hours since the beginning."""
 
     def hours(since: float) -> None:
@@ -53,506 +53,506 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return hours
 
 
-def test_each_backup_beside_a_writer_is_restored_exactly_as_the_database_was_at_its_point(live: Path, folder: Path):
-    with step_database.writer(live):
-        taken = [take(live, folder, ALWAYS) for _ in range(8)]
+def test_each_backup_taken_beside_a_writer_restores_its_exact_point(live_database: Path, backup_folder: Path):
+    with step_database.run_writer(live_database):
+        taken = [take_backup(live_database, backup_folder, ALWAYS) for _ in range(8)]
 
-    steps = trials.all_exact(folder)
+    steps = trials.verify_all(backup_folder)
 
     assert [one.kind for one in taken][:2] == ["full", "increment"]
     assert len(steps) == 8 and steps == sorted(steps) and steps[-1] > steps[0] >= 800
     assert [one.facts["rows"]["steps"] for one in taken] == steps
 
 
-def test_nothing_but_what_belongs_to_backups_is_in_the_folder_and_nobody_else_may_read_it(live: Path, folder: Path):
-    take(live, folder, ALWAYS, beside={"config": b"theme = 'dark'\n", "definitions": b""})
+def test_the_folder_holds_only_private_backup_files(live_database: Path, backup_folder: Path):
+    take_backup(live_database, backup_folder, ALWAYS, beside={"config": b"theme = 'dark'\n", "definitions": b""})
 
-    names = {path.name.partition("-")[0].partition(".")[0] for path in folder.iterdir()}
-    assert names == {"config", "definitions", "manifest", "restore", Store(folder).find().id.partition("-")[0]}
-    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600} and folder.stat().st_mode & 0o777 == 0o700
+    names = {path.name.partition("-")[0].partition(".")[0] for path in backup_folder.iterdir()}
+    assert names == {"config", "definitions", "manifest", "restore", BackupCatalog(backup_folder).find_backup().id.partition("-")[0]}
+    assert {path.stat().st_mode & 0o777 for path in backup_folder.iterdir()} == {0o600} and backup_folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_process_killed_at_any_moment_leaves_only_backups_that_are_exact(live: Path, folder: Path):
+def test_a_process_killed_at_any_moment_leaves_only_exact_backups(live_database: Path, backup_folder: Path):
     dice = Random(5)
-    with step_database.writer(live), trials.takers(live, folder) as kill_one:
+    with step_database.run_writer(live_database), trials.run_workers(live_database, backup_folder) as kill_one:
         for _ in range(10):
             kill_one(dice)
-        last = take(live, folder, ALWAYS)
+        last = take_backup(live_database, backup_folder, ALWAYS)
 
-    assert trials.leftovers(folder) == set() and len(trials.all_exact(folder)) > 3
-    assert {said["id"] for said in tool.manifest(str(folder))[0]} == {one.id for one in Store(folder).good()} and last.verified
-
-
-THEIRS = ("notes.part", "cat.image", "a.image-journal", "config-mine.toml", "definitions-v2.toml", ".mine.image", "20260101T000000Z.part")
+    assert trials.find_leftovers(backup_folder) == set() and len(trials.verify_all(backup_folder)) > 3
+    assert {said["id"] for said in tool.read_manifest(str(backup_folder))[0]} == {one.id for one in BackupCatalog(backup_folder).list_good()} and last.verified
 
 
-def test_files_of_others_in_the_folder_stay_and_their_folders_are_in_nobodys_way(live: Path, folder: Path):
-    folder.mkdir()
-    for name in (*THEIRS, "restore.py"):
-        (folder / name).write_text("theirs")
-    for name in ("a.part", "b.image", ".copying.image", ".checking.image", f"{IDENT}.backup.part", f"config-{IDENT}.toml"):
-        (folder / name).mkdir()
-    before = {path.name for path in folder.iterdir()}
-
-    assert [take(live, folder, ALWAYS).kind for _ in range(2)] == ["full", "increment"]
-
-    assert before <= {path.name for path in folder.iterdir()}
-    assert {(folder / name).read_text() for name in (*THEIRS, "restore.py")} == {"theirs"}
+FOREIGN_FILES = ("notes.part", "cat.image", "a.image-journal", "config-mine.toml", "definitions-v2.toml", ".mine.image", "20260101T000000Z.part")
 
 
-IDENT = "20250101T000000Z-increment-2"
+def test_foreign_files_in_the_folder_stay_and_do_not_interfere(live_database: Path, backup_folder: Path):
+    backup_folder.mkdir()
+    for name in (*FOREIGN_FILES, "restore.py"):
+        (backup_folder / name).write_text("theirs")
+    for name in ("a.part", "b.image", ".copying.image", ".checking.image", f"{BACKUP_ID}.backup.part", f"config-{BACKUP_ID}.toml"):
+        (backup_folder / name).mkdir()
+    before = {path.name for path in backup_folder.iterdir()}
+
+    assert [take_backup(live_database, backup_folder, ALWAYS).kind for _ in range(2)] == ["full", "increment"]
+
+    assert before <= {path.name for path in backup_folder.iterdir()}
+    assert {(backup_folder / name).read_text() for name in (*FOREIGN_FILES, "restore.py")} == {"theirs"}
 
 
-def test_what_one_that_was_killed_left_behind_is_removed(live: Path, folder: Path):
-    folder.mkdir()
+BACKUP_ID = "20250101T000000Z-increment-2"
+
+
+def test_leftovers_of_a_killed_backup_are_removed(live_database: Path, backup_folder: Path):
+    backup_folder.mkdir()
     images = (".copying.image", ".checking.image", ".copying.image-journal", ".verifying.image")
-    for name in (*images, f"{IDENT}.backup.part", f"config-{IDENT}.toml", f"definitions-{IDENT}.toml.part", "restore.py.part"):
-        (folder / name).write_text("ours")
+    for name in (*images, f"{BACKUP_ID}.backup.part", f"config-{BACKUP_ID}.toml", f"definitions-{BACKUP_ID}.toml.part", "restore.py.part"):
+        (backup_folder / name).write_text("ours")
 
-    take(live, folder, ALWAYS)
+    take_backup(live_database, backup_folder, ALWAYS)
 
-    assert trials.leftovers(folder) == set()
+    assert trials.find_leftovers(backup_folder) == set()
 
 
 @pytest.mark.parametrize(
     "name",
     ["notes", "{} (copy)", "{}-copy", ".{}", "99999999T999999Z-full", "20260101T000000Z-full\n", "\u0662\u0660260101T000000Z-full", ""],
 )
-def test_a_stray_file_that_ends_as_a_backup_does_is_none(live: Path, folder: Path, name: str):
-    taken = take(live, folder, ALWAYS)
-    stray = folder / (name.format(taken.id) + tool.SUFFIX)
+def test_a_stray_file_with_a_backup_suffix_is_not_a_backup(live_database: Path, backup_folder: Path, name: str):
+    taken = take_backup(live_database, backup_folder, ALWAYS)
+    stray = backup_folder / (name.format(taken.id) + tool.SUFFIX)
     stray.write_bytes(b"theirs")
 
-    assert Store(folder).backups() == [taken] and not due(Store(folder).backups(), Rules())
-    assert take(live, folder, Rules()).base == taken.id and stray.read_bytes() == b"theirs"
+    assert BackupCatalog(backup_folder).list_backups() == [taken] and not is_due(BackupCatalog(backup_folder).list_backups(), BackupRules())
+    assert take_backup(live_database, backup_folder, BackupRules()).base == taken.id and stray.read_bytes() == b"theirs"
 
 
-def test_one_that_was_finished_but_not_yet_told_of_is_told_by_its_own_header(live: Path, folder: Path):
-    taken = take(live, folder, ALWAYS)
-    (folder / tool.MANIFEST).unlink()
+def test_a_finished_backup_missing_from_the_manifest_is_read_from_its_header(live_database: Path, backup_folder: Path):
+    taken = take_backup(live_database, backup_folder, ALWAYS)
+    (backup_folder / tool.MANIFEST).unlink()
 
-    assert Store(folder).backups() == [taken]
-    assert take(live, folder, ALWAYS).base == taken.id
-    assert [said["id"] for said in tool.manifest(str(folder))[0]][0] == taken.id
+    assert BackupCatalog(backup_folder).list_backups() == [taken]
+    assert take_backup(live_database, backup_folder, ALWAYS).base == taken.id
+    assert [said["id"] for said in tool.read_manifest(str(backup_folder))[0]][0] == taken.id
 
 
 @pytest.mark.parametrize("odd", ["empty", "pipe"])
-def test_what_cannot_be_read_as_a_backup_is_bad_and_never_the_newest_nor_one_of_those_that_stay(
-    live: Path, folder: Path, at: Callable[[float], None], odd: str
+def test_an_unreadable_backup_is_bad_and_never_newest_or_protected(
+    live_database: Path, backup_folder: Path, set_clock: Callable[[float], None], odd: str
 ):  # fmt: skip
-    real = take(live, folder, Rules())
-    at(2.0)
+    real = take_backup(live_database, backup_folder, BackupRules())
+    set_clock(2.0)
     for ident in ("20260101T010000Z-full", "20260101T015900Z-full"):
-        path = Path(tool.path_of(str(folder), ident))
+        path = Path(tool.get_path(str(backup_folder), ident))
         os.mkfifo(path) if odd == "pipe" else path.touch()
-    strays = [one for one in Store(folder).backups() if one.id != real.id]
+    strays = [one for one in BackupCatalog(backup_folder).list_backups() if one.id != real.id]
 
     assert [one.verified for one in strays] == [False, False] and {one.problem for one in strays} <= {
         "its checksum is wrong", "its file cannot be read: it is no regular file",
     }  # fmt: skip
-    assert Store(folder).find() == real and due(Store(folder).backups(), Rules()), "one that was put there is none that was taken"
-    at(100.0)
-    taken = take(live, folder, Rules(keep=3600))
-    assert Store(folder).good() == [real, taken] and taken.kind == "full"
+    assert BackupCatalog(backup_folder).find_backup() == real and is_due(BackupCatalog(backup_folder).list_backups(), BackupRules()), "one that was put there is none that was taken"
+    set_clock(100.0)
+    taken = take_backup(live_database, backup_folder, BackupRules(keep=3600))
+    assert BackupCatalog(backup_folder).list_good() == [real, taken] and taken.kind == "full"
 
 
-def test_every_flipped_bit_is_noticed(live: Path, folder: Path):
+def test_every_flipped_bit_is_detected(live_database: Path, backup_folder: Path):
     for _ in range(3):
-        take(live, folder, ALWAYS, beside={"config": b"theme = 'dark'\n"})
-        step_database.on(live, 20)
+        take_backup(live_database, backup_folder, ALWAYS, beside={"config": b"theme = 'dark'\n"})
+        step_database.write_steps(live_database, 20)
 
-    assert trials.unnoticed_flips(folder, 60, Random(7)) == []
+    assert trials.find_unnoticed_flips(backup_folder, 60, Random(7)) == []
 
 
-def test_a_torn_last_line_of_the_manifest_costs_only_that_line_and_is_told_anew_with_the_next_backup(live: Path, folder: Path):
-    first, second = take(live, folder, ALWAYS), take(live, folder, ALWAYS)
-    manifest = folder / tool.MANIFEST
+def test_a_torn_last_manifest_line_costs_only_that_line(live_database: Path, backup_folder: Path):
+    first, second = take_backup(live_database, backup_folder, ALWAYS), take_backup(live_database, backup_folder, ALWAYS)
+    manifest = backup_folder / tool.MANIFEST
     manifest.write_bytes(manifest.read_bytes()[:-20])
 
-    store = Store(folder)
-    assert store.damaged_lines() == [2]
-    assert store.backups() == [first, second]
-    third = take(live, folder, ALWAYS)
-    assert store.backups() == [first, second, third] and store.damaged_lines() == []
-    assert [said["id"] for said in tool.manifest(str(folder))[0] if said["what"] == "taken"] == [first.id, second.id, third.id]
+    store = BackupCatalog(backup_folder)
+    assert store.find_damaged_lines() == [2]
+    assert store.list_backups() == [first, second]
+    third = take_backup(live_database, backup_folder, ALWAYS)
+    assert store.list_backups() == [first, second, third] and store.find_damaged_lines() == []
+    assert [said["id"] for said in tool.read_manifest(str(backup_folder))[0] if said["what"] == "taken"] == [first.id, second.id, third.id]
 
 
-def test_a_base_that_rotted_is_marked_bad_and_a_full_one_is_taken_in_its_place(live: Path, folder: Path):
-    first, second = take(live, folder, ALWAYS), take(live, folder, ALWAYS)
-    trials.flip(first.path, Random(1))
+def test_a_decayed_base_is_marked_bad_and_replaced_by_a_full_backup(live_database: Path, backup_folder: Path):
+    first, second = take_backup(live_database, backup_folder, ALWAYS), take_backup(live_database, backup_folder, ALWAYS)
+    trials.flip_bit(first.path, Random(1))
 
-    third = take(live, folder, ALWAYS)
+    third = take_backup(live_database, backup_folder, ALWAYS)
 
-    found = {one.id: one.problem for one in Store(folder).backups()}
+    found = {one.id: one.problem for one in BackupCatalog(backup_folder).list_backups()}
     assert third.kind == "full" and found[third.id] is None
     assert found[first.id] == "its checksum is wrong" and found[second.id] == f"its base {first.id} is bad: its checksum is wrong"
 
 
-def test_a_database_that_is_not_in_order_is_told_and_the_backup_is_not_blamed(live: Path, folder: Path):
-    good = take(live, folder, ALWAYS)
-    with closing(sqlite3.connect(live)) as c:
+def test_an_inconsistent_database_is_reported_and_the_backup_stays_good(live_database: Path, backup_folder: Path):
+    good = take_backup(live_database, backup_folder, ALWAYS)
+    with closing(sqlite3.connect(live_database)) as c:
         c.execute("CREATE TABLE of_steps (step INTEGER REFERENCES steps (id))")
         c.execute("INSERT INTO of_steps VALUES (999999)")
         c.commit()
 
     with pytest.raises(Storage, match=r"the database is not in order \(row 1 of of_steps refers to a missing row of steps\)") as told:
-        take(live, folder, ALWAYS)
+        take_backup(live_database, backup_folder, ALWAYS)
 
     assert not isinstance(told.value, BadBackup) and "db check --repair" in told.value.hint
-    assert Store(folder).backups() == [good] and trials.leftovers(folder) == set()
+    assert BackupCatalog(backup_folder).list_backups() == [good] and trials.find_leftovers(backup_folder) == set()
 
 
-def test_a_damaged_database_is_said_to_be_damaged_and_no_bad_backup_is_left(live: Path, folder: Path):
-    good = take(live, folder, ALWAYS)
-    with closing(sqlite3.connect(live)) as c:
+def test_a_damaged_database_is_reported_and_leaves_no_bad_backup(live_database: Path, backup_folder: Path):
+    good = take_backup(live_database, backup_folder, ALWAYS)
+    with closing(sqlite3.connect(live_database)) as c:
         c.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         (page,) = c.execute("SELECT rootpage FROM sqlite_master WHERE name = 'steps'").fetchone()
-    with live.open("r+b") as file:  # cells that point nowhere: what counts the rows by another page is none the wiser
+    with live_database.open("r+b") as file:  # cells that point nowhere: what counts the rows by another page is none the wiser
         file.seek((page - 1) * 4096 + 8)
         file.write(b"\xff" * 200)
 
     for full in (False, True):
         with pytest.raises(DamagedDatabase, match="the database is damaged") as told:
-            take(live, folder, ALWAYS, full)
-        assert str(live) in told.value.message and "\n" not in told.value.message and "backup" not in told.value.message.split(":")[0]
-    assert Store(folder).backups() == [good] and trials.leftovers(folder) == set()
+            take_backup(live_database, backup_folder, ALWAYS, full)
+        assert str(live_database) in told.value.message and "\n" not in told.value.message and "backup" not in told.value.message.split(":")[0]
+    assert BackupCatalog(backup_folder).list_backups() == [good] and trials.find_leftovers(backup_folder) == set()
 
 
-def test_rows_that_break_a_rule_are_the_databases_damage(live: Path, folder: Path):
-    with closing(sqlite3.connect(live)) as c:
+def test_rows_that_break_a_constraint_are_damage_of_the_database(live_database: Path, backup_folder: Path):
+    with closing(sqlite3.connect(live_database)) as c:
         c.execute("CREATE TABLE ruled (word TEXT CHECK (word IN ('a', 'b')))")
         c.execute("PRAGMA ignore_check_constraints=ON")
         c.execute("INSERT INTO ruled VALUES ('c')")
         c.commit()
 
     with pytest.raises(DamagedDatabase, match=r"the database is damaged \(1 row breaks the rule of ruled: word IN \('a', 'b'\)\)"):
-        take(live, folder, ALWAYS)
-    assert Store(folder).backups() == [] and trials.leftovers(folder) == set()
+        take_backup(live_database, backup_folder, ALWAYS)
+    assert BackupCatalog(backup_folder).list_backups() == [] and trials.find_leftovers(backup_folder) == set()
 
 
-def test_damage_that_only_a_check_finds_is_the_databases_too(live: Path, folder: Path):
-    with closing(sqlite3.connect(live)) as c:
+def test_damage_found_only_by_a_check_is_damage_of_the_database(live_database: Path, backup_folder: Path):
+    with closing(sqlite3.connect(live_database)) as c:
         c.execute("CREATE TABLE apart (word TEXT)")
         c.execute("CREATE INDEX apart_word ON apart (word)")
         c.execute("INSERT INTO apart VALUES ('aaaa'), ('bbbb')")
         c.commit()
         c.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         (page,) = c.execute("SELECT rootpage FROM sqlite_master WHERE name = 'apart_word'").fetchone()
-    data = bytearray(live.read_bytes())
+    data = bytearray(live_database.read_bytes())
     at = data.index(b"bbbb", (page - 1) * 4096)
     data[at : at + 4] = b"0000"
-    live.write_bytes(data)
+    live_database.write_bytes(data)
 
     with pytest.raises(DamagedDatabase, match=r"the database is damaged \(.*apart_word.*\)"):
-        take(live, folder, ALWAYS)
-    assert Store(folder).backups() == [] and trials.leftovers(folder) == set()
+        take_backup(live_database, backup_folder, ALWAYS)
+    assert BackupCatalog(backup_folder).list_backups() == [] and trials.find_leftovers(backup_folder) == set()
 
 
-def test_a_new_full_one_is_taken_when_the_increments_pass_the_full_one(live: Path, folder: Path):
-    taken = [take(live, folder, ALWAYS)]
+def test_a_full_backup_follows_when_increments_outgrow_the_last_one(live_database: Path, backup_folder: Path):
+    taken = [take_backup(live_database, backup_folder, ALWAYS)]
     while len(taken) < 40 and (len(taken) == 1 or taken[-1].kind == "increment"):
-        with closing(sqlite3.connect(live)) as c:
+        with closing(sqlite3.connect(live_database)) as c:
             c.execute("UPDATE steps SET said = hex(randomblob(150)) WHERE id < 400")
             c.commit()
-        taken.append(take(live, folder, ALWAYS))
+        taken.append(take_backup(live_database, backup_folder, ALWAYS))
 
     full, *increments, last = taken
     assert last.kind == "full"
     assert sum(one.bytes for one in increments) > full.bytes >= sum(one.bytes for one in increments[:-1])
 
 
-def test_thirty_five_days_leave_what_the_rules_say(live: Path, folder: Path, at: Callable[[float], None]):
-    rules, taken = Rules(full=86400, increment=8 * 3600, keep=30 * 86400), []
+def test_thirty_five_days_leave_the_backups_that_the_rules_keep(live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]):
+    rules, taken = BackupRules(full=86400, increment=8 * 3600, keep=30 * 86400), []
     for third in range(35 * 3):
-        at(third * 8)
-        assert due(Store(folder).backups(), rules)
-        taken.append(take(live, folder, rules, beside={"config": b"x = 1\n"}))
-        step_database.on(live, 1)
+        set_clock(third * 8)
+        assert is_due(BackupCatalog(backup_folder).list_backups(), rules)
+        taken.append(take_backup(live_database, backup_folder, rules, beside={"config": b"x = 1\n"}))
+        step_database.write_steps(live_database, 1)
 
     assert [one.kind for one in taken] == ["full", *["increment"] * 2] * 35
-    left = Store(folder).backups()
-    oldest = timestamps.stamp(timestamps.utcnow() - timedelta(days=30))
+    left = BackupCatalog(backup_folder).list_backups()
+    oldest = timestamps.format_time(timestamps.utcnow() - timedelta(days=30))
     needed = [one for one in taken if one.at >= oldest]
     first_day = [one for one in taken if one.at < oldest and one.at[:10] == needed[0].at[:10]]
     assert left == first_day + needed and first_day[0].kind == "full"
-    assert trials.leftovers(folder) == set() and len(list(folder.glob("config-*"))) == len(left)
-    store = Store(folder)
-    store.rebuild(left[-1], folder.parent / "restored")
-    assert step_database.assert_exact(folder.parent / "restored") == 800 + 104
+    assert trials.find_leftovers(backup_folder) == set() and len(list(backup_folder.glob("config-*"))) == len(left)
+    store = BackupCatalog(backup_folder)
+    store.rebuild(left[-1], backup_folder.parent / "restored")
+    assert step_database.assert_exact(backup_folder.parent / "restored") == 800 + 104
 
 
-def test_of_many_that_were_missed_one_is_caught_up(live: Path, folder: Path, at: Callable[[float], None]):
-    rules = Rules()
-    take(live, folder, rules)
-    at(10.5)
+def test_only_one_of_many_missed_backups_is_caught_up(live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]):
+    rules = BackupRules()
+    take_backup(live_database, backup_folder, rules)
+    set_clock(10.5)
 
-    assert due(Store(folder).backups(), rules)
-    assert take(live, folder, rules).kind == "increment"
-    assert not due(Store(folder).backups(), rules)
-    at(11.4)
-    assert not due(Store(folder).backups(), rules)
-    at(24)
-    assert due(Store(folder).backups(), rules) and take(live, folder, rules).kind == "full"
-
-
-def test_a_bad_one_is_not_tried_again_before_its_next_time(live: Path, folder: Path, at: Callable[[float], None]):
-    backup_folder.sweep(Store(_made(folder)))
-    backup_folder.mark_bad(folder, "20260101T000000Z-full", "it was not well")
-
-    assert not due(Store(folder).backups(), Rules())
-    at(1)
-    assert due(Store(folder).backups(), Rules())
+    assert is_due(BackupCatalog(backup_folder).list_backups(), rules)
+    assert take_backup(live_database, backup_folder, rules).kind == "increment"
+    assert not is_due(BackupCatalog(backup_folder).list_backups(), rules)
+    set_clock(11.4)
+    assert not is_due(BackupCatalog(backup_folder).list_backups(), rules)
+    set_clock(24)
+    assert is_due(BackupCatalog(backup_folder).list_backups(), rules) and take_backup(live_database, backup_folder, rules).kind == "full"
 
 
-def _made(folder: Path) -> Path:
+def test_a_bad_backup_is_not_retried_before_its_next_time(live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]):
+    folder_module.clean_up(BackupCatalog(_create_folder(backup_folder)))
+    folder_module.mark_bad(backup_folder, "20260101T000000Z-full", "it was not well")
+
+    assert not is_due(BackupCatalog(backup_folder).list_backups(), BackupRules())
+    set_clock(1)
+    assert is_due(BackupCatalog(backup_folder).list_backups(), BackupRules())
+
+
+def _create_folder(folder: Path) -> Path:
     folder.mkdir()
     return folder
 
 
-def test_a_clock_that_was_ahead_does_not_keep_backups_from_being_taken(live: Path, folder: Path, at: Callable[[float], None]):
-    at(24 * 365)
-    take(live, folder, Rules())
-    at(0)
+def test_a_clock_that_was_ahead_does_not_stop_backups(live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]):
+    set_clock(24 * 365)
+    take_backup(live_database, backup_folder, BackupRules())
+    set_clock(0)
 
-    assert due(Store(folder).backups(), Rules())
-    take(live, folder, Rules())
-    assert not due(Store(folder).backups(), Rules())
+    assert is_due(BackupCatalog(backup_folder).list_backups(), BackupRules())
+    take_backup(live_database, backup_folder, BackupRules())
+    assert not is_due(BackupCatalog(backup_folder).list_backups(), BackupRules())
 
 
-def test_the_last_two_good_full_ones_and_what_is_built_upon_them_stay_however_old_they_are(
-    live: Path, folder: Path, at: Callable[[float], None]
+def test_the_last_two_good_full_backups_and_their_increments_always_stay(
+    live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]
 ):
-    first, upon = take(live, folder, Rules()), take(live, folder, Rules())
-    at(24 * 90)
-    store = Store(folder)
+    first, upon = take_backup(live_database, backup_folder, BackupRules()), take_backup(live_database, backup_folder, BackupRules())
+    set_clock(24 * 90)
+    store = BackupCatalog(backup_folder)
 
-    assert backup_folder.prune(store, 86400) == [] and store.backups() == [first, upon]
-    second = take(live, folder, Rules(keep=86400))
-    assert store.backups() == [first, upon, second]
-    at(24 * 92)
-    third = take(live, folder, Rules(keep=86400))
-    assert store.backups() == [second, third] and not first.path.exists()
+    assert folder_module.prune_backups(store, 86400) == [] and store.list_backups() == [first, upon]
+    second = take_backup(live_database, backup_folder, BackupRules(keep=86400))
+    assert store.list_backups() == [first, upon, second]
+    set_clock(24 * 92)
+    third = take_backup(live_database, backup_folder, BackupRules(keep=86400))
+    assert store.list_backups() == [second, third] and not first.path.exists()
 
 
-def test_a_clock_that_jumps_ahead_for_a_while_prunes_nothing_that_is_needed(live: Path, folder: Path, at: Callable[[float], None]):
-    taken = [take(live, folder, Rules(keep=86400)), take(live, folder, Rules(keep=86400))]
-    at(24 * 3650)
-    taken.append(take(live, folder, Rules(keep=86400)))
-    at(1)
+def test_a_clock_that_is_ahead_for_a_while_prunes_no_needed_backup(live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]):
+    taken = [take_backup(live_database, backup_folder, BackupRules(keep=86400)), take_backup(live_database, backup_folder, BackupRules(keep=86400))]
+    set_clock(24 * 3650)
+    taken.append(take_backup(live_database, backup_folder, BackupRules(keep=86400)))
+    set_clock(1)
 
-    assert due(Store(folder).backups(), Rules())
-    taken.append(take(live, folder, Rules(keep=86400)))
-    at(2)
-    taken.append(take(live, folder, Rules(keep=86400)))
+    assert is_due(BackupCatalog(backup_folder).list_backups(), BackupRules())
+    taken.append(take_backup(live_database, backup_folder, BackupRules(keep=86400)))
+    set_clock(2)
+    taken.append(take_backup(live_database, backup_folder, BackupRules(keep=86400)))
 
     assert [one.kind for one in taken] == ["full", "increment", "full", "full", "increment"]
-    assert taken[-1].base == taken[-2].id and Store(folder).find() == taken[-1]
-    assert Store(folder).backups() == taken and not due(Store(folder).backups(), Rules())
+    assert taken[-1].base == taken[-2].id and BackupCatalog(backup_folder).find_backup() == taken[-1]
+    assert BackupCatalog(backup_folder).list_backups() == taken and not is_due(BackupCatalog(backup_folder).list_backups(), BackupRules())
 
 
-def test_one_of_a_time_to_come_is_none_of_the_last_two(live: Path, folder: Path, at: Callable[[float], None]):
-    rules, taken = Rules(keep=86400), []
+def test_a_backup_from_the_future_is_not_one_of_the_last_two(live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]):
+    rules, taken = BackupRules(keep=86400), []
     for hour in (0, 24, 24 * 58, 24 * 3):
-        at(hour)
-        taken.append(take(live, folder, rules, full=True))
+        set_clock(hour)
+        taken.append(take_backup(live_database, backup_folder, rules, full=True))
 
-    assert Store(folder).backups() == taken[1:], "of the last two, one is of a time to come"
+    assert BackupCatalog(backup_folder).list_backups() == taken[1:], "of the last two, one is of a time to come"
 
 
-def test_what_was_pruned_long_ago_is_left_out_of_the_manifest_and_the_rest_is_as_it_was(
-    live: Path, folder: Path, at: Callable[[float], None]
+def test_entries_pruned_long_ago_leave_the_manifest_and_others_stay(
+    live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]
 ):
-    rules, sizes, names = Rules(full=8 * 3600, increment=2 * 3600, keep=86400), [], set()
+    rules, sizes, names = BackupRules(full=8 * 3600, increment=2 * 3600, keep=86400), [], set()
     for pair in range(12 * 6):
-        at(pair * 2)
-        names.add(take(live, folder, rules).id)
-        sizes.append((folder / tool.MANIFEST).stat().st_size)
+        set_clock(pair * 2)
+        names.add(take_backup(live_database, backup_folder, rules).id)
+        sizes.append((backup_folder / tool.MANIFEST).stat().st_size)
 
-    said, store = tool.manifest(str(folder))[0], Store(folder)
+    said, store = tool.read_manifest(str(backup_folder))[0], BackupCatalog(backup_folder)
     assert max(sizes[48:]) < 1.2 * max(sizes[24:48]), "it does not grow"
     assert len([line for line in said if line["what"] == "shortened"]) == 1
-    assert {line["id"] for line in said if line["what"] == "taken"} >= {one.id for one in store.backups()}
-    assert all(one.verified for one in store.backups()) and len(names) == 12 * 6 and trials.leftovers(folder) == set()
-    assert len(tool.entries(str(folder))) == len(store.backups()) and store.damaged_lines() == []
+    assert {line["id"] for line in said if line["what"] == "taken"} >= {one.id for one in store.list_backups()}
+    assert all(one.verified for one in store.list_backups()) and len(names) == 12 * 6 and trials.find_leftovers(backup_folder) == set()
+    assert len(tool.list_entries(str(backup_folder))) == len(store.list_backups()) and store.find_damaged_lines() == []
 
 
-def test_the_manifest_is_written_anew_once_a_day_at_most_and_only_where_that_is_worth_it(
-    live: Path, folder: Path, at: Callable[[float], None]
+def test_the_manifest_is_rewritten_at_most_daily_and_only_when_worthwhile(
+    live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]
 ):
-    take(live, folder, Rules())
-    before = (folder / tool.MANIFEST).read_bytes()
-    backup_folder.shorten(folder, 60.0)
-    assert (folder / tool.MANIFEST).read_bytes() == before
+    take_backup(live_database, backup_folder, BackupRules())
+    before = (backup_folder / tool.MANIFEST).read_bytes()
+    folder_module.shorten_manifest(backup_folder, 60.0)
+    assert (backup_folder / tool.MANIFEST).read_bytes() == before
 
     left = []
     for hour in (2, 3, 27):
-        backup_folder.append(folder, what="pruned", id=f"20250101T0000{hour:02}Z-full", at="2025-01-01T00:00:00.000000Z")
-        at(hour)
-        backup_folder.shorten(folder, 60.0)
-        left.append(len([line for line in tool.manifest(str(folder))[0] if line["what"] == "pruned"]))
+        folder_module.append_line(backup_folder, what="pruned", id=f"20250101T0000{hour:02}Z-full", at="2025-01-01T00:00:00.000000Z")
+        set_clock(hour)
+        folder_module.shorten_manifest(backup_folder, 60.0)
+        left.append(len([line for line in tool.read_manifest(str(backup_folder))[0] if line["what"] == "pruned"]))
     assert left == [0, 1, 0]
 
 
-def test_a_file_that_was_to_go_and_lies_there_still_is_not_forgotten(live: Path, folder: Path, at: Callable[[float], None]):
-    first = take(live, folder, Rules())
-    backup_folder.append(folder, what="pruned", id=first.id, at=first.at)
-    backup_folder.append(folder, what="pruned", id="20250101T000000Z-full", at=first.at)
-    at(24 * 90)
+def test_a_pruned_file_that_still_exists_stays_in_the_manifest(live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]):
+    first = take_backup(live_database, backup_folder, BackupRules())
+    folder_module.append_line(backup_folder, what="pruned", id=first.id, at=first.at)
+    folder_module.append_line(backup_folder, what="pruned", id="20250101T000000Z-full", at=first.at)
+    set_clock(24 * 90)
 
-    backup_folder.shorten(folder, 60.0)
+    folder_module.shorten_manifest(backup_folder, 60.0)
 
-    assert [line["what"] for line in tool.manifest(str(folder))[0]] == ["pruned", "shortened"] and Store(folder).backups() == []
+    assert [line["what"] for line in tool.read_manifest(str(backup_folder))[0]] == ["pruned", "shortened"] and BackupCatalog(backup_folder).list_backups() == []
 
 
-def test_a_manifest_that_cannot_be_written_anew_stays_as_it_was(
-    live: Path, folder: Path, at: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+def test_a_manifest_that_cannot_be_rewritten_stays_unchanged(
+    live_database: Path, backup_folder: Path, set_clock: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ):
-    take(live, folder, Rules())
-    backup_folder.append(folder, what="pruned", id="20250101T000000Z-full", at="2025-01-01T00:00:00.000000Z")
-    before = (folder / tool.MANIFEST).read_bytes()
+    take_backup(live_database, backup_folder, BackupRules())
+    folder_module.append_line(backup_folder, what="pruned", id="20250101T000000Z-full", at="2025-01-01T00:00:00.000000Z")
+    before = (backup_folder / tool.MANIFEST).read_bytes()
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "no space")
 
-    monkeypatch.setattr(backup_folder, "_write", full)
+    monkeypatch.setattr(folder_module, "_write_all", full)
     with pytest.raises(OSError, match="no space"):
-        backup_folder.shorten(folder, 60.0)
+        folder_module.shorten_manifest(backup_folder, 60.0)
 
-    assert (folder / tool.MANIFEST).read_bytes() == before and trials.leftovers(folder) == set()
-
-
-def test_the_newest_is_the_one_taken_last_whatever_its_clock_said(live: Path, folder: Path, at: Callable[[float], None]):
-    at(24 * 365)
-    ahead = take(live, folder, ALWAYS)
-    at(1)
-    right = take(live, folder, ALWAYS)
-    store = Store(folder)
-
-    assert store.backups() == [ahead, right] and store.find() == right and store.good()[-1] == right
-    (folder / tool.MANIFEST).unlink()
-    assert store.backups() == [ahead, right] and store.find(at=ahead.at) == ahead
+    assert (backup_folder / tool.MANIFEST).read_bytes() == before and trials.find_leftovers(backup_folder) == set()
 
 
-def test_what_is_outdated_is_pruned_before_so_that_a_full_disk_has_room_again(
-    live: Path, folder: Path, at: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+def test_the_newest_backup_is_the_last_taken_whatever_its_clock_read(live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]):
+    set_clock(24 * 365)
+    ahead = take_backup(live_database, backup_folder, ALWAYS)
+    set_clock(1)
+    right = take_backup(live_database, backup_folder, ALWAYS)
+    store = BackupCatalog(backup_folder)
+
+    assert store.list_backups() == [ahead, right] and store.find_backup() == right and store.list_good()[-1] == right
+    (backup_folder / tool.MANIFEST).unlink()
+    assert store.list_backups() == [ahead, right] and store.find_backup(at=ahead.at) == ahead
+
+
+def test_outdated_backups_are_pruned_first_to_free_a_full_disk(
+    live_database: Path, backup_folder: Path, set_clock: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ):
-    first = take(live, folder, Rules())
+    first = take_backup(live_database, backup_folder, BackupRules())
     for day in (1, 2):
-        at(24 * day)
-        take(live, folder, Rules())
-    at(24 * 60)
-    require = space_errors.require
-    monkeypatch.setattr(space_errors, "require", lambda *args: require(folder, 2**60) if first.path.exists() else require(*args))
+        set_clock(24 * day)
+        take_backup(live_database, backup_folder, BackupRules())
+    set_clock(24 * 60)
+    require = space_errors.require_space
+    monkeypatch.setattr(space_errors, "require_space", lambda *args: require(backup_folder, 2**60) if first.path.exists() else require(*args))
 
-    assert take(live, folder, Rules()).kind == "full" and not first.path.exists()
+    assert take_backup(live_database, backup_folder, BackupRules()).kind == "full" and not first.path.exists()
 
 
-def test_a_disk_without_room_for_even_a_line_is_pruned_too(
-    live: Path, folder: Path, at: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+def test_a_disk_with_no_room_for_one_line_is_pruned_too(
+    live_database: Path, backup_folder: Path, set_clock: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
 ):
-    first = take(live, folder, Rules())
+    first = take_backup(live_database, backup_folder, BackupRules())
     for day in (1, 2):
-        at(24 * day)
-        take(live, folder, Rules())
-    at(24 * 60)
-    append = backup_folder.append
+        set_clock(24 * day)
+        take_backup(live_database, backup_folder, BackupRules())
+    set_clock(24 * 60)
+    append = folder_module.append_line
 
     def full(where: Path, **said: object) -> None:
         if first.path.exists():
             raise OSError(errno.ENOSPC, "No space left on device")
         append(where, **said)
 
-    monkeypatch.setattr(backup_folder, "append", full)
-    last = Store(folder).find()
+    monkeypatch.setattr(folder_module, "append_line", full)
+    last = BackupCatalog(backup_folder).find_backup()
 
-    assert [last, take(live, folder, Rules())] == Store(folder).backups()
+    assert [last, take_backup(live_database, backup_folder, BackupRules())] == BackupCatalog(backup_folder).list_backups()
 
 
-def test_a_pruned_file_that_stayed_behind_is_swept_and_its_name_is_not_given_again(live: Path, folder: Path, at: Callable[[float], None]):
-    first = take(live, folder, Rules())
+def test_a_pruned_file_left_behind_is_removed_and_its_id_not_reused(live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]):
+    first = take_backup(live_database, backup_folder, BackupRules())
     data = first.path.read_bytes()
-    backup_folder.append(folder, what="pruned", id=first.id, at=first.at)
-    assert first.path.read_bytes() == data and Store(folder).backups() == []
+    folder_module.append_line(backup_folder, what="pruned", id=first.id, at=first.at)
+    assert first.path.read_bytes() == data and BackupCatalog(backup_folder).list_backups() == []
 
-    second = take(live, folder, Rules())
+    second = take_backup(live_database, backup_folder, BackupRules())
 
     assert not first.path.exists() and second.id == f"{first.id}-2"
 
 
-def test_one_is_found_by_its_id_or_by_the_time_it_must_not_be_after(live: Path, folder: Path, at: Callable[[float], None]):
-    first, early = take(live, folder, Rules()), "2025-12-31T00:00:00.000000Z"
-    at(2)
-    second = take(live, folder, Rules())
-    store = Store(folder)
+def test_a_backup_is_found_by_its_id_or_by_a_latest_time(live_database: Path, backup_folder: Path, set_clock: Callable[[float], None]):
+    first, early = take_backup(live_database, backup_folder, BackupRules()), "2025-12-31T00:00:00.000000Z"
+    set_clock(2)
+    second = take_backup(live_database, backup_folder, BackupRules())
+    store = BackupCatalog(backup_folder)
 
-    assert store.find() == second and store.find(first.id) == first and store.find(at="2026-01-01T01:59:00.000000Z") == first
-    assert store.find(f"{second.id}.backup") == store.find(str(second.path)) == store.find(second.id[:-4]) == second
-    with pytest.raises(NoBackup, match=f"no good backup of {tool.shown(early)} or before; the oldest is of {tool.shown(first.at)}"):
-        store.find(at=early)
+    assert store.find_backup() == second and store.find_backup(first.id) == first and store.find_backup(at="2026-01-01T01:59:00.000000Z") == first
+    assert store.find_backup(f"{second.id}.backup") == store.find_backup(str(second.path)) == store.find_backup(second.id[:-4]) == second
+    with pytest.raises(NoBackup, match=f"no good backup of {tool.format_local_time(early)} or before; the oldest is of {tool.format_local_time(first.at)}"):
+        store.find_backup(at=early)
     with pytest.raises(NoBackup, match=r"2 backups begin with 20260101 \(20260101T000000Z-full, 20260101T020000Z-increment\)"):
-        store.find("20260101")
+        store.find_backup("20260101")
     with pytest.raises(NoBackup, match="no backup yesterday"):
-        store.find("yesterday")
+        store.find_backup("yesterday")
 
 
-def test_what_is_rebuilt_never_takes_the_place_of_a_file(live: Path, folder: Path, tmp_path: Path):
-    taken = take(live, folder, ALWAYS)
+def test_a_rebuild_never_overwrites_a_file(live_database: Path, backup_folder: Path, tmp_path: Path):
+    taken = take_backup(live_database, backup_folder, ALWAYS)
     there = tmp_path / "there"
     there.write_text("mine")
 
     with pytest.raises(FileExistsError):
-        Store(folder).rebuild(taken, there)
+        BackupCatalog(backup_folder).rebuild(taken, there)
     assert there.read_text() == "mine"
 
 
-def test_the_folder_of_another_database_is_not_mixed_with_ours(live: Path, tmp_path: Path):
+def test_the_folder_of_another_database_is_refused(live_database: Path, tmp_path: Path):
     other = tmp_path / "other" / "live.db"
     other.parent.mkdir()
-    step_database.make(other, 3)
+    step_database.create_database(other, 3)
     shared = tmp_path / "somewhere" / "shared"
-    take(live, shared, ALWAYS)
+    take_backup(live_database, shared, ALWAYS)
 
     with pytest.raises(Storage, match=r"backups of another database .* and none of this one: .*-full\.backup\. No backup was") as told:
-        take(other, shared, ALWAYS)
-    assert len(Store(shared).backups()) == 1 and told.value.hint == "Move them away, or choose another folder for this home."
+        take_backup(other, shared, ALWAYS)
+    assert len(BackupCatalog(shared).list_backups()) == 1 and told.value.hint == "Move them away, or choose another folder for this home."
 
 
-def test_one_of_another_database_that_was_put_among_ours_stops_none(
-    live: Path, folder: Path, tmp_path: Path, at: Callable[[float], None]
+def test_a_backup_of_another_database_in_the_folder_stops_nothing(
+    live_database: Path, backup_folder: Path, tmp_path: Path, set_clock: Callable[[float], None]
 ):
     other = tmp_path / "other" / "live.db"
     other.parent.mkdir()
-    step_database.make(other, 3)
+    step_database.create_database(other, 3)
     shared = tmp_path / "somewhere" / "shared"
-    first = take(live, shared, ALWAYS)
-    at(1)
-    theirs = Path(shutil.copy(take(other, folder, ALWAYS).path, shared))
+    first = take_backup(live_database, shared, ALWAYS)
+    set_clock(1)
+    theirs = Path(shutil.copy(take_backup(other, backup_folder, ALWAYS).path, shared))
 
-    at(2)
-    second = take(live, shared, ALWAYS)
+    set_clock(2)
+    second = take_backup(live_database, shared, ALWAYS)
 
-    assert second.base == first.id and theirs.exists() and {first.id, second.id} == {one.id for one in Store(shared, live).own()}
+    assert second.base == first.id and theirs.exists() and {first.id, second.id} == {one.id for one in BackupCatalog(shared, live_database).list_own()}
 
 
-def test_a_home_that_is_reached_by_another_name_is_the_same(live: Path, tmp_path: Path):
-    (tmp_path / "link").symlink_to(live.parent)
+def test_a_home_reached_by_another_path_is_the_same_home(live_database: Path, tmp_path: Path):
+    (tmp_path / "link").symlink_to(live_database.parent)
     shared = tmp_path / "somewhere" / "shared"
-    first = take(live, shared, ALWAYS)
+    first = take_backup(live_database, shared, ALWAYS)
 
-    assert take(tmp_path / "link" / live.name, shared, ALWAYS).base == first.id
+    assert take_backup(tmp_path / "link" / live_database.name, shared, ALWAYS).base == first.id
 
 
-def test_too_little_room_is_said_before_anything_is_copied(live: Path, folder: Path, monkeypatch: pytest.MonkeyPatch):
-    free = os.statvfs(folder.parent)
+def test_too_little_space_is_reported_before_anything_is_copied(live_database: Path, backup_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    free = os.statvfs(backup_folder.parent)
     few = os.statvfs_result((free.f_bsize, 4096, free.f_blocks, 10, 10, *free[5:]))
     monkeypatch.setattr(space_errors.os, "statvfs", lambda path: few)
 
     with pytest.raises(DiskFull, match=r"needs .* MiB in .*, 0\.1 MiB are free: .* MiB are missing\. No backup was taken"):
-        take(live, folder, ALWAYS)
-    assert trials.leftovers(folder) == set() and Store(folder).backups() == []
+        take_backup(live_database, backup_folder, ALWAYS)
+    assert trials.find_leftovers(backup_folder) == set() and BackupCatalog(backup_folder).list_backups() == []
 
 
-TAKE = """
+TAKE_SCRIPT = """
 import sys
 from pathlib import Path
 from db.backup.create import Rules, take
@@ -565,37 +565,37 @@ except Problem as problem:
 
 
 @pytest.mark.parametrize("part", [0.5, 0.99])
-def test_a_disk_that_fills_up_leaves_nothing_but_a_clear_error(live: Path, folder: Path, part: float):
-    with closing(sqlite3.connect(live)) as c:
+def test_a_disk_that_fills_up_leaves_only_a_clear_error(live_database: Path, backup_folder: Path, part: float):
+    with closing(sqlite3.connect(live_database)) as c:
         size = c.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()[0]
     limit = int(size * part)
 
     done = subprocess.run(
-        [sys.executable, "-c", TAKE, live, folder], capture_output=True, text=True, check=False, cwd=Path(__file__).parents[3],
+        [sys.executable, "-c", TAKE_SCRIPT, live_database, backup_folder], capture_output=True, text=True, check=False, cwd=Path(__file__).parents[3],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )  # fmt: skip
 
     assert done.stdout.split() in (["disk-full", "5"], ["storage", "5"]) and done.stderr == ""
-    assert Store(folder).backups() == [] and trials.leftovers(folder) == set()
-    assert take(live, folder, ALWAYS).verified
+    assert BackupCatalog(backup_folder).list_backups() == [] and trials.find_leftovers(backup_folder) == set()
+    assert take_backup(live_database, backup_folder, ALWAYS).verified
 
 
-def test_a_backup_with_a_row_that_cannot_be_read_is_not_called_well(database: Path, folder: Path, tmp_path: Path):
-    with closing(sqlite3.connect(database, isolation_level=None)) as c:
+def test_a_backup_with_an_unreadable_row_is_not_called_good(database_path: Path, backup_folder: Path, tmp_path: Path):
+    with closing(sqlite3.connect(database_path, isolation_level=None)) as c:
         c.execute("UPDATE queues SET updated_at = 'never'")
 
-    taken = take(database, folder, ALWAYS)
+    taken = take_backup(database_path, backup_folder, ALWAYS)
 
     assert taken.verified and taken.unreadable == ("1 row of queues without a time in updated_at",)
-    (fault,) = Store(folder).check(taken, tmp_path / "image")
+    (fault,) = BackupCatalog(backup_folder).check_backup(taken, tmp_path / "image")
     assert (fault.own, fault.why) == (False, "1 row of queues without a time in updated_at; see: taskdeck db check")
 
 
-def test_an_increment_is_looked_at_for_what_is_in_use_and_cannot_be_read(database: Path, folder: Path):
-    assert take(database, folder, Rules()).unreadable == ()
-    with closing(sqlite3.connect(database, isolation_level=None)) as c:
+def test_an_increment_is_checked_for_unreadable_rows_in_use(database_path: Path, backup_folder: Path):
+    assert take_backup(database_path, backup_folder, BackupRules()).unreadable == ()
+    with closing(sqlite3.connect(database_path, isolation_level=None)) as c:
         c.execute("UPDATE queues SET updated_at = 'never'")
 
-    taken = take(database, folder, Rules())
+    taken = take_backup(database_path, backup_folder, BackupRules())
 
     assert (taken.kind, taken.unreadable) == ("increment", ("1 row of queues without a time in updated_at",))

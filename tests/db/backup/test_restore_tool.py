@@ -16,153 +16,153 @@ import pytest
 
 from db import timestamps
 from db.backup import restore_tool as tool
-from db.backup.catalog import Backup, Store
-from db.backup.create import Rules, compress, take
+from db.backup.catalog import Backup, BackupCatalog
+from db.backup.create import BackupRules, compress, take_backup
 from db.errors import Storage
 from tests.long.backup import step_database, trials
 
 
 @pytest.fixture
-def away(tmp_path: Path) -> Path:
+def copied_folder(tmp_path: Path) -> Path:
     """A folder of a full backup and an increment, copied to another place."""
     live, folder = tmp_path / "live.db", tmp_path / "backups"
-    step_database.make(live, 300)
-    take(live, folder, Rules())
-    step_database.on(live, 50)
-    take(live, folder, Rules())
+    step_database.create_database(live, 300)
+    take_backup(live, folder, BackupRules())
+    step_database.write_steps(live, 50)
+    take_backup(live, folder, BackupRules())
     return Path(shutil.copytree(folder, tmp_path / "away"))
 
 
-def restore(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
+def run_tool(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-I", "-S", folder / "restore.py", *map(str, words)]
     return subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/")
 
 
-def taken(folder: Path) -> list[Backup]:
-    return Store(folder).backups()
+def list_backups(folder: Path) -> list[Backup]:
+    return BackupCatalog(folder).list_backups()
 
 
-def test_it_lists_what_there_is_oldest_first(away: Path):
-    done = restore(away, "list")
+def test_backups_are_listed_oldest_first(copied_folder: Path):
+    done = run_tool(copied_folder, "list")
 
-    assert [line.split()[0] for line in done.stdout.splitlines()] == [one.id for one in taken(away)] and done.returncode == 0
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [one.id for one in list_backups(copied_folder)] and done.returncode == 0
 
 
-def test_an_empty_file_of_such_a_name_is_listed_as_bad_and_never_chosen(away: Path, tmp_path: Path):
-    (away / "20990101T000000Z-full.backup").touch()
+def test_an_empty_file_named_like_a_backup_is_bad_and_never_chosen(copied_folder: Path, tmp_path: Path):
+    (copied_folder / "20990101T000000Z-full.backup").touch()
 
-    lines = restore(away, "list").stdout.splitlines()
+    lines = run_tool(copied_folder, "list").stdout.splitlines()
 
     assert lines[-1].endswith("its checksum is wrong") and lines[-1].startswith("20990101T000000Z-full")
-    assert restore(away, "restore", "--at", LATER, tmp_path / "restored.db").returncode == 0
+    assert run_tool(copied_folder, "restore", "--at", FUTURE, tmp_path / "restored.db").returncode == 0
     assert step_database.assert_exact(tmp_path / "restored.db") == 350
 
 
-def test_it_restores_a_backup_by_its_id(away: Path, tmp_path: Path):
-    full, _ = taken(away)
+def test_a_backup_is_restored_by_its_id(copied_folder: Path, tmp_path: Path):
+    full, _ = list_backups(copied_folder)
 
-    done = restore(away, "restore", full.id, tmp_path / "restored.db")
+    done = run_tool(copied_folder, "restore", full.id, tmp_path / "restored.db")
 
     assert done.returncode == 0, done.stderr
     assert step_database.assert_exact(tmp_path / "restored.db") == 300
     assert {path.name for path in tmp_path.glob("restored*")} == {"restored.db"}
 
 
-def test_it_restores_the_newest_of_a_time(away: Path, tmp_path: Path):
-    _, increment = taken(away)
+def test_the_newest_backup_up_to_a_time_is_restored(copied_folder: Path, tmp_path: Path):
+    _, increment = list_backups(copied_folder)
 
-    assert restore(away, "restore", "--at", increment.at, tmp_path / "restored.db").returncode == 0
+    assert run_tool(copied_folder, "restore", "--at", increment.at, tmp_path / "restored.db").returncode == 0
     assert step_database.assert_exact(tmp_path / "restored.db") == 350
-    early = restore(away, "restore", "--at", "2020-01-01T00:00", tmp_path / "early.db")
+    early = run_tool(copied_folder, "restore", "--at", "2020-01-01T00:00", tmp_path / "early.db")
     assert early.returncode == 1 and "no good backup of 20" in early.stderr and not (tmp_path / "early.db").exists()
 
 
-LATER = "2100-01-01"
+FUTURE = "2100-01-01"
 
 
 @pytest.fixture
-def theirs(away: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Backup:
+def foreign_backup(copied_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Backup:
     """A newer backup of another home, put among those of one."""
     other = tmp_path / "other" / "live.db"
     other.parent.mkdir()
-    step_database.make(other, 3)
+    step_database.create_database(other, 3)
     soon = timestamps.utcnow() + timedelta(seconds=5)  # else one has the name of the other
     with monkeypatch.context() as later:
         later.setattr(timestamps, "utcnow", lambda: soon)
-        found = take(other, tmp_path / "other" / "backups", Rules())
-    shutil.copy(found.path, away)
+        found = take_backup(other, tmp_path / "other" / "backups", BackupRules())
+    shutil.copy(found.path, copied_folder)
     return found
 
 
-def test_the_newest_of_a_time_is_of_the_home_whose_folder_it_is(away: Path, theirs: Backup, tmp_path: Path):
-    done = restore(away, "restore", "--at", LATER, tmp_path / "restored.db")
+def test_the_newest_up_to_a_time_belongs_to_the_folders_home(copied_folder: Path, foreign_backup: Backup, tmp_path: Path):
+    done = run_tool(copied_folder, "restore", "--at", FUTURE, tmp_path / "restored.db")
 
     assert step_database.assert_exact(tmp_path / "restored.db") == 350 and done.returncode == 0
-    assert f"passed over, of another home ({tmp_path}/other/live.db): {theirs.id}. To restore it, name its ID" in done.stderr
-    assert restore(away, "restore", theirs.id, tmp_path / "theirs.db").returncode == 0
+    assert f"passed over, of another home ({tmp_path}/other/live.db): {foreign_backup.id}. To restore it, name its ID" in done.stderr
+    assert run_tool(copied_folder, "restore", foreign_backup.id, tmp_path / "theirs.db").returncode == 0
     assert step_database.assert_exact(tmp_path / "theirs.db") == 3
-    listed = {line.split()[0]: line.split(", of ")[1] for line in restore(away, "list").stdout.splitlines()}
-    assert listed.pop(theirs.id) == f"{tmp_path}/other/live.db" and [*listed.values()] == [f"{tmp_path}/live.db"] * 2
+    listed = {line.split()[0]: line.split(", of ")[1] for line in run_tool(copied_folder, "list").stdout.splitlines()}
+    assert listed.pop(foreign_backup.id) == f"{tmp_path}/other/live.db" and [*listed.values()] == [f"{tmp_path}/live.db"] * 2
 
 
 @pytest.mark.parametrize("lies", ["in the home", "named for it"])
-def test_without_a_manifest_where_the_folder_lies_says_whose_it_is(away: Path, theirs: Backup, tmp_path: Path, lies: str):
-    (away / "manifest.jsonl").unlink()
+def test_without_a_manifest_the_location_tells_which_home_owns_the_folder(copied_folder: Path, foreign_backup: Backup, tmp_path: Path, lies: str):
+    (copied_folder / "manifest.jsonl").unlink()
     (tmp_path / "disk").mkdir()
-    folder = away.rename(tmp_path / "disk" / tool.folder_name(str(tmp_path)) if lies == "named for it" else tmp_path / "moved")
+    folder = copied_folder.rename(tmp_path / "disk" / tool.make_folder_name(str(tmp_path)) if lies == "named for it" else tmp_path / "moved")
 
-    assert restore(folder, "restore", "--at", LATER, tmp_path / "restored.db").returncode == 0
+    assert run_tool(folder, "restore", "--at", FUTURE, tmp_path / "restored.db").returncode == 0
     assert step_database.assert_exact(tmp_path / "restored.db") == 350
 
 
-def test_where_nothing_says_whose_folder_it_is_none_is_chosen(away: Path, theirs: Backup, tmp_path: Path):
-    (away / "manifest.jsonl").unlink()
+def test_no_backup_is_chosen_when_the_owner_of_the_folder_is_unknown(copied_folder: Path, foreign_backup: Backup, tmp_path: Path):
+    (copied_folder / "manifest.jsonl").unlink()
     (tmp_path / "elsewhere").mkdir()
-    folder = away.rename(tmp_path / "elsewhere" / "backups")
-    full, increment = (one for one in taken(folder) if one.id != theirs.id)
+    folder = copied_folder.rename(tmp_path / "elsewhere" / "backups")
+    full, increment = (one for one in list_backups(folder) if one.id != foreign_backup.id)
 
-    done = restore(folder, "restore", "--at", LATER, tmp_path / "restored.db")
+    done = run_tool(folder, "restore", "--at", FUTURE, tmp_path / "restored.db")
 
     assert done.returncode == 1 and not (tmp_path / "restored.db").exists()
     assert "there are backups of 2 homes here: name the one to restore by its ID, see list" in done.stderr
-    assert f"{increment.id} of {tmp_path}/live.db" in done.stderr and f"{theirs.id} of {tmp_path}/other/live.db" in done.stderr
-    assert restore(folder, "restore", full.id, tmp_path / "restored.db").returncode == 0
+    assert f"{increment.id} of {tmp_path}/live.db" in done.stderr and f"{foreign_backup.id} of {tmp_path}/other/live.db" in done.stderr
+    assert run_tool(folder, "restore", full.id, tmp_path / "restored.db").returncode == 0
 
 
-def test_it_overwrites_nothing(away: Path, tmp_path: Path):
+def test_existing_files_are_never_overwritten(copied_folder: Path, tmp_path: Path):
     (tmp_path / "mine").write_text("mine")
 
-    done = restore(away, "restore", taken(away)[0].id, tmp_path / "mine")
+    done = run_tool(copied_folder, "restore", list_backups(copied_folder)[0].id, tmp_path / "mine")
 
     assert done.returncode == 1 and (tmp_path / "mine").read_text() == "mine"
     assert done.stderr == f"restore.py: {tmp_path}/mine is there already: choose another name\n"
     (tmp_path / "x.db-wal").write_text("of another")
-    done = restore(away, "restore", taken(away)[0].id, tmp_path / "x.db")
+    done = run_tool(copied_folder, "restore", list_backups(copied_folder)[0].id, tmp_path / "x.db")
     assert done.returncode == 1 and "x.db-wal is there already" in done.stderr and not (tmp_path / "x.db").exists()
 
 
-def test_it_says_which_folder_is_missing_and_leaves_nothing(away: Path, tmp_path: Path):
-    done = restore(away, "restore", taken(away)[0].id, tmp_path / "nodir" / "x.db")
+def test_a_missing_target_folder_is_named_and_nothing_is_left_behind(copied_folder: Path, tmp_path: Path):
+    done = run_tool(copied_folder, "restore", list_backups(copied_folder)[0].id, tmp_path / "nodir" / "x.db")
 
     assert done.returncode == 1 and done.stderr == f"restore.py: there is no folder {tmp_path}/nodir: make it first\n"
-    assert restore(away, "restore", "--at", LATER, tmp_path / "x.db").returncode == 0
+    assert run_tool(copied_folder, "restore", "--at", FUTURE, tmp_path / "x.db").returncode == 0
     assert {path.name for path in tmp_path.iterdir()} >= {"x.db"} and not list(tmp_path.glob(".restore-*"))
 
 
-def test_where_there_is_no_backup_it_says_so(away: Path, tmp_path: Path):
+def test_an_empty_folder_is_reported(copied_folder: Path, tmp_path: Path):
     (tmp_path / "empty").mkdir()
-    shutil.copy(away / "restore.py", tmp_path / "empty")
+    shutil.copy(copied_folder / "restore.py", tmp_path / "empty")
 
-    for words in (["list"], ["verify"], ["restore", "--at", LATER, tmp_path / "x.db"]):
-        done = restore(tmp_path / "empty", *words)
+    for words in (["list"], ["verify"], ["restore", "--at", FUTURE, tmp_path / "x.db"]):
+        done = run_tool(tmp_path / "empty", *words)
         assert (done.returncode, done.stdout) == (1, "") and done.stderr == f"restore.py: there is no backup in {tmp_path}/empty\n"
 
 
-def test_one_is_named_by_its_first_letters_or_its_file_but_never_by_the_folder_of_another(away: Path, tmp_path: Path):
-    full, increment = taken(away)
+def test_a_prefix_or_file_selects_a_backup_but_never_a_foreign_one(copied_folder: Path, tmp_path: Path):
+    full, increment = list_backups(copied_folder)
 
-    named = [restore(away, "verify", word) for word in (increment.id[:-3], f"{full.id}.backup", away / f"{full.id}.backup")]
-    several, elsewhere = restore(away, "verify", full.id[:8]), restore(away, "verify", tmp_path / "backups" / f"{full.id}.backup")
+    named = [run_tool(copied_folder, "verify", word) for word in (increment.id[:-3], f"{full.id}.backup", copied_folder / f"{full.id}.backup")]
+    several, elsewhere = run_tool(copied_folder, "verify", full.id[:8]), run_tool(copied_folder, "verify", tmp_path / "backups" / f"{full.id}.backup")
 
     assert [done.returncode for done in named] == [0, 0, 0], named
     assert several.returncode == 1 and f"2 backups begin with {full.id[:8]} ({full.id}, {increment.id})" in several.stderr
@@ -192,23 +192,23 @@ NOW = datetime(2026, 11, 26, 2, 34, 20).astimezone()
         ("2026-01-31T08:00:00.5Z", "2026-01-31T08:00:00.500000+00:00"),
     ],
 )
-def test_a_time_stands_for_all_of_its_day_minute_or_second_and_is_over(text: str, means: str):
-    assert tool.stored_time(text, NOW) == timestamps.stamp(datetime.fromisoformat(means))
+def test_a_time_covers_its_whole_day_minute_or_second_and_is_over(text: str, means: str):
+    assert tool.parse_past_time(text, NOW) == timestamps.format_time(datetime.fromisoformat(means))
 
 
 @pytest.mark.parametrize(("day", "end"), [("2026-10-25", "22:59:59"), ("2026-03-29", "21:59:59"), ("2026-06-01", "21:59:59")])
-def test_a_day_on_which_the_clock_changes_ends_at_its_midnight(day: str, end: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_day_with_a_clock_change_ends_at_its_midnight(day: str, end: str, monkeypatch: pytest.MonkeyPatch):
     with monkeypatch.context() as there:
         there.setenv("TZ", "Europe/Berlin")
         time.tzset()
-        found = tool.stored_time(day, NOW)
+        found = tool.parse_past_time(day, NOW)
     time.tzset()
 
     assert found == f"{day}T{end}.999999Z"
 
 
-def test_a_year_of_long_ago_is_before_all_others():
-    assert tool.stored_time("0300-01-31T08:00:00.5Z", NOW) == "0300-01-31T08:00:00.500000Z"
+def test_a_year_long_ago_is_before_all_backups():
+    assert tool.parse_past_time("0300-01-31T08:00:00.5Z", NOW) == "0300-01-31T08:00:00.500000Z"
 
 
 @pytest.mark.parametrize(
@@ -218,59 +218,59 @@ def test_a_year_of_long_ago_is_before_all_others():
         "0001-01-01T00:00:00+14:00", "99999999999d",
     ],
 )  # fmt: skip
-def test_what_is_no_time_is_told_with_how_one_is_written(text: str):
-    with pytest.raises(tool.Unknown, match="10:00, \"yesterday 10:00\", 2026-01-31T08:00, or 2h for so long ago"):
-        tool.stored_time(text, NOW)
+def test_an_invalid_time_is_refused_with_the_right_format(text: str):
+    with pytest.raises(tool.RestoreError, match="10:00, \"yesterday 10:00\", 2026-01-31T08:00, or 2h for so long ago"):
+        tool.parse_past_time(text, NOW)
 
 
-def test_a_minute_in_which_one_was_taken_finds_it(away: Path, tmp_path: Path):
-    _, increment = taken(away)
+def test_the_minute_of_a_backup_finds_the_backup(copied_folder: Path, tmp_path: Path):
+    _, increment = list_backups(copied_folder)
 
-    done = restore(away, "restore", "--at", f"{timestamps.parse(increment.at).astimezone():%H:%M}", tmp_path / "x.db")
+    done = run_tool(copied_folder, "restore", "--at", f"{timestamps.parse_time(increment.at).astimezone():%H:%M}", tmp_path / "x.db")
 
     assert done.returncode == 0, done.stderr
     assert step_database.assert_exact(tmp_path / "x.db") == 350
 
 
-def test_it_says_which_backup_is_bad_and_restores_none_that_is(away: Path, tmp_path: Path):
-    assert restore(away, "verify").stdout == "2 checked, all well\n"
-    full, increment = taken(away)
-    trials.flip(full.path, Random(3))
+def test_a_bad_backup_is_named_and_not_restored(copied_folder: Path, tmp_path: Path):
+    assert run_tool(copied_folder, "verify").stdout == "2 checked, all well\n"
+    full, increment = list_backups(copied_folder)
+    trials.flip_bit(full.path, Random(3))
 
-    all_, one = restore(away, "verify"), restore(away, "verify", increment.id)
-    restored = restore(away, "restore", increment.id, tmp_path / "restored.db")
+    all_, one = run_tool(copied_folder, "verify"), run_tool(copied_folder, "verify", increment.id)
+    restored = run_tool(copied_folder, "restore", increment.id, tmp_path / "restored.db")
 
     assert (all_.returncode, one.returncode, restored.returncode) == (5, 5, 5)
     assert f"{full.id}: its checksum is wrong" in all_.stdout and full.id in one.stdout and full.id in restored.stderr
     assert not (tmp_path / "restored.db").exists()
 
 
-def test_the_file_of_another_backup_under_its_name_is_not_restored(away: Path, tmp_path: Path):
-    full, increment = taken(away)
+def test_another_backup_under_the_same_file_name_is_not_restored(copied_folder: Path, tmp_path: Path):
+    full, increment = list_backups(copied_folder)
     os.rename(full.path, tmp_path / "full")
     os.rename(increment.path, full.path)
     os.rename(tmp_path / "full", increment.path)
 
     for one in (full, increment):
-        with pytest.raises(tool.Damaged):
+        with pytest.raises(tool.DamagedBackupFile):
             tool.rebuild([(str(one.path), "")], str(tmp_path / "image"))
-        assert restore(away, "restore", one.id, tmp_path / "restored.db").returncode == 5
+        assert run_tool(copied_folder, "restore", one.id, tmp_path / "restored.db").returncode == 5
     assert not (tmp_path / "restored.db").exists() and not (tmp_path / "image").exists()
 
 
-def test_a_backup_of_the_same_name_that_is_not_the_one_that_was_taken_is_not_restored(away: Path, tmp_path: Path):
-    full, _ = taken(away)
-    (file,) = tool.chain(tool.entries(str(away)), full.id)
+def test_a_backup_that_differs_from_the_recorded_one_is_not_restored(copied_folder: Path, tmp_path: Path):
+    full, _ = list_backups(copied_folder)
+    (file,) = tool.find_chain(tool.list_entries(str(copied_folder)), full.id)
 
     tool.rebuild([file], str(tmp_path / "image"))
-    with pytest.raises(tool.Damaged, match="its checksum is wrong"):
+    with pytest.raises(tool.DamagedBackupFile, match="its checksum is wrong"):
         tool.rebuild([(file[0], "0" * 64)], str(tmp_path / "other"))
 
 
-def test_every_way_to_read_zstd_reads_the_same():
-    data = step_database.text(7).encode() * 4000
+def test_every_zstd_decompressor_gives_the_same_bytes():
+    data = step_database.make_text(7).encode() * 4000
     frame = compress(data)
-    ways = [way for way in (tool._by_module(), tool._by_library(), tool._by_program()) if way is not None]
+    ways = [way for way in (tool._load_module(), tool._load_library(), tool._find_program()) if way is not None]
 
     assert ways and all(way(frame, len(data)) == data for way in ways)
     for way in ways:
@@ -278,25 +278,25 @@ def test_every_way_to_read_zstd_reads_the_same():
             way(b"no zstd at all", 10)
 
 
-def test_without_any_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(tool, "_reader", [])
+def test_without_any_zstd_the_error_names_the_package_to_install(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tool, "_decoder", [])
     for way in ("_by_module", "_by_library", "_by_program"):
         monkeypatch.setattr(tool, way, lambda: None)
 
-    with pytest.raises(tool.Unknown, match="libzstd1 or zstd"):
+    with pytest.raises(tool.RestoreError, match="libzstd1 or zstd"):
         tool.decompress(b"", 0)
 
 
 @pytest.mark.parametrize("name", ["manifest.jsonl", "*-full.backup", "*-increment.backup"])
 @pytest.mark.parametrize("odd", ["pipe", "device"])
-def test_what_has_no_end_in_the_place_of_a_file_is_told_and_not_read(away: Path, tmp_path: Path, name: str, odd: str):
-    (path,) = away.glob(name)
+def test_a_pipe_or_device_in_place_of_a_file_is_refused_unread(copied_folder: Path, tmp_path: Path, name: str, odd: str):
+    (path,) = copied_folder.glob(name)
     path.unlink()
     os.mkfifo(path) if odd == "pipe" else path.symlink_to("/dev/zero")
 
-    done = restore(away, "verify")
+    done = run_tool(copied_folder, "verify")
 
     assert done.returncode == (1 if name == "manifest.jsonl" else 5) and "Traceback" not in done.stderr
     assert (path.name.split(".")[0] in done.stdout) or "manifest.jsonl" in done.stderr
     with pytest.raises(Storage, match=r"no regular file \(.*/manifest\.jsonl\)") if name == "manifest.jsonl" else nullcontext():
-        assert take(tmp_path / "live.db", away, Rules()) is not None
+        assert take_backup(tmp_path / "live.db", copied_folder, BackupRules()) is not None

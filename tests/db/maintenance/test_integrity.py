@@ -8,137 +8,137 @@ from pathlib import Path
 
 import pytest
 
-from app.core.ids import uuid7
+from app.core.ids import make_uuid7
 from db import timestamps
-from db.backup.create import Rules, take
-from db.engine import write_engine
-from db.errors import DamagedDatabase, Storage, damaged
+from db.backup.create import BackupRules, take_backup
+from db.engine import create_write_engine
+from db.errors import DamagedDatabase, Storage, make_damaged_error
 from db.maintenance import integrity
-from tests.db.builders import Made
+from tests.db.builders import TaskBuilder
 
 
 @pytest.fixture
-def worked(database: Path) -> Path:
+def busy_database(database_path: Path) -> Path:
     """A database with a waiting task and one that runs."""
-    engine = write_engine(database)
+    engine = create_write_engine(database_path)
     with engine.begin() as c:
-        made = Made(c)
-        made.task()
-        made.run(made.task())
+        made = TaskBuilder(c)
+        made.submit_task()
+        made.start_run(made.submit_task())
     engine.dispose()
-    return database
+    return database_path
 
 
-def change(path: Path, sql: str) -> None:
+def run_script(path: Path, sql: str) -> None:
     """A change by another program, with nothing left beside the file."""
     with closing(sqlite3.connect(path)) as file:
         file.executescript(sql)
         file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def repaired(path: Path) -> list[str]:
-    engine = write_engine(path)
+def run_repair(path: Path) -> list[str]:
+    engine = create_write_engine(path)
     try:
         with engine.begin() as c:
-            return integrity.repair(c)
+            return integrity.repair_database(c)
     finally:
         engine.dispose()
 
 
-def test_counters_loads_and_the_last_number_are_mended(worked: Path):
-    assert integrity.check(worked) == [] and repaired(worked) == []
-    change(worked, "UPDATE counters SET value = 7 WHERE name = 'tasks/default/queued'")
-    change(worked, "UPDATE counters SET value = 1 WHERE name = 'task-number'")
-    change(worked, "UPDATE queues SET current_load = 9; UPDATE pools SET used_cpu = 0.5")
+def test_counters_loads_and_the_last_number_are_repaired(busy_database: Path):
+    assert integrity.check_database(busy_database) == [] and run_repair(busy_database) == []
+    run_script(busy_database, "UPDATE counters SET value = 7 WHERE name = 'tasks/default/queued'")
+    run_script(busy_database, "UPDATE counters SET value = 1 WHERE name = 'task-number'")
+    run_script(busy_database, "UPDATE queues SET current_load = 9; UPDATE pools SET used_cpu = 0.5")
 
-    found = integrity.check(worked)
+    found = integrity.check_database(busy_database)
     assert "counter tasks/default/queued says 7, there are 1" in found and "the load of queue default is said to be 9, it is 1" in found
     assert "the last number given is said to be 1, there is #2" in found and any("pool default" in line for line in found)
-    done = repaired(worked)
+    done = run_repair(busy_database)
 
     assert "counter tasks/default/queued set from 7 to 1" in done and "the next task will be #3" in done
-    assert integrity.check(worked) == []
+    assert integrity.check_database(busy_database) == []
 
 
-def test_runs_and_dependencies_of_no_task_are_removed(worked: Path):
-    gone = uuid7()
-    change(
-        worked,
+def test_runs_and_dependencies_without_a_task_are_removed(busy_database: Path):
+    gone = make_uuid7()
+    run_script(
+        busy_database,
         f"INSERT INTO dependencies (task_id, parent_id, kind, created_at, updated_at) SELECT '{gone}', uuid, 'success', '', '' FROM tasks;"
         f"INSERT INTO instances SELECT * FROM instances WHERE 0; UPDATE instances SET task_id = '{gone}'",
     )
 
-    assert "2 rows of dependencies refer to missing rows of tasks; the first is 1" in integrity.check(worked)
-    assert "row 1 of instances refers to a missing row of tasks" in integrity.check(worked)
-    assert {"1 run of tasks that are not there removed", "2 dependencies of tasks that are not there removed"} <= set(repaired(worked))
-    assert not [line for line in integrity.check(worked) if "missing" in line]
+    assert "2 rows of dependencies refer to missing rows of tasks; the first is 1" in integrity.check_database(busy_database)
+    assert "row 1 of instances refers to a missing row of tasks" in integrity.check_database(busy_database)
+    assert {"1 run of tasks that are not there removed", "2 dependencies of tasks that are not there removed"} <= set(run_repair(busy_database))
+    assert not [line for line in integrity.check_database(busy_database) if "missing" in line]
 
 
-def test_rows_that_refer_to_what_is_not_there_keep_no_backup_from_being_taken_once_they_are_mended(worked: Path, tmp_path: Path):
+def test_repaired_dangling_references_no_longer_stop_a_backup(busy_database: Path, tmp_path: Path):
     at = "'2026-11-25T10:00:00.000000Z'"
-    change(
-        worked,
+    run_script(
+        busy_database,
         "PRAGMA foreign_keys = OFF; UPDATE pools SET sla_id = 77;"
         f"INSERT INTO backups (id, kind, file, parent_id, bytes, created_at, updated_at) VALUES (1, 'full', 'a', 77, 1, {at}, {at});"
         f"INSERT INTO silences (sla_id, by, until, created_at, updated_at) VALUES (77, 'ann', {at}, {at}, {at})",
     )
     with pytest.raises(Storage, match="is not in order .*Mend it: taskdeck stop && taskdeck db check --repair"):
-        take(worked, tmp_path / "backups", Rules())
+        take_backup(busy_database, tmp_path / "backups", BackupRules())
 
-    done = repaired(worked)
+    done = run_repair(busy_database)
 
     assert done == [
         "1 silence of rules that are not there removed", "1 row of pools let go of slas that are not there",
         "1 row of backups let go of backups that are not there",
     ]  # fmt: skip
-    assert integrity.check(worked) == [] and take(worked, tmp_path / "backups", Rules()).verified
+    assert integrity.check_database(busy_database) == [] and take_backup(busy_database, tmp_path / "backups", BackupRules()).verified
 
 
-def test_indexes_and_triggers_that_are_gone_are_made_anew(worked: Path):
-    change(worked, "DROP TRIGGER count_task_insert; DROP TRIGGER operations_stay; DROP INDEX idx_tasks_number")
+def test_missing_indexes_and_triggers_are_created_again(busy_database: Path):
+    run_script(busy_database, "DROP TRIGGER count_task_insert; DROP TRIGGER operations_stay; DROP INDEX idx_tasks_number")
 
-    assert integrity.check(worked) == [
+    assert integrity.check_database(busy_database) == [
         "index idx_tasks_number is missing", "trigger count_task_insert is missing", "trigger operations_stay is missing",
     ]  # fmt: skip
-    assert repaired(worked) == [
+    assert run_repair(busy_database) == [
         "index idx_tasks_number made anew", "trigger count_task_insert made anew", "trigger operations_stay made anew",
     ]  # fmt: skip
-    assert integrity.check(worked) == []
+    assert integrity.check_database(busy_database) == []
 
 
-def test_an_index_of_what_must_differ_and_does_not_is_only_told(worked: Path):
-    change(worked, "DROP INDEX idx_tasks_number; UPDATE tasks SET number = 2")
+def test_a_violated_unique_index_is_only_reported(busy_database: Path):
+    run_script(busy_database, "DROP INDEX idx_tasks_number; UPDATE tasks SET number = 2")
 
-    assert repaired(worked) == [] and integrity.check(worked) == ["index idx_tasks_number is missing"]
-
-
-def test_what_is_no_json_is_told_but_for_infinite_numbers(worked: Path):
-    change(worked, """UPDATE tasks SET tags = '[' WHERE number = 1; UPDATE tasks SET parameters = '{"a": NaN}'""")
-
-    assert integrity.check(worked) == ["1 row of tasks without JSON in tags"]
+    assert run_repair(busy_database) == [] and integrity.check_database(busy_database) == ["index idx_tasks_number is missing"]
 
 
-def test_figures_that_are_no_numbers_are_told_and_mended(worked: Path):
-    change(worked, "UPDATE counters SET value = 'many'; UPDATE queues SET current_load = 'some'; UPDATE pools SET used_cpu = 'much'")
+def test_invalid_json_is_reported_but_infinite_numbers_are_allowed(busy_database: Path):
+    run_script(busy_database, """UPDATE tasks SET tags = '[' WHERE number = 1; UPDATE tasks SET parameters = '{"a": NaN}'""")
 
-    found = integrity.check(worked)
+    assert integrity.check_database(busy_database) == ["1 row of tasks without JSON in tags"]
+
+
+def test_non_numeric_figures_are_reported_and_repaired(busy_database: Path):
+    run_script(busy_database, "UPDATE counters SET value = 'many'; UPDATE queues SET current_load = 'some'; UPDATE pools SET used_cpu = 'much'")
+
+    found = integrity.check_database(busy_database)
     assert {"counter tasks/default/queued says many, there are 1", "counter task-number is no number"} <= {*found}
     assert "the load of queue default is said to be some, it is 1" in found and any("'much' cpu" in line for line in found)
-    repaired(worked)
+    run_repair(busy_database)
 
-    assert integrity.check(worked) == []
+    assert integrity.check_database(busy_database) == []
 
 
 @pytest.mark.parametrize("at", ["9223372036854775807", "9223372036854775807.0", "'many'"])
-def test_a_counter_that_cannot_go_on_gives_no_number_and_is_set_to_the_highest(worked: Path, at: str):
-    change(worked, f"UPDATE counters SET value = {at} WHERE name = 'task-number'")
+def test_an_exhausted_counter_is_reset_to_the_highest_number(busy_database: Path, at: str):
+    run_script(busy_database, f"UPDATE counters SET value = {at} WHERE name = 'task-number'")
 
-    engine = write_engine(worked)
+    engine = create_write_engine(busy_database)
     with pytest.raises(Storage, match=r"cannot go on.* Nothing was stored. .*taskdeck db check --repair"), engine.begin() as c:
-        Made(c).task()
+        TaskBuilder(c).submit_task()
     engine.dispose()
-    assert any("task-number is no number" in line or "after which there is none; the highest is #2" in line for line in integrity.check(worked))
-    assert repaired(worked) == ["the next task will be #3"] and integrity.check(worked) == []
+    assert any("task-number is no number" in line or "after which there is none; the highest is #2" in line for line in integrity.check_database(busy_database))
+    assert run_repair(busy_database) == ["the next task will be #3"] and integrity.check_database(busy_database) == []
 
 
 @pytest.mark.parametrize(
@@ -153,30 +153,30 @@ def test_a_counter_that_cannot_go_on_gives_no_number_and_is_set_to_the_highest(w
     ],
 )
 @pytest.mark.parametrize("counter", ["DELETE FROM counters WHERE name = 'task-number'", "UPDATE counters SET value = 3"])
-def test_no_number_of_a_task_that_is_gone_comes_again(worked: Path, told: str, counter: str):
-    change(worked, f"{told}; {counter}".replace("NOW", f"'{timestamps.now()}'"))
+def test_the_number_of_a_lost_task_is_not_reused(busy_database: Path, told: str, counter: str):
+    run_script(busy_database, f"{told}; {counter}".replace("NOW", f"'{timestamps.now()}'"))
 
-    assert any(line.endswith("there is #40") for line in integrity.check(worked))
-    assert "the next task will be #41" in repaired(worked) and integrity.check(worked) == []
+    assert any(line.endswith("there is #40") for line in integrity.check_database(busy_database))
+    assert "the next task will be #41" in run_repair(busy_database) and integrity.check_database(busy_database) == []
 
 
-def test_a_number_that_only_others_know_of_is_not_given_again(worked: Path):
-    assert integrity.number_known_elsewhere(worked, 2) == []
-    assert integrity.number_known_elsewhere(worked, 40) == ["the last number given is said to be 2, a backup or a job knows of #40"]
-    engine = write_engine(worked)
+def test_a_number_known_only_elsewhere_is_not_reused(busy_database: Path):
+    assert integrity.check_highest_number(busy_database, 2) == []
+    assert integrity.check_highest_number(busy_database, 40) == ["the last number given is said to be 2, a backup or a job knows of #40"]
+    engine = create_write_engine(busy_database)
     with engine.begin() as c:
-        assert integrity.repair(c, 40) == ["the next task will be #41"]
+        assert integrity.repair_database(c, 40) == ["the next task will be #41"]
     engine.dispose()
-    assert integrity.number_known_elsewhere(worked, 40) == []
+    assert integrity.check_highest_number(busy_database, 40) == []
 
 
-def test_a_queue_that_tasks_wait_in_is_made_anew_and_paused(worked: Path):
-    change(worked, "DELETE FROM queues WHERE name = 'default'")
+def test_a_missing_queue_with_waiting_tasks_is_created_paused(busy_database: Path):
+    run_script(busy_database, "DELETE FROM queues WHERE name = 'default'")
 
-    assert "2 rows of tasks refer to missing rows of queues; the first is 1" in integrity.check(worked)
-    assert repaired(worked)[0].startswith("queue default made anew in pool default, paused: ")
-    assert integrity.check(worked) == []
-    with closing(sqlite3.connect(worked)) as c:
+    assert "2 rows of tasks refer to missing rows of queues; the first is 1" in integrity.check_database(busy_database)
+    assert run_repair(busy_database)[0].startswith("queue default made anew in pool default, paused: ")
+    assert integrity.check_database(busy_database) == []
+    with closing(sqlite3.connect(busy_database)) as c:
         assert c.execute("SELECT name, pool, status, current_load FROM queues").fetchall() == [("default", "default", "paused", 1)]
 
 
@@ -187,57 +187,57 @@ def test_a_queue_that_tasks_wait_in_is_made_anew_and_paused(worked: Path):
         ("DELETE FROM queues", ["queue"], ["queue default"]),
     ],
 )
-def test_a_home_that_was_made_in_part_has_its_pool_and_its_queue_made_anew(database: Path, lost: str, found: list[str], made: list[str]):
-    change(database, lost)
-    assert integrity.check(database) == [f"there is no {kind} at all, so no task can be submitted" for kind in found]
+def test_a_partly_made_home_gets_its_pool_and_queue(database_path: Path, lost: str, found: list[str], builder: list[str]):
+    run_script(database_path, lost)
+    assert integrity.check_database(database_path) == [f"there is no {kind} at all, so no task can be submitted" for kind in found]
 
-    done = repaired(database)
+    done = run_repair(database_path)
 
-    assert [line.split(" made anew")[0] for line in done] == made
+    assert [line.split(" made anew")[0] for line in done] == builder
     assert "in pool default, paused: see what it should be, then taskdeck queue resume default" in done[-1]
-    assert integrity.check(database) == [] and repaired(database) == []
+    assert integrity.check_database(database_path) == [] and run_repair(database_path) == []
 
 
-def test_a_row_that_breaks_a_rule_of_its_table_is_damage(worked: Path):
-    data = worked.read_bytes()
-    change(worked, "PRAGMA ignore_check_constraints=ON; UPDATE queues SET status = 'actiwe', capacity = -1")
+def test_a_row_that_breaks_a_table_constraint_is_damage(busy_database: Path):
+    data = busy_database.read_bytes()
+    run_script(busy_database, "PRAGMA ignore_check_constraints=ON; UPDATE queues SET status = 'actiwe', capacity = -1")
 
-    assert integrity.damage(worked) == [
+    assert integrity.find_damage(busy_database) == [
         "1 row breaks the rule of queues: status IN ('active', 'paused', 'draining')", "1 row breaks the rule of queues: capacity >= 0",
     ]  # fmt: skip
-    assert worked.read_bytes() != data
+    assert busy_database.read_bytes() != data
 
 
 @pytest.mark.parametrize("found", [b"indexidx_tasks_ended", b"because of it"], ids=["schema", "row"])
-def test_text_that_is_none_is_damage(worked: Path, found: bytes):
-    change(worked, "UPDATE tasks SET reason = 'because of it'")
-    data = bytearray(worked.read_bytes())
+def test_undecodable_text_is_damage(busy_database: Path, found: bytes):
+    run_script(busy_database, "UPDATE tasks SET reason = 'because of it'")
+    data = bytearray(busy_database.read_bytes())
     data[data.rindex(found) + len(found) - 6] ^= 0x80
-    worked.write_bytes(data)
+    busy_database.write_bytes(data)
 
     with pytest.raises(DamagedDatabase, match=r"the database is damaged \(.*(no UTF-8|to utf-8 column 'reason').*\)"):
-        raise damaged(worked, integrity.check(worked)[0])
+        raise make_damaged_error(busy_database, integrity.check_database(busy_database)[0])
 
 
-def test_what_cannot_be_derived_is_only_told(worked: Path):
-    change(worked, f"UPDATE tasks SET env_id = '{uuid7()}'")
+def test_faults_that_cannot_be_derived_are_only_reported(busy_database: Path):
+    run_script(busy_database, f"UPDATE tasks SET env_id = '{make_uuid7()}'")
 
-    assert repaired(worked) == []
-    assert any("environments" in line for line in integrity.check(worked))
+    assert run_repair(busy_database) == []
+    assert any("environments" in line for line in integrity.check_database(busy_database))
 
 
-def test_the_quick_look_says_what_is_damaged(worked: Path):
-    integrity.quick(worked)
-    with closing(sqlite3.connect(worked)) as file:
+def test_the_quick_check_names_the_damage(busy_database: Path):
+    integrity.check_pages(busy_database)
+    with closing(sqlite3.connect(busy_database)) as file:
         (root,) = file.execute("SELECT rootpage FROM sqlite_master WHERE name = 'events'").fetchone()
         file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    with worked.open("r+b") as file:
+    with busy_database.open("r+b") as file:
         file.seek((root - 1) * 4096)
         file.write(b"\xff" * 4096)
 
     with pytest.raises(DamagedDatabase, match="the database is damaged") as told:
-        integrity.quick(worked)
-    assert "It was not written to." in str(told.value) and integrity.damage(worked)
+        integrity.check_pages(busy_database)
+    assert "It was not written to." in str(told.value) and integrity.find_damage(busy_database)
 
 
 @pytest.mark.parametrize(
@@ -254,10 +254,10 @@ def test_the_quick_look_says_what_is_damaged(worked: Path):
         ("instances SET start_time = '2026'", "1 row of instances without a time in start_time", ""),
     ],
 )  # fmt: skip
-def test_what_cannot_be_read_is_found_and_set_aside(worked: Path, change_to: str, told: str, done: str):
-    change(worked, f"UPDATE {change_to}")
+def test_unreadable_values_are_found_and_quarantined(busy_database: Path, change_to: str, told: str, done: str):
+    run_script(busy_database, f"UPDATE {change_to}")
 
-    assert integrity.check(worked) == [told]
-    assert done in " ".join(repaired(worked))
+    assert integrity.check_database(busy_database) == [told]
+    assert done in " ".join(run_repair(busy_database))
 
-    assert integrity.check(worked) == [] and repaired(worked) == []
+    assert integrity.check_database(busy_database) == [] and run_repair(busy_database) == []

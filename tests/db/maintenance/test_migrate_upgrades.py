@@ -14,16 +14,16 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from db.engine import write_engine
+from db.engine import create_write_engine
 from db.errors import Storage
 from db.maintenance import migrate
 from db.schema import metadata
-from tests.db.maintenance.upgrades import LATER, add_later_revision, old, rows
+from tests.db.maintenance.upgrades import LATER, add_later_revision, make_old_database, read_all_rows
 
-EARLIER = migrate.HEAD
+EARLIER_REVISIONS = migrate.HEAD
 
 
-def whole(path: Path) -> bool:
+def is_sound(path: Path) -> bool:
     with closing(sqlite3.connect(path)) as c:
         well = c.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         return well and c.execute("PRAGMA foreign_key_check").fetchall() == []
@@ -32,30 +32,30 @@ def whole(path: Path) -> bool:
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A database of the revision before that of the program."""
-    made = old(tmp_path)
+    made = make_old_database(tmp_path)
     add_later_revision(tmp_path, monkeypatch)
     return made
 
 
 def test_an_earlier_version_becomes_this_one_with_its_work(path: Path):
-    before = rows(path)
+    before = read_all_rows(path)
     assert len(before["tasks"]) == 3 and before["instances"] and before["counters"]
 
     backed_up, upgraded = migrate.migrate(path)
 
-    assert upgraded == f"upgraded from {EARLIER} to {LATER}"
-    assert rows(path) == before and whole(path)
+    assert upgraded == f"upgraded from {EARLIER_REVISIONS} to {LATER}"
+    assert read_all_rows(path) == before and is_sound(path)
     copy = Path(backed_up.removeprefix("backed up to "))
-    assert migrate.version_of(copy) == EARLIER and rows(copy) == before
-    engine = write_engine(path)
+    assert migrate.read_version(copy) == EARLIER_REVISIONS and read_all_rows(copy) == before
+    engine = create_write_engine(path)
     with engine.connect() as c:
         found = compare_metadata(MigrationContext.configure(c), metadata)
     engine.dispose()
     assert [step for step in found if getattr(step[1], "name", "") != "idx_tasks_next"] == []
 
 
-def test_an_upgrade_killed_at_any_statement_leaves_the_old_version_or_this_one(tmp_path: Path):
-    source = old(tmp_path)
+def test_an_upgrade_killed_at_any_statement_leaves_the_old_or_new_revision(tmp_path: Path):
+    source = make_old_database(tmp_path)
     folder = tmp_path / "killed"
     folder.mkdir()
     run = [sys.executable, "-m", "tests.db.maintenance.upgrades", str(source), str(folder)]
@@ -64,26 +64,26 @@ def test_an_upgrade_killed_at_any_statement_leaves_the_old_version_or_this_one(t
 
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(told) > 10 and [one["ended"] for one in told] == [False] * (len(told) - 1) + [True]
-    assert {one["found"] for one in told[:-1]} == {EARLIER} and told[-1]["found"] == LATER
+    assert {one["found"] for one in told[:-1]} == {EARLIER_REVISIONS} and told[-1]["found"] == LATER
     assert all(one["kept"] and one["after"] for one in told)
 
 
-def test_nothing_is_upgraded_of_which_there_is_no_copy(path: Path):
-    before = rows(path)
+def test_no_upgrade_without_a_copy(path: Path):
+    before = read_all_rows(path)
     (path.parent / "backups").write_text("no folder")
 
     with pytest.raises(Storage, match="could not be backed up before its upgrade.*Nothing was changed"):
         migrate.migrate(path)
 
-    assert migrate.version_of(path) == EARLIER and rows(path) == before
+    assert migrate.read_version(path) == EARLIER_REVISIONS and read_all_rows(path) == before
 
 
-def test_a_copy_that_is_not_whole_is_no_backup(path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_unsound_copy_is_not_a_backup(path: Path, monkeypatch: pytest.MonkeyPatch):
     counted = iter([{"tasks": 2}, {"tasks": 3}])
-    monkeypatch.setattr(migrate, "_rows", lambda c: next(counted))
+    monkeypatch.setattr(migrate, "_count_rows", lambda c: next(counted))
 
     with pytest.raises(Storage, match="the copy is not whole: rows are missing"):
         migrate.migrate(path)
 
-    assert migrate.version_of(path) == EARLIER
+    assert migrate.read_version(path) == EARLIER_REVISIONS
     assert os.listdir(path.parent / "backups") == []

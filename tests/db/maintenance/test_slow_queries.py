@@ -14,21 +14,21 @@ from sqlalchemy import Connection, text
 from db import raw_sql, schema, statement_timer, timestamps
 from db.engine import Database
 from db.maintenance import slow_queries
-from db.statement_timer import Seat, Slow, SlowLog
+from db.statement_timer import SlowLog, SlowStatement, TimingContext
 
-LONG = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT count(*) FROM n, tasks"
+LONG_QUERY = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT count(*) FROM n, tasks"
 THRESHOLD = 0.002
 
 
-def slowly(c: Connection, many: int = 60_000) -> None:
+def run_slow_query(c: Connection, many: int = 60_000) -> None:
     """A statement of some ten milliseconds."""
-    raw_sql.value(c, f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {many}) SELECT count(*) FROM n")
+    raw_sql.fetch_value(c, f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {many}) SELECT count(*) FROM n")
 
 
 @pytest.fixture
-def slow(db: Database) -> Database:
+def timed_db(db: Database) -> Database:
     """A database that minds two milliseconds."""
-    db.slow.mind(THRESHOLD)
+    db.slow.set_threshold(THRESHOLD)
     return db
 
 
@@ -43,19 +43,19 @@ def slow(db: Database) -> Database:
         ("SELECT x'00ff' LIMIT 200", "SELECT ? LIMIT ?"),
     ],
 )
-def test_a_statement_is_the_same_whatever_its_values_are(said: str, folded: str):
-    assert statement_timer.normal(said) == folded
+def test_statements_that_differ_only_in_values_are_the_same(said: str, folded: str):
+    assert statement_timer.normalize_statement(said) == folded
 
 
-async def test_a_slow_statement_is_kept_with_its_plan_and_who_asked(slow: Database):
-    with statement_timer.asked_by("browse"):
-        await slow.read(slowly)
-    with statement_timer.asked_by("duty slas"):
-        await slow.write(slowly)
-        await slow.write(slowly, 70_000)
-    await slow_queries.keep(slow)
+async def test_a_slow_statement_is_stored_with_its_plan_and_caller(timed_db: Database):
+    with statement_timer.set_caller("browse"):
+        await timed_db.read(run_slow_query)
+    with statement_timer.set_caller("duty slas"):
+        await timed_db.write(run_slow_query)
+        await timed_db.write(run_slow_query, 70_000)
+    await slow_queries.store_slow_statements(timed_db)
 
-    rows = {row.caller: row for row in await slow.read(slow_queries.listed)}
+    rows = {row.caller: row for row in await timed_db.read(slow_queries.list_slow)}
 
     assert set(rows) == {"browse", "duty slas"}
     assert rows["browse"].statement.startswith("WITH RECURSIVE n(i) AS (SELECT ? UNION ALL")
@@ -65,151 +65,151 @@ async def test_a_slow_statement_is_kept_with_its_plan_and_who_asked(slow: Databa
     assert rows["duty slas"].total == pytest.approx(rows["duty slas"].seconds + rows["duty slas"].worst, rel=0.9)
 
 
-async def test_what_is_kept_adds_up_from_one_writing_to_the_next(slow: Database):
+async def test_stored_figures_add_up_over_several_writes(timed_db: Database):
     for _ in range(2):
-        await slow.write(slowly)
-        await slow_queries.keep(slow)
+        await timed_db.write(run_slow_query)
+        await slow_queries.store_slow_statements(timed_db)
 
-    (row,) = await slow.read(slow_queries.listed)
+    (row,) = await timed_db.read(slow_queries.list_slow)
 
     assert row.count == 2
     assert row.updated_at > row.created_at
 
 
-async def test_what_sqlalchemy_asks_is_timed_with_what_is_fetched(slow: Database):
+async def test_sqlalchemy_statements_are_timed_including_the_fetch(timed_db: Database):
     def ask(c: Connection) -> int:
         return len(c.execute(text("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000) SELECT i FROM n")).all())
 
-    assert await slow.read(ask) == await slow.write(ask) == 60_000
-    await slow_queries.keep(slow)
+    assert await timed_db.read(ask) == await timed_db.write(ask) == 60_000
+    await slow_queries.store_slow_statements(timed_db)
 
-    (row,) = await slow.read(slow_queries.listed)
+    (row,) = await timed_db.read(slow_queries.list_slow)
     assert row.count == 2
 
 
-async def test_a_quick_statement_is_not_kept(db: Database):
-    await db.read(lambda c: raw_sql.value(c, "SELECT count(*) FROM tasks"))
-    await slow_queries.keep(db)
+async def test_a_quick_statement_is_not_stored(db: Database):
+    await db.read(lambda c: raw_sql.fetch_value(c, "SELECT count(*) FROM tasks"))
+    await slow_queries.store_slow_statements(db)
 
-    assert await db.read(slow_queries.listed) == []
+    assert await db.read(slow_queries.list_slow) == []
 
 
-async def test_no_values_are_kept(slow: Database):
+async def test_no_values_are_stored(timed_db: Database):
     def ask(c: Connection) -> Any:
-        return raw_sql.value(c, f"{LONG.format(60_000)} WHERE name = ?", ("secret",)) or slowly(c)
+        return raw_sql.fetch_value(c, f"{LONG_QUERY.format(60_000)} WHERE name = ?", ("secret",)) or run_slow_query(c)
 
-    await slow.read(ask)
-    await slow_queries.keep(slow)
+    await timed_db.read(ask)
+    await slow_queries.store_slow_statements(timed_db)
 
-    assert all("secret" not in f"{row.statement}{row.plan}" for row in await slow.read(slow_queries.listed))
-    assert await slow.read(slow_queries.listed) != []
+    assert all("secret" not in f"{row.statement}{row.plan}" for row in await timed_db.read(slow_queries.list_slow))
+    assert await timed_db.read(slow_queries.list_slow) != []
 
 
-async def test_nothing_is_written_where_nothing_is_new(db: Database):
+async def test_nothing_new_writes_nothing(db: Database):
     def changes(c: Connection) -> int:
         return c.connection.driver_connection.total_changes  # type: ignore[union-attr]
 
     while db.slow.fresh:
-        await slow_queries.keep(db)
+        await slow_queries.store_slow_statements(db)
     before = await db.write(changes)
-    assert await slow_queries.keep(db) == {}
+    assert await slow_queries.store_slow_statements(db) == {}
 
     assert await db.write(changes) == before
 
 
-async def test_indexes_that_statements_use_are_noted(db: Database):
-    await db.read(lambda c: raw_sql.rows(c, "SELECT 1 FROM tasks WHERE name = ?", ("a",)))
-    await db.read(lambda c: raw_sql.rows(c, "SELECT 2 FROM tasks WHERE name = ?", ("b",)))
-    await db.read(lambda c: raw_sql.rows(c, "SELECT 2 FROM tasks WHERE name = ?", ("c",)))
-    await slow_queries.keep(db)
+async def test_used_indexes_are_recorded(db: Database):
+    await db.read(lambda c: raw_sql.fetch_rows(c, "SELECT 1 FROM tasks WHERE name = ?", ("a",)))
+    await db.read(lambda c: raw_sql.fetch_rows(c, "SELECT 2 FROM tasks WHERE name = ?", ("b",)))
+    await db.read(lambda c: raw_sql.fetch_rows(c, "SELECT 2 FROM tasks WHERE name = ?", ("c",)))
+    await slow_queries.store_slow_statements(db)
 
-    used, since = await db.read(slow_queries.used)
+    used, since = await db.read(slow_queries.read_index_usage)
 
     assert used["idx_tasks_name"] == 2
     assert since is not None and since <= timestamps.now()
     assert "idx_tasks_type" not in used
 
 
-def test_the_slowest_of_many_stay_in_memory():
+def test_only_the_slowest_statements_stay_in_memory():
     log = SlowLog()
-    for at in range(statement_timer.MOST + 50):
-        log.add("ls", f"SELECT a{chr(97 + at % 26)}{'b' * at} FROM t", 0, 1.0 + at)
-    log.add("ls", "SELECT quick FROM t", 0, 0.1)
+    for at in range(statement_timer.MAX_SLOW_STATEMENTS + 50):
+        log.add_timing("ls", f"SELECT a{chr(97 + at % 26)}{'b' * at} FROM t", 0, 1.0 + at)
+    log.add_timing("ls", "SELECT quick FROM t", 0, 0.1)
 
-    slow, _ = log.take(0)
+    slow, _ = log.take_statements(0)
 
-    assert len(slow) == statement_timer.MOST
+    assert len(slow) == statement_timer.MAX_SLOW_STATEMENTS
     assert min(one.worst for one in slow) == 51.0
 
 
-async def test_the_slowest_of_many_stay_in_the_database(db: Database):
-    def found(base: int) -> slow_queries.Found:
-        some = [Slow(f"SELECT {base + at}", "ls", "", 0, 1.0, base + at, 1.0, 1, timestamps.now()) for at in range(150)]
-        return slow_queries.Found([(one, None) for one in some], {})
+async def test_only_the_slowest_statements_stay_in_the_database(db: Database):
+    def found(base: int) -> slow_queries.CollectedFigures:
+        some = [SlowStatement(f"SELECT {base + at}", "ls", "", 0, 1.0, base + at, 1.0, 1, timestamps.now()) for at in range(150)]
+        return slow_queries.CollectedFigures([(one, None) for one in some], {})
 
-    await db.write(slow_queries.store, found(0))
-    await db.write(slow_queries.store, found(150))
+    await db.write(slow_queries.store_figures, found(0))
+    await db.write(slow_queries.store_figures, found(150))
 
-    rows = await db.read(slow_queries.listed)
+    rows = await db.read(slow_queries.list_slow)
     assert [row.worst for row in rows] == [float(worst) for worst in range(299, 99, -1)]
 
 
-async def test_what_cannot_be_written_is_kept_until_it_can(slow: Database, monkeypatch: pytest.MonkeyPatch):
-    await slow.write(slowly)
+async def test_unwritten_figures_are_kept_until_they_can_be_written(timed_db: Database, monkeypatch: pytest.MonkeyPatch):
+    await timed_db.write(run_slow_query)
 
-    def refuse(c: Connection, found: slow_queries.Found) -> None:
+    def refuse(c: Connection, found: slow_queries.CollectedFigures) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(slow_queries, "store", refuse)
+        patch.setattr(slow_queries, "store_figures", refuse)
         with pytest.raises(Exception, match="full"):
-            await slow_queries.keep(slow)
-    await slow_queries.keep(slow)
+            await slow_queries.store_slow_statements(timed_db)
+    await slow_queries.store_slow_statements(timed_db)
 
-    assert [row.count for row in await slow.read(slow_queries.listed)] == [1]
-    assert await slow.read(slow_queries.slow_in_hour, timestamps.utcnow().timestamp()) == 1
+    assert [row.count for row in await timed_db.read(slow_queries.list_slow)] == [1]
+    assert await timed_db.read(slow_queries.count_slow_in_hour, timestamps.utcnow().timestamp()) == 1
 
 
-async def test_what_was_slow_in_the_last_hour_is_kept_by_the_minute(slow: Database):
-    hour_ago = timestamps.from_unix(timestamps.utcnow().timestamp() - slow_queries.HOUR - 120)[: statement_timer.MINUTE]
+async def test_the_slow_statements_of_the_last_hour_are_kept_by_minute(timed_db: Database):
+    hour_ago = timestamps.from_unix(timestamps.utcnow().timestamp() - slow_queries.HOUR - 120)[: statement_timer.MINUTE_LENGTH]
     old = "INSERT INTO counters (name, value, created_at, updated_at) VALUES (?, 9, '', '')"
     for name in (slow_queries.SLOW, slow_queries.WAIT):
-        await slow.write(lambda c, name=name: raw_sql.run(c, old, (name + hour_ago,)))
+        await timed_db.write(lambda c, name=name: raw_sql.execute_statement(c, old, (name + hour_ago,)))
     for many in (1, 2):
         for _ in range(many):
-            await slow.write(slowly)
-        slow.slow.add("dispatcher", "BEGIN IMMEDIATE", 0, 0.25 / many)
-        await slow_queries.keep(slow)
+            await timed_db.write(run_slow_query)
+        timed_db.slow.add_timing("dispatcher", "BEGIN IMMEDIATE", 0, 0.25 / many)
+        await slow_queries.store_slow_statements(timed_db)
 
     now = timestamps.utcnow().timestamp()
-    names = await slow.read(lambda c: raw_sql.column(c, "SELECT name FROM counters WHERE value = 9"))
-    assert await slow.read(slow_queries.slow_in_hour, now) == 3
-    assert await slow.read(slow_queries.longest_wait, now) == 0.25
+    names = await timed_db.read(lambda c: raw_sql.fetch_column(c, "SELECT name FROM counters WHERE value = 9"))
+    assert await timed_db.read(slow_queries.count_slow_in_hour, now) == 3
+    assert await timed_db.read(slow_queries.find_longest_wait, now) == 0.25
     assert names == []
-    assert await slow.read(slow_queries.slow_in_hour, now + slow_queries.HOUR + 120) == 0
-    await slow.write(slow_queries.clear)
-    assert await slow.read(slow_queries.slow_in_hour, now) == 0
-    assert await slow.read(slow_queries.longest_wait, now) == 0.25
+    assert await timed_db.read(slow_queries.count_slow_in_hour, now + slow_queries.HOUR + 120) == 0
+    await timed_db.write(slow_queries.clear_slow)
+    assert await timed_db.read(slow_queries.count_slow_in_hour, now) == 0
+    assert await timed_db.read(slow_queries.find_longest_wait, now) == 0.25
 
 
-async def test_a_statement_that_cannot_be_explained_any_more_is_kept_without_a_plan(slow: Database):
+async def test_a_statement_that_cannot_be_explained_is_stored_without_a_plan(timed_db: Database):
     def ask(c: Connection) -> None:
         numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000) SELECT i FROM n"
         c.exec_driver_sql(f"CREATE TABLE gone AS {numbers}")
-        raw_sql.value(c, "SELECT count(*) FROM gone a, (SELECT i FROM gone LIMIT 20) b")
+        raw_sql.fetch_value(c, "SELECT count(*) FROM gone a, (SELECT i FROM gone LIMIT 20) b")
         c.exec_driver_sql("DROP TABLE gone")
 
-    await slow.write(ask)
-    await slow_queries.keep(slow)
+    await timed_db.write(ask)
+    await slow_queries.store_slow_statements(timed_db)
 
-    rows = [row for row in await slow.read(slow_queries.listed) if "count(*)" in row.statement]
+    rows = [row for row in await timed_db.read(slow_queries.list_slow) if "count(*)" in row.statement]
     assert [row.plan for row in rows] == [None]
 
 
-async def test_a_change_that_waits_for_the_lock_is_counted_and_told(db: Database):
+async def test_a_write_that_waits_for_the_lock_is_counted_and_reported(db: Database):
     other = sqlite3.connect(db.path, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
-    waiting = db.write(lambda c: raw_sql.run(c, "UPDATE queues SET priority = 1"))
+    waiting = db.write(lambda c: raw_sql.execute_statement(c, "UPDATE queues SET priority = 1"))
     task = asyncio.ensure_future(waiting)
     loop = asyncio.get_running_loop()
     loop.call_later(0.05, other.execute, "ROLLBACK")
@@ -218,39 +218,39 @@ async def test_a_change_that_waits_for_the_lock_is_counted_and_told(db: Database
 
     assert db.slow.waits.count == 1
     assert 0.01 < db.slow.waits.worst < 5
-    assert slow_queries.problems(db.slow, 0) == {}
+    assert slow_queries.find_problems(db.slow, 0) == {}
 
 
-def test_a_long_wait_for_the_lock_and_a_large_log_are_alerts_for_a_while():
+def test_a_long_lock_wait_and_a_large_wal_are_alerts():
     log = SlowLog()
-    log.add("dispatcher", "BEGIN IMMEDIATE", 0, 1.5)
-    assert slow_queries.problems(log, 0) == {"lock-wait": "a change waited 1.5 s for the database, which another program held"}
+    log.add_timing("dispatcher", "BEGIN IMMEDIATE", 0, 1.5)
+    assert slow_queries.find_problems(log, 0) == {"lock-wait": "a change waited 1.5 s for the database, which another program held"}
     assert log.waits.long is not None
 
-    log.waits.long = (log.waits.long[0] - slow_queries.CALM, 1.5)
-    assert list(slow_queries.problems(log, slow_queries.LARGE + 1)) == ["wal-size"]
-    assert slow_queries.problems(log, slow_queries.LARGE) == {}
+    log.waits.long = (log.waits.long[0] - slow_queries.ALERT_DURATION, 1.5)
+    assert list(slow_queries.find_problems(log, slow_queries.LARGE_WAL + 1)) == ["wal-size"]
+    assert slow_queries.find_problems(log, slow_queries.LARGE_WAL) == {}
 
 
-async def test_the_size_of_the_log_is_that_of_its_file(db: Database, tmp_path: Path):
+async def test_the_wal_size_is_the_size_of_its_file(db: Database, tmp_path: Path):
     await db.write(lambda c: c.execute(schema.queues.update().values(priority=3)))
 
-    assert slow_queries.wal_bytes(db.path) > 4096
-    assert slow_queries.wal_bytes(tmp_path / "none.db") == 0
+    assert slow_queries.get_wal_size(db.path) > 4096
+    assert slow_queries.get_wal_size(tmp_path / "none.db") == 0
 
 
-def test_a_quick_statement_pays_a_microsecond_or_two():
+def test_timing_costs_a_quick_statement_one_or_two_microseconds():
     plain = sqlite3.connect(":memory:")
-    ours = sqlite3.connect(":memory:", factory=Seat(SlowLog()).connection)  # type: ignore[arg-type]
+    ours = sqlite3.connect(":memory:", factory=TimingContext(SlowLog()).connection)  # type: ignore[arg-type]
 
-    extra = _cost(ours) - _cost(plain)
+    extra = _measure_cost(ours) - _measure_cost(plain)
 
     assert extra < 10e-6
     plain.close()
     ours.close()
 
 
-def _cost(c: sqlite3.Connection, many: int = 5000) -> float:
+def _measure_cost(c: sqlite3.Connection, many: int = 5000) -> float:
     """Seconds of a statement, the best of three."""
     took = []
     for _ in range(3):

@@ -19,7 +19,7 @@ PAGE, FRAME, HEADER = 4096, 4120, 32
 
 
 @pytest.fixture
-def killed(tmp_path: Path) -> Iterator[Path]:
+def killed_path(tmp_path: Path) -> Iterator[Path]:
     """A database as a process leaves it that is killed: two tables, and five transactions of a page each in the log, by turns."""
     live, left = tmp_path / "live.db", tmp_path / "left.db"
     with closing(sqlite3.connect(live, isolation_level=None)) as c:
@@ -33,7 +33,7 @@ def killed(tmp_path: Path) -> Iterator[Path]:
     yield left
 
 
-def flip(path: Path, frame: int, at: int = 100) -> None:
+def flip_frame_bit(path: Path, frame: int, at: int = 100) -> None:
     """One bit of a frame in the log, by its number from 0."""
     with open(f"{path}-wal", "r+b") as log:
         log.seek(HEADER + frame * FRAME + at)
@@ -42,33 +42,33 @@ def flip(path: Path, frame: int, at: int = 100) -> None:
         log.write(bytes([old ^ 1]))
 
 
-def rows(path: Path) -> int:
+def count_rows(path: Path) -> int:
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as c:
         return c.execute("SELECT (SELECT count(*) FROM t) + (SELECT count(*) FROM u)").fetchone()[0]
 
 
-def test_a_log_that_is_as_it_was_written_is_whole(killed: Path):
-    assert not wal_audit.cut_short(killed) and rows(killed) == 5
+def test_a_wal_as_written_is_complete(killed_path: Path):
+    assert not wal_audit.has_ignored_commits(killed_path) and count_rows(killed_path) == 5
 
 
 @pytest.mark.parametrize("frame", range(4))
-def test_writes_behind_a_flipped_bit_are_missed(killed: Path, frame: int):
-    flip(killed, frame)
+def test_commits_behind_a_flipped_bit_are_reported(killed_path: Path, frame: int):
+    flip_frame_bit(killed_path, frame)
 
-    assert wal_audit.cut_short(killed) and rows(killed) == frame
-
-
-def test_what_was_torn_when_the_machine_went_down_was_never_acknowledged(killed: Path):
-    flip(killed, 4)
-
-    assert not wal_audit.cut_short(killed) and rows(killed) == 4
+    assert wal_audit.has_ignored_commits(killed_path) and count_rows(killed_path) == frame
 
 
-def write(path: Path, pages: int) -> int:
+def test_a_transaction_torn_by_a_power_loss_was_never_acknowledged(killed_path: Path):
+    flip_frame_bit(killed_path, 4)
+
+    assert not wal_audit.has_ignored_commits(killed_path) and count_rows(killed_path) == 4
+
+
+def write_row(path: Path, pages: int) -> int:
     """A row of so many pages, as a process leaves it that is killed; the first frame that it took."""
     left = path.with_name("then.db")
     with closing(sqlite3.connect(path, isolation_level=None)) as c:
-        first = wal_audit._seen(path)
+        first = wal_audit._count_accepted(path)
         c.execute("INSERT INTO t VALUES (randomblob(?))", (pages * PAGE,))
         for ending in ("", "-wal"):
             shutil.copy(f"{path}{ending}", f"{left}{ending}")
@@ -77,41 +77,41 @@ def write(path: Path, pages: int) -> int:
     return first
 
 
-def test_ends_of_longer_ones_that_were_torn_are_no_loss_behind_shorter_ones(killed: Path):
+def test_torn_frames_of_an_earlier_longer_wal_are_no_loss(killed_path: Path):
     for pages in (40, 30, 20, 10):
-        flip(killed, write(killed, pages))
-        assert not wal_audit.cut_short(killed) and rows(killed) == 5
-    write(killed, 1)
-    write(killed, 1)
+        flip_frame_bit(killed_path, write_row(killed_path, pages))
+        assert not wal_audit.has_ignored_commits(killed_path) and count_rows(killed_path) == 5
+    write_row(killed_path, 1)
+    write_row(killed_path, 1)
 
-    assert not wal_audit.cut_short(killed) and rows(killed) == 7
-    assert len(commits(killed)) == 7 + 4, "they lie there still"
-    flip(killed, 5)
-    assert wal_audit.cut_short(killed) and rows(killed) == 5
+    assert not wal_audit.has_ignored_commits(killed_path) and count_rows(killed_path) == 7
+    assert len(find_commit_frames(killed_path)) == 7 + 4, "they lie there still"
+    flip_frame_bit(killed_path, 5)
+    assert wal_audit.has_ignored_commits(killed_path) and count_rows(killed_path) == 5
 
 
-def commits(path: Path) -> list[int]:
+def find_commit_frames(path: Path) -> list[int]:
     """The frames of the log that end transactions."""
     log = Path(f"{path}-wal").read_bytes()
     return [at for at in range(HEADER, len(log), FRAME) if any(log[at + 4 : at + 8])]
 
 
-def test_a_last_frame_that_was_written_twice_is_one_transaction(killed: Path):
+def test_a_repeated_last_frame_is_one_transaction(killed_path: Path):
     """So SQLite fills whole sectors where the disk has to have them."""
-    log = Path(f"{killed}-wal")
+    log = Path(f"{killed_path}-wal")
     data = log.read_bytes()
-    words, last = ">" if data[3] & 1 else "<", list(wal_audit._frames(log, 4))[0]
-    again = wal_audit._sum(words, last.head + last.page, last.sum)
+    words, last = ">" if data[3] & 1 else "<", list(wal_audit._read_frames(log, 4))[0]
+    again = wal_audit._compute_checksum(words, last.head + last.page, last.sum)
     log.write_bytes(data + data[-FRAME:][:16] + struct.pack(">2I", *again) + last.page)
-    assert wal_audit._seen(killed) == 6
-    flip(killed, 4)
+    assert wal_audit._count_accepted(killed_path) == 6
+    flip_frame_bit(killed_path, 4)
 
-    assert not wal_audit.cut_short(killed) and rows(killed) == 4
+    assert not wal_audit.has_ignored_commits(killed_path) and count_rows(killed_path) == 4
 
 
-def test_who_has_begun_to_write_meanwhile_has_lost_nothing(killed: Path, monkeypatch: pytest.MonkeyPatch):
-    with closing(sqlite3.connect(killed, isolation_level=None)) as c:
-        seen = wal_audit._seen
+def test_a_writer_active_meanwhile_has_lost_nothing(killed_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with closing(sqlite3.connect(killed_path, isolation_level=None)) as c:
+        seen = wal_audit._count_accepted
 
         def looked(path: Path) -> int:
             found = seen(path)
@@ -119,25 +119,25 @@ def test_who_has_begun_to_write_meanwhile_has_lost_nothing(killed: Path, monkeyp
                 c.execute(f"INSERT INTO {table} VALUES (0)")
             return found
 
-        monkeypatch.setattr(wal_audit, "_seen", looked)
-        assert not wal_audit.cut_short(killed)
+        monkeypatch.setattr(wal_audit, "_count_accepted", looked)
+        assert not wal_audit.has_ignored_commits(killed_path)
 
 
-def test_frames_of_an_earlier_round_are_old(killed: Path):
-    with closing(sqlite3.connect(killed, isolation_level=None)) as c:
+def test_frames_of_an_earlier_round_are_ignored(killed_path: Path):
+    with closing(sqlite3.connect(killed_path, isolation_level=None)) as c:
         c.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
         c.execute("INSERT INTO t VALUES (6)")
         for ending in ("", "-wal"):
-            shutil.copy(f"{killed}{ending}", f"{killed.parent}/again.db{ending}")
-    again = killed.parent / "again.db"
+            shutil.copy(f"{killed_path}{ending}", f"{killed_path.parent}/again.db{ending}")
+    again = killed_path.parent / "again.db"
 
     assert Path(f"{again}-wal").stat().st_size == HEADER + 5 * FRAME
-    assert not wal_audit.cut_short(again) and rows(again) == 6
+    assert not wal_audit.has_ignored_commits(again) and count_rows(again) == 6
 
 
 @pytest.mark.parametrize("left", ["no log", "an empty log", "half a header", "half a frame"])
-def test_what_is_not_there_was_not_passed_over(killed: Path, left: str):
-    log = Path(f"{killed}-wal")
+def test_a_missing_file_means_no_loss(killed_path: Path, left: str):
+    log = Path(f"{killed_path}-wal")
     match left:
         case "no log":
             log.unlink()
@@ -146,23 +146,23 @@ def test_what_is_not_there_was_not_passed_over(killed: Path, left: str):
         case _:
             os.truncate(log, 0 if left == "an empty log" else 16)
 
-    assert not wal_audit.cut_short(killed)
+    assert not wal_audit.has_ignored_commits(killed_path)
 
 
-def test_a_database_whose_log_is_cut_is_damaged(database: Path):
-    with closing(sqlite3.connect(database, isolation_level=None)) as c:
+def test_a_database_with_a_truncated_wal_is_damaged(database_path: Path):
+    with closing(sqlite3.connect(database_path, isolation_level=None)) as c:
         for change in ("UPDATE alembic_version SET version_num = version_num", "PRAGMA user_version = 0") * 2:
             c.execute(change)
-        left = Path(shutil.copytree(database.parent, database.parent.with_name(f"{database.parent.name}-left"))) / database.name
+        left = Path(shutil.copytree(database_path.parent, database_path.parent.with_name(f"{database_path.parent.name}-left"))) / database_path.name
     frames = (Path(f"{left}-wal").stat().st_size - HEADER) // FRAME
-    flip(left, frames - 2)
+    flip_frame_bit(left, frames - 2)
 
-    assert integrity.lost_writes(left) == ["its log is damaged, and what was written last is behind that"]
-    assert integrity.damage(left) == [], "what SQLite sees is in order"
+    assert integrity.find_lost_writes(left) == ["its log is damaged, and what was written last is behind that"]
+    assert integrity.find_damage(left) == [], "what SQLite sees is in order"
 
 
 @pytest.fixture
-def read_only(killed: Path, tmp_path: Path) -> Iterator[Callable[[bytes], Path]]:
+def read_only_copy(killed_path: Path, tmp_path: Path) -> Iterator[Callable[[bytes], Path]]:
     """The same on a medium that cannot be written, with this for the index of its log."""
     place = tmp_path / "medium"
     place.mkdir()
@@ -171,10 +171,10 @@ def read_only(killed: Path, tmp_path: Path) -> Iterator[Callable[[bytes], Path]]
 
     def made(index: bytes) -> Path:
         for ending in ("", "-wal"):
-            shutil.copy(f"{killed}{ending}", place)
-        (place / f"{killed.name}-shm").write_bytes(index)
+            shutil.copy(f"{killed_path}{ending}", place)
+        (place / f"{killed_path.name}-shm").write_bytes(index)
         subprocess.run(["mount", "-o", "remount,ro", place], check=True)
-        return place / killed.name
+        return place / killed_path.name
 
     yield made
     subprocess.run(["umount", "-l", place], check=True)
@@ -182,13 +182,13 @@ def read_only(killed: Path, tmp_path: Path) -> Iterator[Callable[[bytes], Path]]
 
 @pytest.mark.parametrize("index", [b"", b"\0" * 32768, b"\xff" * 32768])
 @pytest.mark.parametrize("damaged", [None, 2])
-def test_an_index_that_cannot_be_written_says_nothing(
-    killed: Path, read_only: Callable[[bytes], Path], index: bytes, damaged: int | None
+def test_an_unwritable_wal_index_gives_no_report(
+    killed_path: Path, read_only_copy: Callable[[bytes], Path], index: bytes, damaged: int | None
 ):  # fmt: skip
     if damaged is not None:
-        flip(killed, damaged)
+        flip_frame_bit(killed_path, damaged)
 
-    found = read_only(index)
+    found = read_only_copy(index)
 
-    assert rows(found) == (5 if damaged is None else damaged)
-    assert wal_audit.cut_short(found) is (damaged is not None)
+    assert count_rows(found) == (5 if damaged is None else damaged)
+    assert wal_audit.has_ignored_commits(found) is (damaged is not None)

@@ -18,11 +18,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, event
 
-from db.defaults import seed
-from db.engine import write_engine
+from db.defaults import create_defaults
+from db.engine import create_write_engine
 from db.maintenance import migrate
 from db.queries import transitions
-from tests.db.builders import Made
+from tests.db.builders import TaskBuilder
 
 LATER = "0002"
 """A revision that adds the tables of `_ADDED`."""
@@ -32,7 +32,7 @@ from alembic import op
 from db.schema import metadata
 
 revision = "{LATER}"
-down_revision = "{migrate.KNOWN[-1]}"
+down_revision = "{migrate.REVISIONS[-1]}"
 
 
 def upgrade():
@@ -49,20 +49,20 @@ def add_later_revision(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(Path(migrate.__file__).parents[1] / "migrations", scripts, ignore=shutil.ignore_patterns("__pycache__"))
     (scripts / "versions" / f"{LATER}_later.py").write_text(_REVISION)
     monkeypatch.setattr(migrate, "SCRIPTS", os.fspath(scripts))
-    monkeypatch.setattr(migrate, "KNOWN", (*migrate.KNOWN, LATER))
+    monkeypatch.setattr(migrate, "REVISIONS", (*migrate.REVISIONS, LATER))
     monkeypatch.setattr(migrate, "HEAD", LATER)
 
 
-def old(folder: Path) -> Path:
+def make_old_database(folder: Path) -> Path:
     """Make a database of the last real revision, without what the made-up one adds, with tasks in several states."""
     path = folder / "old.db"
-    migrate.migrate(path, seed)
-    engine = write_engine(path)
+    migrate.migrate(path, create_defaults)
+    engine = create_write_engine(path)
     with engine.begin() as c:
-        made = Made(c)
-        first, second = made.task(name="first"), made.task(name="second")
-        made.task(name="third", after=[first])
-        made.claim(first)
+        made = TaskBuilder(c)
+        first, second = made.submit_task(name="first"), made.submit_task(name="second")
+        made.submit_task(name="third", after=[first])
+        made.claim_tasks(first)
         transitions.cancel(c, second, "ann")
         for name in _ADDED:
             c.exec_driver_sql(f"DROP TABLE {name}")
@@ -70,7 +70,7 @@ def old(folder: Path) -> Path:
     return path
 
 
-def rows(path: Path) -> dict[str, list[tuple]]:
+def read_all_rows(path: Path) -> dict[str, list[tuple]]:
     """Return the rows that an upgrade keeps, by table, in the order of their keys."""
     wanted = {"tasks": "uuid, number, status", "instances": "runid, task_id, status", "events": "id, task_id, status",
               "operations": 'id, verb, object', "queues": "name, capacity", "counters": "name, value"}  # fmt: skip
@@ -78,7 +78,7 @@ def rows(path: Path) -> dict[str, list[tuple]]:
         return {table: c.execute(f"SELECT {names} FROM {table} ORDER BY 1").fetchall() for table, names in wanted.items()}
 
 
-def _kill_at(path: Path, statement: int) -> bool:
+def _upgrade_until(path: Path, statement: int) -> bool:
     """Upgrade in a process that kills itself before that statement of the transaction; whether it came to its end instead."""
     pid = os.fork()
     if not pid:
@@ -100,16 +100,16 @@ def _kill_at(path: Path, statement: int) -> bool:
 def main(source: Path, folder: Path) -> None:
     """Kill, look, and let the next upgrade come to its end; until one was not killed."""
     add_later_revision(source.parent, pytest.MonkeyPatch())
-    before, statement, ended = rows(source), 0, False
+    before, statement, ended = read_all_rows(source), 0, False
     while not ended:
         statement += 1
         path = folder / "taskdeck.db"
         shutil.copyfile(source, path)
-        ended = _kill_at(path, statement)
-        found = migrate.version_of(path)
-        kept = rows(path) == before
+        ended = _upgrade_until(path, statement)
+        found = migrate.read_version(path)
+        kept = read_all_rows(path) == before
         migrate.migrate(path)
-        print(json.dumps({"statement": statement, "ended": ended, "found": found, "kept": kept, "after": rows(path) == before}))
+        print(json.dumps({"statement": statement, "ended": ended, "found": found, "kept": kept, "after": read_all_rows(path) == before}))
         shutil.rmtree(folder)
         folder.mkdir()
 

@@ -6,150 +6,150 @@ import pytest
 from sqlalchemy import Connection
 
 from db.queries import reads, transitions
-from tests.db.builders import Made, task
+from tests.db.builders import TaskBuilder, make_task_row
 
 
-def test_a_child_waits_for_its_parent_to_succeed(made: Made):
-    parent = made.task()
-    child = made.task(after=[parent])
-    assert made.status(child) == "blocked"
-    runid = made.run(parent)
-    assert made.status(child) == "blocked"
+def test_a_child_waits_for_its_parent_to_succeed(builder: TaskBuilder):
+    parent = builder.submit_task()
+    child = builder.submit_task(after=[parent])
+    assert builder.read_status(child) == "blocked"
+    runid = builder.start_run(parent)
+    assert builder.read_status(child) == "blocked"
 
-    made.end(runid)
+    builder.record_end(runid)
 
-    assert made.status(child) == "queued"
-
-
-def test_a_diamond_opens_when_both_sides_have_ended(made: Made):
-    top = made.task()
-    left, right = made.task(after=[top]), made.task(after=[top])
-    bottom = made.task(after=[left, right])
-    made.ran(top)
-    made.ran(left)
-    assert made.status(bottom) == "blocked"
-
-    made.ran(right)
-
-    assert made.status(bottom) == "queued"
+    assert builder.read_status(child) == "queued"
 
 
-def test_a_diamond_is_cancelled_once_when_its_top_fails(c: Connection, made: Made):
-    top = made.task()
-    left, right = made.task(after=[top]), made.task(after=[top])
-    bottom = made.task(after=[left, right])
+def test_a_diamond_opens_when_both_sides_have_ended(builder: TaskBuilder):
+    top = builder.submit_task()
+    left, right = builder.submit_task(after=[top]), builder.submit_task(after=[top])
+    bottom = builder.submit_task(after=[left, right])
+    builder.complete_run(top)
+    builder.complete_run(left)
+    assert builder.read_status(bottom) == "blocked"
 
-    made.ran(top, code=2)
+    builder.complete_run(right)
 
-    assert [made.status(uuid) for uuid in (left, right, bottom)] == ["cancelled"] * 3
-    assert made.row(left).reason == f"parent #{made.row(top).number} failed"
-    assert made.row(bottom).reason == f"parent #{made.row(left).number} cancelled"
-    assert [e.status for e in reads.events(c, bottom)].count("cancelled") == 1
-    assert made.row(bottom).ended_at is not None
-
-
-def test_after_any_waits_for_the_end_only(c: Connection, made: Made):
-    parent = made.task()
-    child = made.task(after_any=[parent])
-    assert made.status(child) == "blocked"
-
-    transitions.cancel(c, [parent], "ann")
-
-    assert made.status(child) == "queued"
+    assert builder.read_status(bottom) == "queued"
 
 
-def test_success_of_one_and_end_of_another_may_be_asked_together(made: Made):
-    good, bad = made.task(), made.task()
-    child = made.task(after=[good], after_any=[bad])
-    made.ran(bad, code=1)
-    assert made.status(child) == "blocked"
+def test_a_diamond_is_cancelled_once_when_its_top_fails(connection: Connection, builder: TaskBuilder):
+    top = builder.submit_task()
+    left, right = builder.submit_task(after=[top]), builder.submit_task(after=[top])
+    bottom = builder.submit_task(after=[left, right])
 
-    made.ran(good)
+    builder.complete_run(top, code=2)
 
-    assert made.status(child) == "queued"
+    assert [builder.read_status(uuid) for uuid in (left, right, bottom)] == ["cancelled"] * 3
+    assert builder.read_row(left).reason == f"parent #{builder.read_row(top).number} failed"
+    assert builder.read_row(bottom).reason == f"parent #{builder.read_row(left).number} cancelled"
+    assert [e.status for e in reads.list_events(connection, bottom)].count("cancelled") == 1
+    assert builder.read_row(bottom).ended_at is not None
 
 
-def test_a_parent_that_tries_again_does_not_cancel_yet(made: Made):
-    parent = made.task(retries=1, retry_delay=0.0)
-    child = made.task(after=[parent])
+def test_after_any_waits_for_the_end_only(connection: Connection, builder: TaskBuilder):
+    parent = builder.submit_task()
+    child = builder.submit_task(after_any=[parent])
+    assert builder.read_status(child) == "blocked"
 
-    made.ran(parent, code=1)
-    assert made.status(child) == "blocked"
+    transitions.cancel(connection, [parent], "ann")
 
-    made.ran(parent, code=1)
-    assert made.status(child) == "cancelled"
+    assert builder.read_status(child) == "queued"
+
+
+def test_one_parent_may_need_success_and_another_only_an_end(builder: TaskBuilder):
+    good, bad = builder.submit_task(), builder.submit_task()
+    child = builder.submit_task(after=[good], after_any=[bad])
+    builder.complete_run(bad, code=1)
+    assert builder.read_status(child) == "blocked"
+
+    builder.complete_run(good)
+
+    assert builder.read_status(child) == "queued"
+
+
+def test_a_retrying_parent_does_not_cancel_its_child_yet(builder: TaskBuilder):
+    parent = builder.submit_task(retries=1, retry_delay=0.0)
+    child = builder.submit_task(after=[parent])
+
+    builder.complete_run(parent, code=1)
+    assert builder.read_status(child) == "blocked"
+
+    builder.complete_run(parent, code=1)
+    assert builder.read_status(child) == "cancelled"
 
 
 @pytest.mark.parametrize(("code", "status"), [(0, "queued"), (1, "cancelled")])
-def test_a_parent_that_ended_before_the_submission_counts(made: Made, code: int, status: str):
-    parent = made.task()
-    made.ran(parent, code)
+def test_a_parent_that_ended_before_submission_counts(builder: TaskBuilder, code: int, status: str):
+    parent = builder.submit_task()
+    builder.complete_run(parent, code)
 
-    assert made.status(made.task(after=[parent])) == status
-
-
-def test_a_parent_that_failed_before_the_submission_satisfies_after_any(made: Made):
-    parent = made.task()
-    made.ran(parent, 1)
-
-    assert made.status(made.task(after_any=[parent])) == "queued"
+    assert builder.read_status(builder.submit_task(after=[parent])) == status
 
 
-def test_a_held_child_is_cancelled_with_its_parent_too(c: Connection, made: Made):
-    parent = made.task()
-    child = made.task(after=[parent], hold=True, held_by="ann")
+def test_a_parent_that_failed_before_submission_satisfies_after_any(builder: TaskBuilder):
+    parent = builder.submit_task()
+    builder.complete_run(parent, 1)
 
-    transitions.cancel(c, [parent], "ann")
-
-    assert (made.status(child), made.row(child).reason) == ("cancelled", f"parent #{made.row(parent).number} cancelled")
+    assert builder.read_status(builder.submit_task(after_any=[parent])) == "queued"
 
 
-def test_a_chain_of_thousands_ends_with_its_first(c: Connection, made: Made):
-    rows = [task() for _ in range(3000)]
+def test_a_held_child_is_cancelled_with_its_parent(connection: Connection, builder: TaskBuilder):
+    parent = builder.submit_task()
+    child = builder.submit_task(after=[parent], hold=True, held_by="ann")
+
+    transitions.cancel(connection, [parent], "ann")
+
+    assert (builder.read_status(child), builder.read_row(child).reason) == ("cancelled", f"parent #{builder.read_row(parent).number} cancelled")
+
+
+def test_a_chain_of_thousands_is_cancelled_with_its_first_task(connection: Connection, builder: TaskBuilder):
+    rows = [make_task_row() for _ in range(3000)]
     links = [
         {"task_id": b["uuid"], "parent_id": a["uuid"], "kind": "success"} for a, b in zip(rows, rows[1:], strict=False)
     ]
-    transitions.submit(c, rows, links, "ann")
-    assert reads.counts(c) == {"queued": 1, "blocked": 2999}
+    transitions.submit(connection, rows, links, "ann")
+    assert reads.count_by_status(connection) == {"queued": 1, "blocked": 2999}
 
-    transitions.cancel(c, [rows[0]["uuid"]], "ann")
+    transitions.cancel(connection, [rows[0]["uuid"]], "ann")
 
-    assert reads.counts(c) == {"cancelled": 3000}
-
-
-def test_a_child_that_is_asked_to_run_again_does_not_wait_for_a_parent_that_failed(c: Connection, made: Made):
-    parent = made.task()
-    child = made.task(after=[parent])
-    made.ran(parent, code=1)
-
-    transitions.retry(c, [child], "ann")
-
-    assert made.status(child) == "queued"
+    assert reads.count_by_status(connection) == {"cancelled": 3000}
 
 
-def test_parent_and_child_asked_to_run_again_together_keep_their_order(c: Connection, made: Made):
-    parent = made.task()
-    child = made.task(after=[parent])
-    made.ran(parent, code=1)
+def test_a_retried_child_does_not_wait_for_a_failed_parent(connection: Connection, builder: TaskBuilder):
+    parent = builder.submit_task()
+    child = builder.submit_task(after=[parent])
+    builder.complete_run(parent, code=1)
 
-    transitions.retry(c, [child, parent], "ann")
+    transitions.retry(connection, [child], "ann")
 
-    assert [made.status(uuid) for uuid in (parent, child)] == ["queued", "blocked"]
-
-
-def test_cancelling_parent_and_child_together_says_who_did_it(c: Connection, made: Made):
-    parent = made.task()
-    child = made.task(after=[parent])
-
-    transitions.cancel(c, [parent, child], "ann")
-
-    assert [made.row(uuid).reason for uuid in (parent, child)] == ["cancelled by ann"] * 2
+    assert builder.read_status(child) == "queued"
 
 
-def test_who_waits_for_whom_can_be_read(c: Connection, made: Made):
-    parent = made.task(name="a")
-    child = made.task(name="b", after_any=[parent])
+def test_parent_and_child_retried_together_keep_their_order(connection: Connection, builder: TaskBuilder):
+    parent = builder.submit_task()
+    child = builder.submit_task(after=[parent])
+    builder.complete_run(parent, code=1)
 
-    assert reads.parents(c, [parent, child]) == {parent: [], child: [(made.row(parent).number, "a", "queued", "any")]}
-    ((number, name, status, kind),) = reads.children(c, parent)
-    assert (number, name, status, kind) == (made.row(child).number, "b", "blocked", "any")
+    transitions.retry(connection, [child, parent], "ann")
+
+    assert [builder.read_status(uuid) for uuid in (parent, child)] == ["queued", "blocked"]
+
+
+def test_cancelling_parent_and_child_together_records_who_did_it(connection: Connection, builder: TaskBuilder):
+    parent = builder.submit_task()
+    child = builder.submit_task(after=[parent])
+
+    transitions.cancel(connection, [parent, child], "ann")
+
+    assert [builder.read_row(uuid).reason for uuid in (parent, child)] == ["cancelled by ann"] * 2
+
+
+def test_dependencies_can_be_listed(connection: Connection, builder: TaskBuilder):
+    parent = builder.submit_task(name="a")
+    child = builder.submit_task(name="b", after_any=[parent])
+
+    assert reads.map_parents(connection, [parent, child]) == {parent: [], child: [(builder.read_row(parent).number, "a", "queued", "any")]}
+    ((number, name, status, kind),) = reads.list_children(connection, parent)
+    assert (number, name, status, kind) == (builder.read_row(child).number, "b", "blocked", "any")

@@ -8,11 +8,11 @@ from sqlalchemy.exc import IntegrityError
 
 from db import timestamps
 from db.queries import operations, retention
-from db.queries.operations import By
-from tests.db.queries.pruning import prune, rules
+from db.queries.operations import Actor
+from tests.db.queries.pruning import make_rules, prune_all
 
 
-def written(c: Connection, *times: str) -> list[int]:
+def insert_operations(c: Connection, *times: str) -> list[int]:
     """An operation at each of these times, later ones last; their ids."""
     made = []
     for at in times:
@@ -23,66 +23,66 @@ def written(c: Connection, *times: str) -> list[int]:
     return made
 
 
-def ids(c: Connection) -> list[int]:
-    return [row.id for row in reversed(operations.listed(c, operations.Wanted(by="ann"), 0))]
+def list_ids(c: Connection) -> list[int]:
+    return [row.id for row in reversed(operations.list_operations(c, operations.OperationFilter(by="ann"), 0))]
 
 
 @pytest.fixture
-def only(c: Connection) -> Connection:
+def empty_log_connection(connection: Connection) -> Connection:
     """A log whose own first entries have left."""
-    retention._let_go(c, 999912)
-    c.exec_driver_sql("DELETE FROM operations")
-    c.exec_driver_sql("DELETE FROM counters WHERE name = ?", (retention.OPERATIONS_FROM,))
-    return c
+    retention._allow_deletion(connection, 999912)
+    connection.exec_driver_sql("DELETE FROM operations")
+    connection.exec_driver_sql("DELETE FROM counters WHERE name = ?", (retention.OPERATIONS_KEPT_FROM,))
+    return connection
 
 
 @pytest.mark.parametrize("column", ["by", "verb", "object", "before", "after", "created_at", "source", "origin", "batch", "undoes"])
-def test_nothing_that_was_written_can_be_changed(c: Connection, column: str):
-    (made,) = written(c, timestamps.now())
+def test_no_written_column_can_be_changed(connection: Connection, column: str):
+    (made,) = insert_operations(connection, timestamps.now())
 
     with pytest.raises(IntegrityError, match="append-only"):
-        c.exec_driver_sql(f'UPDATE operations SET "{column}" = \'7\' WHERE id = ?', (made,))
+        connection.exec_driver_sql(f'UPDATE operations SET "{column}" = \'7\' WHERE id = ?', (made,))
 
 
-def test_what_took_it_back_is_marked_once_and_for_all(c: Connection):
-    by = By("ann")
-    operations.record(c, by, "hold", "task #1", {"hold": False}, {"hold": True})
-    (row,) = operations.by_ids(c, by.recorded)
+def test_an_undo_is_marked_once(connection: Connection):
+    by = Actor("ann")
+    operations.record(connection, by, "hold", "task #1", {"hold": False}, {"hold": True})
+    (row,) = operations.list_by_id(connection, by.recorded)
 
-    operations.record_undone(c, By("bob"), [(row, {"hold": True}, {"hold": False})])
+    operations.record_undone(connection, Actor("bob"), [(row, {"hold": True}, {"hold": False})])
 
-    (marked,) = operations.by_ids(c, by.recorded)
-    (undo,) = operations.by_ids(c, [marked.undone_by or 0])
+    (marked,) = operations.list_by_id(connection, by.recorded)
+    (undo,) = operations.list_by_id(connection, [marked.undone_by or 0])
     assert (undo.verb, undo.undoes, undo.by) == ("undo hold", row.id, "bob")
     assert marked._replace(undone_by=None) == row
     with pytest.raises(IntegrityError, match="append-only"):
-        c.exec_driver_sql("UPDATE operations SET undone_by = NULL WHERE id = ?", (row.id,))
+        connection.exec_driver_sql("UPDATE operations SET undone_by = NULL WHERE id = ?", (row.id,))
 
 
-def test_none_can_be_deleted_before_its_month_has_left(c: Connection):
-    (made,) = written(c, "2026-10-31T23:59:59.999999Z")
-    retention._let_go(c, 202610)
+def test_no_entry_can_be_deleted_before_its_month_expires(connection: Connection):
+    (made,) = insert_operations(connection, "2026-10-31T23:59:59.999999Z")
+    retention._allow_deletion(connection, 202610)
 
     with pytest.raises(IntegrityError, match="append-only"):
-        c.exec_driver_sql("DELETE FROM operations WHERE id = ?", (made,))
+        connection.exec_driver_sql("DELETE FROM operations WHERE id = ?", (made,))
 
 
-def test_whole_months_leave_and_the_newest_entry_never(only: Connection):
+def test_whole_months_expire_and_the_newest_entry_never(empty_log_connection: Connection):
     days = ("2025-09-30T10:00:00", "2025-10-01T00:00:00", "2025-10-31T23:59:59", "2025-11-01T00:00:00")
-    made = written(only, *(f"{day}.000000Z" for day in days))
+    made = insert_operations(empty_log_connection, *(f"{day}.000000Z" for day in days))
 
-    prune(only, rules(month=202511))
-    assert ids(only) == made[3:]
+    prune_all(empty_log_connection, make_rules(month=202511))
+    assert list_ids(empty_log_connection) == made[3:]
 
-    prune(only, rules(month=202612))
-    assert ids(only) == made[3:]
+    prune_all(empty_log_connection, make_rules(month=202612))
+    assert list_ids(empty_log_connection) == made[3:]
 
 
-def test_what_may_go_never_comes_to_stay_again(only: Connection):
-    made = written(only, "2025-09-30T10:00:00.000000Z", "2025-12-01T00:00:00.000000Z")
+def test_an_expired_month_stays_expired(empty_log_connection: Connection):
+    made = insert_operations(empty_log_connection, "2025-09-30T10:00:00.000000Z", "2025-12-01T00:00:00.000000Z")
 
-    prune(only, rules(month=202512))
-    prune(only, rules(month=202501))
+    prune_all(empty_log_connection, make_rules(month=202512))
+    prune_all(empty_log_connection, make_rules(month=202501))
 
-    value = only.exec_driver_sql("SELECT value FROM counters WHERE name = ?", (retention.OPERATIONS_FROM,)).scalar()
-    assert (value, ids(only)) == (202512, made[1:])
+    value = empty_log_connection.exec_driver_sql("SELECT value FROM counters WHERE name = ?", (retention.OPERATIONS_KEPT_FROM,)).scalar()
+    assert (value, list_ids(empty_log_connection)) == (202512, made[1:])

@@ -8,349 +8,359 @@ import pytest
 from sqlalchemy import Connection
 
 from db.queries import operations, reads, transitions
-from db.queries.operations import Wanted
-from db.states import ACTIVE, ENDED, RUN_ENDED, RUN_MOVES, TASK_MOVES, WAITING, Run, Task, sources
-from tests.db.builders import Made, task
+from db.queries.operations import OperationFilter
+from db.states import (
+    ACTIVE,
+    ENDED,
+    RUN_ENDED,
+    RUN_TRANSITIONS,
+    TASK_TRANSITIONS,
+    WAITING,
+    RunStatus,
+    TaskStatus,
+    find_source_states,
+)
+from tests.db.builders import TaskBuilder, make_task_row
 
 
-def force(c: Connection, table: str, key: str, value: str, status: str) -> None:
+def force_status(c: Connection, table: str, key: str, value: str, status: str) -> None:
     c.exec_driver_sql(f"UPDATE {table} SET status = ? WHERE {key} = ?", (status, value))
 
 
-def allowed_tasks() -> set[tuple[Task, Task]]:
+def list_task_transitions() -> set[tuple[TaskStatus, TaskStatus]]:
     """What the states allow, written down a second time."""
     pairs = set(itertools.permutations(WAITING, 2))
-    pairs |= {(Task.QUEUED, Task.RUNNING)} | {(state, Task.CANCELLED) for state in WAITING}
-    pairs |= {(Task.RUNNING, state) for state in ENDED | WAITING}
+    pairs |= {(TaskStatus.QUEUED, TaskStatus.RUNNING)} | {(state, TaskStatus.CANCELLED) for state in WAITING}
+    pairs |= {(TaskStatus.RUNNING, state) for state in ENDED | WAITING}
     return pairs | {(ended, state) for ended in ENDED for state in WAITING}
 
 
-def allowed_runs() -> set[tuple[Run, Run]]:
+def list_run_transitions() -> set[tuple[RunStatus, RunStatus]]:
     """What the states allow, written down a second time."""
-    pairs = {(Run.STARTING, Run.RUNNING), (Run.RUNNING, Run.PAUSED), (Run.PAUSED, Run.RUNNING)}
-    pairs |= {(state, Run.STOPPING) for state in (Run.STARTING, Run.RUNNING, Run.PAUSED)}
-    pairs |= {(state, end) for state in (Run.STARTING, Run.RUNNING, Run.PAUSED) for end in RUN_ENDED}
-    return pairs | {(Run.STOPPING, end) for end in RUN_ENDED - {Run.SUCCEEDED}}
+    pairs = {(RunStatus.STARTING, RunStatus.RUNNING), (RunStatus.RUNNING, RunStatus.PAUSED), (RunStatus.PAUSED, RunStatus.RUNNING)}
+    pairs |= {(state, RunStatus.STOPPING) for state in (RunStatus.STARTING, RunStatus.RUNNING, RunStatus.PAUSED)}
+    pairs |= {(state, end) for state in (RunStatus.STARTING, RunStatus.RUNNING, RunStatus.PAUSED) for end in RUN_ENDED}
+    return pairs | {(RunStatus.STOPPING, end) for end in RUN_ENDED - {RunStatus.SUCCEEDED}}
 
 
-def test_the_table_of_task_moves_is_the_designs():
-    assert {(a, b) for a, targets in TASK_MOVES.items() for b in targets} == allowed_tasks()
+def test_task_transitions_match_the_design():
+    assert {(a, b) for a, targets in TASK_TRANSITIONS.items() for b in targets} == list_task_transitions()
 
 
-def test_the_table_of_run_moves_is_the_designs():
-    assert {(a, b) for a, targets in RUN_MOVES.items() for b in targets} == allowed_runs()
+def test_run_transitions_match_the_design():
+    assert {(a, b) for a, targets in RUN_TRANSITIONS.items() for b in targets} == list_run_transitions()
 
 
-@pytest.mark.parametrize("was", Task)
-def test_a_task_moves_exactly_where_the_table_says(c: Connection, made: Made, was: Task):
-    for to in Task:
-        uuid = made.task()
-        force(c, "tasks", "uuid", uuid, was)
-        before = len(reads.events(c, uuid))
+@pytest.mark.parametrize("was", TaskStatus)
+def test_a_task_moves_only_as_the_table_allows(connection: Connection, builder: TaskBuilder, was: TaskStatus):
+    for to in TaskStatus:
+        uuid = builder.submit_task()
+        force_status(connection, "tasks", "uuid", uuid, was)
+        before = len(reads.list_events(connection, uuid))
 
-        moved = transitions.move_tasks(c, to, [{"uuid": uuid}], "ann", "why not")
+        moved = transitions.move_tasks(connection, to, [{"uuid": uuid}], "ann", "why not")
 
-        may = (was, to) in allowed_tasks()
-        assert (len(moved), made.status(uuid)) == ((1, to) if may else (0, was)), f"{was} to {to}"
-        assert [(e.status, e.by, e.note) for e in reads.events(c, uuid)[before:]] == [(to, "ann", "why not")] * may
-
-
-@pytest.mark.parametrize("was", Run)
-def test_a_run_moves_exactly_where_the_table_says(c: Connection, made: Made, was: Run):
-    for to in Run:
-        uuid = made.task()
-        runid = made.run(uuid)
-        force(c, "instances", "runid", runid, was)
-
-        moved = transitions.move_runs(c, to, [{"runid": runid, "task_id": uuid}], "ann")
-
-        may = (was, to) in allowed_runs()
-        assert (len(moved), made.runs(uuid)[0].status) == ((1, to) if may else (0, was)), f"{was} to {to}"
+        may = (was, to) in list_task_transitions()
+        assert (len(moved), builder.read_status(uuid)) == ((1, to) if may else (0, was)), f"{was} to {to}"
+        assert [(e.status, e.by, e.note) for e in reads.list_events(connection, uuid)[before:]] == [(to, "ann", "why not")] * may
 
 
-def test_terminal_runs_never_change_again():
-    assert RUN_MOVES.keys() == ACTIVE
-    assert all(state not in sources(to) for state in RUN_ENDED for to in Run)
+@pytest.mark.parametrize("was", RunStatus)
+def test_a_run_moves_only_as_the_table_allows(connection: Connection, builder: TaskBuilder, was: RunStatus):
+    for to in RunStatus:
+        uuid = builder.submit_task()
+        runid = builder.start_run(uuid)
+        force_status(connection, "instances", "runid", runid, was)
+
+        moved = transitions.move_runs(connection, to, [{"runid": runid, "task_id": uuid}], "ann")
+
+        may = (was, to) in list_run_transitions()
+        assert (len(moved), builder.list_runs(uuid)[0].status) == ((1, to) if may else (0, was)), f"{was} to {to}"
 
 
-def test_of_a_batch_only_those_move_that_may_and_only_they_leave_events(c: Connection, made: Made):
-    waiting, over = made.task(), made.task()
-    made.ran(over)
+def test_ended_runs_never_change_again():
+    assert RUN_TRANSITIONS.keys() == ACTIVE
+    assert all(state not in find_source_states(to) for state in RUN_ENDED for to in RunStatus)
 
-    moved = transitions.move_tasks(c, Task.CANCELLED, [{"uuid": waiting}, {"uuid": over}, {"uuid": "nobody"}], "ann")
+
+def test_in_a_batch_only_allowed_tasks_move_and_leave_events(connection: Connection, builder: TaskBuilder):
+    waiting, over = builder.submit_task(), builder.submit_task()
+    builder.complete_run(over)
+
+    moved = transitions.move_tasks(connection, TaskStatus.CANCELLED, [{"uuid": waiting}, {"uuid": over}, {"uuid": "nobody"}], "ann")
 
     assert [row["uuid"] for row in moved] == [waiting]
-    assert made.status(over) == "succeeded"
-    assert reads.events(c, over)[-1].status == "succeeded"
+    assert builder.read_status(over) == "succeeded"
+    assert reads.list_events(connection, over)[-1].status == "succeeded"
 
 
-def test_a_task_that_was_cancelled_first_is_not_claimed(c: Connection, made: Made):
-    uuid = made.task()
-    transitions.cancel(c, [uuid], "ann")
+def test_a_task_cancelled_first_is_not_claimed(connection: Connection, builder: TaskBuilder):
+    uuid = builder.submit_task()
+    transitions.cancel(connection, [uuid], "ann")
 
-    assert made.claim(uuid) == []
-    assert made.runs(uuid) == []
-
-
-@pytest.mark.parametrize("status", sorted(WAITING - {Task.QUEUED}))
-def test_only_a_queued_task_can_be_claimed(c: Connection, made: Made, status: Task):
-    uuid = made.task()
-    force(c, "tasks", "uuid", uuid, status)
-
-    assert made.claim(uuid) == []
+    assert builder.claim_tasks(uuid) == []
+    assert builder.list_runs(uuid) == []
 
 
-def test_the_same_task_is_claimed_once(c: Connection, made: Made):
-    uuid = made.task()
+@pytest.mark.parametrize("status", sorted(WAITING - {TaskStatus.QUEUED}))
+def test_only_a_queued_task_can_be_claimed(connection: Connection, builder: TaskBuilder, status: TaskStatus):
+    uuid = builder.submit_task()
+    force_status(connection, "tasks", "uuid", uuid, status)
 
-    assert len(made.claim(uuid)) == 1
-    assert made.claim(uuid) == []
-    assert len(made.runs(uuid)) == 1
+    assert builder.claim_tasks(uuid) == []
 
 
-def test_a_start_is_recorded_with_its_pid_and_deadline(made: Made):
-    uuid = made.task(timeout=90.0)
-    made.run(uuid)
+def test_one_task_is_claimed_once(connection: Connection, builder: TaskBuilder):
+    uuid = builder.submit_task()
 
-    (run,) = made.runs(uuid)
+    assert len(builder.claim_tasks(uuid)) == 1
+    assert builder.claim_tasks(uuid) == []
+    assert len(builder.list_runs(uuid)) == 1
+
+
+def test_a_start_records_pid_and_deadline(builder: TaskBuilder):
+    uuid = builder.submit_task(timeout=90.0)
+    builder.start_run(uuid)
+
+    (run,) = builder.list_runs(uuid)
 
     assert (run.status, run.pid, run.attempt) == ("running", 4242, 1)
     assert run.start_time is not None and run.deadline is not None and run.deadline > run.start_time
-    assert made.row(uuid).started_at == run.start_time
+    assert builder.read_row(uuid).started_at == run.start_time
 
 
-def test_a_run_that_ends_before_its_start_is_seen_has_its_end(made: Made):
-    uuid = made.task()
-    (runid,) = made.claim(uuid)
+def test_an_end_before_the_start_is_seen_is_recorded(builder: TaskBuilder):
+    uuid = builder.submit_task()
+    (runid,) = builder.claim_tasks(uuid)
 
-    assert made.end(runid, 0) == [uuid]
-    assert made.status(uuid) == "succeeded"
-
-
-def test_a_start_heard_after_the_end_changes_nothing(made: Made):
-    uuid = made.task()
-    (runid,) = made.claim(uuid)
-    made.end(runid, 3)
-
-    made.started(runid)
-
-    assert (made.runs(uuid)[0].status, made.status(uuid)) == ("failed", "failed")
+    assert builder.record_end(runid, 0) == [uuid]
+    assert builder.read_status(uuid) == "succeeded"
 
 
-def test_an_end_is_recorded_once(c: Connection, made: Made):
-    uuid = made.task()
-    runid = made.run(uuid)
-    made.end(runid, 0)
-    events = len(reads.events(c, uuid))
+def test_a_start_reported_after_the_end_changes_nothing(builder: TaskBuilder):
+    uuid = builder.submit_task()
+    (runid,) = builder.claim_tasks(uuid)
+    builder.record_end(runid, 3)
 
-    assert made.end(runid, 1) == []
-    assert (made.status(uuid), len(reads.events(c, uuid))) == ("succeeded", events)
+    builder.record_start(runid)
+
+    assert (builder.list_runs(uuid)[0].status, builder.read_status(uuid)) == ("failed", "failed")
 
 
-def test_an_end_keeps_what_was_measured(made: Made):
-    uuid = made.task()
-    runid = made.run(uuid)
+def test_an_end_is_recorded_once(connection: Connection, builder: TaskBuilder):
+    uuid = builder.submit_task()
+    runid = builder.start_run(uuid)
+    builder.record_end(runid, 0)
+    events = len(reads.list_events(connection, uuid))
 
-    made.end(runid, None, signal=9, run_seconds=2.5, cpu=1.25, maxrss=2048, logs="bye", log_bytes=3)
+    assert builder.record_end(runid, 1) == []
+    assert (builder.read_status(uuid), len(reads.list_events(connection, uuid))) == ("succeeded", events)
 
-    (run,) = made.runs(uuid)
+
+def test_an_end_keeps_the_measured_usage(builder: TaskBuilder):
+    uuid = builder.submit_task()
+    runid = builder.start_run(uuid)
+
+    builder.record_end(runid, None, signal=9, run_seconds=2.5, cpu=1.25, maxrss=2048, logs="bye", log_bytes=3)
+
+    (run,) = builder.list_runs(uuid)
     assert (run.exit_code, run.signal, run.run_seconds, run.cpu_seconds, run.max_rss) == (None, 9, 2.5, 1.25, 2.0)
     assert (run.log_bytes, run.reason, run.status) == (3, "signal 9 (KILL)", "failed")
-    assert run.end_time is not None and made.row(uuid).ended_at == run.end_time
+    assert run.end_time is not None and builder.read_row(uuid).ended_at == run.end_time
 
 
 @pytest.mark.parametrize(
     ("why", "status"), [("cancel", "cancelled"), ("timeout", "timed_out"), ("log limit", "failed")]
 )
-def test_a_stop_in_progress_wins_over_a_clean_exit(c: Connection, made: Made, why: str, status: str):
-    uuid = made.task(timeout=5.0, log_limit=1.0)
-    runid = made.run(uuid)
-    assert transitions.stop(c, [runid], why, "ann") == [runid]
+def test_a_stop_in_progress_wins_over_a_clean_exit(connection: Connection, builder: TaskBuilder, why: str, status: str):
+    uuid = builder.submit_task(timeout=5.0, log_limit=1.0)
+    runid = builder.start_run(uuid)
+    assert transitions.stop(connection, [runid], why, "ann") == [runid]
 
-    made.end(runid, 0)
+    builder.record_end(runid, 0)
 
-    assert (made.runs(uuid)[0].status, made.status(uuid)) == (status, status)
-    rows = operations.listed(c, Wanted(object=f"task #{made.row(uuid).number}"), 9)
+    assert (builder.list_runs(uuid)[0].status, builder.read_status(uuid)) == (status, status)
+    rows = operations.list_operations(connection, OperationFilter(object=f"task #{builder.read_row(uuid).number}"), 9)
     recorded = [(row.by, row.verb, row.source, row.before, row.after["status"]) for row in rows]
     itself = (transitions.SYSTEM, why, "duty", {"status": "stopping"}, status)
     assert recorded == ([] if why == "cancel" else [itself])  # a person's stop is recorded by the verb
 
 
-def test_a_cancel_wins_over_a_timeout_in_progress_that_would_be_retried(c: Connection, made: Made):
-    uuid = made.task(timeout=5.0, retries=3)
-    runid = made.run(uuid)
-    transitions.stop(c, [runid], "timeout", transitions.SYSTEM)
+def test_a_cancel_wins_over_a_timeout_that_would_be_retried(connection: Connection, builder: TaskBuilder):
+    uuid = builder.submit_task(timeout=5.0, retries=3)
+    runid = builder.start_run(uuid)
+    transitions.stop(connection, [runid], "timeout", transitions.SYSTEM)
 
-    transitions.cancel(c, [uuid], "ann")
-    made.end(runid, None, signal=15)
+    transitions.cancel(connection, [uuid], "ann")
+    builder.record_end(runid, None, signal=15)
 
-    assert (made.status(uuid), made.row(uuid).reason) == ("cancelled", "cancelled by ann")
+    assert (builder.read_status(uuid), builder.read_row(uuid).reason) == ("cancelled", "cancelled by ann")
 
 
-def test_a_cancel_before_the_start_was_seen_still_keeps_the_pid(c: Connection, made: Made):
-    uuid = made.task()
-    (runid,) = made.claim(uuid)
-    transitions.cancel(c, [uuid], "ann")
+def test_a_cancel_before_the_start_is_seen_keeps_the_pid(connection: Connection, builder: TaskBuilder):
+    uuid = builder.submit_task()
+    (runid,) = builder.claim_tasks(uuid)
+    transitions.cancel(connection, [uuid], "ann")
 
-    made.started(runid)
+    builder.record_start(runid)
 
-    (run,) = made.runs(uuid)
+    (run,) = builder.list_runs(uuid)
     assert (run.status, run.pid) == ("stopping", 4242)
 
 
-def test_pause_and_resume_move_only_what_runs(c: Connection, made: Made):
-    running, waiting = made.task(), made.task()
-    runid = made.run(running)
+def test_pause_and_resume_move_only_running_tasks(connection: Connection, builder: TaskBuilder):
+    running, waiting = builder.submit_task(), builder.submit_task()
+    runid = builder.start_run(running)
 
-    assert transitions.pause(c, [running, waiting], "ann") == [runid]
-    assert made.runs(running)[0].reason == "paused by ann"
-    assert transitions.pause(c, [running], "bob") == []
-    assert transitions.resume(c, [running, waiting], "ann") == [runid]
-    assert (made.runs(running)[0].status, made.runs(running)[0].reason) == ("running", None)
-
-
-def test_a_hold_while_running_takes_effect_at_the_next_attempt(c: Connection, made: Made):
-    uuid = made.task(retries=1, retry_delay=0.0)
-    runid = made.run(uuid)
-    transitions.hold(c, [uuid], True, "ann")
-    assert made.status(uuid) == "running"
-
-    made.end(runid, 1)
-
-    assert made.status(uuid) == "held"
-    transitions.hold(c, [uuid], False, "ann")
-    assert made.status(uuid) == "queued"
+    assert transitions.pause(connection, [running, waiting], "ann") == [runid]
+    assert builder.list_runs(running)[0].reason == "paused by ann"
+    assert transitions.pause(connection, [running], "bob") == []
+    assert transitions.resume(connection, [running, waiting], "ann") == [runid]
+    assert (builder.list_runs(running)[0].status, builder.list_runs(running)[0].reason) == ("running", None)
 
 
-def test_a_waiting_task_stands_where_the_first_fact_puts_it(c: Connection, made: Made):
-    parent = made.task()
+def test_a_hold_while_running_applies_to_the_next_attempt(connection: Connection, builder: TaskBuilder):
+    uuid = builder.submit_task(retries=1, retry_delay=0.0)
+    runid = builder.start_run(uuid)
+    transitions.hold(connection, [uuid], True, "ann")
+    assert builder.read_status(uuid) == "running"
+
+    builder.record_end(runid, 1)
+
+    assert builder.read_status(uuid) == "held"
+    transitions.hold(connection, [uuid], False, "ann")
+    assert builder.read_status(uuid) == "queued"
+
+
+def test_the_first_applicable_reason_decides_the_waiting_status(connection: Connection, builder: TaskBuilder):
+    parent = builder.submit_task()
     far = "2099-01-01T00:00:00.000000Z"
-    uuid = made.task(after=[parent], not_before=far, hold=True, held_by="ann")
-    assert made.status(uuid) == "held"
+    uuid = builder.submit_task(after=[parent], not_before=far, hold=True, held_by="ann")
+    assert builder.read_status(uuid) == "held"
 
-    transitions.hold(c, [uuid], False, "ann")
-    assert made.status(uuid) == "scheduled"
-    c.exec_driver_sql("UPDATE tasks SET not_before = NULL WHERE uuid = ?", (uuid,))
-    transitions.settle(c, [uuid], "ann")
-    assert made.status(uuid) == "blocked"
-    made.ran(parent)
-    assert made.status(uuid) == "queued"
+    transitions.hold(connection, [uuid], False, "ann")
+    assert builder.read_status(uuid) == "scheduled"
+    connection.exec_driver_sql("UPDATE tasks SET not_before = NULL WHERE uuid = ?", (uuid,))
+    transitions.recompute_waiting_state(connection, [uuid], "ann")
+    assert builder.read_status(uuid) == "blocked"
+    builder.complete_run(parent)
+    assert builder.read_status(uuid) == "queued"
 
 
-def test_a_run_refused_before_its_fork_leaves_no_instance_and_costs_no_attempt(c: Connection, made: Made):
-    uuid = made.task(retries=1)
-    (runid,) = made.claim(uuid)
+def test_a_run_refused_before_its_fork_costs_no_attempt(connection: Connection, builder: TaskBuilder):
+    uuid = builder.submit_task(retries=1)
+    (runid,) = builder.claim_tasks(uuid)
 
-    transitions.unclaim(c, [runid])
+    transitions.unclaim(connection, [runid])
 
-    row = made.row(uuid)
+    row = builder.read_row(uuid)
     assert (row.status, row.attempts, row.failures, row.started_at) == ("queued", 0, 0, None)
-    assert made.runs(uuid) == []
-    assert [queue.current_load for queue in reads.queues(c)] == [0]
+    assert builder.list_runs(uuid) == []
+    assert [queue.current_load for queue in reads.list_queues(connection)] == [0]
 
 
-def test_a_refused_run_that_was_cancelled_ends_its_task_and_costs_no_attempt(c: Connection, made: Made):
-    uuid = made.task()
-    child = made.task(after=[uuid])
-    (runid,) = made.claim(uuid)
-    transitions.cancel(c, [uuid], "ann")
+def test_a_cancelled_and_refused_run_ends_its_task_without_an_attempt(connection: Connection, builder: TaskBuilder):
+    uuid = builder.submit_task()
+    child = builder.submit_task(after=[uuid])
+    (runid,) = builder.claim_tasks(uuid)
+    transitions.cancel(connection, [uuid], "ann")
 
-    transitions.unclaim(c, [runid])
+    transitions.unclaim(connection, [runid])
 
-    assert (made.status(uuid), made.status(child), made.row(uuid).attempts) == ("cancelled", "cancelled", 0)
-    assert made.runs(uuid) == []
-
-
-def test_a_refused_run_of_a_task_held_meanwhile_goes_back_to_held(c: Connection, made: Made):
-    uuid = made.task()
-    (runid,) = made.claim(uuid)
-    transitions.hold(c, [uuid], True, "ann")
-
-    transitions.unclaim(c, [runid])
-
-    assert made.status(uuid) == "held"
+    assert (builder.read_status(uuid), builder.read_status(child), builder.read_row(uuid).attempts) == ("cancelled", "cancelled", 0)
+    assert builder.list_runs(uuid) == []
 
 
-def test_a_run_that_has_started_is_not_unclaimed(c: Connection, made: Made):
-    uuid = made.task()
-    runid = made.run(uuid)
+def test_a_refused_run_of_a_held_task_goes_back_to_held(connection: Connection, builder: TaskBuilder):
+    uuid = builder.submit_task()
+    (runid,) = builder.claim_tasks(uuid)
+    transitions.hold(connection, [uuid], True, "ann")
 
-    transitions.unclaim(c, [runid])
+    transitions.unclaim(connection, [runid])
 
-    assert (made.status(uuid), len(made.runs(uuid))) == ("running", 1)
+    assert builder.read_status(uuid) == "held"
 
 
-def test_time_promotes_scheduled_and_retrying_tasks(c: Connection, made: Made):
+def test_a_started_run_is_not_unclaimed(connection: Connection, builder: TaskBuilder):
+    uuid = builder.submit_task()
+    runid = builder.start_run(uuid)
+
+    transitions.unclaim(connection, [runid])
+
+    assert (builder.read_status(uuid), len(builder.list_runs(uuid))) == ("running", 1)
+
+
+def test_due_scheduled_and_retrying_tasks_are_released(connection: Connection, builder: TaskBuilder):
     far, past = "2099-01-01T00:00:00.000000Z", "2000-01-01T00:00:00.000000Z"
-    later, due = made.task(not_before=far), made.task(not_before=far)
-    again = made.task(retries=1, retry_delay=3600.0)
-    made.ran(again, code=1)
-    c.exec_driver_sql("UPDATE tasks SET not_before = ? WHERE uuid = ?", (past, due))
-    transitions.promote(c)
-    assert [made.status(uuid) for uuid in (later, due, again)] == ["scheduled", "queued", "retrying"]
+    later, due = builder.submit_task(not_before=far), builder.submit_task(not_before=far)
+    again = builder.submit_task(retries=1, retry_delay=3600.0)
+    builder.complete_run(again, code=1)
+    connection.exec_driver_sql("UPDATE tasks SET not_before = ? WHERE uuid = ?", (past, due))
+    transitions.release_due(connection)
+    assert [builder.read_status(uuid) for uuid in (later, due, again)] == ["scheduled", "queued", "retrying"]
 
-    c.exec_driver_sql("UPDATE tasks SET retry_at = ? WHERE uuid = ?", (past, again))
-    transitions.promote(c)
+    connection.exec_driver_sql("UPDATE tasks SET retry_at = ? WHERE uuid = ?", (past, again))
+    transitions.release_due(connection)
 
-    assert made.status(again) == "queued"
-
-
-def test_a_not_before_that_lies_in_the_past_starts_at_once(made: Made):
-    assert made.status(made.task(not_before="2000-01-01T00:00:00.000000Z")) == "queued"
+    assert builder.read_status(again) == "queued"
 
 
-def test_loads_follow_claims_and_ends(c: Connection, made: Made):
-    first, second = made.task(cpu=0.5, memory=100.0), made.task(cpu=2.0, memory=28.5)
-    runids = made.claim(first, second)
+def test_a_not_before_in_the_past_starts_at_once(builder: TaskBuilder):
+    assert builder.read_status(builder.submit_task(not_before="2000-01-01T00:00:00.000000Z")) == "queued"
 
-    (queue,), (pool,) = reads.queues(c), reads.pools(c)
+
+def test_loads_follow_claims_and_ends(connection: Connection, builder: TaskBuilder):
+    first, second = builder.submit_task(cpu=0.5, memory=100.0), builder.submit_task(cpu=2.0, memory=28.5)
+    runids = builder.claim_tasks(first, second)
+
+    (queue,), (pool,) = reads.list_queues(connection), reads.list_pools(connection)
     assert (queue.current_load, pool.used_cpu, pool.used_memory) == (2, 2.5, 128.5)
 
     for runid in runids:
-        made.end(runid)
-    (queue,), (pool,) = reads.queues(c), reads.pools(c)
+        builder.record_end(runid)
+    (queue,), (pool,) = reads.list_queues(connection), reads.list_pools(connection)
     assert (queue.current_load, pool.used_cpu, pool.used_memory) == (0, 0.0, 0.0)
 
 
-def test_recount_mends_wrong_loads_and_names_them(c: Connection, made: Made):
-    made.run(made.task(cpu=1.0))
-    c.exec_driver_sql("UPDATE queues SET current_load = 7")
-    c.exec_driver_sql("UPDATE pools SET used_cpu = 3.5")
+def test_recount_repairs_wrong_loads_and_names_them(connection: Connection, builder: TaskBuilder):
+    builder.start_run(builder.submit_task(cpu=1.0))
+    connection.exec_driver_sql("UPDATE queues SET current_load = 7")
+    connection.exec_driver_sql("UPDATE pools SET used_cpu = 3.5")
 
-    assert transitions.recount(c) == ["default", "default"]
-    assert transitions.recount(c) == []
-    assert (reads.queues(c)[0].current_load, reads.pools(c)[0].used_cpu) == (1, 1.0)
+    assert transitions.recount_loads(connection) == ["default", "default"]
+    assert transitions.recount_loads(connection) == []
+    assert (reads.list_queues(connection)[0].current_load, reads.list_pools(connection)[0].used_cpu) == (1, 1.0)
 
 
-def test_numbers_count_up_and_are_never_given_twice(c: Connection, made: Made):
-    first = made.row(made.task()).number
-    second = made.task()
-    number = made.row(second).number
-    c.exec_driver_sql("DELETE FROM events")
-    c.exec_driver_sql("DELETE FROM tasks WHERE uuid = ?", (second,))
+def test_numbers_count_up_and_are_never_reused(connection: Connection, builder: TaskBuilder):
+    first = builder.read_row(builder.submit_task()).number
+    second = builder.submit_task()
+    number = builder.read_row(second).number
+    connection.exec_driver_sql("DELETE FROM events")
+    connection.exec_driver_sql("DELETE FROM tasks WHERE uuid = ?", (second,))
 
     assert number == first + 1
-    assert made.row(made.task()).number == number + 1
+    assert builder.read_row(builder.submit_task()).number == number + 1
 
 
-def test_the_same_submission_twice_is_one_task(c: Connection, made: Made):
-    row = task()
-    first = transitions.submit(c, [dict(row)], [], "ann")
-    events = len(reads.events(c, row["uuid"]))
+def test_a_repeated_submission_is_one_task(connection: Connection, builder: TaskBuilder):
+    row = make_task_row()
+    first = transitions.submit(connection, [dict(row)], [], "ann")
+    events = len(reads.list_events(connection, row["uuid"]))
 
-    assert transitions.submit(c, [dict(row)], [], "ann") == first
-    assert reads.counts(c) == {"queued": 1}
-    assert len(reads.events(c, row["uuid"])) == events
-    assert made.row(made.task()).number == first[row["uuid"]] + 1
+    assert transitions.submit(connection, [dict(row)], [], "ann") == first
+    assert reads.count_by_status(connection) == {"queued": 1}
+    assert len(reads.list_events(connection, row["uuid"])) == events
+    assert builder.read_row(builder.submit_task()).number == first[row["uuid"]] + 1
 
 
-def test_every_change_of_status_is_an_event(c: Connection, made: Made):
-    uuid = made.task(retries=1, retry_delay=0.0)
-    made.ran(uuid, code=1)
-    made.ran(uuid)
+def test_every_status_change_is_an_event(connection: Connection, builder: TaskBuilder):
+    uuid = builder.submit_task(retries=1, retry_delay=0.0)
+    builder.complete_run(uuid, code=1)
+    builder.complete_run(uuid)
 
-    statuses = [event.status for event in reads.events(c, uuid) if event.runid is None]
-    runs = [event.status for event in reads.events(c, uuid) if event.runid is not None]
+    statuses = [event.status for event in reads.list_events(connection, uuid) if event.runid is None]
+    runs = [event.status for event in reads.list_events(connection, uuid) if event.runid is not None]
 
     assert statuses == ["queued", "running", "retrying", "queued", "running", "succeeded"]
     assert runs == ["starting", "running", "failed", "starting", "running", "succeeded"]

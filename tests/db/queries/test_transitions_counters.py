@@ -18,17 +18,17 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import Connection, literal, select
 
-from db.engine import write_engine
+from db.engine import create_write_engine
 from db.queries import reads, transitions
 from db.schema import queues
 from db.states import ENDED
-from tests.db.builders import Made
-from tests.db.queries.pruning import prune, rules
+from tests.db.builders import TaskBuilder
+from tests.db.queries.pruning import make_rules, prune_all
 
 CODES = st.sampled_from([0, 1])
 
 
-class Life(RuleBasedStateMachine):
+class TransitionMachine(RuleBasedStateMachine):
     """Tasks and runs under random moves, all in one transaction."""
 
     source: Path
@@ -38,15 +38,15 @@ class Life(RuleBasedStateMachine):
     runs = Bundle("runs")
 
     @initialize()
-    def open(self) -> None:
+    def open_database(self) -> None:
         path = shutil.copy(self.source, self.folder / "life.db")
-        self.engine = write_engine(Path(path))
+        self.engine = create_write_engine(Path(path))
         self.c: Connection = self.engine.connect()
         self.transaction = self.c.begin()
-        self.c.execute(queues.insert().from_select(*self._second_queue()))
-        self.made = Made(self.c)
+        self.c.execute(queues.insert().from_select(*self._select_second_queue()))
+        self.made = TaskBuilder(self.c)
 
-    def _second_queue(self):
+    def _select_second_queue(self):
         columns = [column.name for column in queues.c]
         return columns, select(*(literal("other") if name == "name" else queues.c[name] for name in columns))
 
@@ -58,25 +58,25 @@ class Life(RuleBasedStateMachine):
 
     @rule(target=tasks, hold=st.booleans(), retries=st.integers(0, 1), queue=st.sampled_from(["default", "other"]))
     def submit(self, hold: bool, retries: int, queue: str) -> str:
-        return self.made.task(
+        return self.made.submit_task(
             hold=hold, held_by="ann" if hold else None, retries=retries, retry_delay=0.0, queue=queue, memory=1.5
         )
 
     @rule(target=tasks, parent=tasks, kind=st.sampled_from(["after", "after_any"]))
     def submit_after(self, parent: str, kind: str) -> str:
-        return self.made.task(**{kind: [parent]}) if reads.by_uuids(self.c, [parent]) else self.made.task()
+        return self.made.submit_task(**{kind: [parent]}) if reads.list_by_uuid(self.c, [parent]) else self.made.submit_task()
 
     @rule(target=runs, task=tasks)
     def claim(self, task: str) -> str:
-        return (self.made.claim(task) or [""])[0] if reads.by_uuids(self.c, [task]) else ""
+        return (self.made.claim_tasks(task) or [""])[0] if reads.list_by_uuid(self.c, [task]) else ""
 
     @rule(run=runs)
     def start(self, run: str) -> None:
-        self.made.started(run)
+        self.made.record_start(run)
 
     @rule(run=consumes(runs), code=CODES)
     def end(self, run: str, code: int) -> None:
-        self.made.end(run, code)
+        self.made.record_end(run, code)
 
     @rule(run=consumes(runs))
     def refuse(self, run: str) -> None:
@@ -105,21 +105,21 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def prune(self) -> None:
-        prune(self.c, rules(before="2000"))
+        prune_all(self.c, make_rules(before="2000"))
 
     @invariant()
-    def counters_equal_reality(self) -> None:
+    def counters_equal_rows(self) -> None:
         if not hasattr(self, "made"):
             return
         rows = self.c.exec_driver_sql(
             "SELECT queue, status, count(*) FROM tasks WHERE deleted_at IS NULL GROUP BY 1, 2"
         )
-        assert reads.counters(self.c) == {(queue, status): n for queue, status, n in rows}
+        assert reads.read_counters(self.c) == {(queue, status): n for queue, status, n in rows}
 
     @invariant()
-    def loads_equal_reality(self) -> None:
+    def loads_equal_rows(self) -> None:
         if hasattr(self, "made"):
-            assert transitions.recount(self.c) == []
+            assert transitions.recount_loads(self.c) == []
 
     @invariant()
     def tasks_and_runs_agree(self) -> None:
@@ -133,7 +133,7 @@ class Life(RuleBasedStateMachine):
         assert wrong == []
 
     @invariant()
-    def ends_are_dated(self) -> None:
+    def ended_tasks_have_an_end_time(self) -> None:
         if not hasattr(self, "made"):
             return
         listed = ", ".join(f"'{word}'" for word in ENDED)
@@ -141,8 +141,8 @@ class Life(RuleBasedStateMachine):
         assert self.c.exec_driver_sql(wrong).all() == []
 
 
-def test_random_lives_keep_counters_loads_and_ends_right(fresh_database: Path, home: Path):
-    Life.source, Life.folder = fresh_database, home
+def test_random_transitions_keep_counters_loads_and_end_times_right(fresh_database: Path, home: Path):
+    TransitionMachine.source, TransitionMachine.folder = fresh_database, home
     patient = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
     quick = settings(max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=patient)
-    run_state_machine_as_test(Life, settings=quick)
+    run_state_machine_as_test(TransitionMachine, settings=quick)

@@ -10,59 +10,59 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from app.service.tasks import search_text
-from db.engine import write_engine
+from db.engine import create_write_engine
 from db.search import fts, index_file
-from db.search.index_file import Index
+from db.search.index_file import IndexWriter
 
 
-def fill(c: Connection, batches: int = 1_000_000) -> None:
+def fill_attached_index(c: Connection, batches: int = 1_000_000) -> None:
     """Index so many batches, by default all, in the index that a writer has in memory."""
     driver: Any = c.connection.driver_connection
-    if not fts.known(c).place:
-        mark = fts.new_mark()
-        driver.execute(index_file.BEGIN, (mark,))
-        fts.share(c, mark)
-    while batches and (batch := fts.batch(c)) is not None and (batch.rows or batch.changed):
-        index_file.write(driver, batch, [(row.number, search_text.stored(row)) for row in batch.rows])
+    if not fts.read_state(c).place:
+        mark = fts.make_mark()
+        driver.execute(index_file.INSERT_FIRST_MARK, (mark,))
+        fts.record_batch(c, mark)
+    while batches and (batch := fts.read_batch(c)) is not None and (batch.rows or batch.changed):
+        index_file.write_batch(driver, batch, [(row.number, search_text.make_stored_text(row)) for row in batch.rows])
         if batch.mark is not None:
-            fts.share(c, batch.mark, batch.stale)
+            fts.record_batch(c, batch.mark, batch.stale)
         batches -= 1
 
 
-def fill_file(path: Path, batches: int = 1_000_000) -> None:
+def fill_index_file(path: Path, batches: int = 1_000_000) -> None:
     """Index so many batches, by default all, in the file beside a database."""
-    with closing(Index(index_file.beside(path))) as writer, _engine(path) as engine:
+    with closing(IndexWriter(index_file.get_index_path(path))) as writer, _open_engine(path) as engine:
         if not writer.path.exists():
             with engine.begin() as c:
-                fts.share(c, writer.make())
-        attach(engine, path)
-        while batches and _step(engine, writer):
+                fts.record_batch(c, writer.create())
+        attach_index_file(engine, path)
+        while batches and _index_one_batch(engine, writer):
             batches -= 1
         while writer.merge():
             pass
 
 
 @contextmanager
-def _engine(path: Path) -> Iterator[Engine]:
-    engine = write_engine(path)
+def _open_engine(path: Path) -> Iterator[Engine]:
+    engine = create_write_engine(path)
     yield engine
     engine.dispose()
 
 
-def _step(engine: Engine, writer: Index) -> bool:
+def _index_one_batch(engine: Engine, writer: IndexWriter) -> bool:
     """One batch; False when there is nothing to do."""
     with engine.begin() as c:
-        batch = fts.batch(c)
+        batch = fts.read_batch(c)
         if batch is None or not (batch.rows or batch.changed):
             return False
-        writer.store(batch, search_text.stored)
+        writer.store(batch, search_text.make_stored_text)
         if batch.mark is not None:
-            fts.share(c, batch.mark, batch.stale)
+            fts.record_batch(c, batch.mark, batch.stale)
     return True
 
 
-def attach(engine: Engine, path: Path) -> None:
+def attach_index_file(engine: Engine, path: Path) -> None:
     """Let a writer's connection have the file, as readers have it."""
     driver: Any = engine.raw_connection().driver_connection
     driver.execute("DETACH found")
-    index_file.attach(driver.execute, index_file.beside(path))
+    index_file.attach_index(driver.execute, index_file.get_index_path(path))

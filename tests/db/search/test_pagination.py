@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from app.core.filter_query import Facts, matches, parse
+from app.core.filter_query import RowFacts, is_match, parse_query
 from app.service.tasks import filters, search_text
 from db import raw_sql, timestamps
-from db.engine import write_engine
+from db.engine import create_write_engine
 from db.queries import reads
 from db.search import candidates, pagination
-from db.search.pagination import ORDERS, At
+from db.search.pagination import ORDERS, PagePosition
 from tests.bench import large_home
 from tests.db.search import indexing
 
@@ -37,18 +37,18 @@ FILTERS = (
 
 
 @pytest.fixture(scope="module")
-def path(fresh_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tasks_path(fresh_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of 3,000 tasks: some without a text in the index yet, some removed, renamed or purged since, some of them running."""
     path = tmp_path_factory.mktemp("browse") / "taskdeck.db"
     path.write_bytes(fresh_database.read_bytes())
-    large_home.fill(path, COUNT)
-    indexing.fill_file(path, 5)
-    engine = write_engine(path)
+    large_home.fill_database(path, COUNT)
+    indexing.fill_index_file(path, 5)
+    engine = create_write_engine(path)
     with engine.begin() as c:
         c.exec_driver_sql("UPDATE tasks SET deleted_at = created_at WHERE number % 41 = 0")
         c.exec_driver_sql("UPDATE tasks SET name = 'load a renamed one' WHERE number % 97 = 0")
         c.exec_driver_sql("DELETE FROM tasks WHERE number % 53 = 0")
-    indexing.fill_file(path, 1)
+    indexing.fill_index_file(path, 1)
     with engine.begin() as c:
         c.exec_driver_sql("UPDATE tasks SET name = 'one of many' WHERE number % 5 = 0")
     engine.dispose()
@@ -56,10 +56,10 @@ def path(fresh_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture
-def c(path: Path) -> Iterator[Connection]:
+def connection(tasks_path: Path) -> Iterator[Connection]:
     """A look at it, which leaves it as it was."""
-    engine = write_engine(path)
-    indexing.attach(engine, path)
+    engine = create_write_engine(tasks_path)
+    indexing.attach_index_file(engine, tasks_path)
     with engine.connect() as connection:
         transaction = connection.begin()
         yield connection
@@ -68,22 +68,22 @@ def c(path: Path) -> Iterator[Connection]:
 
 
 @pytest.fixture(scope="module")
-def everything(path: Path) -> list[tuple[Any, Facts]]:
+def all_rows(tasks_path: Path) -> list[tuple[Any, RowFacts]]:
     """All tasks, as the language sees them."""
-    engine = write_engine(path)
+    engine = create_write_engine(tasks_path)
     with engine.connect() as c:
-        found = [(row, facts(row)) for row in reads.list_tasks(c)]
+        found = [(row, to_facts(row)) for row in reads.list_tasks(c)]
     engine.dispose()
     return found
 
 
-def facts(row: Any) -> Facts:
+def to_facts(row: Any) -> RowFacts:
     """A task as the language sees it."""
-    return Facts(row.number, row.name, row.status, None, row.queue, row.template, row.submitted_by, row.priority,
-                 timestamps.unix(row.created_at), row.tags, search_text.of(row))  # fmt: skip
+    return RowFacts(row.number, row.name, row.status, None, row.queue, row.template, row.submitted_by, row.priority,
+                 timestamps.to_unix(row.created_at), row.tags, search_text.make_text(row))  # fmt: skip
 
 
-def in_order(rows: list[Any], order: str, down: bool) -> list[int]:
+def sort_numbers(rows: list[Any], order: str, down: bool) -> list[int]:
     """Their numbers as a list in that order shows them."""
     column = ORDERS[order].column
     valued = sorted((row for row in rows if getattr(row, column) is not None), key=lambda row: (getattr(row, column), row.number))
@@ -91,24 +91,24 @@ def in_order(rows: list[Any], order: str, down: bool) -> list[int]:
     return [row.number for part in (valued, rest) for row in (part[::-1] if down else part)]
 
 
-def wanted(line: str) -> pagination.Wanted:
+def parse_filter(line: str) -> pagination.TaskSelection:
     """A line as the database understands it."""
-    return filters.wanted(parse(line, NOW))
+    return filters.to_conditions(parse_query(line, NOW))
 
 
-def shown(c: Connection, found: pagination.Page, order: str) -> list[At]:
+def list_positions(c: Connection, found: pagination.TaskPage, order: str) -> list[PagePosition]:
     """The places of a page's rows."""
-    rows = {r.place: r for r in pagination.fetch(c, ("rowid AS place", f"{ORDERS[order].column} AS value", "number AS n"), found.rowids)}
-    return [At(rows[rowid].value, rows[rowid].n) for rowid in found.rowids]
+    rows = {r.place: r for r in pagination.fetch_columns(c, ("rowid AS place", f"{ORDERS[order].column} AS value", "number AS n"), found.rowids)}
+    return [PagePosition(rows[rowid].value, rows[rowid].n) for rowid in found.rowids]
 
 
-def through(c: Connection, line: str, order: str, down: bool, back: bool, limit: int) -> list[int]:
+def list_all_numbers(c: Connection, line: str, order: str, down: bool, back: bool, limit: int) -> list[int]:
     """The numbers of all pages, one after the other."""
     numbers: list[int] = []
-    at: At | None = None
+    at: PagePosition | None = None
     for _ in range(COUNT):
-        found = pagination.page(c, wanted(line), order, down, at, back, limit)
-        places = shown(c, found, order)
+        found = pagination.read_page(c, parse_filter(line), order, down, at, back, limit)
+        places = list_positions(c, found, order)
         numbers = [p.number for p in places] + numbers if back else numbers + [p.number for p in places]
         more = found.before if back else found.after
         assert (found.after if back else found.before) == (at is not None)
@@ -118,18 +118,18 @@ def through(c: Connection, line: str, order: str, down: bool, back: bool, limit:
     raise AssertionError("no end")
 
 
-def small(monkeypatch: pytest.MonkeyPatch, sort: int, held: int, many: int, walked: int, later: int = 10) -> None:
+def set_small_limits(monkeypatch: pytest.MonkeyPatch, sort: int, held: int, many: int, walked: int, later: int = 10) -> None:
     """As if these few tasks were a million."""
     limits = {"SORTED": sort, "SORTED_LATER": later, "HELD": held, "BLINDLY": held, "MANY": many, "WALKED": walked}
     for name, value in {**limits, "SMALL": 40, "LARGE": 800}.items():
         monkeypatch.setattr(pagination, name, value)
-    monkeypatch.setattr("db.sources.SCANNED", 700)
-    monkeypatch.setattr("db.sources.SHORT", 20)
-    monkeypatch.setattr("db.sources.SOME", 10)
-    monkeypatch.setattr("db.sources.NEWEST", 200)
+    monkeypatch.setattr("db.sources.SCAN_SIZE", 700)
+    monkeypatch.setattr("db.sources.SHORT_SOURCE", 20)
+    monkeypatch.setattr("db.sources.SAMPLE_SIZE", 10)
+    monkeypatch.setattr("db.sources.FIRST_SAMPLE", 200)
 
 
-MEANS = {
+STRATEGIES = {
     "all is sorted": (10**6, 10**6, 10**6, 10**6),
     "the index of the order is walked along": (10, 10, 10, 10**6),
     "what may match is picked from the index of the order": (10, 10**6, 10**6, 10**6),
@@ -138,103 +138,103 @@ MEANS = {
 }
 
 
-@pytest.mark.parametrize("means", MEANS)
+@pytest.mark.parametrize("means", STRATEGIES)
 @pytest.mark.parametrize("order", ORDERS)
-def test_all_pages_together_are_what_was_asked_for_in_its_order(
-    c: Connection, everything: list[tuple[Any, Facts]], monkeypatch: pytest.MonkeyPatch, order: str, means: str
+def test_all_pages_together_are_the_sorted_list(
+    connection: Connection, all_rows: list[tuple[Any, RowFacts]], monkeypatch: pytest.MonkeyPatch, order: str, means: str
 ):
-    small(monkeypatch, *MEANS[means])
+    set_small_limits(monkeypatch, *STRATEGIES[means])
     dice = random.Random(f"{order} {means}")
 
     for line in dice.sample(FILTERS, 9):
-        query, down, back = parse(line, NOW), dice.random() < 0.5, dice.random() < 0.5
-        rows = [row for row, facts in everything if matches(query, facts)]
-        assert through(c, line, order, down, back, max(7, len(rows) // 3)) == in_order(rows, order, down), (line, down, back)
+        query, down, back = parse_query(line, NOW), dice.random() < 0.5, dice.random() < 0.5
+        rows = [row for row, facts in all_rows if is_match(query, facts)]
+        assert list_all_numbers(connection, line, order, down, back, max(7, len(rows) // 3)) == sort_numbers(rows, order, down), (line, down, back)
 
 
 @pytest.mark.parametrize("line", FILTERS)
-def test_the_database_keeps_what_memory_keeps(c: Connection, everything: list[tuple[Any, Facts]], line: str):
-    rows = [row for row, facts in everything if matches(parse(line, NOW), facts)]
+def test_the_database_filters_as_the_in_memory_language_does(connection: Connection, all_rows: list[tuple[Any, RowFacts]], line: str):
+    rows = [row for row, facts in all_rows if is_match(parse_query(line, NOW), facts)]
 
-    found = pagination.matching(c, wanted(line))
+    found = pagination.list_matching(connection, parse_filter(line))
 
-    assert pagination.uuids(c, found) == [row.uuid for row in rows]
-    assert pagination.counted(c, wanted(line).conditions) in (len(rows), None)
-    assert set(pagination.still(c, wanted(line), [row.uuid for row, _ in everything])) == {row.uuid for row in rows}
+    assert pagination.list_uuids(connection, found) == [row.uuid for row in rows]
+    assert pagination.count_matching(connection, parse_filter(line).conditions) in (len(rows), None)
+    assert set(pagination.filter_matching_uuids(connection, parse_filter(line), [row.uuid for row, _ in all_rows])) == {row.uuid for row in rows}
 
 
-def test_a_walk_that_takes_too_long_says_where_it_stopped_and_goes_on_from_there(c: Connection, monkeypatch: pytest.MonkeyPatch):
-    small(monkeypatch, 10, 10, 10, 60)
-    monkeypatch.setattr(pagination, "PATIENCE", 0.0)
+def test_a_walk_that_takes_too_long_stops_and_continues_from_there(connection: Connection, monkeypatch: pytest.MonkeyPatch):
+    set_small_limits(monkeypatch, 10, 10, 10, 60)
+    monkeypatch.setattr(pagination, "TIME_LIMIT", 0.0)
 
-    found = pagination.page(c, wanted("!encode !load !sha256 !backup !resnet !one"), "created", True, None, False, 5)
+    found = pagination.read_page(connection, parse_filter("!encode !load !sha256 !backup !resnet !one"), "created", True, None, False, 5)
 
     assert (found.rowids, found.after, found.total) == ([], True, None)
     assert found.stopped is not None
-    assert through(c, "s07", "created", True, False, 5) == in_order(
-        [row for row in reads.list_tasks(c) if "s07" in search_text.of(row)], "created", True
+    assert list_all_numbers(connection, "s07", "created", True, False, 5) == sort_numbers(
+        [row for row in reads.list_tasks(connection) if "s07" in search_text.make_text(row)], "created", True
     )
 
 
 @pytest.mark.parametrize(("line", "along"), [("encode status:failed", "status"), ("s07 status:succeeded", "a word")])
-def test_of_a_word_and_a_state_the_rarer_is_walked_along(c: Connection, monkeypatch: pytest.MonkeyPatch, line: str, along: str):
-    small(monkeypatch, 10, 10, 10, 10**6)
+def test_the_rarer_of_a_word_and_a_state_drives_the_walk(connection: Connection, monkeypatch: pytest.MonkeyPatch, line: str, along: str):
+    set_small_limits(monkeypatch, 10, 10, 10, 10**6)
 
-    best = pagination.Looking(c, wanted(line)).ways().best
+    best = pagination.PageQuery(connection, parse_filter(line)).ways().best
 
-    assert (best.column if isinstance(best, candidates.Valued) else "a word" if isinstance(best, candidates.Indexed) else best) == along
+    assert (best.column if isinstance(best, candidates.ValueSource) else "a word" if isinstance(best, candidates.IndexSource) else best) == along
 
 
-def test_a_word_that_all_of_the_newest_hold_and_few_others_is_walked_along(c: Connection, monkeypatch: pytest.MonkeyPatch):
-    small(monkeypatch, 10, 10, 10, 10**6)
-    c.exec_driver_sql("UPDATE tasks SET name = 'sweep' WHERE number > (SELECT value - 200 FROM counters WHERE name = 'task-number')")
+def test_a_word_common_only_in_the_newest_tasks_is_walked_along(connection: Connection, monkeypatch: pytest.MonkeyPatch):
+    set_small_limits(monkeypatch, 10, 10, 10, 10**6)
+    connection.exec_driver_sql("UPDATE tasks SET name = 'sweep' WHERE number > (SELECT value - 200 FROM counters WHERE name = 'task-number')")
 
-    assert isinstance(pagination.Looking(c, wanted("sweep status:succeeded")).ways().best, candidates.Indexed)
+    assert isinstance(pagination.PageQuery(connection, parse_filter("sweep status:succeeded")).ways().best, candidates.IndexSource)
 
 
 @pytest.mark.parametrize(
     ("line", "hints"),
     [("template:train load", ("train",)), ("template:train", ()), ("!template:train load", ()), ("name:ENC*S01", ("enc", "s01"))],
 )
-def test_what_the_texts_of_all_that_match_hold_is_asked_of_their_index(line: str, hints: tuple[str, ...]):
-    assert wanted(line).hints == hints
+def test_words_in_every_match_are_looked_up_in_the_text_index(line: str, hints: tuple[str, ...]):
+    assert parse_filter(line).hints == hints
 
 
-def test_a_page_may_begin_where_a_row_was_that_is_gone(c: Connection):
-    newest = shown(c, pagination.page(c, wanted(""), "number", True, None, False, 4), "number")
-    c.exec_driver_sql("DELETE FROM tasks WHERE number = ?", (newest[1].number,))
+def test_a_page_may_begin_where_a_deleted_row_was(connection: Connection):
+    newest = list_positions(connection, pagination.read_page(connection, parse_filter(""), "number", True, None, False, 4), "number")
+    connection.exec_driver_sql("DELETE FROM tasks WHERE number = ?", (newest[1].number,))
 
-    after = shown(c, pagination.page(c, wanted(""), "number", True, newest[1], False, 2), "number")
-    before = shown(c, pagination.page(c, wanted(""), "number", True, newest[1], True, 2), "number")
+    after = list_positions(connection, pagination.read_page(connection, parse_filter(""), "number", True, newest[1], False, 2), "number")
+    before = list_positions(connection, pagination.read_page(connection, parse_filter(""), "number", True, newest[1], True, 2), "number")
 
     assert (after, before) == (newest[2:], newest[:1])
 
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("down", [True, False])
-def test_no_page_sorts_or_walks_through_the_tasks_themselves(
-    c: Connection, monkeypatch: pytest.MonkeyPatch, order: str, down: bool
+def test_no_page_sorts_or_scans_the_tasks_table(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, order: str, down: bool
 ):
-    small(monkeypatch, 10, 10, 10, 60)
+    set_small_limits(monkeypatch, 10, 10, 10, 60)
     asked: dict[str, Any] = {}
-    plain = raw_sql.execute
+    plain = raw_sql.execute_on_driver
 
     def execute(driver: Any, statement: str, given: Any, many: bool = False) -> Any:
         asked.setdefault(statement, given)
         return plain(driver, statement, given, many)
 
-    monkeypatch.setattr(raw_sql, "execute", execute)
+    monkeypatch.setattr(raw_sql, "execute_on_driver", execute)
     for line in ("", "status:failed", "encode", "queue:gpu by:ann", "since:2d"):
-        first = pagination.page(c, wanted(line), order, down, None, False, 5)
-        pagination.page(c, wanted(line), order, down, shown(c, first, order)[-1], False, 5)
-    driver: Any = c.connection.driver_connection
+        first = pagination.read_page(connection, parse_filter(line), order, down, None, False, 5)
+        pagination.read_page(connection, parse_filter(line), order, down, list_positions(connection, first, order)[-1], False, 5)
+    driver: Any = connection.connection.driver_connection
     plans = {query: [row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {query}", given)] for query, given in asked.items()}
 
-    walks = {query: plan for query, plan in plans.items() for line in plan if _walks(query, line)}
+    walks = {query: plan for query, plan in plans.items() for line in plan if _scans_or_sorts(query, line)}
     assert walks == {}
 
 
-def _walks(query: str, line: str) -> bool:
+def _scans_or_sorts(query: str, line: str) -> bool:
     """Whether a step of a plan reads all of the tasks, or sorts them."""
     if "B-TREE" in line:
         return "json_each" not in query  # what was picked already is sorted here

@@ -8,8 +8,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from db.backup.catalog import Store
-from db.backup.create import Rules, take
+from db.backup.catalog import BackupCatalog
+from db.backup.create import BackupRules, take_backup
 from tests.long.backup import step_database, trials
 
 
@@ -19,21 +19,21 @@ def main() -> int:
         parser.add_argument(f"--{name}", type=int, default=value)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="td-") as root:
-        return trial(Path(root), args, random.Random(args.seed))
+        return run_trial(Path(root), args, random.Random(args.seed))
 
 
-def trial(root: Path, args: argparse.Namespace, dice: random.Random) -> int:
+def run_trial(root: Path, args: argparse.Namespace, dice: random.Random) -> int:
     database, folder, began = root / "live.db", root / "backups", time.monotonic()
-    step_database.make(database, 3000)
-    with step_database.writer(database), trials.takers(database, folder) as kill_one:
+    step_database.create_database(database, 3000)
+    with step_database.run_writer(database), trials.run_workers(database, folder) as kill_one:
         for _ in range(args.kills):
             kill_one(dice)
-        killed = len(Store(folder).backups())
-        take(database, folder, Rules())
-        while len(Store(folder).backups()) < args.backups:
-            take(database, folder, Rules())
-    left, steps = trials.leftovers(folder), trials.all_exact(folder)
-    missed = trials.unnoticed_flips(folder, args.flips, dice)
+        killed = len(BackupCatalog(folder).list_backups())
+        take_backup(database, folder, BackupRules())
+        while len(BackupCatalog(folder).list_backups()) < args.backups:
+            take_backup(database, folder, BackupRules())
+    left, steps = trials.find_leftovers(folder), trials.verify_all(folder)
+    missed = trials.find_unnoticed_flips(folder, args.flips, dice)
     print(f"{len(steps)} backups exact, {killed} of them by processes that were killed {args.kills} times, steps {steps[0]} to {steps[-1]}")
     print(f"left over: {sorted(left) or 'nothing'}; {args.flips} bits flipped, unnoticed: {missed or 'none'}")
     print(f"{time.monotonic() - began:.0f} s")

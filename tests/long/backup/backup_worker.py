@@ -9,21 +9,21 @@ import os
 import sys
 from pathlib import Path
 
-from db.backup.create import Rules, take
+from db.backup.create import BackupRules, take_backup
 
 
-def take_on(database: Path, folder: Path) -> None:
+def take_backups(database: Path, folder: Path) -> None:
     """Take backups for ever."""
     os.write(1, f"{os.getpid()}\n".encode())
     while True:
         os.write(1, b".")
-        take(database, folder, Rules(), beside={"config": b"theme = 'dark'\n"})
+        take_backup(database, folder, BackupRules(), beside={"config": b"theme = 'dark'\n"})
 
 
 if __name__ == "__main__":
     for _ in sys.stdin:
         pid = os.fork()
         if not pid:
-            take_on(Path(sys.argv[1]), Path(sys.argv[2]))
+            take_backups(Path(sys.argv[1]), Path(sys.argv[2]))
         os.waitpid(pid, 0)
         os.write(1, b"x")

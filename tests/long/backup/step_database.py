@@ -9,15 +9,15 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-WIDE = 300
+TEXT_WIDTH = 300
 
 
-def text(step: int) -> str:
+def make_text(step: int) -> str:
     """What a step writes: as long as a row of a task, and never twice the same."""
-    return f"{step * 2654435761 % 2**32:08x}" * (WIDE // 8)
+    return f"{step * 2654435761 % 2**32:08x}" * (TEXT_WIDTH // 8)
 
 
-def make(path: Path, steps: int) -> None:
+def create_database(path: Path, steps: int) -> None:
     """A database at `steps`, in WAL mode as ours is."""
     with closing(sqlite3.connect(path, isolation_level=None)) as c:
         c.execute("PRAGMA journal_mode=WAL")
@@ -28,36 +28,36 @@ def make(path: Path, steps: int) -> None:
         c.execute("INSERT INTO home VALUES (?)", (str(uuid4()),))
         c.execute("BEGIN")
         for step in range(1, steps + 1):
-            one(c, step)
+            write_step(c, step)
         c.execute("COMMIT")
 
 
-def one(c: sqlite3.Connection, step: int) -> None:
+def write_step(c: sqlite3.Connection, step: int) -> None:
     """A step: a row more, and an older one changed."""
-    c.execute("INSERT INTO steps VALUES (?, ?)", (step, text(step)))
-    c.execute("UPDATE steps SET said = ? WHERE id = ?", (text(step + 7), step // 2))
+    c.execute("INSERT INTO steps VALUES (?, ?)", (step, make_text(step)))
+    c.execute("UPDATE steps SET said = ? WHERE id = ?", (make_text(step + 7), step // 2))
     c.execute("UPDATE last SET step = ?", (step,))
 
 
-def on(path: Path, steps: int) -> None:
+def write_steps(path: Path, steps: int) -> None:
     """That many steps more, each in its transaction."""
     with closing(sqlite3.connect(path, isolation_level=None)) as c:
         c.execute("PRAGMA synchronous=OFF")
         (last,) = c.execute("SELECT step FROM last").fetchone()
         for step in range(last + 1, last + 1 + steps):
             c.execute("BEGIN IMMEDIATE")
-            one(c, step)
+            write_step(c, step)
             c.execute("COMMIT")
 
 
 @contextmanager
-def writer(path: Path) -> Iterator[None]:
+def run_writer(path: Path) -> Iterator[None]:
     """Some hundred steps a second, in a thread: a database that outgrew what is asked of it would say nothing more."""
     over = threading.Event()
 
     def work() -> None:
         while not over.wait(0.01):
-            on(path, 5)
+            write_steps(path, 5)
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -72,10 +72,10 @@ def assert_exact(image: Path) -> int:
     """The database holds what it must at its step, no more and no less; that step."""
     with closing(sqlite3.connect(f"file:{image}?mode=ro&immutable=1", uri=True)) as c:
         (last,) = c.execute("SELECT step FROM last").fetchone()
-        expected = {step: text(step) for step in range(1, last + 1)}
+        expected = {step: make_text(step) for step in range(1, last + 1)}
         for step in range(1, last + 1):
             if step // 2 in expected:
-                expected[step // 2] = text(step + 7)
+                expected[step // 2] = make_text(step + 7)
         assert dict(c.execute("SELECT id, said FROM steps")) == expected
         assert c.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     return last

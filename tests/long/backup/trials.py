@@ -14,19 +14,19 @@ from functools import partial
 from pathlib import Path
 
 from db.backup import restore_tool as tool
-from db.backup.catalog import Store
-from db.backup.folder import TOOL
+from db.backup.catalog import BackupCatalog
+from db.backup.folder import TOOL_NAME
 from tests.long.backup import step_database
 
-LONGEST = 0.12
+MAX_DELAY = 0.12
 """Seconds after the beginning of a backup until its process is killed, at most."""
 
 
 @contextmanager
-def takers(database: Path, folder: Path) -> Iterator[Callable[[random.Random], None]]:
+def run_workers(database: Path, folder: Path) -> Iterator[Callable[[random.Random], None]]:
     """A call lets a process take backups, and kills it some moment into one of the first."""
     argv = [sys.executable, "-m", "tests.long.backup.backup_worker", database, folder]
-    with subprocess.Popen(argv, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_env()) as process:
+    with subprocess.Popen(argv, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_make_environment()) as process:
         yield partial(_kill_one, process)
 
 
@@ -37,22 +37,22 @@ def _kill_one(process: subprocess.Popen[bytes], dice: random.Random) -> None:
     try:
         for _ in range(dice.randint(1, 3)):
             assert process.stdout.read(1) == b"."
-        select.select([], [], [], dice.uniform(0, LONGEST))
+        select.select([], [], [], dice.uniform(0, MAX_DELAY))
     finally:
         os.kill(pid, signal.SIGKILL)
         while process.stdout.read(1) not in (b"x", b""):
             pass
 
 
-def _env() -> dict[str, str]:
+def _make_environment() -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "PYTHONPATH": os.fspath(Path(__file__).parents[3])}
 
 
-def all_exact(folder: Path) -> list[int]:
+def verify_all(folder: Path) -> list[int]:
     """Build every backup up that can be seen, and compare it; the steps they hold, oldest first."""
-    store, image = Store(folder), folder.parent / "compared"
+    store, image = BackupCatalog(folder), folder.parent / "compared"
     steps = []
-    for backup in store.backups():
+    for backup in store.list_backups():
         assert backup.verified, backup
         store.rebuild(backup, image)
         steps.append(step_database.assert_exact(image))
@@ -60,15 +60,15 @@ def all_exact(folder: Path) -> list[int]:
     return steps
 
 
-def leftovers(folder: Path) -> set[str]:
+def find_leftovers(folder: Path) -> set[str]:
     """Files that belong to no backup."""
-    wanted = {tool.MANIFEST, TOOL}
-    for entry in Store(folder).entries():
+    wanted = {tool.MANIFEST, TOOL_NAME}
+    for entry in BackupCatalog(folder).list_entries():
         wanted |= {Path(entry["path"]).name, *entry["beside"]}
     return {path.name for path in folder.iterdir()} - wanted
 
 
-def flip(path: Path, dice: random.Random) -> int:
+def flip_bit(path: Path, dice: random.Random) -> int:
     """Flip one bit of a file; where."""
     data = bytearray(path.read_bytes())
     at = dice.randrange(len(data) * 8)
@@ -77,16 +77,16 @@ def flip(path: Path, dice: random.Random) -> int:
     return at
 
 
-def unnoticed_flips(folder: Path, many: int, dice: random.Random) -> list[tuple[str, int]]:
+def find_unnoticed_flips(folder: Path, many: int, dice: random.Random) -> list[tuple[str, int]]:
     """Flip that many bits, one at a time; those that nobody noticed."""
     missed = []
-    files = sorted(path for path in folder.iterdir() if path.name != TOOL)
+    files = sorted(path for path in folder.iterdir() if path.name != TOOL_NAME)
     for _ in range(many):
         path = dice.choice(files)
         before = path.read_bytes()
-        at = flip(path, dice)
-        store = Store(folder)
-        if not [*store.damaged_files(), *store.damaged_lines()]:
+        at = flip_bit(path, dice)
+        store = BackupCatalog(folder)
+        if not [*store.find_damaged_files(), *store.find_damaged_lines()]:
             missed.append((path.name, at))
         path.write_bytes(before)
     return missed

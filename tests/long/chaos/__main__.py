@@ -23,24 +23,24 @@ import sys
 from collections.abc import Callable, Iterable
 
 from tests.long.chaos import journal_writes, reused_pids, supervisor_deaths
-from tests.long.chaos.results import Row, table
-from tests.long.chaos.trial import report, trial
+from tests.long.chaos.results import TrialResult, format_table
+from tests.long.chaos.trial import format_report, run_trial
 
-SINGLE: dict[str, Callable[[], Iterable[Row]]] = {
-    "records": journal_writes.trials, "deaths": supervisor_deaths.trials, "pids": reused_pids.trials,
+SINGLE_TRIALS: dict[str, Callable[[], Iterable[TrialResult]]] = {
+    "records": journal_writes.run_trials, "deaths": supervisor_deaths.run_trials, "pids": reused_pids.run_trials,
 }  # fmt: skip
 
 
 def main() -> int:
     """Run what the command line says."""
     args = _arguments()
-    parts = args.part or ["crowd", *SINGLE]
-    rows = [_said(row) for name in parts if name in SINGLE for row in SINGLE[name]()]
+    parts = args.part or ["crowd", *SINGLE_TRIALS]
+    rows = [_report_row(row) for name in parts if name in SINGLE_TRIALS for row in SINGLE_TRIALS[name]()]
     good = all(row.met is not False for row in rows)
     if "crowd" in parts:
-        good = _crowd(args) and good
+        good = _run_crowd(args) and good
     if rows:
-        print(table(rows))
+        print(format_table(rows))
     return 0 if good else 1
 
 
@@ -54,25 +54,25 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="for the dice (default 1)")
     parser.add_argument("--capacity", type=int, default=16, help="runs at once (default 16)")
     args = parser.parse_args()
-    if wrong := set(args.part) - {"crowd", *SINGLE}:
+    if wrong := set(args.part) - {"crowd", *SINGLE_TRIALS}:
         parser.error(f"there is no part {', '.join(sorted(wrong))}")
     return args
 
 
-def _said(row: Row) -> Row:
-    _say(f"{row.what}: {row.verdict}")
+def _report_row(row: TrialResult) -> TrialResult:
+    _print_progress(f"{row.what}: {row.verdict}")
     return row
 
 
-def _say(text: str) -> None:
+def _print_progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _crowd(args: argparse.Namespace) -> bool:
+def _run_crowd(args: argparse.Namespace) -> bool:
     """The random kills; whether all is well."""
-    outcome = trial(args.tasks, args.kills, args.seed, args.capacity, say=_say)
-    print(report(outcome))
-    return not (outcome.faults or (args.kills >= 500 and outcome.unseen))
+    outcome = run_trial(args.tasks, args.kills, args.seed, args.capacity, say=_print_progress)
+    print(format_report(outcome))
+    return not (outcome.faults or (args.kills >= 500 and outcome.unmet_cells))
 
 
 if __name__ == "__main__":

@@ -16,17 +16,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from app.errors import Problem
-from tests.long.chaos.run_steps import ACTIVE, rows, snapshot
-from tests.runtime_process import Living, alive, until
+from tests.long.chaos.run_steps import ACTIVE, count_steps, read_rows
+from tests.runtime_process import RuntimeProcess, is_alive, wait_until
 
 ROLES = ("runtime", "keeper", "guard")
 STRACE = shutil.which("strace")
-POINTS = "pwrite64,waitid,wait4,vfork,clone,clone3,sendto"
-EXPOSED = 2.0  # seconds to wait for runs that have lost one of the two above them
+TRACED_CALLS = "pwrite64,waitid,wait4,vfork,clone,clone3,sendto"
+EXPOSURE_TIMEOUT = 2.0  # seconds to wait for runs that have lost one of the two above them
 LAGS = (0, 0, 0.004, 0.03)
 
 
-def nap(seconds: float) -> None:
+def pause(seconds: float) -> None:
     """Let things go on for so long."""
     select.select([], [], [], seconds)
 
@@ -34,8 +34,8 @@ def nap(seconds: float) -> None:
 class Killer:
     """Ends the processes of one home at random. `cells` counts runs by who was killed and the step they stood at."""
 
-    def __init__(self, living: Living, dice: random.Random) -> None:
-        self.living, self.dice = living, dice
+    def __init__(self, living: RuntimeProcess, dice: random.Random) -> None:
+        self.runtime, self.dice = living, dice
         self.kills: Counter[str] = Counter()
         self.cells: Counter[tuple[str, str]] = Counter()
         self.calls: Counter[str] = Counter()
@@ -44,15 +44,15 @@ class Killer:
         self.pids: dict[str, int] = {}
         self.since = ""
 
-    def whole(self, gone: int = 0) -> dict[str, int]:
+    def wait_until_complete(self, gone: int = 0) -> dict[str, int]:
         """The pids of all three, once they live and belong together, without the one that is gone."""
-        self.pids = until(lambda: self._look(gone), f"all three of {self.living.home} are up")
+        self.pids = wait_until(lambda: self._read_pids(gone), f"all three of {self.runtime.home} are up")
         return self.pids
 
-    def _look(self, gone: int) -> dict[str, int] | None:
+    def _read_pids(self, gone: int) -> dict[str, int] | None:
         try:
-            self.living.client.start()
-            status = self.living.call("status")
+            self.runtime.client.start()
+            status = self.runtime.call("status")
         except Problem:
             return None
         found = {
@@ -60,97 +60,97 @@ class Killer:
             "keeper": status["keeper"]["pid"],
             "guard": status["keeper"]["guard_pid"],
         }
-        good = all(pid and pid != gone and alive(pid) for pid in found.values())
-        return found if good and _parent(found["keeper"]) == found["guard"] else None
+        good = all(pid and pid != gone and is_alive(pid) for pid in found.values())
+        return found if good and _read_parent(found["keeper"]) == found["guard"] else None
 
-    def exposed(self) -> bool:
+    def has_exposed_runs(self) -> bool:
         """Is there a run that has lost one of the two above it?"""
-        left = rows(
-            self.living.home, f"SELECT count(*) FROM instances WHERE status IN {ACTIVE} AND created_at <= ?", self.since
+        left = read_rows(
+            self.runtime.home, f"SELECT count(*) FROM instances WHERE status IN {ACTIVE} AND created_at <= ?", self.since
         )
         return bool(left[0][0])
 
-    def _nobody_exposed(self) -> bool:
+    def _wait_until_covered(self) -> bool:
         """Wait a little for what has lost one of the two; something paused may take long."""
-        end = time.monotonic() + EXPOSED
-        while exposed := self.exposed():
+        end = time.monotonic() + EXPOSURE_TIMEOUT
+        while exposed := self.has_exposed_runs():
             if time.monotonic() > end:
                 break
-            nap(0.02)
+            pause(0.02)
         return not exposed
 
-    def kill(self) -> None:
+    def kill_one(self) -> None:
         """One kill. Keeper and guard go only when what outlived the last kill of the two has ended."""
         who = self.dice.choice(ROLES)
-        if who != "runtime" and not self._nobody_exposed():
+        if who != "runtime" and not self._wait_until_covered():
             who = "runtime"
-        pid = self.whole()[who]
+        pid = self.wait_until_complete()[who]
         began = time.monotonic()
-        self._end(who)
-        until(lambda: not alive(pid), f"{who} {pid} is gone")
+        self._kill_somehow(who)
+        wait_until(lambda: not is_alive(pid), f"{who} {pid} is gone")
         self.kills[who] += 1
-        self.whole(gone=pid)
+        self.wait_until_complete(gone=pid)
         self.worst = max(self.worst, time.monotonic() - began)
         if who != "runtime":
             self.since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
-    def _end(self, who: str) -> None:
+    def _kill_somehow(self, who: str) -> None:
         """SIGKILL: at once, or after a look at everything standing still, in slow motion or not."""
         way = self.dice.choice(("at once", "at a call", "frozen", "frozen", "slow"))
         if way == "at a call" and who == "keeper" and STRACE:
-            self._at_a_call()
+            self._kill_at_a_call()
         if way.startswith("at"):
-            return _send(self.pids[who], signal.SIGKILL)
+            return _send_signal(self.pids[who], signal.SIGKILL)
         with self._slow_motion() if way == "slow" else contextlib.nullcontext():
-            nap(self.dice.uniform(0, 0.1))
-            self._frozen(who)
+            pause(self.dice.uniform(0, 0.1))
+            self._kill_frozen(who)
 
-    def _frozen(self, who: str) -> None:
+    def _kill_frozen(self, who: str) -> None:
         """Stop all three in any order, look, kill one, and let the others go on."""
         order = self.dice.sample(ROLES, 3)
         lag = self.dice.choice(LAGS)
         for place, role in enumerate(order):
-            _send(self.pids[role], signal.SIGSTOP)
-            nap(lag if place == 0 else 0)
-        until(lambda: all(_still(pid) for pid in self.pids.values()), "all three stand still")
-        for step, many in snapshot(self.living.home, order[0] if lag else "").items():
+            _send_signal(self.pids[role], signal.SIGSTOP)
+            pause(lag if place == 0 else 0)
+        wait_until(lambda: all(_is_stopped(pid) for pid in self.pids.values()), "all three stand still")
+        for step, many in count_steps(self.runtime.home, order[0] if lag else "").items():
             self.cells[who, step] += many
-        _send(self.pids[who], signal.SIGKILL)
+        _send_signal(self.pids[who], signal.SIGKILL)
         for role in order:
-            _send(self.pids[role], signal.SIGCONT)
+            _send_signal(self.pids[role], signal.SIGCONT)
 
     @contextlib.contextmanager
     def _slow_motion(self) -> Iterator[None]:
         """The keeper waits some milliseconds after each step that matters, so that stopping it finds each of them."""
-        with _traced(self.pids["keeper"], POINTS, f"delay_exit={self.dice.choice((3000, 10000))}") as tracer:
+        with _trace_calls(self.pids["keeper"], TRACED_CALLS, f"delay_exit={self.dice.choice((3000, 10000))}") as tracer:
             self.slowed += tracer is not None
             yield
 
-    def _at_a_call(self) -> None:
+    def _kill_at_a_call(self) -> None:
         """SIGKILL before a system call is made: a record that is not written, an exit that is written and not reaped."""
         call = self.dice.choice(("pwrite64", "pwrite64", "wait4", "waitid", "vfork,clone,clone3", "sendto"))
-        with _traced(self.pids["keeper"], call, f"signal=SIGKILL:when={self.dice.randint(1, 8)}"):
-            end = time.monotonic() + EXPOSED
-            while alive(self.pids["keeper"]) and time.monotonic() < end:
-                nap(0.002)
-            self.calls[call] += not alive(self.pids["keeper"])
+        with _trace_calls(self.pids["keeper"], call, f"signal=SIGKILL:when={self.dice.randint(1, 8)}"):
+            end = time.monotonic() + EXPOSURE_TIMEOUT
+            while is_alive(self.pids["keeper"]) and time.monotonic() < end:
+                pause(0.002)
+            self.calls[call] += not is_alive(self.pids["keeper"])
 
     def stop_each(self) -> None:
         """SIGSTOP each of the three for a second."""
         for role in ROLES:
-            pid = self.whole()[role]
-            _send(pid, signal.SIGSTOP)
-            nap(1.0)
-            _send(pid, signal.SIGCONT)
+            pid = self.wait_until_complete()[role]
+            _send_signal(pid, signal.SIGSTOP)
+            pause(1.0)
+            _send_signal(pid, signal.SIGCONT)
             self.stops += 1
 
 
-def _send(pid: int, number: int) -> None:
+def _send_signal(pid: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
 
 
-def field(pid: int | str, name: str) -> str:
+def read_status_field(pid: int | str, name: str) -> str:
     try:
         text = Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -158,19 +158,19 @@ def field(pid: int | str, name: str) -> str:
     return text.partition(f"\n{name}:")[2].partition("\n")[0].strip()
 
 
-def _parent(pid: int) -> int:
-    return int(field(pid, "PPid") or 0)
+def _read_parent(pid: int) -> int:
+    return int(read_status_field(pid, "PPid") or 0)
 
 
-def _still(pid: int) -> bool:
+def _is_stopped(pid: int) -> bool:
     """Stopped, or gone by itself. One that is traced and waits within a call goes on until it has made that call."""
-    if field(pid, "State")[:1] == "t":
-        nap(0.03)
-    return field(pid, "State")[:1] in ("T", "t", "Z", "")
+    if read_status_field(pid, "State")[:1] == "t":
+        pause(0.03)
+    return read_status_field(pid, "State")[:1] in ("T", "t", "Z", "")
 
 
 @contextlib.contextmanager
-def _traced(pid: int, calls: str, what: str) -> Iterator[subprocess.Popen[bytes] | None]:
+def _trace_calls(pid: int, calls: str, what: str) -> Iterator[subprocess.Popen[bytes] | None]:
     """Something happens to these calls of a process, where strace is installed and may trace."""
     if STRACE is None:
         yield None
@@ -178,7 +178,7 @@ def _traced(pid: int, calls: str, what: str) -> Iterator[subprocess.Popen[bytes]
     command = [STRACE, "-qq", "-o", "/dev/null", "-e", f"trace={calls}", f"--inject={calls}:{what}", "-p", str(pid)]
     tracer = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until(lambda: field(pid, "TracerPid") not in ("0", "") or tracer.poll() is not None, "traced")
+        wait_until(lambda: read_status_field(pid, "TracerPid") not in ("0", "") or tracer.poll() is not None, "traced")
         yield tracer if tracer.poll() is None else None
     finally:
         tracer.terminate()

@@ -13,14 +13,14 @@ from typing import Any
 
 from app import paths
 from app.errors import Problem
-from tests.runtime_process import Living, alive, until
+from tests.runtime_process import RuntimeProcess, is_alive, wait_until
 
-CODE = 7
+EXIT_CODE = 7
 """With which jobs end that are let go."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TrialResult:
     """`met` is None where this machine does not allow the trial; `said` is then the reason."""
 
     part: str
@@ -35,7 +35,7 @@ class Row:
         return f"{word}: {self.said}" if self.said else word
 
 
-def table(found: Iterable[Row]) -> str:
+def format_table(found: Iterable[TrialResult]) -> str:
     """The rows as aligned lines, and how many are of each kind."""
     rows = list(found)
     wide = [
@@ -47,32 +47,32 @@ def table(found: Iterable[Row]) -> str:
 
 
 @contextmanager
-def opened() -> Iterator[Living]:
+def open_runtime() -> Iterator[RuntimeProcess]:
     """A home with its runtime up, emptied of processes afterwards."""
     with tempfile.TemporaryDirectory(prefix="td-", ignore_cleanup_errors=True) as folder:
         paths.make_home(Path(folder))
-        living = Living(Path(folder))
+        living = RuntimeProcess(Path(folder))
         try:
             living.start()
             yield living
         finally:
-            living.end()
+            living.kill_all()
 
 
-class Job:
+class NotedJob:
     """A task that notes each of its runs, and ends with CODE once it is let go."""
 
-    def __init__(self, living: Living, name: str, end: str = "", **more: Any) -> None:
-        self.living = living
+    def __init__(self, living: RuntimeProcess, name: str, end: str = "", **more: Any) -> None:
+        self.runtime = living
         self.note, self.gate = living.home / f"ran.{name}", living.home / f"gate.{name}"
-        self.script = f'echo "$TASKDECK_RUNID" >> {self.note}; {end or f"exit {CODE}"}'
+        self.script = f'echo "$TASKDECK_RUNID" >> {self.note}; {end or f"exit {EXIT_CODE}"}'
         self.more = more
 
     @classmethod
-    def gated(cls, living: Living, name: str) -> Job:
+    def make_gated(cls, living: RuntimeProcess, name: str) -> NotedJob:
         """One that waits at its gate."""
         gate = living.home / f"gate.{name}"
-        return cls(living, name, f"until [ -e {gate} ]; do sleep 0.01; done; exit {CODE}")
+        return cls(living, name, f"until [ -e {gate} ]; do sleep 0.01; done; exit {EXIT_CODE}")
 
     @property
     def argv(self) -> list[str]:
@@ -80,51 +80,51 @@ class Job:
 
     def submit(self) -> str:
         """Its number."""
-        return self.living.submit(*self.argv, **self.more)
+        return self.runtime.submit(*self.argv, **self.more)
 
-    def running(self) -> tuple[str, int]:
+    def run(self) -> tuple[str, int]:
         """Submit it; its number and pid, once it has noted its run."""
         number = self.submit()
-        pid = self.living.reach(number, "running")["instances"][0]["pid"]
-        until(self.note.exists, f"#{number} is at work")
+        pid = self.runtime.wait_for_status(number, "running")["instances"][0]["pid"]
+        wait_until(self.note.exists, f"#{number} is at work")
         return number, pid
 
     @property
-    def ran(self) -> int:
+    def run_count(self) -> int:
         """How often it was started."""
         return len(self.note.read_text().split()) if self.note.exists() else 0
 
 
-def judged(
-    part: str, what: str, job: Job, number: str, *may: tuple[str, int | None, str | None], also: Callable[[], str] = str
-) -> Row:
+def judge_task(
+    part: str, what: str, job: NotedJob, number: str, *may: tuple[str, int | None, str | None], also: Callable[[], str] = str
+) -> TrialResult:
     """How a task ended, against how it may end: status, exit code, and reason where one is named.
 
     `also` says, once it has ended, what else is wrong.
     """
     try:
-        job.living.ended(number)
+        job.runtime.wait_for_end(number)
     except Problem as error:
-        return Row(part, what, False, f"it never ended ({error})")
-    task = job.living.show(number)
+        return TrialResult(part, what, False, f"it never ended ({error})")
+    task = job.runtime.show(number)
     last = task["instances"][-1]
     ended = (task["status"], last["exit_code"], last["reason"])
     fits = any(ended[:2] == one[:2] and one[2] in (None, ended[2]) for one in may)
-    once = len(task["instances"]) == 1 and job.ran <= 1
+    once = len(task["instances"]) == 1 and job.run_count <= 1
     wrong = also()
-    said = f"{task['status']}, code {ended[1]}, {ended[2]}, ran {job.ran}×" + (f"; {wrong}" if wrong else "")
-    return Row(part, what, fits and once and not wrong, said)
+    said = f"{task['status']}, code {ended[1]}, {ended[2]}, ran {job.run_count}×" + (f"; {wrong}" if wrong else "")
+    return TrialResult(part, what, fits and once and not wrong, said)
 
 
-def supervisors(living: Living) -> tuple[int, int]:
+def get_supervisors(living: RuntimeProcess) -> tuple[int, int]:
     """The pids of keeper and guard."""
     keeper = living.call("status")["keeper"]
     return keeper["pid"], keeper["guard_pid"]
 
 
-def kill_all(living: Living) -> None:
+def kill_all(living: RuntimeProcess) -> None:
     """SIGKILL runtime, keeper and guard, so that none can follow another."""
-    kill_together(living.pid, *supervisors(living))
+    kill_together(living.pid, *get_supervisors(living))
 
 
 def kill_together(*pids: int) -> None:
@@ -132,4 +132,4 @@ def kill_together(*pids: int) -> None:
     for number in (signal.SIGSTOP, signal.SIGKILL):
         for pid in pids:
             os.kill(pid, number)
-    until(lambda: not any(map(alive, pids)), "all are gone")
+    wait_until(lambda: not any(map(is_alive, pids)), "all are gone")

@@ -14,12 +14,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from db.engine import write_engine
+from db.engine import create_write_engine
 from db.queries import transitions
-from tests.long.chaos.killer import field
-from tests.long.chaos.results import CODE, Job, Row, judged, kill_together, opened, supervisors
-from tests.long.chaos.run_steps import journal
-from tests.runtime_process import Living, alive, until
+from tests.long.chaos.killer import read_status_field
+from tests.long.chaos.results import (
+    EXIT_CODE,
+    NotedJob,
+    TrialResult,
+    get_supervisors,
+    judge_task,
+    kill_together,
+    open_runtime,
+)
+from tests.long.chaos.run_steps import read_journal
+from tests.runtime_process import RuntimeProcess, is_alive, wait_until
 
 PART = "reused pids"
 LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
@@ -28,28 +36,28 @@ HOMES = 5
 LOST = ("lost", None, "supervisors killed")
 
 
-def trials() -> Iterator[Row]:
+def run_trials() -> Iterator[TrialResult]:
     """A row for each way to miss the end of a run."""
-    if why := impossible():
-        yield Row(PART, "a stranger under the pid of a run", None, why)
+    if why := find_obstacle():
+        yield TrialResult(PART, "a stranger under the pid of a run", None, why)
         return
-    for trial in (both_dead, both_dead_while_stopping, runtime_dead, runtime_dead_and_cancelled, session_of_a_daemon):
-        yield tried(trial)
+    for trial in (run_both_dead, run_both_dead_while_stopping, run_runtime_dead, run_runtime_dead_and_cancelled, run_session_of_a_daemon):
+        yield run_trial(trial)
 
 
-class Taken(Exception):
+class PidTaken(Exception):
     """Another process of this machine has got the pid that was to be a stranger's."""
 
 
-def tried(trial: Callable[[Living], Row]) -> Row:
+def run_trial(trial: Callable[[RuntimeProcess], TrialResult]) -> TrialResult:
     """A trial in a home of its own; in another one where somebody else was given the pid."""
     for _ in range(HOMES):
-        with contextlib.suppress(Taken), opened() as living:
+        with contextlib.suppress(PidTaken), open_runtime() as living:
             return trial(living)
     raise RuntimeError(f"in {HOMES} homes somebody else was given the pid")
 
 
-def impossible() -> str:
+def find_obstacle() -> str:
     """Why no pid can be chosen here, or nothing."""
     try:
         LAST_PID.write_text(LAST_PID.read_text())
@@ -59,38 +67,38 @@ def impossible() -> str:
 
 
 @dataclass(slots=True)
-class Stranger:
+class ForeignProcess:
     """A process that has nothing to do with us."""
 
     pid: int
 
     @property
-    def harmed(self) -> str:
+    def damage(self) -> str:
         """What was done to it, or nothing."""
-        if not alive(self.pid) or field(self.pid, "State")[:1] not in "SR":
+        if not is_alive(self.pid) or read_status_field(self.pid, "State")[:1] not in "SR":
             return "the stranger was killed or stopped"
-        got = [int(field(self.pid, mask), 16) for mask in ("SigPnd", "ShdPnd")]
+        got = [int(read_status_field(self.pid, mask), 16) for mask in ("SigPnd", "ShdPnd")]
         return "the stranger was signalled" if any(got) else ""
 
 
 @contextlib.contextmanager
-def stranger(pid: int, *argv: str, stays: bool = True) -> Iterator[Stranger]:
+def start_stranger(pid: int, *argv: str, stays: bool = True) -> Iterator[ForeignProcess]:
     """A process with exactly that pid; one that stays is ended with the block."""
     argv = argv or ("/bin/sleep", "60")
-    until(lambda: _is_free(pid), f"{pid} is free")
+    wait_until(lambda: _is_free(pid), f"{pid} is free")
     for _ in range(TRIES):
         LAST_PID.write_text(str(pid - 1))
         made = os.posix_spawn(argv[0], argv, {}, setsid=True, setsigmask=signal.valid_signals())
         if made == pid:
             break
-        _end(made)
+        _kill_and_reap(made)
     else:
-        raise Taken
+        raise PidTaken
     try:
-        yield Stranger(pid)
+        yield ForeignProcess(pid)
     finally:
         if stays:
-            _end(pid)
+            _kill_and_reap(pid)
 
 
 def _is_free(pid: int) -> bool:
@@ -100,113 +108,113 @@ def _is_free(pid: int) -> bool:
     except OSError:  # one that nobody has waited for has none
         return not Path(f"/proc/{pid}").exists()
     if variables and b"TASKDECK_RUNID=" not in variables:
-        raise Taken
+        raise PidTaken
     return False
 
 
-def _end(pid: int) -> None:
+def _kill_and_reap(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
 
 
-def both_dead(living: Living) -> Row:
+def run_both_dead(living: RuntimeProcess) -> TrialResult:
     """Keeper and guard die, then the run, then its pid is another's; the runtime stands still meanwhile."""
-    job = Job.gated(living, "both")
-    number, pid = job.running()
+    job = NotedJob.make_gated(living, "both")
+    number, pid = job.run()
     runtime = living.pid
     kill_with_supervisors(living, runtime, pid)
-    with stranger(pid) as other:
+    with start_stranger(pid) as other:
         os.kill(runtime, signal.SIGCONT)
-        return let_alone("both supervisors die, then the run", job, number, other, LOST)
+        return check_unharmed("both supervisors die, then the run", job, number, other, LOST)
 
 
-def both_dead_while_stopping(living: Living) -> Row:
+def run_both_dead_while_stopping(living: RuntimeProcess) -> TrialResult:
     """The same with a run that is being stopped: the next keeper carries the stop on, and must not carry it to the stranger."""
-    job = Job(living, "stopping", 'trap "" TERM; while :; do sleep 0.05; done', grace=30)
-    number, pid = job.running()
+    job = NotedJob(living, "stopping", 'trap "" TERM; while :; do sleep 0.05; done', grace=30)
+    number, pid = job.run()
     living.call("cancel", ids=[number])
-    living.reach(number, "stopping")
+    living.wait_for_status(number, "stopping")
     runtime = living.pid
-    until(lambda: _stop_is_written(living), "the stop is in the journal")
+    wait_until(lambda: _is_stop_written(living), "the stop is in the journal")
     kill_with_supervisors(living, runtime, pid)
-    with stranger(pid) as other:
+    with start_stranger(pid) as other:
         os.kill(runtime, signal.SIGCONT)
         may = (LOST, ("cancelled", None, None))
-        return let_alone("both supervisors die while it is stopped, then the run", job, number, other, *may)
+        return check_unharmed("both supervisors die while it is stopped, then the run", job, number, other, *may)
 
 
-def _stop_is_written(living: Living) -> bool:
-    return any("s" in facts for facts in journal(living.home)[0].values())
+def _is_stop_written(living: RuntimeProcess) -> bool:
+    return any("s" in facts for facts in read_journal(living.home)[0].values())
 
 
-def kill_with_supervisors(living: Living, runtime: int, pid: int) -> None:
+def kill_with_supervisors(living: RuntimeProcess, runtime: int, pid: int) -> None:
     """The runtime is stopped, so that it brings up no other pair; keeper and guard are killed, and then a run with all its group."""
-    pair = supervisors(living)
+    pair = get_supervisors(living)
     os.kill(runtime, signal.SIGSTOP)
     kill_together(*pair)
     os.killpg(pid, signal.SIGKILL)
 
 
-def runtime_dead(living: Living) -> Row:
+def run_runtime_dead(living: RuntimeProcess) -> TrialResult:
     """The runtime dies; the run ends; its pid is another's when the next runtime comes."""
-    job = Job.gated(living, "restart")
-    number, pid = job.running()
+    job = NotedJob.make_gated(living, "restart")
+    number, pid = job.run()
     living.kill()
     job.gate.touch()
-    with stranger(pid) as other:
+    with start_stranger(pid) as other:
         living.start()
-        may = ("failed", CODE, None)
-        return let_alone("the runtime dies, then the run ends", job, number, other, may)
+        may = ("failed", EXIT_CODE, None)
+        return check_unharmed("the runtime dies, then the run ends", job, number, other, may)
 
 
-def runtime_dead_and_cancelled(living: Living) -> Row:
+def run_runtime_dead_and_cancelled(living: RuntimeProcess) -> TrialResult:
     """The same with a cancel that was stored and never sent: the next runtime sends it to a run that is over."""
-    job = Job.gated(living, "cancelled")
-    number, pid = job.running()
+    job = NotedJob.make_gated(living, "cancelled")
+    number, pid = job.run()
     uuid = living.show(number)["uuid"]
     living.kill()
-    engine = write_engine(living.home / "taskdeck.db")
+    engine = create_write_engine(living.home / "taskdeck.db")
     with engine.begin() as c:
         transitions.cancel(c, [uuid], "ann")
     engine.dispose()
     job.gate.touch()
-    with stranger(pid) as other:
+    with start_stranger(pid) as other:
         living.start()
-        may = ("cancelled", CODE, None)
-        return let_alone("the runtime dies with a cancel stored, then the run ends", job, number, other, may)
+        may = ("cancelled", EXIT_CODE, None)
+        return check_unharmed("the runtime dies with a cancel stored, then the run ends", job, number, other, may)
 
 
-def session_of_a_daemon(living: Living) -> Row:
+def run_session_of_a_daemon(living: RuntimeProcess) -> TrialResult:
     """A run that is being stopped has ended but for a stray. A stranger that becomes a daemon had the pid of its leader in between."""
     stray = living.home / "stray"
     forked = f"setsid sh -c 'trap \"\" TERM; echo $$ > {stray}; while :; do sleep 0.05; done' & wait"
-    job = Job(living, "daemon", forked, grace=4)
-    number, pid = job.running()
-    until(lambda: stray.exists() and stray.read_text(), "the stray is there")
+    job = NotedJob(living, "daemon", forked, grace=4)
+    number, pid = job.run()
+    wait_until(lambda: stray.exists() and stray.read_text(), "the stray is there")
     living.call("cancel", ids=[number])
-    with daemon(pid) as other:
+    with start_daemon(pid) as other:
         may = ("cancelled", None, None)
-        return let_alone("a daemon's session gets the pid while a stray is being stopped", job, number, other, may)
+        return check_unharmed("a daemon's session gets the pid while a stray is being stopped", job, number, other, may)
 
 
-DAEMON = "import os, time; os.fork() and os._exit(0); time.sleep(60)"
+DAEMON_SCRIPT = "import os, time; os.fork() and os._exit(0); time.sleep(60)"
 
 
 @contextlib.contextmanager
-def daemon(pid: int) -> Iterator[Stranger]:
+def start_daemon(pid: int) -> Iterator[ForeignProcess]:
     """A process whose session had a leader with that pid, which is gone; ended with the block."""
-    with stranger(pid, sys.executable, "-I", "-S", "-c", DAEMON, stays=False):
-        (found,) = until(lambda: [p for p in _session(pid) if p != pid], "the daemon is there")
-        until(lambda: not alive(pid), "the leader has gone")
+    with start_stranger(pid, sys.executable, "-I", "-S", "-c", DAEMON_SCRIPT, stays=False):
+        (found,) = wait_until(lambda: [p for p in _list_session(pid) if p != pid], "the daemon is there")
+        wait_until(lambda: not is_alive(pid), "the leader has gone")
         os.waitpid(pid, 0)
         try:
-            yield Stranger(found)
+            yield ForeignProcess(found)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(found, signal.SIGKILL)
 
 
-def _session(leader: int) -> list[int]:
+def _list_session(leader: int) -> list[int]:
     """The processes of a session."""
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
@@ -216,12 +224,12 @@ def _session(leader: int) -> list[int]:
     return found
 
 
-def let_alone(what: str, job: Job, number: str, other: Stranger, *may: tuple[str, int | None, str | None]) -> Row:
+def check_unharmed(what: str, job: NotedJob, number: str, other: ForeignProcess, *may: tuple[str, int | None, str | None]) -> TrialResult:
     """How the task ended, and what happened to the stranger when the task, which has ended, was cancelled once more."""
 
     def also() -> str:
-        job.living.call("cancel", ids=[number])
-        job.living.ended(job.living.submit("true"))
-        return other.harmed
+        job.runtime.call("cancel", ids=[number])
+        job.runtime.wait_for_end(job.runtime.submit("true"))
+        return other.damage
 
-    return judged(PART, what, job, number, *may, also=also)
+    return judge_task(PART, what, job, number, *may, also=also)

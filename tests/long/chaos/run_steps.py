@@ -16,17 +16,17 @@ STEPS = (
 ACTIVE = "('starting', 'running', 'paused', 'stopping')"
 
 
-def rows(home: Path, query: str, *values: Any) -> list[tuple[Any, ...]]:
+def read_rows(home: Path, query: str, *values: Any) -> list[tuple[Any, ...]]:
     """Ask the database as any reader does."""
     with contextlib.closing(sqlite3.connect(f"file:{home}/taskdeck.db?mode=ro", uri=True, timeout=10)) as c:
         return c.execute(query, values).fetchall()
 
 
-def journal(home: Path) -> tuple[dict[str, dict[str, Any]], set[str]]:
+def read_journal(home: Path) -> tuple[dict[str, dict[str, Any]], set[str]]:
     """What the supervisors have written of each run, by record letter, and the runs that they have forgotten."""
     known: dict[str, dict[str, Any]] = {}
     gone: set[str] = set()
-    for record in records(home):
+    for record in read_records(home):
         letter = next(iter(record))
         if letter == "f":
             gone |= set(record["f"])
@@ -37,7 +37,7 @@ def journal(home: Path) -> tuple[dict[str, dict[str, Any]], set[str]]:
     return {run: facts for run, facts in known.items() if run not in gone}, gone
 
 
-def records(home: Path) -> Iterator[dict[str, Any]]:
+def read_records(home: Path) -> Iterator[dict[str, Any]]:
     """Every record in the journal that is whole."""
     for path in sorted((home / "run").glob("journal*/*.log")):
         with contextlib.suppress(FileNotFoundError):
@@ -46,31 +46,31 @@ def records(home: Path) -> Iterator[dict[str, Any]]:
                     yield json.loads(line)
 
 
-def snapshot(home: Path, first: str) -> Counter[str]:
+def count_steps(home: Path, first: str) -> Counter[str]:
     """How many runs stand at each step. `first` is who was stopped first: the others had time to do their part."""
-    known, gone = journal(home)
+    known, gone = read_journal(home)
     steps: Counter[str] = Counter(forgotten=len(gone))
-    for (many,) in rows(home, "SELECT count(*) FROM tasks WHERE status = 'queued'"):
+    for (many,) in read_rows(home, "SELECT count(*) FROM tasks WHERE status = 'queued'"):
         steps["submitted"] += many
-    active = dict(rows(home, f"SELECT runid, status FROM instances WHERE status IN {ACTIVE}"))
+    active = dict(read_rows(home, f"SELECT runid, status FROM instances WHERE status IN {ACTIVE}"))
     for runid, status in active.items():
-        steps[_step(known.get(runid, {}), status, first)] += 1
+        steps[_find_step(known.get(runid, {}), status, first)] += 1
     steps["committed"] += sum("e" in facts and runid not in active for runid, facts in known.items())
     return steps
 
 
-def _step(facts: dict[str, Any], status: str, first: str) -> str:
+def _find_step(facts: dict[str, Any], status: str, first: str) -> str:
     if "i" not in facts:
         return "sent" if first == "keeper" else "claimed"
     if "p" not in facts and "e" not in facts:
         return "intent"
-    process = _state(facts["p"]) if "p" in facts else ""
+    process = _read_state(facts["p"]) if "p" in facts else ""
     if "e" not in facts:
         return "exited" if process in ("", "Z") else "spawned" if status == "starting" else "running"
     return "journaled" if process == "Z" else "told" if first == "runtime" else "reaped"
 
 
-def _state(leader: dict[str, Any]) -> str:
+def _read_state(leader: dict[str, Any]) -> str:
     """The state letter of exactly this process; nothing when it is gone."""
     try:
         fields = Path(f"/proc/{leader['pid']}/stat").read_text().rpartition(")")[2].split()

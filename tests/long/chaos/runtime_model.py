@@ -13,19 +13,19 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.core.ids import uuid7
-from app.core.scheduling.plan import plan
-from app.runtime.run_verdict import judge
+from app.core.ids import make_uuid7
+from app.core.scheduling.plan import make_plan
+from app.runtime.run_verdict import judge_run
 from app.service import dispatch_view
 from db import raw_sql
 from db.queries import dispatch, reads, transitions
 from db.states import ENDED, RUN_ENDED, WAITING
-from tests.db.builders import task
+from tests.db.builders import make_task_row
 
 ACTIVE = "('starting', 'running', 'paused', 'stopping')"
 
 
-class Clock:
+class ManualClock:
     """Time that goes on when told."""
 
     def __init__(self) -> None:
@@ -34,15 +34,15 @@ class Clock:
     def __call__(self) -> datetime:
         return self.now
 
-    def go(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
 
 
 @dataclass(slots=True)
-class Process:
+class RunModel:
     """A run as the keeper knows it."""
 
-    ran: int = 0
+    starts: int = 0
     """Starts that were not counted yet."""
     lives: bool = False
     refused: bool = False
@@ -52,37 +52,37 @@ class Process:
 
 
 @dataclass(slots=True)
-class Keeper:
+class KeeperModel:
     """Does what it is sent, in order, and answers."""
 
-    runs: dict[str, Process] = field(default_factory=dict)
+    runs: dict[str, RunModel] = field(default_factory=dict)
     inbox: list[tuple[str, str, Any]] = field(default_factory=list)
     said: list[dict[str, Any]] = field(default_factory=list)
 
-    def work(self, now: float) -> None:
+    def handle_requests(self, now: float) -> None:
         """Handle what was sent."""
         inbox, self.inbox = self.inbox, []
         for do, runid, more in inbox:
             known = self.runs.get(runid)
             if do == "spawn" and not known:
-                self.runs[runid] = Process(ran=1, lives=True)
+                self.runs[runid] = RunModel(starts=1, lives=True)
             elif do == "refuse" and not known:
-                self.runs[runid] = Process(refused=True)
+                self.runs[runid] = RunModel(refused=True)
             elif do == "stop" and known and known.lives:
                 known.stop, known.lives, known.signal = more, False, 15
             elif do == "forget" and known and not known.lives:
                 del self.runs[runid]
                 continue
             if runid in self.runs and do in ("spawn", "refuse", "stop"):
-                self.said.append(self.state(runid, now))
+                self.said.append(self.make_event(runid, now))
 
-    def end(self, runid: str, code: int, now: float) -> None:
+    def end_run(self, runid: str, code: int, now: float) -> None:
         """A job ends by itself."""
         run = self.runs[runid]
         run.lives, run.code = False, code
-        self.said.append(self.state(runid, now))
+        self.said.append(self.make_event(runid, now))
 
-    def state(self, runid: str, now: float) -> dict[str, Any]:
+    def make_event(self, runid: str, now: float) -> dict[str, Any]:
         """The event that says where a run stands."""
         run = self.runs[runid]
         about = {"run": runid, "at": now}
@@ -93,11 +93,11 @@ class Keeper:
         return {"is": "ended", **about, "code": run.code, "signal": run.signal, "stop": run.stop, "started_at": now}
 
 
-class World:
+class RuntimeModel:
     """One database, one keeper, and a runtime between them that may die at any moment."""
 
-    def __init__(self, c: Connection, clock: Clock) -> None:
-        self.c, self.clock, self.keeper = c, clock, Keeper()
+    def __init__(self, c: Connection, clock: ManualClock) -> None:
+        self.c, self.clock, self.keeper = c, clock, KeeperModel()
         self.orders: list[tuple[str, str, Any]] = []
         self.told: dict[str, str] = {}
         self.submitted: list[str] = []
@@ -107,8 +107,8 @@ class World:
         self.truth: dict[str, tuple[int | None, int | None]] = {}
         self.closed: dict[str, tuple[Any, ...]] = {}
         self.allowed: dict[str, int] = {}
-        raw_sql.run(c, "UPDATE pools SET total_cpu = 3, total_memory = 100 WHERE name = 'default'")
-        raw_sql.run(c, "UPDATE queues SET capacity = 4 WHERE name = 'default'")
+        raw_sql.execute_statement(c, "UPDATE pools SET total_cpu = 3, total_memory = 100 WHERE name = 'default'")
+        raw_sql.execute_statement(c, "UPDATE queues SET capacity = 4 WHERE name = 'default'")
 
     @property
     def now(self) -> float:
@@ -117,7 +117,7 @@ class World:
     # -- what people do
 
     def submit(self, parents: list[str], hold: bool, retries: int, cpu: float, memory: float) -> None:
-        made = task(
+        made = make_task_row(
             hold=hold, held_by="ann" if hold else None, retries=retries, retry_delay=1.0, cpu=cpu, memory=memory
         )
         links = [{"task_id": made["uuid"], "parent_id": parent, "kind": "success"} for parent in parents]
@@ -129,7 +129,7 @@ class World:
             self.held.add(made["uuid"])
 
     def cancel(self, uuid: str) -> None:
-        if self.status(uuid) not in ENDED:
+        if self.get_status(uuid) not in ENDED:
             self.cancelled.add(uuid)
         transitions.cancel(self.c, [uuid], "ann")
 
@@ -138,19 +138,19 @@ class World:
         (self.held.add if on else self.held.discard)(uuid)
 
     def retry(self, uuid: str) -> None:
-        if self.status(uuid) in ENDED:
+        if self.get_status(uuid) in ENDED:
             self.cancelled.discard(uuid)
-            self.allowed[uuid] += 1 + self.task(uuid).retries
+            self.allowed[uuid] += 1 + self.get_task(uuid).retries
         transitions.retry(self.c, [uuid], "ann")
 
     # -- what the runtime does
 
     def claim(self) -> None:
         """Plan, claim, and keep the orders until they are sent."""
-        starts = plan(dispatch_view.view(self.c, dispatch_view.Habits(), closed=False)).starts
-        rows = {row.uuid: row for row in dispatch.claimable(self.c, [start.uuid for start in starts])}
+        starts = make_plan(dispatch_view.read_view(self.c, dispatch_view.RunTimeCache(), closed=False)).starts
+        rows = {row.uuid: row for row in dispatch.list_claimable(self.c, [start.uuid for start in starts])}
         chosen = [
-            {"uuid": s.uuid, "runid": uuid7(), "queue": s.queue, "pool": "default", "cpu": s.cpu, "memory": s.memory,
+            {"uuid": s.uuid, "runid": make_uuid7(), "queue": s.queue, "pool": "default", "cpu": s.cpu, "memory": s.memory,
              "tags": json.dumps({}), "attempt": rows[s.uuid].attempts + 1}
             for s in starts
         ]  # fmt: skip
@@ -160,7 +160,7 @@ class World:
 
     def send(self) -> None:
         """The orders of committed rounds go out, and what the database wants of each run."""
-        for row in dispatch.wanted(self.c):
+        for row in dispatch.list_requested_states(self.c):
             if row.status == "stopping" and self.told.get(row.runid) != "stop":
                 self.orders.append(("stop", row.runid, row.stop_reason))
                 self.told[row.runid] = "stop"
@@ -170,102 +170,102 @@ class World:
     def hear(self, said: list[dict[str, Any]]) -> None:
         """Write down what the keeper said, as one round does."""
         ended = [event for event in said if event["is"] == "ended"]
-        transitions.started(self.c, [event for event in said if event["is"] == "started"])
-        transitions.ended(self.c, ended, judge)
+        transitions.record_starts(self.c, [event for event in said if event["is"] == "started"])
+        transitions.record_ends(self.c, ended, judge_run)
         if refused := [event["run"] for event in said if event["is"] == "refused"]:
             transitions.unclaim(self.c, refused)
-        transitions.promote(self.c)
+        transitions.release_due(self.c)
         self.orders += [("forget", event["run"], None) for event in ended]
 
-    def round(self) -> None:
+    def run_round(self) -> None:
         said, self.keeper.said = self.keeper.said, []
         self.hear(said)
 
     def crash(self) -> None:
         """The runtime dies: unsent orders, unread answers and unheard requests are gone. The next one adopts."""
         self.orders, self.keeper.inbox, self.keeper.said, self.told = [], [], [], {}
-        self.hear([self.keeper.state(runid, self.now) for runid in self.keeper.runs])
-        for run in reads.active(self.c):
+        self.hear([self.keeper.make_event(runid, self.now) for runid in self.keeper.runs])
+        for run in reads.list_active(self.c):
             if run.runid not in self.keeper.runs:
                 assert run.start_time is None, "a started run is not known to its keeper"
                 self.orders.append(("refuse", run.runid, None))
 
     # -- what the keeper and its jobs do
 
-    def work(self) -> None:
-        self.keeper.work(self.now)
+    def run_keeper(self) -> None:
+        self.keeper.handle_requests(self.now)
         for runid, run in self.keeper.runs.items():
-            self.executions[runid] = self.executions.get(runid, 0) + run.ran
-            run.ran = 0
+            self.executions[runid] = self.executions.get(runid, 0) + run.starts
+            run.starts = 0
             if not run.lives and not run.refused:
                 self.truth[runid] = (run.code, run.signal)
 
-    def end(self, runid: str, code: int) -> None:
-        self.keeper.end(runid, code, self.now)
+    def end_run(self, runid: str, code: int) -> None:
+        self.keeper.end_run(runid, code, self.now)
         self.truth[runid] = (code, None)
 
-    def living(self) -> list[str]:
+    def list_active(self) -> list[str]:
         return sorted(runid for runid, run in self.keeper.runs.items() if run.lives)
 
-    def owner(self, runid: str) -> str:
+    def find_task_id(self, runid: str) -> str:
         """The task of a run."""
-        return raw_sql.value(self.c, "SELECT task_id FROM instances WHERE runid = ?", (runid,))
+        return raw_sql.fetch_value(self.c, "SELECT task_id FROM instances WHERE runid = ?", (runid,))
 
     # -- the promises
 
-    def task(self, uuid: str) -> Any:
-        (row,) = reads.by_uuids(self.c, [uuid])
+    def get_task(self, uuid: str) -> Any:
+        (row,) = reads.list_by_uuid(self.c, [uuid])
         return row
 
-    def status(self, uuid: str) -> str:
-        return self.task(uuid).status
+    def get_status(self, uuid: str) -> str:
+        return self.get_task(uuid).status
 
-    def check(self) -> None:
+    def check_invariants(self) -> None:
         """What must hold at every moment."""
-        self._counters()
-        self._runs()
-        self._held()
-        self._no_run_without_record()
+        self._check_counters()
+        self._check_runs()
+        self._check_holds()
+        self._check_executions()
 
-    def _counters(self) -> None:
+    def _check_counters(self) -> None:
         sums = (
             "SELECT count(*), coalesce(sum(cpu), 0), coalesce(sum(memory), 0) FROM instances WHERE status IN " + ACTIVE
         )
-        ((load, cpu, memory),) = raw_sql.rows(self.c, sums)
-        ((capacity, counted),) = raw_sql.rows(self.c, "SELECT capacity, current_load FROM queues WHERE name = 'default'")
-        ((has_cpu, has_memory, used, taken),) = raw_sql.rows(
+        ((load, cpu, memory),) = raw_sql.fetch_rows(self.c, sums)
+        ((capacity, counted),) = raw_sql.fetch_rows(self.c, "SELECT capacity, current_load FROM queues WHERE name = 'default'")
+        ((has_cpu, has_memory, used, taken),) = raw_sql.fetch_rows(
             self.c, "SELECT total_cpu, total_memory, used_cpu, used_memory FROM pools WHERE name = 'default'"
         )
         assert (counted, used, taken) == (load, round(cpu, 3), round(memory, 3)), "counters differ from reality"
         assert load <= capacity and cpu <= has_cpu and memory <= has_memory, "a pool or queue goes over"
 
-    def _runs(self) -> None:
+    def _check_runs(self) -> None:
         """A task has one active run while it runs and none otherwise; what has ended never changes."""
-        odd = raw_sql.rows(
+        odd = raw_sql.fetch_rows(
             self.c,
             f"SELECT t.number, t.status, (SELECT count(*) FROM instances i WHERE i.task_id = t.uuid AND i.status IN {ACTIVE}) AS n "
             "FROM tasks t WHERE (t.status = 'running') <> (n = 1) OR n > 1",
         )
         assert not odd, f"a task and its run disagree: {odd}"
         columns = "runid, task_id, status, exit_code, signal, end_time, attempt"
-        rows = {row[0]: tuple(row) for row in raw_sql.rows(self.c, f"SELECT {columns} FROM instances")}
+        rows = {row[0]: tuple(row) for row in raw_sql.fetch_rows(self.c, f"SELECT {columns} FROM instances")}
         for runid, row in self.closed.items():
             assert rows.get(runid) == row, "an ended run changed"
         self.closed |= {runid: row for runid, row in rows.items() if row[2] in RUN_ENDED}
         for runid, row in self.closed.items():
             assert row[3:5] == self.truth[runid], "an exit code is not that of the job"
 
-    def _held(self) -> None:
-        waiting = raw_sql.rows(
+    def _check_holds(self) -> None:
+        waiting = raw_sql.fetch_rows(
             self.c, f"SELECT uuid, status FROM tasks WHERE status IN ({', '.join(map(repr, map(str, WAITING)))})"
         )
         odd = [status for uuid, status in waiting if (uuid in self.held) != (status == "held")]
         assert not odd, f"a hold is not kept: {odd}"
 
-    def _no_run_without_record(self) -> None:
+    def _check_executions(self) -> None:
         """What runs is known to be active, and no task runs twice at once or more often than it may."""
-        active = dict(raw_sql.rows(self.c, f"SELECT runid, task_id FROM instances WHERE status IN {ACTIVE}"))
-        living = self.living()
+        active = dict(raw_sql.fetch_rows(self.c, f"SELECT runid, task_id FROM instances WHERE status IN {ACTIVE}"))
+        living = self.list_active()
         assert set(living) <= active.keys(), "a job runs that has no active run"
         owners = [active[runid] for runid in living]
         assert len(owners) == len(set(owners)), "a task runs twice at once"
@@ -278,19 +278,19 @@ class World:
         for uuid in list(self.held):
             self.hold(uuid, False)
         for _ in range(12 * (len(self.submitted) + 1)):
-            self.clock.go(2.0)
-            for part in (self.round, self.claim, self.send, self.work):
+            self.clock.advance(2.0)
+            for part in (self.run_round, self.claim, self.send, self.run_keeper):
                 part()
-                self.check()
-            for at, runid in enumerate(self.living()):
-                self.end(runid, (0, 7, 0)[at % 3])
-            if all(self.status(uuid) in ENDED for uuid in self.submitted) and not self.keeper.said:
+                self.check_invariants()
+            for at, runid in enumerate(self.list_active()):
+                self.end_run(runid, (0, 7, 0)[at % 3])
+            if all(self.get_status(uuid) in ENDED for uuid in self.submitted) and not self.keeper.said:
                 break
-        self._outcomes()
+        self._check_outcomes()
 
-    def _outcomes(self) -> None:
+    def _check_outcomes(self) -> None:
         for uuid in self.submitted:
-            row, runs = self.task(uuid), reads.instances(self.c, uuid)
+            row, runs = self.get_task(uuid), reads.list_runs(self.c, uuid)
             assert row.status in ENDED, f"a task never ends: {row.status}"
             if uuid in self.cancelled:
                 assert row.status == "cancelled", "a cancel was forgotten"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from tests.long.chaos.trial import report, trial
+from tests.long.chaos.trial import format_report, run_trial
 
 
-def test_killing_runtime_keeper_and_guard_at_random_loses_nothing_and_runs_nothing_twice():
-    outcome = trial(tasks=200, kills=14, seed=5)
+def test_random_kills_lose_nothing_and_run_nothing_twice():
+    outcome = run_trial(tasks=200, kills=14, seed=5)
 
-    assert not outcome.faults, report(outcome)
+    assert not outcome.faults, format_report(outcome)
     kills = outcome.killer.kills
     assert kills.total() == 14 and kills["keeper"] + kills["guard"] >= 3
     assert outcome.tasks >= 200
-    assert all(held["descriptors"] < 40 for held in outcome.held.values()), report(outcome)
+    assert all(held["descriptors"] < 40 for held in outcome.held.values()), format_report(outcome)

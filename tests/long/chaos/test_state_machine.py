@@ -23,15 +23,15 @@ from sqlalchemy import Connection, Engine
 import tests.long.chaos.runtime_model as world
 from app.core.scheduling.plan import Plan
 from db import raw_sql, timestamps
-from db.engine import write_engine
+from db.engine import create_write_engine
 from db.queries import transitions
-from db.states import Run
-from tests.long.chaos.runtime_model import Clock, World
+from db.states import RunStatus
+from tests.long.chaos.runtime_model import ManualClock, RuntimeModel
 
 AT = st.integers(0, 1_000_000)
 
 
-def machine(engine: Engine, time: Clock) -> type[RuleBasedStateMachine]:
+def make_machine(engine: Engine, time: ManualClock) -> type[RuleBasedStateMachine]:
     """The machine over one database, which each of its runs leaves as it was."""
 
     class Machine(RuleBasedStateMachine):
@@ -39,7 +39,7 @@ def machine(engine: Engine, time: Clock) -> type[RuleBasedStateMachine]:
             super().__init__()
             self.connection = engine.connect()
             self.transaction = self.connection.begin()
-            self.world = World(self.connection, time)
+            self.world = RuntimeModel(self.connection, time)
 
         def _task(self, at: int) -> str:
             return self.world.submitted[at % len(self.world.submitted)]
@@ -48,7 +48,7 @@ def machine(engine: Engine, time: Clock) -> type[RuleBasedStateMachine]:
         def begin(self, many: int) -> None:
             for _ in range(many):
                 self.world.submit([], False, 1, 1.0, 0.0)
-            for part in (self.world.claim, self.world.send, self.world.work):
+            for part in (self.world.claim, self.world.send, self.world.run_keeper):
                 part()
 
         @precondition(lambda self: len(self.world.submitted) < 7)
@@ -84,7 +84,7 @@ def machine(engine: Engine, time: Clock) -> type[RuleBasedStateMachine]:
         @rule(at=AT)
         def timeout(self, at: int) -> None:
             """Of a run that was overdue when it was looked at, and may have ended since."""
-            runs = sorted([*self.world.truth, *self.world.living()])
+            runs = sorted([*self.world.truth, *self.world.list_active()])
             transitions.stop(self.world.c, [runs[at % len(runs)]], "timeout", transitions.SYSTEM)
 
         @rule()
@@ -93,7 +93,7 @@ def machine(engine: Engine, time: Clock) -> type[RuleBasedStateMachine]:
 
         @rule()
         def claim_and_run(self) -> None:
-            for part in (self.world.claim, self.world.send, self.world.work):
+            for part in (self.world.claim, self.world.send, self.world.run_keeper):
                 part()
 
         @rule()
@@ -102,29 +102,29 @@ def machine(engine: Engine, time: Clock) -> type[RuleBasedStateMachine]:
 
         @rule()
         def work(self) -> None:
-            self.world.work()
+            self.world.run_keeper()
 
         @precondition(lambda self: self.world.living())
         @rule(at=AT, code=st.sampled_from([0, 0, 1, 7]))
         def job_ends(self, at: int, code: int) -> None:
-            living = self.world.living()
-            self.world.end(living[at % len(living)], code)
+            living = self.world.list_active()
+            self.world.end_run(living[at % len(living)], code)
 
         @precondition(lambda self: self.world.living())
         @rule(at=AT, code=st.sampled_from([0, 0, 7]))
         def job_ends_and_is_cancelled_before_that_is_heard(self, at: int, code: int) -> None:
-            living = self.world.living()
+            living = self.world.list_active()
             runid = living[at % len(living)]
-            self.world.end(runid, code)
-            self.world.cancel(self.world.owner(runid))
+            self.world.end_run(runid, code)
+            self.world.cancel(self.world.find_task_id(runid))
 
         @rule()
         def round(self) -> None:
-            self.world.round()
+            self.world.run_round()
 
         @rule(seconds=st.sampled_from([0.1, 2.0]))
         def time_goes_on(self, seconds: float) -> None:
-            self.world.clock.go(seconds)
+            self.world.clock.advance(seconds)
 
         @rule()
         def crash(self) -> None:
@@ -132,12 +132,12 @@ def machine(engine: Engine, time: Clock) -> type[RuleBasedStateMachine]:
 
         @rule()
         def crash_before_what_was_claimed_is_sent(self) -> None:
-            for part in (self.world.claim, self.world.crash, self.world.send, self.world.work):
+            for part in (self.world.claim, self.world.crash, self.world.send, self.world.run_keeper):
                 part()
 
         @invariant()
         def promises_hold(self) -> None:
-            self.world.check()
+            self.world.check_invariants()
 
         def teardown(self) -> None:
             try:
@@ -150,16 +150,16 @@ def machine(engine: Engine, time: Clock) -> type[RuleBasedStateMachine]:
 
 
 @pytest.fixture(scope="module")
-def engine(fresh_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    engine = write_engine(Path(shutil.copy(fresh_database, tmp_path_factory.mktemp("machine") / "taskdeck.db")))
+def database_engine(fresh_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    engine = create_write_engine(Path(shutil.copy(fresh_database, tmp_path_factory.mktemp("machine") / "taskdeck.db")))
     yield engine
     engine.dispose()
 
 
 @pytest.fixture
-def run(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+def run_machine(database_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Runs the machine so many times."""
-    time = Clock()
+    time = ManualClock()
     monkeypatch.setattr(timestamps, "utcnow", time)
 
     def run(examples: int) -> None:
@@ -167,85 +167,85 @@ def run(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None
             max_examples=examples, stateful_step_count=30, deadline=None, database=None, derandomize=True,
             phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], print_blob=False,
         )  # fmt: skip
-        run_state_machine_as_test(machine(engine, time), settings=how)
+        run_state_machine_as_test(make_machine(database_engine, time), settings=how)
 
     return run
 
 
-def test_any_order_of_requests_rounds_exits_and_crashes_keeps_every_promise(run: Callable[[int], None]):
-    assert run(120) is None
+def test_any_order_of_events_keeps_every_promise(run_machine: Callable[[int], None]):
+    assert run_machine(120) is None
 
 
-def changed(name: str, replace: Callable[[Any], Any]) -> Callable[[pytest.MonkeyPatch], None]:
+def replace_function(name: str, replace: Callable[[Any], Any]) -> Callable[[pytest.MonkeyPatch], None]:
     """A fault: something of `db.moves` stands for something else."""
     return lambda patch: patch.setattr(transitions, name, replace(getattr(transitions, name)))
 
 
-def nothing(was: Any) -> Any:
+def return_nothing(was: Any) -> Any:
     """Does nothing, and says so."""
     return lambda *args, **more: []
 
 
-def _unguarded(c: Connection, table: str, key: str, to: Any, rows: Any) -> Any:
+def _move_unguarded(c: Connection, table: str, key: str, to: Any, rows: Any) -> Any:
     for row in rows:
         sets = "".join(f", {name} = :{name}" for name in row if name not in (key, "task_id"))
-        raw_sql.run_many(
+        raw_sql.execute_statements(
             c, f"UPDATE {table} SET status = :status{sets} WHERE {key} = :{key}", [{**row, "status": to.value}]
         )
     return list(rows)
 
 
-def _clean_exits_win(was: Any) -> Any:
+def _prefer_clean_exits(was: Any) -> Any:
     return lambda c, events, judge: was(
-        c, events, lambda run, e: transitions.Verdict(Run.SUCCEEDED, None) if e.get("code") == 0 else judge(run, e)
+        c, events, lambda run, e: transitions.RunVerdict(RunStatus.SUCCEEDED, None) if e.get("code") == 0 else judge(run, e)
     )
 
 
-def _never_again(was: Any) -> Any:
+def _drop_retries(was: Any) -> Any:
     return lambda c, ends: was(c, [end for end in ends if end[1].retry_in is None])
 
 
-def _without_recount(was: Any) -> Any:
+def _skip_recount(was: Any) -> Any:
     def replaced(*args: Any) -> Any:
-        recount, transitions.recount = transitions.recount, lambda c: []
+        recount, transitions.recount_loads = transitions.recount_loads, lambda c: []
         try:
             return was(*args)
         finally:
-            transitions.recount = recount
+            transitions.recount_loads = recount
 
     return replaced
 
 
-def _first_code_only(was: Any) -> Any:
+def _flatten_codes(was: Any) -> Any:
     return lambda c, events, judge: was(c, [{**event, "code": event.get("code") and 1} for event in events], judge)
 
 
-def _hold_in_words_only(was: Any) -> Any:
+def _ignore_hold(was: Any) -> Any:
     return lambda c, uuids, on, by: was(c, uuids, False, by)
 
 
-def _plans_everything(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(world, "plan", lambda seen: Plan(tuple(task for queue in seen.queues for task in queue.waiting), ()))
+def _plan_everything(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(world, "make_plan", lambda seen: Plan(tuple(task for queue in seen.queues for task in queue.waiting), ()))
 
 
 FAULTS = {
-    "moves are not guarded by where a task stands": changed("_move", lambda was: _unguarded),
-    "an end does not give back what its run reserved": changed("ended", _without_recount),
-    "a refusal does not give back what its run reserved": changed("unclaim", _without_recount),
-    "a refused run is left as it is": changed("unclaim", nothing),
-    "a cancel does not reach the run": changed("stop", nothing),
-    "a clean exit wins over a cancel in progress": changed("ended", _clean_exits_win),
-    "a task that may try again is left running": changed("_end_tasks", _never_again),
-    "an exit code is stored as another": changed("ended", _first_code_only),
-    "a hold is noted and not kept": changed("hold", _hold_in_words_only),
-    "what waits for a failed task is never told": changed("follow", nothing),
-    "the plan does not look at the pool": _plans_everything,
+    "moves are not guarded by where a task stands": replace_function("_move", lambda was: _move_unguarded),
+    "an end does not give back what its run reserved": replace_function("ended", _skip_recount),
+    "a refusal does not give back what its run reserved": replace_function("unclaim", _skip_recount),
+    "a refused run is left as it is": replace_function("unclaim", return_nothing),
+    "a cancel does not reach the run": replace_function("stop", return_nothing),
+    "a clean exit wins over a cancel in progress": replace_function("ended", _prefer_clean_exits),
+    "a task that may try again is left running": replace_function("_end_tasks", _drop_retries),
+    "an exit code is stored as another": replace_function("ended", _flatten_codes),
+    "a hold is noted and not kept": replace_function("hold", _ignore_hold),
+    "what waits for a failed task is never told": replace_function("follow", return_nothing),
+    "the plan does not look at the pool": _plan_everything,
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_put_in_by_hand_is_found(fault: str, run: Callable[[int], None], monkeypatch: pytest.MonkeyPatch):
+def test_an_injected_fault_is_found(fault: str, run_machine: Callable[[int], None], monkeypatch: pytest.MonkeyPatch):
     FAULTS[fault](monkeypatch)
 
     with pytest.raises((AssertionError, ExceptionGroup, ValueError)):
-        run(120)
+        run_machine(120)

@@ -7,55 +7,55 @@ from collections.abc import Callable, Iterable, Iterator
 import pytest
 
 from tests.long.chaos import journal_writes, reused_pids, supervisor_deaths
-from tests.long.chaos.results import Row, opened, table
-from tests.runtime_process import Living
+from tests.long.chaos.results import TrialResult, format_table, open_runtime
+from tests.runtime_process import RuntimeProcess
 
 
-def met(rows: Iterable[Row]) -> list[Row]:
+def check_all_met(rows: Iterable[TrialResult]) -> list[TrialResult]:
     """The rows, each of which must be met."""
     found = list(rows)
-    assert all(row.met for row in found), table(found)
+    assert all(row.met for row in found), format_table(found)
     return found
 
 
 @pytest.fixture(scope="module")
-def living() -> Iterator[Living]:
+def trial_runtime() -> Iterator[RuntimeProcess]:
     """A home for the trials after which its runtime is up: each has a job of its own."""
-    with opened() as living:
+    with open_runtime() as living:
         yield living
 
 
-def test_the_keeper_may_die_before_and_after_each_kind_of_record():
-    if why := journal_writes.impossible():
+def test_the_keeper_may_die_before_and_after_each_record():
+    if why := journal_writes.find_obstacle():
         pytest.skip(why)
 
-    rows = met(journal_writes.trials())
+    rows = check_all_met(journal_writes.run_trials())
 
     assert len(rows) == 2 * len(journal_writes.WRITES) + 2
 
 
-@pytest.mark.parametrize("trial", [reused_pids.both_dead, reused_pids.runtime_dead_and_cancelled, reused_pids.session_of_a_daemon])
-def test_a_stranger_with_the_pid_of_a_run_is_let_alone(trial: Callable[[Living], Row]):
-    if why := reused_pids.impossible():
+@pytest.mark.parametrize("trial", [reused_pids.run_both_dead, reused_pids.run_runtime_dead_and_cancelled, reused_pids.run_session_of_a_daemon])
+def test_a_stranger_with_a_runs_pid_is_left_alone(trial: Callable[[RuntimeProcess], TrialResult]):
+    if why := reused_pids.find_obstacle():
         pytest.skip(why)
-    met([reused_pids.tried(trial)])
+    check_all_met([reused_pids.run_trial(trial)])
 
 
-@pytest.mark.parametrize("trial", [supervisor_deaths.ended_meanwhile, supervisor_deaths.stopped_later, supervisor_deaths.other_journal])
-def test_a_run_that_nobody_can_know_the_end_of_is_lost_and_says_why(living: Living, trial: Callable[[Living], Row]):
-    met([trial(living)])
+@pytest.mark.parametrize("trial", [supervisor_deaths.run_ended_unwatched, supervisor_deaths.run_stopped_later, supervisor_deaths.run_other_journal])
+def test_a_run_of_unknown_end_is_lost_with_a_reason(trial_runtime: RuntimeProcess, trial: Callable[[RuntimeProcess], TrialResult]):
+    check_all_met([trial(trial_runtime)])
 
 
-def test_another_boot_id_ends_a_run_as_lost(living: Living):
-    if why := supervisor_deaths.impossible():
+def test_another_boot_id_ends_a_run_as_lost(trial_runtime: RuntimeProcess):
+    if why := supervisor_deaths.find_obstacle():
         pytest.skip(why)
-    met([supervisor_deaths.other_boot(living)])
+    check_all_met([supervisor_deaths.run_other_boot(trial_runtime)])
 
 
-def test_what_a_machine_does_not_allow_is_said_and_counts_as_neither(monkeypatch: pytest.MonkeyPatch):
+def test_an_impossible_trial_is_reported_and_does_not_count(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(journal_writes, "STRACE", None)
 
-    (row,) = journal_writes.trials()
+    (row,) = journal_writes.run_trials()
 
-    assert row.met is None and "strace is not installed" in table([row])
-    assert table([row]).endswith("0 met, 0 not met, 1 not possible on this machine and so not shown")
+    assert row.met is None and "strace is not installed" in format_table([row])
+    assert format_table([row]).endswith("0 met, 0 not met, 1 not possible on this machine and so not shown")

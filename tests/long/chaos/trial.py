@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from app import paths
-from tests.long.chaos.killer import ROLES, Killer, nap
-from tests.long.chaos.load_generator import Crowd
+from tests.long.chaos.killer import ROLES, Killer, pause
+from tests.long.chaos.load_generator import LoadGenerator
 from tests.long.chaos.run_steps import STEPS
-from tests.runtime_process import Living
+from tests.runtime_process import RuntimeProcess
 
-STOP_EVERY = 60
+STOP_INTERVAL = 60
 """Kills between two rounds of SIGSTOP."""
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ChaosOutcome:
     """What was done and what went wrong; `cells` counts runs by (who was killed, step)."""
 
     tasks: int
@@ -30,56 +30,56 @@ class Outcome:
     held: dict[str, dict[str, int]]
 
     @property
-    def unseen(self) -> list[tuple[str, str]]:
+    def unmet_cells(self) -> list[tuple[str, str]]:
         """Cells of the table that no kill has met."""
         return [(who, step) for who in ROLES for step in STEPS if not self.killer.cells[who, step]]
 
 
-def trial(tasks: int, kills: int, seed: int, capacity: int = 16, patience: float = 60.0, say: Any = None) -> Outcome:
+def run_trial(tasks: int, kills: int, seed: int, capacity: int = 16, patience: float = 60.0, say: Any = None) -> ChaosOutcome:
     """At least so many tasks under so many kills, in a home of its own that is removed."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="td-", ignore_cleanup_errors=True) as folder:
         paths.make_home(Path(folder))
-        living = Living(Path(folder))
+        living = RuntimeProcess(Path(folder))
         try:
             living.start()
-            crowd = Crowd(living, random.Random(seed), capacity)
+            crowd = LoadGenerator(living, random.Random(seed), capacity)
             killer = Killer(living, random.Random(seed + 1))
-            _rage(crowd, killer, tasks, kills, say)
+            _run_kills(crowd, killer, tasks, kills, say)
             crowd.drain(patience)
-            killer.whole()
-            held = {role: _held(pid) for role, pid in killer.pids.items()}
-            return Outcome(len(crowd.jobs), time.monotonic() - began, killer, crowd.faults(), held)
+            killer.wait_until_complete()
+            held = {role: _read_usage(pid) for role, pid in killer.pids.items()}
+            return ChaosOutcome(len(crowd.jobs), time.monotonic() - began, killer, crowd.find_failures(), held)
         finally:
-            living.end()
+            living.kill_all()
 
 
-def _rage(crowd: Crowd, killer: Killer, tasks: int, kills: int, say: Any) -> None:
-    killer.whole()
+def _run_kills(crowd: LoadGenerator, killer: Killer, tasks: int, kills: int, say: Any) -> None:
+    killer.wait_until_complete()
     crowd.start()
     try:
         while (done := killer.kills.total()) < kills or len(crowd.jobs) < tasks:
             if crowd.errors:
                 break
             if done < kills:
-                killer.kill()
-                if done % STOP_EVERY == STOP_EVERY // 2:
+                killer.kill_one()
+                if done % STOP_INTERVAL == STOP_INTERVAL // 2:
                     killer.stop_each()
-            nap(killer.dice.uniform(0, 0.15))
+            pause(killer.dice.uniform(0, 0.15))
             if say and done % 50 == 0:
-                say(f"{done} kills, {len(crowd.jobs)} tasks, {crowd.left()} left")
+                say(f"{done} kills, {len(crowd.jobs)} tasks, {crowd.count_unfinished()} left")
     finally:
         crowd.finish()
 
 
-def _held(pid: int) -> dict[str, int]:
+def _read_usage(pid: int) -> dict[str, int]:
     """Open descriptors and resident memory (KiB) of a process."""
     status = Path(f"/proc/{pid}/status").read_text()
     size = int(status.partition("VmRSS:")[2].split()[0])
     return {"descriptors": len(list(Path(f"/proc/{pid}/fd").iterdir())), "rss": size}
 
 
-def report(outcome: Outcome) -> str:
+def format_report(outcome: ChaosOutcome) -> str:
     """The outcome as text: the table of who died at which step, then the verdict."""
     killer = outcome.killer
     lines = [f"{'killed':8}" + "".join(f"{step:>11}" for step in STEPS)]
@@ -90,6 +90,6 @@ def report(outcome: Outcome) -> str:
                  f"{outcome.seconds:.0f} s; slowest return to full strength {killer.worst:.1f} s")  # fmt: skip
     lines.append(f"at the end: {outcome.held}")
     lines += [f"{what}: {len(where)}, e.g. {where[:2]}" for what, where in outcome.faults.items()]
-    lines += [f"cells never met: {outcome.unseen}"] if outcome.unseen else []
+    lines += [f"cells never met: {outcome.unmet_cells}"] if outcome.unmet_cells else []
     lines.append("0 lost, 0 twice, 0 wrong codes, counters at 0" if not outcome.faults else "FAILED")
     return "\n".join(lines)

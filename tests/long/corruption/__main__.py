@@ -21,10 +21,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="td-") as root:
         model = Path(root) / "model"
         paths.make_home(model)
-        trials.furnish(model, 400)
+        trials.fill_home(model, 400)
         for at in range(args.trials):
             try:
-                print(f"{at + 1}: {trials.trial(model, Path(root) / 'home', dice)}", flush=True)
+                print(f"{at + 1}: {trials.run_trial(model, Path(root) / 'home', dice)}", flush=True)
             except AssertionError as fault:
                 wrong += 1
                 print(f"{at + 1}: WRONG: {fault}", flush=True)

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.long.faults import killed_restore
-from tests.long.faults.disk_faults import CALLS, ERRORS, Fault, impossible, trials
-from tests.runtime_process import Living
+from tests.long.faults.disk_faults import CALLS, ERRORS, DiskFault, find_obstacle, run_trials
+from tests.runtime_process import RuntimeProcess
 
 
 def main() -> int:
@@ -19,28 +19,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.long.faults", description="A disk that fails at every n-th call.")
     parser.add_argument("--each", type=int, default=20, help="how many of each call (default 20)")
     args = parser.parse_args()
-    if why := impossible():
+    if why := find_obstacle():
         print(why, file=sys.stderr)
         return 2
-    faults = [Fault(call, error, n, n % 3 == 0) for call in CALLS for error in ERRORS for n in range(1, args.each + 1)]
+    faults = [DiskFault(call, error, n, n % 3 == 0) for call in CALLS for error in ERRORS for n in range(1, args.compute_size_per_log + 1)]
     wrong = 0
     with tempfile.TemporaryDirectory(prefix="td-", ignore_cleanup_errors=True) as root:
-        living = Living(Path(root))
+        living = RuntimeProcess(Path(root))
         try:
-            for found in trials(living, faults):
+            for found in run_trials(living, faults):
                 wrong += bool(found.wrong)
                 print(found.fault, f"{len(found.known)} known, {found.refused} refused", "; ".join(found.wrong) or "well", flush=True)
         finally:
-            living.end()
-    killed = [found for damaged in (False, True) for found in _killed(damaged)]
+            living.kill_all()
+    killed = [found for damaged in (False, True) for found in _kill_restores(damaged)]
     wrong += sum(bool(found.wrong) for found in killed)
     print(f"{len(faults)} faults and {len(killed)} killed restores, {wrong} with something wrong")
     return 1 if wrong else 0
 
 
-def _killed(damaged: bool) -> Iterator[killed_restore.Killed]:
+def _kill_restores(damaged: bool) -> Iterator[killed_restore.KilledRestore]:
     with tempfile.TemporaryDirectory(prefix="td-") as root:
-        for found in killed_restore.trials(killed_restore.make(Path(root), damaged), (*killed_restore.STEPS, *killed_restore.WRITES)):
+        for found in killed_restore.run_trials(killed_restore.make_case(Path(root), damaged), (*killed_restore.STEPS, *killed_restore.WRITES)):
             print(f"restore killed at {found.call} {found.n}", "; ".join(found.wrong) or "well", flush=True)
             yield found
 

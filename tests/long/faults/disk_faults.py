@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from app import paths
 from app.errors import Problem
-from tests.runtime_process import Living
+from tests.runtime_process import RuntimeProcess
 
 STRACE = shutil.which("strace")
 CALLS = ("pwrite64", "fdatasync", "fsync", "rename", "openat")
@@ -23,7 +23,7 @@ ERRORS = ("ENOSPC", "EIO")
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class DiskFault:
     """The n-th of a call, in each thread, fails with an error; `kill`: the runtime is killed after that."""
 
     call: str
@@ -33,16 +33,16 @@ class Fault:
 
 
 @dataclass
-class Found:
+class FaultResult:
     """What came of a fault: the tasks that were acknowledged, how many were refused, and what was wrong."""
 
-    fault: Fault
+    fault: DiskFault
     known: list[str] = field(default_factory=list)
     refused: int = 0
     wrong: list[str] = field(default_factory=list)
 
 
-def impossible() -> str:
+def find_obstacle() -> str:
     """Why no call can be made to fail here, or nothing."""
     if STRACE is None:
         return "strace is not installed"
@@ -50,17 +50,17 @@ def impossible() -> str:
     return f"strace may not trace here ({done.stderr.decode().strip()[-100:]})" if done.returncode else ""
 
 
-def trials(living: Living, faults: Sequence[Fault]) -> Iterator[Found]:
+def run_trials(living: RuntimeProcess, faults: Sequence[DiskFault]) -> Iterator[FaultResult]:
     """Each fault on the same home, one after the other."""
     living.start()
     for fault in faults:
-        yield trial(living, fault)
+        yield run_trial(living, fault)
 
 
-def trial(living: Living, fault: Fault) -> Found:
+def run_trial(living: RuntimeProcess, fault: DiskFault) -> FaultResult:
     """Submit while the call fails; then look that everything acknowledged ends well, and that the database is whole."""
-    found = Found(fault)
-    with failing(living.pid, fault):
+    found = FaultResult(fault)
+    with inject_fault(living.pid, fault):
         for _ in range(3):
             try:
                 found.known.append(living.submit("true"))
@@ -70,20 +70,20 @@ def trial(living: Living, fault: Fault) -> Found:
         living.kill()
         living.start()
     found.known.append(living.submit("true"))  # there is room again
-    for task in living.ended(*found.known):
+    for task in living.wait_for_end(*found.known):
         if task["status"] != "succeeded":
             found.wrong.append(f"#{task['number']} is {task['status']} ({task.get('reason')})")
-    found.wrong += _damage(living)
+    found.wrong += _find_damage(living)
     return found
 
 
-def failing(pid: int, fault: Fault) -> AbstractContextManager[None]:
+def inject_fault(pid: int, fault: DiskFault) -> AbstractContextManager[None]:
     """While this lasts the calls of the process and its threads fail as said."""
-    return traced(pid, fault.call, f"error={fault.error}:when={fault.n}")
+    return trace_calls(pid, fault.call, f"error={fault.error}:when={fault.n}")
 
 
 @contextmanager
-def traced(pid: int, call: str, what: str) -> Iterator[None]:
+def trace_calls(pid: int, call: str, what: str) -> Iterator[None]:
     """While this lasts `what` comes of a call of the process and its threads."""
     assert STRACE is not None
     line = [STRACE, "-f", "-p", str(pid), "-e", f"trace={call}", "-e", f"inject={call}:{what}", "-o", "/dev/null"]
@@ -99,8 +99,8 @@ def traced(pid: int, call: str, what: str) -> Iterator[None]:
         tracer.communicate()
 
 
-def _damage(living: Living) -> list[str]:
-    with closing(sqlite3.connect(paths.database(living.home))) as c:
+def _find_damage(living: RuntimeProcess) -> list[str]:
+    with closing(sqlite3.connect(paths.database_path(living.home))) as c:
         said = [row[0] for row in c.execute("PRAGMA integrity_check")]
         said += [f"a row of {row[0]} refers to nothing" for row in c.execute("PRAGMA foreign_key_check")]
     return [text for text in said if text != "ok"]

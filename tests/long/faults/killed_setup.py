@@ -9,25 +9,25 @@ from pathlib import Path
 
 from app import paths
 from app.home import setup
-from tests.long.faults.disk_faults import traced
+from tests.long.faults.disk_faults import trace_calls
 
 _FORKS = get_context("forkserver")
 _FORKS.set_forkserver_preload([__name__])
 
 
-def killed_at(home: Path, call: str, n: int) -> bool:
+def kill_setup(home: Path, call: str, n: int) -> bool:
     """Make a home, and be killed at the n-th call; False when there are not so many."""
     paths.make_home(home)
     ours, its = _FORKS.Pipe()
-    making = _FORKS.Process(target=_prepare_when_told, args=(its, home))
+    making = _FORKS.Process(target=_prepare_when_traced, args=(its, home))
     making.start()
-    with ours, its, traced(making.pid or 0, call, f"signal=KILL:when={n}"):
+    with ours, its, trace_calls(making.pid or 0, call, f"signal=KILL:when={n}"):
         ours.send(None)
         making.join()
     assert making.exitcode in (0, -signal.SIGKILL)
     return making.exitcode != 0
 
 
-def _prepare_when_told(gate: Pipe, home: Path) -> None:
+def _prepare_when_traced(gate: Pipe, home: Path) -> None:
     gate.recv()
-    setup.prepare(home)
+    setup.prepare_database(home)

@@ -19,9 +19,9 @@ from app.cli.commands.demo_teardown import end_all
 from app.home import setup
 from app.home.lock import hold_lock
 from tests.long.plans import database_filler, query_recorder
-from tests.long.plans.allowed_scans import reason
+from tests.long.plans.allowed_scans import find_reason
 
-LONG = 0.5
+SLOW_VERB = 0.5
 """Seconds from which on a verb is worth a line."""
 
 
@@ -35,25 +35,25 @@ def main() -> int:
         home = Path(root) / "home"
         os.environ["XDG_CONFIG_HOME"] = root  # a threshold of one's own would be minded
         try:
-            return _report(_asked(home, args.tasks), args.json)
+            return _report(_record(home, args.tasks), args.run_json)
         finally:
             end_all(os.fspath(home))
 
 
-def _asked(home: Path, tasks: int) -> query_recorder.Asked:
+def _record(home: Path, tasks: int) -> query_recorder.RecordedStatements:
     began = time.monotonic()
     paths.make_home(home)
     with hold_lock(home):
-        setup.prepare(home)
-        database_filler.fill(paths.database(home), tasks)
+        setup.prepare_database(home)
+        database_filler.fill_database(paths.database_path(home), tasks)
         print(f"filled with {tasks:,} tasks in {time.monotonic() - began:.1f} s", file=sys.stderr)
-        found = query_recorder.run(home, tasks)
+        found = query_recorder.run_recorder(home, tasks)
     print(f"asked in {time.monotonic() - began:.1f} s", file=sys.stderr)
     return found
 
 
-def _report(found: query_recorder.Asked, as_json: bool) -> int:
-    walking = [told for told in found.told if any(reason(told.text, walk) is None for walk in told.walks)]
+def _report(found: query_recorder.RecordedStatements, as_json: bool) -> int:
+    walking = [told for told in found.told if any(find_reason(told.text, walk) is None for walk in told.walks)]
     if as_json:
         slow = [{"seconds": one.worst, "caller": one.caller, "statement": one.statement} for one in found.slow]
         print(json.dumps({"statements": len(found.told), "walking": [str(told) for told in walking], "slow": slow,
@@ -64,7 +64,7 @@ def _report(found: query_recorder.Asked, as_json: bool) -> int:
     for one in found.slow:
         print(f"slow: {one.worst * 1000:.0f} ms, {one.caller}: {one.statement[-300:]}")
     for what, seconds in found.took.items():
-        if seconds > LONG:
+        if seconds > SLOW_VERB:
             print(f"long: {seconds:.1f} s, {what}")
     print(f"{len(found.told)} statements of {len(found.took)} verbs and duties, {len(walking)} walk through a table that grows")
     return 1 if walking else 0

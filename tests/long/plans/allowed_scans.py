@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 
-from db.maintenance.query_plans import Walk
+from db.maintenance.query_plans import TableScan
 
-GROWING = ("tasks", "instances", "events", "operations", "alerts", "samples", "history", "dependencies")
+GROWING_TABLES = ("tasks", "instances", "events", "operations", "alerts", "samples", "history", "dependencies")
 """Tables without a bound. All others have as many rows as there are definitions, or are kept small."""
 
-OF_WHAT_IS_ASKED = {
+WANTED_INDEXES = {
     "idx_alerts_open": "its entries are the open alerts, which are wanted",
     "idx_tasks_next": "its entries are the waiting tasks in their order, which are wanted up to a limit",
     "idx_instances_active": "its entries are the runs under way, which are wanted",
 }
 """Partial indexes that hold nothing but what is asked for."""
 
-ORDERED = (
+ORDERED_SCANS = (
     (r"FROM tasks INDEXED BY (\w+) WHERE \w+ IS NOT NULL AND 1 ORDER BY .* LIMIT \?\)$", "a page of all tasks in the order of an index"),
     (r"^SELECT number - rowid|SELECT \(SELECT number - rowid FROM tasks ORDER BY number", "the first and the last number"),
     (r"^SELECT \S+ FROM \w+ LIMIT 1$", "whether there is any row"),
@@ -26,22 +26,22 @@ ORDERED = (
 )
 """Statements that walk along an index, or the rows, in the order that is asked for, and stop at their limit."""
 
-CHOSEN = (
+USER_FILTERS = (
     (r"^SELECT tasks\.uuid.* FROM tasks WHERE .*json_each\(tasks\.tags\).* LIMIT \?", "`ls --tag`, newest first until the page is full"),
     (r"^SELECT count\(\*\) AS count_1 FROM tasks WHERE .*json_each\(tasks\.tags\)", "`ls --tag` says how many there are"),
     (r" FROM operations WHERE 1 AND .* ORDER BY operations\.id DESC LIMIT \?$", "a filter of the operations, newest first until full"),
 )
 """What people ask for by something that no index has; neither the deck's tasks nor the dispatcher."""
 
-SELDOM = ((r"^SELECT uuid, max\(at\) AS latest FROM \(", "the last success of each name, which the cleanup does not remove"),)
+RARE_SCANS = ((r"^SELECT uuid, max\(at\) AS latest FROM \(", "the last success of each name, which the cleanup does not remove"),)
 """What the clock asks for a few times in an hour, on a reader."""
 
 
-def reason(statement: str, walk: Walk) -> str | None:
+def find_reason(statement: str, walk: TableScan) -> str | None:
     """Why a statement may walk through this table; None when it may not."""
-    if walk.table not in GROWING:
+    if walk.table not in GROWING_TABLES:
         return "the table is small"
-    if walk.by in OF_WHAT_IS_ASKED:
-        return OF_WHAT_IS_ASKED[walk.by]
+    if walk.by in WANTED_INDEXES:
+        return WANTED_INDEXES[walk.by]
     text = " ".join(statement.split())
-    return next((why for pattern, why in (*ORDERED, *CHOSEN, *SELDOM) if re.search(pattern, text)), None)
+    return next((why for pattern, why in (*ORDERED_SCANS, *USER_FILTERS, *RARE_SCANS) if re.search(pattern, text)), None)

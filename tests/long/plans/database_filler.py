@@ -6,31 +6,31 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from db.engine import write_engine
+from db.engine import create_write_engine
 from tests.db import bulk_data
 
-ENDED = 5
+ENDED_SHARE = 5
 """One in so many tasks has ended."""
 
 
-def fill(path: Path, tasks: int) -> None:
+def fill_database(path: Path, tasks: int) -> None:
     """Fill a fresh database: `tasks` tasks, and as many operations; a run and three events of each that ended."""
-    bulk_data.fill(path, tasks - tasks // ENDED, tasks // ENDED)
-    engine = write_engine(path)
+    bulk_data.fill_database(path, tasks - tasks // ENDED_SHARE, tasks // ENDED_SHARE)
+    engine = create_write_engine(path)
     with engine.begin() as c:
-        for rows in (_operations, _alerts, _samples, _quiet):
+        for rows in (_add_operations, _add_alerts, _add_samples, _limit_queues):
             rows(c)
     engine.dispose()
 
 
-def _operations(c: Connection) -> None:
+def _add_operations(c: Connection) -> None:
     c.exec_driver_sql(
         "INSERT INTO operations (by, verb, object, after, created_at, updated_at, source, origin, batch) "
         "SELECT 'ann', 'set', 'task #' || number, '{\"priority\": 1}', created_at, created_at, 'cli', 'pts/1', NULL FROM tasks"
     )
 
 
-def _alerts(c: Connection) -> None:
+def _add_alerts(c: Connection) -> None:
     c.exec_driver_sql(
         "INSERT INTO alerts (name, severity, status, task_id, object, text, short, fired_at, resolved_at, created_at, updated_at) "
         "SELECT 'in-time', 'warning', 'resolved', uuid, '#' || number, 'late', 'late', created_at, ended_at, created_at, ended_at "
@@ -38,13 +38,13 @@ def _alerts(c: Connection) -> None:
     )
 
 
-def _samples(c: Connection) -> None:
+def _add_samples(c: Connection) -> None:
     c.exec_driver_sql(
         "INSERT INTO samples (kind, name, minute, created_at, updated_at) SELECT 'queue', queue, "
         "substr(created_at, 1, 16) || ':00.000000Z' AS minute, min(created_at), min(created_at) FROM tasks GROUP BY queue, 3"
     )
 
 
-def _quiet(c: Connection) -> None:
+def _limit_queues(c: Connection) -> None:
     """Only one queue starts tasks, two at a time, so that the tables stay large."""
     c.exec_driver_sql("UPDATE queues SET capacity = iif(name = 'default', 2, 0)")

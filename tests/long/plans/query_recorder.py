@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from app.client import READING
+from app.client import READ_ONLY_VERBS
 from app.errors import Problem
 from app.runtime.periodic import Duties
 from app.runtime.serve import Runtime, open_runtime
@@ -24,70 +24,70 @@ from db import statement_timer, timestamps
 from db.maintenance import query_plans, slow_queries
 from db.maintenance.slow_queries import SlowRow
 from db.search.pagination import ORDERS
-from db.statement_timer import Shape
+from db.statement_timer import BoundShape
 
-NOT_ASKED = ("db.", "doctor", "export")
+SKIPPED_VERBS = ("db.", "doctor", "export")
 """Verbs that read all there is, or no task, because somebody wants them to."""
-NOT_DONE = ("backup", "replica")
+SKIPPED_DUTIES = ("backup", "replica")
 """Duties that read the file and hardly a row."""
 FILTERS = (
     "", "status:failed", "status:queued queue:gpu", "work 7", "!work", "name:work*", "by:ann", "tag:run=7", "template:encode",
     "since:1h", "until:1h status:ended", "number:>100", "priority:2", "#42", "status:active",
 )  # fmt: skip
-ROWS = 10
+PAGE_SIZE = 10
 """Of a page: statements are the same for a longer one, which takes longer to explain."""
-ORDINARY = frozenset({"about", "show", "log", "instances"})
+TASK_VERBS = frozenset({"about", "show", "log", "instances"})
 """Verbs about one task."""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ExplainedStatement:
     """A statement, its plan, and which tables it walks through."""
 
     text: str
     plan: tuple[str, ...]
-    walks: tuple[query_plans.Walk, ...]
+    walks: tuple[query_plans.TableScan, ...]
 
     def __str__(self) -> str:
         return "\n    ".join((" ".join(self.text.split()), *self.plan))
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RecordedStatements:
     """All that was executed, what was slow of it, and the verbs and duties that were asked, with the worst seconds of each."""
 
-    told: list[Told]
+    told: list[ExplainedStatement]
     slow: list[SlowRow]
     took: dict[str, float]
     unexplained: list[str]
 
 
-async def ask(home: Path, tasks: int) -> Asked:
+async def record_statements(home: Path, tasks: int) -> RecordedStatements:
     """Bring up the home's runtime, ask it everything, and look at the plans. The caller holds the lock."""
     async with open_runtime(home) as runtime:
-        asker = Asker(runtime, home, tasks)
-        await asker.everything()
+        asker = VerbCaller(runtime, home, tasks)
+        await asker.run_everything()
         db = runtime.dispatcher.db
         texts = dict(db.slow.texts)
-        told, unexplained = await db.read(explained, texts)
-        await slow_queries.keep(db)
-        slow = await db.read(slow_queries.listed)
-        return Asked(told, slow, asker.asked, unexplained)
+        told, unexplained = await db.read(explain_statements, texts)
+        await slow_queries.store_slow_statements(db)
+        slow = await db.read(slow_queries.list_slow)
+        return RecordedStatements(told, slow, asker.asked, unexplained)
 
 
-def explained(c: Connection, texts: dict[str, Shape]) -> tuple[list[Told], list[str]]:
+def explain_statements(c: Connection, texts: dict[str, BoundShape]) -> tuple[list[ExplainedStatement], list[str]]:
     """The plan of each statement, and those that have none."""
     told, without = [], []
     for text, shape in texts.items():
-        plan = slow_queries.plan(c, text, shape)
+        plan = slow_queries.explain_statement(c, text, shape)
         if plan is None:
             without.append(text)
         else:
-            told.append(Told(text, plan, tuple(query_plans.walks(plan, text))))
+            told.append(ExplainedStatement(text, plan, tuple(query_plans.find_scans(plan, text))))
     return told, without
 
 
-class Asker:
+class VerbCaller:
     """Asks verbs as the control socket does."""
 
     def __init__(self, runtime: Runtime, home: Path, tasks: int) -> None:
@@ -96,59 +96,59 @@ class Asker:
         self.asked: dict[str, float] = {}
         """Verbs and duties, and the seconds that each took at worst."""
 
-    async def verb(self, verb: str, /, **args: Any) -> Any:
+    async def call_verb(self, verb: str, /, **args: Any) -> Any:
         """One verb; a refusal is an answer like any other."""
-        with self._timed(verb):
+        with self._measure(verb):
             try:
-                return await registry.answer(Call(self.db, "ann", self.home, self.runtime), verb, args)
+                return await registry.call_verb(Call(self.db, "ann", self.home, self.runtime), verb, args)
             except Problem:
                 return None
 
     @contextmanager
-    def _timed(self, what: str) -> Iterator[None]:
+    def _measure(self, what: str) -> Iterator[None]:
         began = time.monotonic()
-        with statement_timer.asked_by(what):
+        with statement_timer.set_caller(what):
             yield
         self.asked[what] = max(self.asked.get(what, 0.0), time.monotonic() - began)
 
-    async def everything(self) -> None:
+    async def run_everything(self) -> None:
         """All of it, so that work is under way meanwhile."""
-        await self.changes()
-        await self.readings()
-        await self.lists()
-        for duty in Duties(self.db, self.runtime.dispatcher, self.runtime.usage_).table():
-            if duty.name in NOT_DONE:
+        await self.make_changes()
+        await self.call_reading_verbs()
+        await self.read_lists()
+        for duty in Duties(self.db, self.runtime.dispatcher, self.runtime.sampler).list_duties():
+            if duty.name in SKIPPED_DUTIES:
                 continue
-            with self._timed(f"duty {duty.name}"):
+            with self._measure(f"duty {duty.name}"):
                 await duty.run()
 
-    async def changes(self) -> None:
+    async def make_changes(self) -> None:
         """What people do: rules, submissions, and every verb on tasks that wait, run and ended."""
         for preset in ("starts-within", "finishes-within"):
-            await self.verb("sla.create", name=preset, preset=preset, value="45m", queue="gpu")
+            await self.call_verb("sla.create", name=preset, preset=preset, value="45m", queue="gpu")
         for metric, value in (("replica-lag", "5m"), ("backup-age", "2h"), ("slow-queries", 20), ("lock-wait", "1s"), ("wal-size", "1K")):
-            await self.verb("sla.create", name=metric, preset="stays-below", metric=metric, value=value)
+            await self.call_verb("sla.create", name=metric, preset="stays-below", metric=metric, value=value)
         task = {"argv": ["true"]}
         given = {"cwd": "/", "umask": 0o022, "env": {"PATH": os.environ["PATH"]}}
-        made = await self.verb("submit", tasks=[task, task | {"queue": "default", "retries": 1}], uuid="0" * 8, **given)
+        made = await self.call_verb("submit", tasks=[task, task | {"queue": "default", "retries": 1}], uuid="0" * 8, **given)
         first = made[0]["number"] if made else self.last
-        await self.verb("submit", tasks=[task | {"after": [first]}], uuid="1" * 8, **given)
-        await self.verb("front", ids=[first])
-        await self.verb("wait", ids=[first], timeout=2)
+        await self.call_verb("submit", tasks=[task | {"after": [first]}], uuid="1" * 8, **given)
+        await self.call_verb("front", ids=[first])
+        await self.call_verb("wait", ids=[first], timeout=2)
         for name in ("hold", "release", "front", "pause", "resume", "cancel", "retry"):
-            await self.verb(name, ids=[self.last - 9, 10])
-            await self.verb(name, select={"queue": "media", "status": ["failed"], "limit": 5})
-        await self.verb("set", ids=[self.last - 8], fields={"priority": 7})
-        await self.verb("undo", dry_run=True)
-        await self.verb("rm", ids=[11])
+            await self.call_verb(name, ids=[self.last - 9, 10])
+            await self.call_verb(name, select={"queue": "media", "status": ["failed"], "limit": 5})
+        await self.call_verb("set", ids=[self.last - 8], fields={"priority": 7})
+        await self.call_verb("undo", dry_run=True)
+        await self.call_verb("rm", ids=[11])
 
-    async def readings(self) -> None:
+    async def call_reading_verbs(self) -> None:
         """Each reading verb, bare where it can be, and of tasks of each kind."""
-        for name in _askable():
-            for args in self._arguments(name):
-                await self.verb(name, **args)
+        for name in _list_verbs():
+            for args in self._list_arguments(name):
+                await self.call_verb(name, **args)
 
-    def _arguments(self, name: str) -> Iterator[dict[str, Any]]:
+    def _list_arguments(self, name: str) -> Iterator[dict[str, Any]]:
         known: dict[str, list[dict[str, Any]]] = {
             "away": [{"since": time.time() - 3600}],
             "alert.show": [{"id": 1}],
@@ -168,37 +168,37 @@ class Asker:
             "history": [{"span": span, "metric": metric} for span in ("hour", "day", "week") for metric in ("throughput", "waits", "load")],
             "ls": [{}, {"status": "failed"}, {"queue": "gpu"}, {"name": "work 7"}, {"tag": {"run": "7"}}, {"limit": 5}],
         }
-        if name in ORDINARY:
+        if name in TASK_VERBS:
             yield from ({"id": ident} for ident in (3, self.last // 2, self.last))
-        yield from known.get(name, [] if name in ORDINARY else [{}])
+        yield from known.get(name, [] if name in TASK_VERBS else [{}])
 
-    async def lists(self) -> None:
+    async def read_lists(self) -> None:
         """Pages of tasks in every order, both ways, with every kind of filter."""
         for order in ORDERS:
             for down in (True, False):
-                await self._pages(order, down)
+                await self._read_pages(order, down)
         for words in FILTERS:
-            await self.verb("browse", filter=words, limit=ROWS)
-            await self.verb("browse", filter=words, order="ended", limit=ROWS)
+            await self.call_verb("browse", filter=words, limit=PAGE_SIZE)
+            await self.call_verb("browse", filter=words, order="ended", limit=PAGE_SIZE)
 
-    async def _pages(self, order: str, down: bool) -> None:
+    async def _read_pages(self, order: str, down: bool) -> None:
         """The first page, and those that may be asked for from its last row."""
-        page = await self.verb("browse", order=order, down=down, limit=ROWS)
+        page = await self.call_verb("browse", order=order, down=down, limit=PAGE_SIZE)
         row = page["rows"][-1]
         for way in ("after", "before", "from"):
-            await self.verb("browse", order=order, down=down, at=[row[page["columns"].index("at")], row[1]], way=way, limit=ROWS)
+            await self.call_verb("browse", order=order, down=down, at=[row[page["columns"].index("at")], row[1]], way=way, limit=PAGE_SIZE)
 
 
-def _askable() -> list[str]:
-    return sorted(name for name in READING if not name.startswith(NOT_ASKED) and name != "browse")
+def _list_verbs() -> list[str]:
+    return sorted(name for name in READ_ONLY_VERBS if not name.startswith(SKIPPED_VERBS) and name != "browse")
 
 
-def needs(name: str) -> list[str]:
+def list_required_arguments(name: str) -> list[str]:
     """The arguments that a verb cannot do without."""
     wanted = inspect.signature(registry.VERBS[name].run).parameters.values()
     return [p.name for p in wanted if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
 
 
-def run(home: Path, tasks: int) -> Asked:
+def run_recorder(home: Path, tasks: int) -> RecordedStatements:
     """`ask`, in an event loop of its own."""
-    return asyncio.run(ask(home, tasks))
+    return asyncio.run(record_statements(home, tasks))

@@ -13,7 +13,7 @@ import json
 import sys
 from dataclasses import asdict
 
-from tests.long.soak.trial import Soak, report, soak
+from tests.long.soak.trial import SoakResult, format_report, run_soak
 
 
 def main() -> int:
@@ -22,14 +22,14 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=3.0, help="of full load (default 3)")
     parser.add_argument("--json", action="store_true", help="every look and verdict as one JSON document")
     args = parser.parse_args()
-    found = soak(args.minutes * 60, say=lambda text: print(text, file=sys.stderr, flush=True))
-    print(document(found) if args.json else report(found))
-    return 0 if all(good for _, _, good in found.verdicts()) else 1
+    found = run_soak(args.minutes * 60, say=lambda text: print(text, file=sys.stderr, flush=True))
+    print(format_json(found) if args.run_json else format_report(found))
+    return 0 if all(good for _, _, good in found.list_verdicts()) else 1
 
 
-def document(found: Soak) -> str:
+def format_json(found: SoakResult) -> str:
     """All that was seen."""
-    verdicts = [{"what": what, "seen": seen, "good": good} for what, seen, good in found.verdicts()]
+    verdicts = [{"what": what, "seen": seen, "good": good} for what, seen, good in found.list_verdicts()]
     return json.dumps({**asdict(found), "verdicts": verdicts}, indent=1)
 
 

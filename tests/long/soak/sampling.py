@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.idle import pss
-from tests.long.chaos.killer import nap
+from tests.bench.idle import read_pss
+from tests.long.chaos.killer import pause
 
 ROLES: tuple[str, ...] = ("runtime", "keeper", "guard")
 MIB = 2**20
@@ -35,46 +35,46 @@ class Sample:
     files: int
 
 
-def sample(home: Path, pids: dict[str, int], began: float, ended: int) -> Sample:
+def take_sample(home: Path, pids: dict[str, int], began: float, ended: int) -> Sample:
     """Look at a home now."""
-    run, logs = home / "run", list(_sizes(home / "runs"))
+    run, logs = home / "run", list(_list_sizes(home / "runs"))
     return Sample(
         time.monotonic() - began, ended,
-        {role: pss(pid) for role, pid in pids.items()}, {role: _rss(pid) for role, pid in pids.items()},
-        {role: len(os.listdir(f"/proc/{pid}/fd")) for role, pid in pids.items()}, _zombies(set(pids.values())),
-        sum(size for journal in run.glob("journal*") for size in _sizes(journal)) / MIB,
-        sum(_size(p) for p in run.glob("runtime.log*")) / MIB, sum(_size(p) for p in run.glob("keeper*.log")) / MIB,
-        _size(home / "taskdeck.db-wal") / MIB, _size(home / "taskdeck.db") / MIB,
+        {role: read_pss(pid) for role, pid in pids.items()}, {role: _read_rss(pid) for role, pid in pids.items()},
+        {role: len(os.listdir(f"/proc/{pid}/fd")) for role, pid in pids.items()}, _count_zombies(set(pids.values())),
+        sum(size for journal in run.glob("journal*") for size in _list_sizes(journal)) / MIB,
+        sum(_get_size(p) for p in run.glob("runtime.log*")) / MIB, sum(_get_size(p) for p in run.glob("keeper*.log")) / MIB,
+        _get_size(home / "taskdeck.db-wal") / MIB, _get_size(home / "taskdeck.db") / MIB,
         sum(logs) / MIB, len(logs),
     )  # fmt: skip
 
 
-def _rss(pid: int) -> float:
+def _read_rss(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
 
-def _size(path: Path) -> int:
+def _get_size(path: Path) -> int:
     try:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
 
 
-def _sizes(folder: Path) -> Iterator[int]:
+def _list_sizes(folder: Path) -> Iterator[int]:
     for path in folder.rglob("*.log"):
         with contextlib.suppress(FileNotFoundError):
             yield path.stat().st_size
 
 
-def _zombies(parents: set[int]) -> int:
+def _count_zombies(parents: set[int]) -> int:
     """Processes that have ended a while ago and are not reaped: looked at twice, since each job is one for a moment."""
-    first = set(_dead(parents))
-    nap(0.2)
-    return len(first & set(_dead(parents)))
+    first = set(_list_zombies(parents))
+    pause(0.2)
+    return len(first & set(_list_zombies(parents)))
 
 
-def _dead(parents: set[int]) -> Iterator[int]:
+def _list_zombies(parents: set[int]) -> Iterator[int]:
     for name in os.listdir("/proc"):
         if name.isdigit():
             with contextlib.suppress(OSError):
@@ -83,7 +83,7 @@ def _dead(parents: set[int]) -> Iterator[int]:
                     yield int(name)
 
 
-def slope(points: Sequence[tuple[float, float]]) -> float:
+def compute_slope(points: Sequence[tuple[float, float]]) -> float:
     """Least squares: how much the second grows for each one of the first."""
     mean_x = sum(x for x, _ in points) / len(points)
     mean_y = sum(y for _, y in points) / len(points)

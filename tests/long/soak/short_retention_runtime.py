@@ -13,20 +13,20 @@ from pathlib import Path
 import app.runtime.serve as serving
 from app.runtime import periodic
 
-KEPT = timedelta(seconds=15)
-EVERY = 3
+RETENTION = timedelta(seconds=15)
+CLEANUP_INTERVAL = 3
 """Seconds between two rounds of the cleanup."""
 
 
-class Hasty(periodic.Duties):
+class FrequentCleanup(periodic.Duties):
     """The duties, with a cleanup that comes often."""
 
-    def table(self) -> tuple[periodic.Duty, ...]:
+    def list_duties(self) -> tuple[periodic.Duty, ...]:
         """All of them."""
-        return tuple(replace(duty, every=EVERY) if duty.name == "cleanup" else duty for duty in super().table())
+        return tuple(replace(duty, every=CLEANUP_INTERVAL) if duty.name == "cleanup" else duty for duty in super().list_duties())
 
 
 if __name__ == "__main__":
-    periodic.KEPT = KEPT
-    serving.Duties = Hasty
+    periodic.KEPT = RETENTION
+    serving.Duties = FrequentCleanup
     sys.exit(serving.serve(Path(sys.argv[1])))

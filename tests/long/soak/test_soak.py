@@ -7,25 +7,25 @@ from dataclasses import replace
 import pytest
 
 from tests.long.soak.sampling import ROLES, Sample
-from tests.long.soak.trial import Soak, report, soak
+from tests.long.soak.trial import SoakResult, format_report, run_soak
 
-LONG = ("memory", "database", "runs")
+SLOW_VERDICTS = ("memory", "database", "runs")
 """What takes minutes to settle."""
 
 
-def bad(found: Soak) -> list[str]:
+def list_failures(found: SoakResult) -> list[str]:
     """What is not as it must be."""
-    return [what for what, _, good in found.verdicts() if not good]
+    return [what for what, _, good in found.list_verdicts() if not good]
 
 
-def test_under_full_load_nothing_is_left_open_unreaped_or_wrong():
-    found = soak(8.0, looks=8)
+def test_full_load_leaves_nothing_open_unreaped_or_wrong():
+    found = run_soak(8.0, looks=8)
 
-    assert not [what for what in bad(found) if not what.startswith(LONG)], report(found)
+    assert not [what for what in list_failures(found) if not what.startswith(SLOW_VERDICTS)], format_report(found)
     assert found.submitted >= 1000
 
 
-def steady(at: int) -> Sample:
+def make_steady_sample(at: int) -> Sample:
     """A look at a home in which nothing grows, a thousand tasks after the last one."""
     each = dict.fromkeys(ROLES, 50.0)
     return Sample(at, at * 1000, each, each, dict.fromkeys(ROLES, 12), 0, 0.5, 0.0, 0.0, 4.0, 20.0, 0.3, 15_000)
@@ -42,10 +42,10 @@ GROWING = {
 
 
 @pytest.mark.parametrize("what", GROWING)
-def test_what_grows_is_found(what: str):
-    samples = [steady(at) for at in range(60)]
-    assert bad(Soak(60_000, 60.0, samples, [])) == []
+def test_growth_is_detected(what: str):
+    samples = [make_steady_sample(at) for at in range(60)]
+    assert list_failures(SoakResult(60_000, 60.0, samples, [])) == []
 
     grown = [replace(one, **GROWING[what](one)) for one in samples]
 
-    assert bad(Soak(60_000, 60.0, grown, [])) == [what]
+    assert list_failures(SoakResult(60_000, 60.0, grown, [])) == [what]

@@ -15,33 +15,33 @@ from typing import Any
 
 from app import paths
 from app.client import Client
-from tests.long.chaos.killer import nap
-from tests.long.chaos.run_steps import rows
+from tests.long.chaos.killer import pause
+from tests.long.chaos.run_steps import read_rows
 from tests.long.soak import short_retention_runtime
-from tests.long.soak.sampling import ROLES, Sample, sample, slope
-from tests.long.soak.workload import BATCH, EXPECTED, FULL, SLOTS, Work
-from tests.runtime_process import MARK, Living, until
+from tests.long.soak.sampling import ROLES, Sample, compute_slope, take_sample
+from tests.long.soak.workload import BATCH_SIZE, EXPECTED_STATES, MAX_BACKLOG, SLOTS, Workload
+from tests.runtime_process import HOME_VARIABLE, RuntimeProcess, wait_until
 
-LOOKS = 60
-MOST_GROWTH = {"runtime": 0.5, "keeper": 0.1, "guard": 0.1}
+SAMPLES = 60
+MAX_GROWTH = {"runtime": 0.5, "keeper": 0.1, "guard": 0.1}
 """MiB of RSS that each may grow for 10,000 tasks, over the second half. PSS is shown and not judged: it falls and rises
 with every other process that maps the same libraries."""
 
-MOST = {"journal": 8.0, "runtime_log": 2.2, "keeper_log": 0.3, "wal": 64.0}
+MAX_SIZES = {"journal": 8.0, "runtime_log": 2.2, "keeper_log": 0.3, "wal": 64.0}
 """MiB that these may have at any look."""
 
-STEADY = 1.5
+MAX_RATIO = 1.5
 """What a kept log comes with, on disk and in the database, may in the second half be so many times that of the second quarter."""
 
-LATE = 10.0
+CLEANUP_DELAY = 10.0
 """Seconds after which what was to go must have gone: rounds of the cleanup come every few."""
 
-SPARE = 4
+DESCRIPTOR_TOLERANCE = 4
 """Descriptors by which two looks may differ: a reader's connection, a journal file about to be removed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Soak:
+class SoakResult:
     """What was done and seen."""
 
     submitted: int
@@ -50,75 +50,75 @@ class Soak:
     wrong: list[Any]
 
     @property
-    def second(self) -> Sequence[Sample]:
+    def second_half(self) -> Sequence[Sample]:
         """The second half."""
         return self.samples[len(self.samples) // 2 :]
 
-    def growth(self, role: str) -> float:
+    def compute_growth(self, role: str) -> float:
         """MiB of RSS for 10,000 tasks, over the second half."""
-        return slope([(one.ended / 10_000, one.rss[role]) for one in self.second])
+        return compute_slope([(one.ended / 10_000, one.rss[role]) for one in self.second_half])
 
-    def young(self, now: Sample) -> int:
+    def count_young(self, now: Sample) -> int:
         """Runs that may be kept at a look: those of tasks that ended not long before, and of those that wait and run."""
-        since = now.seconds - short_retention_runtime.KEPT.total_seconds() - LATE
+        since = now.seconds - short_retention_runtime.RETENTION.total_seconds() - CLEANUP_DELAY
         before = max((one.ended for one in self.samples if one.seconds <= since), default=0)
-        return now.ended - before + FULL + BATCH
+        return now.ended - before + MAX_BACKLOG + BATCH_SIZE
 
     @staticmethod
-    def each(samples: Sequence[Sample], name: str) -> list[float]:
+    def compute_size_per_log(samples: Sequence[Sample], name: str) -> list[float]:
         """KiB of `database` or `runs` for each log that is kept."""
         return [getattr(one, name) * 1024 / max(1, one.files) for one in samples]
 
-    def verdicts(self) -> Iterator[tuple[str, str, bool]]:
+    def list_verdicts(self) -> Iterator[tuple[str, str, bool]]:
         """What is judged, what was seen, and whether that is as it must be."""
         for role in ROLES:
-            grown, most = self.growth(role), MOST_GROWTH[role]
+            grown, most = self.compute_growth(role), MAX_GROWTH[role]
             yield f"memory of the {role}, flat", f"{grown:+.3f} MiB for 10,000 tasks (may be {most})", grown <= most
         for role in ROLES:
-            held = [one.descriptors[role] for one in self.second]
-            yield f"descriptors of the {role}, constant", f"{min(held)} to {max(held)}", max(held) - min(held) <= SPARE
+            held = [one.descriptors[role] for one in self.second_half]
+            yield f"descriptors of the {role}, constant", f"{min(held)} to {max(held)}", max(held) - min(held) <= DESCRIPTOR_TOLERANCE
         zombies = max(one.zombies for one in self.samples)
         yield "no zombie", f"{zombies}", zombies == 0
-        for name, most in MOST.items():
+        for name, most in MAX_SIZES.items():
             seen = max(getattr(one, name) for one in self.samples)
             yield f"{name.replace('_', '.')} bounded", f"at most {seen:.2f} MiB (may be {most})", seen <= most
-        over = max(one.files - self.young(one) for one in self.second)
-        yield "old logs go", f"{max(one.files for one in self.second):,} at most, {max(0, over):,} too old", over <= 0
+        over = max(one.files - self.count_young(one) for one in self.second_half)
+        yield "old logs go", f"{max(one.files for one in self.second_half):,} at most, {max(0, over):,} too old", over <= 0
         for name in ("database", "runs"):
             before, seen = (
-                max(self.each(part, name))
-                for part in (self.samples[len(self.samples) // 4 :][: len(self.second) // 2], self.second)
+                max(self.compute_size_per_log(part, name))
+                for part in (self.samples[len(self.samples) // 4 :][: len(self.second_half) // 2], self.second_half)
             )
             yield (
                 f"{name} bounded",
                 f"{before:.3g}, then {seen:.3g} KiB for each log that is kept",
-                seen <= STEADY * before,
+                seen <= MAX_RATIO * before,
             )
         yield "every task ended as it must", f"{len(self.wrong)} did not, e.g. {self.wrong[:2]}", not self.wrong
 
 
 @contextmanager
-def opened() -> Iterator[tuple[Living, dict[str, int]]]:
+def open_runtime() -> Iterator[tuple[RuntimeProcess, dict[str, int]]]:
     """A home whose runtime keeps what ended for seconds only; its pids."""
     with tempfile.TemporaryDirectory(prefix="td-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
         paths.make_home(home)
-        living = Living(home)
-        env = {**os.environ, MARK: folder}
+        living = RuntimeProcess(home)
+        env = {**os.environ, HOME_VARIABLE: folder}
         argv = [sys.executable, "-P", "-m", "tests.long.soak.short_retention_runtime", folder]
         root = Path(__file__).parents[3]
         runtime = subprocess.Popen(argv, env=env | {"PYTHONPATH": str(root)}, cwd=root, stderr=subprocess.DEVNULL)
         try:
-            yield living, until(lambda: _pids(home), "the runtime is up")
+            yield living, wait_until(lambda: _read_pids(home), "the runtime is up")
         finally:
-            living.end()
+            living.kill_all()
             runtime.wait()
 
 
-def _pids(home: Path) -> dict[str, int] | None:
+def _read_pids(home: Path) -> dict[str, int] | None:
     client = Client(home, autostart=False)
     try:
-        if not client.runtime_up():
+        if not client.is_runtime_up():
             return None
         status = client.call("status")
         return {
@@ -130,29 +130,29 @@ def _pids(home: Path) -> dict[str, int] | None:
         client.close()
 
 
-def soak(seconds: float, looks: int = LOOKS, say: Callable[[str], None] | None = None) -> Soak:
+def run_soak(seconds: float, looks: int = SAMPLES, say: Callable[[str], None] | None = None) -> SoakResult:
     """Full load for so long, then until all has ended."""
-    with opened() as (living, pids):
-        work, began = Work(living.another(autostart=False)), time.monotonic()
+    with open_runtime() as (living, pids):
+        work, began = Workload(living.open_client(autostart=False)), time.monotonic()
         samples: list[Sample] = []
         while (now := time.monotonic() - began) < seconds or len(samples) < looks:
             if now >= (len(samples) + 1) * seconds / looks:
-                samples.append(sample(living.home, pids, began, work.submitted - work.waiting()))
+                samples.append(take_sample(living.home, pids, began, work.submitted - work.count_unfinished()))
                 if say:
                     say(f"{samples[-1].seconds:.0f} s, {samples[-1].ended:,} tasks ended")
-            if not work.go_on():
-                nap(0.1)
+            if not work.submit_more():
+                pause(0.1)
         took = time.monotonic() - began
-        until(lambda: work.finish() == 0, "all has ended")
-        return Soak(work.submitted, took, samples, _wrong(living.home, work.submitted))
+        wait_until(lambda: work.finish() == 0, "all has ended")
+        return SoakResult(work.submitted, took, samples, _find_failures(living.home, work.submitted))
 
 
-def _wrong(home: Path, submitted: int) -> list[Any]:
+def _find_failures(home: Path, submitted: int) -> list[Any]:
     """Tasks that are still known and did not end as they must, loads that are not 0, and a number that is not the last."""
-    tasks = rows(home, "SELECT name, status, number FROM tasks")
-    odd: list[Any] = [task for task in tasks if EXPECTED.get(task[0]) != task[1]]
+    tasks = read_rows(home, "SELECT name, status, number FROM tasks")
+    odd: list[Any] = [task for task in tasks if EXPECTED_STATES.get(task[0]) != task[1]]
     loads = "SELECT name, current_load FROM queues WHERE current_load <> 0 UNION ALL SELECT name, used_cpu FROM pools WHERE used_cpu <> 0"
-    odd += rows(home, loads)
+    odd += read_rows(home, loads)
     last = max((number for _, _, number in tasks), default=submitted)
     return odd if last == submitted else [*odd, ("last number", last)]
 
@@ -172,7 +172,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def report(found: Soak, rows_shown: int = 20) -> str:
+def format_report(found: SoakResult, rows_shown: int = 20) -> str:
     """A table of some of the looks (memory and sizes in MiB), then the verdicts."""
     every = max(1, len(found.samples) // rows_shown)
     cells = [[head for head, _ in COLUMNS]] + [
@@ -183,5 +183,5 @@ def report(found: Soak, rows_shown: int = 20) -> str:
     rate = found.submitted / found.seconds
     lines.append(f"{found.submitted:,} tasks in {found.seconds:.0f} s ({rate:.0f}/s, {SLOTS} slots): "
                  f"{found.submitted / 3600:.1f} hours of one a second")  # fmt: skip
-    lines += [f"{'ok ' if good else 'BAD'}  {what}: {seen}" for what, seen, good in found.verdicts()]
+    lines += [f"{'ok ' if good else 'BAD'}  {what}: {seen}" for what, seen, good in found.list_verdicts()]
     return "\n".join(lines)

@@ -6,24 +6,24 @@ import os
 from typing import Any
 
 from app.client import Client
-from app.core.ids import uuid7
+from app.core.ids import make_uuid7
 
 SLOTS, SLOW_SLOTS = 16, 8
-BATCH, FULL = 400, 1200
+BATCH_SIZE, MAX_BACKLOG = 400, 1200
 CANCELLED = "goes-on-until-cancelled"
-EXPECTED = {
+EXPECTED_STATES = {
     "short": "succeeded", "talks": "succeeded", "fails": "failed", "dies": "failed", "retried": "succeeded", "absent": "failed",
     "too-long": "timed_out", CANCELLED: "cancelled",
 }  # fmt: skip
 """How tasks end, by their names."""
 
 
-def batch(number: int) -> list[dict[str, Any]]:
+def make_batch(number: int) -> list[dict[str, Any]]:
     """The next tasks to submit, the same mixture each time."""
-    return [_task(number * BATCH + at) for at in range(BATCH)]
+    return [_make_task(number * BATCH_SIZE + at) for at in range(BATCH_SIZE)]
 
 
-def _task(number: int) -> dict[str, Any]:
+def _make_task(number: int) -> dict[str, Any]:
     busy: dict[str, Any] = {"queue": "busy", "cpu": 1}
     slow: dict[str, Any] = {"queue": "slow", "cpu": 1, "grace": 0.5, "argv": ["/bin/sleep", "60"]}
     match number % 200:
@@ -46,7 +46,7 @@ def _task(number: int) -> dict[str, Any]:
             return busy | {"name": "short", "argv": ["/bin/true"]}
 
 
-class Work:
+class Workload:
     """Submits and cancels over one line. `submitted` counts."""
 
     def __init__(self, client: Client) -> None:
@@ -55,25 +55,25 @@ class Work:
         for queue, slots in (("busy", SLOTS), ("slow", SLOW_SLOTS)):
             client.call("queue.create", {"name": queue, "capacity": slots, "pool": "wide"})
 
-    def go_on(self) -> bool:
+    def submit_more(self) -> bool:
         """Fill the queue up where it has room, and cancel what waits for that; whether anything was submitted."""
-        self._cancel()
-        if self.waiting() >= FULL:
+        self._cancel_tasks()
+        if self.count_unfinished() >= MAX_BACKLOG:
             return False
-        asked = {"cwd": "/", "umask": 0o022, "env": {"PATH": os.environ["PATH"]}, "uuid": uuid7()}
-        self.client.call("submit", {"tasks": batch(self.submitted // BATCH), **asked})
-        self.submitted += BATCH
+        asked = {"cwd": "/", "umask": 0o022, "env": {"PATH": os.environ["PATH"]}, "uuid": make_uuid7()}
+        self.client.call("submit", {"tasks": make_batch(self.submitted // BATCH_SIZE), **asked})
+        self.submitted += BATCH_SIZE
         return True
 
-    def _cancel(self) -> None:
+    def _cancel_tasks(self) -> None:
         self.client.call("cancel", {"select": {"name": CANCELLED, "status": ["running"]}})
 
-    def waiting(self) -> int:
+    def count_unfinished(self) -> int:
         """Tasks that have not ended."""
         counts = self.client.call("status")["counts"]
         return sum(counts.get(status, 0) for status in ("queued", "retrying", "running"))
 
     def finish(self) -> int:
         """Submit no more; how many have not ended."""
-        self._cancel()
-        return self.waiting()
+        self._cancel_tasks()
+        return self.count_unfinished()

@@ -28,16 +28,16 @@ from db.backup import create as backup_create
 from db.backup import folder as backup_folder
 from db.backup import restore_tool as tool
 from db.backup import space_errors
-from db.backup.catalog import NoBackup, Store
+from db.backup.catalog import BackupCatalog, NoBackup
 from db.errors import DamagedDatabase, DiskFull, Storage
 from tests.long.backup import trials
-from tests.service.calls import execute, submitted
+from tests.service.calls import execute_sql, submit_task
 
-Configure = Callable[[str], None]
+WriteConfig = Callable[[str], None]
 
 
 @pytest.fixture(autouse=True)
-def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Configure:
+def write_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WriteConfig:
     """Write config.toml; none until then."""
     monkeypatch.setenv("XDG_CONFIG_HOME", os.fspath(tmp_path))
     path = tmp_path / "taskdeck" / "config.toml"
@@ -49,18 +49,18 @@ def configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Configure:
     return write
 
 
-def well(checked: int) -> dict[str, Any]:
+def make_clean_report(checked: int) -> dict[str, Any]:
     """What a check says where nothing is wrong."""
     return {"checked": checked, "bad": [], "odd": [], "strangers": [], "damaged_lines": []}
 
 
-async def test_a_backup_lies_in_the_home_with_its_facts_and_the_definitions_beside(call: Call):
+async def test_a_backup_is_stored_in_the_home_with_the_definitions(call: Call):
     for _ in range(3):
-        await submitted(call)
+        await submit_task(call)
 
     row = await backups.backup(call)
 
-    found = Store(call.home / "backups").find(row["id"])
+    found = BackupCatalog(call.home / "backups").find_backup(row["id"])
     assert json.loads(json.dumps(row)) == row and (row["kind"], row["verified"], row["after"]) == ("full", True, None)
     assert Path(row["path"]) == found.path == call.home / "backups" / f"{row['id']}.backup"
     assert (found.facts["rows"]["tasks"], found.facts["highest"], found.facts["revision"]) == (3, 3, "0001")
@@ -68,36 +68,36 @@ async def test_a_backup_lies_in_the_home_with_its_facts_and_the_definitions_besi
     assert "[pools.default]" in (found.path.parent / f"definitions-{row['id']}.toml").read_text()
 
 
-async def test_definitions_that_cannot_be_written_keep_no_backup_from_being_taken(call: Call):
-    await execute(call, "UPDATE pools SET total_cpu = 'x'")
+async def test_unwritable_definitions_do_not_prevent_a_backup(call: Call):
+    await execute_sql(call, "UPDATE pools SET total_cpu = 'x'")
 
     row = await backups.backup(call)
 
     assert row["verified"] and not list(Path(row["path"]).parent.glob("definitions-*"))
 
 
-async def test_the_settings_travel_along(call: Call, configure: Configure):
-    configure('theme = "dark"\n')
+async def test_a_backup_includes_config_toml(call: Call, write_config: WriteConfig):
+    write_config('theme = "dark"\n')
 
     row = await backups.backup(call)
 
     assert (call.home / "backups" / f"config-{row['id']}.toml").read_text() == 'theme = "dark"\n'
 
 
-async def test_the_folder_is_the_one_of_the_settings_or_the_one_that_was_asked_for(call: Call, configure: Configure, tmp_path: Path):
-    configure(f'[backup]\nfolder = "{tmp_path}/there"\n')
+async def test_the_folder_comes_from_the_settings_or_the_request(call: Call, write_config: WriteConfig, tmp_path: Path):
+    write_config(f'[backup]\nfolder = "{tmp_path}/there"\n')
 
     first = await backups.backup(call)
     other = await backups.backup(call, to=f"{tmp_path}/elsewhere")
 
     assert Path(first["path"]).parents[1] == tmp_path / "there" and other["path"].startswith(f"{tmp_path}/elsewhere/")
-    assert [row["id"] for row in await backups.backups(call)] == [first["id"]] and other["kind"] == "full"
+    assert [row["id"] for row in await backups.list_all(call)] == [first["id"]] and other["kind"] == "full"
     with pytest.raises(Usage, match="absolute path"):
         await backups.backup(call, to="elsewhere")
 
 
-async def test_no_folder_is_made_where_a_disk_may_be_missing(call: Call, configure: Configure, tmp_path: Path):
-    configure(f'[backup]\nfolder = "{tmp_path}/disk/there"\n')
+async def test_no_folder_is_created_below_a_missing_parent(call: Call, write_config: WriteConfig, tmp_path: Path):
+    write_config(f'[backup]\nfolder = "{tmp_path}/disk/there"\n')
     said = f"there is no folder {tmp_path}/disk, in which there is to be made. No backup was taken."
 
     for to in (None, f"{tmp_path}/disk/there"):
@@ -109,24 +109,24 @@ async def test_no_folder_is_made_where_a_disk_may_be_missing(call: Call, configu
     assert (await backups.backup(call))["verified"] and (await backups.backup(call, to=f"{tmp_path}/disk/elsewhere"))["verified"]
 
 
-async def test_only_what_may_be_about_the_folder_keeps_them_from_being_taken_and_listed(call: Call, configure: Configure, tmp_path: Path):
-    configure('[backup]\nkep = "14d"\nfull = 7\n')
+async def test_only_settings_that_concern_the_folder_prevent_backups(call: Call, write_config: WriteConfig, tmp_path: Path):
+    write_config('[backup]\nkep = "14d"\nfull = 7\n')
 
     row = await backups.backup(call)
 
-    assert [one["id"] for one in backup_files.listed(call.home)] == [row["id"]] and backup_files.settings().keep is None
-    assert backup_files.checked(call.home)["bad"] == []
-    configure('[backup]\nfolder = "there"\n')
-    for ask in (backup_files.settings, lambda: backup_files.listed(call.home), lambda: backup_files.checked(call.home)):
+    assert [one["id"] for one in backup_files.list_backups(call.home)] == [row["id"]] and backup_files.read_settings().keep is None
+    assert backup_files.check_backups(call.home)["bad"] == []
+    write_config('[backup]\nfolder = "there"\n')
+    for ask in (backup_files.read_settings, lambda: backup_files.list_backups(call.home), lambda: backup_files.check_backups(call.home)):
         with pytest.raises(Usage, match="backup.folder: must be an absolute path. So it is not known where the backups lie."):
             ask()
     assert (await backups.backup(call, to=f"{tmp_path}/elsewhere"))["verified"]
 
 
-async def test_homes_that_share_the_settings_each_have_a_folder_of_their_own_in_the_one_that_is_named(
-    call: Call, configure: Configure, tmp_path: Path
+async def test_homes_with_the_same_settings_use_separate_subfolders(
+    call: Call, write_config: WriteConfig, tmp_path: Path
 ):
-    configure(f'[backup]\nfolder = "{tmp_path}/there"\n')
+    write_config(f'[backup]\nfolder = "{tmp_path}/there"\n')
     other = tmp_path / "other" / call.home.name
     other.mkdir(parents=True)
     (tmp_path / "link").symlink_to(call.home)
@@ -135,31 +135,31 @@ async def test_homes_that_share_the_settings_each_have_a_folder_of_their_own_in_
 
     mine = Path(row["path"]).parent
     assert mine.parent == tmp_path / "there" and mine.name.startswith(f"{call.home.name}-") and (mine / "restore.py").is_file()
-    assert len(backup_files.listed(call.home)) == 1 and backup_files.listed(other) == [] and restore_advice.newest(other) is None
-    assert backup_files.folder(tmp_path / "link", backup_files.settings()) == mine == restore_advice.folder(call.home)
-    assert backup_files.folder(other, backup_files.settings()).parent == mine.parent
+    assert len(backup_files.list_backups(call.home)) == 1 and backup_files.list_backups(other) == [] and restore_advice.find_newest_backup(other) is None
+    assert backup_files.get_folder(tmp_path / "link", backup_files.read_settings()) == mine == restore_advice.find_backup_folder(call.home)
+    assert backup_files.get_folder(other, backup_files.read_settings()).parent == mine.parent
 
 
-async def test_good_ones_in_the_home_are_told_once_the_settings_name_another_folder(
-    call: Call, configure: Configure, tmp_path: Path
+async def test_backups_left_in_the_home_are_reported_after_a_folder_change(
+    call: Call, write_config: WriteConfig, tmp_path: Path
 ):
-    assert backup_files.left_behind(call.home) is None
+    assert backup_files.find_left_behind(call.home) is None
     await backups.backup(call)
     last = await backups.backup(call)
-    assert backup_files.left_behind(call.home) is None
-    configure(f'theme = "nope"\n[backup]\nfolder = "{tmp_path}/there"\n')
+    assert backup_files.find_left_behind(call.home) is None
+    write_config(f'theme = "nope"\n[backup]\nfolder = "{tmp_path}/there"\n')
 
-    assert backup_files.left_behind(call.home) == {"path": last["path"], "good": 2, "at": last["at"]}
-    said = backup._none({"path": "/a home/it's/x.backup", "good": 1, "at": last["at"]})
+    assert backup_files.find_left_behind(call.home) == {"path": last["path"], "good": 2, "at": last["at"]}
+    said = backup._explain_no_backup({"path": "/a home/it's/x.backup", "good": 1, "at": last["at"]})
     assert said.startswith("no backup yet in the folder of config.toml, but 1 good one in /a home/it's, the newest of ")
     assert shlex.split(said.rpartition(": ")[2]) == ["taskdeck", "db", "restore", "/a home/it's/x.backup"]
     await backups.backup(call)
-    assert backup_files.left_behind(call.home) is None
+    assert backup_files.find_left_behind(call.home) is None
 
 
-async def test_a_folder_that_is_gone_is_told_and_never_that_there_is_no_backup(call: Call, configure: Configure, tmp_path: Path):
-    configure(f'[backup]\nfolder = "{tmp_path}/disk/there"\n')
-    asks = (backup_files.listed, backup_files.checked, lambda home: backup_files.store_of(home, None))
+async def test_a_missing_folder_is_reported_never_as_an_absence_of_backups(call: Call, write_config: WriteConfig, tmp_path: Path):
+    write_config(f'[backup]\nfolder = "{tmp_path}/disk/there"\n')
+    asks = (backup_files.list_backups, backup_files.check_backups, lambda home: backup_files.open_store_for(home, None))
 
     def each_is_told(said: str) -> None:
         for ask in asks:
@@ -168,43 +168,43 @@ async def test_a_folder_that_is_gone_is_told_and_never_that_there_is_no_backup(c
 
     each_is_told(f"the folder of the backups is out of reach: there is no {tmp_path}/disk. Is its disk mounted")
     (tmp_path / "disk").mkdir()
-    assert backup_files.listed(call.home) == [] and backup_files.checked(call.home)["checked"] == 0
+    assert backup_files.list_backups(call.home) == [] and backup_files.check_backups(call.home)["checked"] == 0
     taken = await backups.backup(call)
-    await backups.mirrored(call, Path(taken["path"]).parent)
+    await backups.update_table(call, Path(taken["path"]).parent)
     (tmp_path / "disk").rename(tmp_path / "away")
     each_is_told("is out of reach")
-    damage = restore_advice.advice(call.home, DamagedDatabase("it is damaged."))
+    damage = restore_advice.advise_restore(call.home, DamagedDatabase("it is damaged."))
     assert damage.message.startswith("it is damaged. No backup of it can be seen: the folder of the backups is out of reach")
     (tmp_path / "disk").mkdir()
     each_is_told(f"the folder of the backups is gone: {tmp_path}/disk/there/")
     elsewhere = f"{tmp_path}/away/{Path(taken['path']).relative_to(tmp_path / 'disk')}"
-    assert backup_files.checked(call.home, elsewhere) == well(1)
+    assert backup_files.check_backups(call.home, elsewhere) == make_clean_report(1)
 
 
-async def test_verify_passes_by_what_others_named_as_we_do(call: Call):
+async def test_verify_skips_foreign_files_with_similar_names(call: Call):
     await backups.backup(call)
     (call.home / "backups" / ".verifying.image").mkdir()
 
     assert (await backups.verify(call))["bad"] == []
 
 
-async def test_only_what_changed_is_stored_unless_the_whole_is_asked_for(call: Call):
+async def test_only_changes_are_stored_unless_a_full_backup_is_requested(call: Call):
     first, second = await backups.backup(call), await backups.backup(call)
     third = await backups.backup(call, full=True)
 
     assert [row["kind"] for row in (first, second, third)] == ["full", "increment", "full"] and second["base"] == first["id"]
-    assert await backups.backups(call) == [{name: row[name] for name in row if name != "after"} for row in (first, second, third)]
+    assert await backups.list_all(call) == [{name: row[name] for name in row if name != "after"} for row in (first, second, third)]
 
 
-async def test_who_asked_for_a_backup_is_in_the_log(live: Call):
-    row = await backups.backup(live)
+async def test_the_operation_log_names_who_requested_a_backup(runtime_call: Call):
+    row = await backups.backup(runtime_call)
 
-    (operation,) = [one for one in await log.ls(live) if one["verb"] == "db backup"]
+    (operation,) = [one for one in await log.ls(runtime_call) if one["verb"] == "db backup"]
     assert (operation["by"], operation["object"]) == ("ann", f"backup {row['id']}")
 
 
-async def test_a_program_is_run_after_a_backup_with_the_folder_as_its_last_word(call: Call, configure: Configure, tmp_path: Path):
-    configure(f"""[backup]\nafter = ["/bin/sh", "-c", 'ls "$1" > {tmp_path}/seen', "sh"]\n""")
+async def test_the_program_gets_the_folder_as_its_last_argument(call: Call, write_config: WriteConfig, tmp_path: Path):
+    write_config(f"""[backup]\nafter = ["/bin/sh", "-c", 'ls "$1" > {tmp_path}/seen', "sh"]\n""")
 
     row = await backups.backup(call)
 
@@ -218,31 +218,31 @@ async def test_a_program_is_run_after_a_backup_with_the_folder_as_its_last_word(
         ('["/nowhere/rsync"]', "/nowhere/rsync, which is run after a backup, cannot be started: no such file or directory"),
     ],
 )
-async def test_a_program_that_fails_is_told_and_the_backup_is_good(call: Call, configure: Configure, argv: str, said: str):
-    configure(f"[backup]\nafter = {argv}\n")
+async def test_a_failing_program_is_reported_and_the_backup_is_good(call: Call, write_config: WriteConfig, argv: str, said: str):
+    write_config(f"[backup]\nafter = {argv}\n")
 
     row = await backups.backup(call)
 
     assert row["after"] == said and row["verified"]
 
 
-async def test_a_program_that_fails_is_told_once_and_stands_in_the_log(live: Call, configure: Configure):
-    configure('[backup]\nafter = ["/bin/false"]\n')
+async def test_a_failing_program_is_reported_once_and_logged(runtime_call: Call, write_config: WriteConfig):
+    write_config('[backup]\nafter = ["/bin/false"]\n')
     told: list[str] = []
 
-    row = await backups.backup(replace(live, note=told.append))
+    row = await backups.backup(replace(runtime_call, note=told.append))
 
     assert row["after"] == "/bin/false, which is run after a backup, exited 1" and told == []
-    (operation,) = [one for one in await log.ls(live) if one["verb"] == "db backup after"]
+    (operation,) = [one for one in await log.ls(runtime_call) if one["verb"] == "db backup after"]
     assert operation["object"] == f"backup {row['id']}" and operation["after"] == {"problem": row["after"]}
 
 
-async def test_who_waits_for_a_program_is_told_after_a_while(
-    call: Call, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_wait_for_a_slow_program_is_announced(
+    call: Call, write_config: WriteConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     os.mkfifo(tmp_path / "gate")
-    configure(f"""[backup]\nafter = ["/bin/sh", "-c", 'read word < {tmp_path}/gate']\n""")
-    monkeypatch.setattr(backups, "SILENT", 0.01)
+    write_config(f"""[backup]\nafter = ["/bin/sh", "-c", 'read word < {tmp_path}/gate']\n""")
+    monkeypatch.setattr(backups, "NOTICE_DELAY", 0.01)
     told: list[str] = []
 
     def note(text: str) -> None:
@@ -255,7 +255,7 @@ async def test_who_waits_for_a_program_is_told_after_a_while(
     assert told == [f"the backup {row['id']} is taken; waiting for /bin/sh, which is run after it"]
 
 
-async def test_what_restores_put_aside_goes_by_the_rule_of_the_backups(call: Call, configure: Configure):
+async def test_previous_databases_expire_with_the_backup_rule(call: Call, write_config: WriteConfig):
     path = call.db.path
     days = ("2020-01-02", "2020-01-01", "2020-01-03")
     old, older, newest = (path.with_name(f"{path.name}.before-restore-{day}T000000.000000") for day in days)
@@ -263,25 +263,25 @@ async def test_what_restores_put_aside_goes_by_the_rule_of_the_backups(call: Cal
         one.write_bytes(b"x" * 10)
 
     await backups.backup(call, to=f"{call.home}/else")
-    found = backup_files.kept(call.home)
+    found = backup_files.list_kept(call.home)
     assert [file["path"] for file in found["files"]] == [str(older), str(old), str(newest)] and found["keep"] == 30 * 86400
     await backups.backup(call)
 
-    assert [file["path"] for file in backup_files.kept(call.home)["files"]] == [str(newest)]
-    configure('[backup]\nkeep = "7d"\n')
-    assert backup_files.kept(call.home)["keep"] == 7 * 86400
+    assert [file["path"] for file in backup_files.list_kept(call.home)["files"]] == [str(newest)]
+    write_config('[backup]\nkeep = "7d"\n')
+    assert backup_files.list_kept(call.home)["keep"] == 7 * 86400
 
 
-async def test_one_is_checked_by_its_first_letters_or_by_a_path_wherever_it_lies(call: Call):
+async def test_a_backup_is_verified_by_prefix_or_by_path_anywhere(call: Call):
     row, away = await backups.backup(call), await backups.backup(call, to=f"{call.home}/else")
 
     for word in (row["id"][:20], f"{row['id']}.backup", row["path"], away["path"]):
-        assert await backups.verify(call, id=word) == well(1)
+        assert await backups.verify(call, id=word) == make_clean_report(1)
     with pytest.raises(NoBackup, match="there is no backup /nowhere/x"):
         await backups.verify(call, id="/nowhere/x")
 
 
-async def test_a_check_on_a_full_disk_speaks_of_the_check_and_still_tells_what_is_bad(call: Call, monkeypatch: pytest.MonkeyPatch):
+async def test_verify_on_a_full_disk_still_reports_bad_backups(call: Call, monkeypatch: pytest.MonkeyPatch):
     first, second = await backups.backup(call, full=True), await backups.backup(call, full=True)
     few = os.statvfs_result((4096, 4096, 100, 1, 1, 0, 0, 0, 0, 255))
     monkeypatch.setattr(space_errors.os, "statvfs", lambda path: few)
@@ -295,10 +295,10 @@ async def test_a_check_on_a_full_disk_speaks_of_the_check_and_still_tells_what_i
     assert [bad["id"] for bad in found["bad"]] == [first["id"]] and second["verified"]
 
 
-async def test_verify_finds_what_is_wrong_and_it_counts_no_more(call: Call):
+async def test_a_backup_that_fails_verify_no_longer_counts(call: Call):
     first, second = await backups.backup(call), await backups.backup(call)
-    assert await backups.verify(call) == well(2)
-    assert await backups.verify(call, id=first["id"]) == well(1)
+    assert await backups.verify(call) == make_clean_report(2)
+    assert await backups.verify(call, id=first["id"]) == make_clean_report(1)
     data = bytearray(Path(second["path"]).read_bytes())
     data[-40] ^= 1
     Path(second["path"]).write_bytes(data)
@@ -306,15 +306,15 @@ async def test_verify_finds_what_is_wrong_and_it_counts_no_more(call: Call):
     found = await backups.verify(call)
 
     assert found["bad"] == [{"id": second["id"], "problem": "its checksum is wrong"}] and found["checked"] == 2
-    assert [(row["id"], row["problem"]) for row in await backups.backups(call)] == [
+    assert [(row["id"], row["problem"]) for row in await backups.list_all(call)] == [
         (first["id"], None), (second["id"], "its checksum is wrong"),
     ]  # fmt: skip
     assert (await backups.backup(call))["base"] == first["id"]
-    assert trials.leftovers(call.home / "backups") == set()
+    assert trials.find_leftovers(call.home / "backups") == set()
 
 
-async def test_what_is_no_fault_of_the_backup_is_told_and_it_stays_good(call: Call, configure: Configure, monkeypatch: pytest.MonkeyPatch):
-    configure('theme = "dark"\n')
+async def test_problems_outside_a_backup_are_reported_and_it_stays_good(call: Call, write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch):
+    write_config('theme = "dark"\n')
     first, second = await backups.backup(call), await backups.backup(call)
     beside = call.home / "backups" / f"config-{first['id']}.toml"
     text = beside.read_bytes()
@@ -323,23 +323,23 @@ async def test_what_is_no_fault_of_the_backup_is_told_and_it_stays_good(call: Ca
     for asked in (None, first["id"]):
         found = await backups.verify(call, id=asked)
         assert (found["bad"], found["odd"]) == ([], [{"id": first["id"], "problem": f"{beside.name} is gone or changed"}])
-        assert backup.said(found) == [f"{first['id']}: {beside.name} is gone or changed; it still counts as it did"]
+        assert backup.describe_findings(found) == [f"{first['id']}: {beside.name} is gone or changed; it still counts as it did"]
     beside.write_bytes(text)
 
     def refused(self: Any, digest: str) -> str:
         raise PermissionError(13, "Permission denied", self.path)
 
     with monkeypatch.context() as patched:
-        patched.setattr(tool.Opened, "_checked", refused)
+        patched.setattr(tool.BackupFile, "_verify_digest", refused)
         found = await backups.verify(call)
     why = "its file cannot be read: permission denied"
     assert (found["bad"], found["odd"]) == ([], [{"id": row["id"], "problem": why} for row in (first, second)])
 
-    assert await backups.verify(call) == well(2)
-    assert all(row["verified"] for row in await backups.backups(call))
+    assert await backups.verify(call) == make_clean_report(2)
+    assert all(row["verified"] for row in await backups.list_all(call))
 
 
-async def test_a_base_that_is_bad_is_what_is_marked_and_not_the_one_that_was_asked_for(call: Call):
+async def test_a_bad_base_is_marked_instead_of_the_requested_increment(call: Call):
     first, second = await backups.backup(call), await backups.backup(call)
     data = bytearray(Path(first["path"]).read_bytes())
     data[-40] ^= 1
@@ -348,11 +348,11 @@ async def test_a_base_that_is_bad_is_what_is_marked_and_not_the_one_that_was_ask
     found = await backups.verify(call, id=second["id"])
 
     assert found["bad"] == [{"id": first["id"], "problem": "its checksum is wrong"}]
-    assert [line["id"] for line in tool.manifest(f"{call.home}/backups")[0] if line["what"] == "bad"] == [first["id"]]
+    assert [line["id"] for line in tool.read_manifest(f"{call.home}/backups")[0] if line["what"] == "bad"] == [first["id"]]
 
 
 @pytest.mark.parametrize("trouble", [errno.EROFS, errno.ENOSPC])
-async def test_a_folder_that_takes_nothing_is_checked_all_the_same(call: Call, trouble: int, monkeypatch: pytest.MonkeyPatch):
+async def test_a_read_only_or_full_folder_can_be_verified(call: Call, trouble: int, monkeypatch: pytest.MonkeyPatch):
     first, second = await backups.backup(call, full=True), await backups.backup(call, full=True)
     folder, create = call.home / "backups", os.open
 
@@ -363,17 +363,17 @@ async def test_a_folder_that_takes_nothing_is_checked_all_the_same(call: Call, t
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "open", refuse)
-        assert await backups.verify(call) == well(2)
+        assert await backups.verify(call) == make_clean_report(2)
         Path(first["path"]).write_bytes(Path(first["path"]).read_bytes()[:-1] + b"\0")
         assert [bad["id"] for bad in (await backups.verify(call))["bad"]] == [first["id"]]
-    assert trials.leftovers(folder) == set() and second["verified"]
+    assert trials.find_leftovers(folder) == set() and second["verified"]
 
 
-async def test_a_folder_that_another_process_has_is_told_after_a_while_and_waiting_can_be_given_up(
+async def test_a_locked_folder_is_reported_and_the_wait_can_be_cancelled(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ):
     await backups.backup(call)
-    reached, ended, taken, take = threading.Event(), threading.Event(), backup_folder.taken, backups.take
+    reached, ended, taken, take = threading.Event(), threading.Event(), backup_folder.try_lock, backups.take_backup
 
     def taking(*args: Any) -> Any:
         try:
@@ -381,49 +381,49 @@ async def test_a_folder_that_another_process_has_is_told_after_a_while_and_waiti
         finally:
             ended.set()
 
-    monkeypatch.setattr(backups, "take", taking)
-    with backup_folder.alone(call.home / "backups"):
-        monkeypatch.setattr(backup_folder, "taken", lambda fd: taken(fd) or reached.set())
+    monkeypatch.setattr(backups, "take_backup", taking)
+    with backup_folder.lock_folder(call.home / "backups"):
+        monkeypatch.setattr(backup_folder, "try_lock", lambda fd: taken(fd) or reached.set())
         asked = asyncio.create_task(backups.backup(call))
         await asyncio.to_thread(reached.wait, 20)
         asked.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asked
-        assert await asyncio.to_thread(ended.wait, backup_folder.PATIENCE / 2), "its thread has ended"
-        monkeypatch.setattr(backup_folder, "PATIENCE", 0.01)
+        assert await asyncio.to_thread(ended.wait, backup_folder.LOCK_TIMEOUT / 2), "its thread has ended"
+        monkeypatch.setattr(backup_folder, "LOCK_TIMEOUT", 0.01)
         with pytest.raises(Storage, match=r"another process is at work in the folder .* No backup was taken\. Try again"):
-            take(call.db.path, call.home / "backups", backups.Rules())
+            take(call.db.path, call.home / "backups", backups.BackupRules())
         with pytest.raises(Storage, match=r"another process is at work .* The check was not finished\. Try again"):
-            backup_files.checked(call.home)
-    assert len(backup_files.listed(call.home)) == 1
+            backup_files.check_backups(call.home)
+    assert len(backup_files.list_backups(call.home)) == 1
 
 
-async def test_one_program_is_run_after_the_other(tmp_path: Path):
+async def test_programs_run_one_after_another(tmp_path: Path):
     (tmp_path / "run").mkdir()
     script = f"mkdir {tmp_path}/busy || exit 4; i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done; rmdir {tmp_path}/busy"
-    chosen = backups.Settings(after=("/bin/sh", "-c", script))
+    chosen = backups.BackupSettings(after=("/bin/sh", "-c", script))
 
-    assert await asyncio.gather(*(backups.hook(tmp_path, chosen, tmp_path) for _ in range(3))) == [None] * 3
+    assert await asyncio.gather(*(backups.run_hook(tmp_path, chosen, tmp_path) for _ in range(3))) == [None] * 3
 
 
-async def test_a_program_that_takes_long_goes_on_where_a_runtime_is_up_and_is_recorded(
-    live: Call, configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_slow_program_continues_under_a_runtime_and_is_recorded(
+    runtime_call: Call, write_config: WriteConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     os.mkfifo(tmp_path / "gate")
-    configure(f"""[backup]\nafter = ["/bin/sh", "-c", 'read word < {tmp_path}/gate; exit 3']\n""")
-    monkeypatch.setattr(backups, "LONG_ENOUGH", 0.01)
+    write_config(f"""[backup]\nafter = ["/bin/sh", "-c", 'read word < {tmp_path}/gate; exit 3']\n""")
+    monkeypatch.setattr(backups, "MAX_WAIT", 0.01)
     told: list[str] = []
 
-    row = await backups.backup(replace(live, note=told.append))
+    row = await backups.backup(replace(runtime_call, note=told.append))
 
     assert row["after"] is None and told == ["/bin/sh goes on; whether it failed will stand in: taskdeck operations"]
     (running,) = backups._RUNNING
     await asyncio.to_thread((tmp_path / "gate").write_text, "go\n")
     assert await running == "/bin/sh, which is run after a backup, exited 3"
-    assert [one["object"] for one in await log.ls(live) if one["verb"] == "db backup after"] == [f"backup {row['id']}"]
+    assert [one["object"] for one in await log.ls(runtime_call) if one["verb"] == "db backup after"] == [f"backup {row['id']}"]
 
 
-async def test_copies_from_before_upgrades_go_by_the_rule_of_the_backups(call: Call):
+async def test_copies_from_before_upgrades_expire_with_the_backup_rule(call: Call):
     (call.home / "backups").mkdir()
     old, newest = (call.home / "backups" / f"before-000{n}-2020-01-0{n}T080000.000000Z.db" for n in (1, 2))
     old.touch()
@@ -434,7 +434,7 @@ async def test_copies_from_before_upgrades_go_by_the_rule_of_the_backups(call: C
     assert (old.exists(), newest.exists()) == (False, True)
 
 
-async def test_of_a_database_that_has_lost_its_version_none_is_taken(call: Call):
+async def test_a_database_without_a_version_is_not_backed_up(call: Call):
     with closing(sqlite3.connect(call.db.path)) as c:
         c.execute("DELETE FROM alembic_version")
         c.commit()
@@ -442,19 +442,19 @@ async def test_of_a_database_that_has_lost_its_version_none_is_taken(call: Call)
     with pytest.raises(DamagedDatabase, match="0 rows of alembic_version"):
         await backups.backup(call)
 
-    assert backup_files.listed(call.home) == []
+    assert backup_files.list_backups(call.home) == []
 
 
-async def test_there_is_nothing_to_verify_where_nothing_was_taken(call: Call):
-    assert await backups.verify(call) == well(0)
+async def test_verify_without_backups_is_refused(call: Call):
+    assert await backups.verify(call) == make_clean_report(0)
     with pytest.raises(NoBackup):
         await backups.verify(call, id="20260101T000000Z-full")
     assert not (call.home / "backups").exists()
 
 
-async def test_one_that_nobody_waits_for_any_more_is_given_up_and_leaves_nothing(call: Call, monkeypatch: pytest.MonkeyPatch):
+async def test_a_cancelled_backup_stops_and_leaves_nothing(call: Call, monkeypatch: pytest.MonkeyPatch):
     reached, go_on, ended = threading.Event(), threading.Event(), threading.Event()
-    write = backup_create.write
+    write = backup_create.write_backup
 
     def slowly(*args: Any) -> None:
         reached.set()
@@ -464,7 +464,7 @@ async def test_one_that_nobody_waits_for_any_more_is_given_up_and_leaves_nothing
         finally:
             ended.set()
 
-    monkeypatch.setattr(backup_create, "write", slowly)
+    monkeypatch.setattr(backup_create, "write_backup", slowly)
     asked = asyncio.create_task(backups.backup(call))
     await asyncio.to_thread(reached.wait, 20)
     asked.cancel()
@@ -474,5 +474,5 @@ async def test_one_that_nobody_waits_for_any_more_is_given_up_and_leaves_nothing
     await asyncio.to_thread(ended.wait, 20)
 
     monkeypatch.undo()
-    with backup_folder.alone(call.home / "backups"):
-        assert Store(call.home / "backups").backups() == [] and trials.leftovers(call.home / "backups") == set()
+    with backup_folder.lock_folder(call.home / "backups"):
+        assert BackupCatalog(call.home / "backups").list_backups() == [] and trials.find_leftovers(call.home / "backups") == set()

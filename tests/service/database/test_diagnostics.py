@@ -12,13 +12,13 @@ from db.maintenance import slow_queries
 
 
 @pytest.mark.parametrize("trouble", [DiskFull, ReadOnlyDisk])
-async def test_figures_are_told_though_the_disk_takes_nothing(
-    live: Call, db: Database, trouble: type[Exception], monkeypatch: pytest.MonkeyPatch
+async def test_figures_are_shown_although_the_disk_is_not_writable(
+    runtime_call: Call, db: Database, trouble: type[Exception], monkeypatch: pytest.MonkeyPatch
 ):
     async def refuse(db: Database) -> dict[str, str]:
         raise trouble("no room")
 
-    monkeypatch.setattr(slow_queries, "keep", refuse)
+    monkeypatch.setattr(slow_queries, "store_slow_statements", refuse)
 
-    assert (await diagnostics.figures(live))["pages"] > 0
-    assert await diagnostics.slow(live) == []
+    assert (await diagnostics.read_stats(runtime_call))["pages"] > 0
+    assert await diagnostics.list_slow(runtime_call) == []

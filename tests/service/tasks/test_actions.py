@@ -14,15 +14,15 @@ from app.service.context import Call
 from app.service.definitions import queues
 from app.service.tasks import actions, pages, views
 from db import timestamps
-from tests.service.calls import execute, operations, submitted
+from tests.service.calls import execute_sql, list_operations, submit_task
 
 
-async def status(call: Call, number: int) -> str:
+async def read_status(call: Call, number: int) -> str:
     return (await views.show(call, id=number))["status"]
 
 
-async def order(call: Call, queue: str = "default") -> list[int]:
-    rows = await execute(
+async def list_queue_order(call: Call, queue: str = "default") -> list[int]:
+    rows = await execute_sql(
         call,
         "SELECT number FROM tasks WHERE queue = ? AND status = 'queued' ORDER BY front DESC, priority DESC, number",
         queue,
@@ -30,7 +30,7 @@ async def order(call: Call, queue: str = "default") -> list[int]:
     return [row[0] for row in rows]
 
 
-def refusals(answer: dict[str, Any]) -> list[tuple[int, int, str]]:
+def list_refusals(answer: dict[str, Any]) -> list[tuple[int, int, str]]:
     return [(row["number"], row["exit_code"], row["message"]) for row in answer["refused"]]
 
 
@@ -38,17 +38,17 @@ def refusals(answer: dict[str, Any]) -> list[tuple[int, int, str]]:
 
 
 async def test_a_waiting_task_is_cancelled_at_once(call: Call):
-    await submitted(call, name="a")
+    await submit_task(call, name="a")
 
     done = await actions.cancel(call, ids=[1])
 
     assert [(row["number"], row["name"], row["status"]) for row in done["done"]] == [(1, "a", "cancelled")]
     assert (await views.show(call, id=1))["reason"] == "cancelled by ann"
-    assert await operations(call) == [("submit", "task #1"), ("cancel", "task #1")]
+    assert await list_operations(call) == [("submit", "task #1"), ("cancel", "task #1")]
 
 
 async def test_a_running_task_begins_to_stop(call: Call, worker):
-    await submitted(call)
+    await submit_task(call)
     runid = await worker.start(1)
 
     done = await actions.cancel(call, ids=[1], grace=0.5)
@@ -56,56 +56,56 @@ async def test_a_running_task_begins_to_stop(call: Call, worker):
     row = await views.show(call, id=1)
     assert (done["done"][0]["status"], row["instances"][0]["status"], row["grace"]) == ("running", "stopping", 0.5)
     await worker.end(runid, 0)
-    assert await status(call, 1) == "cancelled"
+    assert await read_status(call, 1) == "cancelled"
 
 
-async def test_cancelling_what_has_ended_is_a_note_and_no_failure(call: Call, worker):
-    await submitted(call)
+async def test_cancelling_an_ended_task_is_a_note_not_a_failure(call: Call, worker):
+    await submit_task(call)
     await worker.run(1)
 
     done = await actions.cancel(call, ids=[1])
 
     assert (done["done"], done["refused"]) == ([], [])
     assert done["notes"] == ["#1 has ended (succeeded, 0s ago); there is nothing to cancel."]
-    assert await operations(call) == [("submit", "task #1")]
+    assert await list_operations(call) == [("submit", "task #1")]
 
 
-async def test_a_signal_goes_to_what_runs_and_to_nothing_else(live: Call, up, worker):
-    await submitted(live)
-    await submitted(live)
+async def test_a_signal_goes_only_to_running_tasks(runtime_call: Call, fake_runtime, worker):
+    await submit_task(runtime_call)
+    await submit_task(runtime_call)
     runid = await worker.start(1)
 
-    done = await actions.cancel(live, ids=[1, 2], signal=10)
+    done = await actions.cancel(runtime_call, ids=[1, 2], signal=10)
 
-    assert up.signals == [([runid], 10)]
-    assert refusals(done) == [(2, 4, "#2 is queued: it has no process to send USR1 to.")]
-    assert await status(live, 1) == "running"
+    assert fake_runtime.signals == [([runid], 10)]
+    assert list_refusals(done) == [(2, 4, "#2 is queued: it has no process to send USR1 to.")]
+    assert await read_status(runtime_call, 1) == "running"
 
 
 @pytest.mark.parametrize("signal", [0, -1, 65, 1000, "KILL", 1.5, True])
-async def test_a_signal_that_is_none_is_refused(live: Call, up, worker, signal: Any):
-    await submitted(live)
+async def test_an_invalid_signal_is_refused(runtime_call: Call, fake_runtime, worker, signal: Any):
+    await submit_task(runtime_call)
     await worker.start(1)
 
     with pytest.raises(Usage, match="signal"):
-        await actions.cancel(live, ids=[1], signal=signal)
+        await actions.cancel(runtime_call, ids=[1], signal=signal)
 
-    assert up.signals == []
+    assert fake_runtime.signals == []
 
 
 @pytest.mark.parametrize("grace", [-1, float("nan"), float("inf"), "soon", [1]])
-async def test_a_grace_that_is_none_is_refused(call: Call, worker, grace: Any):
-    await submitted(call)
+async def test_an_invalid_grace_is_refused(call: Call, worker, grace: Any):
+    await submit_task(call)
 
     with pytest.raises(Usage, match="grace"):
         await actions.cancel(call, ids=[1], grace=grace)
 
-    assert await status(call, 1) == "queued"
+    assert await read_status(call, 1) == "queued"
 
 
 @pytest.mark.parametrize("signal", [None, 9])
-async def test_what_was_asked_to_run_once_more_since_it_was_looked_at_is_left_alone(call: Call, worker, signal: int | None):
-    uuid = (await submitted(call))["uuid"]
+async def test_a_task_retried_since_it_was_shown_is_left_alone(call: Call, worker, signal: int | None):
+    uuid = (await submit_task(call))["uuid"]
     runid = await worker.start(1)
     await actions.cancel(call, ids=[uuid], attempts={uuid: 1})
     await worker.end(runid, 0)
@@ -116,33 +116,33 @@ async def test_what_was_asked_to_run_once_more_since_it_was_looked_at_is_left_al
     running = await actions.cancel(call, ids=[uuid], attempts={uuid: 1}, signal=signal)
 
     left = "so it was left alone: look, and ask again."
-    assert refusals(running) == [(1, 4, f"#1 has ended meanwhile and runs once more, {left}")]
-    assert [(number, code) for number, code, _ in refusals(waiting)] == [(1, 4)] and (await views.show(call, id=1))["status"] == "running"
+    assert list_refusals(running) == [(1, 4, f"#1 has ended meanwhile and runs once more, {left}")]
+    assert [(number, code) for number, code, _ in list_refusals(waiting)] == [(1, 4)] and (await views.show(call, id=1))["status"] == "running"
     meant = await actions.cancel(call, ids=[uuid], attempts={uuid: 2}, signal=signal)
     assert [row["number"] for row in meant["done"]] == [1]
 
 
 @pytest.mark.parametrize("verb", [actions.rm, actions.retry])
-async def test_what_has_ended_once_more_since_it_was_looked_at_is_left_alone(call: Call, worker, verb: Any):
-    uuid = (await submitted(call))["uuid"]
+async def test_a_task_that_ended_again_since_it_was_shown_is_left_alone(call: Call, worker, verb: Any):
+    uuid = (await submit_task(call))["uuid"]
     ends = []
     for _ in range(2):
         await worker.end(await worker.start(1), 1)
-        ends.append(timestamps.unix((await views.show(call, id=1))["ended_at"]))
+        ends.append(timestamps.to_unix((await views.show(call, id=1))["ended_at"]))
         await actions.retry(call, ids=[uuid], ends={uuid: ends[-1]})
     await actions.cancel(call, ids=[1])
 
     left = await verb(call, ids=[uuid], ends={uuid: ends[-1]})
 
-    assert refusals(left) == [(1, 4, "#1 has ended once more meanwhile (cancelled), so it was left alone: look, and ask again.")]
-    assert await status(call, 1) == "cancelled"
+    assert list_refusals(left) == [(1, 4, "#1 has ended once more meanwhile (cancelled), so it was left alone: look, and ask again.")]
+    assert await read_status(call, 1) == "cancelled"
 
 
 # --- pause, resume, hold, release ---------------------------------------------------------------------------------------------------
 
 
 async def test_a_running_task_is_paused_and_resumed(call: Call, worker):
-    await submitted(call)
+    await submit_task(call)
     await worker.start(1)
 
     await actions.pause(call, ids=[1])
@@ -150,32 +150,32 @@ async def test_a_running_task_is_paused_and_resumed(call: Call, worker):
     await actions.resume(call, ids=[1])
 
     assert (await views.show(call, id=1))["instances"][0]["status"] == "running"
-    assert await operations(call) == [("submit", "task #1"), ("pause", "task #1"), ("resume", "task #1")]
+    assert await list_operations(call) == [("submit", "task #1"), ("pause", "task #1"), ("resume", "task #1")]
 
 
-async def test_pausing_what_waits_or_ended_says_what_to_do_instead(call: Call, worker):
-    await submitted(call)
-    await submitted(call)
+async def test_pausing_a_waiting_or_ended_task_suggests_the_right_verb(call: Call, worker):
+    await submit_task(call)
+    await submit_task(call)
     await worker.run(2)
 
     done = await actions.pause(call, ids=[1, 2])
 
-    assert refusals(done) == [
+    assert list_refusals(done) == [
         (1, 4, "#1 has not started; to keep it from starting: taskdeck hold 1"),
         (2, 4, "#2 has ended (succeeded, 0s ago); there is nothing to pause."),
     ]
 
 
-async def test_resuming_what_is_not_paused_says_so(call: Call):
-    await submitted(call, hold=True)
+async def test_resuming_a_task_that_is_not_paused_is_refused(call: Call):
+    await submit_task(call, hold=True)
 
     done = await actions.resume(call, ids=[1])
 
-    assert refusals(done) == [(1, 4, "#1 is held, not paused. To let it start: taskdeck release 1")]
+    assert list_refusals(done) == [(1, 4, "#1 is held, not paused. To let it start: taskdeck release 1")]
 
 
 async def test_a_task_is_held_and_released(call: Call):
-    await submitted(call)
+    await submit_task(call)
 
     held = await actions.hold(call, ids=[1])
     assert (held["done"][0]["status"], (await views.show(call, id=1))["held_by"]) == ("held", "ann")
@@ -185,8 +185,8 @@ async def test_a_task_is_held_and_released(call: Call):
     assert (released["done"][0]["status"], row["hold"], row["held_by"]) == ("queued", False, None)
 
 
-async def test_releasing_what_is_not_held_is_a_note(call: Call):
-    await submitted(call)
+async def test_releasing_a_task_that_is_not_held_is_a_note(call: Call):
+    await submit_task(call)
 
     done = await actions.release(call, ids=[1])
 
@@ -194,19 +194,19 @@ async def test_releasing_what_is_not_held_is_a_note(call: Call):
 
 
 @pytest.mark.parametrize("verb", [actions.hold, actions.release, actions.front])
-async def test_what_has_ended_is_neither_held_nor_released_nor_moved(call: Call, worker, verb: Any):
-    await submitted(call)
+async def test_an_ended_task_cannot_be_held_released_or_moved(call: Call, worker, verb: Any):
+    await submit_task(call)
     await worker.run(1, 1)
 
     done = await verb(call, ids=[1])
 
-    assert [(number, code) for number, code, _ in refusals(done)] == [(1, 4)]
+    assert [(number, code) for number, code, _ in list_refusals(done)] == [(1, 4)]
     assert "has ended (failed" in done["refused"][0]["message"]
 
 
 @pytest.mark.parametrize(("code", "again"), [(1, "taskdeck retry 1"), (0, "taskdeck retry --again 1")])
-async def test_what_has_ended_is_not_set_and_it_is_said_how_it_runs_again(call: Call, worker, code: int, again: str):
-    await submitted(call)
+async def test_an_ended_task_cannot_be_set_and_the_error_suggests_retry(call: Call, worker, code: int, again: str):
+    await submit_task(call)
     await worker.run(1, code)
 
     done = await actions.set_(call, ids=[1], fields={"memory": 900})
@@ -217,20 +217,20 @@ async def test_what_has_ended_is_not_set_and_it_is_said_how_it_runs_again(call: 
 # --- retry, rm ----------------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_failed_task_runs_again_and_a_succeeded_one_only_with_again(call: Call, worker):
+async def test_a_failed_task_can_be_retried_a_succeeded_one_only_with_again(call: Call, worker):
     for code in (1, 0):
-        await worker.run((await submitted(call))["number"], code)
+        await worker.run((await submit_task(call))["number"], code)
 
     done = await actions.retry(call, ids=[1, 2])
 
     assert [(row["number"], row["status"]) for row in done["done"]] == [(1, "queued")]
-    assert refusals(done) == [(2, 4, "#2 succeeded. To run it once more all the same: taskdeck retry --again 2")]
+    assert list_refusals(done) == [(2, 4, "#2 succeeded. To run it once more all the same: taskdeck retry --again 2")]
     assert (await actions.retry(call, ids=[2], again=True))["done"][0]["status"] == "queued"
 
 
-async def test_a_retry_says_which_tasks_were_cancelled_with_it_and_stay_so(call: Call, worker):
+async def test_a_retry_names_dependent_tasks_that_stay_cancelled(call: Call, worker):
     for parents in ([], [1], [2], [1]):
-        await submitted(call, after=parents)
+        await submit_task(call, after=parents)
     await worker.run(1, 1)
 
     alone = await actions.retry(call, ids=[1])
@@ -240,9 +240,9 @@ async def test_a_retry_says_which_tasks_were_cancelled_with_it_and_stay_so(call:
     assert with_them["notes"] == [] and [row["status"] for row in with_them["done"]] == ["blocked"] * 3
 
 
-async def test_a_retry_of_a_child_alone_says_that_its_parent_did_not_succeed(call: Call, worker):
+async def test_a_retry_of_a_child_warns_about_its_failed_parent(call: Call, worker):
     for parents in ([], [1], [], [3]):
-        await submitted(call, after=parents)
+        await submit_task(call, after=parents)
     await worker.run(1, 1)
     await worker.run(3, 1)
 
@@ -253,48 +253,48 @@ async def test_a_retry_of_a_child_alone_says_that_its_parent_did_not_succeed(cal
     assert alone["notes"] == ["#4 runs all the same: #3, which it was after, has failed."]
 
 
-async def test_what_has_not_ended_is_neither_retried_nor_removed(call: Call, worker):
-    await submitted(call)
+async def test_an_unended_task_is_neither_retried_nor_deleted(call: Call, worker):
+    await submit_task(call)
 
     for verb in (actions.retry, actions.rm):
         done = await verb(call, ids=[1])
-        assert [(number, code) for number, code, _ in refusals(done)] == [(1, 4)]
+        assert [(number, code) for number, code, _ in list_refusals(done)] == [(1, 4)]
         assert "#1 is queued: only a task that has ended" in done["refused"][0]["message"]
 
 
-async def test_a_removed_task_is_gone_from_every_view(call: Call, worker):
-    await submitted(call, name="gone")
+async def test_a_deleted_task_disappears_from_every_view(call: Call, worker):
+    await submit_task(call, name="gone")
     await worker.run(1)
 
     done = await actions.rm(call, ids=[1])
 
     assert done["done"][0]["status"] == "deleted"
-    for look in (views.show(call, id=1), views.show(call, id="gone"), views.log(call, id=1), views.why(call, ids=[1])):
+    for look in (views.show(call, id=1), views.show(call, id="gone"), views.find_logs(call, id=1), views.explain(call, ids=[1])):
         with pytest.raises(NotFound):
             await look
     listed = await views.ls(call)
     assert (listed["tasks"], listed["total"], listed["of"]) == ([], 0, 0)
-    assert await views.instances(call) == []
+    assert await views.list_instances(call) == []
     assert (await actions.rm(call, ids=[1]))["refused"][0]["exit_code"] == 3
-    assert (await submitted(call))["number"] == 2
+    assert (await submit_task(call))["number"] == 2
 
 
 # --- front, set ---------------------------------------------------------------------------------------------------------------------
 
 
-async def test_tasks_go_to_the_front_in_the_order_given_and_later_ones_before_them(call: Call):
+async def test_tasks_move_to_the_front_in_the_given_order(call: Call):
     for priority in (5, 0, 0, 0):
-        await submitted(call, priority=priority)
+        await submit_task(call, priority=priority)
 
     await actions.front(call, ids=[3, 2])
-    assert await order(call) == [3, 2, 1, 4]
+    assert await list_queue_order(call) == [3, 2, 1, 4]
     await actions.front(call, ids=[4])
 
-    assert await order(call) == [4, 3, 2, 1]
+    assert await list_queue_order(call) == [4, 3, 2, 1]
 
 
-async def test_what_runs_is_not_moved_to_the_front(call: Call, worker):
-    await submitted(call)
+async def test_a_running_task_is_not_moved_to_the_front(call: Call, worker):
+    await submit_task(call)
     await worker.start(1)
 
     done = await actions.front(call, ids=[1])
@@ -302,20 +302,20 @@ async def test_what_runs_is_not_moved_to_the_front(call: Call, worker):
     assert (done["done"], done["refused"], done["notes"]) == ([], [], ["#1 is running already."])
 
 
-async def test_front_is_undone_by_the_value_it_had_before(call: Call):
+async def test_an_undo_of_front_restores_the_old_value(call: Call):
     for _ in range(2):
-        await submitted(call)
+        await submit_task(call)
     done = await actions.front(call, ids=[2])
-    assert await order(call) == [2, 1]
+    assert await list_queue_order(call) == [2, 1]
 
     await actions.front(call, ids=[2], value=done["done"][0]["before"]["front"])
 
-    assert await order(call) == [1, 2]
+    assert await list_queue_order(call) == [1, 2]
 
 
-async def test_set_changes_what_a_task_asks_for_and_tells_what_it_was(call: Call):
+async def test_set_changes_the_request_and_reports_old_values(call: Call):
     await queues.queue_create(call, name="other", capacity=1)
-    await submitted(call, priority=3)
+    await submit_task(call, priority=3)
 
     fields = {"priority": "9", "memory": "1M", "timeout": "5m", "queue": "other", "name": "new", "retries": 2}
     done = await actions.set_(call, ids=[1], fields=fields)
@@ -350,10 +350,10 @@ async def test_set_changes_what_a_task_asks_for_and_tells_what_it_was(call: Call
         ({"queue": 5}, Usage, "queue"),
     ],
 )
-async def test_a_set_that_makes_no_sense_changes_nothing(
+async def test_an_invalid_set_changes_nothing(
     call: Call, fields: dict[str, Any], kind: type[Problem], said: str
 ):
-    await submitted(call)
+    await submit_task(call)
     before = await views.show(call, id=1)
 
     with pytest.raises(kind) as told:
@@ -363,8 +363,8 @@ async def test_a_set_that_makes_no_sense_changes_nothing(
     assert {**await views.show(call, id=1), "updated_at": ""} == {**before, "updated_at": ""}
 
 
-async def test_a_running_task_keeps_what_it_has_until_its_next_attempt(call: Call, worker):
-    await submitted(call, retries=1, retry_delay=0)
+async def test_a_running_task_keeps_its_request_until_the_next_attempt(call: Call, worker):
+    await submit_task(call, retries=1, retry_delay=0)
     runid = await worker.start(1)
 
     done = await actions.set_(call, ids=[1], fields={"memory": 5})
@@ -376,8 +376,8 @@ async def test_a_running_task_keeps_what_it_has_until_its_next_attempt(call: Cal
     assert (await views.show(call, id=1))["instances"][1]["memory"] == 5.0
 
 
-async def test_each_verb_is_recorded_with_who_and_before_and_after(call: Call):
-    await submitted(call)
+async def test_each_verb_is_recorded_with_author_and_old_and_new_values(call: Call):
+    await submit_task(call)
     await actions.hold(call, ids=[1])
 
     newest = (await log.ls(call))[0]
@@ -386,32 +386,32 @@ async def test_each_verb_is_recorded_with_who_and_before_and_after(call: Call):
     assert (newest["before"]["status"], newest["after"]["status"]) == ("queued", "held")
 
 
-async def test_a_set_does_what_it_can_and_lists_what_could_never_fit(call: Call):
+async def test_a_set_does_what_it_can_and_lists_tasks_that_never_fit(call: Call):
     await queues.pool_create(call, name="small", cpu=1, memory="1G")
     await queues.queue_create(call, name="small", pool="small")
-    await submitted(call, memory="2G")
-    await submitted(call, memory="512M")
+    await submit_task(call, memory="2G")
+    await submit_task(call, memory="512M")
 
     done = await actions.set_(call, ids=[1, 2], fields={"queue": "small"})
 
     assert [row["number"] for row in done["done"]] == [2]
-    assert [(number, code) for number, code, _ in refusals(done)] == [(1, 4)]
-    assert refusals(done)[0][2].startswith("#1 needs 2.0G memory, but pool small has 1.0G in all: it could never start. It was not")
+    assert [(number, code) for number, code, _ in list_refusals(done)] == [(1, 4)]
+    assert list_refusals(done)[0][2].startswith("#1 needs 2.0G memory, but pool small has 1.0G in all: it could never start. It was not")
     assert (await views.show(call, id=1))["queue"] == "default"
 
 
-async def test_the_priority_of_a_task_that_no_longer_fits_may_still_be_set(call: Call):
-    await submitted(call, memory="2G")
+async def test_the_priority_of_a_task_that_no_longer_fits_can_be_set(call: Call):
+    await submit_task(call, memory="2G")
     await queues.pool_set(call, name="default", memory="1G")
 
     assert [row["number"] for row in (await actions.set_(call, ids=[1], fields={"priority": 5}))["done"]] == [1]
 
 
-async def test_a_selection_by_state_leaves_alone_what_left_that_state_meanwhile(
+async def test_a_selection_by_state_skips_tasks_that_left_that_state(
     call: Call, worker, monkeypatch: pytest.MonkeyPatch
 ):
-    await submitted(call)
-    await submitted(call)
+    await submit_task(call)
+    await submit_task(call)
     read = call.db.read
 
     async def read_and_start(*asked: Any) -> Any:
@@ -426,16 +426,16 @@ async def test_a_selection_by_state_leaves_alone_what_left_that_state_meanwhile(
 
 
 @pytest.mark.parametrize("select", [{"queue": "default"}, {"filter": "queue:default"}])
-async def test_a_selection_as_of_a_review_leaves_alone_what_came_started_or_ended_since(call: Call, worker, select: dict[str, Any]):
+async def test_a_reviewed_selection_skips_tasks_that_changed_since(call: Call, worker, select: dict[str, Any]):
     for _ in range(3):
-        await submitted(call)
+        await submit_task(call)
     run = await worker.start(2)
     reviewed = await pages.review(call, filter="queue:default")
     listed = await views.ls(call, queue="default", limit=1)
     assert reviewed["statuses"] == {"queued": 2, "running": 1} and listed["as_of"] == reviewed["as_of"]
     await worker.start(1)
     await worker.end(run, code=1)
-    await submitted(call)
+    await submit_task(call)
 
     done = await actions.cancel(call, select=select | {"as_of": reviewed["as_of"]})
     assert [row["number"] for row in done["done"]] == [3] and not done["refused"] and not done["notes"]
@@ -444,14 +444,14 @@ async def test_a_selection_as_of_a_review_leaves_alone_what_came_started_or_ende
     assert [row["number"] for row in (await actions.rm(call, select=select))["done"]] == [3, 2]
 
 
-async def test_a_selection_as_of_no_event_is_refused(call: Call):
-    await submitted(call)
+async def test_a_selection_with_an_unknown_review_event_is_refused(call: Call):
+    await submit_task(call)
     with pytest.raises(Usage, match="as_of must be the number of an event"):
         await actions.cancel(call, select={"queue": "default", "as_of": "now"})
 
 
-async def test_a_set_is_recorded_with_the_values(call: Call):
-    await submitted(call)
+async def test_a_set_is_recorded_with_its_values(call: Call):
+    await submit_task(call)
     await actions.set_(call, ids=[1], fields={"priority": 4})
 
     newest = (await log.ls(call))[0]
@@ -470,9 +470,9 @@ async def test_a_set_is_recorded_with_the_values(call: Call):
         ({"code": None, "signal": 15, "stop": "cancel"}, 125), ({"code": None, "signal": 15, "stop": "log limit"}, 143),
     ],
 )  # fmt: skip
-async def test_wait_answers_with_the_code_of_each_outcome(live: Call, worker, end: dict[str, Any], code: int):
-    await submitted(live, timeout="1m", log_limit="1M")
-    waiting = asyncio.create_task(actions.wait(live, ids=[1], timeout=20))
+async def test_wait_returns_the_exit_code_of_each_outcome(runtime_call: Call, worker, end: dict[str, Any], code: int):
+    await submit_task(runtime_call, timeout="1m", log_limit="1M")
+    waiting = asyncio.create_task(actions.wait(runtime_call, ids=[1], timeout=20))
     await worker.run(1, **end)
 
     ((answer),) = await waiting
@@ -481,59 +481,59 @@ async def test_wait_answers_with_the_code_of_each_outcome(live: Call, worker, en
     assert (answer["exit_code"], answer["signal"]) == (end["code"], end.get("signal"))
 
 
-async def test_wait_answers_in_the_order_given(live: Call, worker):
+async def test_wait_answers_in_the_given_order(runtime_call: Call, worker):
     for code in (3, 0, 5):
-        await worker.run((await submitted(live))["number"], code)
+        await worker.run((await submit_task(runtime_call))["number"], code)
 
-    assert [row["code"] for row in await actions.wait(live, ids=[3, 1, 2])] == [5, 3, 0]
+    assert [row["code"] for row in await actions.wait(runtime_call, ids=[3, 1, 2])] == [5, 3, 0]
 
 
-async def test_wait_waits_for_further_attempts(live: Call, worker):
-    await submitted(live, retries=1, retry_delay=0)
-    waiting = asyncio.create_task(actions.wait(live, ids=[1], timeout=20))
+async def test_wait_includes_retries(runtime_call: Call, worker):
+    await submit_task(runtime_call, retries=1, retry_delay=0)
+    waiting = asyncio.create_task(actions.wait(runtime_call, ids=[1], timeout=20))
     await worker.run(1, 1)
     await worker.run(1, 0)
 
     assert [row["code"] for row in await waiting] == [0]
 
 
-async def test_a_task_cancelled_before_it_ran_is_125(live: Call):
-    await submitted(live)
-    await actions.cancel(live, ids=[1])
+async def test_a_task_cancelled_before_it_ran_exits_with_125(runtime_call: Call):
+    await submit_task(runtime_call)
+    await actions.cancel(runtime_call, ids=[1])
 
-    assert [(row["code"], row["exit_code"], row["reason"]) for row in await actions.wait(live, ids=[1])] == [
+    assert [(row["code"], row["exit_code"], row["reason"]) for row in await actions.wait(runtime_call, ids=[1])] == [
         (125, None, "cancelled by ann")
     ]
 
 
-async def test_a_task_retried_after_a_failure_answers_its_last_run(live: Call, worker):
-    await submitted(live)
+async def test_a_task_retried_after_a_failure_returns_its_last_exit_code(runtime_call: Call, worker):
+    await submit_task(runtime_call)
     await worker.run(1, 9)
-    await actions.retry(live, ids=[1])
-    await actions.cancel(live, ids=[1])
+    await actions.retry(runtime_call, ids=[1])
+    await actions.cancel(runtime_call, ids=[1])
 
-    assert [row["code"] for row in await actions.wait(live, ids=[1])] == [125]
+    assert [row["code"] for row in await actions.wait(runtime_call, ids=[1])] == [125]
 
 
-async def test_a_wait_that_comes_to_its_limit_is_6(live: Call):
-    await submitted(live)
+async def test_a_wait_that_times_out_exits_with_6(runtime_call: Call):
+    await submit_task(runtime_call)
 
     with pytest.raises(Problem, match="waited .* and it goes on") as told:
-        await actions.wait(live, ids=[1], timeout=0.01)
+        await actions.wait(runtime_call, ids=[1], timeout=0.01)
 
     assert told.value.exit_code == 6
 
 
-async def test_wait_says_once_what_cannot_move_by_itself(live: Call, notes: list[str]):
-    await submitted(live, hold=True)
-    await submitted(live)
-    waiting = asyncio.create_task(actions.wait(live, ids=[1], timeout=20))
-    await actions.set_(live, ids=[2], fields={"priority": 1})
-    await actions.cancel(live, ids=[2])
-    await actions.cancel(live, ids=[1])
+async def test_wait_notes_once_which_tasks_cannot_proceed_by_themselves(runtime_call: Call, caller_notes: list[str]):
+    await submit_task(runtime_call, hold=True)
+    await submit_task(runtime_call)
+    waiting = asyncio.create_task(actions.wait(runtime_call, ids=[1], timeout=20))
+    await actions.set_(runtime_call, ids=[2], fields={"priority": 1})
+    await actions.cancel(runtime_call, ids=[2])
+    await actions.cancel(runtime_call, ids=[1])
     await waiting
 
-    assert [note for note in notes if "#1 is held" in note] == notes[:1]
+    assert [note for note in caller_notes if "#1 is held" in note] == caller_notes[:1]
 
 
 @pytest.mark.parametrize(
@@ -544,54 +544,54 @@ async def test_wait_says_once_what_cannot_move_by_itself(live: Call, notes: list
         (lambda call: queues.queue_set(call, name="default", capacity=0), "queue default has capacity 0: #1 starts only after"),
     ],
 )
-async def test_wait_says_what_keeps_the_queue_from_starting_anything(live: Call, notes: list[str], close: Any, said: str):
-    await submitted(live)
-    await close(live)
+async def test_wait_notes_why_the_queue_starts_nothing(runtime_call: Call, caller_notes: list[str], close: Any, said: str):
+    await submit_task(runtime_call)
+    await close(runtime_call)
 
     with pytest.raises(Problem, match="it goes on"):
-        await actions.wait(live, ids=[1], timeout=0.05)
+        await actions.wait(runtime_call, ids=[1], timeout=0.05)
 
-    assert [note[: len(said)] for note in notes] == [said]
+    assert [note[: len(said)] for note in caller_notes] == [said]
 
 
-async def test_wait_says_why_nothing_starts_at_all(live: Call, up: Any, notes: list[str]):
-    await submitted(live)
-    up.halted = "the runtime is draining"
+async def test_wait_notes_why_nothing_starts_at_all(runtime_call: Call, fake_runtime: Any, caller_notes: list[str]):
+    await submit_task(runtime_call)
+    fake_runtime.halted = "the runtime is draining"
 
     with pytest.raises(Problem, match="it goes on"):
-        await actions.wait(live, ids=[1], timeout=0.05)
+        await actions.wait(runtime_call, ids=[1], timeout=0.05)
 
-    assert notes == ["nothing starts: the runtime is draining"]
+    assert caller_notes == ["nothing starts: the runtime is draining"]
 
 
 async def test_waiting_without_a_runtime_is_refused(call: Call):
-    await submitted(call)
+    await submit_task(call)
 
     with pytest.raises(Conflict, match="no runtime is up"):
         await actions.wait(call, ids=[1])
 
 
-async def test_waiting_for_nothing_or_nobody_is_refused(live: Call):
+async def test_waiting_for_no_task_or_an_unknown_task_is_refused(runtime_call: Call):
     with pytest.raises(Usage):
-        await actions.wait(live, ids=[])
+        await actions.wait(runtime_call, ids=[])
     with pytest.raises(NotFound):
-        await actions.wait(live, ids=[5])
+        await actions.wait(runtime_call, ids=[5])
 
 
 @pytest.mark.parametrize("timeout", [-1, float("nan"), "soon"])
-async def test_a_limit_of_waiting_that_is_none_is_refused(live: Call, timeout: Any):
-    await submitted(live)
+async def test_an_invalid_wait_timeout_is_refused(runtime_call: Call, timeout: Any):
+    await submit_task(runtime_call)
 
     with pytest.raises(Problem) as told:
-        await actions.wait(live, ids=[1], timeout=timeout)
+        await actions.wait(runtime_call, ids=[1], timeout=timeout)
 
     assert told.value.exit_code in (2, 6)
 
 
-async def test_a_waiting_task_gets_another_time_to_start_and_none(call: Call):
-    await submitted(call)
-    await submitted(call, hold=True)
-    await submitted(call, after=["1"])
+async def test_the_start_time_of_a_waiting_task_can_be_changed_and_cleared(call: Call):
+    await submit_task(call)
+    await submit_task(call, hold=True)
+    await submit_task(call, after=["1"])
 
     later = await actions.set_(call, ids=[1, 2, 3], fields={"at": "2h"})
     assert [row["status"] for row in later["done"]] == ["scheduled", "held", "scheduled"]
@@ -603,17 +603,17 @@ async def test_a_waiting_task_gets_another_time_to_start_and_none(call: Call):
     assert (await views.show(call, id=1))["not_before"] is None
 
 
-async def test_a_time_to_start_that_is_over_is_taken_and_noted(call: Call):
-    await submitted(call, at="2h")
+async def test_a_start_time_in_the_past_is_accepted_and_noted(call: Call):
+    await submit_task(call, at="2h")
 
     done = await actions.set_(call, ids=[1], fields={"at": timestamps.from_unix(time.time() - 7300)})
 
     assert done["done"][0]["status"] == "queued" and done["notes"] == ["that time was 2h01m ago: nothing waits for it."]
 
 
-async def test_what_has_started_or_ended_waits_for_no_time(call: Call, worker):
-    await submitted(call)
-    await submitted(call)
+async def test_the_start_time_of_a_started_or_ended_task_cannot_be_set(call: Call, worker):
+    await submit_task(call)
+    await submit_task(call)
     await worker.run(1)
     await worker.start(2)
 

@@ -9,18 +9,18 @@ import pytest
 from app.errors import Conflict, NotFound, Usage
 from app.service.context import Call
 from app.service.tasks import actions, lookup
-from tests.service.calls import submitted
+from tests.service.calls import submit_task
 
 
-async def found(call: Call, ident: Any) -> int:
-    return (await call.db.read(lookup.task, ident)).number
+async def find_number(call: Call, ident: Any) -> int:
+    return (await call.db.read(lookup.find_task, ident)).number
 
 
 async def test_a_task_is_found_by_number_uuid_prefix_and_name(call: Call):
-    done = await submitted(call, name="night job")
+    done = await submit_task(call, name="night job")
 
     for ident in (1, "1", "#1", " 1 ", done["uuid"], done["uuid"][:8], done["uuid"][:20].upper(), "night job"):
-        assert await found(call, ident) == 1, ident
+        assert await find_number(call, ident) == 1, ident
 
 
 @pytest.mark.parametrize(
@@ -45,72 +45,72 @@ async def test_a_task_is_found_by_number_uuid_prefix_and_name(call: Call):
         "night_job",
     ],
 )
-async def test_what_means_no_task_is_not_found(call: Call, ident: str):
-    await submitted(call, name="night job")
+async def test_an_unknown_task_is_not_found(call: Call, ident: str):
+    await submit_task(call, name="night job")
 
     with pytest.raises(NotFound) as told:
-        await found(call, ident)
+        await find_number(call, ident)
 
     assert str(told.value).startswith("no task ") and told.value.exit_code == 3
 
 
 @pytest.mark.parametrize(("ident", "apart"), [("21,22", True), ("#1-#3", True), ("1..3", True), ("21", False), ("night,job", False)])
-async def test_who_gives_several_in_one_word_is_told_to_give_them_one_by_one(call: Call, ident: str, apart: bool):
+async def test_several_ids_in_one_word_are_refused_with_advice(call: Call, ident: str, apart: bool):
     with pytest.raises(NotFound) as told:
-        await found(call, ident)
+        await find_number(call, ident)
 
     assert ("one by one" in told.value.hint) == apart
 
 
-async def test_digits_are_a_number_and_never_a_uuid_or_a_name(call: Call):
-    await submitted(call, name="2")
+async def test_digits_are_a_number_never_a_uuid_or_a_name(call: Call):
+    await submit_task(call, name="2")
 
     with pytest.raises(NotFound):
-        await found(call, "2")
-    assert await found(call, "1") == 1
+        await find_number(call, "2")
+    assert await find_number(call, "1") == 1
 
 
 async def test_a_uuid_prefix_needs_eight_characters(call: Call):
-    done = await submitted(call)
+    done = await submit_task(call)
 
     with pytest.raises(NotFound):
-        await found(call, done["uuid"][:7])
+        await find_number(call, done["uuid"][:7])
 
 
-async def test_a_prefix_that_several_have_is_refused_with_their_numbers(call: Call):
-    first, second = await submitted(call), await submitted(call)
+async def test_an_ambiguous_prefix_is_refused_with_the_numbers(call: Call):
+    first, second = await submit_task(call), await submit_task(call)
     shared = next(at for at in range(36) if first["uuid"][at] != second["uuid"][at])
 
     with pytest.raises(Conflict, match="#1.*#2|#2.*#1"):
-        await found(call, first["uuid"][: max(8, shared)])
+        await find_number(call, first["uuid"][: max(8, shared)])
 
 
 async def test_an_ambiguous_name_is_refused_with_the_numbers(call: Call):
     for _ in range(2):
-        await submitted(call, name="twin")
+        await submit_task(call, name="twin")
 
     with pytest.raises(Conflict, match='"twin" is the name of 2 tasks: #2, #1. Say which number') as told:
-        await found(call, "twin")
+        await find_number(call, "twin")
     assert told.value.exit_code == 4
 
 
-async def test_hostile_words_are_safe_in_the_message(call: Call):
+async def test_hostile_words_are_safe_in_messages(call: Call):
     with pytest.raises(NotFound) as told:
-        await found(call, "\x1b]52;c;AAAA\x07" + "x" * 500)
+        await find_number(call, "\x1b]52;c;AAAA\x07" + "x" * 500)
 
     assert "\x1b" not in str(told.value) and len(str(told.value)) < 200
 
 
-async def test_each_task_is_chosen_once_however_often_it_is_named(call: Call):
-    await submitted(call, name="a")
+async def test_a_task_named_twice_is_selected_once(call: Call):
+    await submit_task(call, name="a")
 
     done = await actions.cancel(call, ids=["1", "#1", "a", 1])
 
     assert [row["number"] for row in done["done"]] == [1]
 
 
-async def test_unknown_ids_are_listed_and_the_others_done(call: Call):
-    await submitted(call)
+async def test_unknown_ids_are_reported_and_the_others_handled(call: Call):
+    await submit_task(call)
 
     done = await actions.cancel(call, ids=["77", "1", "nope"])
 
@@ -126,31 +126,31 @@ async def test_unknown_ids_are_listed_and_the_others_done(call: Call):
     [{}, {"ids": []}, {"ids": None}, {"select": {}}, {"select": {"queue": None, "status": None}}, {"select": {"status": []}},
      {"select": {"stauts": "queued"}}, {"select": {"all": True}}],
 )  # fmt: skip
-async def test_nothing_chosen_is_a_usage_error_and_never_all(call: Call, asked: dict[str, Any]):
-    await submitted(call)
+async def test_an_empty_selection_is_a_usage_error_never_all(call: Call, asked: dict[str, Any]):
+    await submit_task(call)
 
     with pytest.raises(Usage):
         await actions.cancel(call, **asked)
 
-    assert await call.db.read(lambda c: lookup.task(c, 1).status) == "queued"
+    assert await call.db.read(lambda c: lookup.find_task(c, 1).status) == "queued"
 
 
-async def test_a_word_in_the_place_of_a_list_is_one_id(call: Call):
+async def test_a_word_in_place_of_a_list_is_one_id(call: Call):
     for _ in range(12):
-        await submitted(call)
+        await submit_task(call)
 
     done = await actions.cancel(call, ids="12")
 
     assert [row["number"] for row in done["done"]] == [12]
 
 
-async def test_a_selection_chooses_by_status_queue_name_tag_and_age(call: Call):
-    await submitted(call, name="a", tags={"team": "ml"})
-    await submitted(call, name="b", tags={"team": "ops"}, hold=True)
+async def test_a_selection_filters_by_status_queue_name_tag_and_age(call: Call):
+    await submit_task(call, name="a", tags={"team": "ml"})
+    await submit_task(call, name="b", tags={"team": "ops"}, hold=True)
 
     async def chosen(**select: Any) -> list[int]:
-        rows = (await call.db.read(lookup.chosen, None, select)).tasks
-        assert await call.db.read(lookup.uuids, None, select) == ([row.uuid for row in rows], ())
+        rows = (await call.db.read(lookup.resolve, None, select)).tasks
+        assert await call.db.read(lookup.resolve_uuids, None, select) == ([row.uuid for row in rows], ())
         return [row.number for row in rows]
 
     assert await chosen(status="held") == [2]
@@ -163,16 +163,16 @@ async def test_a_selection_chooses_by_status_queue_name_tag_and_age(call: Call):
         await chosen(queue="defualt")
 
 
-def test_where_there_is_no_queue_at_all_it_is_said_how_there_is_one():
-    assert str(lookup.no_queue("default", [])) == 'no queue "default", and no other. Have one made: taskdeck db check --repair'
+def test_without_any_queue_the_error_tells_how_to_create_one():
+    assert str(lookup.make_unknown_queue("default", [])) == 'no queue "default", and no other. Have one made: taskdeck db check --repair'
 
 
-async def test_a_state_that_is_none_names_the_nearest_and_all(call: Call):
+async def test_an_unknown_state_is_refused_with_the_nearest_and_all_states(call: Call):
     with pytest.raises(Usage, match='no state "faild". Nearest: failed.*States: scheduled, blocked'):
         await actions.cancel(call, select={"status": "faild"})
 
 
 @pytest.mark.parametrize("since", ["soon", -1, float("nan"), 1e300])
-async def test_an_age_that_is_none_is_refused(call: Call, since: Any):
+async def test_an_invalid_age_is_refused(call: Call, since: Any):
     with pytest.raises(Usage, match="since"):
         await actions.cancel(call, select={"since": since})

@@ -12,34 +12,34 @@ from app import client
 from app.core.filter_query import STATES
 from app.errors import NotFound, Usage
 from app.service.context import Call
-from app.service.registry import VERBS, answer
+from app.service.registry import VERBS, call_verb
 from app.service.tasks import actions, submit
 from app.service.tasks.pages import COLUMNS, browse, review
 from db.engine import open_database
-from tests.db.builders import Made
-from tests.service.calls import execute, submitted
+from tests.db.builders import TaskBuilder
+from tests.service.calls import execute_sql, submit_task
 
 
-async def page(call: Call, **args: Any) -> dict[str, Any]:
+async def read_page(call: Call, **args: Any) -> dict[str, Any]:
     """What the verb answers, as it comes over the socket, its rows as dicts."""
-    said = json.loads(json.dumps(await answer(call, "browse", args)))
+    said = json.loads(json.dumps(await call_verb(call, "browse", args)))
     return said | {"rows": [dict(zip(said["columns"], row, strict=True)) for row in said["rows"]]}
 
 
-async def numbers(call: Call, **args: Any) -> list[int]:
-    return [row["number"] for row in (await page(call, **args))["rows"]]
+async def list_numbers(call: Call, **args: Any) -> list[int]:
+    return [row["number"] for row in (await read_page(call, **args))["rows"]]
 
 
-async def three(call: Call) -> None:
+async def submit_three(call: Call) -> None:
     """Three tasks: #1 encode one, #2 encode two, #3 load."""
     for name, options in (("encode one", {"priority": 5}), ("encode two", {"tags": {"env": "prod"}}), ("load", {"hold": True})):
-        await submitted(call, name=name, **options)
+        await submit_task(call, name=name, **options)
 
 
-async def test_a_page_has_its_columns_and_says_what_lies_around_it(call: Call):
-    await three(call)
+async def test_a_page_has_its_columns_and_says_whether_more_follow(call: Call):
+    await submit_three(call)
 
-    said = await page(call, limit=2)
+    said = await read_page(call, limit=2)
 
     assert tuple(said["columns"]) == COLUMNS
     assert [row["name"] for row in said["rows"]] == ["load", "encode two"]
@@ -54,51 +54,51 @@ async def test_a_page_has_its_columns_and_says_what_lies_around_it(call: Call):
     [("after", [1]), ("from", [2, 1]), ("before", [3])],
 )
 async def test_a_page_begins_after_before_or_at_a_row(call: Call, way: str, found: list[int]):
-    await three(call)
+    await submit_three(call)
 
-    assert await numbers(call, at=[2, 2], way=way) == found
-
-
-async def test_a_list_may_be_in_another_order_and_from_its_other_end(call: Call):
-    await three(call)
-
-    assert await numbers(call, order="name", down=False) == [1, 2, 3]
-    assert await numbers(call, order="priority") == [1, 3, 2]
-    assert await numbers(call, order="started", way="before", limit=1) == [1]
-    assert await numbers(call, order="priority", at=[0, 3]) == [2]
+    assert await list_numbers(call, at=[2, 2], way=way) == found
 
 
-async def test_rows_say_why_they_wait_and_how_they_run(call: Call):
-    await three(call)
-    await execute(call, "UPDATE tasks SET status = 'queued' WHERE number = 2")
+async def test_a_list_can_be_sorted_by_another_column_and_reversed(call: Call):
+    await submit_three(call)
+
+    assert await list_numbers(call, order="name", down=False) == [1, 2, 3]
+    assert await list_numbers(call, order="priority") == [1, 3, 2]
+    assert await list_numbers(call, order="started", way="before", limit=1) == [1]
+    assert await list_numbers(call, order="priority", at=[0, 3]) == [2]
+
+
+async def test_rows_show_wait_reasons_and_run_progress(call: Call):
+    await submit_three(call)
+    await execute_sql(call, "UPDATE tasks SET status = 'queued' WHERE number = 2")
 
     def start(c: Any) -> None:
-        made = Made(c)
-        made.run(c.exec_driver_sql("SELECT uuid FROM tasks WHERE number = 1").scalar_one())
+        made = TaskBuilder(c)
+        made.start_run(c.exec_driver_sql("SELECT uuid FROM tasks WHERE number = 1").scalar_one())
 
     await call.db.write(start)
-    rows = {row["number"]: row for row in (await page(call))["rows"]}
+    rows = {row["number"]: row for row in (await read_page(call))["rows"]}
 
     assert (rows[1]["status"], rows[1]["run"], rows[1]["why"]) == ("running", "running", None)
     assert (rows[2]["run"], rows[2]["why"]) == (None, "nothing starts: no runtime is up")
     assert rows[3]["why"] == rows[2]["why"]
-    assert await numbers(call, filter="status:active") == [1]
-    assert await numbers(call, filter="status:starting") == []
+    assert await list_numbers(call, filter="status:active") == [1]
+    assert await list_numbers(call, filter="status:starting") == []
 
 
-async def test_every_row_of_a_page_says_why_it_waits(call: Call):
+async def test_every_waiting_row_of_a_page_has_a_reason(call: Call):
     specs = [{"argv": ["true"], "hold": True} for _ in range(130)]
     await submit.submit(call, tasks=specs)
-    assert all(row["why"] for row in (await page(call))["rows"])
+    assert all(row["why"] for row in (await read_page(call))["rows"])
 
 
 async def test_parameters_and_commands_are_not_in_a_page(call: Call):
-    await submitted(call, name="get", argv=["get", "--token", "hunter2"])
-    await execute(call, 'UPDATE tasks SET parameters = \'{"token": "hunter2"}\'')
+    await submit_task(call, name="get", argv=["get", "--token", "hunter2"])
+    await execute_sql(call, 'UPDATE tasks SET parameters = \'{"token": "hunter2"}\'')
 
-    assert "hunter2" not in json.dumps(await page(call))
-    assert await numbers(call, filter="hunter2") == []
-    assert await numbers(call, filter="--token") == [1]
+    assert "hunter2" not in json.dumps(await read_page(call))
+    assert await list_numbers(call, filter="hunter2") == []
+    assert await list_numbers(call, filter="--token") == [1]
 
 
 @pytest.mark.parametrize(
@@ -118,22 +118,22 @@ async def test_parameters_and_commands_are_not_in_a_page(call: Call):
         ({"filter": "\udcff"}, '"'),
     ],
 )
-async def test_what_cannot_be_listed_is_told(call: Call, args: dict[str, Any], said: str):
+async def test_invalid_list_arguments_are_refused(call: Call, args: dict[str, Any], said: str):
     with pytest.raises(Usage) as told:
-        await page(call, **args)
+        await read_page(call, **args)
 
     assert str(told.value).startswith(said)
 
 
-async def test_a_queue_that_there_is_not_is_told_with_the_nearest(call: Call):
+async def test_an_unknown_queue_is_refused_with_the_nearest_name(call: Call):
     with pytest.raises(NotFound, match='no queue "defualt". Nearest: default.'):
-        await page(call, filter="queue:defualt")
+        await read_page(call, filter="queue:defualt")
 
 
-async def test_a_review_counts_and_names_what_a_filter_chooses(call: Call):
-    await three(call)
-    await submitted(call, name="after", after=[1])
-    await submitted(call, name="last", after=[4])
+async def test_a_review_counts_and_names_the_selected_tasks(call: Call):
+    await submit_three(call)
+    await submit_task(call, name="after", after=[1])
+    await submit_task(call, name="last", after=[4])
 
     said = await review(call, filter="encode")
 
@@ -144,9 +144,9 @@ async def test_a_review_counts_and_names_what_a_filter_chooses(call: Call):
     assert [len((await review(call, **what, first=1))["first"]) for what in ({"filter": "encode"}, {"ids": [1, 4]})] == [1, 1]
 
 
-async def test_a_verb_takes_what_a_filter_keeps_and_what_the_list_shows(call: Call):
-    await three(call)
-    shown = await numbers(call, filter="encode !two")
+async def test_a_verb_acts_on_the_tasks_that_the_filter_lists(call: Call):
+    await submit_three(call)
+    shown = await list_numbers(call, filter="encode !two")
 
     done = await actions.cancel(call, select={"filter": "encode !two"})
 
@@ -154,12 +154,12 @@ async def test_a_verb_takes_what_a_filter_keeps_and_what_the_list_shows(call: Ca
     assert (await actions.retry(call, select={"filter": "status:cancelled"}))["done"][0]["number"] == 1
     assert [row["number"] for row in (await actions.front(call, select={"filter": "encode"}))["done"]] == [2, 1]
     assert (await actions.set_(call, select={"filter": "#2"}, fields={"name": "renamed"}))["done"][0]["number"] == 2
-    assert await numbers(call, filter="renamed") == [2]
+    assert await list_numbers(call, filter="renamed") == [2]
 
 
-async def test_what_left_the_filter_meanwhile_is_left_alone(call: Call, monkeypatch: pytest.MonkeyPatch):
-    await three(call)
-    monkeypatch.setattr(actions, "BATCH", 1)
+async def test_tasks_that_left_the_filter_meanwhile_are_left_alone(call: Call, monkeypatch: pytest.MonkeyPatch):
+    await submit_three(call)
+    monkeypatch.setattr(actions, "BATCH_SIZE", 1)
     write, parts = call.db.write, []
 
     async def slowly(fn: Any, *args: Any) -> Any:
@@ -176,28 +176,28 @@ async def test_what_left_the_filter_meanwhile_is_left_alone(call: Call, monkeypa
 
 
 @pytest.mark.parametrize("line", ["", "   ", '""', 5, ["encode"]])
-async def test_a_filter_that_says_nothing_never_means_all(call: Call, line: Any):
-    await three(call)
+async def test_an_empty_filter_never_means_all(call: Call, line: Any):
+    await submit_three(call)
 
     with pytest.raises(Usage):
         await actions.cancel(call, select={"filter": line})
 
-    assert await numbers(call, filter="!status:cancelled") == [3, 2, 1]
+    assert await list_numbers(call, filter="!status:cancelled") == [3, 2, 1]
 
 
-async def test_a_filter_is_the_only_selection(call: Call):
+async def test_a_filter_excludes_other_selections(call: Call):
     with pytest.raises(Usage, match="the only selection"):
         await actions.cancel(call, select={"filter": "encode", "queue": "default"})
 
 
 @pytest.mark.parametrize("state", STATES)
-async def test_every_state_can_be_asked_for(call: Call, state: str):
-    assert await numbers(call, filter=f"status:{state}") == []
+async def test_every_state_can_be_filtered(call: Call, state: str):
+    assert await list_numbers(call, filter=f"status:{state}") == []
 
 
-async def test_lists_are_read_without_a_runtime_from_a_database_that_is_not_written(call: Call, home: Path):
-    await three(call)
-    assert {"browse", "review"} <= client.READING and {"browse", "review"} <= VERBS.keys()
+async def test_lists_are_read_without_a_runtime_and_without_writing(call: Call, home: Path):
+    await submit_three(call)
+    assert {"browse", "review"} <= client.READ_ONLY_VERBS and {"browse", "review"} <= VERBS.keys()
 
     async with open_database(call.db.path, writable=False) as db:
         assert len((await browse(Call(db, "", home), filter="encode"))["rows"]) == 2

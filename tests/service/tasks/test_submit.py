@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from app.core.ids import uuid7
+from app.core.ids import make_uuid7
 from app.core.text.sanitize import MASK
 from app.errors import Conflict, NotFound, Problem, Refused, Usage
 from app.service import operations as log
@@ -24,29 +24,29 @@ from db import host, timestamps
 from db.errors import Storage
 from db.maintenance import quarantine
 from db.queries import run_history
-from tests.service.calls import execute, operations, submitted
+from tests.service.calls import execute_sql, list_operations, submit_task
 
-GREET = {
+PARAMETER_SCHEMA = {
     "type": "object", "required": ["who"], "properties": {"who": {"type": "string"}, "times": {"type": "integer", "default": 1},
                                                           "api_token": {"type": "string"}},
 }  # fmt: skip
 
 
-async def greet(call: Call, **more: Any) -> None:
+async def create_template(call: Call, **more: Any) -> None:
     """A template to submit."""
     schema = {"argv": ["echo", "{{ who }}", "{{ times }}"]}
-    await templates.create(call, name="greet", engine="exec", schema=schema, parameters=GREET, **more)
+    await templates.create(call, name="greet", engine="exec", schema=schema, parameters=PARAMETER_SCHEMA, **more)
 
 
-async def count(call: Call) -> int:
-    return (await execute(call, "SELECT count(*) FROM tasks"))[0][0]
+async def count_tasks(call: Call) -> int:
+    return (await execute_sql(call, "SELECT count(*) FROM tasks"))[0][0]
 
 
-async def one(call: Call, number: int) -> dict[str, Any]:
+async def show_task(call: Call, number: int) -> dict[str, Any]:
     return await views.show(call, id=number)
 
 
-async def lines(call: Call, *rows: Any, **more: Any) -> dict[str, Any]:
+async def submit_json_lines(call: Call, *rows: Any, **more: Any) -> dict[str, Any]:
     text = "\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows)
     return await submit.submit_lines(call, text=text, **more)
 
@@ -54,8 +54,8 @@ async def lines(call: Call, *rows: Any, **more: Any) -> dict[str, Any]:
 # --- what is stored -----------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_task_asks_for_one_core_and_no_memory_unless_it_says_so(call: Call):
-    row = await one(call, (await submitted(call))["number"])
+async def test_a_task_requests_one_core_and_no_memory_by_default(call: Call):
+    row = await show_task(call, (await submit_task(call))["number"])
 
     asked = {
         name: row[name] for name in ("cpu", "memory", "priority", "retries", "retry_delay", "grace", "timeout", "queue")
@@ -64,65 +64,65 @@ async def test_a_task_asks_for_one_core_and_no_memory_unless_it_says_so(call: Ca
                      "queue": "default"}  # fmt: skip
 
 
-async def test_the_highest_number_is_told_outside_the_database_too(call: Call):
-    await submitted(call)
-    assert number_file.read(call.home).highest == 1
-    number_file.pass_over(call.home, 41, [2, 41])
+async def test_the_highest_number_is_stored_outside_the_database_too(call: Call):
+    await submit_task(call)
+    assert number_file.read_numbers(call.home).highest == 1
+    number_file.skip_numbers(call.home, 41, [2, 41])
 
-    await lines(call, *[{"argv": ["true"]}] * 3)
-    assert number_file.read(call.home) == (41, ((2, 41),))
-    await execute(call, "UPDATE counters SET value = 41 WHERE name = 'task-number'")
-    await lines(call, *[{"argv": ["true"]}] * 3)
+    await submit_json_lines(call, *[{"argv": ["true"]}] * 3)
+    assert number_file.read_numbers(call.home) == (41, ((2, 41),))
+    await execute_sql(call, "UPDATE counters SET value = 41 WHERE name = 'task-number'")
+    await submit_json_lines(call, *[{"argv": ["true"]}] * 3)
 
-    assert number_file.read(call.home) == (44, ((2, 41),))
+    assert number_file.read_numbers(call.home) == (44, ((2, 41),))
 
 
-def test_one_bit_that_has_flipped_in_what_was_given_moves_no_number(home: Path):
-    number_file.pass_over(home, 41, [2, 41])
-    file = home / "run" / number_file.NAME
+def test_one_flipped_bit_in_the_number_file_changes_no_number(home: Path):
+    number_file.skip_numbers(home, 41, [2, 41])
+    file = home / "run" / number_file.FILE_NAME
     whole = file.read_bytes()
 
     for at, bit in product(range(len(whole)), range(8)):
         file.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1 :])
-        found = number_file.read(home)
+        found = number_file.read_numbers(home)
         assert found.highest in (0, 41) and found.passed in ((), ((2, 41),)) and found != (41, ((2, 41),)), (at, bit)
 
 
 @pytest.mark.parametrize(
     "garbage", [b"9" * 26, b"", b"\xff\n" * 40, b"0000000000000000041\n"], ids=["nines", "empty", "bytes", "no sum"]
 )
-async def test_garbage_in_the_place_of_what_was_given_is_written_anew(call: Call, garbage: bytes):
-    (call.home / "run" / number_file.NAME).write_bytes(garbage)
-    assert number_file.read(call.home) == (0, ())
+async def test_garbage_in_the_number_file_is_replaced(call: Call, garbage: bytes):
+    (call.home / "run" / number_file.FILE_NAME).write_bytes(garbage)
+    assert number_file.read_numbers(call.home) == (0, ())
 
-    await submitted(call)
+    await submit_task(call)
 
-    assert number_file.read(call.home) == (1, ())
+    assert number_file.read_numbers(call.home) == (1, ())
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
-async def test_what_is_no_file_tells_of_no_numbers_and_keeps_nobody_waiting(call: Call, make: Callable[[Path], None]):
-    make(call.home / "run" / number_file.NAME)
+async def test_a_non_file_in_place_of_the_number_file_is_ignored(call: Call, make: Callable[[Path], None]):
+    make(call.home / "run" / number_file.FILE_NAME)
 
-    assert number_file.read(call.home) == (0, ())
-    assert (await submitted(call))["number"] == 1
+    assert number_file.read_numbers(call.home) == (0, ())
+    assert (await submit_task(call))["number"] == 1
 
 
-def test_a_folder_in_the_place_of_what_was_given_is_named_by_a_restore(home: Path):
-    (home / "run" / number_file.NAME).mkdir()
+def test_a_restore_names_a_folder_in_place_of_the_number_file(home: Path):
+    (home / "run" / number_file.FILE_NAME).mkdir()
 
     with pytest.raises(Storage, match=f"^{home}/run/numbers is a folder, and was to be a file of ours. Nothing was restored. Move it away"):
-        number_file.pass_over(home, 41, [])
+        number_file.skip_numbers(home, 41, [])
 
 
-async def test_where_it_stands_is_answered(call: Call):
-    first, second = await submitted(call), await submitted(call)
+async def test_the_answer_gives_the_queue_position(call: Call):
+    first, second = await submit_task(call), await submit_task(call)
 
     assert (first["position"], first["total"], first["status"]) == (0, 1, "queued")
     assert (second["number"], second["position"], second["total"]) == (first["number"] + 1, 1, 2)
 
 
-async def test_why_it_waits_is_answered_where_that_was_asked(call: Call, worker):
+async def test_the_answer_explains_the_wait_on_request(call: Call, worker):
     await queues.queue_pause(call, name="default")
     await queues.queue_create(call, name="shut", capacity=0)
 
@@ -133,17 +133,17 @@ async def test_why_it_waits_is_answered_where_that_was_asked(call: Call, worker)
     assert (await short()).startswith("queue default is paused by ann since ")
     assert (await short(queue="shut")).startswith("queue full 0/0")
     assert await short(hold=True) == "held by ann"
-    await worker.run((await submitted(call, name="parent"))["number"], 1)
+    await worker.run((await submit_task(call, name="parent"))["number"], 1)
     assert re.fullmatch("parent #[0-9]+ failed", await short(after=["parent"]))
 
 
-async def test_past_runs_are_not_read_for_each_that_is_submitted(call: Call, worker, monkeypatch: pytest.MonkeyPatch):
+async def test_past_runs_are_not_read_for_each_submitted_task(call: Call, worker, monkeypatch: pytest.MonkeyPatch):
     """Hundreds of runs are read to say when a command ends, which must not be paid by each of many that are submitted."""
-    await submitted(call, name="runs")
+    await submit_task(call, name="runs")
     await worker.start(1)
     read: list[Any] = []
-    lately = run_history.lately
-    monkeypatch.setattr(run_history, "lately", lambda c: (read.append(c), lately(c))[1])
+    lately = run_history.list_recent
+    monkeypatch.setattr(run_history, "list_recent", lambda c: (read.append(c), lately(c))[1])
 
     for _ in range(9):
         await submit.submit(call, tasks=[{"argv": ["true"]}], env={}, explain=True)
@@ -151,39 +151,39 @@ async def test_past_runs_are_not_read_for_each_that_is_submitted(call: Call, wor
     assert 1 <= len(read) < 9
 
 
-async def test_what_is_submitted_while_nothing_starts_is_told_so(live: Call, up: Any, notes: list[str]):
-    await submitted(live)
-    assert notes == []
+async def test_a_submission_while_nothing_starts_is_noted(runtime_call: Call, fake_runtime: Any, caller_notes: list[str]):
+    await submit_task(runtime_call)
+    assert caller_notes == []
 
-    up.halted = "the runtime is draining"
-    (row,) = await submit.submit(live, tasks=[{"argv": ["true"]}], env={}, explain=True)
+    fake_runtime.halted = "the runtime is draining"
+    (row,) = await submit.submit(runtime_call, tasks=[{"argv": ["true"]}], env={}, explain=True)
     assert row["short"] == ""
-    await lines(live, {"argv": ["true"]})
-    assert notes == ["nothing starts: the runtime is draining. To have it start things again: taskdeck serve --detach"] * 2
+    await submit_json_lines(runtime_call, {"argv": ["true"]})
+    assert caller_notes == ["nothing starts: the runtime is draining. To have it start things again: taskdeck serve --detach"] * 2
 
-    up.halted = "disk full since 10:31"
-    await submitted(live)
-    assert notes[2:] == ["nothing starts: disk full since 10:31"]
+    fake_runtime.halted = "disk full since 10:31"
+    await submit_task(runtime_call)
+    assert caller_notes[2:] == ["nothing starts: disk full since 10:31"]
 
 
-async def test_amounts_may_be_written_as_people_write_them(call: Call):
-    done = await submitted(
+async def test_amounts_accept_human_units(call: Call):
+    done = await submit_task(
         call, timeout="1h30m", memory="0.5G", cpu="0.5", priority="7", retries="2", retry_delay="5m", grace=2
     )
 
-    row = await one(call, done["number"])
+    row = await show_task(call, done["number"])
 
     assert [row[name] for name in ("timeout", "memory", "cpu", "priority", "retries", "retry_delay", "grace")] == [
         5400.0, 512.0, 0.5, 7, 2, 300.0, 2.0,
     ]  # fmt: skip
 
 
-async def test_the_place_it_was_typed_in_is_kept(call: Call):
+async def test_working_directory_and_umask_are_kept(call: Call):
     (done,) = await submit.submit(
         call, tasks=[{"argv": ["ls"], "cwd": "sub"}], cwd="/srv/media", umask=0o027, env={"A": "1", "B": "2"}
     )
 
-    row = await one(call, done["number"])
+    row = await show_task(call, done["number"])
 
     assert (row["cwd"], row["umask"], row["env_names"], row["submitted_by"]) == ("/srv/media/sub", 0o027, 2, "ann")
 
@@ -192,7 +192,7 @@ async def test_tasks_share_one_stored_environment(call: Call):
     for env in ({"A": "1"}, {"A": "1"}, {"A": "2"}):
         await submit.submit(call, tasks=[{"argv": ["true"]}], env=env)
 
-    assert (await execute(call, "SELECT count(*) FROM environments"))[0][0] == 2
+    assert (await execute_sql(call, "SELECT count(*) FROM environments"))[0][0] == 2
 
 
 @pytest.mark.parametrize(
@@ -215,56 +215,56 @@ async def test_tasks_share_one_stored_environment(call: Call):
         ({"argv": ["/"]}, "task"),
     ],
 )
-async def test_a_task_without_a_name_gets_one_of_program_and_last_path(call: Call, spec: dict[str, Any], name: str):
-    assert (await submitted(call, **spec))["name"] == name
+async def test_an_unnamed_task_is_named_after_program_and_last_path(call: Call, spec: dict[str, Any], name: str):
+    assert (await submit_task(call, **spec))["name"] == name
 
 
-async def test_a_template_brings_its_parameters_name_and_defaults(call: Call):
+async def test_a_template_provides_parameters_name_and_defaults(call: Call):
     await queues.queue_create(call, name="media", capacity=1)
-    await greet(call, queue="media", cpu="0.5", memory="10M", timeout="5m", retries=2)
+    await create_template(call, queue="media", cpu="0.5", memory="10M", timeout="5m", retries=2)
 
-    done = await submitted(call, template="greet", parameters={"who": "you"})
+    done = await submit_task(call, template="greet", parameters={"who": "you"})
 
-    row = await one(call, done["number"])
+    row = await show_task(call, done["number"])
     assert row["launch"]["argv"] == ["echo", "you", "1"]
     assert (row["name"], row["type"], row["parameters"]) == ("greet", "exec", {"who": "you", "times": 1})
     assert (row["queue"], row["cpu"], row["memory"], row["timeout"], row["retries"]) == ("media", 0.5, 10.0, 300.0, 2)
 
 
-async def test_what_is_asked_wins_over_the_templates_defaults(call: Call):
-    await greet(call, cpu="0.5", retries=2, timeout="5m")
+async def test_the_submission_overrides_the_defaults_of_the_template(call: Call):
+    await create_template(call, cpu="0.5", retries=2, timeout="5m")
 
-    done = await submitted(call, template="greet", parameters={"who": "x"}, cpu=0, retries=0, timeout="1h")
+    done = await submit_task(call, template="greet", parameters={"who": "x"}, cpu=0, retries=0, timeout="1h")
 
-    row = await one(call, done["number"])
+    row = await show_task(call, done["number"])
     assert (row["cpu"], row["retries"], row["timeout"]) == (0.0, 0, 3600.0)
 
 
-async def test_parameter_texts_are_converted_by_the_schemas_type(call: Call):
-    await greet(call)
+async def test_parameter_text_is_converted_to_the_schema_type(call: Call):
+    await create_template(call)
 
-    done = await submitted(call, template="greet", parameter_texts=[["who", "7"], ["times", "3"]])
+    done = await submit_task(call, template="greet", parameter_texts=[["who", "7"], ["times", "3"]])
 
-    assert (await one(call, done["number"]))["parameters"] == {"who": "7", "times": 3}
+    assert (await show_task(call, done["number"]))["parameters"] == {"who": "7", "times": 3}
 
 
-async def test_secret_parameters_are_masked_wherever_a_task_is_shown(call: Call):
+async def test_secret_parameters_are_masked_everywhere(call: Call):
     await templates.create(
-        call, name="push", engine="exec", schema={"argv": ["push", "--key={{ api_token }}"]}, parameters=GREET
+        call, name="push", engine="exec", schema={"argv": ["push", "--key={{ api_token }}"]}, parameters=PARAMETER_SCHEMA
     )
     spec = {"template": "push", "parameters": {"who": "x", "api_token": "hunter2"}}
     (done,) = await submit.submit(call, tasks=[spec], env={"DB_PASSWORD": "hunter2"})
 
     seen = [
-        await views.show(call, id=done["number"]), await views.ls(call), await views.log(call, id=done["number"]),
-        await views.why(call, ids=[done["number"]]), await log.ls(call), await submit.submit(call, tasks=[spec], dry_run=True),
+        await views.show(call, id=done["number"]), await views.ls(call), await views.find_logs(call, id=done["number"]),
+        await views.explain(call, ids=[done["number"]]), await log.ls(call), await submit.submit(call, tasks=[spec], dry_run=True),
     ]  # fmt: skip
 
     assert "hunter2" not in json.dumps(seen)
     assert seen[0]["launch"]["argv"] == ["push", f"--key={MASK}"]
 
 
-async def test_parameters_that_the_schema_declares_secret_are_masked_as_those_of_such_a_name(call: Call):
+async def test_parameters_declared_secret_are_masked_like_secret_names(call: Call):
     properties = {"pin": {"type": "string", "writeOnly": True}, "word": {"type": "string", "format": "password", "default": "sesame7"}}
     schema = {"argv": ["open", "--pin={{ pin }}", "{{ word }}"]}
     await templates.create(call, name="door", engine="exec", schema=schema, parameters={"type": "object", "properties": properties})
@@ -276,37 +276,37 @@ async def test_parameters_that_the_schema_declares_secret_are_masked_as_those_of
 
     assert "pp9sekret" not in json.dumps(seen) and "sesame7" not in json.dumps(seen)
     assert seen[0]["parameters"] == {"pin": MASK, "word": MASK} and seen[0]["launch"] == {"argv": ["open", f"--pin={MASK}", MASK]}
-    ((stored,),) = await execute(call, "SELECT launch FROM tasks")
+    ((stored,),) = await execute_sql(call, "SELECT launch FROM tasks")
     assert json.loads(stored)["argv"] == ["open", "--pin=pp9sekret", "sesame7"]
 
 
-async def test_a_command_to_type_has_the_name_of_a_pool_as_a_shell_reads_it(call: Call, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(host, "here", lambda: host.Machine(2, 1024))
+async def test_a_suggested_command_quotes_the_pool_name_for_a_shell(call: Call, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(host, "read_capacity", lambda: host.HostCapacity(2, 1024))
     await queues.pool_create(call, name="big $box", cpu=1, memory="1G")
     await queues.queue_create(call, name="q", pool="big $box")
 
     with pytest.raises(Refused) as refused:
-        await submitted(call, queue="q", cpu=2)
+        await submit_task(call, queue="q", cpu=2)
 
     assert refused.value.hint.endswith("taskdeck pool set 'big $box' --cpu 2")
 
 
-def test_declared_secrets_are_masked_in_parameters_that_could_not_be_read():
+def test_declared_secrets_are_masked_in_unreadable_parameters():
     launch = {"argv": ["x"], views.HIDDEN: ["pin"], quarantine.UNREADABLE: {"parameters": '{"who": "ann", "pin": "pp9sek'}}
 
-    assert views.masked({}, launch)["launch"][quarantine.UNREADABLE] == {"parameters": f'{{"who": "ann", "pin": {MASK}'}
+    assert views.mask_task({}, launch)["launch"][quarantine.UNREADABLE] == {"parameters": f'{{"who": "ann", "pin": {MASK}'}
 
 
-async def test_bytes_that_are_no_text_survive(call: Call):
+async def test_undecodable_bytes_survive(call: Call):
     odd = os.fsdecode(b"caf\xe9.txt")
 
-    done = await submitted(call, argv=["cat", odd], env={"LANG": odd}, cwd=os.fsdecode(b"/srv/\xff"))
+    done = await submit_task(call, argv=["cat", odd], env={"LANG": odd}, cwd=os.fsdecode(b"/srv/\xff"))
 
-    row = await one(call, done["number"])
+    row = await show_task(call, done["number"])
     assert (row["launch"]["argv"][1], row["cwd"]) == (odd, os.fsdecode(b"/srv/\xff"))
 
 
-async def test_a_dry_run_stores_nothing_and_says_what_would_be(call: Call):
+async def test_a_dry_run_stores_nothing_and_shows_the_result(call: Call):
     (row,) = await submit.submit(call, tasks=[{"argv": ["make", "-j4"], "cpu": "1.5"}], cwd="/srv", dry_run=True)
 
     assert (row["name"], row["queue"], row["cpu"], row["cwd"], row["launch"]["argv"]) == (
@@ -316,49 +316,49 @@ async def test_a_dry_run_stores_nothing_and_says_what_would_be(call: Call):
         "/srv",
         ["make", "-j4"],
     )
-    assert await count(call) == 0
+    assert await count_tasks(call) == 0
 
 
-async def test_a_time_ahead_makes_it_scheduled_and_hold_makes_it_held(call: Call):
-    assert (await submitted(call, at="2099-01-01T00:00:00Z"))["status"] == "scheduled"
-    assert (await submitted(call, at="2h"))["status"] == "scheduled"
-    done = await submitted(call, hold=True)
-    assert (done["status"], done["position"], (await one(call, done["number"]))["held_by"]) == ("held", None, "ann")
+async def test_a_future_time_makes_it_scheduled_and_hold_makes_it_held(call: Call):
+    assert (await submit_task(call, at="2099-01-01T00:00:00Z"))["status"] == "scheduled"
+    assert (await submit_task(call, at="2h"))["status"] == "scheduled"
+    done = await submit_task(call, hold=True)
+    assert (done["status"], done["position"], (await show_task(call, done["number"]))["held_by"]) == ("held", None, "ann")
 
 
 async def test_one_submission_is_one_operation(call: Call):
     await submit.submit(call, tasks=[{"argv": ["true"]}] * 3)
 
-    assert await operations(call) == [("submit", "3 tasks #1–#3")]
+    assert await list_operations(call) == [("submit", "3 tasks #1–#3")]
 
 
 # --- the same twice -----------------------------------------------------------------------------------------------------------------
 
 
-async def test_the_same_submission_twice_is_one_task_one_number_and_one_operation(call: Call):
-    uuid = uuid7()
+async def test_a_repeated_submission_is_one_task_one_number_and_one_operation(call: Call):
+    uuid = make_uuid7()
     first = await submit.submit(call, tasks=[{"argv": ["a"]}, {"argv": ["b"]}], uuid=uuid)
 
     again = await submit.submit(call, tasks=[{"argv": ["a"]}, {"argv": ["b"]}], uuid=uuid)
 
     assert [row["number"] for row in again] == [row["number"] for row in first]
-    assert await count(call) == 2
-    assert await operations(call) == [("submit", "2 tasks #1–#2")]
-    assert (await submitted(call))["number"] == 3
+    assert await count_tasks(call) == 2
+    assert await list_operations(call) == [("submit", "2 tasks #1–#2")]
+    assert (await submit_task(call))["number"] == 3
 
 
-async def test_the_same_file_twice_is_stored_once(call: Call):
-    uuid = uuid7()
+async def test_a_repeated_file_is_stored_once(call: Call):
+    uuid = make_uuid7()
     rows = [{"argv": ["true"], "name": "a"}, "bad", {"argv": ["true"], "name": "b", "after": ["a"]}]
-    first = await lines(call, *rows, uuid=uuid, keep_going=True)
+    first = await submit_json_lines(call, *rows, uuid=uuid, keep_going=True)
 
-    assert await lines(call, *rows, uuid=uuid, keep_going=True) == first
-    assert await count(call) == 2
-    assert await operations(call) == [("submit", "2 tasks #1–#2")]
+    assert await submit_json_lines(call, *rows, uuid=uuid, keep_going=True) == first
+    assert await count_tasks(call) == 2
+    assert await list_operations(call) == [("submit", "2 tasks #1–#2")]
 
 
-async def test_a_submission_sent_again_after_it_was_claimed_changes_nothing(call: Call, worker):
-    uuid = uuid7()
+async def test_a_submission_repeated_after_its_claim_changes_nothing(call: Call, worker):
+    uuid = make_uuid7()
     (done,) = await submit.submit(call, tasks=[{"argv": ["a"]}], uuid=uuid)
     await worker.run(done["number"])
 
@@ -369,7 +369,7 @@ async def test_a_submission_sent_again_after_it_was_claimed_changes_nothing(call
 
 # --- what is refused ----------------------------------------------------------------------------------------------------------------
 
-ENDLESS = "9" * 400
+HUGE_NUMBER = "9" * 400
 
 
 @pytest.mark.parametrize(
@@ -388,11 +388,11 @@ ENDLESS = "9" * 400
         ({"argv": ["a"], "priority": "high"}, 'priority must be a whole number, not "high"'),
         ({"argv": ["a"], "priority": True}, "priority must be a whole number"),
         ({"argv": ["a"], "priority": 10**12}, "priority must be -1,000,000 to 1,000,000"),
-        ({"argv": ["a"], "priority": int(ENDLESS)}, "priority must be -1,000,000 to 1,000,000"),
+        ({"argv": ["a"], "priority": int(HUGE_NUMBER)}, "priority must be -1,000,000 to 1,000,000"),
         ({"argv": ["a"], "timeout": -1}, "timeout"),
         ({"argv": ["a"], "timeout": float("nan")}, "timeout"),
         ({"argv": ["a"], "timeout": float("inf")}, "timeout"),
-        ({"argv": ["a"], "timeout": ENDLESS}, "timeout"),
+        ({"argv": ["a"], "timeout": HUGE_NUMBER}, "timeout"),
         ({"argv": ["a"], "cpu": -0.5}, "cpu"),
         ({"argv": ["a"], "cpu": "NaN"}, "cpu"),
         ({"argv": ["a"], "memory": "1e999"}, "memory"),
@@ -415,7 +415,7 @@ ENDLESS = "9" * 400
         ({"argv": ["a"], "after": "12"}, "after must be a list"),
     ],
 )
-async def test_what_makes_no_sense_is_refused_by_its_name_and_nothing_is_stored(
+async def test_an_invalid_value_is_refused_by_name_and_nothing_is_stored(
     call: Call, spec: dict[str, Any], said: str
 ):
     with pytest.raises(Usage) as told:
@@ -423,12 +423,12 @@ async def test_what_makes_no_sense_is_refused_by_its_name_and_nothing_is_stored(
 
     assert said in str(told.value), str(told.value)
     assert "Nothing was submitted" in str(told.value) or said == "at"
-    assert await count(call) == 0
+    assert await count_tasks(call) == 0
     assert "\x1b" not in str(told.value) and "\u202e" not in str(told.value)
 
 
-async def test_an_unknown_template_queue_and_parent_are_named_with_the_nearest(call: Call):
-    await greet(call)
+async def test_an_unknown_template_queue_or_parent_is_refused_with_the_nearest(call: Call):
+    await create_template(call)
     for spec, said in (
         ({"template": "gret"}, 'no template "gret". Nearest: greet. List: taskdeck template ls'),
         ({"argv": ["a"], "queue": "defualt"}, 'no queue "defualt". Nearest: default. List: taskdeck queue ls'),
@@ -437,15 +437,15 @@ async def test_an_unknown_template_queue_and_parent_are_named_with_the_nearest(c
         with pytest.raises(NotFound) as told:
             await submit.submit(call, tasks=[spec])
         assert said in str(told.value)
-    assert await count(call) == 0
+    assert await count_tasks(call) == 0
 
 
-async def test_a_template_that_was_retired_takes_no_tasks(call: Call):
-    await greet(call)
-    await execute(call, "UPDATE templates SET retired_at = 'now'")
+async def test_a_retired_template_takes_no_tasks(call: Call):
+    await create_template(call)
+    await execute_sql(call, "UPDATE templates SET retired_at = 'now'")
 
     with pytest.raises(NotFound):
-        await submitted(call, template="greet", parameters={"who": "x"})
+        await submit_task(call, template="greet", parameters={"who": "x"})
 
 
 @pytest.mark.parametrize(
@@ -458,31 +458,31 @@ async def test_a_template_that_was_retired_takes_no_tasks(call: Call):
     ],
 )
 async def test_a_wrong_parameter_is_named(call: Call, given: dict[str, Any], said: str):
-    await greet(call)
+    await create_template(call)
 
     with pytest.raises(Problem) as told:
-        await submitted(call, template="greet", parameters=given)
+        await submit_task(call, template="greet", parameters=given)
 
     assert said in str(told.value)
     assert told.value.exit_code == 2
-    assert await count(call) == 0
+    assert await count_tasks(call) == 0
 
 
-async def test_what_can_never_fit_its_pool_is_refused_with_both_figures(call: Call, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(host, "here", lambda: host.Machine(128, 65536))
+async def test_a_request_beyond_its_pool_is_refused_with_both_figures(call: Call, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(host, "read_capacity", lambda: host.HostCapacity(128, 65536))
     await queues.pool_create(call, name="gpu", cpu=2, memory="32G")
     await queues.queue_create(call, name="gpu", pool="gpu")
 
     with pytest.raises(Refused) as told:
-        await submitted(call, queue="gpu", memory="40G")
+        await submit_task(call, queue="gpu", memory="40G")
 
     assert str(told.value) == (
         "needs 40.0G memory, but pool gpu has 32.0G in all: it could never start. Nothing was submitted. "
         "Ask for less, or: taskdeck pool set gpu --memory 40.0G"
     )
     with pytest.raises(Refused, match="needs 3 cpu, but pool gpu has 2 in all"):
-        await submitted(call, queue="gpu", cpu=3)
-    assert (await submitted(call, queue="gpu", cpu=2, memory="32G"))["status"] == "queued"
+        await submit_task(call, queue="gpu", cpu=3)
+    assert (await submit_task(call, queue="gpu", cpu=2, memory="32G"))["status"] == "queued"
 
 
 @pytest.mark.parametrize(
@@ -494,22 +494,22 @@ async def test_what_can_never_fit_its_pool_is_refused_with_both_figures(call: Ca
         ({"cpu": 5, "memory": "40G"}, " (this machine has 32.0G memory and 4 cpu in all)", "--memory 40.0G --cpu 5"),
     ],
 )
-async def test_a_refusal_says_how_much_the_machine_has(
+async def test_a_refusal_names_the_resources_of_the_machine(
     call: Call, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], has: str, grow: str
 ):
-    monkeypatch.setattr(host, "here", lambda: host.Machine(4, 32 * 1024))
+    monkeypatch.setattr(host, "read_capacity", lambda: host.HostCapacity(4, 32 * 1024))
     await queues.pool_create(call, name="small", cpu=2, memory="8G")
     await queues.queue_create(call, name="small", pool="small")
 
     with pytest.raises(Refused) as refused:
-        await submitted(call, queue="small", **asked)
+        await submit_task(call, queue="small", **asked)
 
     assert refused.value.hint == f"Ask for less{has}, or: taskdeck pool set small {grow}"
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-async def test_all_that_is_wrong_with_a_task_is_told_at_once(call: Call, monkeypatch: pytest.MonkeyPatch, dry_run: bool):
-    monkeypatch.setattr(host, "here", lambda: host.Machine(128, 65536))
+async def test_all_faults_of_a_task_are_reported_at_once(call: Call, monkeypatch: pytest.MonkeyPatch, dry_run: bool):
+    monkeypatch.setattr(host, "read_capacity", lambda: host.HostCapacity(128, 65536))
     await queues.pool_create(call, name="gpu", cpu=2, memory="32G")
     await queues.queue_create(call, name="gpu", pool="gpu")
     task = {"argv": ["true"], "queue": "gpu", "cpu": 99, "memory": "40G", "after": ["98"], "after_any": ["gone"]}
@@ -527,69 +527,69 @@ async def test_all_that_is_wrong_with_a_task_is_told_at_once(call: Call, monkeyp
 
 
 @pytest.mark.parametrize("tasks", [[], "true", [5], [None], [["true"]]])
-async def test_no_task_or_no_object_is_refused(call: Call, tasks: Any):
+async def test_an_empty_or_malformed_task_list_is_refused(call: Call, tasks: Any):
     with pytest.raises(Usage):
         await submit.submit(call, tasks=tasks)
 
-    assert await count(call) == 0
+    assert await count_tasks(call) == 0
 
 
 @pytest.mark.parametrize("uuid", ["garbage", "1", "x" * 36, 5])
-async def test_an_identifier_that_is_none_is_refused(call: Call, uuid: Any):
+async def test_an_invalid_uuid_is_refused(call: Call, uuid: Any):
     with pytest.raises(Usage, match="uuid"):
         await submit.submit(call, tasks=[{"argv": ["a"]}], uuid=uuid)
 
-    assert await count(call) == 0
+    assert await count_tasks(call) == 0
 
 
 # --- dependencies -------------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_task_of_the_same_batch_is_meant_by_its_name(call: Call):
+async def test_a_task_of_the_same_batch_is_referred_to_by_name(call: Call):
     done = await submit.submit(call, tasks=[{"argv": ["a"], "name": "b", "after": ["a"]}, {"argv": ["a"], "name": "a"}])
 
     assert [row["status"] for row in done] == ["blocked", "queued"]
-    assert [p["number"] for p in (await one(call, 1))["parents"]] == [2]
+    assert [p["number"] for p in (await show_task(call, 1))["parents"]] == [2]
 
 
-async def test_parents_are_meant_by_number_name_and_uuid(call: Call):
-    first = await submitted(call, name="first")
+async def test_parents_are_referred_to_by_number_name_and_uuid(call: Call):
+    first = await submit_task(call, name="first")
 
     for reference in (1, "1", "#1", "first", first["uuid"], first["uuid"][:18]):
-        done = await submitted(call, name=f"child {len(str(reference))}", after=[reference])
-        assert [p["number"] for p in (await one(call, done["number"]))["parents"]] == [1], reference
+        done = await submit_task(call, name=f"child {len(str(reference))}", after=[reference])
+        assert [p["number"] for p in (await show_task(call, done["number"]))["parents"]] == [1], reference
 
 
-async def test_digits_mean_a_number_also_where_a_task_of_the_batch_is_called_so(call: Call):
-    await submitted(call)
+async def test_digits_mean_a_number_even_if_a_batch_task_has_that_name(call: Call):
+    await submit_task(call)
 
     await submit.submit(call, tasks=[{"argv": ["a"], "name": "1"}, {"argv": ["a"], "after": ["1"]}])
 
-    assert [p["number"] for p in (await one(call, 3))["parents"]] == [1]
+    assert [p["number"] for p in (await show_task(call, 3))["parents"]] == [1]
 
 
 async def test_a_task_may_wait_for_an_earlier_one_of_its_own_name(call: Call):
-    await submitted(call, name="nightly")
+    await submit_task(call, name="nightly")
 
-    done = await submitted(call, name="nightly", after=["nightly"])
+    done = await submit_task(call, name="nightly", after=["nightly"])
 
-    assert [p["number"] for p in (await one(call, done["number"]))["parents"]] == [1]
+    assert [p["number"] for p in (await show_task(call, done["number"]))["parents"]] == [1]
 
 
-async def test_the_same_parent_twice_is_one(call: Call):
-    await submitted(call, name="first")
+async def test_a_repeated_parent_counts_once(call: Call):
+    await submit_task(call, name="first")
 
-    done = await submitted(call, after=[1, "#1"], after_any=["first"])
+    done = await submit_task(call, after=[1, "#1"], after_any=["first"])
 
-    assert len((await one(call, done["number"]))["parents"]) == 1
+    assert len((await show_task(call, done["number"]))["parents"]) == 1
 
 
 async def test_an_ambiguous_parent_is_refused_with_the_numbers(call: Call):
     for _ in range(2):
-        await submitted(call, name="twin")
+        await submit_task(call, name="twin")
 
     with pytest.raises(Conflict, match="is the name of 2 tasks: #2, #1"):
-        await submitted(call, after=["twin"])
+        await submit_task(call, after=["twin"])
 
 
 @pytest.mark.parametrize("ring", [1, 2, 3, 2000])
@@ -599,17 +599,17 @@ async def test_a_cycle_is_refused_and_nothing_is_stored(call: Call, ring: int):
     with pytest.raises(Conflict, match="would wait for .* Nothing was submitted"):
         await submit.submit(call, tasks=tasks)
 
-    assert await count(call) == 0
+    assert await count_tasks(call) == 0
 
 
-async def test_tasks_of_one_name_that_wait_for_one_another_in_too_many_ways_are_refused(call: Call, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(submit, "MOST_EDGES", 6)
+async def test_too_many_ways_to_order_tasks_of_one_name_are_refused(call: Call, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(submit, "MAX_EDGES", 6)
     twins = [{"argv": ["a"], "name": "twin"}] * 3
     waits = {"argv": ["a"], "after": ["twin"]}
 
     with pytest.raises(Usage, match='in more than 6 ways: "twin" names 3 of these tasks, .* Nothing was submitted'):
         await submit.submit(call, tasks=[*twins, *[waits] * 3])
-    assert await count(call) == 0
+    assert await count_tasks(call) == 0
     assert len(await submit.submit(call, tasks=[*twins, *[waits] * 2])) == 5
 
 
@@ -617,22 +617,22 @@ async def test_tasks_of_one_name_that_wait_for_one_another_in_too_many_ways_are_
 
 
 async def test_lines_are_stored_in_their_order(call: Call):
-    done = await lines(call, {"argv": ["a"], "name": "one"}, "", "  \t", {"script": "true", "name": "two"})
+    done = await submit_json_lines(call, {"argv": ["a"], "name": "one"}, "", "  \t", {"script": "true", "name": "two"})
 
     assert done == {"numbers": [1, 2], "refused": []}
-    assert [(await one(call, number))["name"] for number in (1, 2)] == ["one", "two"]
+    assert [(await show_task(call, number))["name"] for number in (1, 2)] == ["one", "two"]
 
 
-async def test_a_bad_line_refuses_the_whole_by_its_number(call: Call):
+async def test_a_bad_line_refuses_the_whole_input_by_its_number(call: Call):
     good = {"argv": ["true"]}
 
     with pytest.raises(Usage) as told:
-        await lines(call, good, good, {**good, "priority": "high"}, good)
+        await submit_json_lines(call, good, good, {**good, "priority": "high"}, good)
 
     assert str(told.value) == (
         'line 3: priority must be a whole number, not "high". None of the 4 lines was stored; --keep-going stores the good ones.'
     )
-    assert await count(call) == 0
+    assert await count_tasks(call) == 0
 
 
 @pytest.mark.parametrize(
@@ -649,23 +649,23 @@ async def test_a_bad_line_refuses_the_whole_by_its_number(call: Call):
         ('{"argv": ["a"], "timeout": NaN}', "line 1"),
     ],
 )
-async def test_a_line_that_is_wrong_is_told_with_its_number(call: Call, line: str, said: str):
+async def test_a_faulty_line_is_reported_with_its_number(call: Call, line: str, said: str):
     with pytest.raises(Problem) as told:
-        await lines(call, line, {"argv": ["true"]})
+        await submit_json_lines(call, line, {"argv": ["true"]})
 
     assert str(told.value).startswith("line 1: ") and said in str(told.value)
-    assert await count(call) == 0
+    assert await count_tasks(call) == 0
 
 
-async def test_keep_going_stores_the_good_lines_and_lists_the_bad(call: Call):
-    done = await lines(call, {"argv": ["a"]}, "{", {"argv": ["b"], "queue": "nope"}, {"argv": ["c"]}, keep_going=True)
+async def test_keep_going_stores_good_lines_and_lists_bad_ones(call: Call):
+    done = await submit_json_lines(call, {"argv": ["a"]}, "{", {"argv": ["b"], "queue": "nope"}, {"argv": ["c"]}, keep_going=True)
 
     assert done["numbers"] == [1, 2]
     assert [(row["line"], row["message"].split(".")[0]) for row in done["refused"]] == [(2, done["refused"][0]["message"].split(".")[0]),
                                                                                        (3, 'no queue "nope"')]  # fmt: skip
 
 
-async def test_lines_that_wait_for_no_task_are_bad_ones_and_so_are_those_that_wait_for_these(call: Call):
+async def test_lines_with_unknown_parents_are_bad_and_so_are_their_children(call: Call):
     rows = (
         {"argv": ["a"]},
         {"argv": ["b"], "name": "b", "after": ["999"]},
@@ -673,21 +673,21 @@ async def test_lines_that_wait_for_no_task_are_bad_ones_and_so_are_those_that_wa
         {"argv": ["d"], "name": "d", "after": ["1"]},
         {"argv": ["e"], "after_any": ["d"]},
     )
-    await submitted(call)
+    await submit_task(call)
     with pytest.raises(NotFound) as caught:
-        await lines(call, *rows)
+        await submit_json_lines(call, *rows)
     none = "None of the 5 lines was stored; --keep-going stores the good ones."
     assert caught.value.message == f'line 2: no task "999". List: taskdeck ls. {none}'
 
-    uuid = uuid7()
-    done = await lines(call, *rows, uuid=uuid, keep_going=True)
+    uuid = make_uuid7()
+    done = await submit_json_lines(call, *rows, uuid=uuid, keep_going=True)
     assert (done["numbers"], [(row["line"], row["message"][:15]) for row in done["refused"]]) == (
         [2, 3, 4], [(2, 'no task "999". '), (3, 'no task "b". Li')],
     )  # fmt: skip
-    assert await lines(call, *rows, uuid=uuid, keep_going=True) == done
+    assert await submit_json_lines(call, *rows, uuid=uuid, keep_going=True) == done
 
 
-async def test_lines_of_a_cycle_are_told_by_their_numbers_and_left_out(call: Call):
+async def test_lines_of_a_cycle_are_reported_and_left_out(call: Call):
     rows = (
         {"argv": ["a"]},
         {"argv": ["b"], "name": "b", "after": ["c"]},
@@ -699,90 +699,90 @@ async def test_lines_of_a_cycle_are_told_by_their_numbers_and_left_out(call: Cal
         {"argv": ["h"], "name": "h"},
     )
     with pytest.raises(Conflict) as caught:
-        await lines(call, *rows[:4])
+        await submit_json_lines(call, *rows[:4])
     ring = '"b" (line 2) would wait for "c" (line 3) would wait for "b" (line 2): a cycle.'
     assert caught.value.message == f"line 2: {ring} None of the 4 lines was stored; --keep-going stores the good ones."
 
-    done = await lines(call, *rows, keep_going=True)
+    done = await submit_json_lines(call, *rows, keep_going=True)
 
     assert (done["numbers"], [(row["line"], row["message"]) for row in done["refused"]]) == ([1, 2, 3], [
         (2, ring), (3, ring), (4, 'no task "c". List: taskdeck ls'), (5, 'no task "999". List: taskdeck ls'),
         (6, '"f" (line 6) would wait for "f" (line 6): a cycle.'),
     ])  # fmt: skip
-    assert [parent["number"] for parent in (await one(call, 2))["parents"]] == [3]
+    assert [parent["number"] for parent in (await show_task(call, 2))["parents"]] == [3]
 
 
-def test_rings_are_found_each_once_and_without_them_nobody_waits_for_itself():
+def test_each_cycle_is_found_once_and_acyclic_tasks_have_none():
     waits = {0: [1, 2], 1: [0], 2: [3], 3: [2, 4], 4: [5, 0], 5: [], 6: [6, 5], 7: [0, 5], 8: [7, 9], 9: [3, 8]}
-    found = {at: [submit.Edge(at, parent, "success") for parent in parents] for at, parents in waits.items()}
+    found = {at: [submit.DependencyEdge(at, parent, "success") for parent in parents] for at, parents in waits.items()}
 
-    rings = submit._rings(found, ())
+    rings = submit._find_cycles(found, ())
 
     lost = [at for ring in rings for at in ring]
-    assert len(lost) == len({*lost}) and submit._rings(found, lost) == []
+    assert len(lost) == len({*lost}) and submit._find_cycles(found, lost) == []
     assert [6] in rings and all(ring[at + 1 - len(ring)] in waits[one] for ring in rings for at, one in enumerate(ring))
 
 
-async def test_the_same_lines_sent_again_are_answered_as_before_though_their_parents_are_others_by_now(call: Call):
-    await submitted(call, name="nightly")
-    own, uuid = ({"argv": ["a"], "name": "nightly", "after": ["nightly"]},), uuid7()
-    first = await lines(call, *own, uuid=uuid)
-    assert await lines(call, *own, uuid=uuid) == first
+async def test_repeated_lines_get_the_same_answer_although_parents_changed(call: Call):
+    await submit_task(call, name="nightly")
+    own, uuid = ({"argv": ["a"], "name": "nightly", "after": ["nightly"]},), make_uuid7()
+    first = await submit_json_lines(call, *own, uuid=uuid)
+    assert await submit_json_lines(call, *own, uuid=uuid) == first
 
-    at = (await submitted(call))["number"]
-    rows, uuid = ({"argv": ["a"]}, {"argv": ["b"], "after": [str(at + 1)]}, {"argv": ["c"]}), uuid7()
-    first = await lines(call, *rows, uuid=uuid, keep_going=True)
+    at = (await submit_task(call))["number"]
+    rows, uuid = ({"argv": ["a"]}, {"argv": ["b"], "after": [str(at + 1)]}, {"argv": ["c"]}), make_uuid7()
+    first = await submit_json_lines(call, *rows, uuid=uuid, keep_going=True)
     assert first["numbers"] == [at + 1, at + 2] and len(first["refused"]) == 1
-    assert (await lines(call, *rows, uuid=uuid, keep_going=True))["numbers"] == first["numbers"]
+    assert (await submit_json_lines(call, *rows, uuid=uuid, keep_going=True))["numbers"] == first["numbers"]
 
 
-async def test_a_long_chain_of_lines_without_its_first_is_refused_in_one_pass(call: Call, monkeypatch: pytest.MonkeyPatch):
+async def test_a_long_chain_without_its_first_line_is_refused_in_one_pass(call: Call, monkeypatch: pytest.MonkeyPatch):
     looked: list[object] = []
-    usual = submit.find.task
-    monkeypatch.setattr(submit.find, "task", lambda c, ident: looked.append(ident) or usual(c, ident))
+    usual = submit.find.find_task
+    monkeypatch.setattr(submit.find, "find_task", lambda c, ident: looked.append(ident) or usual(c, ident))
     chain = [{"argv": ["x"], "name": f"t{n}", "after": ["gone" if not n else f"t{n - 1}"]} for n in range(300)]
 
-    done = await lines(call, {"argv": ["a"]}, *chain, keep_going=True)
+    done = await submit_json_lines(call, {"argv": ["a"]}, *chain, keep_going=True)
 
     assert (done["numbers"], len(done["refused"]), len(looked)) == ([1], 300, 300)
 
 
-async def test_a_refusal_names_some_of_many_mistakes(call: Call):
+async def test_a_refusal_lists_only_some_of_many_faults(call: Call):
     with pytest.raises(NotFound) as caught:
-        await submitted(call, after=[str(n) for n in range(1000, 1020)])
+        await submit_task(call, after=[str(n) for n in range(1000, 1020)])
     assert caught.value.message.count("no task") == 10 and "; and 10 more like these. Nothing was submitted." in caught.value.message
 
 
 @pytest.mark.parametrize("keep_going", [False, True])
-async def test_lines_without_a_task_are_refused(call: Call, keep_going: bool):
+async def test_input_without_a_task_is_refused(call: Call, keep_going: bool):
     with pytest.raises(Usage, match="no task to submit|line 1"):
-        await lines(call, "" if not keep_going else "{", keep_going=keep_going)
+        await submit_json_lines(call, "" if not keep_going else "{", keep_going=keep_going)
 
 
 async def test_lines_may_wait_for_lines_before_and_after_them(call: Call):
-    done = await lines(
+    done = await submit_json_lines(
         call,
         {"argv": ["x"], "name": "z", "after": ["a"]},
         {"argv": ["x"], "name": "a"},
         {"argv": ["x"], "after": ["z"]},
     )
 
-    statuses = [(await one(call, number))["status"] for number in done["numbers"]]
+    statuses = [(await show_task(call, number))["status"] for number in done["numbers"]]
     assert statuses == ["blocked", "queued", "blocked"]
 
 
 async def test_ten_thousand_lines_are_one_transaction_and_one_operation(call: Call):
-    done = await lines(call, *[{"argv": ["true"]}] * 10_000)
+    done = await submit_json_lines(call, *[{"argv": ["true"]}] * 10_000)
 
     assert done["numbers"] == list(range(1, 10_001))
-    assert await operations(call) == [("submit", "10000 tasks #1–#10000")]
+    assert await list_operations(call) == [("submit", "10000 tasks #1–#10000")]
 
 
-async def test_the_place_of_a_new_task_is_where_its_priority_puts_it(call: Call):
+async def test_the_position_of_a_new_task_follows_its_priority(call: Call):
     await queues.queue_create(call, name="q", capacity=1)
     await queues.queue_pause(call, name="q")
 
-    places = [(await submitted(call, queue="q", priority=priority))["position"] for priority in (0, 5, 0, 9, 5, -1)]
+    places = [(await submit_task(call, queue="q", priority=priority))["position"] for priority in (0, 5, 0, 9, 5, -1)]
 
     assert places == [0, 0, 2, 0, 2, 5]
 
@@ -797,16 +797,16 @@ async def test_the_place_of_a_new_task_is_where_its_priority_puts_it(call: Call)
         ({}, None),
     ],
 )
-async def test_a_time_to_start_that_is_over_is_noted_and_taken(live: Call, notes: list[str], given: dict[str, Any], said: str | None):
+async def test_a_start_time_in_the_past_is_noted_and_accepted(runtime_call: Call, caller_notes: list[str], given: dict[str, Any], said: str | None):
     past = (timestamps.utcnow() - timedelta(days=2, minutes=1)).isoformat()
 
-    stored = await submitted(live, **given, **({"at": past} if said else {}))
+    stored = await submit_task(runtime_call, **given, **({"at": past} if said else {}))
 
-    assert notes == ([said] if said else [])
+    assert caller_notes == ([said] if said else [])
     assert stored["status"] == ("held" if given.get("hold") else "scheduled" if given.get("at") == "2h" else "queued")
 
 
-async def test_of_many_tasks_those_are_counted_whose_time_is_over(live: Call, notes: list[str]):
-    await lines(live, {"argv": ["true"], "at": "2020-01-31T08:00"}, {"argv": ["true"], "at": "2h"}, {"argv": ["true"]})
+async def test_past_start_times_of_many_tasks_are_counted_in_one_note(runtime_call: Call, caller_notes: list[str]):
+    await submit_json_lines(runtime_call, {"argv": ["true"], "at": "2020-01-31T08:00"}, {"argv": ["true"], "at": "2h"}, {"argv": ["true"]})
 
-    assert notes == ["of 1 of these tasks the time to start is over already: they do not wait for it."]
+    assert caller_notes == ["of 1 of these tasks the time to start is over already: they do not wait for it."]

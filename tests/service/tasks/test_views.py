@@ -16,26 +16,26 @@ from app.service.definitions import queues
 from app.service.tasks import actions, lookup, views
 from db import timestamps
 from db.rows import InstanceRow, TaskRow
-from tests.service.calls import execute, submitted
+from tests.service.calls import execute_sql, submit_task
 
 
-async def numbers(call: Call, **asked: Any) -> list[int]:
+async def list_numbers(call: Call, **asked: Any) -> list[int]:
     return [row["number"] for row in (await views.ls(call, **asked))["tasks"]]
 
 
-async def test_tasks_are_listed_newest_first_and_cut_with_the_counts(call: Call):
+async def test_tasks_are_listed_newest_first_with_a_limit_and_counts(call: Call):
     for _ in range(5):
-        await submitted(call)
+        await submit_task(call)
 
     found = await views.ls(call, limit=2)
 
     assert [row["number"] for row in found["tasks"]] == [5, 4]
     assert (found["total"], found["of"]) == (5, 5)
-    assert await numbers(call, limit=0) == [5, 4, 3, 2, 1]
+    assert await list_numbers(call, limit=0) == [5, 4, 3, 2, 1]
 
 
-async def test_a_listed_task_has_all_columns_and_why_it_waits(call: Call):
-    await submitted(call, hold=True)
+async def test_a_listed_task_has_all_columns_and_its_wait_reason(call: Call):
+    await submit_task(call, hold=True)
 
     (row,) = (await views.ls(call))["tasks"]
 
@@ -43,78 +43,78 @@ async def test_a_listed_task_has_all_columns_and_why_it_waits(call: Call):
     assert row["wait_short"] is not None and len(row["wait_short"]) <= 44
 
 
-async def test_a_list_is_chosen_by_status_queue_name_tag_and_age(call: Call, worker):
-    await submitted(call, name="a", tags={"team": "ml", "run": "7"})
-    await submitted(call, name="b", tags={"team": "ops"})
+async def test_a_list_filters_by_status_queue_name_tag_and_age(call: Call, worker):
+    await submit_task(call, name="a", tags={"team": "ml", "run": "7"})
+    await submit_task(call, name="b", tags={"team": "ops"})
     await worker.run(2, 1)
 
-    assert await numbers(call, status="failed") == [2]
-    assert await numbers(call, status=["failed", "queued"]) == [2, 1]
-    assert await numbers(call, status="timed-out") == []
-    assert await numbers(call, name="a") == [1]
-    assert await numbers(call, tag={"team": "ml", "run": "7"}) == [1]
-    assert await numbers(call, tag={"team": "ml", "run": "8"}) == []
-    assert await numbers(call, queue="default", since=3600) == [2, 1]
+    assert await list_numbers(call, status="failed") == [2]
+    assert await list_numbers(call, status=["failed", "queued"]) == [2, 1]
+    assert await list_numbers(call, status="timed-out") == []
+    assert await list_numbers(call, name="a") == [1]
+    assert await list_numbers(call, tag={"team": "ml", "run": "7"}) == [1]
+    assert await list_numbers(call, tag={"team": "ml", "run": "8"}) == []
+    assert await list_numbers(call, queue="default", since=3600) == [2, 1]
 
 
-async def test_a_run_of_which_only_the_limit_is_known_may_end_at_any_time_before_it(call: Call, worker):
-    await submitted(call, name="parent", timeout="10m")
+async def test_a_run_known_only_by_its_timeout_may_end_any_time_before(call: Call, worker):
+    await submit_task(call, name="parent", timeout="10m")
     await worker.start(1)
-    await submitted(call, name="child", after=[1])
-    parent, child = await call.db.read(lambda c: [lookup.task(c, number) for number in (1, 2)])
+    await submit_task(call, name="child", after=[1])
+    parent, child = await call.db.read(lambda c: [lookup.find_task(c, number) for number in (1, 2)])
 
-    ((run,), why) = await call.db.read(lambda c: _seen(c, child))
+    ((run,), why) = await call.db.read(lambda c: _read_expected_start(c, child))
 
     assert parent.status == "running" and not run.known and run.ends_in == run.limit
     assert why.expected_in == (0.0, run.limit) and 0 < run.limit <= 600
 
 
-async def test_of_a_run_that_takes_longer_than_those_before_it_the_limit_is_still_known(call: Call, worker):
+async def test_a_run_longer_than_its_predecessors_still_has_its_timeout(call: Call, worker):
     """A command must not keep others from starting before a place that is kept, because it was quicker the last times."""
     for number in (1, 2, 3):
-        await submitted(call, name="sync")
+        await submit_task(call, name="sync")
         await worker.run(number, 0)
-    await submitted(call, name="sync", timeout="10m")
+    await submit_task(call, name="sync", timeout="10m")
     await worker.start(4)
-    await submitted(call, name="child", after=[4])
+    await submit_task(call, name="child", after=[4])
     begun = "UPDATE instances SET start_time = ? WHERE end_time IS NULL"
-    await execute(call, begun, timestamps.stamp(timestamps.utcnow() - timedelta(seconds=60)))
-    child = await call.db.read(lambda c: lookup.task(c, 5))
+    await execute_sql(call, begun, timestamps.format_time(timestamps.utcnow() - timedelta(seconds=60)))
+    child = await call.db.read(lambda c: lookup.find_task(c, 5))
 
-    ((run,), why) = await call.db.read(lambda c: _seen(c, child))
+    ((run,), why) = await call.db.read(lambda c: _read_expected_start(c, child))
 
     assert not run.known and run.ends_in == run.limit and 500 < run.limit <= 540
     assert why.expected_in == (0.0, run.limit)
 
 
-def _seen(c: Connection, child: TaskRow) -> tuple[Any, Any]:
+def _read_expected_start(c: Connection, child: TaskRow) -> tuple[Any, Any]:
     """The active runs, and when the child is expected."""
-    seen = dispatch_view.view(c, dispatch_view.Habits())
-    return seen.active, dispatch_view.reasons(c, dispatch_view.Habits(), [child], None, seen)[child.uuid]
+    seen = dispatch_view.read_view(c, dispatch_view.RunTimeCache())
+    return seen.active, dispatch_view.explain_waiting(c, dispatch_view.RunTimeCache(), [child], None, seen)[child.uuid]
 
 
-async def test_the_default_list_leaves_out_what_ended_over_a_day_ago(call: Call, worker):
+async def test_the_default_list_leaves_out_tasks_ended_over_a_day_ago(call: Call, worker):
     for _ in range(3):
-        await submitted(call)
+        await submit_task(call)
     await worker.run(1)
     await worker.run(2)
-    await execute(call, "UPDATE tasks SET ended_at = '2000-01-01T00:00:00.000000Z' WHERE number = 1")
+    await execute_sql(call, "UPDATE tasks SET ended_at = '2000-01-01T00:00:00.000000Z' WHERE number = 1")
 
     found = await views.ls(call, recent=True)
 
     assert ([row["number"] for row in found["tasks"]], found["total"], found["of"]) == ([3, 2], 2, 3)
 
 
-async def test_an_unknown_state_or_queue_is_told_with_the_nearest(call: Call):
+async def test_an_unknown_state_or_queue_is_refused_with_the_nearest(call: Call):
     with pytest.raises(Usage, match="Nearest: failed"):
         await views.ls(call, status="faild")
     with pytest.raises(NotFound, match="Nearest: default"):
         await views.ls(call, queue="defualt")
 
 
-async def test_show_tells_runs_parents_children_and_history(call: Call, worker):
-    await submitted(call, name="first", retries=1, retry_delay=0)
-    await submitted(call, name="second", after=["first"])
+async def test_show_includes_runs_parents_children_and_history(call: Call, worker):
+    await submit_task(call, name="first", retries=1, retry_delay=0)
+    await submit_task(call, name="second", after=["first"])
     await worker.run(1, 1)
     await worker.run(1, 0, logs="hello\nworld\n", log_bytes=12)
 
@@ -136,16 +136,16 @@ async def test_show_tells_runs_parents_children_and_history(call: Call, worker):
     assert (first["place"], second["place"]) == (None, {"position": 0, "total": 1})
 
 
-async def test_why_says_each_thing_that_keeps_a_task_waiting(live: Call, worker):
-    await queues.queue_set(live, name="default", capacity=1)
-    await submitted(live, name="runs")
+async def test_why_lists_each_reason_that_a_task_waits(runtime_call: Call, worker):
+    await queues.queue_set(runtime_call, name="default", capacity=1)
+    await submit_task(runtime_call, name="runs")
     await worker.start(1)
-    await submitted(live, name="waits")
-    await submitted(live, name="held", hold=True)
-    await submitted(live, name="later", at="2h")
-    await submitted(live, name="after", after=["runs"])
+    await submit_task(runtime_call, name="waits")
+    await submit_task(runtime_call, name="held", hold=True)
+    await submit_task(runtime_call, name="later", at="2h")
+    await submit_task(runtime_call, name="after", after=["runs"])
 
-    answers = await views.why(live, ids=[1, 2, 3, 4, 5])
+    answers = await views.explain(runtime_call, ids=[1, 2, 3, 4, 5])
 
     codes = {row["name"]: row["reasons"][0]["code"] for row in answers}
     assert codes == {
@@ -161,81 +161,81 @@ async def test_why_says_each_thing_that_keeps_a_task_waiting(live: Call, worker)
     assert all(len(reason["short"]) <= 44 for row in answers for reason in row["reasons"])
 
 
-async def test_a_set_time_is_the_expected_start_only_where_nothing_else_keeps_it_waiting(live: Call):
-    await submitted(live, at="2h")
-    (free,) = await views.why(live, ids=[1])
-    await queues.queue_pause(live, name="default")
-    (closed,) = await views.why(live, ids=[1])
+async def test_a_start_time_is_the_expected_start_only_without_other_reasons(runtime_call: Call):
+    await submit_task(runtime_call, at="2h")
+    (free,) = await views.explain(runtime_call, ids=[1])
+    await queues.queue_pause(runtime_call, name="default")
+    (closed,) = await views.explain(runtime_call, ids=[1])
 
     assert free["expected_start"] and closed["expected_start"] is None
     assert [reason["code"] for reason in closed["reasons"]] == ["not-before", "queue-paused"]
 
 
-async def test_why_of_an_ended_task_says_how_it_ended(live: Call, worker):
-    await submitted(live)
-    await submitted(live)
+async def test_why_of_an_ended_task_describes_its_end(runtime_call: Call, worker):
+    await submit_task(runtime_call)
+    await submit_task(runtime_call)
     await worker.run(1, 3, logs="it began\nno such file\n\n")
     await worker.run(2, 0, logs="done\n")
 
-    answer, well = await views.why(live, ids=[1, 2])
+    answer, well = await views.explain(runtime_call, ids=[1, 2])
 
     assert answer["reasons"] == [{"code": "ended", "text": "it has ended, failed: exit 3", "short": "failed: exit 3"}]
     assert (answer["last_lines"], well["last_lines"]) == (["it began", "no such file"], [])
 
 
-async def test_why_without_a_runtime_says_that_first(call: Call):
-    await submitted(call)
+async def test_why_without_a_runtime_says_so_first(call: Call):
+    await submit_task(call)
 
-    ((answer),) = await views.why(call, ids=[1])
+    ((answer),) = await views.explain(call, ids=[1])
 
     assert answer["reasons"][0]["code"] == "halted"
 
 
-async def test_why_of_everything_counts_by_reason(live: Call, worker):
-    await queues.queue_set(live, name="default", capacity=0)
+async def test_why_of_all_tasks_counts_by_reason(runtime_call: Call, worker):
+    await queues.queue_set(runtime_call, name="default", capacity=0)
     for _ in range(3):
-        await submitted(live)
-    await submitted(live, hold=True)
+        await submit_task(runtime_call)
+    await submit_task(runtime_call, hold=True)
 
-    found = await views.why(live)
+    found = await views.explain(runtime_call)
 
     assert (found["total"], sum(group["count"] for group in found["groups"])) == (4, 4)
     assert {"text": "are held", "count": 1} in found["groups"]
 
 
-async def test_runs_are_listed_of_one_task_and_of_all(call: Call, worker):
-    await submitted(call)
-    await submitted(call)
+async def test_runs_are_listed_for_one_task_and_for_all(call: Call, worker):
+    await submit_task(call)
+    await submit_task(call)
     first, second = await worker.run(1), await worker.run(2)
 
-    assert [row["runid"] for row in await views.instances(call)] == [second, first]
-    assert [row["runid"] for row in await views.instances(call, id=1)] == [first]
-    assert [row["runid"] for row in await views.instances(call, limit=1)] == [second]
+    assert [row["runid"] for row in await views.list_instances(call)] == [second, first]
+    assert [row["runid"] for row in await views.list_instances(call, id=1)] == [first]
+    assert [row["runid"] for row in await views.list_instances(call, limit=1)] == [second]
 
 
-async def test_the_log_of_the_latest_run_of_one_attempt_and_of_all(call: Call, worker):
-    await submitted(call, retries=1, retry_delay=0)
+async def test_logs_are_found_for_the_latest_one_and_all_attempts(call: Call, worker):
+    await submit_task(call, retries=1, retry_delay=0)
     runs = [await worker.run(1, code, logs=f"run {code}", log_bytes=5) for code in (1, 0)]
 
-    latest = await views.log(call, id=1)
+    latest = await views.find_logs(call, id=1)
     assert [(row["runid"], row["logs"], row["attempt"]) for row in latest["runs"]] == [(runs[1], "run 0", 2)]
     assert latest["runs"][0]["path"] == f"{call.home}/runs/{runs[1][-2:]}/{runs[1]}.log"
-    assert [row["runid"] for row in (await views.log(call, id=1, attempt="1"))["runs"]] == [runs[0]]
-    assert [row["runid"] for row in (await views.log(call, id=1, attempt="all"))["runs"]] == runs
+    assert [row["runid"] for row in (await views.find_logs(call, id=1, attempt="1"))["runs"]] == [runs[0]]
+    assert [row["runid"] for row in (await views.find_logs(call, id=1, attempt="all"))["runs"]] == runs
     with pytest.raises(Usage, match="#1 has no attempt 3; it made 2"):
-        await views.log(call, id=1, attempt=3)
+        await views.find_logs(call, id=1, attempt=3)
 
 
-async def test_the_log_of_a_waiting_task_says_why_it_waits(call: Call):
-    await submitted(call, hold=True)
+async def test_the_log_of_a_waiting_task_explains_the_wait(call: Call):
+    await submit_task(call, hold=True)
 
-    found = await views.log(call, id=1)
+    found = await views.find_logs(call, id=1)
 
     assert found["runs"] == [] and found["why"] is not None
 
 
 async def test_the_operation_log_is_newest_first(call: Call):
-    await submitted(call)
+    await submit_task(call)
     await actions.cancel(call, ids=[1])
 
     rows = await log.ls(call, limit=2)
@@ -243,29 +243,29 @@ async def test_the_operation_log_is_newest_first(call: Call):
     assert [(row["verb"], row["by"]) for row in rows] == [("cancel", "ann"), ("submit", "ann")]
 
 
-async def test_an_ambiguous_name_is_refused_by_every_reading_verb(call: Call):
+async def test_every_reading_verb_refuses_an_ambiguous_name(call: Call):
     for _ in range(2):
-        await submitted(call, name="twin")
+        await submit_task(call, name="twin")
 
     for look in (
         views.show(call, id="twin"),
-        views.log(call, id="twin"),
-        views.why(call, ids=["twin"]),
-        views.instances(call, id="twin"),
+        views.find_logs(call, id="twin"),
+        views.explain(call, ids=["twin"]),
+        views.list_instances(call, id="twin"),
     ):
         with pytest.raises(Conflict, match="#2, #1"):
             await look
 
 
-async def test_too_few_runs_are_not_remembered_for_long(call: Call, monkeypatch: pytest.MonkeyPatch):
+async def test_a_lack_of_past_runs_is_cached_only_briefly(call: Call, monkeypatch: pytest.MonkeyPatch):
     """A screen that asks anew and one that asked before must not tell different ends."""
     moment, runs = [1000.0], list[float]()
     monkeypatch.setattr(dispatch_view.time, "monotonic", lambda: moment[0])
-    monkeypatch.setattr(dispatch_view.reads, "past_run_seconds", lambda c, template: runs)
-    habits = dispatch_view.Habits()
+    monkeypatch.setattr(dispatch_view.reads, "list_run_seconds", lambda c, template: runs)
+    habits = dispatch_view.RunTimeCache()
 
     async def usual() -> Any:
-        return await call.db.read(lambda c: habits.of(c, "encode"))
+        return await call.db.read(lambda c: habits.get_usual(c, "encode"))
 
     assert await usual() is None
     runs += [6.0, 7.0, 8.0]

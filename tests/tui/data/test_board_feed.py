@@ -15,12 +15,12 @@ from app.client import Client
 from app.core.board import Board, RuntimeFacts
 from app.errors import Conflict, Problem
 from app.tui.data import board_feed
-from app.tui.data.board_feed import Feed
-from tests.runtime_process import Living, until
+from app.tui.data.board_feed import BoardFeed
+from tests.runtime_process import RuntimeProcess, wait_until
 from tests.tui import boards
 
 
-class Runtime:
+class StoppableRuntime:
     """A runtime that can go away, and count how often it was asked to come up."""
 
     def __init__(self) -> None:
@@ -60,21 +60,21 @@ class Runtime:
         self.gone.set()
 
 
-class Seen:
+class FeedRecorder:
     """What a feed showed, in order."""
 
-    def __init__(self, runtime: Runtime, *, start: bool = True) -> None:
+    def __init__(self, runtime: StoppableRuntime, *, start: bool = True) -> None:
         self.boards: Queue[Board] = Queue()
         self.errors: Queue[Exception] = Queue()
         self.gone: Queue[None] = Queue()
-        self.feed = Feed(lambda: runtime, self.boards.put, lambda: self.gone.put(None), self._lost, start=start)
+        self.feed = BoardFeed(lambda: runtime, self.boards.put, lambda: self.gone.put(None), self._lost, start=start)
         self.lives: list[bool] = []
 
     def _lost(self, error: Exception, lives: bool) -> None:
         self.lives.append(lives)
         self.errors.put(error)
 
-    def __enter__(self) -> Seen:
+    def __enter__(self) -> FeedRecorder:
         self.feed.start()
         return self
 
@@ -89,20 +89,20 @@ class Seen:
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_feed_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     """No rest between boards, no wait between looks."""
-    monkeypatch.setattr(board_feed, "REST", 0.0)
-    monkeypatch.setattr(board_feed, "RETRY", 0.01)
+    monkeypatch.setattr(board_feed, "MIN_INTERVAL", 0.0)
+    monkeypatch.setattr(board_feed, "RETRY_INTERVAL", 0.01)
 
 
 def test_a_board_comes_at_once():
-    with Seen(Runtime()) as seen:
+    with FeedRecorder(StoppableRuntime()) as seen:
         assert seen.boards.get(timeout=5) == boards.busy()
 
 
-def test_when_the_runtime_dies_that_is_told_and_another_is_started():
-    runtime = Runtime()
-    with Seen(runtime) as seen:
+def test_a_dead_runtime_is_reported_and_replaced():
+    runtime = StoppableRuntime()
+    with FeedRecorder(runtime) as seen:
         assert seen.state() == "running"
         runtime.die()
         seen.gone.get(timeout=5)
@@ -110,20 +110,20 @@ def test_when_the_runtime_dies_that_is_told_and_another_is_started():
     assert runtime.starts == 1
 
 
-def test_a_runtime_that_somebody_stopped_is_left_alone():
-    runtime = Runtime()
+def test_a_stopped_runtime_is_not_restarted():
+    runtime = StoppableRuntime()
     runtime.die("stopped")
-    with Seen(runtime) as seen:
+    with FeedRecorder(runtime) as seen:
         assert [seen.state() for _ in range(4)] == ["stopped"] * 4
     assert runtime.starts == 0
     assert seen.errors.empty()
 
 
-def test_a_runtime_that_cannot_start_is_told_with_its_reason_beside_what_the_database_says():
-    runtime = Runtime()
+def test_a_failed_start_is_reported_next_to_the_board():
+    runtime = StoppableRuntime()
     runtime.die()
     runtime.refusal = Problem("the database is newer than this Taskdeck.")
-    with Seen(runtime) as seen:
+    with FeedRecorder(runtime) as seen:
         assert seen.state() == "none"
         assert str(seen.errors.get(timeout=5)) == "the database is newer than this Taskdeck."
         runtime.refusal = None
@@ -131,32 +131,32 @@ def test_a_runtime_that_cannot_start_is_told_with_its_reason_beside_what_the_dat
             pass
 
 
-def test_a_deck_that_only_reads_starts_nothing():
-    runtime = Runtime()
+def test_a_read_only_feed_starts_nothing():
+    runtime = StoppableRuntime()
     runtime.die()
-    with Seen(runtime, start=False) as seen:
+    with FeedRecorder(runtime, start=False) as seen:
         assert [seen.state() for _ in range(3)] == ["none"] * 3
     assert runtime.starts == 0
 
 
-def test_a_failure_is_told_and_the_feed_tries_again():
-    runtime = Runtime()
+def test_a_failure_is_reported_and_the_feed_retries():
+    runtime = StoppableRuntime()
     runtime.failure = OSError("the database is away")
-    with Seen(runtime) as seen:
+    with FeedRecorder(runtime) as seen:
         assert str(seen.errors.get(timeout=5)) == "the database is away"
         runtime.failure = None
         assert seen.state() == "running"
 
 
-def test_a_killed_runtime_is_followed_by_another_one(living: Living):
-    first = living.start()
+def test_a_killed_runtime_is_replaced(lazy_runtime: RuntimeProcess):
+    first = lazy_runtime.start()
     found: Queue[Board] = Queue()
-    following = Feed(lambda: Client(living.home), found.put, lambda: None, lambda error, lives: None)
+    following = BoardFeed(lambda: Client(lazy_runtime.home), found.put, lambda: None, lambda error, lives: None)
     following.start()
     try:
         assert found.get(timeout=10).runtime.pid == first
         os.kill(first, signal.SIGKILL)
-        until(lambda: found.get(timeout=10).runtime.pid not in (first, None), "a board of another runtime")
+        wait_until(lambda: found.get(timeout=10).runtime.pid not in (first, None), "a board of another runtime")
     finally:
         following.stop()
         following.join(10)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from app.core.board import Board, HostFacts, RuntimeFacts
-from app.tui.data.board_feed import with_last_known
+from app.tui.data.board_feed import keep_last_measurements
 from tests.tui import boards
 from tests.tui.boards import MINUTE, NOW
-from tests.tui.recording_runtime import an_app, fed, until
-from tests.tui.screen_text import screen_text
+from tests.tui.recording_runtime import is_fed, make_recorded_deck, wait_for
+from tests.tui.screen_text import read_screen_lines
 
 pytestmark = pytest.mark.usefixtures("utc")
 
 
-def unmeasured(**more: object) -> Board:
+def make_unmeasured_board(**more: object) -> Board:
     """What the database knows of the busy board a while later, without a runtime."""
     busy = boards.busy()
     board = busy._replace(
@@ -25,47 +25,47 @@ def unmeasured(**more: object) -> Board:
     return board._replace(**more)  # type: ignore[arg-type]
 
 
-def test_what_was_measured_last_stands_in_for_what_is_not():
-    found = with_last_known(unmeasured(), boards.busy())
+def test_the_last_measurements_fill_the_gaps():
+    found = keep_last_measurements(make_unmeasured_board(), boards.busy())
 
     assert (found.running, found.pools, found.host) == (boards.RUNNING, boards.POOLS, boards.busy().host)
     assert (found.measured_at, found.at) == (NOW, NOW + 11 * MINUTE)
-    assert with_last_known(unmeasured(), found) == found, "and on, from one board to the next"
+    assert keep_last_measurements(make_unmeasured_board(), found) == found, "and on, from one board to the next"
 
 
-def test_a_run_that_nobody_measured_is_left_as_it_is():
-    new = unmeasured(running=(unmeasured().running[0]._replace(runid="another"),))
+def test_an_unmeasured_run_stays_unchanged():
+    new = make_unmeasured_board(running=(make_unmeasured_board().running[0]._replace(runid="another"),))
 
-    assert with_last_known(new, boards.busy()).running == new.running
+    assert keep_last_measurements(new, boards.busy()).running == new.running
 
 
 @pytest.mark.parametrize(
     ("board", "before"),
     [
         (boards.busy(), boards.busy()._replace(at=NOW - 60)),
-        (unmeasured(), None),
-        (unmeasured(), Board()),
-        (unmeasured(measured_at=NOW + 60), boards.busy()),
+        (make_unmeasured_board(), None),
+        (make_unmeasured_board(), Board()),
+        (make_unmeasured_board(measured_at=NOW + 60), boards.busy()),
     ],
     ids=["a runtime is up", "nothing before", "nothing known", "the database has later figures"],
 )
-def test_else_a_board_is_shown_as_it_came(board: Board, before: Board | None):
-    assert with_last_known(board, before) == board
+def test_other_boards_stay_unchanged(board: Board, before: Board | None):
+    assert keep_last_measurements(board, before) == board
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
-async def test_the_deck_keeps_the_figures_when_the_runtime_goes_and_says_of_when_they_are(size: tuple[int, int]):
-    app, _ = an_app(boards.busy())
+async def test_the_deck_keeps_the_last_figures_with_their_time(size: tuple[int, int]):
+    app, _ = make_recorded_deck(boards.busy())
     moment = [NOW]
     app.now = lambda: moment[0]
     async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: fed(app))
+        await wait_for(pilot, lambda: is_fed(app))
         app.feed.stop()
-        await until(pilot, lambda: app.board is not None and app.board.runtime.state == "none")
+        await wait_for(pilot, lambda: app.board is not None and app.board.runtime.state == "none")
         moment[0] += 11 * MINUTE
-        app._take(unmeasured())
-        await until(pilot, lambda: any("measured 10:42:07, 11m old ─" in line for line in screen_text(app)))
-        text = "\n".join(screen_text(app))
+        app._apply_board(make_unmeasured_board())
+        await wait_for(pilot, lambda: any("measured 10:42:07, 11m old ─" in line for line in read_screen_lines(app)))
+        text = "\n".join(read_screen_lines(app))
 
     assert "2.9/4" in text and "11.8/12G!" in text and "24.8G" in text
     assert "load 11.2" not in text, "that of eleven minutes ago is none of now"

@@ -10,20 +10,28 @@ import pytest
 
 from app.tui.actions import shell_command
 from app.tui.forms import submit_calls
-from app.tui.forms.submit_draft import Draft, draft_of, faults, shell_signs, shell_word, spec, without
-from tests.tui.fake_runtime import task
+from app.tui.forms.submit_draft import (
+    SubmitDraft,
+    build_spec,
+    drop_fields,
+    find_faults,
+    find_shell_operators,
+    find_shell_word,
+    make_draft,
+)
+from tests.tui.fake_runtime import make_task_row
 
 NOW = datetime(2026, 11, 25, 10, 42, tzinfo=UTC)
 
 
-def command(text: str, **values: str) -> Draft:
-    return Draft(command=text, values=values)
+def make_command_draft(text: str, **values: str) -> SubmitDraft:
+    return SubmitDraft(make_command_draft=text, values=values)
 
 
 def test_a_command_is_split_as_a_shell_would_split_it() -> None:
-    draft = command('ffmpeg -i "/srv/in/S02 E09.mkv" out.mp4', queue="media", cpu=" 2 ", after="#12, 13", cwd="~/x")
+    draft = make_command_draft('ffmpeg -i "/srv/in/S02 E09.mkv" out.mp4', queue="media", cpu=" 2 ", after="#12, 13", cwd="~/x")
 
-    assert spec(draft) == {
+    assert build_spec(draft) == {
         "argv": ["ffmpeg", "-i", "/srv/in/S02 E09.mkv", "out.mp4"],
         "queue": "media",
         "cpu": "2",
@@ -32,17 +40,17 @@ def test_a_command_is_split_as_a_shell_would_split_it() -> None:
     }
 
 
-def test_shell_text_and_hold_go_as_they_are() -> None:
-    assert spec(Draft(kind="shell", script="sort a | uniq > b", hold=True)) == {
+def test_shell_text_and_hold_are_passed_through() -> None:
+    assert build_spec(SubmitDraft(kind="shell", script="sort a | uniq > b", hold=True)) == {
         "script": "sort a | uniq > b",
         "hold": True,
     }
 
 
-def test_a_template_gets_what_it_is_given() -> None:
-    draft = Draft(kind="template", template="encode")
+def test_a_template_gets_its_parameters() -> None:
+    draft = SubmitDraft(kind="template", template="encode")
 
-    assert spec(draft, {"parameter_texts": [["crf", "20"]]}) == {
+    assert build_spec(draft, {"parameter_texts": [["crf", "20"]]}) == {
         "template": "encode",
         "parameter_texts": [["crf", "20"]],
     }
@@ -61,28 +69,28 @@ def test_a_template_gets_what_it_is_given() -> None:
         ("", ""),
     ],
 )
-def test_a_word_that_only_a_shell_knows_is_seen(command: str, word: str) -> None:
-    assert shell_word(command) == word
+def test_a_shell_keyword_is_detected(make_command_draft: str, word: str) -> None:
+    assert find_shell_word(make_command_draft) == word
 
 
-def test_a_program_may_be_called_like_a_word_of_the_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_may_be_named_like_a_shell_keyword(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "select").touch(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    assert shell_word("select -a") == ""
+    assert find_shell_word("select -a") == ""
 
 
-def test_shell_text_in_command_is_no_task() -> None:
-    [fault] = faults(command("for i in *; do echo $i; done"), "/", NOW).values()
+def test_shell_text_as_command_is_a_fault() -> None:
+    [fault] = find_faults(make_command_draft("for i in *; do echo $i; done"), "/", NOW).values()
 
     assert fault == 'Command: "for" is a word of the shell, not a program. Take Run: shell text.'
 
 
-def test_a_task_becomes_what_one_would_type_for_it() -> None:
-    draft = draft_of(task(timeout=5400.0, tags={"env": "prod"}, grace=9.0, retry_delay=300.0))
+def test_a_task_is_converted_to_typed_texts() -> None:
+    draft = make_draft(make_task_row(timeout=5400.0, tags={"env": "prod"}, grace=9.0, retry_delay=300.0))
 
-    assert (draft.kind, draft.command) == ("command", "python train.py --lr 0.01 --seed 8")
-    assert spec(draft) == {
+    assert (draft.kind, draft.make_command_draft) == ("command", "python train.py --lr 0.01 --seed 8")
+    assert build_spec(draft) == {
         "argv": ["python", "train.py", "--lr", "0.01", "--seed", "8"], "name": "resnet50-sweep-08", "queue": "gpu",
         "priority": "5", "cpu": "4", "memory": "12G", "timeout": "90m", "retries": "1", "retry_delay": "300",
         "cwd": "/home/ann/sweep", "tags": {"env": "prod"}, "grace": 9.0,
@@ -98,19 +106,19 @@ def test_a_task_becomes_what_one_would_type_for_it() -> None:
         ("ffmpeg -i a.mkv", []),
     ],
 )
-def test_shell_signs_are_seen_outside_of_quotes_only(text: str, signs: list[str]) -> None:
-    assert shell_signs(text) == signs
+def test_shell_operators_are_detected_only_outside_quotes(text: str, signs: list[str]) -> None:
+    assert find_shell_operators(text) == signs
 
 
-def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
+def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
     (tmp_path / "media").mkdir()
-    draft = command("true 'x", cwd=str(tmp_path / "meda"), priority="high", cpu="-1", memory="lots", timeout="5x",
+    draft = make_command_draft("true 'x", cwd=str(tmp_path / "meda"), priority="high", cpu="-1", memory="lots", timeout="5x",
                     retries="1.5", at="someday", name="a/b")  # fmt: skip
-    faulty = faults(draft, "/", NOW)
+    faulty = find_faults(draft, "/", NOW)
     found = list(faulty.values())
 
     assert list(faulty) == ["command", "cwd", "name", "priority", "cpu", "memory", "timeout", "retries", "at"]
-    assert spec(without(draft, faulty)) == {"argv": ["true"]}
+    assert build_spec(drop_fields(draft, faulty)) == {"argv": ["true"]}
     assert found[0] == "Command: no closing quotation"
     assert found[1] == f"In: {tmp_path}/meda does not exist. Did you mean {tmp_path}/media?"
     assert [text.split()[0] for text in found[2:]] == [
@@ -124,29 +132,29 @@ def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
     ]
 
 
-def test_a_file_is_no_directory(tmp_path: Path) -> None:
+def test_a_file_as_directory_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "x").touch()
 
-    assert faults(command("true", cwd="x"), str(tmp_path), NOW) == {"cwd": f"In: {tmp_path}/x is no directory."}
+    assert find_faults(make_command_draft("true", cwd="x"), str(tmp_path), NOW) == {"cwd": f"In: {tmp_path}/x is no directory."}
 
 
 def test_a_good_draft_has_no_faults(tmp_path: Path) -> None:
-    draft = command("true", cwd=str(tmp_path), priority="-5", cpu="0.5", memory="2G", timeout="1h30m", retries="2",
+    draft = make_command_draft("true", cwd=str(tmp_path), priority="-5", cpu="0.5", memory="2G", timeout="1h30m", retries="2",
                     retry_delay="5m", at="tomorrow 02:00", name="夜间备份")  # fmt: skip
 
-    assert faults(draft, "/", NOW) == {}
+    assert find_faults(draft, "/", NOW) == {}
 
 
-def test_the_equal_line_is_read_back_by_a_shell_as_the_same_words() -> None:
-    words = shell_command.submit_words({"argv": ["echo", "it's", "a b", "$x"], "queue": "a b", "after": ["12"], "hold": True})
+def test_a_shell_parses_the_command_into_the_same_words() -> None:
+    words = shell_command.build_submit_words({"argv": ["echo", "it's", "a b", "$x"], "queue": "a b", "after": ["12"], "hold": True})
 
-    assert shlex.split(shell_command.quoted(words)) == words
+    assert shlex.split(shell_command.quote_words(words)) == words
     assert words == ["taskdeck", "submit", "-q", "a b", "--after", "12", "--hold", "--", "echo", "it's", "a b", "$x"]
 
 
-def test_the_equal_line_shows_no_secret_and_no_control_character() -> None:
-    line = shell_command.quoted(
-        shell_command.submit_words({"template": "t", "parameter_texts": [["api_key", "s3cr3t"], ["x", "\x1b]52;"]]})
+def test_the_command_shows_no_secret_and_no_control_character() -> None:
+    line = shell_command.quote_words(
+        shell_command.build_submit_words({"template": "t", "parameter_texts": [["api_key", "s3cr3t"], ["x", "\x1b]52;"]]})
     )
 
     assert "s3cr3t" not in line
@@ -165,17 +173,17 @@ def test_the_equal_line_shows_no_secret_and_no_control_character() -> None:
     ],
 )
 def test_a_value_is_written_so_that_it_keeps_its_type(value: object, word: str) -> None:
-    assert shell_command.submit_words({"template": "t", "parameters": {"x": value}})[3:] == ["-p", word]
+    assert shell_command.build_submit_words({"template": "t", "parameters": {"x": value}})[3:] == ["-p", word]
 
 
-def test_where_a_secret_is_may_be_shown() -> None:
-    words = shell_command.submit_words({"template": "t", "parameters": {"api_key": {"secret": {"env": "KEY"}}}})
+def test_a_reference_to_a_secret_may_be_shown() -> None:
+    words = shell_command.build_submit_words({"template": "t", "parameters": {"api_key": {"secret": {"env": "KEY"}}}})
 
     assert words[3:] == ["-p", 'api_key:={"secret": {"env": "KEY"}}']
 
 
-def test_a_task_is_submitted_again_with_what_it_asked_for() -> None:
-    words = shell_command.submit_words(shell_command.spec_of(task(timeout=5400.0, memory=1536.0, cpu=0.5)))
+def test_the_command_of_a_task_has_its_requests() -> None:
+    words = shell_command.build_submit_words(shell_command.build_spec_from_task(make_task_row(timeout=5400.0, memory=1536.0, cpu=0.5)))
 
     assert words[2:4] == ["-n", "resnet50-sweep-08"]
     assert words[4:-7] == ["-q", "gpu", "-P", "5", "-t", "90m", "--cpu", "0.5", "--memory", "1536M", "--retries", "1", "-C",
@@ -183,16 +191,16 @@ def test_a_task_is_submitted_again_with_what_it_asked_for() -> None:
     assert words[-7:] == ["--", "python", "train.py", "--lr", "0.01", "--seed", "8"]
 
 
-def test_shell_text_is_submitted_again_as_it_was_typed() -> None:
+def test_the_command_keeps_shell_text_verbatim() -> None:
     launch = {"argv": ["/bin/sh", "-c", "echo hi; exit 3"], "script": "echo hi; exit 3"}
 
-    assert shell_command.submit_words(shell_command.spec_of(task(launch=launch)))[-2:] == ["-c", "echo hi; exit 3"]
+    assert shell_command.build_submit_words(shell_command.build_spec_from_task(make_task_row(launch=launch)))[-2:] == ["-c", "echo hi; exit 3"]
 
 
-def test_a_submission_inherits_the_environment_less_the_terminal_session(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_submission_inherits_the_environment_without_terminal_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("TMUX_PANE", "SSH_CONNECTION", "TERM", "BASH_FUNC_x%%", "MY_NAME"):
         monkeypatch.setenv(name, "x")
-    here = submit_calls.here()
+    here = submit_calls.capture_context()
 
     assert here["env"].get("MY_NAME") == "x"
     assert not {"TMUX_PANE", "SSH_CONNECTION", "TERM", "BASH_FUNC_x%%", "LINES", "ESCDELAY"} & here["env"].keys()

@@ -12,10 +12,10 @@ from textual.app import App, ComposeResult
 from app.tui.logviewer.source import FileSource, TextSource
 from app.tui.logviewer.widget import LogView
 from app.tui.style import Look
-from tests.tui.fake_runtime import until
-from tests.tui.screen_text import screen_segments, screen_text
+from tests.tui.fake_runtime import wait_until
+from tests.tui.screen_text import read_screen_lines, read_screen_segments
 
-HOSTILE = [
+HOSTILE_LINES = [
     b"[/red] [bold]markup[/bold] [@click=app.quit]x[/]",
     b"\x1b]52;c;aGVsbG8=\x07 clipboard \x1b]0;title\x1b\\ title \x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\",
     b"\x1b[2J\x1b[H\x1b[?1049h\x1b[?1003h\x1bc\x1b#8\x1b(0lqk\x1b[6n\x1b[c\x1bP$q q\x1b\\\x1b_x\x1b\\\x1b^y\x1b\\",
@@ -59,33 +59,33 @@ class LogApp(App[None]):
         self.failed.append(message.why)
 
 
-def as_bytes(line: str | bytes) -> bytes:
+def to_bytes(line: str | bytes) -> bytes:
     return line if isinstance(line, bytes) else line.encode()
 
 
-def seen(app: LogApp) -> list[str]:
+def read_rows(app: LogApp) -> list[str]:
     return [row.text.rstrip() for row in app.view.page.rows]
 
 
-def controls(app: App[Any]) -> list[str]:
+def find_control_characters(app: App[Any]) -> list[str]:
     """Control characters in what would go to the terminal."""
-    text = "".join(segment.text for line in screen_segments(app) for segment in line)
+    text = "".join(segment.text for line in read_screen_segments(app) for segment in line)
     return [c for c in text if ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0]
 
 
-async def test_a_log_opens_at_its_end_and_moves_by_keys(tmp_path: Path) -> None:
+async def test_a_log_opens_at_its_end_and_keys_move_it(tmp_path: Path) -> None:
     path = tmp_path / "x.log"
     path.write_text("".join(f"line {n}\n" for n in range(1, 101)))
     app = LogApp()
     async with app.run_test(size=(40, 10)) as pilot:
-        app.view.open(FileSource(str(path)))
-        await until(pilot, lambda: seen(app)[-1:] == ["line 100"])
+        app.view.open_log(FileSource(str(path)))
+        await wait_until(pilot, lambda: read_rows(app)[-1:] == ["line 100"])
         for key, first in (("k", "line 90"), ("b", "line 81"), ("g", "line 1"), ("j", "line 2"), ("space", "line 11")):
             await pilot.press(key)
-            await until(pilot, lambda first=first: seen(app)[0] == first)
+            await wait_until(pilot, lambda first=first: read_rows(app)[0] == first)
         await pilot.press("G")
-        await until(pilot, lambda: app.view.page.at_end)
-        assert screen_text(app)[-1] == "line 100"
+        await wait_until(pilot, lambda: app.view.page.at_end)
+        assert read_screen_lines(app)[-1] == "line 100"
 
 
 async def test_a_live_log_is_followed_until_a_move_up(tmp_path: Path) -> None:
@@ -93,58 +93,58 @@ async def test_a_live_log_is_followed_until_a_move_up(tmp_path: Path) -> None:
     path.write_text("".join(f"line {n}\n" for n in range(30)))
     app = LogApp()
     async with app.run_test(size=(40, 5)) as pilot:
-        app.view.open(FileSource(str(path)), live=True)
-        await until(pilot, lambda: app.view.page.following)
+        app.view.open_log(FileSource(str(path)), live=True)
+        await wait_until(pilot, lambda: app.view.page.following)
         with path.open("a") as file:
             file.write("new one\n")
-        await until(pilot, lambda: seen(app)[-1] == "new one")
+        await wait_until(pilot, lambda: read_rows(app)[-1] == "new one")
         await pilot.press("k")
-        await until(pilot, lambda: not app.view.page.following)
+        await wait_until(pilot, lambda: not app.view.page.following)
         with path.open("a") as file:
             file.write("new two\nnew three\n")
-        await until(pilot, lambda: app.view.page.below == 2)
+        await wait_until(pilot, lambda: app.view.page.below == 2)
         app.view.follow(True)
-        await until(pilot, lambda: seen(app)[-1] == "new three")
+        await wait_until(pilot, lambda: read_rows(app)[-1] == "new three")
 
 
-async def test_a_log_that_is_not_live_is_left_alone(tmp_path: Path) -> None:
+async def test_a_finished_log_is_not_followed(tmp_path: Path) -> None:
     path = tmp_path / "x.log"
     path.write_text("one\n")
     app = LogApp()
     async with app.run_test(size=(40, 5)) as pilot:
-        app.view.open(FileSource(str(path)), live=True)
-        await until(pilot, lambda: seen(app) == ["one"])
+        app.view.open_log(FileSource(str(path)), live=True)
+        await wait_until(pilot, lambda: read_rows(app) == ["one"])
         app.view.live = False
         with path.open("a") as file:
             file.write("two\n")
         app.view.live = True
-        await until(pilot, lambda: seen(app) == ["one", "two"])
+        await wait_until(pilot, lambda: read_rows(app) == ["one", "two"])
 
 
-async def test_a_resize_keeps_the_end_in_view_and_a_wrap_shows_all(tmp_path: Path) -> None:
+async def test_a_resize_keeps_the_end_and_wrapping_shows_whole_lines(tmp_path: Path) -> None:
     path = tmp_path / "x.log"
     path.write_text("0123456789abcdef\n" * 20 + "the end\n")
     app = LogApp()
     async with app.run_test(size=(40, 10)) as pilot:
-        app.view.open(FileSource(str(path)))
-        await until(pilot, lambda: seen(app)[-1:] == ["the end"])
+        app.view.open_log(FileSource(str(path)))
+        await wait_until(pilot, lambda: read_rows(app)[-1:] == ["the end"])
         await pilot.resize_terminal(10, 4)
-        await until(pilot, lambda: seen(app) == ["012345678…", "012345678…", "012345678…", "the end"])
-        app.view.wrap()
-        await until(pilot, lambda: seen(app) == ["abcdef", "0123456789", "abcdef", "the end"])
+        await wait_until(pilot, lambda: read_rows(app) == ["012345678…", "012345678…", "012345678…", "the end"])
+        app.view.toggle_wrap()
+        await wait_until(pilot, lambda: read_rows(app) == ["abcdef", "0123456789", "abcdef", "the end"])
 
 
-async def test_copying_takes_the_match_or_what_is_seen_or_everything() -> None:
+async def test_copying_takes_the_match_the_page_or_everything() -> None:
     app = LogApp()
     async with app.run_test(size=(40, 2)) as pilot:
-        app.view.open(TextSource("one\n\x1b[31mtwo\x1b[0m\nthree\n"))
-        await until(pilot, lambda: seen(app) == ["two", "three"])
+        app.view.open_log(TextSource("one\n\x1b[31mtwo\x1b[0m\nthree\n"))
+        await wait_until(pilot, lambda: read_rows(app) == ["two", "three"])
         app.view.copy()
         app.view.copy(everything=True)
-        app.view.search("ONE")
-        await until(pilot, lambda: app.view.page.match == 1)
+        app.view.start_search("ONE")
+        await wait_until(pilot, lambda: app.view.page.match == 1)
         app.view.copy()
-        await until(pilot, lambda: len(app.copied) == 3)
+        await wait_until(pilot, lambda: len(app.copied) == 3)
 
     assert [message.text for message in app.copied] == ["two\nthree", "one\ntwo\nthree\n", "one"]
 
@@ -152,29 +152,29 @@ async def test_copying_takes_the_match_or_what_is_seen_or_everything() -> None:
 @pytest.mark.parametrize("wrap", [False, True])
 async def test_hostile_lines_reach_the_screen_without_a_control_character(wrap: bool, tmp_path: Path) -> None:
     path = tmp_path / "x.log"
-    path.write_bytes(b"\n".join(as_bytes(line) for line in HOSTILE))
+    path.write_bytes(b"\n".join(to_bytes(line) for line in HOSTILE_LINES))
     app = LogApp()
     async with app.run_test(size=(60, 40)) as pilot:
-        app.view.open(FileSource(str(path)))
+        app.view.open_log(FileSource(str(path)))
         if wrap:
-            app.view.wrap()
+            app.view.toggle_wrap()
         app.view.action_start()
         first = "[/red] [bold]markup[/bold] [@click=app.quit]x[/]"
-        await until(pilot, lambda: seen(app)[:1] == [first] and app.view.page.wrapping == wrap)
-        text = "\n".join(screen_text(app))
+        await wait_until(pilot, lambda: read_rows(app)[:1] == [first] and app.view.page.wrapping == wrap)
+        text = "\n".join(read_screen_lines(app))
 
-        assert controls(app) == []
+        assert find_control_characters(app) == []
         assert not set("\u202e\u2066\u200b\ufeff\u2028") & set(text)
-        assert all(sum(s.cell_length for s in line) == 60 for line in screen_segments(app))
+        assert all(sum(s.cell_length for s in line) == 60 for line in read_screen_segments(app))
 
 
-async def test_a_terminal_without_unicode_gets_none() -> None:
+async def test_a_terminal_without_unicode_gets_only_ascii() -> None:
     app = LogApp(Look(ascii=True, utf8=False))
     async with app.run_test(size=(30, 3)) as pilot:
-        app.view.open(TextSource("保存 → é\n"))
-        await until(pilot, lambda: app.view.page.rows)
+        app.view.open_log(TextSource("保存 → é\n"))
+        await wait_until(pilot, lambda: app.view.page.rows)
 
-        assert screen_text(app)[0] == "???? ? ?"
+        assert read_screen_lines(app)[0] == "???? ? ?"
 
 
 class BrokenSource(TextSource):
@@ -182,27 +182,27 @@ class BrokenSource(TextSource):
         raise OSError(5, "Input/output error")
 
 
-async def test_what_cannot_be_read_is_said_and_nothing_else_happens() -> None:
+async def test_a_read_error_is_only_reported() -> None:
     app = LogApp()
     async with app.run_test(size=(40, 5)) as pilot:
-        app.view.open(BrokenSource("x"))
-        await until(pilot, lambda: app.failed)
+        app.view.open_log(BrokenSource("x"))
+        await wait_until(pilot, lambda: app.failed)
 
         assert app.failed == ["[Errno 5] Input/output error"]
 
 
-async def test_a_search_that_goes_on_does_not_keep_new_output_from_being_seen(tmp_path: Path) -> None:
+async def test_a_running_search_does_not_delay_new_output(tmp_path: Path) -> None:
     path = tmp_path / "x.log"
     path.write_text("line\n" * 200_000)
     app = LogApp()
     async with app.run_test(size=(40, 5)) as pilot:
-        app.view.open(EndlessSource(str(path)), live=True)
-        await until(pilot, lambda: app.view.page.following)
-        app.view.search("nowhere")
-        await until(pilot, lambda: app.view.page.searched)
+        app.view.open_log(EndlessSource(str(path)), live=True)
+        await wait_until(pilot, lambda: app.view.page.following)
+        app.view.start_search("nowhere")
+        await wait_until(pilot, lambda: app.view.page.searched)
         with path.open("a") as file:
             file.write("new one\n")
-        await until(pilot, lambda: seen(app)[-1] == "new one")
+        await wait_until(pilot, lambda: read_rows(app)[-1] == "new one")
 
         assert app.view.page.progress < 100
 
@@ -215,18 +215,18 @@ class EndlessSource(FileSource):
         return b"x" if end - start > 64 * 1024 and start < 500_000 else data
 
 
-async def test_keys_that_come_faster_than_they_are_drawn_are_drawn_once(tmp_path: Path) -> None:
+async def test_a_burst_of_keys_is_drawn_once(tmp_path: Path) -> None:
     path = tmp_path / "x.log"
     path.write_text("".join(f"line {n}\n" for n in range(1000)))
     app = LogApp()
     async with app.run_test(size=(40, 10)) as pilot:
-        app.view.open(FileSource(str(path)))
-        await until(pilot, lambda: seen(app)[-1:] == ["line 999"])
+        app.view.open_log(FileSource(str(path)))
+        await wait_until(pilot, lambda: read_rows(app)[-1:] == ["line 999"])
         pages: list[str] = []
-        app.view.beside = lambda page: pages.append(page.rows[0].text)
+        app.view.before_draw = lambda page: pages.append(page.rows[0].text)
         for _ in range(300):
             app.view.action_move(-1)
-        await until(pilot, lambda: seen(app)[0] == "line 690")
+        await wait_until(pilot, lambda: read_rows(app)[0] == "line 690")
 
         assert len(pages) < 100
 
@@ -234,42 +234,42 @@ async def test_keys_that_come_faster_than_they_are_drawn_are_drawn_once(tmp_path
 async def test_the_wheel_moves_down_up_and_sideways() -> None:
     app = LogApp()
     async with app.run_test(size=(40, 5)) as pilot:
-        app.view.open(TextSource("".join(f"line {n} {'x' * 90} end\n" for n in range(100))))
-        await until(pilot, lambda: seen(app)[-1:] and seen(app)[-1].startswith("line 99"))
+        app.view.open_log(TextSource("".join(f"line {n} {'x' * 90} end\n" for n in range(100))))
+        await wait_until(pilot, lambda: read_rows(app)[-1:] and read_rows(app)[-1].startswith("line 99"))
         for wheel, shown in (
             (events.MouseScrollUp, "line 92"), (events.MouseScrollUp, "line 89"), (events.MouseScrollDown, "line 92"),
             (events.MouseScrollRight, "xxxx"), (events.MouseScrollLeft, "line 92"),
         ):  # fmt: skip
             app.view.post_message(wheel(app.view, 1, 1, 0, 0, 0, False, False, False))
-            await until(pilot, lambda shown=shown: seen(app)[0].startswith(shown))
+            await wait_until(pilot, lambda shown=shown: read_rows(app)[0].startswith(shown))
 
 
 @pytest.mark.parametrize("look", [Look(ascii=True), Look(ascii=True, utf8=False)])
-async def test_what_is_cut_is_marked_in_ascii_too(look: Look) -> None:
+async def test_cut_lines_are_marked_in_ascii_too(look: Look) -> None:
     app = LogApp(look)
     async with app.run_test(size=(10, 5)) as pilot:
-        app.view.open(TextSource("x" * 100_000 + "\n"))
-        await until(pilot, lambda: seen(app) == ["xxxxxxxxx~"])
+        app.view.open_log(TextSource("x" * 100_000 + "\n"))
+        await wait_until(pilot, lambda: read_rows(app) == ["xxxxxxxxx~"])
         await pilot.resize_terminal(80, 5)
-        app.view.wrap()
+        app.view.toggle_wrap()
         app.view.action_end()
-        await until(pilot, lambda: seen(app)[-1].startswith("~ 34K more in this line"))
+        await wait_until(pilot, lambda: read_rows(app)[-1].startswith("~ 34K more in this line"))
 
 
-async def test_a_deck_that_rests_does_not_look_for_new_output(tmp_path: Path) -> None:
+async def test_an_idle_deck_does_not_poll_for_output(tmp_path: Path) -> None:
     path = tmp_path / "x.log"
     path.write_text("one\n")
     app = RestingApp()
     async with app.run_test(size=(40, 5)) as pilot:
-        app.view.open(FileSource(str(path)), live=True)
-        await until(pilot, lambda: seen(app) == ["one"])
+        app.view.open_log(FileSource(str(path)), live=True)
+        await wait_until(pilot, lambda: read_rows(app) == ["one"])
         app.resting = True
-        assert not app.view._watches()
+        assert not app.view._is_watching()
         with path.open("a") as file:
             file.write("two\n")
         app.resting = False
-        app.view.watch_for_growth(True)
-        await until(pilot, lambda: seen(app) == ["one", "two"])
+        app.view.set_growth_checks(True)
+        await wait_until(pilot, lambda: read_rows(app) == ["one", "two"])
 
 
 class RestingApp(LogApp):

@@ -16,12 +16,12 @@ from app.tui.forms.fields import Pick, PickScreen
 from app.tui.screens.submit_form import SubmitScreen
 from db.errors import DiskFull
 from tests.tui import boards
-from tests.tui.fake_runtime import Answers, deck, line, until
-from tests.tui.fake_runtime import task as a_task
-from tests.tui.screen_text import screen_segments, screen_text
-from tests.tui.screens.test_task import EVIL, escapes
+from tests.tui.fake_runtime import FakeRuntime, make_deck, read_screen_line, wait_until
+from tests.tui.fake_runtime import make_task_row as a_task
+from tests.tui.screen_text import read_screen_lines, read_screen_segments
+from tests.tui.screens.test_task import HOSTILE_TEXT, find_control_characters
 
-ENCODE = {
+ENCODE_TEMPLATE = {
     "name": "encode", "type": "shell", "engine": "shell", "description": "transcode one file", "queue": "media",
     "cpu": 2.0, "memory": 2048.0, "timeout": 3600.0, "retries": 0, "retired_at": None,
     "parameters": {
@@ -38,55 +38,55 @@ ENCODE = {
 }  # fmt: skip
 
 
-def accepted(args: dict[str, Any]) -> list[dict[str, Any]]:
+def accept_submission(args: dict[str, Any]) -> list[dict[str, Any]]:
     """As the runtime would answer when all is fine."""
     return [{"number": 1063, "name": "ffmpeg S02E09.mkv", "uuid": args.get("uuid")}]
 
 
-def form(**table: Any) -> Answers:
+def make_form_runtime(**table: Any) -> FakeRuntime:
     answers: dict[str, Any] = {
         "queue_ls": [{"name": "gpu"}, {"name": "media"}],
-        "template_ls": [ENCODE],
-        "submit": accepted,
+        "template_ls": [ENCODE_TEMPLATE],
+        "submit": accept_submission,
     }
-    return Answers(**(answers | table))
+    return FakeRuntime(**(answers | table))
 
 
-async def opened(pilot: Pilot[Any], app: TaskdeckApp) -> None:
+async def open_submit_form(pilot: Pilot[Any], app: TaskdeckApp) -> None:
     app.open_form()
-    await until(pilot, lambda: isinstance(app.screen, SubmitScreen) and "New task" in line(app, 0))
+    await wait_until(pilot, lambda: isinstance(app.screen, SubmitScreen) and "New task" in read_screen_line(app, 0))
 
 
-def submitted(answers: Answers) -> list[dict[str, Any]]:
+def list_submissions(answers: FakeRuntime) -> list[dict[str, Any]]:
     return [args for args in answers.asked("submit") if not args.get("dry_run")]
 
 
-async def paste(pilot: Pilot[Any], text: str) -> None:
+async def paste_text(pilot: Pilot[Any], text: str) -> None:
     """Put a text into the field that has the focus."""
     pilot.app.post_message(Paste(text))
     await pilot.pause()
 
 
-def shows(app: TaskdeckApp, text: str) -> bool:
-    return any(text in line for line in screen_text(app))
+def is_shown(app: TaskdeckApp, text: str) -> bool:
+    return any(text in line for line in read_screen_lines(app))
 
 
-async def test_a_command_is_checked_while_it_is_typed_and_submitted_by_ctrl_j() -> None:
+async def test_a_command_is_checked_while_typing_and_submitted_by_ctrl_j() -> None:
     """You should see the words of the command, the name it would get, and the line that does the same."""
-    answers = form()
-    app = deck(answers)
+    answers = make_form_runtime()
+    app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app)
-        assert shows(app, "Type a command.")
+        await open_submit_form(pilot, app)
+        assert is_shown(app, "Type a command.")
         await pilot.press(*'ffmpeg -i "a b"')
-        await until(pilot, lambda: shows(app, "empty: ffmpeg S02E09.mkv") and shows(app, "It can be submitted."))
-        assert shows(app, "3 words, no shell: ffmpeg │ -i │ a b")
-        assert shows(app, "taskdeck submit -- ffmpeg -i 'a b'")
+        await wait_until(pilot, lambda: is_shown(app, "empty: ffmpeg S02E09.mkv") and is_shown(app, "It can be submitted."))
+        assert is_shown(app, "3 words, no shell: ffmpeg │ -i │ a b")
+        assert is_shown(app, "taskdeck submit -- ffmpeg -i 'a b'")
         await pilot.press("ctrl+j")
-        await until(pilot, lambda: app.screen is app.deck)
-        await until(pilot, lambda: "Submitted #1063." in "\n".join(screen_text(app)))
+        await wait_until(pilot, lambda: app.screen is app.deck)
+        await wait_until(pilot, lambda: "Submitted #1063." in "\n".join(read_screen_lines(app)))
 
-    [sent] = submitted(answers)
+    [sent] = list_submissions(answers)
     assert sent["tasks"] == [{"argv": ["ffmpeg", "-i", "a b"]}]
     assert (
         len(sent["uuid"]) == 36 and sent["cwd"].startswith("/") and "PATH" in sent["env"] and "TERM" not in sent["env"]
@@ -94,242 +94,242 @@ async def test_a_command_is_checked_while_it_is_typed_and_submitted_by_ctrl_j() 
 
 
 async def test_plain_letters_never_act_in_a_form() -> None:
-    app = deck(form())
+    app = make_deck(make_form_runtime())
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app)
+        await open_submit_form(pilot, app)
         await pilot.press("shift+tab", *"qxnwlp?:05")
         await pilot.press("tab", "tab", "tab", "tab", *"qxn")
         await pilot.pause()
         assert isinstance(app.screen, SubmitScreen)
 
 
-async def test_enter_goes_to_the_next_field() -> None:
-    app = deck(form())
+async def test_enter_moves_to_the_next_field() -> None:
+    app = make_deck(make_form_runtime())
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app)
+        await open_submit_form(pilot, app)
         await pilot.press("t", "enter", "/", "enter", "x")
-        await until(pilot, lambda: shows(app, "taskdeck submit -n x -C / -- t"))
+        await wait_until(pilot, lambda: is_shown(app, "taskdeck submit -n x -C / -- t"))
 
 
-async def test_faults_are_told_and_nothing_is_sent() -> None:
-    answers = form()
-    app = deck(answers)
+async def test_faults_are_shown_and_prevent_submission() -> None:
+    answers = make_form_runtime()
+    app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app)
-        await paste(pilot, "true")
+        await open_submit_form(pilot, app)
+        await paste_text(pilot, "true")
         await pilot.press("tab")
-        await paste(pilot, "/nowhere-at-all")
+        await paste_text(pilot, "/nowhere-at-all")
         await pilot.press("ctrl+j")
-        await until(pilot, lambda: shows(app, "✗ In: /nowhere-at-all does not exist."))
-        assert "Not submitted: In: /nowhere-at-all" in line(app, 22)
-        assert submitted(answers) == []
+        await wait_until(pilot, lambda: is_shown(app, "✗ In: /nowhere-at-all does not exist."))
+        assert "Not submitted: In: /nowhere-at-all" in read_screen_line(app, 22)
+        assert list_submissions(answers) == []
         assert app.focused is app.screen.query_one("#cwd")
         await pilot.press("tab", "tab", "tab", "x", "ctrl+j")
         assert app.focused is app.screen.query_one("#cwd")
 
 
-def standing(app: TaskdeckApp) -> TaskdeckApp:
+def keep_messages(app: TaskdeckApp) -> TaskdeckApp:
     """The deck, with messages that do not go for the time alone."""
     app.ticks = lambda: 0.0
     return app
 
 
-async def test_what_was_said_of_a_fault_goes_when_it_is_mended() -> None:
-    app = standing(deck(form()))
+async def test_a_fault_message_disappears_when_fixed() -> None:
+    app = keep_messages(make_deck(make_form_runtime()))
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app)
-        await paste(pilot, "true")
+        await open_submit_form(pilot, app)
+        await paste_text(pilot, "true")
         await pilot.press("tab")
-        await paste(pilot, "/nowhere-at-all")
+        await paste_text(pilot, "/nowhere-at-all")
         await pilot.press("ctrl+j")
-        assert "Not submitted: In: /nowhere-at-all" in line(app, 22)
+        assert "Not submitted: In: /nowhere-at-all" in read_screen_line(app, 22)
 
         await pilot.press("ctrl+u")
-        await paste(pilot, "/")
-        await until(pilot, lambda: line(app, 22) == "" and shows(app, "It can be submitted."))
+        await paste_text(pilot, "/")
+        await wait_until(pilot, lambda: read_screen_line(app, 22) == "" and is_shown(app, "It can be submitted."))
 
 
-async def test_what_the_form_refused_goes_with_the_form_and_what_it_did_stays() -> None:
-    app = standing(deck(form()))
+async def test_refusals_disappear_with_the_form_and_results_stay() -> None:
+    app = keep_messages(make_deck(make_form_runtime()))
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app)
-        await paste(pilot, "true")
+        await open_submit_form(pilot, app)
+        await paste_text(pilot, "true")
         await pilot.press("tab")
-        await paste(pilot, "/nowhere-at-all")
+        await paste_text(pilot, "/nowhere-at-all")
         await pilot.press("ctrl+j")
-        await until(pilot, lambda: shows(app, "Not submitted"))
+        await wait_until(pilot, lambda: is_shown(app, "Not submitted"))
         await pilot.press("escape")
-        await until(pilot, lambda: shows(app, "3 Running") and not shows(app, "Not submitted"))
+        await wait_until(pilot, lambda: is_shown(app, "3 Running") and not is_shown(app, "Not submitted"))
 
-        await opened(pilot, app)
+        await open_submit_form(pilot, app)
         await pilot.press("tab", "ctrl+u", "ctrl+j")
-        await until(pilot, lambda: shows(app, "3 Running") and shows(app, "Submitted #1063."))
+        await wait_until(pilot, lambda: is_shown(app, "3 Running") and is_shown(app, "Submitted #1063."))
 
 
-async def test_what_the_form_and_what_the_runtime_has_against_it_are_told_together_and_why_again_when_it_is_sent() -> None:
+async def test_faults_of_form_and_runtime_are_shown_together() -> None:
     """You should see the fault of a field and what could never start, whole, and nowhere that nothing was submitted."""
     why = 'needs 100T memory and 99 cpu, but pool default has 15.6G and 2 in all: it could never start; no task "99".'
     never = Refused(f"{why} Nothing was submitted.", "Ask for less, or: taskdeck pool set default --memory 100T --cpu 99")
-    answers = form(submit=lambda args: never)
-    app = standing(deck(answers))
+    answers = make_form_runtime(submit=lambda args: never)
+    app = keep_messages(make_deck(answers))
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app)
-        await paste(pilot, "true")
+        await open_submit_form(pilot, app)
+        await paste_text(pilot, "true")
         await pilot.press("tab", *"/nowhere")
-        await until(pilot, lambda: shows(app, "✗ In: /nowhere does not exist.") and shows(app, "✗ needs 100T memory and 99 cpu"))
-        assert answers.asked("submit")[-1]["tasks"] == [{"argv": ["true"]}] and not shows(app, "Nothing was submitted")
+        await wait_until(pilot, lambda: is_shown(app, "✗ In: /nowhere does not exist.") and is_shown(app, "✗ needs 100T memory and 99 cpu"))
+        assert answers.asked("submit")[-1]["tasks"] == [{"argv": ["true"]}] and not is_shown(app, "Nothing was submitted")
 
         await pilot.press("ctrl+u", "ctrl+j")
-        await until(pilot, lambda: line(app, 22).startswith(" Not submitted: needs 100T memory and 99 cpu, but pool default has"))
-        assert shows(app, 'no task "99". Ask for less')
+        await wait_until(pilot, lambda: read_screen_line(app, 22).startswith(" Not submitted: needs 100T memory and 99 cpu, but pool default has"))
+        assert is_shown(app, 'no task "99". Ask for less')
 
 
-async def test_what_the_runtime_refuses_is_not_submitted_and_not_said_to_be_submittable() -> None:
+async def test_a_refused_draft_is_not_called_submittable() -> None:
     why = "the disk is full (/srv/machines/render01/taskdeck, 0 bytes free). The task was not accepted."
     full = DiskFull(why, "Free space, then try again.")
 
     def refusing(args: dict[str, Any]) -> Any:
-        return accepted(args) if args.get("dry_run") else full
+        return accept_submission(args) if args.get("dry_run") else full
 
-    app = standing(deck(form(submit=refusing)))
+    app = keep_messages(make_deck(make_form_runtime(submit=refusing)))
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app)
-        await paste(pilot, "true")
-        await until(pilot, lambda: shows(app, "It can be submitted."))
+        await open_submit_form(pilot, app)
+        await paste_text(pilot, "true")
+        await wait_until(pilot, lambda: is_shown(app, "It can be submitted."))
         await pilot.press("ctrl+j")
-        await until(pilot, lambda: line(app, 22).startswith(" Not submitted: the disk is full a"))
-        assert line(app, 22).endswith("Free space in /var/lib…askdeck, then ctrl+j.")
-        assert shows(app, "✗ the disk is full") and not shows(app, "It can be submitted.")
+        await wait_until(pilot, lambda: read_screen_line(app, 22).startswith(" Not submitted: the disk is full a"))
+        assert read_screen_line(app, 22).endswith("Free space in /var/lib…askdeck, then ctrl+j.")
+        assert is_shown(app, "✗ the disk is full") and not is_shown(app, "It can be submitted.")
 
         await pilot.press("s")
-        await until(pilot, lambda: shows(app, "It can be submitted."))
+        await wait_until(pilot, lambda: is_shown(app, "It can be submitted."))
 
 
-async def test_what_a_full_disk_means_is_known_before_it_is_sent() -> None:
-    app = standing(deck(form(submit=DiskFull("the disk is full (/x, 0 bytes free).", "Free space, then try again."))))
+async def test_a_full_disk_is_reported_before_submission() -> None:
+    app = keep_messages(make_deck(make_form_runtime(submit=DiskFull("the disk is full (/x, 0 bytes free).", "Free space, then try again."))))
     said = "the disk is full and a task must be on disk to be accepted. Free space in /var/lib/taskdeck, then ctrl+j."
     async with app.run_test(size=(130, 40)) as pilot:
-        await opened(pilot, app)
-        await paste(pilot, "true")
-        await until(pilot, lambda: shows(app, f"✗ {said}"))
+        await open_submit_form(pilot, app)
+        await paste_text(pilot, "true")
+        await wait_until(pilot, lambda: is_shown(app, f"✗ {said}"))
         await pilot.press("ctrl+j")
-        await until(pilot, lambda: line(app, 38) == f" Not submitted: {said}")
+        await wait_until(pilot, lambda: read_screen_line(app, 38) == f" Not submitted: {said}")
 
 
-async def test_several_lines_that_are_pasted_as_a_command_are_taken_as_shell_text() -> None:
+async def test_several_pasted_lines_become_shell_text() -> None:
     """You should see all of them under Run: shell text, and be told."""
-    answers = form()
-    app = standing(deck(answers))
+    answers = make_form_runtime()
+    app = keep_messages(make_deck(answers))
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app)
-        await paste(pilot, "cd /tmp\n  make all\n\nmake install\n")
-        await until(pilot, lambda: shows(app, "Several lines were pasted: they are taken as shell text."))
+        await open_submit_form(pilot, app)
+        await paste_text(pilot, "cd /tmp\n  make all\n\nmake install\n")
+        await wait_until(pilot, lambda: is_shown(app, "Several lines were pasted: they are taken as shell text."))
         await pilot.press(*" -k", "ctrl+j")
-        await until(pilot, lambda: app.screen is app.deck)
-    assert [sent["tasks"] for sent in submitted(answers)] == [[{"script": "cd /tmp\n  make all\n\nmake install\n -k"}]]
+        await wait_until(pilot, lambda: app.screen is app.deck)
+    assert [sent["tasks"] for sent in list_submissions(answers)] == [[{"script": "cd /tmp\n  make all\n\nmake install\n -k"}]]
 
 
-async def test_several_lines_that_are_pasted_where_one_stands_are_joined() -> None:
-    app = deck(form())
+async def test_pasted_lines_are_joined_in_a_one_line_field() -> None:
+    app = make_deck(make_form_runtime())
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app)
-        await paste(pilot, "true")
+        await open_submit_form(pilot, app)
+        await paste_text(pilot, "true")
         await pilot.press("tab", "tab")
-        await paste(pilot, "nightly\n  build\n")
-        await until(pilot, lambda: app.screen.query_one("#name", Input).value == "nightly build")
+        await paste_text(pilot, "nightly\n  build\n")
+        await wait_until(pilot, lambda: app.screen.query_one("#name", Input).value == "nightly build")
 
 
-async def test_one_click_picks_in_a_list_that_drops_down() -> None:
-    app = deck(form())
+async def test_one_click_selects_in_a_drop_down_list() -> None:
+    app = make_deck(make_form_runtime())
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app)
+        await open_submit_form(pilot, app)
         await pilot.click("#queue")
-        await until(pilot, lambda: isinstance(app.screen, PickScreen) and shows(app, "media"))
-        at = next(n for n, text in enumerate(screen_text(app)) if " media" in text)
-        await pilot.click(offset=(screen_text(app)[at].index("media"), at))
-        await until(pilot, lambda: isinstance(app.screen, SubmitScreen))
+        await wait_until(pilot, lambda: isinstance(app.screen, PickScreen) and is_shown(app, "media"))
+        at = next(n for n, text in enumerate(read_screen_lines(app)) if " media" in text)
+        await pilot.click(offset=(read_screen_lines(app)[at].index("media"), at))
+        await wait_until(pilot, lambda: isinstance(app.screen, SubmitScreen))
         assert app.screen.query_one("#queue", Pick).value == "media"
 
 
-async def test_letters_pick_from_a_list_and_what_is_typed_behind_them_goes_to_the_next_field() -> None:
-    app = deck(form())
+async def test_letters_select_an_item_and_later_keys_reach_the_next_field() -> None:
+    app = make_deck(make_form_runtime())
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app)
-        await paste(pilot, "true")
+        await open_submit_form(pilot, app)
+        await paste_text(pilot, "true")
         await pilot.press("tab", "tab", "tab", *"me", "tab", "7")
-        await until(pilot, lambda: app.screen.query_one("#priority", Input).value == "7")
+        await wait_until(pilot, lambda: app.screen.query_one("#priority", Input).value == "7")
         assert app.screen.query_one("#queue", Pick).value == "media"
 
 
-async def test_shell_signs_in_a_command_are_told() -> None:
-    app = deck(form())
+async def test_shell_operators_in_a_command_are_reported() -> None:
+    app = make_deck(make_form_runtime())
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app)
-        await paste(pilot, "sort a | uniq")
-        await until(pilot, lambda: shows(app, "no shell here (Run: shell text): | is plain text."))
+        await open_submit_form(pilot, app)
+        await paste_text(pilot, "sort a | uniq")
+        await wait_until(pilot, lambda: is_shown(app, "no shell here (Run: shell text): | is plain text."))
 
 
-async def test_that_a_parameter_is_missing_is_wrong_once_its_field_was_left() -> None:
+async def test_a_missing_parameter_is_a_fault_after_leaving_its_field() -> None:
     """You should see nothing in red before, and the rest of what is missing still calmly said."""
     two = {"type": "object", "required": ["input", "crf"],
            "properties": {"input": {"type": "string", "description": "the file"}, "crf": {"type": "integer", "maximum": 51}}}  # fmt: skip
-    app = deck(form(template_ls=[ENCODE | {"parameters": two}]))
+    app = make_deck(make_form_runtime(template_ls=[ENCODE_TEMPLATE | {"parameters": two}]))
     async with app.run_test(size=(80, 30)) as pilot:
-        await opened(pilot, app)
+        await open_submit_form(pilot, app)
         await pilot.press("shift+tab", "left", "tab", "right", "tab")
-        await until(pilot, lambda: shows(app, "Still to fill in: input, crf."))
-        assert not shows(app, "✗") and not shows(app, "to mend")
+        await wait_until(pilot, lambda: is_shown(app, "Still to fill in: input, crf."))
+        assert not is_shown(app, "✗") and not is_shown(app, "to mend")
         await pilot.press("a", "backspace")
-        assert not shows(app, "✗")
+        assert not is_shown(app, "✗")
         await pilot.press("tab")
-        await until(pilot, lambda: shows(app, "✗             input is required: the file"))
-        await until(pilot, lambda: shows(app, "1 thing to mend before it can be submitted: input"))
-        assert shows(app, "Still to fill in: crf.") and not shows(app, "crf is required")
+        await wait_until(pilot, lambda: is_shown(app, "✗             input is required: the file"))
+        await wait_until(pilot, lambda: is_shown(app, "1 thing to mend before it can be submitted: input"))
+        assert is_shown(app, "Still to fill in: crf.") and not is_shown(app, "crf is required")
         await pilot.press("9", "9")
-        await until(pilot, lambda: shows(app, "crf must be at most 51, not 99"))
+        await wait_until(pilot, lambda: is_shown(app, "crf must be at most 51, not 99"))
 
 
-async def test_all_that_is_missing_is_told_when_it_is_to_be_submitted() -> None:
-    app = deck(form())
+async def test_submitting_reports_all_missing_parameters() -> None:
+    app = make_deck(make_form_runtime())
     async with app.run_test(size=(80, 30)) as pilot:
-        await opened(pilot, app)
+        await open_submit_form(pilot, app)
         await pilot.press("shift+tab", "left", "tab", "right")
-        await until(pilot, lambda: shows(app, "Still to fill in: input."))
+        await wait_until(pilot, lambda: is_shown(app, "Still to fill in: input."))
         await pilot.press("ctrl+j")
-        await until(pilot, lambda: shows(app, "✗             input is required: the file"))
-        assert shows(app, "1 thing to mend before it can be submitted: input") and shows(app, "Not submitted: input is required")
+        await wait_until(pilot, lambda: is_shown(app, "✗             input is required: the file"))
+        assert is_shown(app, "1 thing to mend before it can be submitted: input") and is_shown(app, "Not submitted: input is required")
         await pilot.press("end", *"a.mkv")
-        await until(pilot, lambda: shows(app, "-p input=a.mkv"))
+        await wait_until(pilot, lambda: is_shown(app, "-p input=a.mkv"))
 
 
-async def test_a_template_has_a_field_for_each_parameter() -> None:
+async def test_a_template_shows_a_field_for_each_parameter() -> None:
     """You should see input marked as required, crf with its bounds and default, a choice, a switch, and what is still missing."""
-    answers = form()
-    app = deck(answers)
+    answers = make_form_runtime()
+    app = make_deck(answers)
     async with app.run_test(size=(80, 30)) as pilot:
-        await opened(pilot, app)
+        await open_submit_form(pilot, app)
         await pilot.press("shift+tab", "left", "tab", "right")
-        await until(pilot, lambda: shows(app, "Still to fill in: input.") and shows(app, "Parameters 5, 1 to fill in"))
-        assert not shows(app, "✗")
-        assert shows(app, "taskdeck submit encode -p input=…")
-        await until(pilot, lambda: shows(app, "input*        [                                      ] the file"))
-        assert shows(app, "crf           [23      ] 0 to 51")
-        assert shows(app, "preset        [medium ▾] one of 3")
-        assert shows(app, "faststart     [x]")
+        await wait_until(pilot, lambda: is_shown(app, "Still to fill in: input.") and is_shown(app, "Parameters 5, 1 to fill in"))
+        assert not is_shown(app, "✗")
+        assert is_shown(app, "taskdeck submit encode -p input=…")
+        await wait_until(pilot, lambda: is_shown(app, "input*        [                                      ] the file"))
+        assert is_shown(app, "crf           [23      ] 0 to 51")
+        assert is_shown(app, "preset        [medium ▾] one of 3")
+        assert is_shown(app, "faststart     [x]")
         await pilot.press("tab")
-        await paste(pilot, "in.mkv")
+        await paste_text(pilot, "in.mkv")
         await pilot.press("tab", "backspace", "5", "tab", "right", "tab", "space")
-        await until(pilot, lambda: shows(app, "It can be submitted."))
+        await wait_until(pilot, lambda: is_shown(app, "It can be submitted."))
         await pilot.press("ctrl+j")
-        await until(pilot, lambda: submitted(answers))
+        await wait_until(pilot, lambda: list_submissions(answers))
 
     texts = [["input", "in.mkv"], ["crf", "25"], ["preset", "slow"], ["faststart", "false"]]
-    assert submitted(answers)[0]["tasks"] == [{"template": "encode", "parameter_texts": texts}]
+    assert list_submissions(answers)[0]["tasks"] == [{"template": "encode", "parameter_texts": texts}]
 
 
-async def test_an_answer_about_another_draft_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_about_an_older_draft_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     """You should see no refusal of what stood there before, which nothing would take away again."""
-    asked, release, judged, judge = Event(), Event(), Event(), SubmitScreen._judged
+    asked, release, judged, judge = Event(), Event(), Event(), SubmitScreen._apply_verdict
 
     def refuses(args: dict[str, Any]) -> Any:
         asked.set()
@@ -340,236 +340,236 @@ async def test_an_answer_about_another_draft_is_not_taken(monkeypatch: pytest.Mo
         judge(screen, *answer)
         judged.set()
 
-    monkeypatch.setattr(SubmitScreen, "_judged", judges)
-    app = deck(form(submit=refuses))
+    monkeypatch.setattr(SubmitScreen, "_apply_verdict", judges)
+    app = make_deck(make_form_runtime(submit=refuses))
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app)
+        await open_submit_form(pilot, app)
         await pilot.press("x")
-        await until(pilot, asked.is_set)
-        monkeypatch.setattr("app.tui.screens.submit_form.CHECK_AFTER", 60.0)
+        await wait_until(pilot, asked.is_set)
+        monkeypatch.setattr("app.tui.screens.submit_form.CHECK_DELAY", 60.0)
         await pilot.press("y")
-        await until(pilot, lambda: shows(app, "taskdeck submit -- xy"))
+        await wait_until(pilot, lambda: is_shown(app, "taskdeck submit -- xy"))
         release.set()
-        await until(pilot, judged.is_set)
+        await wait_until(pilot, judged.is_set)
         await pilot.pause()
-        assert not shows(app, "there is no program")
+        assert not is_shown(app, "there is no program")
 
 
-async def test_the_form_tells_what_the_template_gives_where_a_field_is_empty() -> None:
-    app = deck(form())
+async def test_empty_fields_show_the_defaults_of_the_template() -> None:
+    app = make_deck(make_form_runtime())
     async with app.run_test(size=(80, 30)) as pilot:
-        await opened(pilot, app)
-        await until(pilot, lambda: shows(app, "[the directory; empty: where the deck started") and shows(app, "empty: no limit"))
+        await open_submit_form(pilot, app)
+        await wait_until(pilot, lambda: is_shown(app, "[the directory; empty: where the deck started") and is_shown(app, "empty: no limit"))
         await pilot.press("shift+tab", "left", "tab", "right")
-        await until(pilot, lambda: shows(app, "empty: 1h") and shows(app, "not set: media, as the template"))
-        assert not shows(app, "no limit")
+        await wait_until(pilot, lambda: is_shown(app, "empty: 1h") and is_shown(app, "not set: media, as the template"))
+        assert not is_shown(app, "no limit")
 
 
-async def test_an_advice_for_a_shell_is_not_given_in_a_form() -> None:
+async def test_the_form_shows_no_advice_for_the_shell() -> None:
     refusal = Usage("encode needs input.", "Add: -p input=PATH")
-    app = deck(form(submit=refusal))
+    app = make_deck(make_form_runtime(submit=refusal))
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app)
+        await open_submit_form(pilot, app)
         await pilot.press("x")
-        await until(pilot, lambda: shows(app, "encode needs input."))
-        assert not shows(app, "Add:")
+        await wait_until(pilot, lambda: is_shown(app, "encode needs input."))
+        assert not is_shown(app, "Add:")
 
 
-async def test_a_queue_is_picked_from_the_list() -> None:
-    answers = form()
-    app = deck(answers)
+async def test_a_queue_is_selected_from_the_list() -> None:
+    answers = make_form_runtime()
+    app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app)
-        await paste(pilot, "true")
+        await open_submit_form(pilot, app)
+        await paste_text(pilot, "true")
         await pilot.press("tab", "tab", "tab", "enter")
-        await until(pilot, lambda: isinstance(app.screen, PickScreen))
+        await wait_until(pilot, lambda: isinstance(app.screen, PickScreen))
         await pilot.press("G", "enter")
-        await until(pilot, lambda: shows(app, "taskdeck submit -q media -- true"))
-        await until(pilot, lambda: shows(app, "2 of 2 running, 14 waiting"))
+        await wait_until(pilot, lambda: is_shown(app, "taskdeck submit -q media -- true"))
+        await wait_until(pilot, lambda: is_shown(app, "2 of 2 running, 14 waiting"))
 
 
-async def test_a_list_stands_at_its_field_whatever_the_window_does() -> None:
-    app = deck(form())
+async def test_a_list_stays_at_its_field_after_resizes() -> None:
+    app = make_deck(make_form_runtime())
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app)
+        await open_submit_form(pilot, app)
         field = app.screen.query_one("#queue")
-        await paste(pilot, "true")
+        await paste_text(pilot, "true")
         await pilot.press("tab", "tab", "tab", "enter")
-        await until(pilot, lambda: isinstance(app.screen, PickScreen))
+        await wait_until(pilot, lambda: isinstance(app.screen, PickScreen))
         box = app.screen.query_one("#pick-box")
         top = field.region.y
         for size, lower in (((80, 24), 0), ((120, 30), 1), ((60, 16), 0)):  # the header of a wide terminal has two lines
             await pilot.resize_terminal(*size)
-            await until(pilot, lambda lower=lower: field.region.y == top + lower and box.region.y == field.region.bottom)
+            await wait_until(pilot, lambda lower=lower: field.region.y == top + lower and box.region.y == field.region.bottom)
             assert box.region.x == field.region.x and box.region.bottom <= app.size.height
 
 
-async def test_what_a_task_would_be_called_is_told_while_no_name_is_typed() -> None:
-    app = deck(form())
+async def test_the_default_name_is_shown_while_no_name_is_typed() -> None:
+    app = make_deck(make_form_runtime())
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app)
-        await paste(pilot, "true")
-        await until(pilot, lambda: shows(app, "empty: ffmpeg S02E09.mkv"))
+        await open_submit_form(pilot, app)
+        await paste_text(pilot, "true")
+        await wait_until(pilot, lambda: is_shown(app, "empty: ffmpeg S02E09.mkv"))
         await pilot.press("tab", "tab", *"true")
-        await until(pilot, lambda: not shows(app, "empty: ffmpeg S02E09.mkv"))
+        await wait_until(pilot, lambda: not is_shown(app, "empty: ffmpeg S02E09.mkv"))
 
 
 async def test_shell_text_may_have_several_lines() -> None:
-    answers = form()
-    app = deck(answers)
+    answers = make_form_runtime()
+    app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app)
+        await open_submit_form(pilot, app)
         await pilot.press("shift+tab", "right", "tab", *"a |", "enter", *"b", "ctrl+j")
-        await until(pilot, lambda: submitted(answers))
+        await wait_until(pilot, lambda: list_submissions(answers))
 
-    assert submitted(answers)[0]["tasks"] == [{"script": "a |\nb"}]
+    assert list_submissions(answers)[0]["tasks"] == [{"script": "a |\nb"}]
 
 
-async def test_escape_keeps_what_was_typed_and_ctrl_r_brings_the_last_values() -> None:
-    answers = form()
-    app = deck(answers)
+async def test_escape_keeps_the_draft_and_ctrl_r_restores_the_last_values() -> None:
+    answers = make_form_runtime()
+    app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app)
+        await open_submit_form(pilot, app)
         await pilot.press(*"x y", "escape")
-        await until(pilot, lambda: app.screen is app.deck)
-        await opened(pilot, app)
-        await until(pilot, lambda: shows(app, "taskdeck submit -- x y") and shows(app, "This is as you left it; ctrl+n empties the form."))
+        await wait_until(pilot, lambda: app.screen is app.deck)
+        await open_submit_form(pilot, app)
+        await wait_until(pilot, lambda: is_shown(app, "taskdeck submit -- x y") and is_shown(app, "This is as you left it; ctrl+n empties the form."))
         await pilot.press("ctrl+n")
-        await until(pilot, lambda: shows(app, "Type a command.") and shows(app, "Emptied; ctrl+n again brings back"))
+        await wait_until(pilot, lambda: is_shown(app, "Type a command.") and is_shown(app, "Emptied; ctrl+n again brings back"))
         await pilot.press("ctrl+n")
-        await until(pilot, lambda: shows(app, "taskdeck submit -- x y"))
+        await wait_until(pilot, lambda: is_shown(app, "taskdeck submit -- x y"))
         await pilot.press("ctrl+j")
-        await until(pilot, lambda: app.screen is app.deck)
-        await opened(pilot, app)
-        assert shows(app, "Type a command.")
+        await wait_until(pilot, lambda: app.screen is app.deck)
+        await open_submit_form(pilot, app)
+        assert is_shown(app, "Type a command.")
         await pilot.press("ctrl+r")
-        await until(pilot, lambda: shows(app, "taskdeck submit -- x y"))
+        await wait_until(pilot, lambda: is_shown(app, "taskdeck submit -- x y"))
 
 
-async def test_what_was_typed_in_one_form_is_kept_whatever_is_opened_and_left_meanwhile() -> None:
-    again, app = a_task(number=77, launch={"argv": ["true"]}), deck(form())
+async def test_a_draft_survives_the_use_of_other_forms() -> None:
+    again, app = a_task(number=77, launch={"argv": ["true"]}), make_deck(make_form_runtime())
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app)
+        await open_submit_form(pilot, app)
         await pilot.press(*"precious", "escape")
         app.open_form(template="encode")
-        await until(pilot, lambda: shows(app, "Templates › encode › New task") and shows(app, "input"))
+        await wait_until(pilot, lambda: is_shown(app, "Templates › encode › New task") and is_shown(app, "input"))
         await pilot.press("escape")
         app.open_form(task=again)
-        await until(pilot, lambda: shows(app, "› Run again") and shows(app, "[true "))
+        await wait_until(pilot, lambda: is_shown(app, "› Run again") and is_shown(app, "[true "))
         await pilot.press("x", "escape")
-        await until(pilot, lambda: app.screen is app.deck)
-        await opened(pilot, app)
-        await until(pilot, lambda: shows(app, "taskdeck submit -- precious"))
+        await wait_until(pilot, lambda: app.screen is app.deck)
+        await open_submit_form(pilot, app)
+        await wait_until(pilot, lambda: is_shown(app, "taskdeck submit -- precious"))
         await pilot.press("escape")
         app.open_form(task=again)
-        await until(pilot, lambda: shows(app, "› Run again") and shows(app, "ctrl+r brings back"))
+        await wait_until(pilot, lambda: is_shown(app, "› Run again") and is_shown(app, "ctrl+r brings back"))
         await pilot.press("ctrl+r")
-        await until(pilot, lambda: shows(app, "[truex "))
+        await wait_until(pilot, lambda: is_shown(app, "[truex "))
 
 
-async def test_a_refused_submission_stays_open_and_is_sent_again_as_the_same() -> None:
+async def test_a_refused_submission_stays_open_and_is_resent_with_its_uuid() -> None:
     def lost(args: dict[str, Any]) -> Any:
-        return accepted(args) if args.get("dry_run") else Usage("the answer was lost")
+        return accept_submission(args) if args.get("dry_run") else Usage("the answer was lost")
 
-    answers = form(submit=lost)
-    app = deck(answers)
+    answers = make_form_runtime(submit=lost)
+    app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app)
-        await paste(pilot, "true")
+        await open_submit_form(pilot, app)
+        await paste_text(pilot, "true")
         await pilot.press("ctrl+j")
-        await until(pilot, lambda: "the answer was lost" in line(app, 22))
+        await wait_until(pilot, lambda: "the answer was lost" in read_screen_line(app, 22))
         await pilot.press("ctrl+j")
-        await until(pilot, lambda: len(submitted(answers)) == 2)
+        await wait_until(pilot, lambda: len(list_submissions(answers)) == 2)
 
-    first, second = submitted(answers)
+    first, second = list_submissions(answers)
     assert first["uuid"] == second["uuid"]
 
 
-async def test_ctrl_y_copies_the_line() -> None:
-    app = deck(form())
+async def test_ctrl_y_copies_the_shell_command() -> None:
+    app = make_deck(make_form_runtime())
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app)
-        await paste(pilot, "echo 'a b'")
+        await open_submit_form(pilot, app)
+        await paste_text(pilot, "echo 'a b'")
         await pilot.press("ctrl+y")
-        await until(pilot, lambda: app.clipboard == "taskdeck submit -- echo 'a b'")
+        await wait_until(pilot, lambda: app.clipboard == "taskdeck submit -- echo 'a b'")
 
 
-async def test_what_is_pasted_cannot_drive_the_terminal() -> None:
-    app = deck(form())
+async def test_pasted_text_cannot_control_the_terminal() -> None:
+    app = make_deck(make_form_runtime())
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app)
-        await paste(pilot, "echo \x1b]52;c;eA==\x07\x9b2J\u202e x\n")
-        await until(pilot, lambda: shows(app, "[echo ␛]52;c;eA==␇�2J� x"))
-        assert escapes(app) == []
+        await open_submit_form(pilot, app)
+        await paste_text(pilot, "echo \x1b]52;c;eA==\x07\x9b2J\u202e x\n")
+        await wait_until(pilot, lambda: is_shown(app, "[echo ␛]52;c;eA==␇�2J� x"))
+        assert find_control_characters(app) == []
         await pilot.press("shift+tab", "right", "tab")
-        await paste(pilot, "a\x1b[2J\n\tb\r\n")
-        await until(pilot, lambda: shows(app, "a␛[2J"))
-        assert escapes(app) == []
+        await paste_text(pilot, "a\x1b[2J\n\tb\r\n")
+        await wait_until(pilot, lambda: is_shown(app, "a␛[2J"))
+        assert find_control_characters(app) == []
         assert app.screen.query_one("#script", TextArea).text.endswith("xa␛[2J\n\tb\n")
 
 
-async def test_hostile_templates_queues_and_answers_are_only_shown() -> None:
-    evil = {**ENCODE, "name": EVIL, "description": EVIL, "queue": EVIL,
-            "parameters": {"properties": {EVIL: {"description": EVIL, "enum": [EVIL, "x"]}, "y": {"default": EVIL}}}}  # fmt: skip
-    app = deck(form(template_ls=[evil], queue_ls=[{"name": EVIL}], submit=Usage(EVIL)))
+async def test_hostile_templates_queues_and_answers_are_plain_text() -> None:
+    evil = {**ENCODE_TEMPLATE, "name": HOSTILE_TEXT, "description": HOSTILE_TEXT, "queue": HOSTILE_TEXT,
+            "parameters": {"properties": {HOSTILE_TEXT: {"description": HOSTILE_TEXT, "enum": [HOSTILE_TEXT, "x"]}, "y": {"default": HOSTILE_TEXT}}}}  # fmt: skip
+    app = make_deck(make_form_runtime(template_ls=[evil], queue_ls=[{"name": HOSTILE_TEXT}], submit=Usage(HOSTILE_TEXT)))
     async with app.run_test(size=(80, 30)) as pilot:
-        await opened(pilot, app)
+        await open_submit_form(pilot, app)
         await pilot.press("shift+tab", "left", "tab", "right")
-        await until(pilot, lambda: shows(app, "✗ [/red]"))
+        await wait_until(pilot, lambda: is_shown(app, "✗ [/red]"))
         await pilot.press("tab", "right", "enter")
-        await until(pilot, lambda: isinstance(app.screen, PickScreen))
+        await wait_until(pilot, lambda: isinstance(app.screen, PickScreen))
 
-        assert escapes(app) == []
+        assert find_control_characters(app) == []
 
 
 async def test_only_the_field_with_the_focus_is_marked() -> None:
-    app = deck(form())
+    app = make_deck(make_form_runtime())
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app)
+        await open_submit_form(pilot, app)
         await pilot.press("shift+tab", "left", "tab")
-        await until(pilot, lambda: shows(app, "Template"))
+        await wait_until(pilot, lambda: is_shown(app, "Template"))
 
         def marked() -> list[str]:
-            return [s.text.strip() for line in screen_segments(app) for s in line if s.style and s.style.reverse]
+            return [s.text.strip() for line in read_screen_segments(app) for s in line if s.style and s.style.reverse]
 
-        await until(pilot, lambda: marked() == [""])
+        await wait_until(pilot, lambda: marked() == [""])
         await pilot.press("shift+tab")
-        await until(pilot, lambda: marked() == ["(•) a template"])
+        await wait_until(pilot, lambda: marked() == ["(•) a template"])
 
 
-async def test_on_a_full_disk_nothing_is_promised() -> None:
-    app = deck(Answers(boards.halted(), queue_ls=[], template_ls=[], submit=accepted))
+async def test_a_full_disk_promises_no_submission() -> None:
+    app = make_deck(FakeRuntime(boards.halted(), queue_ls=[], template_ls=[], submit=accept_submission))
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app)
-        await paste(pilot, "true")
-        await until(pilot, lambda: shows(app, "Nothing is taken while the disk is full"))
-        await until(pilot, lambda: shows(app, "empty: ffmpeg S02E09.mkv"))
-        assert not shows(app, "It can be submitted.")
+        await open_submit_form(pilot, app)
+        await paste_text(pilot, "true")
+        await wait_until(pilot, lambda: is_shown(app, "Nothing is taken while the disk is full"))
+        await wait_until(pilot, lambda: is_shown(app, "empty: ffmpeg S02E09.mkv"))
+        assert not is_shown(app, "It can be submitted.")
 
 
 @pytest.mark.parametrize(
     "keys", [(), ("shift+tab", "right", "tab"), ("shift+tab", "left", "tab", "right", "tab")], ids=["command", "shell", "template"]
 )
-async def test_f1_shows_the_keys_of_the_form_from_any_field(keys: tuple[str, ...]) -> None:
+async def test_f1_shows_the_form_s_keys_from_any_field(keys: tuple[str, ...]) -> None:
     """You should see them, and come back to the field, in which the key above typed what it is."""
-    app = deck(form())
+    app = make_deck(make_form_runtime())
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app)
+        await open_submit_form(pilot, app)
         await pilot.press(*keys, "question_mark", "f1")
-        await until(pilot, lambda: shows(app, "In this form") and shows(app, "Empty the form"))
+        await wait_until(pilot, lambda: is_shown(app, "In this form") and is_shown(app, "Empty the form"))
         await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, SubmitScreen) and shows(app, "?"))
-        assert not shows(app, "In this form")
+        await wait_until(pilot, lambda: isinstance(app.screen, SubmitScreen) and is_shown(app, "?"))
+        assert not is_shown(app, "In this form")
 
 
-async def test_a_form_that_was_emptied_begins_empty() -> None:
-    app = deck(form())
+async def test_a_cleared_form_reopens_empty() -> None:
+    app = make_deck(make_form_runtime())
     async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, app)
+        await open_submit_form(pilot, app)
         await pilot.press(*"x y", "escape")
-        await until(pilot, lambda: app.screen is app.deck)
-        await opened(pilot, app)
+        await wait_until(pilot, lambda: app.screen is app.deck)
+        await open_submit_form(pilot, app)
         await pilot.press("ctrl+n", "escape")
-        await until(pilot, lambda: app.screen is app.deck)
-        await opened(pilot, app)
-        assert shows(app, "Type a command.") and not shows(app, "as you left it")
+        await wait_until(pilot, lambda: app.screen is app.deck)
+        await open_submit_form(pilot, app)
+        assert is_shown(app, "Type a command.") and not is_shown(app, "as you left it")

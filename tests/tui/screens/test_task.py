@@ -18,71 +18,82 @@ from app.tui.screens.task import TaskScreen
 from app.tui.style import Look
 from app.tui.widgets.document import Doc
 from tests.tui.boards import NOW
-from tests.tui.fake_runtime import BOARD, UUID, WHY, Answers, deck, line, log_answer, run, task, until
-from tests.tui.screen_text import screen_segments, screen_text
+from tests.tui.fake_runtime import (
+    BOARD,
+    UUID,
+    WHY,
+    FakeRuntime,
+    make_deck,
+    make_log_answer,
+    make_run_row,
+    make_task_row,
+    read_screen_line,
+    wait_until,
+)
+from tests.tui.screen_text import read_screen_lines, read_screen_segments
 
-EVIL = "[/red]\x1b]52;c;eA==\x07\x9b2J\u202etxt\u2066 保存\x00\n\t\u200b"
+HOSTILE_TEXT = "[/red]\x1b]52;c;eA==\x07\x9b2J\u202etxt\u2066 保存\x00\n\t\u200b"
 
 
-def waiting(**values: Any) -> Answers:
-    return Answers(show=task(**values), why=[WHY])
+def make_waiting_runtime(**values: Any) -> FakeRuntime:
+    return FakeRuntime(show=make_task_row(**values), why=[WHY])
 
 
-def failed(tmp_path: Path, **values: Any) -> Answers:
+def make_failed_runtime(tmp_path: Path, **values: Any) -> FakeRuntime:
     path = tmp_path / "x.log"
     path.write_text('Traceback:\n  File "thumbs.py", line 41\n\nFileNotFoundError: \x1b[31mNo such file\x1b[0m\n\n')
     ends: Any = {"status": "failed", "exit_code": 1, "path": str(path), "log_bytes": 2150, "number": 1048}
     runs = [
-        run(attempt=1, runid="a", reason="exit 1, retried after 5m", start_time="2026-11-25T10:35:00.000000Z",
+        make_run_row(attempt=1, runid="a", reason="exit 1, retried after 5m", start_time="2026-11-25T10:35:00.000000Z",
             end_time="2026-11-25T10:35:03.000000Z", run_seconds=3.0, **ends),
-        run(attempt=2, runid="b", reason="exit 1", start_time="2026-11-25T10:40:01.000000Z",
+        make_run_row(attempt=2, runid="b", reason="exit 1", start_time="2026-11-25T10:40:01.000000Z",
             end_time="2026-11-25T10:40:04.000000Z", run_seconds=3.2, **ends),
     ]  # fmt: skip
-    row = task(
+    row = make_task_row(
         number=1048, name="thumbs S02", status="failed", template="thumbs", queue="media", cwd="/srv/media", priority=0,
         parameters={"input": "/srv/in/S02E09.mkv", "width": 320, "api_token": "s3cr3t"}, memory=512.0, cpu=1.0,
         timeout=600.0, launch={"argv": ["/usr/bin/python3", "thumbs.py", "/srv/in/S02E09.mkv"]}, reason="exit 1",
         ended_at="2026-11-25T10:40:04.000000Z", instances=runs,
         children=[{"number": 1061, "name": "contact-sheet", "status": "cancelled", "kind": "success"}],
     )  # fmt: skip
-    return Answers(show=row | values, log=log_answer(row, *runs))
+    return FakeRuntime(show=row | values, log=make_log_answer(row, *runs))
 
 
-def running(path: Path, **values: Any) -> Answers:
+def make_running_runtime(path: Path, **values: Any) -> FakeRuntime:
     path.write_text("".join(f"epoch {n}/50\n" for n in range(42)))
-    one = run(path=str(path), runid="r1042", number=1042)
-    row = task(status="running", number=1042, name="resnet50-sweep-06", instances=[one]) | values
-    return Answers(show=row, log=log_answer(row, one))
+    one = make_run_row(path=str(path), runid="r1042", number=1042)
+    row = make_task_row(status="running", number=1042, name="resnet50-sweep-06", instances=[one]) | values
+    return FakeRuntime(show=row, log=make_log_answer(row, one))
 
 
-async def test_a_task_that_is_pinned_is_said_to_be(tmp_path: Path) -> None:
+async def test_a_pinned_task_says_so(tmp_path: Path) -> None:
     """You should see `pinned` with what it means."""
-    app = deck(failed(tmp_path, pinned=True))
+    app = make_deck(make_failed_runtime(tmp_path, pinned=True))
     async with app.run_test(size=(120, 50)) as pilot:
         app.open_task("1048")
-        await until(pilot, lambda: any("  pinned    no cleanup takes it" in text for text in screen_text(app)))
+        await wait_until(pilot, lambda: any("  pinned    no cleanup takes it" in text for text in read_screen_lines(app)))
 
 
-async def test_a_waiting_task_of_which_only_limits_are_known_starts_by_a_time() -> None:
+async def test_a_waiting_task_with_only_limits_known_starts_by_a_time() -> None:
     """You should see `starts by 10:55`, no middle of a range in brackets, and a rule that takes none for likely."""
     rule = {"name": "soon", "severity": "critical", "preset": "starts-within", "due": NOW + 60, "done": None, "took": 1.0,
             "late": False, "text": "", "short": ""}  # fmt: skip
-    app = deck(Answers(about=about(task(), slas=[rule], why=WHY | {"expected_in": [0.0, 780.0]})))
+    app = make_deck(FakeRuntime(about=make_about_answer(make_task_row(), slas=[rule], why=WHY | {"expected_in": [0.0, 780.0]})))
     async with app.run_test(size=(80, 50)) as pilot:
         app.open_task("1049")
-        await until(pilot, lambda: "starts" in line(app, 1) and any("─ SLA ─" in text for text in screen_text(app)))
+        await wait_until(pilot, lambda: "starts" in read_screen_line(app, 1) and any("─ SLA ─" in text for text in read_screen_lines(app)))
 
-        assert line(app, 1).rstrip().endswith("by ann   starts by 10:55")
-        assert any("soon               must start by 10:43   on time, 1m to spare" in text for text in screen_text(app))
+        assert read_screen_line(app, 1).rstrip().endswith("by ann   starts by 10:55")
+        assert any("soon               must start by 10:43   on time, 1m to spare" in text for text in read_screen_lines(app))
 
 
-async def test_a_waiting_task_tells_its_reasons_and_who_holds_what(tmp_path: Path) -> None:
+async def test_a_waiting_task_shows_its_reasons_and_the_holders(tmp_path: Path) -> None:
     """You should see two numbered reasons, the two runs that hold pool gpu, what does not hold it back, and its command."""
-    app = deck(waiting())
+    app = make_deck(make_waiting_runtime())
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("1049")
-        await until(pilot, lambda: "starts" in line(app, 1))
-        lines = screen_text(app)
+        await wait_until(pilot, lambda: "starts" in read_screen_line(app, 1))
+        lines = read_screen_lines(app)
 
         assert lines[0].startswith(" Deck › #1049 resnet50-sweep-08")
         assert lines[1].startswith(" ○ queued   in gpu for 2h11m   priority 5   by ann   starts 10:43–10:55 (~7m)")
@@ -94,24 +105,24 @@ async def test_a_waiting_task_tells_its_reasons_and_who_holds_what(tmp_path: Pat
         assert lines[23] == " ↵ open  p hold  x cancel  t to front  + - priority  y copy  ? help  q back"
 
 
-async def test_enter_on_a_holder_opens_its_screen() -> None:
-    answers = waiting()
-    app = deck(answers)
+async def test_enter_on_a_holder_opens_its_task() -> None:
+    answers = make_waiting_runtime()
+    app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("1049")
-        await until(pilot, lambda: "#1042" in line(app, 4))
+        await wait_until(pilot, lambda: "#1042" in read_screen_line(app, 4))
         await pilot.press("enter")
-        await until(pilot, lambda: {"id": UUID.format(1042)} in answers.asked("show"))
+        await wait_until(pilot, lambda: {"id": UUID.format(1042)} in answers.asked("show"))
 
 
-async def test_a_running_task_shows_its_use_and_its_log_live(tmp_path: Path) -> None:
+async def test_a_running_task_shows_live_usage_and_log(tmp_path: Path) -> None:
     """You should see bars for cpu, memory and time, the end of the log below them, and the one attempt with its pid."""
     path = tmp_path / "x.log"
-    app = deck(running(path))
+    app = make_deck(make_running_runtime(path))
     async with app.run_test(size=(80, 30)) as pilot:
         app.open_task("1042")
-        await until(pilot, lambda: any("epoch 41/50" in line for line in screen_text(app)))
-        lines = screen_text(app)
+        await wait_until(pilot, lambda: any("epoch 41/50" in line for line in read_screen_lines(app)))
+        lines = read_screen_lines(app)
         assert lines[1].startswith(" ● running   3h18m of 4h (82%)   ends 10:48 (~6m)   attempt 1 of 2")
         assert lines[3].startswith("  cpu    ███████▒▒▒ 2.9")
         assert lines[4].startswith("  memory █████████▒ 11.8G       11.8G       12.0G")
@@ -119,47 +130,47 @@ async def test_a_running_task_shows_its_use_and_its_log_live(tmp_path: Path) -> 
         assert any("1 ● running   07:23:51     3h18m   pid 41877" in line for line in lines)
         with path.open("a") as file:
             file.write("epoch 42/50\n")
-        await until(pilot, lambda: any("epoch 42/50" in line for line in screen_text(app)))
+        await wait_until(pilot, lambda: any("epoch 42/50" in line for line in read_screen_lines(app)))
 
 
-def only_by_limit(answers: Answers) -> Answers:
+def use_limit_only(answers: FakeRuntime) -> FakeRuntime:
     """The first run's end is known by its limit only."""
     first, *others = answers.board.running
     answers.board = answers.board._replace(running=(first._replace(at_most=True), *others))
     return answers
 
 
-async def test_a_run_without_past_runs_ends_by_its_limit(tmp_path: Path) -> None:
-    app = deck(only_by_limit(running(tmp_path / "x.log")))
+async def test_a_run_without_history_ends_by_its_limit(tmp_path: Path) -> None:
+    app = make_deck(use_limit_only(make_running_runtime(tmp_path / "x.log")))
     async with app.run_test(size=(80, 30)) as pilot:
         app.open_task("1042")
-        await until(pilot, lambda: "ends by 10:48 (at most 6m)" in line(app, 1))
+        await wait_until(pilot, lambda: "ends by 10:48 (at most 6m)" in read_screen_line(app, 1))
 
 
-async def test_a_holder_without_past_runs_ends_within_its_limit() -> None:
-    app = deck(only_by_limit(waiting()))
+async def test_a_holder_without_history_ends_within_its_limit() -> None:
+    app = make_deck(use_limit_only(make_waiting_runtime()))
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("1049")
-        await until(pilot, lambda: line(app, 4).endswith("ends within 6m"))
+        await wait_until(pilot, lambda: read_screen_line(app, 4).endswith("ends within 6m"))
 
 
 @pytest.mark.parametrize("size", [(60, 16), (80, 24), (200, 50)])
-async def test_log_message_line_and_keys_have_their_place_at_any_size(size: tuple[int, int], tmp_path: Path) -> None:
-    app = deck(running(tmp_path / "x.log"))
+async def test_log_message_line_and_keys_fit_at_any_size(size: tuple[int, int], tmp_path: Path) -> None:
+    app = make_deck(make_running_runtime(tmp_path / "x.log"))
     async with app.run_test(size=size) as pilot:
         app.open_task("1042")
-        await until(pilot, lambda: any("epoch 41/50" in text for text in screen_text(app)))
-        await until(pilot, lambda: line(app, size[1] - 1).endswith("? help  q back"))
+        await wait_until(pilot, lambda: any("epoch 41/50" in text for text in read_screen_lines(app)))
+        await wait_until(pilot, lambda: read_screen_line(app, size[1] - 1).endswith("? help  q back"))
         assert app.screen.max_scroll_y == 0
 
 
-async def test_an_ended_task_tells_how_with_the_last_lines_of_its_log(tmp_path: Path) -> None:
+async def test_an_ended_task_shows_its_result_and_the_end_of_its_log(tmp_path: Path) -> None:
     """You should see exit 1, the last lines without colours, both attempts, who waited for it, and the line to run it again."""
-    app = deck(failed(tmp_path))
+    app = make_deck(make_failed_runtime(tmp_path))
     async with app.run_test(size=(80, 40)) as pilot:
         app.open_task("1048")
-        await until(pilot, lambda: "failed" in line(app, 1))
-        lines = screen_text(app)
+        await wait_until(pilot, lambda: "failed" in read_screen_line(app, 1))
+        lines = read_screen_lines(app)
 
         assert lines[1] == " ✗ failed   exit 1 after 3.2s, 2m ago (10:40:04)   attempt 2 of 2, the last"
         assert lines[3] == "  thumbs failed: exit 1. Last lines of the log:"
@@ -175,13 +186,13 @@ async def test_an_ended_task_tells_how_with_the_last_lines_of_its_log(tmp_path: 
         assert "s3cr3t" not in "\n".join(lines)
 
 
-async def test_enter_on_an_attempt_opens_that_attempts_log(tmp_path: Path) -> None:
-    app = deck(failed(tmp_path))
+async def test_enter_on_an_attempt_opens_its_log(tmp_path: Path) -> None:
+    app = make_deck(make_failed_runtime(tmp_path))
     async with app.run_test(size=(80, 40)) as pilot:
         app.open_task("1048")
-        await until(pilot, lambda: "failed" in line(app, 1))
+        await wait_until(pilot, lambda: "failed" in read_screen_line(app, 1))
         await pilot.press("j", "enter")
-        await until(pilot, lambda: "attempt 1 of 2" in line(app, 1))
+        await wait_until(pilot, lambda: "attempt 1 of 2" in read_screen_line(app, 1))
         assert isinstance(app.screen, LogScreen)
 
 
@@ -195,110 +206,110 @@ async def test_enter_on_an_attempt_opens_that_attempts_log(tmp_path: Path) -> No
         ("minus", "set", {"ids": [UUID.format(1049)], "fields": {"priority": 4}}),
     ],
 )
-async def test_keys_on_a_waiting_task_ask_its_verbs(key: str, verb: str, args: dict[str, Any]) -> None:
-    answers = waiting()
+async def test_keys_on_a_waiting_task_call_its_verbs(key: str, verb: str, args: dict[str, Any]) -> None:
+    answers = make_waiting_runtime()
     answers.table[verb] = {"done": [{"number": 1049, "name": "resnet50-sweep-08"}], "refused": [], "notes": []}
-    app = deck(answers)
+    app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("1049")
-        await until(pilot, lambda: "queued" in line(app, 1))
+        await wait_until(pilot, lambda: "queued" in read_screen_line(app, 1))
         await pilot.press(key)
-        await until(pilot, lambda: "#1049" in line(app, 22))
+        await wait_until(pilot, lambda: "#1049" in read_screen_line(app, 22))
         assert answers.asked(verb) == [args]
 
 
-async def test_r_runs_an_ended_task_again_and_d_asks_before_it_deletes(tmp_path: Path) -> None:
-    answers = failed(tmp_path)
+async def test_r_retries_an_ended_task_and_d_asks_before_deleting(tmp_path: Path) -> None:
+    answers = make_failed_runtime(tmp_path)
     done = {"done": [{"number": 1048, "name": "thumbs S02"}], "refused": [], "notes": []}
     answers.table |= {"retry": done, "rm": done}
-    app, ended = deck(answers), datetime.fromisoformat("2026-11-25T10:40:04Z").timestamp()
+    app, ended = make_deck(answers), datetime.fromisoformat("2026-11-25T10:40:04Z").timestamp()
     meant = {"ids": [UUID.format(1048)], "ends": {UUID.format(1048): ended}}
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("1048")
-        await until(pilot, lambda: "failed" in line(app, 1))
+        await wait_until(pilot, lambda: "failed" in read_screen_line(app, 1))
         await pilot.press("r")
-        await until(pilot, lambda: answers.asked("retry") == [meant | {"again": True}])
+        await wait_until(pilot, lambda: answers.asked("retry") == [meant | {"again": True}])
         await pilot.press("D")
-        await until(pilot, lambda: any("Delete 1 task" in line for line in screen_text(app)))
+        await wait_until(pilot, lambda: any("Delete 1 task" in line for line in read_screen_lines(app)))
         assert answers.asked("rm") == []
         await pilot.press("y")
-        await until(pilot, lambda: answers.asked("rm") == [meant])
+        await wait_until(pilot, lambda: answers.asked("rm") == [meant])
 
 
-async def test_r_asks_before_it_runs_what_succeeded_once_more(tmp_path: Path) -> None:
-    answers = failed(tmp_path)
+async def test_r_asks_before_retrying_a_succeeded_task(tmp_path: Path) -> None:
+    answers = make_failed_runtime(tmp_path)
     answers.table["show"] = {**answers.table["show"], "status": "succeeded"}
-    app = deck(answers)
+    app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("1048")
-        await until(pilot, lambda: "succeeded" in line(app, 1))
+        await wait_until(pilot, lambda: "succeeded" in read_screen_line(app, 1))
         await pilot.press("r")
-        await until(pilot, lambda: any("It has succeeded; this runs it once more" in text for text in screen_text(app)))
+        await wait_until(pilot, lambda: any("It has succeeded; this runs it once more" in text for text in read_screen_lines(app)))
         assert answers.asked("retry") == []
 
 
-async def test_l_opens_the_log_w_says_why_and_q_goes_back(tmp_path: Path) -> None:
-    app = deck(running(tmp_path / "x.log"))
+async def test_l_opens_the_log_w_explains_and_q_returns(tmp_path: Path) -> None:
+    app = make_deck(make_running_runtime(tmp_path / "x.log"))
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("1042")
-        await until(pilot, lambda: "running" in line(app, 1))
+        await wait_until(pilot, lambda: "running" in read_screen_line(app, 1))
         await pilot.press("l")
-        await until(pilot, lambda: isinstance(app.screen, LogScreen))
+        await wait_until(pilot, lambda: isinstance(app.screen, LogScreen))
         await pilot.press("q", "w")
-        await until(pilot, lambda: "It does not wait: it runs." in line(app, 22))
+        await wait_until(pilot, lambda: "It does not wait: it runs." in read_screen_line(app, 22))
         assert isinstance(app.screen, TaskScreen)
         await pilot.press("q")
-        await until(pilot, lambda: app.screen is app.deck)
+        await wait_until(pilot, lambda: app.screen is app.deck)
 
 
-async def test_a_task_that_starts_changes_its_screen_by_itself(tmp_path: Path) -> None:
-    answers = waiting()
-    app = deck(answers)
+async def test_the_screen_updates_when_the_task_starts(tmp_path: Path) -> None:
+    answers = make_waiting_runtime()
+    app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("1049")
-        await until(pilot, lambda: "queued" in line(app, 1))
-        one = run(path=str(tmp_path / "none.log"), logs="hello\n")
-        row = task(status="running", instances=[one])
-        answers.table |= {"show": row, "log": log_answer(row, one)}
+        await wait_until(pilot, lambda: "queued" in read_screen_line(app, 1))
+        one = make_run_row(path=str(tmp_path / "none.log"), logs="hello\n")
+        row = make_task_row(status="running", instances=[one])
+        answers.table |= {"show": row, "log": make_log_answer(row, one)}
         app.board = BOARD._replace(at=BOARD.at + 1)
-        await until(pilot, lambda: "running" in line(app, 1))
-        await until(pilot, lambda: "  hello" in screen_text(app))
+        await wait_until(pilot, lambda: "running" in read_screen_line(app, 1))
+        await wait_until(pilot, lambda: "  hello" in read_screen_lines(app))
 
 
-async def test_a_task_that_ends_turns_into_its_report_and_keeps_the_keys(tmp_path: Path) -> None:
+async def test_the_screen_of_an_ending_task_becomes_its_report(tmp_path: Path) -> None:
     """You should see how it ended, who cancelled it, and a history that tells each thing once."""
-    answers = running(tmp_path / "x.log")
-    app = deck(answers)
+    answers = make_running_runtime(tmp_path / "x.log")
+    app = make_deck(answers)
     async with app.run_test(size=(80, 40)) as pilot:
         app.open_task("1042")
-        await until(pilot, lambda: any("epoch 41/50" in line for line in screen_text(app)))
-        one = run(path=str(tmp_path / "x.log"), runid="r1042", number=1042, status="cancelled", reason="cancelled by ann",
+        await wait_until(pilot, lambda: any("epoch 41/50" in line for line in read_screen_lines(app)))
+        one = make_run_row(path=str(tmp_path / "x.log"), runid="r1042", number=1042, status="cancelled", reason="cancelled by ann",
                   end_time="2026-11-25T10:42:06.000000Z", run_seconds=11_895.0)  # fmt: skip
         end = {"status": "cancelled", "at": "2026-11-25T10:42:06.500000Z", "note": None}
         events = [{**end, "by": "taskdeck", "runid": "r1042"}, {**end, "by": "taskdeck", "runid": None}]
-        row = task(status="cancelled", number=1042, reason="cancelled by ann", instances=[one], events=events,
+        row = make_task_row(status="cancelled", number=1042, reason="cancelled by ann", instances=[one], events=events,
                    ended_at="2026-11-25T10:42:06.000000Z")  # fmt: skip
-        answers.table |= {"show": row, "log": log_answer(row, one)}
+        answers.table |= {"show": row, "log": make_log_answer(row, one)}
         app.board = BOARD._replace(at=BOARD.at + 1)
-        await until(pilot, lambda: "⊘ cancelled   by ann after 3h18m, 1s ago" in line(app, 1))
-        assert "  python was cancelled by ann. Last lines of the log:" in screen_text(app)
-        await until(pilot, lambda: "  10:42:06  attempt 1 cancelled" in screen_text(app))
-        assert sum(text.startswith("  10:42:06") for text in screen_text(app)) == 1
+        await wait_until(pilot, lambda: "⊘ cancelled   by ann after 3h18m, 1s ago" in read_screen_line(app, 1))
+        assert "  python was cancelled by ann. Last lines of the log:" in read_screen_lines(app)
+        await wait_until(pilot, lambda: "  10:42:06  attempt 1 cancelled" in read_screen_lines(app))
+        assert sum(text.startswith("  10:42:06") for text in read_screen_lines(app)) == 1
         await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, LogScreen))
+        await wait_until(pilot, lambda: isinstance(app.screen, LogScreen))
 
 
-async def test_an_unknown_task_is_said_in_the_message_line() -> None:
-    app = deck(Answers())
+async def test_an_unknown_task_is_reported_in_the_message_line() -> None:
+    app = make_deck(FakeRuntime())
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("77")
-        await until(pilot, lambda: "no answer for show" in line(app, 22))
+        await wait_until(pilot, lambda: "no answer for show" in read_screen_line(app, 22))
         await pilot.press("x", "p", "l", "w", "enter", "j")
         assert app.failure is None
 
 
-def escapes(app: App[Any]) -> list[str]:
-    text = "".join(segment.text for line in screen_segments(app) for segment in line)
+def find_control_characters(app: App[Any]) -> list[str]:
+    text = "".join(segment.text for line in read_screen_segments(app) for segment in line)
     return [c for c in text if ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 or c in "\u202e\u2066\u200b"]
 
 
@@ -307,97 +318,97 @@ PLAIN = Look(ascii=True, colour=False, utf8=False)
 
 @pytest.mark.parametrize(("size", "look"), [((80, 24), Look()), ((200, 50), PLAIN), ((40, 10), Look())])
 @pytest.mark.parametrize("status", ["queued", "failed", "running"])
-async def test_hostile_texts_in_every_field_are_only_shown(
+async def test_hostile_text_in_every_field_is_plain_text(
     status: str, size: tuple[int, int], look: Look, tmp_path: Path
 ) -> None:
     path = tmp_path / "x.log"
-    path.write_text(EVIL * 3)
-    one = run(status=status, path=str(path), reason=EVIL, end_time="2026-11-25T10:40:04.000000Z", run_seconds=3.0)
-    other = {"number": 7, "name": EVIL, "status": EVIL, "kind": EVIL}
-    row = task(
-        status=status, name=EVIL, queue=EVIL, template=EVIL, parameters={EVIL: EVIL}, cwd=EVIL, submitted_by=EVIL,
-        reason=EVIL, tags={EVIL: EVIL}, launch={"argv": [EVIL, EVIL]}, parents=[other], children=[other],
+    path.write_text(HOSTILE_TEXT * 3)
+    one = make_run_row(status=status, path=str(path), reason=HOSTILE_TEXT, end_time="2026-11-25T10:40:04.000000Z", run_seconds=3.0)
+    other = {"number": 7, "name": HOSTILE_TEXT, "status": HOSTILE_TEXT, "kind": HOSTILE_TEXT}
+    row = make_task_row(
+        status=status, name=HOSTILE_TEXT, queue=HOSTILE_TEXT, template=HOSTILE_TEXT, parameters={HOSTILE_TEXT: HOSTILE_TEXT}, cwd=HOSTILE_TEXT, submitted_by=HOSTILE_TEXT,
+        reason=HOSTILE_TEXT, tags={HOSTILE_TEXT: HOSTILE_TEXT}, launch={"argv": [HOSTILE_TEXT, HOSTILE_TEXT]}, parents=[other], children=[other],
         instances=[one] if status != "queued" else [],
-        events=[{"at": "2026-11-25T08:30:11.000000Z", "status": EVIL, "by": EVIL, "note": EVIL}],
+        events=[{"at": "2026-11-25T08:30:11.000000Z", "status": HOSTILE_TEXT, "by": HOSTILE_TEXT, "note": HOSTILE_TEXT}],
     )  # fmt: skip
-    why = {**WHY, "reasons": [{"code": EVIL, "text": EVIL, "short": EVIL}]}
-    app = deck(Answers(show=row, why=[why], log=log_answer(row, one)), look=look)
+    why = {**WHY, "reasons": [{"code": HOSTILE_TEXT, "text": HOSTILE_TEXT, "short": HOSTILE_TEXT}]}
+    app = make_deck(FakeRuntime(show=row, why=[why], log=make_log_answer(row, one)), look=look)
     async with app.run_test(size=size) as pilot:
         app.open_task("1049")
-        await until(pilot, lambda: any("[/red]" in line for line in screen_text(app)[1:]))
+        await wait_until(pilot, lambda: any("[/red]" in line for line in read_screen_lines(app)[1:]))
         await pilot.press("G")
         await pilot.pause()
 
-        assert escapes(app) == []
+        assert find_control_characters(app) == []
         assert app.failure is None
         if look.ascii:
-            assert "".join(screen_text(app)).isascii()
+            assert "".join(read_screen_lines(app)).isascii()
 
 
-async def test_a_task_that_was_deleted_has_no_screen_any_more() -> None:
-    answers = waiting()
-    app = deck(answers)
+async def test_deleting_a_task_closes_its_screen() -> None:
+    answers = make_waiting_runtime()
+    app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("1049")
-        await until(pilot, lambda: "#1049 resnet50" in line(app, 0))
+        await wait_until(pilot, lambda: "#1049 resnet50" in read_screen_line(app, 0))
         answers.table["show"] = NotFound('no task "1049".')
         app.board = answers.board._replace(at=NOW + 1)
-        await until(pilot, lambda: app.screen is app.deck)
-        await until(pilot, lambda: "#1049 was deleted." in line(app, 22))
+        await wait_until(pilot, lambda: app.screen is app.deck)
+        await wait_until(pilot, lambda: "#1049 was deleted." in read_screen_line(app, 22))
 
 
-async def test_a_number_that_no_task_has_leads_back_to_where_one_was() -> None:
-    app = deck(Answers(show=NotFound("no task #9. List: taskdeck ls")))
+async def test_an_unknown_number_returns_to_the_previous_screen() -> None:
+    app = make_deck(FakeRuntime(show=NotFound("no task #9. List: taskdeck ls")))
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("9")
-        await until(pilot, lambda: "no task #9." in line(app, 22))
+        await wait_until(pilot, lambda: "no task #9." in read_screen_line(app, 22))
         assert app.screen is app.deck
 
 
-async def test_what_is_said_while_a_screen_opens_is_shown_when_it_is_there() -> None:
-    app = deck(waiting())
+async def test_a_message_sent_while_a_screen_opens_is_shown_there() -> None:
+    app = make_deck(make_waiting_runtime())
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("1049")
-        app.say("Paused #1049.")
-        await until(pilot, lambda: "Paused #1049." in line(app, 22))
+        app.show_message("Paused #1049.")
+        await wait_until(pilot, lambda: "Paused #1049." in read_screen_line(app, 22))
         assert app.failure is None
 
 
 # -- what could help ---------------------------------------------------------------------------------------------
 
 
-def cure(name: str, text: str, gain: str, **more: Any) -> dict[str, Any]:
+def make_suggestion(name: str, text: str, gain: str, **more: Any) -> dict[str, Any]:
     """A cure as `why` tells it."""
     told: dict[str, Any] = {"name": name, "text": text, "gain": gain, "verb": "", "args": {}, "command": [], "said": "", "undo": [],
                             "object": "", "asks": None, "worth": 4}  # fmt: skip
     return told | more
 
 
-LESS = cure(
+LESS_MEMORY = make_suggestion(
     "less", "ask for less memory", "12 past runs used at most 9.1G; 11G is p95 + 20%; no sooner: needs 11.0G, 2.0G free",
     verb="set", args={"ids": [UUID.format(1049)], "fields": {"memory": 11264.0}}, said="Memory 12G → 11G:",
     undo=[{"verb": "set", "args": {"ids": [UUID.format(1049)], "fields": {"memory": 12288.0}}, "said": "Memory 12G again:"}],
 )  # fmt: skip
-CANCEL = cure("cancel-1042", "cancel #1042 resnet50-sweep-06", "frees 12.0G now; its 3h18m are lost; it starts at once",
+CANCEL_HOLDER = make_suggestion("cancel-1042", "cancel #1042 resnet50-sweep-06", "frees 12.0G now; its 3h18m are lost; it starts at once",
               verb="cancel", args={"ids": [1042]}, asks=1042)  # fmt: skip
-POOL = cure("pool", "pool gpu: memory 32G → 48G", "it starts at once", verb="pool.set", args={"name": "gpu", "memory": "49152M"},
+LARGER_POOL = make_suggestion("pool", "pool gpu: memory 32G → 48G", "it starts at once", verb="pool.set", args={"name": "gpu", "memory": "49152M"},
             said="Memory 32G → 48G:", object="pool gpu",
             undo=[{"verb": "pool.set", "args": {"name": "gpu", "memory": "32768M"}, "said": "As it was:"}])  # fmt: skip
-FIRST = cure("front", "to the front (t)", "it is first already")
+MOVE_TO_FRONT = make_suggestion("front", "to the front (t)", "it is first already")
 DONE = {"done": [{"number": 1049, "name": "resnet50-sweep-08"}], "refused": [], "notes": []}
 
 
-def curable(*cures: dict[str, Any]) -> Answers:
-    return Answers(show=task(), why=[{**WHY, "cures": list(cures or (LESS, CANCEL, FIRST))}], set=DONE)
+def make_suggestion_runtime(*cures: dict[str, Any]) -> FakeRuntime:
+    return FakeRuntime(show=make_task_row(), why=[{**WHY, "cures": list(cures or (LESS_MEMORY, CANCEL_HOLDER, MOVE_TO_FRONT))}], set=DONE)
 
 
-async def test_cures_stand_below_the_reasons_with_the_cursor_on_the_first() -> None:
+async def test_suggestions_follow_the_reasons_with_the_cursor_on_the_first() -> None:
     """You should see what can be done and what it would bring, what only informs dim, and `↵ do it` at the bottom."""
-    app = deck(curable())
+    app = make_deck(make_suggestion_runtime())
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("1049")
-        await until(pilot, lambda: any("What you can do" in text for text in screen_text(app)))
-        lines = screen_text(app)
+        await wait_until(pilot, lambda: any("What you can do" in text for text in read_screen_lines(app)))
+        lines = read_screen_lines(app)
         at = next(n for n, text in enumerate(lines) if "What you can do" in text)
 
         assert lines[at].startswith("━▌What you can do ━")
@@ -409,242 +420,242 @@ async def test_cures_stand_below_the_reasons_with_the_cursor_on_the_first() -> N
         assert lines[23].startswith(" ↵ do it  p hold  x cancel  t to front")
 
 
-async def test_enter_does_a_cure_and_u_takes_it_back() -> None:
-    answers = curable()
-    app = deck(answers)
+async def test_enter_applies_a_suggestion_and_u_undoes_it() -> None:
+    answers = make_suggestion_runtime()
+    app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("1049")
-        await until(pilot, lambda: "do it" in line(app, 23))
+        await wait_until(pilot, lambda: "do it" in read_screen_line(app, 23))
         await pilot.press("enter")
-        await until(pilot, lambda: "Memory 12G → 11G: #1049 resnet50-sweep-08.  u undo" in line(app, 22))
+        await wait_until(pilot, lambda: "Memory 12G → 11G: #1049 resnet50-sweep-08.  u undo" in read_screen_line(app, 22))
         await pilot.press("u")
-        await until(pilot, lambda: "Memory 12G again: #1049 resnet50-sweep-08." in line(app, 22))
+        await wait_until(pilot, lambda: "Memory 12G again: #1049 resnet50-sweep-08." in read_screen_line(app, 22))
         assert [args["fields"] for args in answers.asked("set")] == [{"memory": 11264.0}, {"memory": 12288.0}]
 
 
 @asynccontextmanager
-async def on_cures(answers: Answers) -> AsyncIterator[tuple[Any, Any]]:
+async def open_suggestions(answers: FakeRuntime) -> AsyncIterator[tuple[Any, Any]]:
     """The screen of a waiting task, in a moment that lasts."""
-    app = deck(answers)
+    app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         app.ticks = lambda: 1000.0
         app.open_task("1049")
-        await until(pilot, lambda: "do it" in line(app, 23))
+        await wait_until(pilot, lambda: "do it" in read_screen_line(app, 23))
         yield app, pilot
 
 
-async def looks_and_cures(app: Any, pilot: Any, answers: Answers) -> None:
+async def press_enter_twice(app: Any, pilot: Any, answers: FakeRuntime) -> None:
     """The first enter does nothing, as nobody had seen yet what it would do; half a second later one does it."""
     await pilot.press("enter")
-    await until(pilot, lambda: "Look, and press again." in line(app, 22))
+    await wait_until(pilot, lambda: "Look, and press again." in read_screen_line(app, 22))
     app.ticks = lambda: 1000.5
     await pilot.press("enter")
-    await until(pilot, lambda: len(answers.asked("set")) == 1)
+    await wait_until(pilot, lambda: len(answers.asked("set")) == 1)
 
 
-async def test_an_enter_pressed_twice_to_open_a_task_does_no_cure() -> None:
-    answers = curable()
-    async with on_cures(answers) as (app, pilot):
-        await looks_and_cures(app, pilot, answers)
+async def test_a_double_enter_applies_no_suggestion() -> None:
+    answers = make_suggestion_runtime()
+    async with open_suggestions(answers) as (app, pilot):
+        await press_enter_twice(app, pilot, answers)
 
 
-async def test_a_cure_that_loses_work_asks_first_and_names_it() -> None:
-    answers = curable()
+async def test_a_suggestion_that_loses_work_asks_first() -> None:
+    answers = make_suggestion_runtime()
     answers.table["cancel"] = {"done": [{"number": 1042, "name": "resnet50-sweep-06"}], "refused": [], "notes": []}
-    app = deck(answers)
+    app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("1049")
-        await until(pilot, lambda: "do it" in line(app, 23))
-        answers.table["show"] = task(number=1042, name="resnet50-sweep-06", status="running", instances=[run(number=1042)])
+        await wait_until(pilot, lambda: "do it" in read_screen_line(app, 23))
+        answers.table["show"] = make_task_row(number=1042, name="resnet50-sweep-06", status="running", instances=[make_run_row(number=1042)])
         await pilot.press("j", "enter")
-        await until(pilot, lambda: any("1042 resnet50-sweep-06" in text and "work lost" in text for text in screen_text(app)))
+        await wait_until(pilot, lambda: any("1042 resnet50-sweep-06" in text and "work lost" in text for text in read_screen_lines(app)))
         assert answers.asked("cancel") == []
         await pilot.press("y")
-        await until(pilot, lambda: answers.asked("cancel") == [{"ids": [UUID.format(1042)], "attempts": {UUID.format(1042): 1}}])
+        await wait_until(pilot, lambda: answers.asked("cancel") == [{"ids": [UUID.format(1042)], "attempts": {UUID.format(1042): 1}}])
 
 
-async def test_a_cure_of_a_pool_names_the_pool_and_is_undone() -> None:
-    answers = curable(POOL)
+async def test_a_suggestion_for_a_pool_names_it_and_can_be_undone() -> None:
+    answers = make_suggestion_runtime(LARGER_POOL)
     answers.table["pool.set"] = {"name": "gpu"}
-    app = deck(answers)
+    app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("1049")
-        await until(pilot, lambda: "do it" in line(app, 23))
+        await wait_until(pilot, lambda: "do it" in read_screen_line(app, 23))
         await pilot.press("enter")
-        await until(pilot, lambda: "for all tasks there" in "\n".join(screen_text(app)))
+        await wait_until(pilot, lambda: "for all tasks there" in "\n".join(read_screen_lines(app)))
         app.ticks = lambda: 1e9  # the dialog hears no y at first
         await pilot.press("y")
-        await until(pilot, lambda: "Memory 32G → 48G: pool gpu.  u undo" in line(app, 22))
+        await wait_until(pilot, lambda: "Memory 32G → 48G: pool gpu.  u undo" in read_screen_line(app, 22))
 
 
-async def test_read_only_says_so_instead_of_doing_a_cure() -> None:
-    answers = curable()
-    app = deck(answers, read_only=True)
+async def test_read_only_mode_applies_no_suggestion() -> None:
+    answers = make_suggestion_runtime()
+    app = make_deck(answers, read_only=True)
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("1049")
-        await until(pilot, lambda: "do it" in line(app, 23))
+        await wait_until(pilot, lambda: "do it" in read_screen_line(app, 23))
         await pilot.press("enter")
-        await until(pilot, lambda: "Read only" in line(app, 22))
+        await wait_until(pilot, lambda: "Read only" in read_screen_line(app, 22))
         assert answers.asked("set") == []
 
 
 # -- asked against used ------------------------------------------------------------------------------------------
 
-PAST = {"of": "template", "n": 12, "usual": {"median": 12120.0, "p95": 12540.0, "n": 12}, "cpu_most": 2.9, "cpu_p95": 2.9,
+PAST_RUNS = {"of": "template", "n": 12, "usual": {"median": 12120.0, "p95": 12540.0, "n": 12}, "cpu_most": 2.9, "cpu_p95": 2.9,
         "memory_most": 9318.4, "memory_p95": 9318.4}  # fmt: skip
 
 
-def about(row: dict[str, Any], *runs: dict[str, Any], **more: Any) -> dict[str, Any]:
+def make_about_answer(row: dict[str, Any], *runs: dict[str, Any], **more: Any) -> dict[str, Any]:
     """What `about` answers of a task; `more` takes the place of what is not known."""
     waits = row["status"] in ("queued", "held", "blocked", "scheduled", "retrying")
     known: dict[str, Any] = {
-        "task": row, "why": WHY if waits else None, "log": None if waits else log_answer(row, *runs), "past": None,
+        "task": row, "why": WHY if waits else None, "log": None if waits else make_log_answer(row, *runs), "past": None,
         "fit": {"cpu": None, "memory": None}, "ends_in": None, "use": None, "tree": {"parents": [], "children": []}, "slas": [],
         "acts": [],
     }  # fmt: skip
     return known | more
 
 
-FIT = {"cpu": 3.5, "memory": 11264.0}
+RIGHT_SIZE = {"cpu": 3.5, "memory": 11264.0}
 
 
-async def test_m_asks_for_what_was_used_and_u_asks_for_what_it_was() -> None:
+async def test_m_sets_the_request_to_the_usage_and_u_undoes_it() -> None:
     """You should see what past runs used, what m would ask for, and after m both amounts before and after."""
-    answers = Answers(about=about(task(template="sweep"), past=PAST, fit=FIT), set=DONE)
-    app = deck(answers)
+    answers = FakeRuntime(about=make_about_answer(make_task_row(template="sweep"), past=PAST_RUNS, fit=RIGHT_SIZE), set=DONE)
+    app = make_deck(answers)
     async with app.run_test(size=(80, 40)) as pilot:
         app.open_task("1049")
-        await until(pilot, lambda: any("at most, in 12 past runs of this template" in text for text in screen_text(app)))
-        assert "            m asks for what was used: memory 12.0G → 11.0G, cpu 4 → 3.5" in screen_text(app)
-        assert "m as used" in line(app, 39)
+        await wait_until(pilot, lambda: any("at most, in 12 past runs of this template" in text for text in read_screen_lines(app)))
+        assert "            m asks for what was used: memory 12.0G → 11.0G, cpu 4 → 3.5" in read_screen_lines(app)
+        assert "m as used" in read_screen_line(app, 39)
         await pilot.press("m")
-        await until(pilot, lambda: "Memory 12.0G → 11.0G, cpu 4 → 3.5: #1049 resnet50-sweep-08.  u undo" in line(app, 38))
+        await wait_until(pilot, lambda: "Memory 12.0G → 11.0G, cpu 4 → 3.5: #1049 resnet50-sweep-08.  u undo" in read_screen_line(app, 38))
         await pilot.press("u")
-        await until(pilot, lambda: len(answers.asked("set")) == 2)
+        await wait_until(pilot, lambda: len(answers.asked("set")) == 2)
         assert [args["fields"] for args in answers.asked("set")] == [{"memory": 11264.0, "cpu": 3.5}, {"memory": 12288.0, "cpu": 4.0}]
 
 
-async def test_capital_m_sets_the_templates_defaults_after_a_question() -> None:
+async def test_shift_m_sets_the_template_s_defaults_after_a_question() -> None:
     template = {"name": "sweep", "cpu": 4.0, "memory": None}
-    answers = Answers(about=about(task(template="sweep"), past=PAST, fit=FIT), template_show=template, template_set=template)
-    app = deck(answers)
+    answers = FakeRuntime(about=make_about_answer(make_task_row(template="sweep"), past=PAST_RUNS, fit=RIGHT_SIZE), template_show=template, template_set=template)
+    app = make_deck(answers)
     async with app.run_test(size=(80, 40)) as pilot:
         app.open_task("1049")
-        await until(pilot, lambda: "m as used" in line(app, 39))
+        await wait_until(pilot, lambda: "m as used" in read_screen_line(app, 39))
         await pilot.press("M")
-        await until(pilot, lambda: any("memory none → 11.0G" in text for text in screen_text(app)))
+        await wait_until(pilot, lambda: any("memory none → 11.0G" in text for text in read_screen_lines(app)))
         assert answers.asked("template.set") == []
         await pilot.press("y")
-        await until(pilot, lambda: answers.asked("template.set") == [{"name": "sweep", "memory": 11264.0, "cpu": 3.5}])
+        await wait_until(pilot, lambda: answers.asked("template.set") == [{"name": "sweep", "memory": 11264.0, "cpu": 3.5}])
 
 
 @pytest.mark.parametrize(
     ("row", "fit", "words"),
     [
-        (task(), {"cpu": None, "memory": None}, "What it needs is not known yet: three runs like it must succeed first."),
-        (task(), {"cpu": 4.0, "memory": 12288.0}, "#1049 asks for what was used already."),
-        (task(status="failed", template="sweep"), FIT, "#1049 has ended; by what was used it would be memory 12.0G → 11.0G, cpu"),
+        (make_task_row(), {"cpu": None, "memory": None}, "What it needs is not known yet: three runs like it must succeed first."),
+        (make_task_row(), {"cpu": 4.0, "memory": 12288.0}, "#1049 asks for what was used already."),
+        (make_task_row(status="failed", template="sweep"), RIGHT_SIZE, "#1049 has ended; by what was used it would be memory 12.0G → 11.0G, cpu"),
     ],
 )
-async def test_m_says_why_there_is_nothing_to_set(row: dict[str, Any], fit: dict[str, Any], words: str) -> None:
-    app = deck(Answers(about=about(row, fit=fit)))
+async def test_m_says_why_it_changes_nothing(row: dict[str, Any], fit: dict[str, Any], words: str) -> None:
+    app = make_deck(FakeRuntime(about=make_about_answer(row, fit=fit)))
     async with app.run_test(size=(120, 24)) as pilot:
         app.open_task("1049")
-        await until(pilot, lambda: "#1049 resnet50" in line(app, 0))
+        await wait_until(pilot, lambda: "#1049 resnet50" in read_screen_line(app, 0))
         await pilot.press("m")
-        await until(pilot, lambda: words in line(app, 22))
+        await wait_until(pilot, lambda: words in read_screen_line(app, 22))
 
 
-async def test_a_running_task_shows_peak_history_and_its_usual_time(tmp_path: Path) -> None:
+async def test_a_running_task_shows_usage_history_and_expected_end(tmp_path: Path) -> None:
     """You should see the last half hour of cpu and memory, the peak, five processes, and the end by twelve past runs."""
     path = tmp_path / "x.log"
     path.write_text("x\n")
-    one = run(path=str(path), runid="r1042", number=1042)
+    one = make_run_row(path=str(path), runid="r1042", number=1042)
     use = {"cpu": 2.9, "memory": 12083.2, "processes": 5, "most_cpu": 3.8, "most_memory": 12185.6, "cell": 180.0,
            "cpu_cells": [1.0, 2.0, 2.9], "memory_cells": [4096.0, 8192.0, 12083.2]}  # fmt: skip
-    row = task(status="running", number=1042, name="resnet50-sweep-06", instances=[one])
-    app = deck(Answers(about=about(row, one, use=use, past=PAST, ends_in=[240.0, 660.0])))
+    row = make_task_row(status="running", number=1042, name="resnet50-sweep-06", instances=[one])
+    app = make_deck(FakeRuntime(about=make_about_answer(row, one, use=use, past=PAST_RUNS, ends_in=[240.0, 660.0])))
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("1042")
-        await until(pilot, lambda: "running" in line(app, 1))
-        lines = screen_text(app)
+        await wait_until(pilot, lambda: "running" in read_screen_line(app, 1))
+        lines = read_screen_lines(app)
         assert lines[1] == " ● running   3h18m of 4h (82%)   ends 10:46–10:53 (~8m)   attempt 1 of 2"
         assert lines[2].startswith("─ Now ───────────── NOW ─────── PEAK ────── ASKED ───── LAST 30m ─")
         assert lines[3] == "  cpu    ███████▒▒▒ 2.9         3.8         4                  ▃▅▆"
         assert lines[4] == "  memory █████████▒ 11.8G       11.9G       12.0G     !        ▃▆█"
         assert lines[5] == "  time   ████████·· 3h18m       usual 3h22m 4h          12 runs, p95 3h29m"
-        await until(pilot, lambda: any("pid 41877, 5 processes" in text for text in screen_text(app)))
+        await wait_until(pilot, lambda: any("pid 41877, 5 processes" in text for text in read_screen_lines(app)))
 
 
 # -- kin, parameters, rules, time --------------------------------------------------------------------------------
 
 
-async def test_dependencies_are_a_tree_whose_lines_open_their_tasks() -> None:
+async def test_dependencies_form_a_tree_that_opens_tasks() -> None:
     """You should see a child, its child below it, and how many more there are."""
     kin = {"depth": 0, "uuid": UUID.format(1061), "number": 1061, "name": "contact-sheet", "status": "blocked", "kind": "success",
            "again": False, "more": 0}  # fmt: skip
     tree = {"parents": [], "children": [
         kin, {**kin, "depth": 1, "number": 1064, "uuid": UUID.format(1064), "name": "upload", "kind": "any"}, {"depth": 0, "more": 37},
     ]}  # fmt: skip
-    answers = Answers(about=about(task(), tree=tree))
-    app = deck(answers)
+    answers = FakeRuntime(about=make_about_answer(make_task_row(), tree=tree))
+    app = make_deck(answers)
     async with app.run_test(size=(80, 40)) as pilot:
         app.open_task("1049")
-        await until(pilot, lambda: any("Waiting for it 38" in text for text in screen_text(app)))
-        lines = screen_text(app)
+        await wait_until(pilot, lambda: any("Waiting for it 38" in text for text in read_screen_lines(app)))
+        lines = read_screen_lines(app)
         at = next(n for n, text in enumerate(lines) if "Waiting for it 38" in text)
         assert lines[at + 1].startswith("   1061 ↳ contact-sheet") and lines[at + 1].endswith("only after a success")
         assert lines[at + 2].startswith("     └─ 1064 ↳ upload") and lines[at + 2].endswith("however it ends")
         assert lines[at + 3] == "        … and 37 more"
         await pilot.press("G", "enter")
-        await until(pilot, lambda: {"id": UUID.format(1064)} in answers.asked("about"))
+        await wait_until(pilot, lambda: {"id": UUID.format(1064)} in answers.asked("about"))
 
 
-async def test_parameters_with_parts_are_readable_and_their_secrets_masked() -> None:
+async def test_nested_parameters_are_readable_with_masked_secrets() -> None:
     given = {"input": "/srv/in", "options": {"codec": {"name": "h264", "profile": "high", "level": [4, 1]}, "password": "hunter2",
              "long": "x" * 40}, "token": "s3cr3t"}  # fmt: skip
-    app = deck(Answers(about=about(task(parameters=given))))
+    app = make_deck(FakeRuntime(about=make_about_answer(make_task_row(parameters=given))))
     async with app.run_test(size=(80, 50)) as pilot:
         app.open_task("1049")
-        await until(pilot, lambda: any("Parameters 3" in text for text in screen_text(app)))
-        text = "\n".join(screen_text(app))
+        await wait_until(pilot, lambda: any("Parameters 3" in text for text in read_screen_lines(app)))
+        text = "\n".join(read_screen_lines(app))
         assert "  input     /srv/in\n  options   {\n" in text
         assert '"codec": {"name": "h264", "profile": "high", "level": [4, 1]}' in text
         assert "hunter2" not in text and "s3cr3t" not in text
 
 
-async def test_rules_tell_the_time_there_is_to_spare_and_a_likely_miss() -> None:
+async def test_rules_show_the_remaining_time_and_a_likely_miss() -> None:
     rule = {"name": "gpu-finish", "severity": "critical", "preset": "finishes-within", "due": NOW + 2400, "done": None, "took": 1.0,
             "late": False, "text": "", "short": ""}  # fmt: skip
     rules = [rule, {**rule, "name": "soon", "due": NOW + 60, "preset": "starts-within"}, {**rule, "name": "late", "due": NOW - 120},
              {**rule, "name": "kept", "done": NOW, "due": NOW + 60}]  # fmt: skip
-    app = deck(Answers(about=about(task(), slas=rules)))
+    app = make_deck(FakeRuntime(about=make_about_answer(make_task_row(), slas=rules)))
     async with app.run_test(size=(80, 50)) as pilot:
         app.open_task("1049")
-        await until(pilot, lambda: any("─ SLA ─" in text for text in screen_text(app)))
-        text = "\n".join(screen_text(app))
+        await wait_until(pilot, lambda: any("─ SLA ─" in text for text in read_screen_lines(app)))
+        text = "\n".join(read_screen_lines(app))
         assert "gpu-finish         must end by 11:22   on time, 40m to spare" in text
         assert "soon               must start by 10:43   likely 6m late" in text
         assert "late               must end by 10:40   2m late" in text
         assert "kept               ended in time, 1m to spare" in text
 
 
-async def test_a_task_that_failed_in_time_is_not_said_to_have_kept_its_rule_by_ending(tmp_path: Path) -> None:
+async def test_a_task_that_failed_in_time_did_not_meet_its_rule(tmp_path: Path) -> None:
     rule = {"name": "on-time", "severity": "critical", "preset": "finishes-within", "due": NOW + 2640, "done": NOW, "took": 1.0,
             "late": False, "text": "", "short": ""}  # fmt: skip
-    row = failed(tmp_path).table["show"]
-    app = deck(Answers(about=about(row, *row["instances"], slas=[rule, {**rule, "name": "soon", "preset": "starts-within"}])))
+    row = make_failed_runtime(tmp_path).table["show"]
+    app = make_deck(FakeRuntime(about=make_about_answer(row, *row["instances"], slas=[rule, {**rule, "name": "soon", "preset": "starts-within"}])))
     async with app.run_test(size=(80, 50)) as pilot:
         app.open_task("1048")
-        await until(pilot, lambda: any("─ SLA ─" in text for text in screen_text(app)))
-        text = "\n".join(screen_text(app))
+        await wait_until(pilot, lambda: any("─ SLA ─" in text for text in read_screen_lines(app)))
+        text = "\n".join(read_screen_lines(app))
         assert "on-time            failed within the time, 44m to spare" in text
         assert "soon               started in time, 44m to spare" in text
 
 
-async def test_the_timeline_tells_where_the_time_went_and_history_who_changed_what(tmp_path: Path) -> None:
+async def test_timeline_and_history_show_phases_and_changes(tmp_path: Path) -> None:
     """You should see a bar of waiting and running, its phases in words, and a priority that ann changed."""
-    answers = failed(tmp_path)
+    answers = make_failed_runtime(tmp_path)
     moves = (("queued", "10:30:00", "submitted"), ("running", "10:35:00", None), ("retrying", "10:35:03", None),
              ("running", "10:40:00", None), ("failed", "10:40:04", None))  # fmt: skip
     events = [{"at": f"2026-11-25T{at}.000000Z", "status": status, "by": "ann" if note else "taskdeck", "note": note, "runid": None}
@@ -654,11 +665,11 @@ async def test_the_timeline_tells_where_the_time_went_and_history_who_changed_wh
         {"at": f"2026-11-25T10:3{n}:00.000000Z", "by": by, "verb": verb, "before": {name: 0}, "after": {name: 5}}
         for n, by, verb, name in ((1, "ann", "set priority", "priority"), (2, "bob", "pause", "status"))
     ]
-    app = deck(Answers(about=about(row, *row["instances"], acts=acts)))
+    app = make_deck(FakeRuntime(about=make_about_answer(row, *row["instances"], acts=acts)))
     async with app.run_test(size=(80, 50)) as pilot:
         app.open_task("1048")
-        await until(pilot, lambda: any("─ Timeline ─" in text for text in screen_text(app)))
-        lines = screen_text(app)
+        await wait_until(pilot, lambda: any("─ Timeline ─" in text for text in read_screen_lines(app)))
+        lines = read_screen_lines(app)
         at = next(n for n, text in enumerate(lines) if "─ Timeline ─" in text)
         assert lines[at].endswith("─ 10m in all ─")
         assert set(lines[at + 1].strip()) == {"·", "█"} and len(lines[at + 1]) == 78
@@ -670,43 +681,43 @@ async def test_the_timeline_tells_where_the_time_went_and_history_who_changed_wh
 # -- living with it ----------------------------------------------------------------------------------------------
 
 
-async def test_what_cannot_be_read_again_stays_and_says_how_old_it_is() -> None:
-    answers = waiting()
-    app = deck(answers)
+async def test_a_failed_refresh_keeps_the_screen_and_shows_its_age() -> None:
+    answers = make_waiting_runtime()
+    app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("1049")
-        await until(pilot, lambda: "queued" in line(app, 1))
+        await wait_until(pilot, lambda: "queued" in read_screen_line(app, 1))
         answers.table["show"] = OSError("the runtime is gone")
         app.board = answers.board._replace(at=NOW + 1)
-        await until(pilot, lambda: " old   in gpu for" in line(app, 1))
-        assert "the runtime is gone" in line(app, 22)
-        answers.table["show"] = task()
+        await wait_until(pilot, lambda: " old   in gpu for" in read_screen_line(app, 1))
+        assert "the runtime is gone" in read_screen_line(app, 22)
+        answers.table["show"] = make_task_row()
         app.board = answers.board._replace(at=NOW + 2)
-        await until(pilot, lambda: " old   in gpu" not in line(app, 1))
+        await wait_until(pilot, lambda: " old   in gpu" not in read_screen_line(app, 1))
 
 
-async def test_the_cursor_and_what_is_seen_stay_when_lines_come_in_above() -> None:
-    answers = curable()
-    app = deck(answers)
+async def test_cursor_and_view_stay_when_lines_are_inserted_above() -> None:
+    answers = make_suggestion_runtime()
+    app = make_deck(answers)
     async with app.run_test(size=(80, 16)) as pilot:
         app.open_task("1049")
-        await until(pilot, lambda: "do it" in line(app, 15))
+        await wait_until(pilot, lambda: "do it" in read_screen_line(app, 15))
         await pilot.press("j", "j", "j")
         await pilot.pause()
-        before = next(n for n, text in enumerate(screen_text(app)) if text.startswith("› cancel #1042"))
+        before = next(n for n, text in enumerate(read_screen_lines(app)) if text.startswith("› cancel #1042"))
         more = [{"code": "not-before", "text": f"reason {n}", "short": "x"} for n in range(3)]
-        answers.table["why"] = [{**WHY, "reasons": [*more, *WHY["reasons"]], "cures": [LESS, CANCEL, FIRST]}]
+        answers.table["why"] = [{**WHY, "reasons": [*more, *WHY["reasons"]], "cures": [LESS_MEMORY, CANCEL_HOLDER, MOVE_TO_FRONT]}]
         app.board = answers.board._replace(at=NOW + 1)
-        await until(pilot, lambda: len(answers.asked("why")) > 1 and app.screen.query_one("#main").height > 20)
+        await wait_until(pilot, lambda: len(answers.asked("why")) > 1 and app.screen.query_one("#main").height > 20)
         await pilot.pause()
-        after = next(n for n, text in enumerate(screen_text(app)) if text.startswith("› cancel #1042"))
+        after = next(n for n, text in enumerate(read_screen_lines(app)) if text.startswith("› cancel #1042"))
         assert after == before
 
 
-async def test_a_report_of_a_failure_can_be_copied(tmp_path: Path) -> None:
-    from app.tui.actions.clipboard import text_of
+async def test_a_failure_report_can_be_copied(tmp_path: Path) -> None:
+    from app.tui.actions.clipboard import read_text
 
-    text = text_of("r", "x", failed(tmp_path)())
+    text = read_text("r", "x", make_failed_runtime(tmp_path)())
 
     assert text.startswith("#1048 thumbs S02: failed, exit 1\ncommand: /usr/bin/python3 thumbs.py /srv/in/S02E09.mkv\n")
     assert "attempt 2: failed, exit 1 after 3.2s; started 2026-11-25T10:40:01" in text
@@ -715,73 +726,73 @@ async def test_a_report_of_a_failure_can_be_copied(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("size", "look"), [((80, 60), Look()), ((200, 50), PLAIN), ((60, 60), Look())])
-async def test_hostile_texts_in_what_else_is_known_are_only_shown(size: tuple[int, int], look: Look) -> None:
-    kin = {"depth": 1, "uuid": EVIL, "number": 7, "name": EVIL, "status": EVIL, "kind": EVIL, "again": False, "more": 0}
-    rule = {"name": EVIL, "severity": EVIL, "preset": EVIL, "due": NOW + 60, "done": None, "took": 1.0, "late": False}
-    act = {"at": "2026-11-25T10:31:00.000000Z", "by": EVIL, "verb": EVIL, "before": {"queue": EVIL}, "after": {"queue": EVIL * 2}}
-    offered = cure(EVIL, EVIL, EVIL, verb=EVIL, said=EVIL, object=EVIL)
-    row = task(name=EVIL, parameters={EVIL: {EVIL: [EVIL] * 9}, f"{EVIL}2": EVIL * 40})
+async def test_hostile_text_in_further_details_is_plain_text(size: tuple[int, int], look: Look) -> None:
+    kin = {"depth": 1, "uuid": HOSTILE_TEXT, "number": 7, "name": HOSTILE_TEXT, "status": HOSTILE_TEXT, "kind": HOSTILE_TEXT, "again": False, "more": 0}
+    rule = {"name": HOSTILE_TEXT, "severity": HOSTILE_TEXT, "preset": HOSTILE_TEXT, "due": NOW + 60, "done": None, "took": 1.0, "late": False}
+    act = {"at": "2026-11-25T10:31:00.000000Z", "by": HOSTILE_TEXT, "verb": HOSTILE_TEXT, "before": {"queue": HOSTILE_TEXT}, "after": {"queue": HOSTILE_TEXT * 2}}
+    offered = make_suggestion(HOSTILE_TEXT, HOSTILE_TEXT, HOSTILE_TEXT, verb=HOSTILE_TEXT, said=HOSTILE_TEXT, object=HOSTILE_TEXT)
+    row = make_task_row(name=HOSTILE_TEXT, parameters={HOSTILE_TEXT: {HOSTILE_TEXT: [HOSTILE_TEXT] * 9}, f"{HOSTILE_TEXT}2": HOSTILE_TEXT * 40})
     why = {**WHY, "cures": [offered, {**offered, "verb": ""}]}
-    app = deck(Answers(about=about(row, why=why, tree={"parents": [kin], "children": [kin]}, slas=[rule], acts=[act])), look=look)
+    app = make_deck(FakeRuntime(about=make_about_answer(row, why=why, tree={"parents": [kin], "children": [kin]}, slas=[rule], acts=[act])), look=look)
     async with app.run_test(size=size) as pilot:
         app.open_task("1049")
-        await until(pilot, lambda: any("[/red]" in text for text in screen_text(app)[1:]))
+        await wait_until(pilot, lambda: any("[/red]" in text for text in read_screen_lines(app)[1:]))
         for key in ("G", "g"):
             await pilot.press(key)
             await pilot.pause()
-            assert escapes(app) == []
-            assert {sum(segment.cell_length for segment in text) for text in screen_segments(app)} == {size[0]}
-            assert not look.ascii or "".join(screen_text(app)).isascii()
+            assert find_control_characters(app) == []
+            assert {sum(segment.cell_length for segment in text) for text in read_screen_segments(app)} == {size[0]}
+            assert not look.ascii or "".join(read_screen_lines(app)).isascii()
         await pilot.press("w")
-        await until(pilot, lambda: "It waits: " in line(app, size[1] - 2))
-        assert escapes(app) == []
+        await wait_until(pilot, lambda: "It waits: " in read_screen_line(app, size[1] - 2))
+        assert find_control_characters(app) == []
         app.open_why("1049")
-        await until(pilot, lambda: isinstance(app.screen, WhyScreen))
+        await wait_until(pilot, lambda: isinstance(app.screen, WhyScreen))
         await pilot.pause()
-        assert escapes(app) == []
+        assert find_control_characters(app) == []
         assert app.failure is None
 
 
-async def test_enter_on_its_template_opens_that(tmp_path: Path) -> None:
-    app = deck(failed(tmp_path))
+async def test_enter_on_the_template_opens_it(tmp_path: Path) -> None:
+    app = make_deck(make_failed_runtime(tmp_path))
     opened: list[tuple[str, str | None]] = []
     app.open_editor = lambda kind, name=None: opened.append((kind, name))  # type: ignore[method-assign]
     async with app.run_test(size=(80, 40)) as pilot:
         app.open_task("1048")
-        await until(pilot, lambda: "failed" in line(app, 1))
+        await wait_until(pilot, lambda: "failed" in read_screen_line(app, 1))
         await pilot.press("G")
-        await until(pilot, lambda: "↵ template" in line(app, 39))
+        await wait_until(pilot, lambda: "↵ template" in read_screen_line(app, 39))
         await pilot.press("enter")
-        await until(pilot, lambda: opened == [("templates", "thumbs")])
+        await wait_until(pilot, lambda: opened == [("templates", "thumbs")])
 
 
-async def test_a_priority_goes_up_as_often_as_it_is_pressed_though_the_board_has_it_before_the_screen() -> None:
+async def test_each_plus_raises_the_priority_even_on_a_stale_screen() -> None:
     """From 5: a press that comes before the screen reads again is not lost; what was changed elsewhere is counted from once seen."""
-    answers = waiting()
+    answers = make_waiting_runtime()
     answers.table["set"] = {"done": [{"number": 1049, "name": "resnet50-sweep-08"}], "refused": [], "notes": []}
-    app = deck(answers)
+    app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("1049")
-        await until(pilot, lambda: "priority 5" in line(app, 1))
+        await wait_until(pilot, lambda: "priority 5" in read_screen_line(app, 1))
 
         def asked() -> list[int]:
             return [args["fields"]["priority"] for args in answers.asked("set")]
 
         await pilot.press("+")
-        app._take(BOARD._replace(next=tuple(row._replace(priority=6) if row.number == 1049 else row for row in BOARD.next)))
+        app._apply_board(BOARD._replace(next=tuple(row._replace(priority=6) if row.number == 1049 else row for row in BOARD.next)))
         await pilot.press("+")
-        await until(pilot, lambda: asked() == [6, 7])
+        await wait_until(pilot, lambda: asked() == [6, 7])
         for seen in (7, 2):
-            answers.table["show"] = task(priority=seen)
+            answers.table["show"] = make_task_row(priority=seen)
             app.screen.reread()
-            await until(pilot, lambda seen=seen: f"priority {seen}" in line(app, 1))
+            await wait_until(pilot, lambda seen=seen: f"priority {seen}" in read_screen_line(app, 1))
         await pilot.press("+")
-        await until(pilot, lambda: asked() == [6, 7, 3])
+        await wait_until(pilot, lambda: asked() == [6, 7, 3])
 
 
-def failed_on_the_board(tmp_path: Path) -> Answers:
+def make_failed_board_runtime(tmp_path: Path) -> FakeRuntime:
     """A failure whose row the deck shows."""
-    answers = failed(tmp_path)
+    answers = make_failed_runtime(tmp_path)
     ended_at = datetime.fromisoformat(answers.table["show"]["ended_at"]).timestamp()
     ended = tuple(row._replace(ended_at=ended_at) if row.number == 1048 else row for row in answers.board.ended)
     answers.board = answers.board._replace(ended=ended)
@@ -789,54 +800,54 @@ def failed_on_the_board(tmp_path: Path) -> Answers:
 
 
 @pytest.mark.parametrize("ident", ["1048", UUID.format(1048)], ids=["by its number", "by its row"])
-async def test_a_failure_whose_screen_was_opened_is_looked_at(tmp_path: Path, ident: str) -> None:
+async def test_opening_a_failure_s_screen_marks_it_as_seen(tmp_path: Path, ident: str) -> None:
     """You should see `failed` in the header count one less, however one came here."""
-    app = deck(failed_on_the_board(tmp_path))
+    app = make_deck(make_failed_board_runtime(tmp_path))
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: "3 failed" in line(app, 1))
+        await wait_until(pilot, lambda: "3 failed" in read_screen_line(app, 1))
         app.open_task(ident)
-        await until(pilot, lambda: app.seen.unseen(app.board or BOARD) == 2)
+        await wait_until(pilot, lambda: app.seen.count_unseen(app.board or BOARD) == 2)
         await pilot.press("q")
-        await until(pilot, lambda: "2 failed" in line(app, 1))
+        await wait_until(pilot, lambda: "2 failed" in read_screen_line(app, 1))
 
 
 @pytest.mark.parametrize("open_with", ["open_log", "open_why"])
-async def test_a_failure_whose_log_or_why_was_opened_is_looked_at(tmp_path: Path, open_with: str) -> None:
-    app = deck(failed_on_the_board(tmp_path))
+async def test_opening_a_failure_s_log_or_why_marks_it_as_seen(tmp_path: Path, open_with: str) -> None:
+    app = make_deck(make_failed_board_runtime(tmp_path))
     async with app.run_test(size=(120, 40)) as pilot:
         getattr(app, open_with)(UUID.format(1048))
-        await until(pilot, lambda: app.seen.unseen(app.board or BOARD) == 2)
+        await wait_until(pilot, lambda: app.seen.count_unseen(app.board or BOARD) == 2)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (80, 30), (120, 40)], ids=lambda size: "x".join(map(str, size)))
-async def test_the_log_of_a_run_that_wrote_nothing_yet_has_its_place(tmp_path: Path, size: tuple[int, int]) -> None:
+async def test_an_empty_log_has_its_section(tmp_path: Path, size: tuple[int, int]) -> None:
     """You should see the rule `Log` and, below it, that nothing is written yet, as soon as the screen is there."""
-    answers = running(tmp_path / "x.log")
+    answers = make_running_runtime(tmp_path / "x.log")
     (tmp_path / "x.log").write_text("")
-    app = deck(answers)
+    app = make_deck(answers)
     async with app.run_test(size=size) as pilot:
         app.open_task("1042")
-        await until(pilot, lambda: "  Nothing is written yet." in screen_text(app))
-        lines = screen_text(app)
+        await wait_until(pilot, lambda: "  Nothing is written yet." in read_screen_lines(app))
+        lines = read_screen_lines(app)
         assert "▌Log  0B" in lines[lines.index("  Nothing is written yet.") - 1]
 
 
-async def test_w_leads_to_what_can_be_done_and_says_why_it_waits() -> None:
+async def test_w_moves_to_the_suggestions_and_shows_the_reason() -> None:
     """You should see the cursor on the first cure again, the reason below, and no box over what stands there already."""
-    answers = curable()
-    async with on_cures(answers) as (app, pilot):
+    answers = make_suggestion_runtime()
+    async with open_suggestions(answers) as (app, pilot):
         await pilot.press("g")
         assert not app.screen.query_one("#main", Doc).cursor.startswith("cure:")
         await pilot.press("w")
-        await until(pilot, lambda: line(app, 22).startswith(" It waits: needs 12.0G memory of pool gpu, 2.0G free; #1042"))
+        await wait_until(pilot, lambda: read_screen_line(app, 22).startswith(" It waits: needs 12.0G memory of pool gpu, 2.0G free; #1042"))
         assert (app.screen.query_one("#main", Doc).cursor, isinstance(app.screen, TaskScreen)) == ("cure:less", True)
-        await looks_and_cures(app, pilot, answers)
+        await press_enter_twice(app, pilot, answers)
 
 
-async def test_w_on_the_screen_of_an_ended_task_says_how_it_ended(tmp_path: Path) -> None:
-    app = deck(failed(tmp_path))
+async def test_w_on_an_ended_task_shows_its_result(tmp_path: Path) -> None:
+    app = make_deck(make_failed_runtime(tmp_path))
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("1048")
-        await until(pilot, lambda: "failed" in line(app, 1))
+        await wait_until(pilot, lambda: "failed" in read_screen_line(app, 1))
         await pilot.press("w")
-        await until(pilot, lambda: line(app, 22).startswith(" ✗ failed: exit 1 after 3.2s, 2m ago"))
+        await wait_until(pilot, lambda: read_screen_line(app, 22).startswith(" ✗ failed: exit 1 after 3.2s, 2m ago"))

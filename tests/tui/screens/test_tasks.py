@@ -18,19 +18,19 @@ from app.errors import NotFound
 from app.service.tasks.pages import COLUMNS
 from app.tui.app import TaskdeckApp
 from app.tui.screens.dialogs.choice import ChoiceScreen
-from app.tui.screens.tasks import MOST, TasksScreen
-from app.tui.state.preferences import Memory
+from app.tui.screens.tasks import MAX_ROWS, TasksScreen
+from app.tui.state.preferences import Preferences
 from tests.tui import boards
-from tests.tui.recording_runtime import Clock, Recording, burst, until
-from tests.tui.screen_text import screen_text
+from tests.tui.recording_runtime import Clock, RecordingRuntime, post_keys, wait_for
+from tests.tui.screen_text import read_screen_lines
 
-COUNT = 5000
+TASK_COUNT = 5000
 COLUMNS_OF_ALL = ("state", "queue", "age", "time", "priority", "cpu", "memory", "by", "result")
 STATES = ("queued", "succeeded", "failed")
 
 
 @cache
-def row(number: int) -> dict[str, Any]:
+def make_row(number: int) -> dict[str, Any]:
     """One of the tasks; nobody changes it."""
     status = STATES[number % 3]
     blank = dict.fromkeys(COLUMNS)
@@ -42,12 +42,12 @@ def row(number: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-class Many(Recording):
+class ManyTasksRuntime(RecordingRuntime):
     """A runtime with thousands of tasks, newest first."""
 
     def __init__(self) -> None:
         super().__init__(boards.busy())
-        self.newest = COUNT
+        self.newest = TASK_COUNT
         self.priorities: dict[int, int] = {}
 
     def answer(self, verb: str, args: dict[str, Any]) -> Any:
@@ -55,15 +55,15 @@ class Many(Recording):
 
     def kept(self, meant: filter_query.Query, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """As the runtime finds them, where "media" is the only queue, and every word is found everywhere."""
-        if any(term.kind == "queue" and not all(one.fits("media") for one in term.patterns) for term in meant.terms):
+        if any(term.kind == "queue" and not all(one.is_match("media") for one in term.patterns) for term in meant.terms):
             raise NotFound("no queue of that name.")
         meant = filter_query.Query(tuple(term for term in meant.terms if term.kind != "word"))
-        return [one for one in rows if _meets(meant, one["number"])] if meant else rows
+        return [one for one in rows if _matches(meant, one["number"])] if meant else rows
 
     def browse(self, filter: str, order: str, down: bool, limit: int, at: Any = None, way: str = "after") -> dict[str, Any]:
-        found = [row(n) for n in range(self.newest, 0, -1)]
+        found = [make_row(n) for n in range(self.newest, 0, -1)]
         if filter:
-            found = self.kept(filter_query.parse(filter, boards_now()), found)
+            found = self.kept(filter_query.parse_query(filter, get_board_time()), found)
         numbers = [one["number"] for one in found]
         if way == "before":
             end = len(found) if at is None else numbers.index(at[1])
@@ -79,21 +79,21 @@ class Many(Recording):
 
 
 @cache
-def _meets(meant: filter_query.Query, number: int) -> bool:
-    one = row(number)
-    return filter_query.matches(meant, filter_query.Facts(number, one["name"], one["status"], queue="media"))
+def _matches(meant: filter_query.Query, number: int) -> bool:
+    one = make_row(number)
+    return filter_query.is_match(meant, filter_query.RowFacts(number, one["name"], one["status"], queue="media"))
 
 
-def boards_now() -> Any:
+def get_board_time() -> Any:
     from datetime import UTC, datetime
 
     return datetime.fromtimestamp(boards.NOW, UTC)
 
 
 @dataclass
-class Tasks:
+class TaskListDriver:
     app: TaskdeckApp
-    many: Many
+    many: ManyTasksRuntime
     pilot: Pilot[Any]
 
     @property
@@ -102,10 +102,10 @@ class Tasks:
         return screen
 
     def text(self) -> str:
-        return "\n".join(screen_text(self.app))
+        return "\n".join(read_screen_lines(self.app))
 
     async def until(self, *texts: str) -> None:
-        await until(self.pilot, lambda: all(text in self.text() for text in texts))
+        await wait_for(self.pilot, lambda: all(text in self.text() for text in texts))
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
@@ -113,59 +113,59 @@ class Tasks:
 
     def type(self, *keys: str) -> None:
         """Keys in one burst, where what each of them does is not looked at."""
-        burst(self.app, *keys)
+        post_keys(self.app, *keys)
 
     def under_cursor(self) -> int:
         return self.screen.table.item.number
 
 
 @asynccontextmanager
-async def opened(words: str = "", size: tuple[int, int] = (100, 30), memory: Memory | None = None) -> AsyncIterator[Tasks]:
-    many = Many()
+async def open_task_list(words: str = "", size: tuple[int, int] = (100, 30), memory: Preferences | None = None) -> AsyncIterator[TaskListDriver]:
+    many = ManyTasksRuntime()
     factory: Any = many.client
     app = TaskdeckApp(factory, now=lambda: boards.NOW, ticks=Clock(), first=many.board)
     if memory:
         app.memory = memory
     async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: app.board is not None)
+        await wait_for(pilot, lambda: app.board is not None)
         app.open_tasks(words)
-        tasks = Tasks(app, many, pilot)
+        tasks = TaskListDriver(app, many, pilot)
         await tasks.until("○ task" if "failed" not in words else "✗ task")
         yield tasks
     assert app.failure is None
 
 
-async def test_all_tasks_newest_first_with_their_number():
-    async with opened() as tasks:
+async def test_the_list_shows_all_tasks_newest_first():
+    async with open_task_list() as tasks:
         await tasks.until("Tasks 5,000", "5000 ✗ task 5000", "exit 1", "4998 ○ task 4998", "queue full 2/2")
         assert tasks.under_cursor() == 5000
 
 
 async def test_the_window_follows_the_cursor_to_both_ends():
-    async with opened() as tasks:
+    async with open_task_list() as tasks:
         while tasks.under_cursor() >= 4000:
             tasks.type(*["pagedown"] * 5)
             await tasks.pilot.pause()
-        assert len(tasks.screen.paged.rows) <= MOST
+        assert len(tasks.screen.paged.rows) <= MAX_ROWS
         await tasks.press("G")
-        await until(tasks.pilot, lambda: tasks.under_cursor() == 1)
+        await wait_for(tasks.pilot, lambda: tasks.under_cursor() == 1)
         await tasks.press("g")
-        await until(tasks.pilot, lambda: tasks.under_cursor() == 5000)
+        await wait_for(tasks.pilot, lambda: tasks.under_cursor() == 5000)
 
 
-async def test_what_is_submitted_above_moves_neither_the_cursor_nor_its_line():
-    async with opened() as tasks:
+async def test_new_tasks_above_move_neither_cursor_nor_view():
+    async with open_task_list() as tasks:
         await tasks.press("j", "j", "j", "j")
-        line = next(n for n, text in enumerate(screen_text(tasks.app)) if text.startswith("›"))
+        line = next(n for n, text in enumerate(read_screen_lines(tasks.app)) if text.startswith("›"))
         tasks.many.newest += 3
         tasks.screen.reread()
         await tasks.until("Tasks 5,003")
         assert tasks.under_cursor() == 4996
-        assert screen_text(tasks.app)[line].startswith("›")
+        assert read_screen_lines(tasks.app)[line].startswith("›")
 
 
-async def test_a_filter_is_asked_of_the_runtime_and_a_wrong_one_is_named():
-    async with opened() as tasks:
+async def test_the_runtime_applies_the_filter_and_reports_faults():
+    async with open_task_list() as tasks:
         tasks.type("slash", *"status:failed", "enter")
         await tasks.until("Tasks 1,667 of 5,000 /status:failed")
         assert {one.status for one in tasks.screen.paged.rows} == {"failed"}
@@ -176,19 +176,19 @@ async def test_a_filter_is_asked_of_the_runtime_and_a_wrong_one_is_named():
         await tasks.until("The filter is cleared.", "Tasks 5,000")
 
 
-async def test_a_queue_typed_a_letter_at_a_time_is_not_found_until_it_is_whole():
-    async with opened() as tasks:
+async def test_a_partly_typed_queue_name_is_no_error():
+    async with open_task_list() as tasks:
         await tasks.press("slash")
         for letter in "queue:media":
             await tasks.press(letter)
-            await until(tasks.pilot, tasks.screen.settled.is_set)
+            await wait_for(tasks.pilot, tasks.screen.settled.is_set)
         await tasks.press("enter")
         await tasks.until("Tasks 5,000 of 5,000 /queue:media")
         assert "no queue" not in tasks.text() and "old" not in tasks.text()
 
 
-async def test_a_queue_that_is_none_is_told_and_the_next_filter_is_read():
-    async with opened() as tasks:
+async def test_an_unknown_queue_is_reported_and_the_next_filter_works():
+    async with open_task_list() as tasks:
         tasks.type("slash", *"queue:medai", "enter")
         await tasks.until("no queue of that name.")
         await tasks.press("f")
@@ -197,11 +197,11 @@ async def test_a_queue_that_is_none_is_told_and_the_next_filter_is_read():
         await tasks.until("The filter is cleared.", "Tasks 5,000 ")
         cast(Clock, tasks.app.ticks).at += 5
         await tasks.press("j", "p")
-        await until(tasks.pilot, lambda: "Nothing to pause: it has ended." in tasks.text())
+        await wait_for(tasks.pilot, lambda: "Nothing to pause: it has ended." in tasks.text())
 
 
-async def test_words_that_came_while_wrong_ones_were_read_are_read_too():
-    async with opened() as tasks:
+async def test_a_filter_typed_during_a_failing_read_is_applied():
+    async with open_task_list() as tasks:
         began, typed, browse = Event(), Event(), tasks.many.browse
 
         def slow(**args: Any) -> Any:
@@ -212,15 +212,15 @@ async def test_words_that_came_while_wrong_ones_were_read_are_read_too():
 
         tasks.many.browse = slow  # type: ignore[method-assign]
         await tasks.press("slash", *"queue:medi")
-        await until(tasks.pilot, began.is_set)
+        await wait_for(tasks.pilot, began.is_set)
         await tasks.press(*["backspace"] * len("queue:medi"), *"status:queued", "enter")
         typed.set()
         await tasks.until("Tasks 1,666 of 5,000 /status:queued")
         assert "no queue" not in tasks.text()
 
 
-async def test_rows_near_their_end_do_not_ask_again_and_again_for_what_cannot_be_read():
-    async with opened() as tasks:
+async def test_a_failed_page_is_not_requested_repeatedly():
+    async with open_task_list() as tasks:
         tasks.many.browse = lambda **_: (_ for _ in ()).throw(OSError("no such home"))  # type: ignore[method-assign]
         await tasks.press(*["pagedown"] * 6)
         await tasks.until("no such home")
@@ -230,29 +230,29 @@ async def test_rows_near_their_end_do_not_ask_again_and_again_for_what_cannot_be
         assert len(tasks.many.verbs()) - asked < 5
 
 
-async def test_the_cursor_stays_on_its_task_when_the_filter_goes():
-    async with opened() as tasks:
+async def test_the_cursor_keeps_its_task_when_the_filter_is_cleared():
+    async with open_task_list() as tasks:
         tasks.type("slash", *"status:failed", "enter")
         await tasks.until("Tasks 1,667 of 5,000 /status:failed")
         tasks.type(*"j" * 100)
-        await until(tasks.pilot, lambda: tasks.under_cursor() <= 4700)
+        await wait_for(tasks.pilot, lambda: tasks.under_cursor() <= 4700)
         held = tasks.under_cursor()
         cast(Clock, tasks.app.ticks).at += 5
         await tasks.press("escape")
         await tasks.until("Tasks 5,000 ")
         assert tasks.under_cursor() == held <= 4700
-        await until(tasks.pilot, lambda: tasks.screen.paged.rows[0].number > held)
+        await wait_for(tasks.pilot, lambda: tasks.screen.paged.rows[0].number > held)
         await tasks.press("k")
         assert tasks.under_cursor() == held + 1
-        burst(tasks.app, "r")
-        await until(tasks.pilot, lambda: screen_text(tasks.app)[-2].strip() != "The filter is cleared.")
-        assert "went away" not in screen_text(tasks.app)[-2]
+        post_keys(tasks.app, "r")
+        await wait_for(tasks.pilot, lambda: read_screen_lines(tasks.app)[-2].strip() != "The filter is cleared.")
+        assert "went away" not in read_screen_lines(tasks.app)[-2]
 
 
-async def test_what_succeeded_runs_again_only_after_a_question_and_what_failed_once():
-    async with opened() as tasks:
+async def test_retrying_a_success_asks_and_a_failure_is_retried_once():
+    async with open_task_list() as tasks:
         assert tasks.under_cursor() == 5000  # failed
-        burst(tasks.app, "r", "r")
+        post_keys(tasks.app, "r", "r")
         await tasks.until("Runs again:")
         await tasks.press("r")
         await tasks.until("#5000 was asked to run again already")
@@ -262,8 +262,8 @@ async def test_what_succeeded_runs_again_only_after_a_question_and_what_failed_o
         assert [args["ids"] for verb, args in tasks.many.asked if verb == "retry"] == [["u5000"]]
 
 
-async def test_the_order_that_came_with_what_failed_goes_with_it():
-    async with opened() as tasks:
+async def test_leaving_the_failures_view_restores_the_order():
+    async with open_task_list() as tasks:
         await tasks.press("o", "a")
         await tasks.until("by name ↓")
         await tasks.press("F")
@@ -272,61 +272,61 @@ async def test_the_order_that_came_with_what_failed_goes_with_it():
         await tasks.until("by name ↓", "Tasks 5,000 ")
 
 
-async def test_a_verb_in_one_burst_with_a_filter_never_meets_a_row_of_before():
-    async with opened() as tasks:
-        burst(tasks.app, "j", "/", *"status:queued", "enter", "p")
+async def test_a_verb_typed_with_a_filter_never_acts_on_old_rows():
+    async with open_task_list() as tasks:
+        post_keys(tasks.app, "j", "/", *"status:queued", "enter", "p")
         await tasks.until("Tasks 1,666 of 5,000", "Look, and press again.")
         assert "hold" not in tasks.many.verbs()
         cast(Clock, tasks.app.ticks).at += 5
         await tasks.press("p")
-        await until(tasks.pilot, lambda: "hold" in tasks.many.verbs())
+        await wait_for(tasks.pilot, lambda: "hold" in tasks.many.verbs())
     assert [args["ids"] for verb, args in tasks.many.asked if verb == "hold"] == [["u4998"]]
 
 
-async def test_rows_that_do_not_come_hold_up_one_key_and_not_each():
-    async with opened() as tasks:
+async def test_missing_rows_delay_one_key_and_not_each():
+    async with open_task_list() as tasks:
         came, browse = Event(), tasks.many.browse
         tasks.many.browse = lambda **args: came.wait(30) and browse(**args)  # type: ignore[method-assign]
         try:
-            burst(tasks.app, "F", "j")
-            await until(tasks.pilot, tasks.screen.settled.is_set)
-            burst(tasks.app, "q")
-            await until(tasks.pilot, lambda: tasks.app.screen is tasks.app.deck)
+            post_keys(tasks.app, "F", "j")
+            await wait_for(tasks.pilot, tasks.screen.settled.is_set)
+            post_keys(tasks.app, "q")
+            await wait_for(tasks.pilot, lambda: tasks.app.screen is tasks.app.deck)
             assert not came.is_set()
         finally:
             came.set()
 
 
-async def test_keys_behind_one_that_goes_to_the_last_row_of_all_are_for_the_rows_there():
-    async with opened() as tasks:
+async def test_keys_after_a_jump_to_the_end_act_on_the_last_rows():
+    async with open_task_list() as tasks:
         tasks.screen.reread()  # what is being read meanwhile takes nothing away
         tasks.type("G", "k", "space", "k")
-        await until(tasks.pilot, lambda: tasks.screen.table.item.number == 2)
-        assert [row.number for row in tasks.screen.paged.chosen()] == [2]
+        await wait_for(tasks.pilot, lambda: tasks.screen.table.item.number == 2)
+        assert [row.number for row in tasks.screen.paged.list_selected()] == [2]
 
 
-async def test_columns_chosen_for_a_list_that_was_left_meanwhile_break_nothing():
-    async with opened() as tasks:
+async def test_choosing_columns_after_leaving_the_list_causes_no_failure():
+    async with open_task_list() as tasks:
         screen = tasks.screen
         await tasks.press("q")
-        await until(tasks.pilot, lambda: tasks.app.screen is tasks.app.deck and not screen.is_attached)
-        tasks.app.call_next(screen._column_chosen, "3")
-        await until(tasks.pilot, lambda: "ended" in screen.chosen_columns)
+        await wait_for(tasks.pilot, lambda: tasks.app.screen is tasks.app.deck and not screen.is_attached)
+        tasks.app.call_next(screen._apply_column_choice, "3")
+        await wait_for(tasks.pilot, lambda: "ended" in screen.chosen_columns)
         assert tasks.app.screen is tasks.app.deck
 
 
-async def test_what_is_typed_behind_an_answer_is_for_what_comes_of_it():
-    async with opened() as tasks:
+async def test_keys_typed_after_an_answer_go_to_what_it_opens():
+    async with open_task_list() as tasks:
         tasks.type("V", "s", "x", "p")
-        await until(tasks.pilot, lambda: [field.value for field in tasks.app.screen.query(Input)] == ["xp"])
+        await wait_for(tasks.pilot, lambda: [field.value for field in tasks.app.screen.query(Input)] == ["xp"])
         tasks.type("escape", "i", "y", "p", "n", "j")
-        await until(tasks.pilot, lambda: tasks.under_cursor() == 4999)
+        await wait_for(tasks.pilot, lambda: tasks.under_cursor() == 4999)
         assert {"tries", "priority"} <= {*tasks.screen.chosen_columns}
         assert not {"cancel", "hold"} & {verb for verb, _ in tasks.many.asked}
 
 
-async def test_f_goes_round_the_states():
-    async with opened() as tasks:
+async def test_f_cycles_the_states():
+    async with open_task_list() as tasks:
         await tasks.press("f", "f")
         await tasks.until("/status:waiting")
         await tasks.press("f")
@@ -335,8 +335,8 @@ async def test_f_goes_round_the_states():
         await tasks.until("Tasks 5,000 ")
 
 
-async def test_the_order_is_chosen_by_a_letter_and_the_same_again_turns_it_round():
-    async with opened() as tasks:
+async def test_a_letter_chooses_the_order_and_again_reverses_it():
+    async with open_task_list() as tasks:
         await tasks.press("o", "a")
         await tasks.until("by name ↓")
         await tasks.press("o", "a")
@@ -344,24 +344,24 @@ async def test_the_order_is_chosen_by_a_letter_and_the_same_again_turns_it_round
         assert [(args["order"], args["down"]) for verb, args in tasks.many.asked if verb == "browse"][-1] == ("name", False)
 
 
-async def test_columns_are_chosen_by_letters_and_remembered():
-    memory = Memory()
-    async with opened(memory=memory) as tasks:
+async def test_columns_are_chosen_by_letter_and_remembered():
+    memory = Preferences()
+    async with open_task_list(memory=memory) as tasks:
         await tasks.press("i", "b")
         await tasks.press("s")
         await tasks.press("escape")
         await tasks.until("BY", "ann")
         assert "STATE" not in tasks.text()
-    async with opened(memory=memory) as tasks:
+    async with open_task_list(memory=memory) as tasks:
         await tasks.until("BY", "ann")
         await tasks.press("i", "0")
         await tasks.until("STATE")
 
 
-async def test_going_along_the_columns_ends_with_the_last_one_says_what_is_out_of_sight_and_ends_where_there_is_room():
-    memory = Memory()
+async def test_scrolling_columns_stops_at_the_last_and_counts_hidden_ones():
+    memory = Preferences()
     memory.put("tasks.columns", list(COLUMNS_OF_ALL))
-    async with opened(size=(80, 24), memory=memory) as tasks:
+    async with open_task_list(size=(80, 24), memory=memory) as tasks:
         await tasks.until(" 5› ━")
         assert "STATE" not in tasks.text()
         await tasks.press("right")
@@ -379,55 +379,55 @@ async def test_going_along_the_columns_ends_with_the_last_one_says_what_is_out_o
         await tasks.until(" 5› ━")
 
 
-async def test_marks_stay_on_rows_that_left_the_window():
-    async with opened() as tasks:
+async def test_marks_stay_on_rows_outside_the_loaded_window():
+    async with open_task_list() as tasks:
         await tasks.press("space", "space", "G")
-        await until(tasks.pilot, lambda: tasks.under_cursor() == 1)
-        assert [one.number for one in tasks.screen.paged.chosen()] == [5000, 4999]
+        await wait_for(tasks.pilot, lambda: tasks.under_cursor() == 1)
+        assert [one.number for one in tasks.screen.paged.list_selected()] == [5000, 4999]
         await tasks.press("escape")
-        assert tasks.screen.paged.chosen() == [tasks.screen.table.item]
+        assert tasks.screen.paged.list_selected() == [tasks.screen.table.item]
 
 
-async def test_marks_that_the_filter_hides_are_taken_away_once_it_is_more_than_a_beginning():
-    async with opened() as tasks:
+async def test_a_complete_filter_removes_the_marks_it_hides():
+    async with open_task_list() as tasks:
         await tasks.press("space", "space", "space")
         tasks.type("slash", *"#49")
         await tasks.until("Tasks 1 of 5,000, 3 marked /#49")
         tasks.type("backspace", "backspace", "backspace", *"status:succeeded", "enter")
         await tasks.until("Tasks 1,667 of 5,000, 1 marked /status:succeeded", "Unmarked 2 tasks that are not among what the filter shows.")
-        assert [one.number for one in tasks.screen.paged.chosen()] == [4999]
+        assert [one.number for one in tasks.screen.paged.list_selected()] == [4999]
         tasks.type("escape", "slash", *"status:failed")
         await tasks.until("1 marked /status:failed")
         await tasks.press("escape")
         await tasks.until("Tasks 5,000, 1 marked")
 
 
-async def test_a_mark_goes_when_its_task_is_not_what_the_filter_means_any_more():
-    async with opened("status:waiting") as tasks:
+async def test_a_mark_is_removed_when_its_task_no_longer_matches():
+    async with open_task_list("status:waiting") as tasks:
         await tasks.press("j", "space", "j", "space")
-        held, kept = [one.number for one in tasks.screen.paged.chosen()]
+        held, kept = [one.number for one in tasks.screen.paged.list_selected()]
         rows = tasks.many.kept
         tasks.many.kept = lambda meant, found: [one for one in rows(meant, found) if one["number"] != held]  # type: ignore[method-assign]
         tasks.screen.reread()
         await tasks.until("1 marked", "Unmarked a task that is not among what the filter shows.")
-        assert [one.number for one in tasks.screen.paged.chosen()] == [kept]
+        assert [one.number for one in tasks.screen.paged.list_selected()] == [kept]
 
 
-async def test_the_footer_is_for_the_marks_and_for_all_that_are_marked():
-    async with opened() as tasks:
+async def test_the_footer_offers_actions_for_some_or_all_marked():
+    async with open_task_list() as tasks:
         await tasks.press("space", "space")
         await tasks.until(" 2 marked  ", "Tasks 5,000, 2 marked")
-        assert " 2 marked  " in screen_text(tasks.app)[-1] and "open" not in screen_text(tasks.app)[-1]
+        assert " 2 marked  " in read_screen_lines(tasks.app)[-1] and "open" not in read_screen_lines(tasks.app)[-1]
         await tasks.press("escape", "f", "f", "asterisk")
         await tasks.until("x cancel all marked")
         await tasks.press("escape")
-        await until(tasks.pilot, lambda: "all marked" not in screen_text(tasks.app)[-1])
+        await wait_for(tasks.pilot, lambda: "all marked" not in read_screen_lines(tasks.app)[-1])
 
 
 async def test_a_range_is_marked_from_the_last_mark_to_the_cursor():
-    async with opened() as tasks:
+    async with open_task_list() as tasks:
         await tasks.press("space", "j", "j", "v")
-        assert [one.number for one in tasks.screen.paged.chosen()] == [5000, 4999, 4998, 4997]
+        assert [one.number for one in tasks.screen.paged.list_selected()] == [5000, 4999, 4998, 4997]
         await tasks.press("escape", "v")
         await tasks.until("Mark one end with space first")
 
@@ -438,8 +438,8 @@ REVIEW = {
 }  # fmt: skip
 
 
-async def test_all_that_a_filter_means_is_cancelled_after_a_review_that_names_it():
-    async with opened("status:waiting") as tasks:
+async def test_cancelling_all_matches_requires_a_review():
+    async with open_task_list("status:waiting") as tasks:
         tasks.many.answers["review"] = REVIEW
         tasks.many.answers["cancel"] = {"done": [{"number": n, "name": "x"} for n in range(1665)], "refused": [], "notes": []}
         await tasks.press("asterisk")
@@ -449,19 +449,19 @@ async def test_all_that_a_filter_means_is_cancelled_after_a_review_that_names_it
         await tasks.press("enter")
         assert "cancel" not in tasks.many.verbs()
         await tasks.press("x")
-        await until(tasks.pilot, lambda: isinstance(tasks.app.screen, ChoiceScreen))
+        await wait_for(tasks.pilot, lambda: isinstance(tasks.app.screen, ChoiceScreen))
         tasks.app.ticks.at += 1  # type: ignore[attr-defined]
         await tasks.press("y")
-        await until(tasks.pilot, lambda: "cancel" in tasks.many.verbs())
+        await wait_for(tasks.pilot, lambda: "cancel" in tasks.many.verbs())
         asked = next(args for verb, args in tasks.many.asked if verb == "cancel")
         assert asked["select"]["filter"].startswith("status:running,scheduled,") and asked["select"]["as_of"] == REVIEW["as_of"]
         assert asked["select"]["filter"].endswith(" status:waiting")
         await tasks.until("Cancelled 1,665 tasks.", "2 of 1,667 changed since and are left alone.")
 
 
-async def test_mark_all_is_offered_under_a_filter_and_says_no_number_that_may_change():
-    async with opened(size=(160, 30)) as tasks:
-        assert "mark all" not in screen_text(tasks.app)[-1]
+async def test_mark_all_is_offered_with_a_filter_and_names_no_number():
+    async with open_task_list(size=(160, 30)) as tasks:
+        assert "mark all" not in read_screen_lines(tasks.app)[-1]
         await tasks.press("f", "f")
         await tasks.until("* mark all")
         await tasks.press("asterisk")
@@ -472,8 +472,8 @@ async def test_mark_all_is_offered_under_a_filter_and_says_no_number_that_may_ch
     (("f", "escape"), "The filter is cleared."), (("space", "escape"), "The marks are taken away."),
     (("f", "asterisk"), "All that the filter means"),
 ])  # fmt: skip
-async def test_what_a_key_did_to_the_list_is_not_said_on_the_next_screen(keys: tuple[str, ...], said: str):
-    async with opened() as tasks:
+async def test_messages_about_the_list_do_not_reach_the_next_screen(keys: tuple[str, ...], said: str):
+    async with open_task_list() as tasks:
         await tasks.press(*keys)
         await tasks.until(said)
         tasks.many.answers["template.ls"] = []
@@ -482,36 +482,36 @@ async def test_what_a_key_did_to_the_list_is_not_said_on_the_next_screen(keys: t
         assert said not in tasks.text()
 
 
-async def test_while_the_filter_line_is_open_the_footer_is_for_it():
-    async with opened() as tasks:
+async def test_the_footer_shows_the_keys_of_the_open_filter_line():
+    async with open_task_list() as tasks:
         await tasks.press("slash")
-        await until(tasks.pilot, lambda: screen_text(tasks.app)[-1].strip() == "↵ keep  esc clear  tab complete  ↑ earlier")
+        await wait_for(tasks.pilot, lambda: read_screen_lines(tasks.app)[-1].strip() == "↵ keep  esc clear  tab complete  ↑ earlier")
         await tasks.press("enter")
-        await until(tasks.pilot, lambda: screen_text(tasks.app)[-1].endswith("? help  q back"))
+        await wait_for(tasks.pilot, lambda: read_screen_lines(tasks.app)[-1].endswith("? help  q back"))
 
 
-async def test_a_task_opened_from_the_list_says_so_at_its_head():
-    async with opened() as tasks:
+async def test_a_task_opened_from_the_list_shows_it_in_its_title():
+    async with open_task_list() as tasks:
         await tasks.press("enter")
-        await until(tasks.pilot, lambda: screen_text(tasks.app)[0].startswith(" Tasks › "))
+        await wait_for(tasks.pilot, lambda: read_screen_lines(tasks.app)[0].startswith(" Tasks › "))
         await tasks.press("q", "n")
-        await until(tasks.pilot, lambda: screen_text(tasks.app)[0].startswith(" Tasks › New task"))
+        await wait_for(tasks.pilot, lambda: read_screen_lines(tasks.app)[0].startswith(" Tasks › New task"))
 
 
-async def test_star_without_a_filter_never_means_every_task():
-    async with opened() as tasks:
+async def test_star_without_a_filter_never_marks_every_task():
+    async with open_task_list() as tasks:
         await tasks.press("asterisk")
         await tasks.until("never simply every task")
-        assert not tasks.screen.everything
+        assert not tasks.screen.all_marked
 
 
-async def test_a_view_is_saved_taken_and_forgotten():
-    memory = Memory()
-    async with opened("status:failed", memory=memory) as tasks:
+async def test_a_view_can_be_saved_applied_and_deleted():
+    memory = Preferences()
+    async with open_task_list("status:failed", memory=memory) as tasks:
         await tasks.press("V", "s")
         tasks.type(*["backspace"] * 20, *"bad ones", "enter")
         await tasks.until("Saved as bad ones")
-    async with opened(memory=memory) as tasks:
+    async with open_task_list(memory=memory) as tasks:
         await tasks.press("V")
         await tasks.until("bad ones", "failed, the latest first")
         await tasks.press("e")
@@ -521,8 +521,8 @@ async def test_a_view_is_saved_taken_and_forgotten():
         await tasks.until("Forgot bad ones.")
 
 
-async def test_what_cannot_be_read_leaves_the_rows_and_says_how_old_they_are():
-    async with opened() as tasks:
+async def test_a_failed_read_keeps_the_rows_and_shows_their_age():
+    async with open_task_list() as tasks:
         tasks.many.browse = lambda **_: (_ for _ in ()).throw(OSError("no such home"))  # type: ignore[method-assign]
         tasks.app.ticks.at += 12  # type: ignore[attr-defined]
         tasks.screen.reread()
@@ -530,86 +530,86 @@ async def test_what_cannot_be_read_leaves_the_rows_and_says_how_old_they_are():
 
 
 @pytest.mark.parametrize("size", [(80, 24), (60, 16), (200, 50)])
-async def test_lines_are_as_wide_as_the_screen(size: tuple[int, int]):
-    async with opened(size=size) as tasks:
-        assert {len(line.rstrip()) <= size[0] for line in screen_text(tasks.app)} == {True}
+async def test_lines_fill_the_screen_width(size: tuple[int, int]):
+    async with open_task_list(size=size) as tasks:
+        assert {len(line.rstrip()) <= size[0] for line in read_screen_lines(tasks.app)} == {True}
         assert "task 5000" in tasks.text()
 
 
-async def test_a_priority_goes_up_as_often_as_it_is_pressed_though_the_board_has_it_before_the_list():
+async def test_each_plus_raises_the_priority_even_on_a_stale_list():
     """No press is lost, also on a task that the board has no row of; what was changed elsewhere is counted from once it is seen."""
-    async with opened() as tasks:
+    async with open_task_list() as tasks:
         app, line = tasks.app, tasks.many.board.next[0]._replace(uuid="u4998", number=4998)
-        tasks.screen.table.go("u4998")
+        tasks.screen.table.go_to_row("u4998")
 
         def asked() -> list[int]:
             return [args["fields"]["priority"] for verb, args in tasks.many.asked if verb == "set"]
 
         for priority in (1, 2, 3):
             await tasks.press("+")
-            app._take(tasks.many.board._replace(next=(line._replace(priority=priority),)))
-        app._take(tasks.many.board)
+            app._apply_board(tasks.many.board._replace(next=(line._replace(priority=priority),)))
+        app._apply_board(tasks.many.board)
         await tasks.press("+")
-        await until(tasks.pilot, lambda: asked() == [1, 2, 3, 4])
+        await wait_for(tasks.pilot, lambda: asked() == [1, 2, 3, 4])
 
         for seen in (4, 9):
             tasks.many.priorities[4998] = seen
             tasks.screen.reread()
-            await until(tasks.pilot, lambda seen=seen: tasks.screen.table.item.line.priority == seen)
+            await wait_for(tasks.pilot, lambda seen=seen: tasks.screen.table.item.line.priority == seen)
         await tasks.press("+")
-        await until(tasks.pilot, lambda: asked()[4:] == [10])
+        await wait_for(tasks.pilot, lambda: asked()[4:] == [10])
 
 
 @pytest.mark.parametrize(("words", "offered", "never"), [
     ("status:ended", "r run again all marked  D delete all marked", "xpt"), ("status:held", "", "xptrD"),
     ("status:waiting", "x cancel all marked  p hold all marked", "rD"),
 ])  # fmt: skip
-async def test_for_all_that_are_marked_only_keys_are_offered_that_are_for_one_of_them(words: str, offered: str, never: str):
+async def test_only_keys_applicable_to_marked_rows_are_offered(words: str, offered: str, never: str):
     """Of 3,334 rows not all are held: what the filter says of states decides. Of none that there are, nothing is for any."""
-    async with opened(size=(140, 30)) as tasks:
+    async with open_task_list(size=(140, 30)) as tasks:
         tasks.screen.filter_by(words)
         await tasks.until(f"/{words}")
-        await until(tasks.pilot, lambda: tasks.screen.settled.is_set())
+        await wait_for(tasks.pilot, lambda: tasks.screen.settled.is_set())
         await tasks.press("asterisk")
         await tasks.until("all marked")
-        footer = screen_text(tasks.app)[-1]
+        footer = read_screen_lines(tasks.app)[-1]
         assert offered in footer and "space mark" not in footer
         assert not any(f" {key} {word}" in footer for key in never for word in ("cancel", "hold", "to front", "run again", "delete"))
 
 
-async def test_all_rows_bear_the_mark_while_all_are_marked():
-    async with opened("status:waiting") as tasks:
+async def test_every_row_shows_the_mark_while_all_are_marked():
+    async with open_task_list("status:waiting") as tasks:
         await tasks.press("asterisk")
-        await until(tasks.pilot, lambda: any(line.startswith("›*4998") for line in screen_text(tasks.app)))
-        assert any(line.startswith(" *4995") for line in screen_text(tasks.app))
+        await wait_for(tasks.pilot, lambda: any(line.startswith("›*4998") for line in read_screen_lines(tasks.app)))
+        assert any(line.startswith(" *4995") for line in read_screen_lines(tasks.app))
 
 
-async def test_all_that_a_wrong_filter_means_is_not_marked():
-    async with opened() as tasks:
+async def test_mark_all_is_refused_for_an_invalid_filter():
+    async with open_task_list() as tasks:
         tasks.type("slash", *"status:nosuch", "enter", "asterisk")
         await tasks.until("there is no state")
-        assert not tasks.screen.everything
+        assert not tasks.screen.all_marked
 
 
-async def test_why_it_cannot_be_read_is_said_again_and_again_but_not_over_what_was_done():
-    async with opened() as tasks:
+async def test_repeated_read_errors_do_not_replace_results():
+    async with open_task_list() as tasks:
         tasks.many.browse = lambda **_: (_ for _ in ()).throw(OSError("no such home"))  # type: ignore[method-assign]
         tasks.screen.reread()
         await tasks.until("no such home")
-        tasks.app.say("Cancelled #5000.  u undo")
+        tasks.app.show_message("Cancelled #5000.  u undo")
         for _ in range(2):
             asked = len(tasks.many.verbs())
             tasks.screen.reread()
-            await until(tasks.pilot, lambda asked=asked: len(tasks.many.verbs()) > asked and tasks.screen._asked is None)
-            assert "Cancelled #5000." in screen_text(tasks.app)[-2]
-        tasks.app.hush()
+            await wait_for(tasks.pilot, lambda asked=asked: len(tasks.many.verbs()) > asked and tasks.screen._current_read is None)
+            assert "Cancelled #5000." in read_screen_lines(tasks.app)[-2]
+        tasks.app.clear_message()
         tasks.screen.reread()
         await tasks.until("no such home")
 
 
-async def test_a_counter_that_is_clicked_leaves_the_filter_line():
-    async with opened(size=(120, 30)) as tasks:
+async def test_a_click_on_a_counter_closes_the_filter_line():
+    async with open_task_list(size=(120, 30)) as tasks:
         await tasks.press("slash", *"abc")
-        await tasks.pilot.click(offset=(screen_text(tasks.app)[1].index("waiting") + 1, 1))
+        await tasks.pilot.click(offset=(read_screen_lines(tasks.app)[1].index("waiting") + 1, 1))
         await tasks.until("/status:queued,retrying", "x cancel")
         assert tasks.screen.words == "status:queued,retrying"

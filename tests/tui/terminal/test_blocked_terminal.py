@@ -17,15 +17,15 @@ ENV = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "PYTHONPATH"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_deck_whose_terminal_is_stuck_ends_when_told(number: signal.Signals):
+def test_a_signal_ends_a_deck_on_a_blocked_terminal(number: signal.Signals):
     with Terminal([sys.executable, "-m", "tests.tui.run_deck", "busy"], ENV, ROOT) as deck:
         before = termios.tcgetattr(deck.keyboard)
         deck.wait("q quit")
         assert termios.tcgetattr(deck.keyboard) != before
-        deck.clog()
+        deck.block_output()
         deck.type("\x0c" * 100)  # to be drawn: more than the queue of what is to be written holds
         os.kill(deck.pid, number)
-        assert deck.ends_unread()
+        assert deck.is_ended_unread()
         assert deck.end() == 128 + number
         assert termios.tcgetattr(deck.keyboard) == before
     assert b"\x1b[?1049l\x1b[?25h" in deck.raw

@@ -10,43 +10,43 @@ import pytest
 from textual._compositor import ChopsUpdate
 
 from app.core.board import Board
-from app.tui.terminal.cell_updates import CellsUpdate
+from app.tui.terminal.cell_updates import CellUpdate
 from tests.tui import boards
-from tests.tui.recording_runtime import an_app, fed, until
-from tests.tui.screen_text import screen_text
+from tests.tui.recording_runtime import is_fed, make_recorded_deck, wait_for
+from tests.tui.screen_text import read_screen_lines
 
 
-async def sent(monkeypatch: pytest.MonkeyPatch, board: Board, *keys: str) -> tuple[str, list[str], list[str]]:
+async def record_update(monkeypatch: pytest.MonkeyPatch, board: Board, *keys: str) -> tuple[str, list[str], list[str]]:
     """What is written when another board comes and keys are pressed; the terminal's lines with it; the deck's."""
-    app, _ = an_app()
+    app, _ = make_recorded_deck()
     terminal = pyte.Screen(120, 40)
     stream = pyte.Stream(terminal)
     written: list[str] = []
 
     def write(screen: Any, update: Any) -> None:
         if update is not None:
-            narrow = CellsUpdate.of(update) if isinstance(update, ChopsUpdate) else update
+            narrow = CellUpdate.from_chops(update) if isinstance(update, ChopsUpdate) else update
             written.append(narrow.render_segments(app.console))
 
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: fed(app))
+        await wait_for(pilot, lambda: is_fed(app))
         await pilot.pause()
-        stream.feed("\r\n".join(screen_text(app)))
+        stream.feed("\r\n".join(read_screen_lines(app)))
         monkeypatch.setattr(app, "_display", write)
         app.board = board
         await pilot.press(*keys)
         await pilot.pause()
         stream.feed("".join(written))
-        return "".join(written), [line.rstrip() for line in terminal.display], screen_text(app)
+        return "".join(written), [line.rstrip() for line in terminal.display], read_screen_lines(app)
 
 
-def plain(line: str) -> str:
+def normalize_line(line: str) -> str:
     """A line without blanks (pyte writes one after each wide character) and composed, as pyte writes it."""
     return normalize("NFC", line).replace(" ", "")
 
 
-async def test_one_figure_that_changed_costs_a_few_bytes(monkeypatch: pytest.MonkeyPatch):
-    text, terminal, drawn = await sent(monkeypatch, boards.busy()._replace(today_ok=142))
+async def test_one_changed_figure_takes_few_bytes(monkeypatch: pytest.MonkeyPatch):
+    text, terminal, drawn = await record_update(monkeypatch, boards.busy()._replace(today_ok=142))
     assert terminal == drawn
     assert len(text) < 30
 
@@ -55,5 +55,5 @@ async def test_wide_characters_and_a_moved_cursor_leave_no_traces(monkeypatch: p
     busy = boards.busy()
     named = zip(busy.running, ("夜间备份 b", "x夜间备份", "e\u0301", "夜", "间夜", "verify 夜间备份", "[/red]"), strict=True)
     other = busy._replace(running=tuple(row._replace(name=name, output=name) for row, name in named))
-    _, terminal, drawn = await sent(monkeypatch, other, "j", "space", "1", "j", "3")
-    assert [plain(line) for line in terminal] == [plain(line) for line in drawn]
+    _, terminal, drawn = await record_update(monkeypatch, other, "j", "space", "1", "j", "3")
+    assert [normalize_line(line) for line in terminal] == [normalize_line(line) for line in drawn]

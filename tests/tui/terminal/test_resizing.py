@@ -10,10 +10,10 @@ import pytest
 from textual import _time
 
 from tests.acceptance.terminal import Terminal
-from tests.tui.fake_runtime import Answers, deck, until
+from tests.tui.fake_runtime import FakeRuntime, make_deck, wait_until
 from tests.tui.terminal.test_blocked_terminal import ENV, ROOT
 
-PULLED_ON = """
+RESIZED_WHILE_READ = """
 import sys, termios
 from app.tui.terminal.driver import ClicksOnlyDriver
 from tests.tui.run_deck import main
@@ -31,23 +31,23 @@ sys.exit(main("busy"))
 """
 
 
-def test_the_size_is_the_terminals_whatever_is_exported():
+def test_the_terminal_s_size_overrides_environment_variables():
     with Terminal([sys.executable, "-m", "tests.tui.run_deck", "busy"], ENV | {"COLUMNS": "80", "LINES": "24"}, ROOT) as deck:
         deck.wait("? help").resize(40, 10).wait("too small (40x10)").type("q")
         assert deck.end() == 0
 
 
-def test_of_two_sizes_at_once_the_later_counts():
-    with Terminal([sys.executable, "-c", PULLED_ON], ENV, ROOT) as deck:
+def test_the_later_of_two_quick_resizes_wins():
+    with Terminal([sys.executable, "-c", RESIZED_WHILE_READ], ENV, ROOT) as deck:
         deck.wait("? help").resize(100, 30).wait("too small (40x10)").type("q")
         assert deck.end() == 0
 
 
-async def test_what_is_due_soon_happens_though_the_processor_was_away_meanwhile(monkeypatch: pytest.MonkeyPatch):
+async def test_a_timer_fires_late_rather_than_never(monkeypatch: pytest.MonkeyPatch):
     """By such a timer the window's new size is taken; one that was passed over was waited for without end."""
-    app, fired, looks, now = deck(Answers()), asyncio.Event(), itertools.count(), _time.get_time
+    app, fired, looks, now = make_deck(FakeRuntime()), asyncio.Event(), itertools.count(), _time.get_time
     async with app.run_test(size=(80, 24)) as pilot:
         with monkeypatch.context() as patched:
             patched.setattr(_time, "get_time", lambda: now() + 0.05 * min(next(looks), 3))
             app.set_timer(1 / 120, fired.set)
-            await until(pilot, fired.is_set)
+            await wait_until(pilot, fired.is_set)

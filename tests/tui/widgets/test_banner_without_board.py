@@ -16,25 +16,25 @@ from app import client as app_client
 from app import paths
 from app.client import Client
 from app.config import Config
-from app.core.text.sanitize import width
+from app.core.text.sanitize import measure_width
 from app.errors import Conflict, Problem
 from app.tui.app import TaskdeckApp
 from app.tui.data import board_feed
-from app.tui.run import farewell
+from app.tui.run import format_farewell
 from app.tui.style import Look
 from app.tui.widgets import banner
 from app.version import VERSION
 from tests.tui import boards
-from tests.tui.recording_runtime import Recording, until
-from tests.tui.screen_text import screen_text
+from tests.tui.recording_runtime import RecordingRuntime, wait_for
+from tests.tui.screen_text import read_screen_lines
 
-NONE_STARTED = Config(autostart=False)
+NO_AUTOSTART = Config(autostart=False)
 """Else a real runtime would come up in the home, and outlive the test."""
-LOCKED = Problem("unable to open database file", "Look: taskdeck doctor")
+OPEN_FAILED = Problem("unable to open database file", "Look: taskdeck doctor")
 DENIED = Conflict("the home /srv/taskdeck belongs to somebody else, or may not be entered. Nothing was done.", "Choose another: --home DIR")
 
 
-class Refusing(Recording):
+class RefusingRuntime(RecordingRuntime):
     """A runtime of which no board can be had, until it can."""
 
     def __init__(self, problem: Exception) -> None:
@@ -42,61 +42,61 @@ class Refusing(Recording):
         self.answers["board"] = problem
 
     def answer(self, verb: str, args: dict[str, Any]) -> Any:
-        return self._raised(self.answers[verb]) if verb in self.answers else super().answer(verb, args)
+        return self._raise(self.answers[verb]) if verb in self.answers else super().answer(verb, args)
 
-    def _raised(self, problem: Exception) -> Any:
+    def _raise(self, problem: Exception) -> Any:
         raise problem
 
 
-def a_deck(client: Any, home: Path | None = None, **how: Any) -> TaskdeckApp:
+def make_deck(client: Any, home: Path | None = None, **how: Any) -> TaskdeckApp:
     return TaskdeckApp(client, now=lambda: boards.NOW, home=home, **how)
 
 
-def text(app: TaskdeckApp) -> str:
-    return " ".join(" ".join(screen_text(app)).split())
+def read_screen_text(app: TaskdeckApp) -> str:
+    return " ".join(" ".join(read_screen_lines(app)).split())
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_retry_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     """No wait between two looks."""
-    monkeypatch.setattr(board_feed, "RETRY", 0.01)
+    monkeypatch.setattr(board_feed, "RETRY_INTERVAL", 0.01)
 
 
 @pytest.mark.parametrize("size", [(60, 16), (80, 24), (120, 40)])
-@pytest.mark.parametrize("problem", [DENIED, LOCKED, OSError("no file")], ids=repr)
-async def test_why_no_board_can_be_had_stands_under_the_head_until_one_comes(problem: Exception, size: tuple[int, int]):
+@pytest.mark.parametrize("problem", [DENIED, OPEN_FAILED, OSError("no file")], ids=repr)
+async def test_the_banner_says_why_there_is_no_board(problem: Exception, size: tuple[int, int]):
     """You should see what is wrong and what to do, no claim of what could not be read, and not that it is being loaded."""
-    runtime = Refusing(problem)
-    app = a_deck(runtime.client)
+    runtime = RefusingRuntime(problem)
+    app = make_deck(runtime.client)
     async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: "NOTHING CAN BE SHOWN" in text(app))
-        shown = screen_text(app)
-        assert "loading" not in text(app) and not any("Nothing runs" in line or "Nothing has been" in line for line in shown)
-        assert str(getattr(problem, "hint", "") or problem) in text(app) and max(map(width, shown)) <= size[0]
+        await wait_for(pilot, lambda: "NOTHING CAN BE SHOWN" in read_screen_text(app))
+        shown = read_screen_lines(app)
+        assert "loading" not in read_screen_text(app) and not any("Nothing runs" in line or "Nothing has been" in line for line in shown)
+        assert str(getattr(problem, "hint", "") or problem) in read_screen_text(app) and max(map(measure_width, shown)) <= size[0]
         await pilot.press("5")
-        await until(pilot, lambda: app.screen is not app.deck and "NOTHING CAN BE SHOWN" in text(app))
-        assert "loading" not in screen_text(app)[0]
-        assert str(getattr(problem, "hint", "") or problem) in text(app)
+        await wait_for(pilot, lambda: app.screen is not app.deck and "NOTHING CAN BE SHOWN" in read_screen_text(app))
+        assert "loading" not in read_screen_lines(app)[0]
+        assert str(getattr(problem, "hint", "") or problem) in read_screen_text(app)
         await pilot.press("q")
-        assert farewell(app.board) == "Back: taskdeck"
+        assert format_farewell(app.board) == "Back: taskdeck"
         del runtime.answers["board"]
-        await until(pilot, lambda: "resnet50-sweep-06" in text(app))
-        assert "NOTHING CAN BE SHOWN" not in text(app)
+        await wait_for(pilot, lambda: "resnet50-sweep-06" in read_screen_text(app))
+        assert "NOTHING CAN BE SHOWN" not in read_screen_text(app)
 
 
-async def test_in_ascii_it_is_ascii():
-    app = a_deck(Refusing(DENIED).client, look=Look(ascii=True))
+async def test_the_banner_is_ascii_in_ascii_mode():
+    app = make_deck(RefusingRuntime(DENIED).client, look=Look(ascii=True))
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: "NOTHING CAN BE SHOWN" in text(app))
-        assert all(line.isascii() for line in screen_text(app))
+        await wait_for(pilot, lambda: "NOTHING CAN BE SHOWN" in read_screen_text(app))
+        assert all(line.isascii() for line in read_screen_lines(app))
 
 
-class Mute:
+class MuteRuntime:
     """A control socket that takes what is sent, and answers nothing; with `greets` it says who it is before."""
 
     def __init__(self, home: Path, greets: bool) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.bind(str(home / "run" / paths.CONTROL))
+        self._socket.bind(str(home / "run" / paths.CONTROL_SOCKET))
         self._socket.listen()
         self._greets = greets
         self._taken: list[socket.socket] = []
@@ -123,53 +123,53 @@ class Mute:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
+def bare_home(tmp_path: Path) -> Path:
     (tmp_path / "run").mkdir()
     return tmp_path
 
 
 @pytest.fixture(params=[False, True], ids=["mute", "greets"])
-def mute(home: Path, request: pytest.FixtureRequest) -> Iterator[Mute]:
-    found = Mute(home, request.param)
+def mute_runtime(bare_home: Path, request: pytest.FixtureRequest) -> Iterator[MuteRuntime]:
+    found = MuteRuntime(bare_home, request.param)
     yield found
     found.close()
 
 
-async def test_of_a_runtime_that_answers_nothing_that_is_said(home: Path, mute: Mute, monkeypatch: pytest.MonkeyPatch):
+async def test_a_mute_runtime_is_reported(bare_home: Path, mute_runtime: MuteRuntime, monkeypatch: pytest.MonkeyPatch):
     """Whether it does not greet, or greets and then hangs."""
-    monkeypatch.setattr(app_client, "PATIENCE", 0.2)
-    monkeypatch.setattr(banner, "LONG", 0.5)
-    app = a_deck(lambda: Client(home, autostart=False, source="deck"), home, settings=NONE_STARTED)
+    monkeypatch.setattr(app_client, "GREETING_TIMEOUT", 0.2)
+    monkeypatch.setattr(banner, "WAIT_NOTICE_DELAY", 0.5)
+    app = make_deck(lambda: Client(bare_home, autostart=False, source="deck"), bare_home, settings=NO_AUTOSTART)
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: "NOTHING CAN BE SHOWN" in text(app))
-        assert "kill -CONT" in text(app) or "taskdeck stop" in text(app)
-        assert "loading" not in text(app)
+        await wait_for(pilot, lambda: "NOTHING CAN BE SHOWN" in read_screen_text(app))
+        assert "kill -CONT" in read_screen_text(app) or "taskdeck stop" in read_screen_text(app)
+        assert "loading" not in read_screen_text(app)
 
 
-async def test_a_home_that_may_not_be_entered_is_told(home: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_an_inaccessible_home_is_reported(bare_home: Path, monkeypatch: pytest.MonkeyPatch):
     def refused(*_: Any, **__: Any) -> int:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(app_client.os, "open", refused)
-    app = a_deck(lambda: Client(home, autostart=False, source="deck"), home, settings=NONE_STARTED)
+    app = make_deck(lambda: Client(bare_home, autostart=False, source="deck"), bare_home, settings=NO_AUTOSTART)
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: "NOTHING CAN BE SHOWN" in text(app))
+        await wait_for(pilot, lambda: "NOTHING CAN BE SHOWN" in read_screen_text(app))
         monkeypatch.undo()
-        assert "belongs to somebody else, or may not be entered" in text(app) and "Choose another: --home DIR" in text(app)
+        assert "belongs to somebody else, or may not be entered" in read_screen_text(app) and "Choose another: --home DIR" in read_screen_text(app)
 
 
-async def test_while_it_is_only_slow_nothing_is_said(monkeypatch: pytest.MonkeyPatch):
+async def test_a_slow_first_board_is_not_reported(monkeypatch: pytest.MonkeyPatch):
     may = Event()
 
-    class Slow(Recording):
+    class Slow(RecordingRuntime):
         def answer(self, verb: str, args: dict[str, Any]) -> Any:
             may.wait(10)
             return super().answer(verb, args)
 
     factory: Any = Slow(boards.busy()).client
-    app = a_deck(factory)
+    app = make_deck(factory)
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: "loading" in text(app))
-        assert "NOTHING CAN BE SHOWN" not in text(app)
+        await wait_for(pilot, lambda: "loading" in read_screen_text(app))
+        assert "NOTHING CAN BE SHOWN" not in read_screen_text(app)
         may.set()
-        await until(pilot, lambda: "resnet50-sweep-06" in text(app))
+        await wait_for(pilot, lambda: "resnet50-sweep-06" in read_screen_text(app))

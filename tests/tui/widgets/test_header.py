@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from app.core.board import BackupFacts, ReplicaFacts
-from app.core.text.sanitize import width as cells_of
+from app.core.text.sanitize import measure_width as cells_of
 from app.tui.style import Look
-from app.tui.widgets.header import Bearings, header_lines
+from app.tui.widgets.header import HeaderContext, build_header
 from tests.tui import boards
 from tests.tui.boards import NOW
 
 
-def first_line(width: int, backup: BackupFacts | None, replica: ReplicaFacts | None = None) -> str:
+def render_first_line(width: int, backup: BackupFacts | None, replica: ReplicaFacts | None = None) -> str:
     board = boards.busy()._replace(backup=backup, replica=replica)
-    line = "".join(text for text, _ in header_lines(board, Bearings(), NOW, Look(), width)[0])
+    line = "".join(text for text, _ in build_header(board, HeaderContext(), NOW, Look(), width)[0])
     assert len(line) <= width
     return line
 
@@ -30,31 +30,31 @@ def first_line(width: int, backup: BackupFacts | None, replica: ReplicaFacts | N
         (120, BackupFacts(NOW + 5), "  backup 0s  "),
     ],
 )
-def test_the_age_of_the_newest_backup_is_told(width: int, backup: BackupFacts, says: str):
-    assert says.replace("3d00h", "3d") in first_line(width, backup).replace("3d00h", "3d")
+def test_the_header_shows_the_age_of_the_newest_backup(width: int, backup: BackupFacts, says: str):
+    assert says.replace("3d00h", "3d") in render_first_line(width, backup).replace("3d00h", "3d")
 
 
 @pytest.mark.parametrize(("width", "backup"), [(80, BackupFacts(NOW - 60)), (109, BackupFacts()), (120, None)])
-def test_where_there_is_no_room_or_nothing_to_tell_nothing_is_told(width: int, backup: BackupFacts | None):
-    assert "backup" not in first_line(width, backup)
+def test_no_backup_age_without_space_or_data(width: int, backup: BackupFacts | None):
+    assert "backup" not in render_first_line(width, backup)
 
 
-def test_the_copy_is_told_only_when_it_is_late():
-    assert "replica" not in first_line(120, None, ReplicaFacts(30.0))
-    assert "  replica 5m!  " in first_line(80, None, ReplicaFacts(300.0, late=True))
-    assert "  no replica!  " in first_line(80, None, ReplicaFacts(None, late=True))
+def test_the_replica_is_shown_only_when_late():
+    assert "replica" not in render_first_line(120, None, ReplicaFacts(30.0))
+    assert "  replica 5m!  " in render_first_line(80, None, ReplicaFacts(300.0, late=True))
+    assert "  no replica!  " in render_first_line(80, None, ReplicaFacts(None, late=True))
 
 
 @pytest.mark.parametrize("bearings", [
-    Bearings(), Bearings(title="Deck › #1042 resnet50-sweep-06"), Bearings(read_only=True),
-    Bearings(tab="3", places=(("2", ""), ("3", ""))),
+    HeaderContext(), HeaderContext(title="Deck › #1042 resnet50-sweep-06"), HeaderContext(read_only=True),
+    HeaderContext(tab="3", places=(("2", ""), ("3", ""))),
 ], ids=["deck", "title", "read-only", "one pane"])  # fmt: skip
 @pytest.mark.parametrize("cells", [60, 80, 100])
 @pytest.mark.parametrize("lag", [0.003, 3.2], ids=["quiet", "late"])
-def test_whatever_is_in_trouble_one_sees_where_one_is_and_nothing_is_cut_off(bearings: Bearings, cells: int, lag: float):
+def test_problems_and_location_fit_the_header_at_every_width(bearings: HeaderContext, cells: int, lag: float):
     board = boards.halted()
     board = board._replace(runtime=board.runtime._replace(tick_lag=lag))
-    line = "".join(text for text, _ in header_lines(board, bearings, boards.NOW, Look(), cells)[0])
+    line = "".join(text for text, _ in build_header(board, bearings, boards.NOW, Look(), cells)[0])
 
     assert cells_of(line) == cells and "NOTHING STARTS" in line and "db DISK FULL" in line
     if bearings.title:

@@ -9,11 +9,11 @@ import pytest
 from app.core.board import RuntimeFacts
 from app.tui.app import TaskdeckApp
 from app.tui.screens.dialogs.choice import Answer, ChoiceScreen, Question
-from app.tui.screens.dialogs.quit import LeaveScreen
+from app.tui.screens.dialogs.quit import QuitScreen
 from app.tui.screens.task import TaskScreen
-from app.tui.widgets.modal import LeftBeside
+from app.tui.widgets.modal import DismissOnClickOutside
 from tests.tui import boards
-from tests.tui.recording_runtime import an_app, fed, until
+from tests.tui.recording_runtime import is_fed, make_recorded_deck, wait_for
 
 KEYS = {
     "question_mark": "esc close", "colon": "↵ do it  ↑ ↓ choose  esc close", "w": "↵ opens the task  esc closes",
@@ -21,86 +21,86 @@ KEYS = {
 }  # fmt: skip
 
 
-def seen(app: TaskdeckApp) -> list[str]:
+def read_terminal_lines(app: TaskdeckApp) -> list[str]:
     """What stands on the terminal, with what is below a box."""
     update: Any = app.screen._compositor.render_update(full=True, screen_stack=app._background_screens)
     rows = getattr(update, "strips", [])
     return ["".join(segment.text for strip in row for segment in strip if not segment.control).rstrip() for row in rows]
 
 
-def shown(app: TaskdeckApp, text: str, line: int | None = None) -> bool:
-    lines = seen(app)
+def is_shown(app: TaskdeckApp, text: str, line: int | None = None) -> bool:
+    lines = read_terminal_lines(app)
     return text in (lines[line] if line is not None and lines else "\n".join(lines))
 
 
 @pytest.mark.parametrize("key", KEYS)
-async def test_the_deck_goes_on_below_and_has_the_keys_of_the_box(key: str):
-    app, recording = an_app()
+async def test_the_deck_updates_below_a_dialog_and_shows_its_keys(key: str):
+    app, recording = make_recorded_deck()
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: fed(app) and shown(app, "x cancel", -1))
+        await wait_for(pilot, lambda: is_fed(app) and is_shown(app, "x cancel", -1))
         await pilot.press(key)
-        await until(pilot, lambda: isinstance(app.screen, LeftBeside) and shown(app, KEYS[key], -1))
-        assert not shown(app, "x cancel", -1)
+        await wait_for(pilot, lambda: isinstance(app.screen, DismissOnClickOutside) and is_shown(app, KEYS[key], -1))
+        assert not is_shown(app, "x cancel", -1)
 
         app.board = recording.board._replace(runtime=RuntimeFacts("stopped", since=boards.NOW))
-        await until(pilot, lambda: shown(app, "NO RUNTIME", 0))
-        assert isinstance(app.screen, LeftBeside)
+        await wait_for(pilot, lambda: is_shown(app, "NO RUNTIME", 0))
+        assert isinstance(app.screen, DismissOnClickOutside)
 
         await pilot.press("escape")
-        await until(pilot, lambda: not isinstance(app.screen, LeftBeside) and shown(app, "S start runtime", -1))
+        await wait_for(pilot, lambda: not isinstance(app.screen, DismissOnClickOutside) and is_shown(app, "S start runtime", -1))
 
 
-async def test_the_list_goes_on_below_a_question():
-    app, recording = an_app()
+async def test_the_task_list_updates_below_a_question():
+    app, recording = make_recorded_deck()
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("5")
-        await until(pilot, lambda: fed(app) and shown(app, "5 Tasks", 0) and "browse" in recording.verbs())
+        await wait_for(pilot, lambda: is_fed(app) and is_shown(app, "5 Tasks", 0) and "browse" in recording.verbs())
         app.push_screen(ChoiceScreen(Question("Sure", [], [Answer("y", "yes"), Answer("n", "no")], safe="n")))
-        await until(pilot, lambda: shown(app, "↵ take the marked answer  ← → mark", -1))
+        await wait_for(pilot, lambda: is_shown(app, "↵ take the marked answer  ← → mark", -1))
         before = recording.verbs().count("browse")
         app.board = recording.board._replace(runtime=RuntimeFacts("stopped", since=boards.NOW))
-        await until(pilot, lambda: shown(app, "NO RUNTIME", 0) and recording.verbs().count("browse") > before)
+        await wait_for(pilot, lambda: is_shown(app, "NO RUNTIME", 0) and recording.verbs().count("browse") > before)
 
 
-async def test_a_box_over_a_box_has_its_own_keys_in_the_last_line():
-    app, _ = an_app()
+async def test_a_nested_dialog_shows_its_own_keys():
+    app, _ = make_recorded_deck()
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: shown(app, "x cancel", -1))
+        await wait_for(pilot, lambda: is_shown(app, "x cancel", -1))
         lines = [[(f"line {n}", "")] for n in range(20)]
         app.push_screen(ChoiceScreen(Question("Sure", [], [Answer("y", "yes"), Answer("n", "no")], safe="n", names=lines)))
-        await until(pilot, lambda: shown(app, "↵ list them", -1))
+        await wait_for(pilot, lambda: is_shown(app, "↵ list them", -1))
         await pilot.press("enter")
-        await until(pilot, lambda: shown(app, "esc back to the question", -1))
+        await wait_for(pilot, lambda: is_shown(app, "esc back to the question", -1))
         await pilot.press("q")
-        await until(pilot, lambda: shown(app, "↵ list them", -1))
+        await wait_for(pilot, lambda: is_shown(app, "↵ list them", -1))
 
 
-async def test_a_click_on_a_key_of_the_last_line_is_that_key_and_one_beside_them_leaves_the_box():
-    app, _ = an_app()
+async def test_clicks_press_footer_keys_or_close_the_dialog():
+    app, _ = make_recorded_deck()
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: shown(app, "x cancel", -1))
+        await wait_for(pilot, lambda: is_shown(app, "x cancel", -1))
         await pilot.press("X")
-        await until(pilot, lambda: isinstance(app.screen, ChoiceScreen) and shown(app, "↑ ↓ mark", -1))
-        await pilot.click(offset=(seen(app)[-1].index("↑ ↓ mark"), 23))
-        await until(pilot, lambda: shown(app, "› t"))
+        await wait_for(pilot, lambda: isinstance(app.screen, ChoiceScreen) and is_shown(app, "↑ ↓ mark", -1))
+        await pilot.click(offset=(read_terminal_lines(app)[-1].index("↑ ↓ mark"), 23))
+        await wait_for(pilot, lambda: is_shown(app, "› t"))
         await pilot.click(offset=(79, 23))
-        await until(pilot, lambda: not isinstance(app.screen, LeftBeside))
+        await wait_for(pilot, lambda: not isinstance(app.screen, DismissOnClickOutside))
 
         await pilot.press("w")
-        await until(pilot, lambda: isinstance(app.screen, LeftBeside) and shown(app, "↵ opens the task", -1))
-        await pilot.click(offset=(seen(app)[-1].index("opens the task"), 23))
-        await until(pilot, lambda: isinstance(app.screen, TaskScreen))
+        await wait_for(pilot, lambda: isinstance(app.screen, DismissOnClickOutside) and is_shown(app, "↵ opens the task", -1))
+        await pilot.click(offset=(read_terminal_lines(app)[-1].index("opens the task"), 23))
+        await wait_for(pilot, lambda: isinstance(app.screen, TaskScreen))
 
 
-async def test_at_leaving_to_leave_is_not_said_of_staying():
-    app, _ = an_app()
+async def test_the_quit_dialog_calls_escape_stay():
+    app, _ = make_recorded_deck()
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: shown(app, "x cancel", -1))
-        app.push_screen(LeaveScreen(boards.busy()))
-        await until(pilot, lambda: shown(app, "esc stay", -1) and not shown(app, "leave", -1))
+        await wait_for(pilot, lambda: is_shown(app, "x cancel", -1))
+        app.push_screen(QuitScreen(boards.busy()))
+        await wait_for(pilot, lambda: is_shown(app, "esc stay", -1) and not is_shown(app, "leave", -1))
 
 
-async def test_the_styles_of_a_screen_are_read_before_its_widgets_come(monkeypatch: pytest.MonkeyPatch):
+async def test_a_screen_loads_its_styles_before_its_widgets_mount(monkeypatch: pytest.MonkeyPatch):
     """From Python 3.12 on Textual's tasks begin at once: the widgets would be styled, and placed, without them."""
     register, read = TaskdeckApp._register, list[bool]()
 
@@ -108,7 +108,7 @@ async def test_the_styles_of_a_screen_are_read_before_its_widgets_come(monkeypat
         read.extend(self.stylesheet.has_source(str(path)) for node in nodes for path in getattr(node, "css_path", []))
         return register(self, parent, *nodes, **more)
 
-    app, _ = an_app()
+    app, _ = make_recorded_deck()
     async with app.run_test(size=(80, 24)) as pilot:
         monkeypatch.setattr(TaskdeckApp, "_register", registered)
         await pilot.press("5")

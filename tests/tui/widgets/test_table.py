@@ -14,31 +14,31 @@ from textual.app import App, ComposeResult
 from textual.strip import Strip
 
 from app.tui.style import Look
-from app.tui.widgets.strips import differing
+from app.tui.widgets.strips import find_difference
 from app.tui.widgets.table import Table
-from app.tui.widgets.table_columns import Cell, Column
-from app.tui.widgets.table_parts import Grid, Part
+from app.tui.widgets.table_columns import Cell, TableColumn
+from app.tui.widgets.table_parts import TableGrid, TableSection
 
 
 @dataclass(frozen=True)
-class Row:
+class KeyedRow:
     key: str
     text: str = ""
 
 
-def cells(row: Row, look: Look, now: float) -> tuple[Cell, ...]:
-    return Cell(look.theirs(row.key)), Cell(look.theirs(row.text))
+def make_cells(row: KeyedRow, look: Look, now: float) -> tuple[Cell, ...]:
+    return Cell(look.sanitize(row.key)), Cell(look.sanitize(row.text))
 
 
-GRID = Grid((Column("KEY", 6, gap=0), Column("TEXT", 10, grow=1)), cells)
+GRID = TableGrid((TableColumn("KEY", 6, gap=0), TableColumn("TEXT", 10, grow=1)), make_cells)
 
 
-def rows(*keys: str) -> list[Row]:
-    return [Row(key) for key in keys]
+def make_rows(*keys: str) -> list[KeyedRow]:
+    return [KeyedRow(key) for key in keys]
 
 
-def letters(first: int, count: int) -> list[Row]:
-    return rows(*(f"r{n}" for n in range(first, first + count)))
+def make_numbered_rows(first: int, count: int) -> list[KeyedRow]:
+    return make_rows(*(f"r{n}" for n in range(first, first + count)))
 
 
 class TableApp(App[None]):
@@ -46,7 +46,7 @@ class TableApp(App[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.table = Table((Part("top", GRID), Part("low", GRID)), id="table")
+        self.table = Table((TableSection("top", GRID), TableSection("low", GRID)), id="table")
         self.opened: list[Any] = []
 
     def ticks(self) -> float:
@@ -62,147 +62,147 @@ class TableApp(App[None]):
         self.opened.append(event.item)
 
 
-def drawn(table: Table) -> list[str]:
-    return [line.rstrip() for line in table.shown_text()]
+def read_table_lines(table: Table) -> list[str]:
+    return [line.rstrip() for line in table.list_text()]
 
 
-def count_refreshes(table: Table) -> list[int]:
+def record_refreshed_lines(table: Table) -> list[int]:
     """The lines that are drawn again from now on."""
     lines: list[int] = []
     refresh = table.refresh
 
     def counting(*regions: Any, **options: Any) -> Any:
         for region in regions:
-            lines.extend(range(region.y, region.bottom))
+            lines.extend(range(region.y, region.refresh_bottom))
         return refresh(*regions, **options)
 
     table.refresh = counting  # type: ignore[method-assign]
     return lines
 
 
-async def pressed(keys: Iterable[str], **shown: list[Row]) -> tuple[Table, list[str]]:
+async def press_keys(keys: Iterable[str], **shown: list[KeyedRow]) -> tuple[Table, list[str]]:
     """The table after these keys, and its lines as they then stood."""
     app = TableApp()
     async with app.run_test(size=(30, 10)) as pilot:
         app.table.show(shown)
         await pilot.press(*keys)
-        return app.table, drawn(app.table)
+        return app.table, read_table_lines(app.table)
 
 
-async def test_the_cursor_walks_through_all_parts():
-    table, shown = await pressed(["j", "j", "j"], top=rows("a", "b"), low=rows("c", "d"))
+async def test_the_cursor_moves_through_all_sections():
+    table, shown = await press_keys(["j", "j", "j"], top=make_rows("a", "b"), low=make_rows("c", "d"))
     assert table.cursor == "d"
     assert [line[:3] for line in shown if line.startswith("›")] == ["› d"]
 
 
-async def test_the_cursor_stays_on_its_row_when_rows_come_and_go_around_it():
+async def test_the_cursor_stays_on_its_row_when_other_rows_change():
     app = TableApp()
     async with app.run_test(size=(30, 10)) as pilot:
-        app.table.show({"top": rows("a", "b", "c")})
+        app.table.show({"top": make_rows("a", "b", "c")})
         await pilot.press("j")
-        app.table.show({"top": rows("x", "y", "a", "b")})
+        app.table.show({"top": make_rows("x", "y", "a", "b")})
         assert app.table.cursor == "b"
-        app.table.show({"top": rows("y"), "low": rows("b")})
+        app.table.show({"top": make_rows("y"), "low": make_rows("b")})
         assert app.table.cursor == "b"
         assert app.table.jumped_at == float("-inf")
 
 
-async def test_when_its_row_goes_away_the_cursor_takes_the_place_and_the_jump_is_remembered():
+async def test_a_removed_row_moves_the_cursor_and_records_the_jump():
     app = TableApp()
     async with app.run_test(size=(30, 10)) as pilot:
-        app.table.show({"top": rows("a", "b", "c")})
+        app.table.show({"top": make_rows("a", "b", "c")})
         await pilot.press("j")
-        app.table.show({"top": rows("a", "c")})
+        app.table.show({"top": make_rows("a", "c")})
         assert app.table.cursor == "c"
         assert app.table.jumped_at == 7.0
 
 
-async def test_the_cursor_goes_to_a_row_that_was_made_when_it_comes():
+async def test_the_cursor_moves_to_an_expected_row_once_it_appears():
     app = TableApp()
     async with app.run_test(size=(30, 10)):
-        app.table.show({"top": rows("a", "c")})
-        app.table.lead_to("b")
+        app.table.show({"top": make_rows("a", "c")})
+        app.table.go_when_listed("b")
         assert app.table.cursor == "a"
-        app.table.show({"top": rows("a", "b", "c")})
+        app.table.show({"top": make_rows("a", "b", "c")})
         assert (app.table.cursor, app.table.jumped_at) == ("b", 7.0), "nobody has seen it there yet"
 
 
-async def test_the_cursor_stays_where_it_was_put_while_the_row_was_waited_for():
+async def test_a_moved_cursor_stays_when_the_expected_row_appears():
     app = TableApp()
     async with app.run_test(size=(30, 10)) as pilot:
-        app.table.show({"top": rows("a", "c")})
-        app.table.lead_to("b")
+        app.table.show({"top": make_rows("a", "c")})
+        app.table.go_when_listed("b")
         await pilot.press("j")
-        app.table.show({"top": rows("a", "b", "c")})
+        app.table.show({"top": make_rows("a", "b", "c")})
         assert app.table.cursor == "c"
 
 
-async def test_only_the_lines_that_differ_are_drawn_again():
+async def test_only_changed_lines_are_redrawn():
     app = TableApp()
     async with app.run_test(size=(30, 10)):
-        app.table.show({"top": rows("a", "b", "c"), "low": rows("d")})
-        lines = count_refreshes(app.table)
-        app.table.show({"top": [*rows("a"), Row("b", "news"), *rows("c")], "low": rows("d")})
+        app.table.show({"top": make_rows("a", "b", "c"), "low": make_rows("d")})
+        lines = record_refreshed_lines(app.table)
+        app.table.show({"top": [*make_rows("a"), KeyedRow("b", "news"), *make_rows("c")], "low": make_rows("d")})
         assert lines == [2]
-        app.table.show({"top": [*rows("a"), Row("b", "news"), *rows("c")], "low": rows("d")})
+        app.table.show({"top": [*make_rows("a"), KeyedRow("b", "news"), *make_rows("c")], "low": make_rows("d")})
         assert lines == [2]
 
 
-async def test_equal_rows_keep_their_very_strip():
+async def test_equal_rows_keep_their_cached_strip():
     app = TableApp()
     async with app.run_test(size=(30, 10)):
-        app.table.show({"top": rows("a")})
+        app.table.show({"top": make_rows("a")})
         before = app.table.render_line(1)
-        app.table.show({"top": [replace(Row("a"))]})
+        app.table.show({"top": [replace(KeyedRow("a"))]})
         assert app.table.render_line(1) is before
 
 
-async def test_a_long_part_scrolls_in_its_window_and_leaves_the_next_part_in_sight():
-    table, shown = await pressed(["G", "k", "k", "k"], top=letters(0, 20), low=letters(100, 3))
+async def test_a_long_section_scrolls_and_leaves_the_next_one_visible():
+    table, shown = await press_keys(["G", "k", "k", "k"], top=make_numbered_rows(0, 20), low=make_numbered_rows(100, 3))
     assert table.cursor == "r19"
     assert "› r19" in shown[4] and shown[1].strip() == "r16"
     assert [line.strip() for line in shown[6:9]] == ["r100", "r101", "r102"]
 
 
-async def test_pages_and_edges_move_far():
-    assert (await pressed(["G"], top=letters(0, 50)))[0].cursor == "r49"
-    assert (await pressed(["G", "g"], top=letters(0, 50)))[0].cursor == "r0"
-    assert (await pressed(["pagedown"], top=letters(0, 50)))[0].cursor == "r8"
-    assert (await pressed(["ctrl+d", "ctrl+d", "ctrl+u"], top=letters(0, 50)))[0].cursor == "r4"
+async def test_page_and_edge_keys_move_far():
+    assert (await press_keys(["G"], top=make_numbered_rows(0, 50)))[0].cursor == "r49"
+    assert (await press_keys(["G", "g"], top=make_numbered_rows(0, 50)))[0].cursor == "r0"
+    assert (await press_keys(["pagedown"], top=make_numbered_rows(0, 50)))[0].cursor == "r8"
+    assert (await press_keys(["ctrl+d", "ctrl+d", "ctrl+u"], top=make_numbered_rows(0, 50)))[0].cursor == "r4"
 
 
-async def test_space_marks_and_goes_down_and_the_marked_rows_are_the_chosen_ones():
-    table, shown = await pressed(["space", "j", "space"], top=rows("a", "b", "c", "d"))
-    assert [row.key for row in table.chosen()] == ["a", "c"]
+async def test_space_marks_a_row_and_moves_down():
+    table, shown = await press_keys(["space", "j", "space"], top=make_rows("a", "b", "c", "d"))
+    assert [row.key for row in table.list_selected()] == ["a", "c"]
     assert [line[:3] for line in shown[1:5]] == [" *a", "  b", " *c", "› d"]
 
 
-async def test_a_mark_goes_with_its_row():
+async def test_a_mark_disappears_with_its_row():
     app = TableApp()
     async with app.run_test(size=(30, 10)) as pilot:
-        app.table.show({"top": rows("a", "b")})
+        app.table.show({"top": make_rows("a", "b")})
         await pilot.press("space")
-        app.table.show({"top": rows("b")})
-        assert [row.key for row in app.table.chosen()] == ["b"]
+        app.table.show({"top": make_rows("b")})
+        assert [row.key for row in app.table.list_selected()] == ["b"]
         assert not app.table.marks
 
 
-async def test_a_filter_hides_rows_and_says_so_in_the_title():
+async def test_a_filter_hides_rows_and_appears_in_the_title():
     app = TableApp()
     async with app.run_test(size=(30, 10)):
-        app.table.view("top").title = "Rows"
-        app.table.show({"top": rows("ab", "cd", "ae")})
+        app.table.find_view("top").title = "Rows"
+        app.table.show({"top": make_rows("ab", "cd", "ae")})
         app.table.filter(lambda row: "a" in row.key, "a")
-        assert [row.key for row in app.table.view("top").rows] == ["ab", "ae"]
-        assert "Rows /a" in drawn(app.table)[0]
+        assert [row.key for row in app.table.find_view("top").rows] == ["ab", "ae"]
+        assert "Rows /a" in read_table_lines(app.table)[0]
         app.table.filter(None)
-        assert len(app.table.view("top").rows) == 3
+        assert len(app.table.find_view("top").rows) == 3
 
 
 async def test_a_click_moves_the_cursor_and_a_double_click_opens():
     app = TableApp()
     async with app.run_test(size=(30, 10)) as pilot:
-        app.table.show({"top": rows("a", "b", "c")})
+        app.table.show({"top": make_rows("a", "b", "c")})
         await pilot.click(app.table, offset=(5, 3))
         assert app.table.cursor == "c"
         await pilot.click(app.table, offset=(5, 2), times=2)
@@ -210,10 +210,10 @@ async def test_a_click_moves_the_cursor_and_a_double_click_opens():
         assert [row.key for row in app.opened] == ["b"]
 
 
-async def test_a_click_on_the_row_under_the_cursor_opens_it_however_late_but_not_the_one_that_brings_the_focus():
+async def test_a_click_on_the_cursor_row_opens_it_unless_it_focuses():
     app = TableApp()
     async with app.run_test(size=(30, 10)) as pilot:
-        app.table.show({"top": rows("a", "b", "c")})
+        app.table.show({"top": make_rows("a", "b", "c")})
         app.set_focus(None)
         await pilot.click(app.table, offset=(5, 1))
         assert app.table.cursor == "a" and app.opened == []
@@ -222,57 +222,57 @@ async def test_a_click_on_the_row_under_the_cursor_opens_it_however_late_but_not
         assert [row.key for row in app.opened] == ["a"]
 
 
-async def test_enter_opens_the_row_under_the_cursor():
+async def test_enter_opens_the_cursor_row():
     app = TableApp()
     async with app.run_test(size=(30, 10)) as pilot:
-        app.table.show({"top": rows("a", "b")})
+        app.table.show({"top": make_rows("a", "b")})
         await pilot.press("j", "enter")
         assert [row.key for row in app.opened] == ["b"]
 
 
-async def test_an_empty_part_says_its_own_words():
+async def test_an_empty_section_shows_its_own_text():
     app = TableApp()
     async with app.run_test(size=(30, 10)):
-        app.table.view("low").empty = [[("  Nothing waits.", "dim")]]
-        app.table.show({"top": rows("a")})
-        assert "  Nothing waits." in drawn(app.table)
+        app.table.find_view("low").empty = [[("  Nothing waits.", "dim")]]
+        app.table.show({"top": make_rows("a")})
+        assert "  Nothing waits." in read_table_lines(app.table)
 
 
-async def test_markup_in_a_row_is_only_text():
-    table, shown = await pressed([], top=[Row("[red]", "[/]x[b]")])
+async def test_markup_in_a_row_is_plain_text():
+    table, shown = await press_keys([], top=[KeyedRow("[red]", "[/]x[b]")])
     assert shown[1] == "› [red]  [/]x[b]"
 
 
-async def test_the_wheel_moves_the_window_under_it_and_keeps_the_cursor_in_sight():
+async def test_the_wheel_scrolls_a_section_and_keeps_the_cursor_visible():
     app = TableApp()
     async with app.run_test(size=(30, 10)) as pilot:
-        app.table.show({"top": letters(0, 20), "low": letters(100, 9)})
-        app.table.post_message(wheel(events.MouseScrollDown, app.table, 2))
+        app.table.show({"top": make_numbered_rows(0, 20), "low": make_numbered_rows(100, 9)})
+        app.table.post_message(make_wheel_event(events.MouseScrollDown, app.table, 2))
         await pilot.pause()
-        assert app.table.view("top").offset == 3
+        assert app.table.find_view("top").offset == 3
         assert app.table.cursor == "r3"
-        app.table.post_message(wheel(events.MouseScrollDown, app.table, 7))
+        app.table.post_message(make_wheel_event(events.MouseScrollDown, app.table, 7))
         await pilot.pause()
-        assert app.table.view("low").offset == 3
+        assert app.table.find_view("low").offset == 3
         assert app.table.cursor == "r3"
 
 
-def wheel(kind: type[events.MouseEvent], table: Table, y: int) -> events.MouseEvent:
+def make_wheel_event(kind: type[events.MouseEvent], table: Table, y: int) -> events.MouseEvent:
     """A turn of the wheel over a line of the table."""
     return kind(table, 3, y, 0, 1, 0, False, False, False, 3, y)
 
 
-async def test_the_cursor_is_lit_where_the_focus_is_at_once():
+async def test_the_cursor_highlight_follows_the_focus_at_once():
     app = TableApp()
     async with app.run_test(size=(30, 10)) as pilot:
-        app.table.show({"top": rows("a")})
-        assert drawn(app.table)[0].startswith("━▌KEY") and drawn(app.table)[1].startswith("›")
+        app.table.show({"top": make_rows("a")})
+        assert read_table_lines(app.table)[0].startswith("━▌KEY") and read_table_lines(app.table)[1].startswith("›")
         app.set_focus(None)
         await pilot.pause()
-        assert drawn(app.table)[0].startswith("─ KEY") and not drawn(app.table)[1].startswith("›")
+        assert read_table_lines(app.table)[0].startswith("─ KEY") and not read_table_lines(app.table)[1].startswith("›")
         app.set_focus(app.table)
         await pilot.pause()
-        assert drawn(app.table)[1].startswith("›")
+        assert read_table_lines(app.table)[1].startswith("›")
 
 
 @pytest.mark.parametrize(
@@ -290,12 +290,12 @@ async def test_the_cursor_is_lit_where_the_focus_is_at_once():
         ("short", "longer", (0, 6)),
     ],
 )
-def test_only_cells_that_differ_count_as_changed_and_no_wide_one_is_split(
+def test_only_changed_cells_are_redrawn_and_no_wide_one_is_split(
     before: str, after: str, cells: tuple[int, int]
 ):
-    assert differing(Strip([Segment(before)]), Strip([Segment(after)])) == cells
+    assert find_difference(Strip([Segment(before)]), Strip([Segment(after)])) == cells
 
 
-def test_a_cell_of_another_style_counts_as_changed():
+def test_a_cell_with_another_style_counts_as_changed():
     red = Strip([Segment("a"), Segment("b", Style(color="red")), Segment("c")])
-    assert differing(Strip([Segment("abc")]), red) == (1, 2)
+    assert find_difference(Strip([Segment("abc")]), red) == (1, 2)

@@ -3,73 +3,73 @@
 from __future__ import annotations
 
 from app.cli import output
-from app.cli.parser import Args, Command, Parser, as_json
-from app.core.text.sanitize import clean
+from app.cli.parser import Args, Command, Parser, add_json_options
+from app.core.text.sanitize import sanitize
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from app.cli.context import Session
+    from app.cli.context import CommandContext
 
-WRONG = 5
+EXIT_PROBLEMS = 5
 """The exit code when something is wrong."""
 
 
-def check(session: Session, args: Args) -> int:
+def check_database(session: CommandContext, args: Args) -> int:
     """Read the whole database and look for what is wrong; with --repair, mend what follows from the rest."""
-    found = _repaired(session) if args.repair else _looked(session)
+    found = _run_repair(session) if args.repair else _run_check(session)
     if args.json or args.jsonl:
-        output.document(found, args.jsonl)
+        output.print_json(found, args.jsonl)
     else:
-        for line in _said(found, args.repair):
-            output.line(clean(line))
-        _advise(session, found)
-    return 0 if found["ok"] else WRONG
+        for line in _describe_findings(found, args.repair):
+            output.print_line(sanitize(line))
+        _print_advice(session, found)
+    return 0 if found["ok"] else EXIT_PROBLEMS
 
 
-def _advise(session: Session, found: dict[str, Any]) -> None:
+def _print_advice(session: CommandContext, found: dict[str, Any]) -> None:
     """What can be done about what was found."""
     if found["ok"]:
         return
     from app.offline import maintenance
 
-    if said := maintenance.advice(session.home):
-        output.note(said)
+    if said := maintenance.make_advice(session.home):
+        output.print_note(said)
     elif "done" not in found:
-        output.note("mend what can be mended, and set aside what cannot be read: taskdeck db check --repair")
+        output.print_note("mend what can be mended, and set aside what cannot be read: taskdeck db check --repair")
 
 
-def _looked(session: Session) -> dict[str, Any]:
+def _run_check(session: CommandContext) -> dict[str, Any]:
     from app.offline import maintenance as offline_maintenance
 
     problems = offline_maintenance.check_home(session.home)
     return {"ok": not problems, "problems": problems}
 
 
-def _repaired(session: Session) -> dict[str, Any]:
+def _run_repair(session: CommandContext) -> dict[str, Any]:
     """By the runtime when one is up, else here while none can come up."""
-    if session.client.runtime_up():
+    if session.client.is_runtime_up():
         return session.call("db.repair")
     from app.offline import maintenance as maintenance_module
 
     return maintenance_module.repair_home(session.home)
 
 
-def _said(found: dict[str, Any], repaired: bool) -> list[str]:
+def _describe_findings(found: dict[str, Any], repaired: bool) -> list[str]:
     left = [f"not mended: {line}" for line in found["problems"]] if repaired else found["problems"]
     return [*found.get("done", []), *left] or ["the database is well"]
 
 
-def _arguments(parser: Parser) -> None:
+def _add_arguments(parser: Parser) -> None:
     mends = "mend counters, loads, missing indexes and triggers, and what belongs to nothing; set aside what cannot be read"
-    parser.option("--repair", action="store_true", help=mends)
-    as_json(parser)
+    parser.add_option("--repair", action="store_true", help=mends)
+    add_json_options(parser)
 
 
 COMMANDS = {
     "check": Command(
-        "look for damage; 5 when there is some", check, _arguments,
+        "look for damage; 5 when there is some", check_database, _add_arguments,
         "  taskdeck db check\n  taskdeck db check --repair", asks=lambda args: "db.repair" if args.repair else "db.check",
     ),
 }  # fmt: skip

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from app.cli import output, time_format
 from app.cli.commands import definition_group
-from app.cli.parser import Args, Command, Parser, as_rows
+from app.cli.parser import Args, Command, Parser, add_row_options
 from app.cli.table import Column, Span
 from app.core.text import units
-from app.core.text.sanitize import clean
+from app.core.text.sanitize import sanitize
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from app.cli.context import Session
+    from app.cli.context import CommandContext
 
 COLUMNS = [
     Column("WORST", ">"),
@@ -25,55 +25,55 @@ COLUMNS = [
     Column("STATEMENT", least=20, first=True),
 ]
 FIELDS = ("id", "caller", "count", "seconds", "worst", "total", "created_at", "updated_at", "statement", "plan")
-NONE = "no statement was slow"
+NO_STATEMENTS = "no statement was slow"
 
 
-def slow(session: Session, args: Args) -> int:
+def list_slow_statements(session: CommandContext, args: Args) -> int:
     """List them, or forget them."""
     if args.clear:
         answer = session.call("db.slow.clear")
         many = answer["cleared"]
-        return definition_group.done(args, answer, f"{many} slow statement{'' if many == 1 else 's'} forgotten")
+        return definition_group.print_result(args, answer, f"{many} slow statement{'' if many == 1 else 's'} forgotten")
     found = session.call("db.slow")
     if args.plan and found and not (args.json or args.jsonl or args.rows):
         for statement in found:
-            _with_plan(statement)
+            _print_with_plan(statement)
         return 0
-    return definition_group.shown(args, found, COLUMNS, _row, FIELDS, NONE)
+    return definition_group.print_list(args, found, COLUMNS, _format_row, FIELDS, NO_STATEMENTS)
 
 
-def _row(found: dict[str, Any]) -> list[Span]:
+def _format_row(found: dict[str, Any]) -> list[Span]:
     return [
-        (units.moment(found["worst"]), "warn" if found["worst"] >= 1 else ""),
-        (units.moment(found["seconds"]), ""),
-        (units.moment(found["total"]), ""),
+        (units.format_latency(found["worst"]), "warn" if found["worst"] >= 1 else ""),
+        (units.format_latency(found["seconds"]), ""),
+        (units.format_latency(found["total"]), ""),
         (str(found["count"]), ""),
-        (time_format.clock(found["updated_at"]), "dim"),
-        (clean(found["caller"]) or units.MISSING, ""),
-        (clean(found["statement"]), ""),
+        (time_format.format_clock(found["updated_at"]), "dim"),
+        (sanitize(found["caller"]) or units.MISSING, ""),
+        (sanitize(found["statement"]), ""),
     ]
 
 
-def _with_plan(found: dict[str, Any]) -> None:
+def _print_with_plan(found: dict[str, Any]) -> None:
     """A statement whole, and its plan below."""
     count = f"{found['count']} time{'' if found['count'] == 1 else 's'}"
-    by = f" by {clean(found['caller'])}" if found["caller"] else ""
-    output.line(f"{units.moment(found['worst'])} at worst, {count}{by}, last {time_format.clock(found['updated_at'])}")
-    output.line(f"  {clean(found['statement'])}")
+    by = f" by {sanitize(found['caller'])}" if found["caller"] else ""
+    output.print_line(f"{units.format_latency(found['worst'])} at worst, {count}{by}, last {time_format.format_clock(found['updated_at'])}")
+    output.print_line(f"  {sanitize(found['statement'])}")
     for line in (found["plan"] or "its plan is not known").split("\n"):
-        output.line(f"    {clean(line)}")
+        output.print_line(f"    {sanitize(line)}")
 
 
-def _arguments(parser: Parser) -> None:
-    parser.option("--plan", action="store_true", help="each whole, with how SQLite went about it")
-    parser.option("--clear", action="store_true", help="forget them, and begin anew")
-    parser.option("--wide", action="store_true", help="cut nothing")
-    as_rows(parser, "ids only, one a line")
+def _add_arguments(parser: Parser) -> None:
+    parser.add_option("--plan", action="store_true", help="each whole, with how SQLite went about it")
+    parser.add_option("--clear", action="store_true", help="forget them, and begin anew")
+    parser.add_option("--wide", action="store_true", help="cut nothing")
+    add_row_options(parser, "ids only, one a line")
 
 
 COMMANDS = {
     "slow": Command(
-        "statements that took long, and who asked", slow, _arguments, "  taskdeck db slow --plan",
+        "statements that took long, and who asked", list_slow_statements, _add_arguments, "  taskdeck db slow --plan",
         asks=lambda args: "db.slow.clear" if args.clear else "db.slow",
     ),
 }  # fmt: skip

@@ -9,17 +9,17 @@ from typing import Any
 from textual import on
 
 from app.core import filter_query
-from app.core.board import AlertLine, Board
-from app.tui.panes.pools import PoolRow
+from app.core.board import AlertEntry, Board
+from app.tui.panes.pools import PoolTableRow
 from app.tui.panes.work import WorkPane
 from app.tui.screens.deck.layout import DeckLayout, Pane
 from app.tui.widgets import row_filter
-from app.tui.widgets.filter_input import WORDS, FilterLine
+from app.tui.widgets.filter_input import PLACEHOLDER, FilterInput
 from app.tui.widgets.footer import MessageLine
-from app.tui.widgets.header import COUNTED
+from app.tui.widgets.header import COUNTER_FILTERS
 from app.tui.widgets.table import Table
 
-NAMES = "part of a name or of a state, !word"
+PANE_FILTER_HELP = "part of a name or of a state, !word"
 """What the line says it takes where a pane is not of tasks."""
 
 
@@ -40,33 +40,33 @@ class DeckFilter(DeckLayout):
     @property
     def table(self) -> Table:
         """The pane that has the focus, or whose filter is typed; else the work."""
-        return self._pane if self._pane is not None and self.query_one(FilterLine).is_open else super().table
+        return self._pane if self._pane is not None and self.query_one(FilterInput).is_open else super().table
 
     def action_filter(self) -> None:
         """Open the filter line for the pane with the focus."""
-        line = self.query_one(FilterLine)
+        line = self.query_one(FilterInput)
         self._pane = next((pane for pane in self.panes if pane.has_focus and not isinstance(pane, WorkPane)), None)
         if self._pane is None:
             queues = [queue.name for queue in self.board.queues] if self.board else []
-            line.offer(lambda text: filter_query.completions(text, {"queue": queues}))
-            line.open(self.words, WORDS)
+            line.set_completer(lambda text: filter_query.find_completions(text, {"queue": queues}))
+            line.open(self.words, PLACEHOLDER)
         else:
-            line.offer(lambda text: ())
-            line.open(self._pane_words.get(self._pane.id or "", ""), NAMES)
+            line.set_completer(lambda text: ())
+            line.open(self._pane_words.get(self._pane.id or "", ""), PANE_FILTER_HELP)
         self.query_one(MessageLine).display = False
         self.set_focus(line)
         self.show_board()
 
-    @on(FilterLine.Changed)
-    def _filtering(self, event: FilterLine.Changed) -> None:
+    @on(FilterInput.Changed)
+    def _handle_filter_change(self, event: FilterInput.Changed) -> None:
         if self._pane is not None:
             self._filter_pane(self._pane, event.value)
         else:
             self.words = event.value
             self._apply_filter()
 
-    @on(FilterLine.Left)
-    def _filtered(self, event: FilterLine.Left) -> None:
+    @on(FilterInput.Left)
+    def _handle_filter_close(self, event: FilterInput.Left) -> None:
         pane, self._pane = self._pane, None
         if pane is not None:
             if not event.keep:
@@ -74,7 +74,7 @@ class DeckFilter(DeckLayout):
         elif not event.keep:
             self.words = ""
             self._apply_filter()
-        elif row_filter.asks_elsewhere(self.words, self._moment):
+        elif row_filter.needs_task_list(self.words, self._moment):
             words, self.words = self.words, ""
             self._apply_filter()
             self.deck.open_tasks(words)
@@ -85,21 +85,21 @@ class DeckFilter(DeckLayout):
     def _filter_pane(self, pane: Pane, words: str) -> None:
         """Show only those of its rows that these mean, by their names and what they are."""
         self._pane_words[pane.id or ""] = words
-        pane.filter(row_filter.over(words, _facts), self.look.theirs(words))
+        pane.filter(row_filter.make_row_predicate(words, _collect_facts), self.look.sanitize(words))
         if pane.cursor is not None:
-            pane.go(pane.cursor)
+            pane.go_to_row(pane.cursor)
         self.show_board()
 
     def _apply_filter(self) -> None:
         name, state = ("", None) if not self._state else row_filter.STATES[self._state - 1]
         try:
-            keep = row_filter.both(row_filter.parse(self.words, self._moment), state)
+            keep = row_filter.combine_filters(row_filter.parse_filter(self.words, self._moment), state)
         except filter_query.BadQuery as error:
-            self.deck.say(self.look.theirs(str(error)), "warn")
+            self.deck.show_message(self.look.sanitize(str(error)), "warn")
             return
         if self.words or self._state:
-            self.deck.hush()
-        self.query_one(WorkPane).filter(keep, self.look.theirs(f"{name} {self.words}".strip()))
+            self.deck.clear_message()
+        self.query_one(WorkPane).filter(keep, self.look.sanitize(f"{name} {self.words}".strip()))
         self.show_board()
 
     @property
@@ -108,39 +108,39 @@ class DeckFilter(DeckLayout):
 
     def action_states(self) -> None:
         """All, active, waiting, failed, and round again."""
-        self._to_state((self._state + 1) % (len(row_filter.STATES) + 1))
+        self._set_state((self._state + 1) % (len(row_filter.STATES) + 1))
 
     def action_failed(self) -> None:
         """Only what failed, with the cursor on the latest; again all."""
         if self._state == len(row_filter.STATES):
-            self._to_state(0)
+            self._set_state(0)
         else:
-            self._to_state(len(row_filter.STATES), "The latest that failed.")
+            self._set_state(len(row_filter.STATES), "The latest that failed.")
             work = self.query_one(WorkPane)
             self.set_focus(work)
             work.action_edge(-1)
 
-    def _to_state(self, state: int, told: str = "") -> None:
+    def _set_state(self, state: int, told: str = "") -> None:
         """Show all, or only one of the states; failures that are shown are seen, all of them, which is said, else `told` of them."""
         self._state = state
-        seen = self._all_seen() if state == len(row_filter.STATES) else ""
+        seen = self._mark_all_seen() if state == len(row_filter.STATES) else ""
         self._apply_filter()
         if seen or told:
-            self.deck.say(f"{seen or told} All of them, and older ones: 5, then F.")
+            self.deck.show_message(f"{seen or told} All of them, and older ones: 5, then F.")
 
-    def _all_seen(self) -> str:
+    def _mark_all_seen(self) -> str:
         """Failures so far count as seen; how many that was said of just now, "" for none."""
         if self.board is None:
             return ""
-        count = self.deck.seen.unseen(self.board)
-        self.deck.seen.all(self.board.at)
+        count = self.deck.seen.count_unseen(self.board)
+        self.deck.seen.mark_all_viewed(self.board.at)
         return f"{count:,} failure{' is' if count == 1 else 's are'} marked as seen." if count else ""
 
     def show_counted(self, words: str) -> None:
         """What a counter of the header counts."""
         self.clear_filter()
         self.set_focus(self.query_one(WorkPane))
-        if words == COUNTED["failed"]:
+        if words == COUNTER_FILTERS["failed"]:
             self.action_failed()
         else:
             self.words = words
@@ -155,9 +155,9 @@ class DeckFilter(DeckLayout):
         return "work" if "work" in filtered else "of it" if filtered else ""
 
 
-def _facts(row: Any) -> Mapping[str, Any]:
+def _collect_facts(row: Any) -> Mapping[str, Any]:
     """What a row that is no task is judged by."""
-    if isinstance(row, AlertLine):
+    if isinstance(row, AlertEntry):
         return {"rule": row.sla, "severity": row.severity, "status": row.status, "on": row.object}
-    place = row.pool if isinstance(row, PoolRow) else row
+    place = row.pool if isinstance(row, PoolTableRow) else row
     return {"name": place.name, "status": place.status}

@@ -13,20 +13,20 @@ from app.tui.panes.alerts import AlertsPane
 from app.tui.panes.pools import PoolsPane
 from app.tui.panes.queues import QueuesPane
 from app.tui.panes.work import WorkPane
-from app.tui.screens.deck.pane_heights import FULL, Arrangement, arrange, resized
-from app.tui.screens.task_actions import leads
+from app.tui.screens.deck.pane_heights import FULL_SIZE, PaneHeights, compute_layout, resize_pane
+from app.tui.screens.task_actions import can_open
 from app.tui.style import Look
-from app.tui.widgets.banner import Banner, banner_of
-from app.tui.widgets.filter_input import FilterLine
+from app.tui.widgets.banner import Banner, build_current_banner
+from app.tui.widgets.filter_input import FilterInput
 from app.tui.widgets.footer import KeyLine, MessageLine
-from app.tui.widgets.header import WIDE, Header
+from app.tui.widgets.header import WIDE_CELLS, Header
 from app.tui.widgets.table import Table
 
 if TYPE_CHECKING:
     from app.tui.app import TaskdeckApp
 
 PANES = ("queues", "pools", "work", "alerts")
-ZOOMED = ("zoomed: z shows all panes", "zoomed (z)")
+ZOOM_NOTES = ("zoomed: z shows all panes", "zoomed (z)")
 Pane = QueuesPane | PoolsPane | WorkPane | AlertsPane
 
 
@@ -42,7 +42,7 @@ class DeckLayout(Screen[None]):
 
     def compose(self) -> ComposeResult:
         # As `place_panes` will have it, mostly: said later, the styles of all widgets would be worked out twice before the first rows.
-        self.set_class(self.app.size.width >= WIDE, "-wide", update=False)
+        self.set_class(self.app.size.width >= WIDE_CELLS, "-wide", update=False)
         yield Header()
         yield Banner(id="banner")
         with Container(id="top"):
@@ -50,7 +50,7 @@ class DeckLayout(Screen[None]):
             yield PoolsPane()
         yield WorkPane()
         yield AlertsPane()
-        yield FilterLine()
+        yield FilterInput()
         yield MessageLine()
         yield KeyLine()
 
@@ -88,33 +88,33 @@ class DeckLayout(Screen[None]):
         width, height = self.app.size
         if not width:
             return
-        self.small = width < FULL[0] or height < FULL[1] or self.look.plain
+        self.small = width < FULL_SIZE[0] or height < FULL_SIZE[1] or self.look.plain
         banner = self.show_banner(board)
         counts = (len(board.queues), len(board.pools), len(board.alerts))
-        places = arrange(width, height, banner, *counts, self.deck.memory.get(self._sizes, {}))
+        places = compute_layout(width, height, banner, *counts, self.deck.memory.get(self._sizes_key, {}))
         one = self.table.id if self.small else self.zoomed
         self.set_class(places.wide and one is None, "-wide")
         self._set_height(self.query_one(Header), places.header)
         self._place_panes(places, one)
         self._place_top(places, one)
-        self.query_one(WorkPane).tall = places.tall or (one == "work" and height >= FULL[1])
+        self.query_one(WorkPane).tall = places.tall or (one == "work" and height >= FULL_SIZE[1])
 
     def show_banner(self, board: Board) -> int:
         """Say what is in trouble; in how many lines."""
         row, banner = self.table.item, self.query_one(Banner)
-        lines = banner_of(self.deck, banner, board, enter=row is not None and not leads(row))
+        lines = build_current_banner(self.deck, banner, board, enter=row is not None and not can_open(row))
         banner.show(lines)
         return len(lines)
 
-    def _place_panes(self, places: Arrangement, one: str | None) -> None:
+    def _place_panes(self, places: PaneHeights, one: str | None) -> None:
         heights = {"queues": places.queues, "pools": places.pools, "work": places.work, "alerts": places.alerts}
         for pane in self.panes:
             pane.narrow = not places.wide
-            pane.sign = ZOOMED if one and not self.small else ()
+            pane.sign = ZOOM_NOTES if one and not self.small else ()
             pane.display = one in (None, pane.id)
             self._set_height(pane, "1fr" if one else heights[pane.id or ""])
 
-    def _place_top(self, places: Arrangement, one: str | None) -> None:
+    def _place_top(self, places: PaneHeights, one: str | None) -> None:
         top = self.query_one("#top")
         top.display = one in (None, "queues", "pools")
         self._set_height(top, "1fr" if one else places.top)
@@ -132,9 +132,9 @@ class DeckLayout(Screen[None]):
     def go_to(self, pane: int) -> None:
         """Put the focus on a pane, 1 to 4; in the work again, on its next part. 0 shows the deck as a whole."""
         if not pane:
-            self.deck.past.live()
+            self.deck.past.return_to_live()
         if pane and self.focused is self.panes[pane - 1]:
-            self.panes[pane - 1].next_part()
+            self.panes[pane - 1].go_to_next_section()
         self.zoomed = None if pane == 0 else PANES[pane - 1] if self.zoomed else None
         self._remember_zoom()
         wanted = self.panes[pane - 1] if pane else self.query_one(WorkPane)
@@ -157,22 +157,22 @@ class DeckLayout(Screen[None]):
         self.deck.memory.put("zoomed", self.zoomed or "")
 
     @property
-    def _sizes(self) -> str:
+    def _sizes_key(self) -> str:
         """What the sizes of the panes are remembered by: wide terminals and narrow ones have their own."""
-        return "sizes.wide" if self.app.size.width >= WIDE else "sizes.narrow"
+        return "sizes.wide" if self.app.size.width >= WIDE_CELLS else "sizes.narrow"
 
     def action_resize(self, by: int) -> None:
         """Give the pane lines, or take some away."""
         if self.small or self.zoomed:
-            self.deck.say("This pane has the whole screen: z shows all panes again.", "warn")
+            self.deck.show_message("This pane has the whole screen: z shows all panes again.", "warn")
             return
         memory = self.deck.memory
-        memory.put(self._sizes, resized(memory.get(self._sizes, {}), self.table.id or "work", by))
+        memory.put(self._sizes_key, resize_pane(memory.get(self._sizes_key, {}), self.table.id or "work", by))
         self.show_board()
 
-    def usual_sizes(self) -> None:
+    def reset_sizes(self) -> None:
         """All panes, at their usual sizes."""
         self.zoomed = None
         self._remember_zoom()
-        self.deck.memory.put(self._sizes, {})
+        self.deck.memory.put(self._sizes_key, {})
         self.show_board()

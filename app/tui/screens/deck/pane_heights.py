@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from app.tui.panes.work import TALL
-from app.tui.widgets.header import WIDE
+from app.tui.panes.work import TALL_HEIGHT
+from app.tui.widgets.header import WIDE_CELLS
 
-LEAST = (60, 16)
+MIN_SIZE = (60, 16)
 """Under this many cells and lines only a line says that the terminal is too small."""
-FULL = (80, 24)
+FULL_SIZE = (80, 24)
 """Under this, one pane at a time."""
 BOTTOM = 2
 
 
-class Arrangement(NamedTuple):
+class PaneHeights(NamedTuple):
     """Heights in lines, of all panes with their rules. `top` holds queues and pools, side by side when `wide`."""
 
     header: int
@@ -33,15 +33,15 @@ class Arrangement(NamedTuple):
         return max(self.queues, self.pools) if self.wide else self.queues + self.pools
 
 
-Sizes = Mapping[str, int]
+PaneSizes = Mapping[str, int]
 """Lines that a pane was given beyond, or short of, its usual ones, by its name: queues, pools, alerts."""
 
 
-def arrange(
-    width: int, height: int, banner: int, queues: int, pools: int, alerts: int, sizes: Sizes = MappingProxyType({})
-) -> Arrangement:
+def compute_layout(
+    width: int, height: int, banner: int, queues: int, pools: int, alerts: int, sizes: PaneSizes = MappingProxyType({})
+) -> PaneHeights:
     """Share `height` lines among the panes for these numbers of rows; the work has what the others leave."""
-    wide, tall = width >= WIDE, height >= TALL
+    wide, tall = width >= WIDE_CELLS, height >= TALL_HEIGHT
     header = 2 if wide else 1
     room = height - banner
     if wide:
@@ -51,27 +51,27 @@ def arrange(
         high = (1 + clamp(queues, 1, int(room * 0.17)), 1 + clamp(pools, 1, int(room * 0.1)))
     low = 2 if not alerts else 6 if tall else 1 + clamp(alerts, 1, int(room * 0.14))
     spare = height - banner - header - BOTTOM - 3
-    first, second, low = _sized(high, low, wide, sizes, spare)
+    first, second, low = _apply_sizes(high, low, wide, sizes, spare)
     above = first if wide else first + second
-    return Arrangement(header, first, second, spare + 3 - above - low, low, wide, tall, (width - 1) * 63 // 119)
+    return PaneHeights(header, first, second, spare + 3 - above - low, low, wide, tall, (width - 1) * 63 // 119)
 
 
-def _sized(high: tuple[int, int], low: int, wide: bool, sizes: Sizes, spare: int) -> tuple[int, int, int]:
+def _apply_sizes(high: tuple[int, int], low: int, wide: bool, sizes: PaneSizes, spare: int) -> tuple[int, int, int]:
     """The heights of queues, pools and alerts with what was added to them, within `spare` lines in all."""
-    queues, pools, more = (_size(sizes, name) for name in ("queues", "pools", "alerts"))
+    queues, pools, more = (_read_size(sizes, name) for name in ("queues", "pools", "alerts"))
     first = clamp(high[0] + (queues + pools if wide else queues), 2, spare - 2 - (0 if wide else 2))
     second = first if wide else clamp(high[1] + pools, 2, spare - first - 2)
     above = first if wide else first + second
     return first, second, clamp(low + more, 2, spare - above)
 
 
-def resized(sizes: Sizes, pane: str, by: int) -> dict[str, int]:
+def resize_pane(sizes: PaneSizes, pane: str, by: int) -> dict[str, int]:
     """The sizes with a pane so many lines taller. The work grows by what the alerts, then the queues, give up."""
-    name, by = ("alerts" if _size(sizes, "alerts") > -4 else "queues", -by) if pane == "work" else (pane, by)
-    return {**sizes, name: clamp(_size(sizes, name) + by, -40, 40)}
+    name, by = ("alerts" if _read_size(sizes, "alerts") > -4 else "queues", -by) if pane == "work" else (pane, by)
+    return {**sizes, name: clamp(_read_size(sizes, name) + by, -40, 40)}
 
 
-def _size(sizes: Sizes, name: str) -> int:
+def _read_size(sizes: PaneSizes, name: str) -> int:
     """A size that was remembered; 0 for what is none."""
     size = sizes.get(name, 0)
     return clamp(size, -40, 40) if isinstance(size, int) else 0

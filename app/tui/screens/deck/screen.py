@@ -10,42 +10,42 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widgets import Input
 
-from app.core.board import Board, RunningLine, RuntimeFacts
-from app.tui.error_boundary import Sturdy
+from app.core.board import Board, RunningEntry, RuntimeFacts
+from app.tui.error_boundary import ErrorBoundary
 from app.tui.panes.work import WorkPane
 from app.tui.screens.deck import welcome
 from app.tui.screens.deck.filtering import DeckFilter
 from app.tui.screens.deck.layout import PANES, Pane
-from app.tui.screens.task_actions import DeckVerbs, leads
-from app.tui.state.row_changes import Changes
+from app.tui.screens.task_actions import TaskActions, can_open
+from app.tui.state.row_changes import RowChanges
 from app.tui.style import Span
-from app.tui.widgets.banner import age_said, needs_room
-from app.tui.widgets.filter_input import FILTERING, FilterLine
-from app.tui.widgets.footer import PAST, Hint, KeyLine, MessageLine, harmless, hints_for
-from app.tui.widgets.header import PLACES, Bearings, Header
-from app.tui.widgets.mark_hints import marked_alert_hints, marked_hints
-from app.tui.widgets.modal import in_sight, keys_over
+from app.tui.widgets.banner import format_staleness, needs_room
+from app.tui.widgets.filter_input import FILTER_HINTS, FilterInput
+from app.tui.widgets.footer import HISTORY_HINTS, KeyHint, KeyLine, MessageLine, keep_read_only_hints, list_deck_hints
+from app.tui.widgets.header import PLACES, Header, HeaderContext
+from app.tui.widgets.mark_hints import list_marked_alert_hints, list_marked_hints
+from app.tui.widgets.modal import find_modal_keys, is_visible_under_modal
 from app.tui.widgets.table import Table
 
-COMING_UP = Board(runtime=RuntimeFacts("starting"))
+STARTING_BOARD = Board(runtime=RuntimeFacts("starting"))
 """What is shown until the first board came."""
-MAKE_ROOM = Hint("↵", "what can go", "enter", 1)
+MAKE_ROOM = KeyHint("↵", "what can go", "enter", 1)
 """Of a row that leads nowhere else, on a full disk."""
-SHOW_ALL = Hint("z", "all panes", "z", 2)
-NEWS = 10.0
+SHOW_ALL = KeyHint("z", "all panes", "z", 2)
+NEWS_DURATION = 10.0
 """Seconds for which what somebody else did stays in the message line."""
 
-SUCCESSES = 3600.0
+SUCCESS_DURATION = 3600.0
 """Seconds for which a success stays among what just ended; a failure stays until it was looked at."""
 
 
-class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
+class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
     """Everything at a glance, and every verb on it."""
 
     AUTO_FOCUS = "#work"
     ALLOW_SELECT = False
     BINDINGS: ClassVar[list[BindingType]] = [
-        *DeckVerbs.BINDINGS,
+        *TaskActions.BINDINGS,
         Binding("n", "new", "New task", id="deck.new"),
         Binding("slash,fullwidth_solidus", "filter", "Filter: words, status:, queue:, !word", id="deck.filter"),
         Binding("f", "states", "All, active, waiting, failed", id="deck.states"),
@@ -64,35 +64,35 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.changes = Changes()
-        self._guided = True
+        self.changes = RowChanges()
+        self._shows_welcome = True
         self._faults: Sequence[dict[str, Any]] = ()
         self._asked_doctor = False
-        self._up = False
+        self._is_ready = False
 
     def on_mount(self) -> None:
-        self._up = True
+        self._is_ready = True
         zoomed = self.deck.memory.get("zoomed", "")
         self.zoomed = zoomed if zoomed in PANES else None
-        self.watch(self.app, "board", self._new_board)
+        self.watch(self.app, "board", self._handle_board)
         self.set_interval(1.0, self._tick)
-        self.query_one(WorkPane).still_worth = lambda rows: self.deck.seen.left(rows, self.deck.now(), SUCCESSES)
+        self.query_one(WorkPane).select_ended = lambda rows: self.deck.seen.list_shown_ended(rows, self.deck.now(), SUCCESS_DURATION)
         if self.zoomed:
             self.set_focus(self.panes[PANES.index(self.zoomed)])
 
     # What is shown
 
-    def _new_board(self, board: Board | None) -> None:
+    def _handle_board(self, board: Board | None) -> None:
         if board is None:
             return
-        self.changes.note(board, self.deck.ticks())
+        self.changes.record_board(board, self.deck.ticks())
         self.board = board
-        if in_sight(self):
+        if is_visible_under_modal(self):
             self.show_board()
 
     def _tick(self) -> None:
         """A second has gone: ages and clocks, and rows that lingered."""
-        if in_sight(self) and not self.deck.resting:
+        if is_visible_under_modal(self) and not self.deck.resting:
             self.show_board()
 
     def on_screen_resume(self) -> None:
@@ -103,17 +103,17 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
 
     def show_board(self) -> None:
         """Show the latest board at the present size."""
-        if not self._up:
+        if not self._is_ready:
             return
-        board = self.deck.past.board or self.board or COMING_UP
-        self._guide(board)
+        board = self.deck.past.board or self.board or STARTING_BOARD
+        self._update_welcome(board)
         self.place_panes(board)
         for pane in self.panes:
-            pane.moment = self.deck.past.moment
-            pane.note = "" if self.deck.past.active or pane.id == "pools" else age_said(board, self.deck.now())
+            pane.moment = self.deck.past.shown_at
+            pane.note = "" if self.deck.past.is_active or pane.id == "pools" else format_staleness(board, self.deck.now())
             if pane.display:
                 self._show_pane(pane, board)
-        self._chrome(board)
+        self._refresh_chrome(board)
 
     def _show_pane(self, pane: Pane, board: Board) -> None:
         """A pane that fails says so in its own place, and the others go on."""
@@ -121,109 +121,109 @@ class DeckScreen(DeckFilter, DeckVerbs, Sturdy, Screen[None]):
             pane.show_board(board)
         except Exception as error:
             self.deck.report(error, pane)
-            text = self.look.theirs(f"This pane failed ({type(error).__name__}: {error}). The others go on.")
+            text = self.look.sanitize(f"This pane failed ({type(error).__name__}: {error}). The others go on.")
             pane.draw([self.look.strip([(text, "broken")], pane.size.width)])
 
-    def _guide(self, board: Board) -> None:
-        first_run = self._guided and self.board is not None and not board.ever
+    def _update_welcome(self, board: Board) -> None:
+        first_run = self._shows_welcome and self.board is not None and not board.ever
         if first_run and not self._asked_doctor:
             self._asked_doctor = True
-            self.deck.questions.send("doctor", {}, self._doctor_says)
+            self.deck.read_queue.send("doctor", {}, self._store_doctor_faults)
         narrow = self.app.size.width < 100
         self.query_one(WorkPane).guidance = (
-            welcome.welcome(board.home, self._faults, self.look, narrow) if first_run else ()
+            welcome.build_welcome(board.home, self._faults, self.look, narrow) if first_run else ()
         )
 
-    def _doctor_says(self, answer: Any, error: Exception | None) -> None:
+    def _store_doctor_faults(self, answer: Any, error: Exception | None) -> None:
         self._faults = [check for check in answer or () if not check.get("ok", True)]
 
-    def _chrome(self, board: Board) -> None:
-        failures = self.deck.seen.unseen(board)
+    def _refresh_chrome(self, board: Board) -> None:
+        failures = self.deck.seen.count_unseen(board)
         tabs = tuple((str(n + 1), "") for n in range(4)) if self.small else PLACES
         here = str(PANES.index(self.table.id or "work") + 1) if self.small else ""
         self.query_one(Header).show(
-            board, Bearings(places=tabs, here="0", past=self.deck.past.label, failures=failures, read_only=self.deck.read_only, tab=here)
+            board, HeaderContext(places=tabs, here="0", past=self.deck.past.label, failures=failures, read_only=self.deck.read_only, tab=here)
         )
-        self.bottom()
+        self.refresh_bottom()
 
-    def bottom(self) -> None:
+    def refresh_bottom(self) -> None:
         """Draw message line and keys for what is so now."""
         self.refresh_keys()
-        self.query_one(MessageLine).show(self._message(self.board or COMING_UP))
+        self.query_one(MessageLine).show(self._make_message(self.board or STARTING_BOARD))
 
     def refresh_keys(self) -> None:
         """Draw the keys that work now: its own, or those of the box over it."""
-        if self._up:
-            self.query_one(KeyLine).show(keys_over(self) or self._keys())
+        if self._is_ready:
+            self.query_one(KeyLine).show(find_modal_keys(self) or self._list_keys())
 
-    def _keys(self) -> Sequence[Hint]:
-        board = self.board or COMING_UP
+    def _list_keys(self) -> Sequence[KeyHint]:
+        board = self.board or STARTING_BOARD
         stopped = board.runtime.state == "stopped" or (board.runtime.state == "none" and not self.deck.may_start)
-        hints = hints_for(self.table.item, self._marked_hints(), undo=self.deck.can_undo, stopped=stopped, pane=self.table.id or "work")
-        hints[:0] = [MAKE_ROOM] if needs_room(board) and self.table.item is not None and not leads(self.table.item) else []
+        hints = list_deck_hints(self.table.item, self._list_marked_hints(), undo=self.deck.can_undo, stopped=stopped, pane=self.table.id or "work")
+        hints[:0] = [MAKE_ROOM] if needs_room(board) and self.table.item is not None and not can_open(self.table.item) else []
         hints[:0] = [SHOW_ALL] if self.zoomed and not self.small else []
-        keys = PAST if self.deck.past.active else harmless(hints) if self.deck.read_only else hints
-        return FILTERING if self.query_one(FilterLine).is_open else keys
+        keys = HISTORY_HINTS if self.deck.past.is_active else keep_read_only_hints(hints) if self.deck.read_only else hints
+        return FILTER_HINTS if self.query_one(FilterInput).is_open else keys
 
-    def _marked_hints(self) -> list[Hint] | None:
+    def _list_marked_hints(self) -> list[KeyHint] | None:
         """The keys that mean the marks of the pane, where it has any."""
-        rows = self.table.marked_rows()
+        rows = self.table.list_marked()
         if not rows:
             return None
-        return marked_alert_hints(rows) if self.table.id == "alerts" else marked_hints(rows)
+        return list_marked_alert_hints(rows) if self.table.id == "alerts" else list_marked_hints(rows)
 
-    def _message(self, board: Board) -> Sequence[Span]:
+    def _make_message(self, board: Board) -> Sequence[Span]:
         """What was just said, else more of the row under the cursor, else what somebody did."""
-        if said := self.deck.said():
+        if said := self.deck.get_message():
             return [said]
-        if self.deck.past.active:
+        if self.deck.past.is_active:
             notes = "  ".join(self.deck.past.notes)
-            return [(self.look.theirs(notes or ", and . step through the minutes, 0 returns to now."), "dim")]
+            return [(self.look.sanitize(notes or ", and . step through the minutes, 0 returns to now."), "dim")]
         row = self.table.item
-        if self.app.size.width < 100 and isinstance(row, RunningLine) and row.output:
-            return [(f"#{row.number}: ", "dim"), (self.look.output(row.output), "")]
+        if self.app.size.width < 100 and isinstance(row, RunningEntry) and row.output:
+            return [(f"#{row.number}: ", "dim"), (self.look.sanitize_output(row.output), "")]
         if self.query_one(WorkPane).guidance:
             return [("First time here. esc hides these lines; :welcome brings them back.", "dim")]
         news = board.news
-        if news and self.deck.now() - news.at < NEWS and news.origin != self.deck.origin:
+        if news and self.deck.now() - news.at < NEWS_DURATION and news.origin != self.deck.origin:
             when = ", just now."
-            what = self.look.theirs(f"{news.by} {news.text}")
+            what = self.look.sanitize(f"{news.by} {news.text}")
             return [(self.look.cut(what, self.app.size.width - len(when) - 2, "middle") + when, "dim")]
         return []
 
     def refresh_message(self) -> None:
         """Something was said: show it, and the keys as they are now. A deck that is being taken down has no lines any more."""
-        if self._up and self.app.screen is self and self.query(WorkPane):
-            self.bottom()
+        if self._is_ready and self.app.screen is self and self.query(WorkPane):
+            self.refresh_bottom()
 
     @on(Table.Moved)
-    def _cursor_moved(self) -> None:
-        if self._up:
-            self.show_banner(self.deck.past.board or self.board or COMING_UP)
-            self.bottom()
+    def _handle_cursor_move(self) -> None:
+        if self._is_ready:
+            self.show_banner(self.deck.past.board or self.board or STARTING_BOARD)
+            self.refresh_bottom()
 
     def action_clear(self) -> None:
         """Back to now, then clear the filter, the marks, the guidance."""
-        if self.deck.past.live():
-            self.deck.say("This is now again.")
+        if self.deck.past.return_to_live():
+            self.deck.show_message("This is now again.")
         elif filtered := self.clear_filter():
-            self.deck.say(f"The filter is cleared: all {filtered} is shown.")
+            self.deck.show_message(f"The filter is cleared: all {filtered} is shown.")
         elif self.table.clear_marks():
-            self.deck.say("The marks are taken away.")
+            self.deck.show_message("The marks are taken away.")
         else:
-            self._guided = False
+            self._shows_welcome = False
         self.show_board()
 
     def action_welcome(self) -> None:
         """Bring the first-run lines back."""
-        self._guided = True
+        self._shows_welcome = True
         self.show_board()
 
     def on_key(self, event: events.Key) -> None:
         """Keys that hands bring from elsewhere are explained, once each."""
-        if event.key in ELSEWHERE and not isinstance(self.focused, Input):
-            self.deck.say_once(f"{event.key.upper()} is {ELSEWHERE[event.key]} here.")
+        if event.key in FOREIGN_KEYS and not isinstance(self.focused, Input):
+            self.deck.show_message_once(f"{event.key.upper()} is {FOREIGN_KEYS[event.key]} here.")
 
 
-ELSEWHERE: dict[str, str] = {"f3": "/", "f4": "/", "f9": "x", "f10": "q", "delete": "D", "insert": "n"}
+FOREIGN_KEYS: dict[str, str] = {"f3": "/", "f4": "/", "f9": "x", "f10": "q", "delete": "D", "insert": "n"}
 """Keys that hands bring from other programs, and what they are here."""

@@ -8,19 +8,19 @@ from typing import Any
 
 from app.tui.style import Look, Span
 
-Lines = list[list[Span]]
+GuidanceLines = list[list[Span]]
 
 
-def welcome(home: str, faults: Sequence[Mapping[str, Any]], look: Look, narrow: bool) -> Lines:
+def build_welcome(home: str, faults: Sequence[Mapping[str, Any]], look: Look, narrow: bool) -> GuidanceLines:
     """The guidance; `faults` are checks of `doctor` that are not well, of which the first is shown. Nothing without a home: who knows
     what was submitted when no board came."""
     if not home:
         return []
-    lines = _short() if narrow else _long(look.theirs(home))
-    return [[(look.own(text), style) for text, style in line] for line in [*lines, *_fault(faults, look, narrow)]]
+    lines = _build_short() if narrow else _build_long(look.sanitize(home))
+    return [[(look.adapt_text(text), style) for text, style in line] for line in [*lines, *_build_fault(faults, look, narrow)]]
 
 
-def _ways(column: int) -> Lines:
+def _list_ways(column: int) -> GuidanceLines:
     ways = (
         ("n", "a form, here"),
         ("taskdeck submit -- gzip -k big.log", "from any shell, any directory: runs there, with that environment"),
@@ -30,8 +30,8 @@ def _ways(column: int) -> Lines:
     return [[("    " + command.ljust(column), "bold"), (does, "")] for command, does in ways]
 
 
-def _long(home: str) -> Lines:
-    n, submit, script, demo = _ways(39)
+def _build_long(home: str) -> GuidanceLines:
+    n, submit, script, demo = _list_ways(39)
     return [
         [],
         [("  Nothing has been submitted yet. Three ways to start:", "")],
@@ -63,9 +63,9 @@ def _long(home: str) -> Lines:
     ]
 
 
-def _short() -> Lines:
+def _build_short() -> GuidanceLines:
     says = ("a form, here", "from any shell: runs there", "the same, for shell syntax", "a busy deck to play with")
-    ways: Lines = [[command, (text, "")] for (command, _), text in zip(_ways(41), says, strict=True)]
+    ways: GuidanceLines = [[command, (text, "")] for (command, _), text in zip(_list_ways(41), says, strict=True)]
     return [
         [("  Nothing has been submitted yet. Start with:", "")],
         *ways,
@@ -76,12 +76,12 @@ def _short() -> Lines:
     ]
 
 
-def _fault(faults: Sequence[Mapping[str, Any]], look: Look, narrow: bool) -> Lines:
+def _build_fault(faults: Sequence[Mapping[str, Any]], look: Look, narrow: bool) -> GuidanceLines:
     if not faults:
         return []
-    text, cure = look.theirs(str(faults[0].get("text", ""))), look.theirs(str(faults[0].get("cure") or ""))
-    head: Lines = [] if narrow else [[("  To mend on this machine (taskdeck doctor):", "")], []]
+    text, cure = look.sanitize(str(faults[0].get("text", ""))), look.sanitize(str(faults[0].get("cure") or ""))
+    head: GuidanceLines = [] if narrow else [[("  To mend on this machine (taskdeck doctor):", "")], []]
     first, *rest = wrap(text, 72 if narrow else 108) or [""]
     more = "      more: taskdeck doctor" if len(faults) > 1 else ""
-    told: Lines = [[(f"  ! {first}", "warn")], *([(f"    {line}", "warn")] for line in rest)]
+    told: GuidanceLines = [[(f"  ! {first}", "warn")], *([(f"    {line}", "warn")] for line in rest)]
     return [*head, *told, *([[(f"    Cure: {cure}{more}", "")]] if cure else [])]

@@ -14,14 +14,14 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Offset
 from textual.screen import ModalScreen
 
-from app.core.text.sanitize import width
-from app.tui.error_boundary import SturdyScreen
-from app.tui.style import Look, Span, wide
-from app.tui.widgets.footer import Hint
-from app.tui.widgets.modal import LEAVE, LeftBeside
-from app.tui.widgets.strips import Lines
+from app.core.text.sanitize import measure_width
+from app.tui.error_boundary import SafeScreen
+from app.tui.style import Look, Span, measure_spans
+from app.tui.widgets.footer import KeyHint
+from app.tui.widgets.modal import CANCEL_HINT, DismissOnClickOutside
+from app.tui.widgets.strips import StripWidget
 
-DEAF = 0.25
+CONFIRM_DELAY = 0.25
 BOX = 72
 _T = TypeVar("_T")
 
@@ -41,43 +41,43 @@ class Question(NamedTuple):
     answers: Sequence[Answer]
     safe: str
     column: bool = False
-    deaf: float = DEAF
+    deaf: float = CONFIRM_DELAY
     """Seconds for which a question that loses something hears only the safe answer."""
     names: Sequence[Sequence[Span]] = ()
     """All that it is about, where the body names but some: `enter` lists them while the mark stands on the safe answer."""
 
 
-def box_lines(question: Question, marked: int, cells: int, look: Look) -> list[list[Span]]:
+def make_box_lines(question: Question, marked: int, cells: int, look: Look) -> list[list[Span]]:
     """The box, `cells` wide, as lines of spans."""
     inner = cells - 2
-    top = f"┌ {question.title} " + "─" * max(0, inner - width(question.title) - 2) + "┐"
-    rows = [*question.body, [], *_answer_lines(question, marked, inner, look)]
+    top = f"┌ {question.title} " + "─" * max(0, inner - measure_width(question.title) - 2) + "┐"
+    rows = [*question.body, [], *_make_answer_lines(question, marked, inner, look)]
     if look.plain:
         return [[(question.title, "bold")], *(list(row) for row in rows)]
-    frame = look.own("│")
+    frame = look.adapt_text("│")
     return [
-        [(look.own(top), "bold")],
-        *(_framed(row, inner, frame, look) for row in rows),
-        [(look.own("└" + "─" * inner + "┘"), "bold")],
+        [(look.adapt_text(top), "bold")],
+        *(_frame_row(row, inner, frame, look) for row in rows),
+        [(look.adapt_text("└" + "─" * inner + "┘"), "bold")],
     ]
 
 
-def answer_at(question: Question, marked: int, line: int, x: int, cells: int, look: Look) -> Answer | None:
+def find_answer(question: Question, marked: int, line: int, x: int, cells: int, look: Look) -> Answer | None:
     """The answer that stands at a cell of a line of `box_lines`, if one does."""
     row = line - 2 - len(question.body)
     if question.column:
         return question.answers[row] if 0 <= row < len(question.answers) else None
-    spans = [] if row else _answer_lines(question, marked, cells - 2, look)[0]
+    spans = [] if row else _make_answer_lines(question, marked, cells - 2, look)[0]
     begin = 0 if look.plain else 2
     for answer, gap, text in zip(question.answers, spans[::2], spans[1::2], strict=False):
-        begin, end = begin + wide([gap]), begin + wide([gap, text])
+        begin, end = begin + measure_spans([gap]), begin + measure_spans([gap, text])
         if begin <= x < end:
             return answer
         begin = end
     return None
 
 
-def windowed(lines: list[_T], height: int, at: int) -> list[_T]:
+def clip_lines(lines: list[_T], height: int, at: int) -> list[_T]:
     """As many lines as there is room for: the first, the last, and those around the line `at`."""
     if len(lines) <= height:
         return lines
@@ -86,54 +86,54 @@ def windowed(lines: list[_T], height: int, at: int) -> list[_T]:
     return [lines[0], *lines[first : first + room], lines[-1]]
 
 
-def marked_gaps(lines: Sequence[list[Span]], seen: Sequence[int], cells: int, look: Look) -> Sequence[list[Span]]:
+def note_hidden_lines(lines: Sequence[list[Span]], seen: Sequence[int], cells: int, look: Look) -> Sequence[list[Span]]:
     """The lines of a box, with how many there was no room for: above in its first line, below in its last."""
     if len(seen) < 3:
         return lines
     above, below = seen[1] - 1, seen[-1] - seen[-2] - 1
-    first = _noted(lines[0], f"{above} more above", cells, look) if above else lines[0]
+    first = _add_note(lines[0], f"{above} more above", cells, look) if above else lines[0]
     # In a plain look the last line is an answer, below which nothing is.
-    last = _noted(lines[-1], f"{below} more above" if look.plain else f"{below} more below", cells, look) if below else lines[-1]
+    last = _add_note(lines[-1], f"{below} more above" if look.plain else f"{below} more below", cells, look) if below else lines[-1]
     return [first, *lines[1:-1], last]
 
 
-def _noted(line: Sequence[Span], note: str, cells: int, look: Look) -> list[Span]:
+def _add_note(line: Sequence[Span], note: str, cells: int, look: Look) -> list[Span]:
     """A line with a note at its right end, in place of some of the frame."""
     if look.plain:
         return [*line, (f"  ({note})", "dim")]
     text, style = line[0]
-    return [(f"{text[: cells - width(note) - 4]} {note} {text[-2:]}", style)]
+    return [(f"{text[: cells - measure_width(note) - 4]} {note} {text[-2:]}", style)]
 
 
-def _framed(row: Sequence[Span], inner: int, frame: str, look: Look) -> list[Span]:
+def _frame_row(row: Sequence[Span], inner: int, frame: str, look: Look) -> list[Span]:
     room = inner - 2
     shown: list[Span] = []
     for text, style in row:
         text = look.cut(text, room)
         shown.append((text, style))
-        room -= width(text)
+        room -= measure_width(text)
     return [(f"{frame} ", ""), *shown, (" " * max(0, room), ""), (f" {frame}", "")]
 
 
-def _answer_lines(question: Question, marked: int, inner: int, look: Look) -> list[list[Span]]:
-    spans = [_answer(answer, n == marked, question.column, look) for n, answer in enumerate(question.answers)]
+def _make_answer_lines(question: Question, marked: int, inner: int, look: Look) -> list[list[Span]]:
+    spans = [_format_answer(answer, n == marked, question.column, look) for n, answer in enumerate(question.answers)]
     if question.column:
         return spans
-    gap = max(2, (inner - 2 - sum(wide(span) for span in spans)) // (len(spans) + 1))
+    gap = max(2, (inner - 2 - sum(measure_spans(span) for span in spans)) // (len(spans) + 1))
     line: list[Span] = []
     for span in spans:
         line += [(" " * gap, ""), *span]
     return [line]
 
 
-def _answer(answer: Answer, marked: bool, column: bool, look: Look) -> list[Span]:
+def _format_answer(answer: Answer, marked: bool, column: bool, look: Look) -> list[Span]:
     text = f"{answer.key}  {answer.label}"
     if column:
-        return [(look.own("› " if marked else "  ") + text, "cursor" if marked else "")]
-    return [(look.own(f"›[ {text} ]") if marked else f"  {text}  ", "bold" if marked else "")]
+        return [(look.adapt_text("› " if marked else "  ") + text, "cursor" if marked else "")]
+    return [(look.adapt_text(f"›[ {text} ]") if marked else f"  {text}  ", "bold" if marked else "")]
 
 
-class Box(Lines):
+class Box(StripWidget):
     """The drawn box of a dialog."""
 
     DEFAULT_CSS = "Box { background: $background; color: $foreground; }"
@@ -143,12 +143,12 @@ class Box(Lines):
         self.styles.width, self.styles.height = cells, len(lines)
         self.draw([self.look.strip(spans, cells) for spans in lines])
 
-    def place_of(self, event: events.Click) -> Offset | None:
+    def find_cell(self, event: events.Click) -> Offset | None:
         """The cell of the box that was clicked; None for one beside it."""
         return event.screen_offset - self.region.offset if event.screen_offset in self.region else None
 
 
-class ChoiceScreen(LeftBeside, ModalScreen[str | None], SturdyScreen[str | None]):
+class ChoiceScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str | None]):
     """Asks a question; dismisses with the key of the answer, or None for the safe one."""
 
     BOX = "#box"
@@ -171,9 +171,9 @@ class ChoiceScreen(LeftBeside, ModalScreen[str | None], SturdyScreen[str | None]
     def compose(self) -> ComposeResult:
         yield Box(id="box")
 
-    def box_keys(self) -> Sequence[Hint]:
-        take = Hint("↵", "list them" if self.question.names else "take the marked answer", "enter", 0)
-        return take, Hint("↑ ↓" if self.question.column else "← →", "mark", "down" if self.question.column else "right", 1), LEAVE
+    def list_box_keys(self) -> Sequence[KeyHint]:
+        take = KeyHint("↵", "list them" if self.question.names else "take the marked answer", "enter", 0)
+        return take, KeyHint("↑ ↓" if self.question.column else "← →", "mark", "down" if self.question.column else "right", 1), CANCEL_HINT
 
     def on_mount(self) -> None:
         self._opened = cast(Any, self.app).ticks()
@@ -185,10 +185,10 @@ class ChoiceScreen(LeftBeside, ModalScreen[str | None], SturdyScreen[str | None]
     def _draw(self) -> None:
         box = self.query_one(Box)
         cells = min(BOX, max(20, self.app.size.width - 2))
-        lines = box_lines(self.question, self._marked, cells, box.look)
+        lines = make_box_lines(self.question, self._marked, cells, box.look)
         at = 2 + len(self.question.body) + (self._marked if self.question.column else 0)
-        self._seen = windowed(list(range(len(lines))), self.app.size.height, at)
-        box.show(marked_gaps([lines[line] for line in self._seen], self._seen, cells, box.look), cells)
+        self._seen = clip_lines(list(range(len(lines))), self.app.size.height, at)
+        box.show(note_hidden_lines([lines[line] for line in self._seen], self._seen, cells, box.look), cells)
 
     def action_mark(self, by: int) -> None:
         """Mark the next answer."""
@@ -200,12 +200,12 @@ class ChoiceScreen(LeftBeside, ModalScreen[str | None], SturdyScreen[str | None]
         key = self.question.answers[self._marked].key
         if key == self.question.safe and self.question.names:
             from app.tui.screens.dialogs.item_list import (
-                NamesScreen,  # seldom asked for; the first rows would wait for it
+                ItemListScreen,  # seldom asked for; the first rows would wait for it
             )
 
-            self.app.push_screen(NamesScreen(self.question.title, self.question.names))
+            self.app.push_screen(ItemListScreen(self.question.title, self.question.names))
         else:
-            self._take(key)
+            self._choose(key)
 
     def action_leave(self) -> None:
         """Leave everything as it was."""
@@ -215,25 +215,25 @@ class ChoiceScreen(LeftBeside, ModalScreen[str | None], SturdyScreen[str | None]
         """A letter takes its answer."""
         if event.character in [answer.key for answer in self.question.answers]:
             event.stop()
-            self._take(cast(str, event.character))
+            self._choose(cast(str, event.character))
 
-    def leave_as_it_was(self) -> None:
+    def dismiss_unchanged(self) -> None:
         """As esc does."""
         self.action_leave()
 
     @on(events.Click)
-    def _clicked(self, event: events.Click) -> None:
+    def _handle_click(self, event: events.Click) -> None:
         """A click on an answer takes it."""
         box = self.query_one(Box)
-        if (place := box.place_of(event)) and (answer := self._answer_on(place.y, place.x, box)):
-            self._take(answer.key)
+        if (place := box.find_cell(event)) and (answer := self._find_answer(place.y, place.x, box)):
+            self._choose(answer.key)
 
-    def _answer_on(self, y: int, x: int, box: Box) -> Answer | None:
+    def _find_answer(self, y: int, x: int, box: Box) -> Answer | None:
         """The answer at a cell of what is drawn."""
         line = self._seen[y] if y < len(self._seen) else -1
-        return answer_at(self.question, self._marked, line, x, box.size.width, box.look)
+        return find_answer(self.question, self._marked, line, x, box.size.width, box.look)
 
-    def _take(self, key: str) -> None:
+    def _choose(self, key: str) -> None:
         if key == self.question.safe:
             self.dismiss(None)
         elif cast(Any, self.app).ticks() - self._opened >= self.question.deaf:

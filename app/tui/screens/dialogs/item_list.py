@@ -10,11 +10,11 @@ from textual.binding import Binding, BindingType
 from app.tui.screens.dialogs.text_box import BoxLine, BoxScreen
 from app.tui.style import Span
 
-ROOM = 72
+LINE_WIDTH = 72
 """Cells of a line, on a terminal that is wide enough."""
 
 
-class NamesScreen(BoxScreen):
+class ItemListScreen(BoxScreen):
     """The lines in a box over the question, which waits below."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "dismiss", "Back to the question", id="names.close")]

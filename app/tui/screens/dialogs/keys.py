@@ -9,7 +9,7 @@ from textual.binding import ActiveBinding, Binding, BindingType
 
 from app.core.text.sanitize import pad
 from app.tui.screens.dialogs.text_box import BoxLine, BoxScreen
-from app.tui.widgets.footer import Hint, key_name
+from app.tui.widgets.footer import KeyHint, get_key_name
 
 RULES = (
     "Digits go places. A lower-case letter is a verb on the row under",
@@ -18,7 +18,7 @@ RULES = (
     "All is also in the palette (:); a click on a line below does it.",
     "i shows the ids by which [keys] in config.toml gives other keys.",
 )
-IN_FORMS = (
+FORM_RULES = (
     "Letters, digits and signs are typed; the keys below act.",
     "i shows the ids by which [keys] in config.toml gives other keys.",
 )
@@ -26,7 +26,7 @@ IN_FORMS = (
 KEYS = 24
 
 
-def help_lines(bindings: Iterable[Binding], ids: bool = False) -> list[BoxLine]:
+def make_help_lines(bindings: Iterable[Binding], ids: bool = False) -> list[BoxLine]:
     """All bindings with a description, by the first word of their id; keys of one action together. `ids`: their ids instead of what they
     do."""
     groups: dict[str, dict[tuple[str, str, str], list[str]]] = {}
@@ -35,15 +35,15 @@ def help_lines(bindings: Iterable[Binding], ids: bool = False) -> list[BoxLine]:
             group = (binding.id or "other").split(".")[0]
             keys = groups.setdefault(group, {}).setdefault((binding.action, binding.description, binding.id), [])
             keys += [binding.key] if binding.key not in keys else []
-    lines = [BoxLine([(rule, "dim")]) for rule in (IN_FORMS if "form" in groups else RULES)]
-    for group in sorted(groups, key=_rank):
+    lines = [BoxLine([(rule, "dim")]) for rule in (FORM_RULES if "form" in groups else RULES)]
+    for group in sorted(groups, key=_rank_group):
         lines += [BoxLine(), BoxLine([(_TITLES.get(group, group.capitalize()), "bold")])]
-        lines += [_line(keys, name if ids else says) for (_, says, name), keys in groups[group].items()]
+        lines += [_make_line(keys, name if ids else says) for (_, says, name), keys in groups[group].items()]
     return lines
 
 
-def _line(keys: Sequence[str], says: str) -> BoxLine:
-    names = dict.fromkeys(map(key_name, keys))
+def _make_line(keys: Sequence[str], says: str) -> BoxLine:
+    names = dict.fromkeys(map(get_key_name, keys))
     return BoxLine([("  " + pad("  ".join(names), KEYS), ""), (says, "")], keys[0])
 
 
@@ -61,13 +61,13 @@ _FIRST, _LAST = ("task", "alert"), ("table", "place", "app")
 """What `?` is pressed for is what can be done here; what is so everywhere is known soon."""
 
 
-def _rank(group: str) -> tuple[int, str]:
+def _rank_group(group: str) -> tuple[int, str]:
     if group in _FIRST:
         return _FIRST.index(group) - len(_FIRST), group
     return (_LAST.index(group) + 1 if group in _LAST else 0), group
 
 
-def bindings_of(active: Mapping[str, ActiveBinding]) -> list[Binding]:
+def list_bindings(active: Mapping[str, ActiveBinding]) -> list[Binding]:
     """The bindings that are live at a place."""
     return [found.binding for found in active.values()]
 
@@ -81,11 +81,11 @@ class HelpScreen(BoxScreen):
     ]
 
     def __init__(self, bindings: Sequence[Binding]) -> None:
-        super().__init__("Keys", help_lines(bindings), "close", (Hint("i", "ids", "i", 1),))
+        super().__init__("Keys", make_help_lines(bindings), "close", (KeyHint("i", "ids", "i", 1),))
         self._live = bindings
         self._ids = False
 
     def action_ids(self) -> None:
         """Show the ids of the actions instead of what they do, or what they do again."""
         self._ids = not self._ids
-        self.page.show(help_lines(self._live, self._ids))
+        self.page.show(make_help_lines(self._live, self._ids))

@@ -14,26 +14,26 @@ from textual.containers import Container
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
-from app.tui.error_boundary import SturdyScreen
+from app.tui.error_boundary import SafeScreen
 from app.tui.style import Look
-from app.tui.widgets.footer import Hint, key_name
-from app.tui.widgets.modal import LeftBeside
-from app.tui.widgets.paste import OneLine
+from app.tui.widgets.footer import KeyHint, get_key_name
+from app.tui.widgets.modal import DismissOnClickOutside
+from app.tui.widgets.paste import SingleLineInput
 from app.tui.widgets.table import Table
-from app.tui.widgets.table_columns import Cell, Cells, Column
-from app.tui.widgets.table_parts import Grid, Part, View
-from app.tui.widgets.table_title import Says
+from app.tui.widgets.table_columns import Cell, Cells, TableColumn
+from app.tui.widgets.table_parts import SectionView, TableGrid, TableSection
+from app.tui.widgets.table_title import Wordings
 
-GROUPS = ("task", "tasks", "deck", "alert", "place", "app", "list", "log", "template", "operation", "history", "rule", "edit")
+COMMAND_GROUPS = ("task", "tasks", "deck", "alert", "place", "app", "list", "log", "template", "operation", "history", "rule", "edit")
 """The groups of bindings that are commands; the others move about."""
 
-KEYS = (Hint("↵", "do it", "enter", 0), Hint("↑ ↓", "choose", "down", 1), Hint("esc", "close", "escape", 0))
+KEY_HINTS = (KeyHint("↵", "do it", "enter", 0), KeyHint("↑ ↓", "choose", "down", 1), KeyHint("esc", "close", "escape", 0))
 _NUMBER = re.compile(r"#?(\d{1,12})")
 _WORD = re.compile(r"[^\s:,;]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class PaletteCommand:
     """A line of the palette: its words, what it does, the key that does the same, and further words that find it."""
 
     title: str
@@ -46,29 +46,29 @@ class Command:
         return self.title
 
 
-def from_bindings(bindings: Iterable[Binding], run: Callable[[str], object], also: Mapping[str, str]) -> list[Command]:
+def make_commands(bindings: Iterable[Binding], run: Callable[[str], object], also: Mapping[str, str]) -> list[PaletteCommand]:
     """A command per action that a key does here; some are found by other words too."""
-    found: dict[str, Command] = {}
+    found: dict[str, PaletteCommand] = {}
     for binding in bindings:
         group = (binding.id or "").split(".")[0]
-        if binding.description and group in GROUPS and binding.action not in found:
+        if binding.description and group in COMMAND_GROUPS and binding.action not in found:
             says = binding.description
             title = says if says[1:2].isupper() else f"{says[0].lower()}{says[1:]}"
-            found[binding.action] = Command(title, _bound(run, binding.action), key_name(binding.key), also.get(binding.action, ""))
+            found[binding.action] = PaletteCommand(title, _bind_action(run, binding.action), get_key_name(binding.key), also.get(binding.action, ""))
     return sorted(found.values(), key=lambda command: command.by_key in ("tab", "shift+tab"))
 
 
-def _bound(run: Callable[[str], object], action: str) -> Callable[[], object]:
+def _bind_action(run: Callable[[str], object], action: str) -> Callable[[], object]:
     return lambda: run(action)
 
 
-def matching(commands: Sequence[Command], query: str) -> list[Command]:
+def find_commands(commands: Sequence[PaletteCommand], query: str) -> list[PaletteCommand]:
     """The commands that hold every word: those that begin with the query first, then those that have the most of its words whole."""
     words = query.lower().split()
     found = [command for command in commands if all(word in f"{command.title} {command.also}".lower() for word in words)]
     begin = query.lower().strip()
 
-    def rank(command: Command) -> tuple[bool, bool, int]:
+    def rank(command: PaletteCommand) -> tuple[bool, bool, int]:
         title = command.title.lower()
         whole = set(_WORD.findall(title))
         return command.title != begin, not title.startswith(begin), sum(word not in whole for word in words)
@@ -76,16 +76,16 @@ def matching(commands: Sequence[Command], query: str) -> list[Command]:
     return sorted(found, key=rank)
 
 
-def _cells(command: Command, look: Look, now: float) -> Cells:
-    return Cell(look.own(look.theirs(command.title))), Cell(look.own(command.by_key), "dim")
+def _make_cells(command: PaletteCommand, look: Look, now: float) -> Cells:
+    return Cell(look.adapt_text(look.sanitize(command.title))), Cell(look.adapt_text(command.by_key), "dim")
 
 
-def _out_of_sight(view: View) -> list[Says]:
-    shown, every = len(view.window()), len(view.rows)
+def _format_hidden(view: SectionView) -> list[Wordings]:
+    shown, every = len(view.list_visible()), len(view.rows)
     return [] if shown >= every else [(f"these {shown} of {every:,}" if view.offset else f"+{every - shown:,} more",)]
 
 
-_PART = Part("commands", Grid((Column("", 40, grow=1, floor=10, gap=0), Column("", 6, 12, fits=True)), _cells))
+_SECTION = TableSection("commands", TableGrid((TableColumn("", 40, grow=1, floor=10, gap=0), TableColumn("", 6, 12, fits=True)), _make_cells))
 
 
 class CommandList(Table):
@@ -95,11 +95,11 @@ class CommandList(Table):
     can_focus = False
 
     @property
-    def lit(self) -> bool:
+    def is_cursor_shown(self) -> bool:
         return True
 
 
-class PaletteScreen(LeftBeside, ModalScreen[Command | None], SturdyScreen[Command | None]):
+class PaletteScreen(DismissOnClickOutside, ModalScreen[PaletteCommand | None], SafeScreen[PaletteCommand | None]):
     """Type words, choose a line. Dismisses with the command chosen."""
 
     BOX = "#palette"
@@ -113,48 +113,48 @@ class PaletteScreen(LeftBeside, ModalScreen[Command | None], SturdyScreen[Comman
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Close", id="palette.close")]
 
-    def __init__(self, commands: Sequence[Command], go: Callable[[str], None]) -> None:
+    def __init__(self, commands: Sequence[PaletteCommand], go: Callable[[str], None]) -> None:
         super().__init__()
         self._commands = commands
         self._go = go
 
-    def box_keys(self) -> Sequence[Hint]:
-        return KEYS
+    def list_box_keys(self) -> Sequence[KeyHint]:
+        return KEY_HINTS
 
     def compose(self) -> ComposeResult:
         with Container(id="palette"):
-            yield OneLine(placeholder="a verb, a queue, #number", compact=True, select_on_focus=False)
-            yield CommandList((_PART,), id="commands")
+            yield SingleLineInput(placeholder="a verb, a queue, #number", compact=True, select_on_focus=False)
+            yield CommandList((_SECTION,), id="commands")
 
     def on_mount(self) -> None:
         self.query_one(Input).cursor_blink = False
         table = self.query_one(CommandList)
         self.query_one("#palette").set_class(table.look.ascii, "-ascii")
-        self._show("")
+        self._show_matches("")
 
-    def _show(self, query: str) -> None:
-        commands = matching(self._commands, query)
+    def _show_matches(self, query: str) -> None:
+        commands = find_commands(self._commands, query)
         if number := _NUMBER.fullmatch(query.strip()):
             found = number[1]
-            commands = [Command(f"go to #{found}", lambda: self._go(found)), *commands]
+            commands = [PaletteCommand(f"go to #{found}", lambda: self._go(found)), *commands]
         table = self.query_one(CommandList)
-        table.view("commands").title = f"Commands {len(commands)}"
-        table.view("commands").tail, table.view("commands").must = _out_of_sight, True
-        table.view("commands").empty = [[("  Nothing by that name.", "dim")]]
+        table.find_view("commands").title = f"Commands {len(commands)}"
+        table.find_view("commands").tail, table.find_view("commands").must = _format_hidden, True
+        table.find_view("commands").empty = [[("  Nothing by that name.", "dim")]]
         table.show({"commands": commands})
         if commands:
-            table.go(commands[0].key)
+            table.go_to_row(commands[0].key)
 
     @on(Input.Changed)
-    def _typed(self, event: Input.Changed) -> None:
-        self._show(event.value)
+    def _handle_query_change(self, event: Input.Changed) -> None:
+        self._show_matches(event.value)
 
     @on(Input.Submitted)
-    def _chosen(self) -> None:
+    def _handle_submit(self) -> None:
         self.dismiss(self.query_one(CommandList).item)
 
     @on(Table.Opened)
-    def _clicked(self, event: Table.Opened) -> None:
+    def _handle_open(self, event: Table.Opened) -> None:
         self.dismiss(event.item)
 
     def on_key(self, event: events.Key) -> None:

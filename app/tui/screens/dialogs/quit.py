@@ -8,80 +8,80 @@ from textwrap import wrap
 from typing import Any, ClassVar, cast
 
 from app.core.board import Board
-from app.tui.screens.dialogs.choice import DEAF, Answer, Box, ChoiceScreen, Question, box_lines
+from app.tui.screens.dialogs.choice import CONFIRM_DELAY, Answer, Box, ChoiceScreen, Question, make_box_lines
 from app.tui.style import Look, Span
-from app.tui.widgets.footer import Hint
+from app.tui.widgets.footer import KeyHint
 
 CELLS = 66
-BACKGROUND, STAND_STILL = "b", "o"
-STAY = Hint("esc", "stay", "escape", 0)
+BACKGROUND, NO_RUNTIME = "b", "o"
+STAY = KeyHint("esc", "stay", "escape", 0)
 
 
-class LeaveScreen(ChoiceScreen):
+class QuitScreen(ChoiceScreen):
     """Dismisses with `b` (a runtime stays in the background), `o` (none does), or None to stay."""
 
     FITS_ANYWHERE: ClassVar[bool] = True
 
     def __init__(self, board: Board) -> None:
-        super().__init__(question(board))
+        super().__init__(make_quit_question(board))
 
-    def box_keys(self) -> Sequence[Hint]:
-        take, mark, _ = super().box_keys()
+    def list_box_keys(self) -> Sequence[KeyHint]:
+        take, mark, _ = super().list_box_keys()
         return take, mark, STAY  # to leave has another meaning here
 
     def _draw(self) -> None:
         box = self.query_one(Box)
         cells = min(CELLS, max(20, self.app.size.width - 2))
-        lines = box_lines(self.question._replace(body=self._rows(box.look, cells - 4), answers=(), column=True), 0, cells, box.look)
+        lines = make_box_lines(self.question._replace(body=self._make_rows(box.look, cells - 4), answers=(), column=True), 0, cells, box.look)
         box.show([*lines[:-2], lines[-1]], cells)  # without the empty line above answers, which stand in the body here
 
-    def _rows(self, look: Look, cells: int) -> list[list[Span]]:
+    def _make_rows(self, look: Look, cells: int) -> list[list[Span]]:
         """What is asked, the answers and the keys, in lines of at most `cells`."""
         hint: list[Span] = [("", ""), ("↵ chooses the marked line    esc stay", "dim")]
-        rows = [*self._above(), *self._answers(), *hint]
-        return [[(look.own(line), style)] for text, style in rows for line in wrap(text, cells) or [""]]
+        rows = [*self._make_question_lines(), *self._make_answers(), *hint]
+        return [[(look.adapt_text(line), style)] for text, style in rows for line in wrap(text, cells) or [""]]
 
-    def _above(self) -> list[Span]:
+    def _make_question_lines(self) -> list[Span]:
         """What stands over the answers."""
         return [*chain(*self.question.body), ("", "")]
 
-    def _answer_on(self, y: int, x: int, box: Box) -> Answer | None:
-        line = 1 + sum(len(wrap(text, box.size.width - 4) or [""]) for text, _ in self._above())
-        for answer, (text, _) in zip(self.question.answers, self._answers(), strict=True):
+    def _find_answer(self, y: int, x: int, box: Box) -> Answer | None:
+        line = 1 + sum(len(wrap(text, box.size.width - 4) or [""]) for text, _ in self._make_question_lines())
+        for answer, (text, _) in zip(self.question.answers, self._make_answers(), strict=True):
             below = line + len(wrap(text, box.size.width - 4))
             if line <= y < below:
                 return answer
             line = below
         return None
 
-    def _answers(self) -> list[Span]:
+    def _make_answers(self) -> list[Span]:
         return [
             (f"{'›' if n == self._marked else ' '} {answer.key}  {answer.label}", "cursor" if n == self._marked else "")
             for n, answer in enumerate(self.question.answers)
         ]
 
-    def _take(self, key: str) -> None:
+    def _choose(self, key: str) -> None:
         """Here the safe answer leaves as well; a letter typed ahead is none."""
-        if cast(Any, self.app).ticks() - self._opened >= DEAF:
+        if cast(Any, self.app).ticks() - self._opened >= CONFIRM_DELAY:
             self.dismiss(key)
 
 
-def question(board: Board) -> Question:
+def make_quit_question(board: Board) -> Question:
     """What is asked with this board."""
     body: Sequence[Sequence[Span]] = [
         [("The runtime lives in this deck (--in-process).", "")],
-        [(f"{_running(len(board.running))}; {_waiting(board.waiting_total)}.", "")],
+        [(f"{_format_running(len(board.running))}; {_format_waiting(board.waiting_total)}.", "")],
     ]
     answers = [
         Answer(BACKGROUND, "Leave a runtime in the background: the queue goes on"),
-        Answer(STAND_STILL, "Leave; the queue stands still"),
+        Answer(NO_RUNTIME, "Leave; the queue stands still"),
     ]
     return Question("Leave Taskdeck", body, answers, safe=BACKGROUND, column=True)
 
 
-def _running(count: int) -> str:
+def _format_running(count: int) -> str:
     return {0: "Nothing runs", 1: "The job runs on to its end"}.get(count, f"The {count:,} jobs run on to their end")
 
 
-def _waiting(count: int) -> str:
+def _format_waiting(count: int) -> str:
     return {0: "nothing waits", 1: "one waits for a new start"}.get(count, f"the {count:,} wait for a new start")

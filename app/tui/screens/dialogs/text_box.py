@@ -13,13 +13,13 @@ from textual.containers import Vertical
 from textual.message import Message
 from textual.screen import ModalScreen
 
-from app.tui.error_boundary import SturdyScreen
+from app.tui.error_boundary import SafeScreen
 from app.tui.style import Span
-from app.tui.widgets.footer import Hint, KeyLine
-from app.tui.widgets.modal import LeftBeside
-from app.tui.widgets.strips import Lines
+from app.tui.widgets.footer import KeyHint, KeyLine
+from app.tui.widgets.modal import DismissOnClickOutside
+from app.tui.widgets.strips import StripWidget
 
-MOVING = (Hint("space", "page down", "space", 2), Hint("b", "up", "b", 2))
+SCROLL_HINTS = (KeyHint("space", "page down", "space", 2), KeyHint("b", "up", "b", 2))
 
 
 class BoxLine(NamedTuple):
@@ -29,11 +29,11 @@ class BoxLine(NamedTuple):
     key: str | None = None
 
 
-class Page(Lines):
+class BoxText(StripWidget):
     """Lines in a frame, moved by whole lines."""
 
     @dataclass
-    class Clicked(Message):
+    class LineClicked(Message):
         """A line was clicked that tells of a key."""
 
         key: str
@@ -54,8 +54,8 @@ class Page(Lines):
         room, height = self.size
         body = self._all[self._top : self._top + height - 1]
         below = len(self._all) - self._top - len(body)
-        rule = self.look.rule(room, [(2, self._title)], f"{below} more below" if below else "", focused=True)
-        rows = [[("  ", ""), *((self.look.own(text), style) for text, style in line.spans)] for line in body]
+        rule = self.look.draw_rule(room, [(2, self._title)], f"{below} more below" if below else "", focused=True)
+        rows = [[("  ", ""), *((self.look.adapt_text(text), style) for text, style in line.spans)] for line in body]
         self.draw([self.look.strip([(rule, "title")], room), *(self.look.strip(row, room) for row in rows)])
 
     def move(self, by: int) -> None:
@@ -75,10 +75,10 @@ class Page(Lines):
     def on_click(self, event: events.Click) -> None:
         at = self._top + event.y - 1
         if event.y and at < len(self._all) and (key := self._all[at].key):
-            self.post_message(self.Clicked(key))
+            self.post_message(self.LineClicked(key))
 
 
-class BoxScreen(LeftBeside, ModalScreen[str | None], SturdyScreen[str | None]):
+class BoxScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str | None]):
     """The lines, until it is left. Dismisses with the key of the line that was clicked, or None."""
 
     BOX = "#box"
@@ -99,30 +99,30 @@ class BoxScreen(LeftBeside, ModalScreen[str | None], SturdyScreen[str | None]):
         Binding("G,end", "move(100000)", "End", id="box.end"),
     ]
 
-    def __init__(self, title: str, lines: Sequence[BoxLine], close: str, keys: Sequence[Hint] = ()) -> None:
+    def __init__(self, title: str, lines: Sequence[BoxLine], close: str, keys: Sequence[KeyHint] = ()) -> None:
         """`close` says what leaving it is; `keys` work here beside those that move."""
         super().__init__()
         self._title, self._lines, self._close, self._more = title, lines, close, keys
 
-    def box_keys(self) -> Sequence[Hint]:
-        return (Hint("esc", self._close, "escape", 0),)  # the others stand in the box, where they can be clicked
+    def list_box_keys(self) -> Sequence[KeyHint]:
+        return (KeyHint("esc", self._close, "escape", 0),)  # the others stand in the box, where they can be clicked
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
-            yield Page(self._lines, self._title)
+            yield BoxText(self._lines, self._title)
             yield KeyLine()
 
     def on_mount(self) -> None:
         self.query_one("#box").set_class(self.page.look.ascii, "-ascii")
-        self.query_one(KeyLine).show([*MOVING, *self._more, Hint("q", self._close, "q", 0)])
+        self.query_one(KeyLine).show([*SCROLL_HINTS, *self._more, KeyHint("q", self._close, "q", 0)])
 
     @property
-    def page(self) -> Page:
+    def page(self) -> BoxText:
         """The lines."""
-        return self.query_one(Page)
+        return self.query_one(BoxText)
 
-    @on(Page.Clicked)
-    def _clicked(self, event: Page.Clicked) -> None:
+    @on(BoxText.LineClicked)
+    def _handle_line_click(self, event: BoxText.LineClicked) -> None:
         self.dismiss(event.key)
 
     def action_move(self, by: int) -> None:

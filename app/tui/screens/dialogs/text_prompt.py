@@ -12,12 +12,12 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from app.tui.error_boundary import SturdyScreen
-from app.tui.forms.fields import entry
-from app.tui.widgets.modal import LeftBeside
+from app.tui.error_boundary import SafeScreen
+from app.tui.forms.fields import make_entry
+from app.tui.widgets.modal import DismissOnClickOutside
 
 
-class AskScreen(LeftBeside, ModalScreen[str | None], SturdyScreen[str | None]):
+class AskScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str | None]):
     """Asks for a line. Dismisses with it, stripped, or None when it was left; `fault` names what is wrong with one."""
 
     BOX = "#ask"
@@ -37,7 +37,7 @@ class AskScreen(LeftBeside, ModalScreen[str | None], SturdyScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="ask") as box:
             box.border_title = self._title
-            yield entry("answer", self._value)
+            yield make_entry("answer", self._value)
             yield Static(self._says, markup=False, id="says")
 
     def on_mount(self) -> None:
@@ -45,7 +45,7 @@ class AskScreen(LeftBeside, ModalScreen[str | None], SturdyScreen[str | None]):
         self.set_focus(self.query_one(Input))
 
     @on(Input.Submitted)
-    def _entered(self, event: Input.Submitted) -> None:
+    def _handle_submit(self, event: Input.Submitted) -> None:
         event.stop()
         text = event.value.strip()
         if fault := self._fault(text):

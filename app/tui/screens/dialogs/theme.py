@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from app.tui.screens.dialogs.choice import Answer, ChoiceScreen, Question
 
-_SAYS = {
+_DESCRIPTIONS = {
     "quiet": "the terminal's own colours",
     "dark": "light on dark",
     "light": "dark on light",
@@ -19,7 +19,7 @@ class ThemeScreen(ChoiceScreen):
     """Dismisses with the letter of the theme that was taken, or None with the theme that was there before."""
 
     def __init__(self, now: str) -> None:
-        answers = [Answer(key, f"{name:9} {_SAYS[name]}") for key, name in _KEYS.items()]
+        answers = [Answer(key, f"{name:9} {_DESCRIPTIONS[name]}") for key, name in _KEYS.items()]
         marked = next((key for key, name in _KEYS.items() if name == now), "t")
         super().__init__(Question("Theme", [], answers, safe=marked, column=True, deaf=0.0))
         self._before = now
@@ -27,17 +27,17 @@ class ThemeScreen(ChoiceScreen):
     def action_mark(self, by: int) -> None:
         """Show the next theme."""
         super().action_mark(by)
-        self._show(self.question.answers[self._marked].key)
+        self._preview(self.question.answers[self._marked].key)
 
     def action_leave(self) -> None:
         """The theme that was there before."""
         self.app.theme = self._before
         self.dismiss(None)
 
-    def _take(self, key: str) -> None:
-        self._show(key)
+    def _choose(self, key: str) -> None:
+        self._preview(key)
         cast(Any, self.app).memory.put("theme", _KEYS[key])
         self.dismiss(key)
 
-    def _show(self, key: str) -> None:
+    def _preview(self, key: str) -> None:
         self.app.theme = _KEYS[key]

@@ -13,64 +13,64 @@ from textual.screen import ModalScreen
 
 from app.core.text import units
 from app.core.text.sanitize import pad
-from app.core.text.status_glyphs import BAD
-from app.tui.error_boundary import SturdyScreen
-from app.tui.screens.dialogs.choice import BOX, Answer, Box, Question, answer_at, box_lines
-from app.tui.style import ALERTS, STATES, STRANGE, Look, Span
-from app.tui.time_format import ago, wall
-from app.tui.widgets.footer import Hint
-from app.tui.widgets.modal import LeftBeside
+from app.core.text.status_glyphs import FAILED_STATES
+from app.tui.error_boundary import SafeScreen
+from app.tui.screens.dialogs.choice import BOX, Answer, Box, Question, find_answer, make_box_lines
+from app.tui.style import ALERTS, STATES, UNKNOWN, Look, Span
+from app.tui.time_format import format_age_ago, format_wall_time
+from app.tui.widgets.footer import KeyHint
+from app.tui.widgets.modal import DismissOnClickOutside
 
 _COUNTED = ("succeeded", "failed", "timed_out", "lost", "cancelled")
-BESIDE = 6
+FRAME_LINES = 6
 """Lines that are no lines of what is told: of the box, of its answers, and around it."""
-GOING = (*"0123456789", "O", "B", "question_mark", "colon")
+NAVIGATION_KEYS = (*"0123456789", "O", "B", "question_mark", "colon")
 """Keys that only go somewhere."""
 
 
-def is_worth_telling(found: Mapping[str, Any]) -> bool:
+def has_news(found: Mapping[str, Any]) -> bool:
     """Whether anything happened that one would want to know."""
     return bool(found["alerts"]) or any(found["ended"].get(status) for status in _COUNTED)
 
 
-def question(found: Mapping[str, Any], now: float, look: Look, most: int) -> Question:
+def make_question(found: Mapping[str, Any], now: float, look: Look, most: int) -> Question:
     """The answer of `away` as a box, with so many lines above the answers at most."""
     since = found["since"]
-    body: list[list[Span]] = [[(f"You last looked {ago(since, now)} ({wall(since, now)}). Since then:", "")], []]
-    body += [_counted(status, found["ended"][status], look) for status in _COUNTED if found["ended"].get(status)]
+    body: list[list[Span]] = [[(f"You last looked {format_age_ago(since, now)} ({format_wall_time(since, now)}). Since then:", "")], []]
+    body += [_format_count(status, found["ended"][status], look) for status in _COUNTED if found["ended"].get(status)]
     if found["bad"]:
-        body += [[], *(_bad(task, now, look) for task in found["bad"])]
-        more = sum(found["ended"].get(status, 0) for status in BAD) - len(found["bad"])
-        body += [[(look.own(f"… and {units.count(more)} more"), "dim")]] if more > 0 else []
+        body += [[], *(_format_failure(task, now, look) for task in found["bad"])]
+        more = sum(found["ended"].get(status, 0) for status in FAILED_STATES) - len(found["bad"])
+        body += [[(look.adapt_text(f"… and {units.format_count(more)} more"), "dim")]] if more > 0 else []
     if found["alerts"]:
-        body += [[], *(_alert(alert, look) for alert in found["alerts"])]
+        body += [[], *(_format_alert(alert, look) for alert in found["alerts"])]
     if len(body) > most:
-        body = [*body[: most - 1], [(look.own(f"… {len(body) - most + 1} more lines"), "dim")]]
+        body = [*body[: most - 1], [(look.adapt_text(f"… {len(body) - most + 1} more lines"), "dim")]]
     answers = [Answer("↵", "go on")]
     answers += [Answer("f", "show what failed")] if found["bad"] else []
     return Question("While you were away", body, answers, safe="↵")
 
 
-def _counted(status: str, n: int, look: Look) -> list[Span]:
+def _format_count(status: str, n: int, look: Look) -> list[Span]:
     sign = STATES[status]
-    return [(f"{units.count(n):>7}  ", "bold"), (look.glyph(sign), sign.style), ("" if look.plain else f" {sign.word}", "")]
+    return [(f"{units.format_count(n):>7}  ", "bold"), (look.glyph(sign), sign.style), ("" if look.plain else f" {sign.word}", "")]
 
 
-def _bad(task: Mapping[str, Any], now: float, look: Look) -> list[Span]:
-    sign = STATES.get(task["status"], STRANGE)
-    name = pad(look.cut(look.theirs(task["name"]), 22, "middle"), 22)
-    when = ago(datetime.fromisoformat(task["ended_at"]).timestamp(), now)
-    reason = look.cut(look.theirs(task["reason"] or sign.word), 26)
+def _format_failure(task: Mapping[str, Any], now: float, look: Look) -> list[Span]:
+    sign = STATES.get(task["status"], UNKNOWN)
+    name = pad(look.cut(look.sanitize(task["name"]), 22, "middle"), 22)
+    when = format_age_ago(datetime.fromisoformat(task["ended_at"]).timestamp(), now)
+    reason = look.cut(look.sanitize(task["reason"] or sign.word), 26)
     return [(look.glyph(sign), sign.style), (f" {task['number']} {name} {when:>9}  {reason}", "")]
 
 
-def _alert(alert: Mapping[str, Any], look: Look) -> list[Span]:
-    sign = ALERTS.get(alert["status"], STRANGE)
-    about = look.cut(look.theirs(alert["object"]), 34, "middle")
-    return [(look.glyph(sign), sign.style), (f" {look.cut(look.theirs(alert['sla']), 20)} on {about}", "")]
+def _format_alert(alert: Mapping[str, Any], look: Look) -> list[Span]:
+    sign = ALERTS.get(alert["status"], UNKNOWN)
+    about = look.cut(look.sanitize(alert["object"]), 34, "middle")
+    return [(look.glyph(sign), sign.style), (f" {look.cut(look.sanitize(alert['sla']), 20)} on {about}", "")]
 
 
-class AwayScreen(LeftBeside, ModalScreen[str | None], SturdyScreen[str | None]):
+class AwayScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str | None]):
     """Tells it. Dismisses with "f" when what failed is to be shown, with another key that is to be pressed below, or None."""
 
     BOX = "#box"
@@ -84,9 +84,9 @@ class AwayScreen(LeftBeside, ModalScreen[str | None], SturdyScreen[str | None]):
         super().__init__()
         self._found = found
 
-    def box_keys(self) -> Sequence[Hint]:
-        failed = [Hint("f", "what failed", "f", 1)] if self._found["bad"] else []
-        return [Hint("↵", "go on", "enter", 0), *failed]
+    def list_box_keys(self) -> Sequence[KeyHint]:
+        failed = [KeyHint("f", "what failed", "f", 1)] if self._found["bad"] else []
+        return [KeyHint("↵", "go on", "enter", 0), *failed]
 
     def compose(self) -> ComposeResult:
         yield Box(id="box")
@@ -100,23 +100,23 @@ class AwayScreen(LeftBeside, ModalScreen[str | None], SturdyScreen[str | None]):
     def _draw(self) -> None:
         box = self.query_one(Box)
         cells = min(BOX, max(20, self.app.size.width - 2))
-        box.show(box_lines(self._question(box.look), 0, cells, box.look), cells)
+        box.show(make_box_lines(self._make_question(box.look), 0, cells, box.look), cells)
 
-    def _question(self, look: Look) -> Question:
-        return question(self._found, cast(Any, self.app).now(), look, self.app.size.height - BESIDE)
+    def _make_question(self, look: Look) -> Question:
+        return make_question(self._found, cast(Any, self.app).now(), look, self.app.size.height - FRAME_LINES)
 
     def on_key(self, event: events.Key) -> None:
         """Any other key goes on too. One that goes somewhere does so; a verb typed at what came up by itself is not obeyed."""
         if event.key not in ("enter", "escape", "q", "space", "f"):
             event.stop()
-            self.dismiss(event.key if event.key in GOING else None)
+            self.dismiss(event.key if event.key in NAVIGATION_KEYS else None)
 
     @on(events.Click)
-    def _clicked(self, event: events.Click) -> None:
+    def _handle_click(self, event: events.Click) -> None:
         """A click in the box goes on, one on an answer gives it."""
         box = self.query_one(Box)
-        if place := box.place_of(event):
-            answer = answer_at(self._question(box.look), 0, place.y, place.x, box.size.width, box.look)
+        if place := box.find_cell(event):
+            answer = find_answer(self._make_question(box.look), 0, place.y, place.x, box.size.width, box.look)
             self.dismiss("f" if answer is not None and answer.key == "f" else None)
 
     def action_leave(self) -> None:

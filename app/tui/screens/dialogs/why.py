@@ -11,28 +11,28 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
-from app.core.board import EndedLine
-from app.tui.data.task_snapshot import Known, gather
+from app.core.board import EndedEntry
+from app.tui.data.task_snapshot import TaskSnapshot, fetch_snapshot
 from app.tui.pages import task, why
-from app.tui.pages.task_facts import Facts, expected, headline, title
-from app.tui.screens.base_page import Line
-from app.tui.screens.base_polling import Reading
-from app.tui.screens.base_task import row_of
-from app.tui.widgets.document import Doc, Row, Section, wrap
-from app.tui.widgets.footer import Hint, KeyLine
-from app.tui.widgets.modal import LeftBeside
+from app.tui.pages.task_facts import TaskContext, build_headline, format_expected_start, format_title
+from app.tui.screens.base_page import TextLine
+from app.tui.screens.base_polling import PollingScreen
+from app.tui.screens.base_task import make_task_row
+from app.tui.widgets.document import Doc, DocRow, Section, wrap_text
+from app.tui.widgets.footer import KeyHint, KeyLine
+from app.tui.widgets.modal import DismissOnClickOutside
 from db.states import ACTIVE, WAITING
 
 if TYPE_CHECKING:
     from app.client import Client
 
-HINTS = (Hint("↵", "opens the task", "enter", 0), Hint("esc", "closes", "escape", 0))
-WIDEST, FRAME = 90, 4
-TOLD = 3
+HINTS = (KeyHint("↵", "opens the task", "enter", 0), KeyHint("esc", "closes", "escape", 0))
+MAX_WIDTH, FRAME_LINES = 90, 4
+MAX_SUGGESTIONS = 3
 """Cures that the popover tells; they are done on the screen of the task."""
 
 
-class WhyScreen(LeftBeside, Reading, ModalScreen[Any]):
+class WhyScreen(DismissOnClickOutside, PollingScreen, ModalScreen[Any]):
     """Why, in a box over the deck: `enter` opens the task, `esc` closes. Dismisses with what to open, or None."""
 
     BOX = "#box"
@@ -45,15 +45,15 @@ class WhyScreen(LeftBeside, Reading, ModalScreen[Any]):
     def __init__(self, client_factory: Callable[[], Client], ident: str) -> None:
         super().__init__(client_factory)
         self._ident = ident
-        self._known: Known | None = None
-        self._asked: float | None = None
+        self._snapshot: TaskSnapshot | None = None
+        self._snapshot_at: float | None = None
 
-    def box_keys(self) -> Sequence[Hint]:
+    def list_box_keys(self) -> Sequence[KeyHint]:
         return HINTS
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
-            yield Line(id="head")
+            yield TextLine(id="head")
             yield Doc(id="why")
             yield KeyLine("foot")
 
@@ -63,39 +63,39 @@ class WhyScreen(LeftBeside, Reading, ModalScreen[Any]):
         self.query_one(KeyLine).show(HINTS)
 
     def reread(self) -> None:
-        self.read(lambda client: gather(client, self._ident), self._take)
+        self.read(lambda client: fetch_snapshot(client, self._ident), self._apply_snapshot)
 
-    def _take(self, known: Known) -> None:
-        self._known, self._asked = known, self.now
-        row = row_of(known.task, self.board)
-        if isinstance(row, EndedLine):
-            cast(Any, self.app).saw(row)
+    def _apply_snapshot(self, known: TaskSnapshot) -> None:
+        self._snapshot, self._snapshot_at = known, self.now
+        row = make_task_row(known.task, self.board)
+        if isinstance(row, EndedEntry):
+            cast(Any, self.app).mark_viewed(row)
         self.draw()
 
     def on_resize(self) -> None:
         self.draw()
 
-    def refused(self, text: str) -> None:
+    def show_refusal(self, text: str) -> None:
         """It could not be asked: say that in the box."""
-        self._say(text, "warn")
+        self._show_text(text, "warn")
 
-    def freshened(self) -> None:
+    def refresh_freshness(self) -> None:
         """The box is not left empty for long."""
-        if self._known is None and self.freshness:
-            self._say(self.freshness, "dim")
+        if self._snapshot is None and self.freshness:
+            self._show_text(self.freshness, "dim")
 
-    def _say(self, text: str, style: str) -> None:
-        self.query_one(Doc).show([Section("", (Row(((self.look.theirs(text), style),)),))])
+    def _show_text(self, text: str, style: str) -> None:
+        self.query_one(Doc).show([Section("", (DocRow(((self.look.sanitize(text), style),)),))])
 
     def draw(self) -> None:
         """Draw what is known."""
-        if (known := self._known) is None:
+        if (known := self._snapshot) is None:
             return
-        room = min(WIDEST, self.app.size.width) - 2
-        facts = Facts(known.about, self.look, self.now, room, self.board, known.tail, self._asked)
-        self.query_one("#head", Line).show([(f" {title(facts)} ", "bold")])
-        self.query_one(Doc).styles.max_height = max(3, self.app.size.height * 9 // 10 - FRAME)
-        sections = [replace(section, rows=tuple(Row(row.spans) for row in section.rows)) for section in answer(facts)]
+        room = min(MAX_WIDTH, self.app.size.width) - 2
+        facts = TaskContext(known.about, self.look, self.now, room, self.board, known.tail, self._snapshot_at)
+        self.query_one("#head", TextLine).show([(f" {format_title(facts)} ", "bold")])
+        self.query_one(Doc).styles.max_height = max(3, self.app.size.height * 9 // 10 - FRAME_LINES)
+        sections = [replace(section, rows=tuple(DocRow(row.spans) for row in section.rows)) for section in make_sections(facts)]
         self.query_one(Doc).show(sections)
 
     def action_open(self) -> None:
@@ -103,18 +103,18 @@ class WhyScreen(LeftBeside, Reading, ModalScreen[Any]):
         self.dismiss(self._ident)
 
 
-def answer(facts: Facts) -> Iterable[Section]:
+def make_sections(facts: TaskContext) -> Iterable[Section]:
     """The sections of the popover."""
-    state, words = headline(facts)
-    lines = wrap(words[0].strip(), facts.room - 4)
-    yield Section("", (Row(((state[0].strip(), state[1]),)), *(Row(((line, ""),)) for line in lines)))
+    state, words = build_headline(facts)
+    lines = wrap_text(words[0].strip(), facts.room - 4)
+    yield Section("", (DocRow(((state[0].strip(), state[1]),)), *(DocRow(((line, ""),)) for line in lines)))
     if facts.status in WAITING:
-        yield why.waiting(facts)
-        yield from why.cures(facts, TOLD)
-        if not expected(facts):
-            yield Section("", (Row((("When it starts cannot be known.", "dim"),)),))
+        yield why.build_reasons(facts)
+        yield from why.build_suggestions(facts, MAX_SUGGESTIONS)
+        if not format_expected_start(facts):
+            yield Section("", (DocRow((("When it starts cannot be known.", "dim"),)),))
     elif facts.status in ACTIVE:
-        yield Section("", (Row((("It does not wait: it runs.", ""),)),))
-        yield task.now(facts)
+        yield Section("", (DocRow((("It does not wait: it runs.", ""),)),))
+        yield task.build_use_section(facts)
     else:
-        yield task.ended(facts)
+        yield task.build_end_section(facts)

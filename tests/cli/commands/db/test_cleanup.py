@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from app.cli.commands.db.cleanup import _said
+from app.cli.commands.db.cleanup import _summarize
 
-NOTHING = {
+EMPTY_RESULT = {
     "dry_run": False, "rules": [], "runs": 0, "tasks": 0, "logs": 0, "rows": 0, "others": {}, "kept": 0, "unknown": [],
     "waiting": {"runs": 0, "logs": 0}, "freed": {"logs": 0, "bytes": 0},
     "size": {"before": 2048, "after": 1024},
@@ -45,5 +45,5 @@ NOTHING = {
         ),
     ],
 )
-def test_the_sums_are_said_in_words(found: dict[str, Any], said: list[str]):
-    assert _said(NOTHING | found) == said
+def test_totals_are_described_in_words(found: dict[str, Any], said: list[str]):
+    assert _summarize(EMPTY_RESULT | found) == said

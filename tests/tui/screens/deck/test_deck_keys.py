@@ -16,29 +16,29 @@ from textual.widgets import Input
 
 from app.core.board import Board, RuntimeFacts
 from app.errors import Conflict
-from app.tui.actions.tasks import Deed
-from app.tui.app import SHOWS_AGAIN, TaskdeckApp
-from app.tui.error_boundary import SturdyScreen
+from app.tui.actions.tasks import Request
+from app.tui.app import RETRY_GRACE, TaskdeckApp
+from app.tui.error_boundary import SafeScreen
 from app.tui.screens.deck.screen import DeckScreen
 from app.tui.screens.dialogs.choice import ChoiceScreen
-from app.tui.screens.dialogs.quit import LeaveScreen
+from app.tui.screens.dialogs.quit import QuitScreen
 from app.tui.screens.task import TaskScreen
-from app.tui.widgets.filter_input import FilterLine
+from app.tui.widgets.filter_input import FilterInput
 from app.tui.widgets.footer import MessageLine
-from app.tui.widgets.modal import LeftBeside
+from app.tui.widgets.modal import DismissOnClickOutside
 from app.tui.widgets.table import Table
 from tests.tui import boards
-from tests.tui.fake_runtime import task as a_task
-from tests.tui.recording_runtime import Clock, Recording, an_app, burst, fed, until
-from tests.tui.screen_text import screen_text
+from tests.tui.fake_runtime import make_task_row as a_task
+from tests.tui.recording_runtime import Clock, RecordingRuntime, is_fed, make_recorded_deck, post_keys, wait_for
+from tests.tui.screen_text import read_screen_lines
 
 UUID = "0193f0c2-0000-7000-8000-{:012d}"
 
 
-class Deck:
+class DeckDriver:
     """An open deck: press keys, see what was asked and said."""
 
-    def __init__(self, app: TaskdeckApp, recording: Recording, pilot: Pilot[Any]) -> None:
+    def __init__(self, app: TaskdeckApp, recording: RecordingRuntime, pilot: Pilot[Any]) -> None:
         self.app, self.recording, self.pilot = app, recording, pilot
 
     @property
@@ -47,16 +47,16 @@ class Deck:
         assert found is not None
         return found
 
-    async def on(self, number: int) -> Deck:
+    async def move_to(self, number: int) -> DeckDriver:
         """Put the cursor on a task."""
         for pane in self.screen.panes:
-            if pane.go(UUID.format(number)):
+            if pane.go_to_row(UUID.format(number)):
                 self.screen.set_focus(pane)
                 await self.pilot.pause()
                 return self
         raise AssertionError(f"#{number} is not shown")
 
-    async def press(self, *keys: str) -> Deck:
+    async def press(self, *keys: str) -> DeckDriver:
         await self.pilot.press(*keys)
         return self
 
@@ -66,21 +66,21 @@ class Deck:
         def found() -> list[dict[str, Any]]:
             return [args for name, args in self.recording.asked if name == verb]
 
-        await until(self.pilot, lambda: len(found()) >= times)
+        await wait_for(self.pilot, lambda: len(found()) >= times)
         return found()
 
     async def says(self, part: str) -> str:
         """The message line, once it holds this."""
-        await until(self.pilot, lambda: part in self.message())
+        await wait_for(self.pilot, lambda: part in self.message())
         return self.message()
 
     def message(self) -> str:
-        lines = screen_text(self.app)
+        lines = read_screen_lines(self.app)
         return lines[-2] if len(lines) > 1 else ""
 
     async def answer(self, key: str) -> None:
         """Answer the dialog when it is open and no longer deaf."""
-        await until(self.pilot, lambda: isinstance(self.app.screen, ChoiceScreen))
+        await wait_for(self.pilot, lambda: isinstance(self.app.screen, ChoiceScreen))
         ticks = self.app.ticks
         assert isinstance(ticks, Clock)
         ticks.at += 0.3
@@ -95,50 +95,50 @@ class Deck:
 
 
 @asynccontextmanager
-async def opened(board: Board | None = None, *, read_only: bool = False) -> AsyncIterator[Deck]:
-    app, recording = an_app(board, read_only=read_only)
+async def open_deck(board: Board | None = None, *, read_only: bool = False) -> AsyncIterator[DeckDriver]:
+    app, recording = make_recorded_deck(board, read_only=read_only)
     async with app.run_test(size=(120, 40)) as pilot:
         # The feed reads once as it comes up; what follows is the test's.
-        await until(pilot, lambda: fed(app))
-        yield Deck(app, recording, pilot)
+        await wait_for(pilot, lambda: is_fed(app))
+        yield DeckDriver(app, recording, pilot)
     assert app.failure is None
 
 
 @pytest.mark.parametrize(
     ("number", "verb"), [(1042, "pause"), (1052, "resume"), (1053, "hold")], ids=["running", "paused", "waiting"]
 )
-async def test_p_makes_it_not_go_on_or_undoes_that(number: int, verb: str):
-    async with opened() as deck:
-        await (await deck.on(number)).press("p")
+async def test_p_pauses_resumes_or_holds_a_task(number: int, verb: str):
+    async with open_deck() as deck:
+        await (await deck.move_to(number)).press("p")
         assert await deck.asked(verb) == [{"ids": [UUID.format(number)]}]
 
 
-async def test_what_was_done_is_said_and_u_undoes_it():
-    async with opened() as deck:
-        await (await deck.on(1042)).press("p")
+async def test_a_message_reports_the_action_and_u_undoes_it():
+    async with open_deck() as deck:
+        await (await deck.move_to(1042)).press("p")
         assert "Paused #1042 a task.  u undo" in await deck.says("Paused")
         await deck.press("u")
         assert await deck.asked("resume") == [{"ids": [UUID.format(1042)]}]
         assert "Continued #1042" in await deck.says("Continued")
 
 
-async def test_a_verb_that_waits_for_the_database_says_so_and_what_came_of_it_and_holds_up_no_question():
-    async with opened() as deck:
+async def test_a_verb_waiting_for_the_database_says_so_and_blocks_nothing():
+    async with open_deck() as deck:
         freed = Event()
         deck.recording.held = freed, "it waits for the database, which another program holds (sqlite3\x1b[2J, pid 4711)"
-        await (await deck.on(1042)).press("p")
+        await (await deck.move_to(1042)).press("p")
         said = await deck.says("It waits for the database")
         assert said.strip().endswith("holds (sqlite3␛[2J, pid 4711)."), said
 
-        await (await deck.on(1039)).press("x")
-        await until(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
+        await (await deck.move_to(1039)).press("x")
+        await wait_for(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
         await deck.press("escape", "5", "q")
         freed.set()
         assert "Paused #1042 a task.  u undo" in await deck.says("Paused")
 
 
-async def test_p_on_a_queue_pauses_it_and_on_a_paused_one_resumes_it():
-    async with opened() as deck:
+async def test_p_pauses_or_resumes_a_queue():
+    async with open_deck() as deck:
         await deck.press("1", "p")
         assert await deck.asked("queue.pause") == [{"name": "media"}]
         assert "Paused queue media.  u undo" in await deck.says("queue media")
@@ -147,19 +147,19 @@ async def test_p_on_a_queue_pauses_it_and_on_a_paused_one_resumes_it():
 
 
 async def test_p_on_a_pool_pauses_it():
-    async with opened() as deck:
+    async with open_deck() as deck:
         await deck.press("2", "p")
         assert await deck.asked("pool.pause") == [{"name": "gpu"}]
 
 
-async def test_cancelling_what_runs_asks_by_name_and_enter_keeps_it():
-    async with opened() as deck:
+async def test_cancelling_a_running_task_asks_and_enter_keeps_it():
+    async with open_deck() as deck:
         deck.recording.answers["show"] = {
             "grace": 5.0, "children": [{"number": 1064, "name": "upload S02E04", "status": "blocked", "kind": "success"}]
         }  # fmt: skip
-        await (await deck.on(1039)).press("x")
-        await until(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
-        shown = "\n".join(screen_text(deck.app))
+        await (await deck.move_to(1039)).press("x")
+        await wait_for(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
+        shown = "\n".join(read_screen_lines(deck.app))
         assert "│ Cancel 1 task?" in shown
         assert "│ ● 1039 encode S02E04.mkv     running 57m, 95% of limit: work lost" in shown
         assert "│ 1 task depends on it and is cancelled too: 1064 upload S02E04" in shown
@@ -168,23 +168,23 @@ async def test_cancelling_what_runs_asks_by_name_and_enter_keeps_it():
         assert "cancel" not in deck.recording.verbs()
 
 
-async def test_y_in_the_dialog_cancels_but_not_in_its_first_quarter_second():
-    async with opened() as deck:
-        await (await deck.on(1039)).press("x")
-        await until(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
+async def test_y_cancels_only_after_the_dialog_s_first_quarter_second():
+    async with open_deck() as deck:
+        await (await deck.move_to(1039)).press("x")
+        await wait_for(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
         await deck.press("y")
         assert isinstance(deck.app.screen, ChoiceScreen)
         await deck.answer("y")
         assert await deck.asked("cancel") == [{"ids": [UUID.format(1039)], "attempts": {UUID.format(1039): 1}}]
 
 
-async def click_on(deck: Deck, text: str) -> None:
+async def click_on(deck: DeckDriver, text: str) -> None:
     """Click in the middle of this text."""
     ticks = deck.app.ticks
     assert isinstance(ticks, Clock)
     ticks.at += 0.3
-    await until(deck.pilot, lambda: any(text in line for line in screen_text(deck.app)))
-    y, found = next((n, line) for n, line in enumerate(screen_text(deck.app)) if text in line)
+    await wait_for(deck.pilot, lambda: any(text in line for line in read_screen_lines(deck.app)))
+    y, found = next((n, line) for n, line in enumerate(read_screen_lines(deck.app)) if text in line)
     await deck.pilot.click(offset=(cell_len(found[: found.index(text)]) + len(text) // 2, y))
     await deck.pilot.pause()
 
@@ -192,9 +192,9 @@ async def click_on(deck: Deck, text: str) -> None:
 @pytest.mark.parametrize("size", [(120, 40), (60, 16)])
 @pytest.mark.parametrize(("answer", "cancelled"), [("y  cancel it", 1), ("n  keep it", 0), ("Cancel 1 task?", None)])
 async def test_a_click_on_an_answer_gives_it(answer: str, cancelled: int | None, size: tuple[int, int]):
-    async with opened() as deck:
-        await (await deck.on(1039)).press("x")
-        await until(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
+    async with open_deck() as deck:
+        await (await deck.move_to(1039)).press("x")
+        await wait_for(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
         await deck.pilot.resize_terminal(*size)
         await click_on(deck, answer)
         assert isinstance(deck.app.screen, ChoiceScreen) == (cancelled is None)
@@ -204,76 +204,76 @@ async def test_a_click_on_an_answer_gives_it(answer: str, cancelled: int | None,
 
 
 async def test_a_click_on_a_line_of_a_list_picks_it():
-    async with opened() as deck:
+    async with open_deck() as deck:
         deck.recording.answers["show"] = {"number": 1039, "uuid": UUID.format(1039)}
-        await (await deck.on(1039)).press("y")
+        await (await deck.move_to(1039)).press("y")
         await click_on(deck, "its number")
-        await until(deck.pilot, lambda: deck.app.clipboard == "#1039")
+        await wait_for(deck.pilot, lambda: deck.app.clipboard == "#1039")
 
 
-async def test_what_is_clicked_on_in_the_help_is_done_and_so_are_its_own_keys():
-    async with opened() as deck:
+async def test_a_click_on_a_key_in_the_help_presses_it():
+    async with open_deck() as deck:
         await click_on(deck, "? help")
-        await until(deck.pilot, lambda: "Digits go places" in "\n".join(screen_text(deck.app)))
+        await wait_for(deck.pilot, lambda: "Digits go places" in "\n".join(read_screen_lines(deck.app)))
         await click_on(deck, "i ids")
-        await until(deck.pilot, lambda: "task.cancel" in "\n".join(screen_text(deck.app)))
+        await wait_for(deck.pilot, lambda: "task.cancel" in "\n".join(read_screen_lines(deck.app)))
         await click_on(deck, "q close")
-        await until(deck.pilot, lambda: deck.app.screen is deck.screen)
+        await wait_for(deck.pilot, lambda: deck.app.screen is deck.screen)
         await click_on(deck, "? help")
-        await until(deck.pilot, lambda: "Digits go places" in "\n".join(screen_text(deck.app)))
+        await wait_for(deck.pilot, lambda: "Digits go places" in "\n".join(read_screen_lines(deck.app)))
         await click_on(deck, "Pause, continue, hold")
         assert await deck.asked("pause") == [{"ids": [UUID.format(1042)]}]
         assert deck.app.screen is deck.screen
 
 
 @pytest.mark.parametrize("key", ["question_mark", "colon", "w", "x", "y", "T"])
-async def test_a_click_beside_a_box_leaves_it(key: str):
-    async with opened() as deck:
+async def test_a_click_beside_a_dialog_closes_it(key: str):
+    async with open_deck() as deck:
         await deck.press(key)
-        await until(deck.pilot, lambda: deck.app.screen is not deck.screen)
+        await wait_for(deck.pilot, lambda: deck.app.screen is not deck.screen)
         box = deck.app.screen
-        assert isinstance(box, LeftBeside)
+        assert isinstance(box, DismissOnClickOutside)
         inside = deck.app.screen.query_one(box.BOX).region
         await deck.pilot.click(offset=(inside.x, inside.y))
         assert deck.app.screen is box, "a click on its frame does not leave it"
         await deck.pilot.click(offset=(deck.app.size.width - 1, deck.app.size.height - 1))  # right of the last key
-        await until(deck.pilot, lambda: deck.app.screen is deck.screen)
+        await wait_for(deck.pilot, lambda: deck.app.screen is deck.screen)
         assert deck.recording.verbs().count("cancel") == 0
 
 
-async def test_why_is_opened_and_closed_by_its_own_line():
-    async with opened() as deck:
+async def test_clicks_on_the_why_dialog_close_it_or_open_the_task():
+    async with open_deck() as deck:
         for words, there in (("esc closes", DeckScreen), ("opens the task", TaskScreen)):
             await deck.press("w")
-            await until(deck.pilot, lambda: any("opens the task" in line for line in screen_text(deck.app)))
+            await wait_for(deck.pilot, lambda: any("opens the task" in line for line in read_screen_lines(deck.app)))
             await click_on(deck, words)
-            await until(deck.pilot, lambda there=there: isinstance(deck.app.screen, there))
+            await wait_for(deck.pilot, lambda there=there: isinstance(deck.app.screen, there))
 
 
-async def test_a_click_in_the_question_at_leaving_answers_it_in_lines_that_are_broken_too():
+async def test_a_click_answers_the_quit_dialog_on_wrapped_lines_too():
     answers: list[str | None] = []
-    async with opened() as deck:
+    async with open_deck() as deck:
         for size in ((120, 40), (40, 16)):
             await deck.pilot.resize_terminal(*size)
-            deck.app.push_screen(LeaveScreen(boards.busy()), answers.append)
-            await until(deck.pilot, lambda: isinstance(deck.app.screen, LeaveScreen))
+            deck.app.push_screen(QuitScreen(boards.busy()), answers.append)
+            await wait_for(deck.pilot, lambda: isinstance(deck.app.screen, QuitScreen))
             await click_on(deck, "stands still")
     assert answers == ["o", "o"]
 
 
 @pytest.mark.parametrize(("typed", "line"), [("all ta", "all tasks"), ("new ta", "new task")], ids=["of the app", "of the screen"])
 async def test_a_click_in_the_palette_runs_its_line(typed: str, line: str):
-    async with opened() as deck:
+    async with open_deck() as deck:
         await deck.press("colon", *typed)
         await click_on(deck, line)
         screen = {"all tasks": "TasksScreen", "new task": "SubmitScreen"}[line]
-        await until(deck.pilot, lambda: type(deck.app.screen).__name__ == screen)
+        await wait_for(deck.pilot, lambda: type(deck.app.screen).__name__ == screen)
         deck.app.pop_screen()
 
 
-async def mouse(deck: Deck, text: str, times: int) -> None:
+async def post_clicks(deck: DeckDriver, text: str, times: int) -> None:
     """What a terminal sends for clicks on this text, one right behind the other."""
-    y, found = next((n, line) for n, line in enumerate(screen_text(deck.app)) if text in line)
+    y, found = next((n, line) for n, line in enumerate(read_screen_lines(deck.app)) if text in line)
     at = (cell_len(found[: found.index(text)]), y)
     for _ in range(times):
         for kind in (events.MouseDown, events.MouseUp):
@@ -281,84 +281,84 @@ async def mouse(deck: Deck, text: str, times: int) -> None:
             await deck.pilot.pause()
 
 
-async def test_a_double_click_on_the_row_under_the_cursor_opens_it_and_nothing_in_what_it_opens():
-    async with opened() as deck:
-        await deck.on(1042)
+async def test_a_double_click_opens_a_row_and_nothing_on_its_screen():
+    async with open_deck() as deck:
+        await deck.move_to(1042)
         before = len(deck.app.screen_stack)
-        await mouse(deck, "resnet50-sweep-06", 2)
-        await until(deck.pilot, lambda: type(deck.app.screen).__name__ == "TaskScreen")
+        await post_clicks(deck, "resnet50-sweep-06", 2)
+        await wait_for(deck.pilot, lambda: type(deck.app.screen).__name__ == "TaskScreen")
         assert len(deck.app.screen_stack) == before + 1
 
 
 @pytest.mark.parametrize("key", ["escape", "q", "n"])
-async def test_leaving_the_dialog_keeps_everything(key: str):
-    async with opened() as deck:
-        await (await deck.on(1039)).press("x")
+async def test_closing_the_dialog_cancels_nothing(key: str):
+    async with open_deck() as deck:
+        await (await deck.move_to(1039)).press("x")
         await deck.answer(key)
         assert not isinstance(deck.app.screen, ChoiceScreen)
         assert "cancel" not in deck.recording.verbs()
 
 
-async def test_cancelling_what_waits_asks_nothing_and_u_brings_it_back():
-    async with opened() as deck:
-        await (await deck.on(1053)).press("x")
+async def test_cancelling_a_waiting_task_needs_no_dialog_and_can_be_undone():
+    async with open_deck() as deck:
+        await (await deck.move_to(1053)).press("x")
         assert await deck.asked("cancel") == [{"ids": [UUID.format(1053)], "waiting": True}]
         await deck.says("u undo")
         await deck.press("u")
         assert await deck.asked("retry") == [{"ids": [UUID.format(1053)]}]
 
 
-async def test_cancelling_what_others_wait_for_names_them_and_asks():
-    async with opened() as deck:
+async def test_cancelling_a_task_with_dependents_names_them_and_asks():
+    async with open_deck() as deck:
         child = {"number": 1064, "name": "upload", "kind": "success", "status": "blocked"}
         deck.recording.answers["show"] = {"number": 1053, "grace": 5.0, "children": [child]}
-        await (await deck.on(1053)).press("x")
-        await until(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
+        await (await deck.move_to(1053)).press("x")
+        await wait_for(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
         assert "cancel" not in deck.recording.verbs()
-        shown = "\n".join(screen_text(deck.app))
+        shown = "\n".join(read_screen_lines(deck.app))
         assert "1 task depends on it and is cancelled too: 1064 upload" in shown
         assert "u brings back what was cancelled here, and what depended on it." in shown
         await deck.answer("y")
         assert await deck.asked("cancel") == [{"ids": [UUID.format(1053)], "waiting": True}]
 
 
-async def test_of_marked_rows_those_that_waited_when_the_question_named_them_are_left_alone_where_they_have_started():
-    async with opened() as deck:
-        await (await deck.on(1052)).press("space", "space", "x")
+async def test_cancelling_marks_spares_waiting_tasks_that_started_meanwhile():
+    async with open_deck() as deck:
+        await (await deck.move_to(1052)).press("space", "space", "x")
         await deck.answer("y")
         await deck.asked("cancel")
-        await until(deck.pilot, lambda: deck.recording.verbs().count("cancel") == 2)
+        await wait_for(deck.pilot, lambda: deck.recording.verbs().count("cancel") == 2)
         asked = [args for verb, args in deck.recording.asked if verb == "cancel"]
         assert asked == [{"ids": [UUID.format(1049)], "waiting": True}, {"ids": [UUID.format(1052)], "attempts": {UUID.format(1052): 1}}]
 
 
-async def test_of_marked_rows_e_cancels_only_those_that_wait():
-    async with opened() as deck:
-        await (await deck.on(1052)).press("space", "space", "x")
+async def test_e_cancels_only_the_waiting_marked_tasks():
+    async with open_deck() as deck:
+        await (await deck.move_to(1052)).press("space", "space", "x")
         await deck.answer("e")
         assert await deck.asked("cancel") == [{"ids": [UUID.format(1049)], "waiting": True}]
 
 
 async def test_a_signal_is_chosen_from_a_list():
-    async with opened() as deck:
-        await (await deck.on(1042)).press("X")
+    async with open_deck() as deck:
+        await (await deck.move_to(1042)).press("X")
         await deck.answer("h")
         assert await deck.asked("cancel") == [{"ids": [UUID.format(1042)], "attempts": {UUID.format(1042): 1}, "signal": 1}]
 
 
-async def test_r_runs_again_what_ended_and_says_why_not_otherwise():
-    async with opened() as deck:
-        await (await deck.on(1048)).press("r")
+async def test_r_retries_an_ended_task_and_otherwise_says_why_not():
+    async with open_deck() as deck:
+        await (await deck.move_to(1048)).press("r")
         assert await deck.asked("retry") == [{"ids": [UUID.format(1048)], "ends": {UUID.format(1048): boards.NOW - 120}, "again": True}]
-        await (await deck.on(1042)).press("r")
+        await (await deck.move_to(1042)).press("r")
         assert "It has not ended" in await deck.says("has not ended")
 
 
-async def test_what_succeeded_runs_again_only_after_a_question():
-    async with opened() as deck:
-        await (await deck.on(1046)).press("r")
-        await until(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
-        shown = "\n".join(screen_text(deck.app))
+async def test_retrying_a_succeeded_task_asks_first():
+    async with open_deck() as deck:
+        await (await deck.move_to(1046)).press("r")
+        await wait_for(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
+        shown = "\n".join(read_screen_lines(deck.app))
         assert "1046 encode S02E03.mkv" in shown and "It has succeeded; this runs it once more. u does not take that back." in shown
         await deck.answer("n")
         assert "retry" not in deck.recording.verbs()
@@ -367,10 +367,10 @@ async def test_what_succeeded_runs_again_only_after_a_question():
         assert await deck.asked("retry") == [{"ids": [UUID.format(1046)], "ends": {UUID.format(1046): boards.NOW - 720}, "again": True}]
 
 
-async def test_a_key_that_came_twice_runs_a_task_again_once_until_its_row_has_answered():
-    async with opened() as deck:
-        await deck.on(1048)
-        burst(deck.app, "r", "r")
+async def test_a_repeated_r_retries_a_task_once_until_its_row_changes():
+    async with open_deck() as deck:
+        await deck.move_to(1048)
+        post_keys(deck.app, "r", "r")
         await deck.says("Runs again: #1048")
         await deck.press("r")
         assert "#1048 was asked to run again already" in await deck.says("already")
@@ -382,12 +382,12 @@ async def test_a_key_that_came_twice_runs_a_task_again_once_until_its_row_has_an
         assert len(await deck.asked("retry", times=2)) == 2
 
 
-async def test_a_task_that_ended_as_before_may_run_again_a_while_after_the_answer():
-    async with opened() as deck:
+async def test_a_task_that_failed_again_can_be_retried_after_a_while():
+    async with open_deck() as deck:
         clock = cast(Clock, deck.app.ticks)
-        await (await deck.on(1048)).press("r")
+        await (await deck.move_to(1048)).press("r")
         await deck.says("Runs again: #1048")
-        clock.at += SHOWS_AGAIN - 0.1
+        clock.at += RETRY_GRACE - 0.1
         await deck.press("r")
         assert "#1048 was asked to run again already; its row does not show it yet." in await deck.says("already")
         clock.at += 0.1
@@ -395,34 +395,34 @@ async def test_a_task_that_ended_as_before_may_run_again_a_while_after_the_answe
         assert len(await deck.asked("retry", times=2)) == 2
 
 
-async def test_a_task_that_was_not_run_again_may_be_asked_once_more():
-    async with opened() as deck:
+async def test_a_refused_retry_can_be_repeated():
+    async with open_deck() as deck:
         deck.recording.answers["retry"] = Conflict("the disk is full.")
-        await (await deck.on(1048)).press("r")
+        await (await deck.move_to(1048)).press("r")
         await deck.says("the disk is full")
         await deck.press("r")
         assert len(await deck.asked("retry", times=2)) == 2
 
 
-async def test_deleting_asks():
-    async with opened() as deck:
-        await (await deck.on(1048)).press("D")
+async def test_deleting_asks_first():
+    async with open_deck() as deck:
+        await (await deck.move_to(1048)).press("D")
         await deck.answer("y")
         assert await deck.asked("rm") == [{"ids": [UUID.format(1048)], "ends": {UUID.format(1048): boards.NOW - 120}}]
 
 
 async def test_t_moves_to_the_front_and_u_moves_back():
-    async with opened() as deck:
-        await (await deck.on(1055)).press("t")
+    async with open_deck() as deck:
+        await (await deck.move_to(1055)).press("t")
         assert await deck.asked("front") == [{"ids": [UUID.format(1055)], "value": None}]
         await deck.says("u undo")
         await deck.press("u")
         assert (await deck.asked("front", 2))[1] == {"ids": [UUID.format(1055)], "value": 0}
 
 
-async def test_priority_goes_up_as_often_as_it_is_pressed_and_back_by_undo():
-    async with opened() as deck:
-        await (await deck.on(1055)).press("+", "+", "-")
+async def test_each_plus_raises_the_priority_and_undo_restores_it():
+    async with open_deck() as deck:
+        await (await deck.move_to(1055)).press("+", "+", "-")
         fields = [args["fields"]["priority"] for args in await deck.asked("set", 3)]
         assert fields == [1, 2, 1]
         await deck.says("Priority 2 → 1")
@@ -430,46 +430,46 @@ async def test_priority_goes_up_as_often_as_it_is_pressed_and_back_by_undo():
         assert (await deck.asked("set", 4))[3]["fields"] == {"priority": 2}
 
 
-async def test_a_board_that_is_not_yet_up_to_date_does_not_take_a_priority_back():
-    async with opened() as deck:
-        await (await deck.on(1055)).press("+")
+async def test_a_stale_board_does_not_reset_a_requested_priority():
+    async with open_deck() as deck:
+        await (await deck.move_to(1055)).press("+")
         await deck.asked("set")
-        deck.app._take(boards.busy())
+        deck.app._apply_board(boards.busy())
         await deck.press("+")
         assert [args["fields"]["priority"] for args in await deck.asked("set", 2)] == [1, 2]
         deck.recording.answers["set"] = Conflict("it has ended.")
         await deck.press("+")
         await deck.says("it has ended")
-        assert deck.app.asked_priorities == {}
+        assert deck.app.pending_priorities == {}
 
 
 async def test_a_acknowledges_a_firing_alert_only():
-    async with opened() as deck:
+    async with open_deck() as deck:
         await deck.press("4", "a")
         assert await deck.asked("alert.ack") == [{"ids": [1]}]
         await deck.press("j", "a")
         assert "firing alert" in await deck.says("firing alert")
 
 
-async def test_a_refusal_is_told_in_its_own_words():
-    async with opened() as deck:
+async def test_a_refusal_is_shown_verbatim():
+    async with open_deck() as deck:
         deck.recording.answers["pause"] = {"done": [], "refused": [{"message": "#1042 has ended."}], "notes": []}
-        await (await deck.on(1042)).press("p")
+        await (await deck.move_to(1042)).press("p")
         assert "Refused: #1042 has ended." in await deck.says("Refused")
         assert not deck.app.can_undo
 
 
-async def test_a_problem_of_the_runtime_is_told_and_offers_no_undo():
-    async with opened() as deck:
+async def test_a_runtime_error_is_shown_and_offers_no_undo():
+    async with open_deck() as deck:
         deck.recording.answers["hold"] = Conflict("the disk is full.", "Free space, then again.")
-        await (await deck.on(1053)).press("p")
+        await (await deck.move_to(1053)).press("p")
         assert "Not done: the disk is full. Free space, then again." in await deck.says("disk is full")
         assert not deck.app.can_undo
 
 
-async def test_a_verb_is_refused_when_its_row_changed_a_moment_ago():
-    async with opened() as deck:
-        await deck.on(1042)
+async def test_a_verb_is_refused_right_after_its_row_changed():
+    async with open_deck() as deck:
+        await deck.move_to(1042)
         board = boards.busy()
         stopping = board.running[0]._replace(status="stopping")
         await deck.show(board._replace(at=boards.NOW + 1, running=(stopping, *board.running[1:])))
@@ -480,28 +480,28 @@ async def test_a_verb_is_refused_when_its_row_changed_a_moment_ago():
         assert isinstance(ticks, Clock)
         ticks.at += 0.31
         await deck.press("x")
-        await until(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
+        await wait_for(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen))
 
 
-async def test_reading_only_changes_nothing():
-    async with opened(read_only=True) as deck:
-        await (await deck.on(1042)).press("p")
+async def test_read_only_mode_refuses_changes():
+    async with open_deck(read_only=True) as deck:
+        await (await deck.move_to(1042)).press("p")
         assert "Read only" in await deck.says("Read only")
         assert deck.recording.verbs() == []
 
 
-async def test_reading_only_writes_nothing_to_the_home(tmp_path: Path):
-    recording = Recording(boards.busy())
+async def test_read_only_mode_writes_nothing_to_the_home(tmp_path: Path):
+    recording = RecordingRuntime(boards.busy())
     factory: Any = recording.client
     app = TaskdeckApp(factory, read_only=True, home=tmp_path, now=lambda: boards.NOW, first=recording.board)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("F", "z", "greater_than_sign", "escape")
-        assert app.seen.unseen(boards.busy()) == 0
+        assert app.seen.count_unseen(boards.busy()) == 0
     assert list(tmp_path.iterdir()) == []
 
 
 async def test_the_filter_takes_words_and_qualifiers_and_escape_clears_it():
-    async with opened() as deck:
+    async with open_deck() as deck:
         await deck.press("slash", *"queue:media", "space", *"!s02e05")
         work = deck.screen.panes[2]
         names = [row.name for view in work.views for row in view.rows]
@@ -509,7 +509,7 @@ async def test_the_filter_takes_words_and_qualifiers_and_escape_clears_it():
             "encode S02E04.mkv", "encode S02E06.mkv", "encode S02E07.mkv", "encode S02E08.mkv", "thumbs S02", "encode S02E03.mkv"
         ]  # fmt: skip
         await deck.press("enter")
-        assert "/queue:media !s02e05" in screen_text(deck.app)[9]
+        assert "/queue:media !s02e05" in read_screen_lines(deck.app)[9]
         assert deck.screen.focused is work
         await deck.press("escape")
         assert len(work.views[0].rows) == 7
@@ -518,8 +518,8 @@ async def test_the_filter_takes_words_and_qualifiers_and_escape_clears_it():
 
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20)])
 @pytest.mark.parametrize(("pane", "words", "named"), [(0, "gp", "gpu"), (1, "gp", "gpu"), (3, "gpu-w", "gpu-wait")])
-async def test_in_the_other_panes_the_filter_is_for_their_own_rows(pane: int, words: str, named: str, size: tuple[int, int]):
-    async with opened() as deck:
+async def test_the_filter_in_another_pane_applies_to_its_own_rows(pane: int, words: str, named: str, size: tuple[int, int]):
+    async with open_deck() as deck:
         await deck.pilot.resize_terminal(*size)
         found = deck.screen.panes[pane]
         await deck.press(str(pane + 1))
@@ -528,117 +528,117 @@ async def test_in_the_other_panes_the_filter_is_for_their_own_rows(pane: int, wo
         assert found.display
         await deck.press("enter")
         assert deck.screen.focused is found
-        assert named in "\n".join(screen_text(deck.app))
+        assert named in "\n".join(read_screen_lines(deck.app))
         assert 0 < len(found.views[0].rows) < len(every)
         assert len(deck.screen.panes[2].views[0].rows) == 7
         await deck.press("escape")
         assert set(found.views[0].rows) == every
 
 
-async def test_what_is_filtered_in_a_pane_is_what_a_key_means_there():
-    async with opened() as deck:
+async def test_a_key_acts_on_the_filtered_rows_of_a_pane():
+    async with open_deck() as deck:
         await deck.press("1", "slash", *"media", "enter", "p")
         assert "Paused queue media." in await deck.says("Paused")
 
 
-async def test_escape_in_the_line_shows_all_rows_of_its_pane_and_nothing_else_changes():
-    async with opened() as deck:
+async def test_escape_in_the_filter_line_clears_only_its_pane():
+    async with open_deck() as deck:
         await deck.press("slash", *"encode", "enter", "1", "slash", *"nothing")
         queues = deck.screen.panes[0]
-        assert (queues.item, "None that the filter shows; esc shows all." in "\n".join(screen_text(deck.app))) == (None, True)
+        assert (queues.item, "None that the filter shows; esc shows all." in "\n".join(read_screen_lines(deck.app))) == (None, True)
         await deck.press("escape")
         assert len(queues.views[0].rows) == len(boards.busy().queues) and deck.screen.focused is queues
         assert deck.screen.panes[2].keep_text == "encode"
 
 
-async def test_f_goes_round_the_states_and_takes_seen_failures_off_the_header():
-    async with opened() as deck:
+async def test_f_cycles_the_states_and_marks_failures_as_seen():
+    async with open_deck() as deck:
         work = deck.screen.panes[2]
-        assert "3 failed" in screen_text(deck.app)[1]
+        assert "3 failed" in read_screen_lines(deck.app)[1]
         await deck.press("f", "f", "f")
         assert [row.number for view in work.views for row in view.rows] == [1048, 1045]
-        assert "failed" not in screen_text(deck.app)[1]
+        assert "failed" not in read_screen_lines(deck.app)[1]
         assert deck.message().startswith(" 3 failures are marked as seen. All of them, and older ones: 5, then F.")
         await deck.press("f")
         assert sum(len(view.rows) for view in work.views) == 17
 
 
-async def test_enter_on_a_queue_shows_its_tasks_and_q_comes_back():
-    async with opened() as deck:
+async def test_enter_on_a_queue_shows_its_tasks_and_q_returns():
+    async with open_deck() as deck:
         await deck.press("1", "j", "enter")
-        await until(deck.pilot, lambda: type(deck.app.screen).__name__ == "TasksScreen")
-        await until(deck.pilot, lambda: "browse" in deck.recording.verbs())
+        await wait_for(deck.pilot, lambda: type(deck.app.screen).__name__ == "TasksScreen")
+        await wait_for(deck.pilot, lambda: "browse" in deck.recording.verbs())
         assert next(args["filter"] for verb, args in deck.recording.asked if verb == "browse") == "queue:gpu"
         await deck.press("q")
         assert isinstance(deck.app.screen, DeckScreen)
 
 
 @pytest.mark.parametrize("open_with", ["slash", "colon"])
-async def test_lines_that_are_pasted_where_one_is_typed_are_joined(open_with: str):
-    async with opened() as deck:
+async def test_pasted_lines_are_joined_in_a_one_line_field(open_with: str):
+    async with open_deck() as deck:
         await deck.press(open_with)
-        await until(deck.pilot, lambda: isinstance(deck.app.focused, Input))
+        await wait_for(deck.pilot, lambda: isinstance(deck.app.focused, Input))
         deck.app.post_message(events.Paste("queue:gpu\n  sweep\x1b[2J\r\n\nx\n"))
-        await until(deck.pilot, lambda: isinstance(deck.app.focused, Input) and deck.app.focused.value == "queue:gpu sweep␛[2J x")
+        await wait_for(deck.pilot, lambda: isinstance(deck.app.focused, Input) and deck.app.focused.value == "queue:gpu sweep␛[2J x")
 
 
-async def test_escape_takes_the_marks_away_and_says_so():
-    async with opened() as deck:
+async def test_escape_clears_the_marks_and_says_so():
+    async with open_deck() as deck:
         await deck.press("space", "space", "escape")
         assert not deck.screen.table.marks
         assert "The marks are taken away." in deck.message()
 
 
 @pytest.mark.parametrize(("key", "says"), [("l", "l shows the log"), ("w", "w tells why"), ("y", "y copies")])
-async def test_a_key_for_tasks_says_on_another_row_what_it_is_for(key: str, says: str):
-    of_no_task = boards.alert(9, "full", "critical", "firing", "host /srv", "91% > 90%", 60)
-    async with opened(boards.busy()._replace(alerts=(of_no_task,))) as deck:
+async def test_a_task_key_on_another_row_explains_itself(key: str, says: str):
+    of_no_task = boards.make_alert(9, "full", "critical", "firing", "host /srv", "91% > 90%", 60)
+    async with open_deck(boards.busy()._replace(alerts=(of_no_task,))) as deck:
         await deck.press("4", key)
         assert f"{says} of a task; there is none under the cursor." in deck.message()
 
 
 async def test_a_name_of_any_length_leaves_room_for_the_undo():
-    async with opened() as deck:
+    async with open_deck() as deck:
         answer = {"done": [{"number": 1042, "name": "n" * 200}], "refused": [], "notes": []}
         deck.recording.answers["pause"] = answer
-        await (await deck.on(1042)).press("p")
+        await (await deck.move_to(1042)).press("p")
         assert (await deck.says("Paused")).endswith("nnn.  u undo")
 
 
-async def test_a_digit_moves_the_light_to_its_pane_at_once():
-    async with opened() as deck:
+async def test_a_digit_focuses_its_pane_at_once():
+    async with open_deck() as deck:
         await deck.press("1")
         await deck.pilot.pause()
-        lines = screen_text(deck.app)
+        lines = read_screen_lines(deck.app)
         assert lines[2].startswith("━▌1 Queues") and lines[3].startswith("› media")
         assert lines[9].startswith("─ 3 Running") and not any(line.startswith("›") for line in lines[10:])
 
 
-async def test_z_zooms_a_pane_and_back():
-    async with opened() as deck:
+async def test_z_toggles_the_zoom_of_a_pane():
+    async with open_deck() as deck:
         await deck.press("4", "z")
         assert [pane.display for pane in deck.screen.panes] == [False, False, False, True]
         await deck.press("z")
         assert all(pane.display for pane in deck.screen.panes)
 
 
-async def test_help_is_made_from_the_bindings_of_the_place():
-    async with opened() as deck:
+async def test_help_lists_the_bindings_of_the_focused_pane():
+    async with open_deck() as deck:
         await deck.press("question_mark")
-        shown = "\n".join(screen_text(deck.app))
+        shown = "\n".join(read_screen_lines(deck.app))
         assert "Digits go places" in shown
         assert "On a task" in shown and "Everywhere" not in shown, "what can be done here comes first"
         await deck.press("G")
-        assert "Palette: every command" in "\n".join(screen_text(deck.app))
+        assert "Palette: every command" in "\n".join(read_screen_lines(deck.app))
         await deck.press("q")
         assert deck.app.screen is deck.screen
 
 
-async def test_u_goes_back_step_by_step_and_names_what_it_takes_back_next():
-    async with opened() as deck:
-        await (await deck.on(1042)).press("p")
+async def test_u_undoes_step_by_step_and_names_the_next_step():
+    async with open_deck() as deck:
+        await (await deck.move_to(1042)).press("p")
         await deck.says("Paused")
-        await (await deck.on(1053)).press("p")
+        await (await deck.move_to(1053)).press("p")
         await deck.says("Held")
         await deck.press("u")
         assert "u undo: Paused #1042" in await deck.says("Released")
@@ -649,22 +649,22 @@ async def test_u_goes_back_step_by_step_and_names_what_it_takes_back_next():
         await deck.says("Nothing to undo here; O shows what was done, and takes it back.")
 
 
-async def test_what_was_undone_is_said_in_full_where_there_is_no_room_for_what_comes_next():
-    async with opened() as deck:
+async def test_the_undone_action_is_shown_in_full_before_the_next_one():
+    async with open_deck() as deck:
         await deck.pilot.resize_terminal(80, 24)
         long = "changed #1042 resnet50-sweep-06: memory 2.0G to 1.0G"
-        deck.app.can_be_undone("Priority 0 → 1: #1053 encode S02E06.mkv.", [Deed("set", {})])
-        deck.app.can_be_undone("Memory 1.0G → 2.0G.", [Deed("undo", {"ids": [7]}, "Undone:")])
+        deck.app.push_undo("Priority 0 → 1: #1053 encode S02E06.mkv.", [Request("set", {})])
+        deck.app.push_undo("Memory 1.0G → 2.0G.", [Request("undo", {"ids": [7]}, "Undone:")])
         deck.recording.answers["undo"] = {"done": [{"text": "x", "back": long}], "refused": [], "notes": []}
         await deck.press("u")
         assert f"Undone: {long}.  u undo: Prio" in await deck.says("Undone")
 
 
-async def test_after_something_that_cannot_be_undone_u_first_says_what_it_takes_back():
-    async with opened() as deck:
-        await (await deck.on(1053)).press("p")
+async def test_u_asks_for_confirmation_after_an_irreversible_action():
+    async with open_deck() as deck:
+        await (await deck.move_to(1053)).press("p")
         await deck.says("Held")
-        await (await deck.on(1048)).press("D")
+        await (await deck.move_to(1048)).press("D")
         await deck.answer("y")
         await deck.says("Deleted #1048")
         await deck.press("u")
@@ -674,25 +674,25 @@ async def test_after_something_that_cannot_be_undone_u_first_says_what_it_takes_
         await deck.says("Released #1053")
 
 
-async def test_u_behind_a_new_task_does_not_take_back_what_was_before_it():
-    async with opened() as deck:
+async def test_u_after_a_submission_does_not_undo_earlier_actions():
+    async with open_deck() as deck:
         deck.recording.answers["submit"] = [{"number": 1063, "name": "true", "uuid": ""}]
-        await (await deck.on(1053)).press("p")
+        await (await deck.move_to(1053)).press("p")
         await deck.says("Held")
-        burst(deck.app, "n", *"true", "ctrl+j")
+        post_keys(deck.app, "n", *"true", "ctrl+j")
         await deck.says("Submitted #1063.")
         await deck.press("u")
         assert await deck.says("u again takes back: Held #1053 a task, which was before.")
 
 
-async def test_what_can_be_undone_and_is_newer_is_undone_at_once():
-    async with opened() as deck:
-        await (await deck.on(1053)).press("p")
+async def test_a_newer_reversible_action_is_undone_at_once():
+    async with open_deck() as deck:
+        await (await deck.move_to(1053)).press("p")
         await deck.says("Held")
-        await (await deck.on(1048)).press("D")
+        await (await deck.move_to(1048)).press("D")
         await deck.answer("y")
         await deck.says("Deleted #1048")
-        await (await deck.on(1042)).press("p")
+        await (await deck.move_to(1042)).press("p")
         await deck.says("Paused")
         await deck.press("u")
         await deck.says("Continued #1042")
@@ -702,85 +702,85 @@ async def test_what_can_be_undone_and_is_newer_is_undone_at_once():
     ("p", {}, "Released #1053", ["hold", "release"]), ("p", {"hold": Conflict("gone")}, "Not done", ["hold"]),
     ("x", {"cancel": {"done": [{"number": 1053, "name": "a"}], "refused": [], "operations": [7]}}, "Undone", ["cancel", "undo"]),
 ])  # fmt: skip
-async def test_u_right_behind_a_verb_takes_that_back_and_never_what_was_before(key: str, answer: Any, says: str, then: list[str]):
-    async with opened() as deck:
-        await (await deck.on(1042)).press("p")
+async def test_u_right_after_a_verb_undoes_only_that_verb(key: str, answer: Any, says: str, then: list[str]):
+    async with open_deck() as deck:
+        await (await deck.move_to(1042)).press("p")
         await deck.says("Paused")
         deck.recording.answers |= answer
-        burst((await deck.on(1053)).app, key, "u")
+        post_keys((await deck.move_to(1053)).app, key, "u")
         await deck.says(says)
         assert [verb for verb in deck.recording.verbs() if verb in ("hold", "release", "resume", "cancel", "undo")] == then
 
 
-async def test_u_means_what_was_asked_before_it_though_more_is_asked_until_that_is_answered():
-    async with opened() as deck:
+async def test_u_undoes_the_request_before_it_despite_later_requests():
+    async with open_deck() as deck:
         deck.recording.answers["cancel"] = {"done": [{"number": 1054, "name": "b"}], "refused": [], "operations": [7]}
-        burst((await deck.on(1053)).app, "p", "u", "j", "x")
+        post_keys((await deck.move_to(1053)).app, "p", "u", "j", "x")
         assert await deck.asked("release") == [{"ids": [UUID.format(1053)]}]
         await deck.asked("cancel")
         assert "undo" not in deck.recording.verbs()
 
 
-async def test_u_right_behind_a_verb_that_was_of_no_use_first_says_what_it_takes_back():
-    async with opened() as deck:
-        await (await deck.on(1053)).press("p")
+async def test_u_right_after_a_refused_verb_asks_for_confirmation():
+    async with open_deck() as deck:
+        await (await deck.move_to(1053)).press("p")
         await deck.says("Held")
-        burst((await deck.on(1048)).app, "p", "u")
+        post_keys((await deck.move_to(1048)).app, "p", "u")
         assert await deck.says("u again takes back: Held #1053 a task, which was before.")
         await deck.press("u")
         await deck.says("Released #1053")
 
 
-async def test_what_is_typed_right_behind_R_is_for_the_form():
-    async with opened() as deck:
+async def test_keys_typed_after_shift_r_go_to_the_form():
+    async with open_deck() as deck:
         deck.recording.answers["show"] = a_task(number=1053, launch={"argv": ["true"]})
-        burst((await deck.on(1053)).app, "R", "x", "p")
-        await until(deck.pilot, lambda: any(field.value == "truexp" for field in deck.app.screen.query(Input)))
+        post_keys((await deck.move_to(1053)).app, "R", "x", "p")
+        await wait_for(deck.pilot, lambda: any(field.value == "truexp" for field in deck.app.screen.query(Input)))
         assert not {"hold", "cancel"} & {*deck.recording.verbs()}
 
 
-async def test_what_was_typed_ahead_of_a_form_that_does_not_come_is_no_verb():
-    async with opened() as deck:
+async def test_type_ahead_for_a_form_that_fails_to_open_is_discarded():
+    async with open_deck() as deck:
         deck.recording.answers["show"] = Conflict("gone")
-        burst((await deck.on(1053)).app, "R", "p", "t")
+        post_keys((await deck.move_to(1053)).app, "R", "p", "t")
         await deck.says("gone")
         await deck.press("plus")
         await deck.asked("set")
         assert not {"hold", "front"} & {*deck.recording.verbs()}
 
 
-async def test_a_key_right_behind_a_click_is_for_the_row_that_was_clicked():
-    async with opened() as deck:
-        await deck.on(1042)
-        at = next(y for y, text in enumerate(screen_text(deck.app)) if " 1054 " in text)
+async def test_a_key_right_after_a_click_acts_on_the_clicked_row():
+    async with open_deck() as deck:
+        await deck.move_to(1042)
+        at = next(y for y, text in enumerate(read_screen_lines(deck.app)) if " 1054 " in text)
         for kind in (events.MouseDown, events.MouseUp):
             deck.app.post_message(kind(None, 9, at, 0, 0, 1, False, False, False, 9, at))
-        burst(deck.app, "p")
+        post_keys(deck.app, "p")
         await deck.says("Held #1054")
         assert "pause" not in deck.recording.verbs()
 
 
-async def test_over_a_question_it_is_not_said_that_its_answer_is_taken_back():
-    async with opened() as deck:
-        burst((await deck.on(1042)).app, "x", "u")
-        await until(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen) and "taken back" not in deck.message())
+async def test_u_typed_before_a_dialog_shows_no_undo_message():
+    async with open_deck() as deck:
+        post_keys((await deck.move_to(1042)).app, "x", "u")
+        await wait_for(deck.pilot, lambda: isinstance(deck.app.screen, ChoiceScreen) and "taken back" not in deck.message())
 
 
-async def test_what_was_refused_is_nothing_done_since():
-    async with opened() as deck:
-        await (await deck.on(1053)).press("p")
+async def test_a_refused_action_does_not_block_undo():
+    async with open_deck() as deck:
+        await (await deck.move_to(1053)).press("p")
         await deck.says("Held")
         deck.recording.answers["rm"] = {"done": [], "refused": [{"message": "#1048 is pinned.", "exit_code": 4}], "notes": []}
-        await (await deck.on(1048)).press("D")
+        await (await deck.move_to(1048)).press("D")
         await deck.answer("y")
         await deck.says("pinned")
         await deck.press("u")
         await deck.says("Released #1053")
 
 
-async def test_the_palette_pauses_a_queue_by_its_name_and_not_what_is_under_the_cursor():
-    async with opened() as deck:
-        await (await deck.on(1042)).press("colon", *"pause queue", "enter")
+async def test_the_palette_pauses_the_named_queue_and_not_the_cursor_row():
+    async with open_deck() as deck:
+        await (await deck.move_to(1042)).press("colon", *"pause queue", "enter")
         await deck.says("Paused queue")
         await deck.press("colon", *"queue pause", "enter")
         assert (await deck.asked("queue.pause", 2))[1] == {"name": "media"}
@@ -789,89 +789,89 @@ async def test_the_palette_pauses_a_queue_by_its_name_and_not_what_is_under_the_
         assert "pause" not in deck.recording.verbs()
 
 
-async def test_the_palette_keeps_what_is_written_in_capitals_and_says_how_much_is_out_of_sight():
-    async with opened() as deck:
+async def test_the_palette_keeps_capitals_and_counts_hidden_commands():
+    async with open_deck() as deck:
         await deck.press("colon")
-        await until(deck.pilot, lambda: any("Commands" in line and "more" in line for line in screen_text(deck.app)))
+        await wait_for(deck.pilot, lambda: any("Commands" in line and "more" in line for line in read_screen_lines(deck.app)))
         await deck.press(*"alerts")
-        await until(deck.pilot, lambda: any("SLA alerts" in line for line in screen_text(deck.app)))
+        await wait_for(deck.pilot, lambda: any("SLA alerts" in line for line in read_screen_lines(deck.app)))
 
 
 async def test_the_palette_finds_a_verb_by_its_words():
-    async with opened() as deck:
-        await (await deck.on(1042)).press("colon", *"pause", "enter")
+    async with open_deck() as deck:
+        await (await deck.move_to(1042)).press("colon", *"pause", "enter")
         assert await deck.asked("pause") == [{"ids": [UUID.format(1042)]}]
 
 
-async def test_while_the_filter_line_is_open_the_footer_is_for_it():
-    async with opened() as deck:
+async def test_the_footer_shows_the_keys_of_the_open_filter_line():
+    async with open_deck() as deck:
         await deck.press("slash")
-        assert footer(deck).strip() == "↵ keep  esc clear  tab complete  ↑ earlier"
+        assert read_footer(deck).strip() == "↵ keep  esc clear  tab complete  ↑ earlier"
         await deck.press("escape")
-        assert "? help  q quit" in footer(deck)
+        assert "? help  q quit" in read_footer(deck)
 
 
 @pytest.mark.parametrize(("typed", "said"), [
     ("welcome", "The first-run lines are for a deck without a task"), ("mouse off", "Clicks come back with :mouse on."),
     ("mouse on", "Clicks and the wheel are the deck's again."),
 ])  # fmt: skip
-async def test_a_command_that_changes_nothing_that_is_seen_says_what_it_did(typed: str, said: str):
-    async with opened() as deck:
+async def test_a_command_without_visible_effect_reports_its_result(typed: str, said: str):
+    async with open_deck() as deck:
         await deck.press("colon", *typed, "enter")
         await deck.says(said)
 
 
 async def test_the_palette_goes_to_a_queue():
-    async with opened() as deck:
+    async with open_deck() as deck:
         await deck.press("colon", *"queue etl", "enter")
-        await until(deck.pilot, lambda: "browse" in deck.recording.verbs())
+        await wait_for(deck.pilot, lambda: "browse" in deck.recording.verbs())
         assert next(args["filter"] for verb, args in deck.recording.asked if verb == "browse") == "queue:etl"
 
 
 @pytest.mark.parametrize("keys", [["q"], ["ctrl+q"], ["ctrl+c", "ctrl+c"], ["colon", "q", "enter"]])
-async def test_leaving_closes_the_deck_and_asks_nothing_of_the_runtime(keys: list[str]):
-    app, recording = an_app()
+async def test_quitting_closes_the_deck_without_calls_to_the_runtime(keys: list[str]):
+    app, recording = make_recorded_deck()
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: fed(app))
+        await wait_for(pilot, lambda: is_fed(app))
         await pilot.press(*keys)
-        await until(pilot, lambda: not app.is_running or app._exit)
+        await wait_for(pilot, lambda: not app.is_running or app._exit)
     assert app.return_code == 0
     assert recording.verbs() == []
 
 
-async def test_one_ctrl_c_only_says_how_to_leave():
-    async with opened() as deck:
+async def test_one_ctrl_c_only_explains_how_to_quit():
+    async with open_deck() as deck:
         await deck.press("ctrl+c")
         assert "q leaves the deck" in await deck.says("q leaves the deck")
 
 
 async def test_shift_s_starts_a_stopped_runtime():
-    async with opened(boards.trouble()) as deck:
+    async with open_deck(boards.trouble()) as deck:
         await deck.press("S")
         await deck.says("The runtime is up.")
         assert deck.recording.resumed == 1
 
 
-async def test_a_key_from_elsewhere_is_explained_once():
-    async with opened() as deck:
+async def test_a_key_known_from_other_programs_is_explained_once():
+    async with open_deck() as deck:
         await deck.press("f9")
         assert "F9 is x here." in await deck.says("F9")
 
 
 @pytest.mark.parametrize("place", ["3", "O"])
-async def test_a_key_that_does_nothing_says_where_the_keys_are_until_one_does_something(place: str):
-    async with opened() as deck:
+async def test_an_unbound_key_points_to_the_help_until_the_next_action(place: str):
+    async with open_deck() as deck:
         await deck.press(place)
         for key in "8Z%*":
-            burst(deck.app, key)
+            post_keys(deck.app, key)
             await deck.says(f" {key} does nothing here; ? shows the keys.")
             await deck.press("g")
-            await until(deck.pilot, lambda: "does nothing" not in deck.message())
+            await wait_for(deck.pilot, lambda: "does nothing" not in deck.message())
 
 
-async def test_a_key_that_does_nothing_leaves_what_is_said_and_is_none_in_a_field():
-    async with opened() as deck:
-        deck.app.say("Submitted #7.")
+async def test_an_unbound_key_keeps_the_message_and_is_text_in_fields():
+    async with open_deck() as deck:
+        deck.app.show_message("Submitted #7.")
         await deck.press("8")
         await deck.says("Submitted #7.")
         await deck.press("slash", "8", "Z", "escape")
@@ -880,9 +880,9 @@ async def test_a_key_that_does_nothing_leaves_what_is_said_and_is_none_in_a_fiel
         assert "does nothing" not in deck.message()
 
 
-async def test_a_key_that_does_nothing_takes_the_place_of_an_older_refusal_but_not_of_what_was_done():
-    async with opened() as deck:
-        await (await deck.on(1042)).press("a")
+async def test_an_unbound_key_replaces_a_refusal_but_not_a_result():
+    async with open_deck() as deck:
+        await (await deck.move_to(1042)).press("a")
         await deck.says("a acknowledges a firing alert.")
         await deck.press("b")
         await deck.says("b does nothing here")
@@ -892,8 +892,8 @@ async def test_a_key_that_does_nothing_takes_the_place_of_an_older_refusal_but_n
         assert "Paused #1042" in deck.message()
 
 
-async def test_what_a_screen_refused_goes_with_it():
-    async with opened() as deck:
+async def test_a_refusal_disappears_with_its_screen():
+    async with open_deck() as deck:
         await deck.press("5", "a")
         await deck.says("a acknowledges a firing alert.")
         await deck.press("q")
@@ -901,31 +901,31 @@ async def test_what_a_screen_refused_goes_with_it():
         await deck.press("a")
         await deck.says("a acknowledges a firing alert.")
         await deck.press("5")
-        await until(deck.pilot, lambda: deck.app.screen is not deck.screen)
+        await wait_for(deck.pilot, lambda: deck.app.screen is not deck.screen)
         assert "acknowledges" not in deck.message()
 
 
-async def test_what_cannot_be_done_is_said_of_all_that_are_marked():
-    async with opened() as deck:
-        await (await deck.on(1048)).press("space", "space", "x")
+async def test_a_refusal_covers_all_marked_rows():
+    async with open_deck() as deck:
+        await (await deck.move_to(1048)).press("space", "space", "x")
         await deck.says("Nothing to cancel: they have ended.")
         await deck.press("escape", "x")
         await deck.says("Nothing to cancel: it has ended.")
 
 
-async def test_the_marks_are_counted():
+async def test_marked_rows_are_shown_and_counted():
     """You should see the marks, and how many are marked."""
-    async with opened() as deck:
-        await (await deck.on(1042)).press("space", "space")
-        shown = screen_text(deck.app)
+    async with open_deck() as deck:
+        await (await deck.move_to(1042)).press("space", "space")
+        shown = read_screen_lines(deck.app)
         assert any("3 Running 7, 2 marked" in line for line in shown)
         assert any(line.startswith(" *1042 ●") for line in shown)
         await deck.press("escape")
-        assert any(line.startswith("  1042 ●") for line in screen_text(deck.app))
+        assert any(line.startswith("  1042 ●") for line in read_screen_lines(deck.app))
 
 
-def footer(deck: Deck) -> str:
-    return screen_text(deck.app)[-1]
+def read_footer(deck: DeckDriver) -> str:
+    return read_screen_lines(deck.app)[-1]
 
 
 @pytest.mark.parametrize(("numbers", "offered"), [
@@ -933,51 +933,51 @@ def footer(deck: Deck) -> str:
     ((1053,), "x cancel 1 marked  p hold 1 marked  t to front 1 marked  esc unmark"),
     ((1042, 1052, 1048), "x cancel 2 marked  p pause 1 marked  r run again 1 marked"), ((1048,), "r run again 1 marked"),
 ])  # fmt: skip
-async def test_the_footer_tells_what_can_be_done_with_the_marks(numbers: tuple[int, ...], offered: str):
+async def test_the_footer_offers_actions_for_the_marks(numbers: tuple[int, ...], offered: str):
     """The cursor stands on other rows than the marked ones: what is offered is for the marks."""
-    async with opened() as deck:
+    async with open_deck() as deck:
         for number in numbers:
-            await (await deck.on(number)).press("space")
-        await deck.on(1047 if numbers != (1042, 1043) else 1053)
-        assert footer(deck).startswith(f" {offered}")
+            await (await deck.move_to(number)).press("space")
+        await deck.move_to(1047 if numbers != (1042, 1043) else 1053)
+        assert read_footer(deck).startswith(f" {offered}")
         for word in ("open", "log", "why", "copy"):
-            assert word not in footer(deck)
+            assert word not in read_footer(deck)
         await deck.press("escape")
-        assert "marked" not in footer(deck) and "open" in footer(deck)
+        assert "marked" not in read_footer(deck) and "open" in read_footer(deck)
 
 
-async def test_a_mark_on_the_last_row_is_in_the_footer_at_once():
-    async with opened() as deck:
+async def test_a_mark_on_the_last_row_updates_the_footer_at_once():
+    async with open_deck() as deck:
         await deck.press("1", "G", "space")
-        await until(deck.pilot, lambda: footer(deck).startswith(" p resume 1 marked"))
+        await wait_for(deck.pilot, lambda: read_footer(deck).startswith(" p resume 1 marked"))
         await deck.press("k", "space")
-        await until(deck.pilot, lambda: footer(deck).startswith(" p pause 1 marked"))
+        await wait_for(deck.pilot, lambda: read_footer(deck).startswith(" p pause 1 marked"))
 
 
-async def test_p_over_marks_goes_one_way_which_the_footer_names():
+async def test_p_on_marks_acts_in_the_direction_named_in_the_footer():
     board = boards.busy()
     first, second, *others = board.next
-    async with opened(board._replace(next=(first, second._replace(status="held"), *others))) as deck:
+    async with open_deck(board._replace(next=(first, second._replace(status="held"), *others))) as deck:
         for row in (first, second):
-            await (await deck.on(row.number)).press("space")
-        assert "p hold 1 marked" in footer(deck)
+            await (await deck.move_to(row.number)).press("space")
+        assert "p hold 1 marked" in read_footer(deck)
         await deck.press("p")
         assert await deck.asked("hold") == [{"ids": [first.uuid]}]
         assert "release" not in deck.recording.verbs()
 
 
-async def test_p_over_marked_places_pauses_those_that_are_open_and_resumes_where_all_are_paused():
-    async with opened() as deck:
+async def test_p_on_marked_queues_pauses_unless_all_are_paused():
+    async with open_deck() as deck:
         await deck.press("1", "G", "space", "k", "space", "p")
         assert await deck.asked("queue.pause") == [{"name": deck.screen.board.queues[-2].name}]  # type: ignore[union-attr]
         await deck.press("G", "space", "p")
         assert await deck.asked("queue.resume") == [{"name": "backup"}]
 
 
-async def test_marked_alerts_are_acknowledged_together_and_u_takes_it_back():
-    async with opened() as deck:
+async def test_marked_alerts_are_acknowledged_together_and_undone():
+    async with open_deck() as deck:
         await deck.press("4", "space", "space")
-        assert footer(deck).startswith(" a ack 1 marked  esc unmark")
+        assert read_footer(deck).startswith(" a ack 1 marked  esc unmark")
         await deck.press("a")
         assert await deck.asked("alert.ack") == [{"ids": [1]}]
         assert "Acknowledged encode-on-time.  u undo" in await deck.says("Acknowledged")
@@ -985,77 +985,77 @@ async def test_marked_alerts_are_acknowledged_together_and_u_takes_it_back():
         assert await deck.asked("alert.unack") == [{"ids": [1]}]
 
 
-async def test_held_down_a_key_that_does_nothing_is_told_once(monkeypatch: pytest.MonkeyPatch):
-    async with opened() as deck:
+async def test_a_held_unbound_key_is_reported_once(monkeypatch: pytest.MonkeyPatch):
+    async with open_deck() as deck:
         drawn: list[object] = []
         monkeypatch.setattr(MessageLine, "show", lambda _line, spans: drawn.append(spans))
-        burst(deck.app, *"8" * 20)
+        post_keys(deck.app, *"8" * 20)
         await deck.pilot.pause()
         assert len(drawn) == 1
 
 
-async def test_nothing_acts_while_the_terminal_is_too_small_and_what_stood_there_comes_back():
-    async with opened() as deck:
+async def test_a_too_small_terminal_ignores_keys_and_restores_the_screen():
+    async with open_deck() as deck:
         await deck.press("slash", "g", "p")
         await deck.pilot.resize_terminal(40, 10)
         await deck.press("u", "enter", "escape", "5", "x", "q")
         assert deck.app.is_running and deck.recording.verbs() == []
         await deck.pilot.resize_terminal(80, 24)
         await deck.press("u")
-        assert deck.app.focused is deck.app.screen.query_one(FilterLine)
-        assert deck.app.screen.query_one(FilterLine).value == "gpu"
+        assert deck.app.focused is deck.app.screen.query_one(FilterInput)
+        assert deck.app.screen.query_one(FilterInput).value == "gpu"
 
 
-async def test_q_leaves_a_terminal_that_is_too_small_from_any_screen():
-    async with opened() as deck:
+async def test_q_quits_from_any_screen_on_a_too_small_terminal():
+    async with open_deck() as deck:
         await deck.press("7")
         await deck.pilot.resize_terminal(59, 15)
         await deck.press("q")
         assert deck.app.return_value == 0
 
 
-async def test_the_question_at_leaving_is_asked_and_answered_in_a_terminal_of_any_size():
+async def test_the_quit_dialog_works_at_any_terminal_size():
     answers: list[str | None] = []
-    async with opened() as deck:
+    async with open_deck() as deck:
         await deck.pilot.resize_terminal(40, 10)
-        deck.app.push_screen(LeaveScreen(boards.busy()), answers.append)
-        await until(deck.pilot, lambda: isinstance(deck.app.screen, LeaveScreen))
+        deck.app.push_screen(QuitScreen(boards.busy()), answers.append)
+        await wait_for(deck.pilot, lambda: isinstance(deck.app.screen, QuitScreen))
         await deck.answer("o")
         assert answers == ["o"]
 
 
-async def test_a_click_on_a_footer_key_is_that_key():
-    async with opened() as deck:
-        await deck.on(1053)
-        column = screen_text(deck.app)[-1].index("p hold")
+async def test_a_click_on_a_footer_key_presses_it():
+    async with open_deck() as deck:
+        await deck.move_to(1053)
+        column = read_screen_lines(deck.app)[-1].index("p hold")
         await deck.pilot.click("#keys", offset=(column, 0))
         assert await deck.asked("hold") == [{"ids": [UUID.format(1053)]}]
 
 
 async def test_y_copies_the_number():
-    async with opened() as deck:
+    async with open_deck() as deck:
         deck.recording.answers["show"] = {"number": 1042, "uuid": UUID.format(1042)}
-        await (await deck.on(1042)).press("y")
+        await (await deck.move_to(1042)).press("y")
         await deck.answer("i")
-        await until(deck.pilot, lambda: deck.app.clipboard == "#1042")
+        await wait_for(deck.pilot, lambda: deck.app.clipboard == "#1042")
 
 
-async def test_y_copies_the_line_that_submits_it_again_with_template_and_parameters():
-    async with opened() as deck:
+async def test_y_copies_the_submit_command_with_template_and_parameters():
+    async with open_deck() as deck:
         deck.recording.answers["show"] = a_task(
             number=1042, name="two words", template="encode", parameters={"input": "a b.mkv", "crf": 23}
         )
-        await (await deck.on(1042)).press("y")
+        await (await deck.move_to(1042)).press("y")
         await deck.answer("s")
-        await until(deck.pilot, lambda: bool(deck.app.clipboard))
+        await wait_for(deck.pilot, lambda: bool(deck.app.clipboard))
         assert deck.app.clipboard == (
             "taskdeck submit encode -n 'two words' -q gpu -P 5 -t 4h --cpu 4 --memory 12G --retries 1 -C /home/ann/sweep "
             "-p 'input=a b.mkv' -p crf:=23"
         )
 
 
-async def test_no_two_bindings_of_the_deck_share_a_key_and_each_has_an_id():
-    async with opened() as deck:
+async def test_deck_bindings_have_distinct_keys_and_ids():
+    async with open_deck() as deck:
         for table in deck.screen.panes:
             live = [*type(table).BINDINGS, *DeckScreen.BINDINGS, *TaskdeckApp.BINDINGS]
             keys = [key for binding in live for key in binding.key.split(",") if "colon" not in key]  # type: ignore[union-attr]
@@ -1064,17 +1064,17 @@ async def test_no_two_bindings_of_the_deck_share_a_key_and_each_has_an_id():
             assert all(ids) and len(ids) == len(set(ids))
 
 
-async def test_keys_typed_ahead_go_to_the_field_that_opens_and_not_to_verbs():
-    async with opened() as deck:
-        await deck.on(1053)
+async def test_type_ahead_goes_to_the_opening_field_and_not_to_verbs():
+    async with open_deck() as deck:
+        await deck.move_to(1053)
         for key in ("slash", "x", "p", "t"):
             deck.app.post_message(events.Key(key, key if len(key) == 1 else "/"))
-        await until(deck.pilot, lambda: deck.screen.words == "xpt")
+        await wait_for(deck.pilot, lambda: deck.screen.words == "xpt")
         assert deck.recording.verbs() == []
 
 
 async def test_the_filter_line_remembers_and_completes():
-    async with opened() as deck:
+    async with open_deck() as deck:
         await deck.press("slash", *"status:pau", "tab")
         assert deck.screen.words == "status:paused "
         await deck.press("down", "slash", *([("backspace")] * 20), *"!qu", "tab", *"ba", "tab")
@@ -1083,34 +1083,34 @@ async def test_the_filter_line_remembers_and_completes():
         assert deck.screen.words == "status:paused "
 
 
-async def test_a_wide_character_says_that_an_input_method_is_on():
-    async with opened() as deck:
+async def test_a_wide_character_warns_about_an_active_input_method():
+    async with open_deck() as deck:
         await deck.pilot.resize_terminal(80, 24)
         await deck.press("好")
         assert deck.message().endswith("Press shift, or end it.") and "An input method is on: its characters are no keys." in deck.message()
 
 
-async def test_when_nothing_answers_any_more_the_deck_keeps_its_rows_and_says_so():
-    async with opened() as deck:
-        deck.app._feed_lost(OSError("no such home"), False)
-        await until(deck.pilot, lambda: "NO RUNTIME" in screen_text(deck.app)[0])
-        shown = screen_text(deck.app)
+async def test_a_lost_runtime_keeps_the_rows_and_is_reported():
+    async with open_deck() as deck:
+        deck.app._receive_feed_error(OSError("no such home"), False)
+        await wait_for(deck.pilot, lambda: "NO RUNTIME" in read_screen_lines(deck.app)[0])
+        shown = read_screen_lines(deck.app)
         assert any("1042 ● resnet50-sweep-06" in line for line in shown)
         assert "no such home" in shown[-2]
 
 
-async def test_a_runtime_that_dies_is_missed_since_then_whatever_the_database_knows():
-    async with opened() as deck:
+async def test_the_banner_shows_the_time_at_which_the_runtime_died():
+    async with open_deck() as deck:
         gone = boards.busy()._replace(runtime=RuntimeFacts("none"))
-        deck.app._take(gone)
-        await until(deck.pilot, lambda: "NO RUNTIME since 10:42" in screen_text(deck.app)[0])
+        deck.app._apply_board(gone)
+        await wait_for(deck.pilot, lambda: "NO RUNTIME since 10:42" in read_screen_lines(deck.app)[0])
         deck.app.now = lambda: boards.NOW + 120
-        deck.app._take(gone)
+        deck.app._apply_board(gone)
         await deck.pilot.pause()
-        assert "NO RUNTIME since 10:42" in screen_text(deck.app)[0]
+        assert "NO RUNTIME since 10:42" in read_screen_lines(deck.app)[0]
 
 
-class Late(SturdyScreen[None]):
+class LateFailingScreen(SafeScreen[None]):
     """A screen that comes up as the app is told to end, and finds nothing of itself any more."""
 
     def on_mount(self) -> None:
@@ -1118,19 +1118,19 @@ class Late(SturdyScreen[None]):
         self.query(Table).first()
 
 
-async def test_what_breaks_in_a_screen_that_opens_as_the_app_ends_is_no_failure():
-    app, _ = an_app()
+async def test_an_error_in_a_screen_opened_during_exit_is_ignored():
+    app, _ = make_recorded_deck()
     async with app.run_test(size=(120, 40)):
-        await app.push_screen(Late())
+        await app.push_screen(LateFailingScreen())
     assert app.failure is None and not app.fatal and app.return_value == 143
 
 
-async def test_a_handler_that_fails_is_reported_and_the_deck_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+async def test_a_failing_handler_is_reported_and_the_deck_continues(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     (tmp_path / "run").mkdir()
-    app, recording = an_app()
+    app, recording = make_recorded_deck()
     app.home = tmp_path
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: fed(app))
+        await wait_for(pilot, lambda: is_fed(app))
         assert app.deck is not None
 
         def broken() -> None:
@@ -1138,11 +1138,11 @@ async def test_a_handler_that_fails_is_reported_and_the_deck_goes_on(monkeypatch
 
         monkeypatch.setattr(app.deck, "action_zoom", broken)
         await pilot.press("z")
-        await until(pilot, lambda: app.failure is not None)
+        await wait_for(pilot, lambda: app.failure is not None)
         await pilot.pause()
-        assert "The deck failed here (ZeroDivisionError: a test) and goes on." in screen_text(app)[-2]
+        assert "The deck failed here (ZeroDivisionError: a test) and goes on." in read_screen_lines(app)[-2]
         await pilot.press("j", "p")
-        await until(pilot, lambda: "pause" in recording.verbs())
+        await wait_for(pilot, lambda: "pause" in recording.verbs())
     assert "ZeroDivisionError: a test" in (tmp_path / "run" / "deck.log").read_text()
 
 
@@ -1156,39 +1156,39 @@ async def test_a_handler_that_fails_is_reported_and_the_deck_goes_on(monkeypatch
         (["n"], "SubmitScreen"),
     ],
 )
-async def test_a_key_opens_its_screen_and_q_or_escape_comes_back(keys: list[str], screen: str):
-    async with opened() as deck:
+async def test_a_key_opens_its_screen_and_escape_returns(keys: list[str], screen: str):
+    async with open_deck() as deck:
         for verb in ("show", "why", "log", "queue.ls", "template.ls", "submit"):
             deck.recording.answers[verb] = Conflict("not here.")
-        await (await deck.on(1042)).press(*keys)
-        await until(deck.pilot, lambda: type(deck.app.screen).__name__ == screen)
+        await (await deck.move_to(1042)).press(*keys)
+        await wait_for(deck.pilot, lambda: type(deck.app.screen).__name__ == screen)
         await deck.press("escape")
-        await until(deck.pilot, lambda: deck.app.screen is deck.screen)
+        await wait_for(deck.pilot, lambda: deck.app.screen is deck.screen)
 
 
 async def test_the_palette_goes_to_a_task_by_its_number():
-    async with opened() as deck:
+    async with open_deck() as deck:
         deck.recording.answers["about"] = Conflict("there is no task #77.")
         await deck.press("colon", *"#77", "enter")
-        await until(deck.pilot, lambda: type(deck.app.screen).__name__ == "TaskScreen")
+        await wait_for(deck.pilot, lambda: type(deck.app.screen).__name__ == "TaskScreen")
         assert ("about", {"id": "77"}) in deck.recording.asked
 
 
-async def test_digits_come_back_to_the_deck_from_anywhere():
-    async with opened() as deck:
+async def test_digits_return_to_the_deck_from_anywhere():
+    async with open_deck() as deck:
         deck.recording.answers["about"] = Conflict("not here.")
-        await (await deck.on(1042)).press("enter")
-        await until(deck.pilot, lambda: type(deck.app.screen).__name__ == "TaskScreen")
+        await (await deck.move_to(1042)).press("enter")
+        await wait_for(deck.pilot, lambda: type(deck.app.screen).__name__ == "TaskScreen")
         await deck.press("2")
-        await until(deck.pilot, lambda: deck.app.screen is deck.screen)
+        await wait_for(deck.pilot, lambda: deck.app.screen is deck.screen)
         assert deck.screen.focused is deck.screen.panes[1]
 
 
-async def test_the_priority_of_what_is_marked_goes_up_as_often_as_it_is_pressed():
+async def test_each_plus_raises_the_priority_of_all_marked_tasks():
     """The marks stay: the next + would else mean the row under the cursor, which nobody had marked."""
-    async with opened() as deck:
+    async with open_deck() as deck:
         for number in (1053, 1054):
-            await (await deck.on(number)).press("space")
+            await (await deck.move_to(number)).press("space")
         await deck.press("+", "+")
         asked = await deck.asked("set", 4)
         assert [(args["ids"], args["fields"]["priority"]) for args in asked] == [
@@ -1196,30 +1196,30 @@ async def test_the_priority_of_what_is_marked_goes_up_as_often_as_it_is_pressed(
         ]
         await deck.press("t")
         await deck.asked("front")
-        await until(deck.pilot, lambda: not deck.screen.table.marks)
+        await wait_for(deck.pilot, lambda: not deck.screen.table.marks)
 
 
-async def test_what_was_refused_among_many_is_said_with_what_was_done():
-    async with opened() as deck:
+async def test_partial_refusals_are_shown_with_the_results():
+    async with open_deck() as deck:
         for row in boards.NEXT[:4]:
-            await (await deck.on(row.number)).press("space")
+            await (await deck.move_to(row.number)).press("space")
 
         def answer(verb: str, args: dict[str, Any]) -> Any:
             if verb == "set" and args["ids"] == [boards.NEXT[2].uuid]:
                 return {"done": [], "refused": [{"number": 1054, "message": "#1054 has ended."}], "notes": []}
-            return Recording.answer(deck.recording, verb, args)
+            return RecordingRuntime.answer(deck.recording, verb, args)
 
         deck.recording.answer = answer  # type: ignore[method-assign]
         await deck.press("+")
         assert "Priority 0 → 1: #1049 a task.  And 2 more.  Refused: #1054 has ended.  u undo" in await deck.says("Refused")
 
 
-async def test_what_was_said_is_there_still_when_the_terminal_has_the_focus_again():
-    async with opened() as deck:
+async def test_a_message_survives_a_loss_of_focus():
+    async with open_deck() as deck:
         deck.app.settings = deck.app.settings._replace(unfocused="live")
-        deck.app.say("Paused #1042.")
+        deck.app.show_message("Paused #1042.")
         deck.app.post_message(events.AppBlur())
-        await until(deck.pilot, lambda: not deck.app.app_focus)
+        await wait_for(deck.pilot, lambda: not deck.app.app_focus)
         deck.app.post_message(events.AppFocus())
-        await until(deck.pilot, lambda: deck.app.app_focus)
+        await wait_for(deck.pilot, lambda: deck.app.app_focus)
         assert "Paused #1042." in await deck.says("Paused")

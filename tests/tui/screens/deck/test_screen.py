@@ -9,27 +9,27 @@ from typing import Any
 
 import pytest
 
-from app.core.board import SHOWN_ALERTS, Board
-from app.core.shell_context import terminal
+from app.core.board import MAX_ALERTS, Board
+from app.core.shell_context import identify_terminal
 from app.tui.app import TaskdeckApp
-from app.tui.panes.work import nothing_runs
+from app.tui.panes.work import format_idle_reason
 from app.tui.style import Look
 from db.errors import DamagedDatabase
 from tests.tui import boards
-from tests.tui.recording_runtime import Recording, an_app, fed, until
-from tests.tui.screen_text import screen_text
+from tests.tui.recording_runtime import RecordingRuntime, is_fed, make_recorded_deck, wait_for
+from tests.tui.screen_text import read_screen_lines
 
 pytestmark = pytest.mark.usefixtures("utc")
 
 
-async def drawn(board: Board, size: tuple[int, int], *keys: str, look: Look | None = None) -> list[str]:
-    app, _ = an_app(board, look=look)
+async def draw_deck(board: Board, size: tuple[int, int], *keys: str, look: Look | None = None) -> list[str]:
+    app, _ = make_recorded_deck(board, look=look)
     async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: fed(app))
+        await wait_for(pilot, lambda: is_fed(app))
         await pilot.press(*keys)
         await pilot.pause()
         assert app.failure is None
-        return screen_text(app)
+        return read_screen_lines(app)
 
 
 BUSY_120 = """
@@ -104,15 +104,15 @@ BUSY_80 = """
 
 
 async def test_the_busy_deck_at_120_by_40():
-    assert await drawn(boards.busy(), (120, 40)) == BUSY_120.strip("\n").split("\n")
+    assert await draw_deck(boards.busy(), (120, 40)) == BUSY_120.strip("\n").split("\n")
 
 
 async def test_the_busy_deck_at_80_by_24():
-    assert await drawn(boards.busy(), (80, 24)) == BUSY_80.strip("\n").split("\n")
+    assert await draw_deck(boards.busy(), (80, 24)) == BUSY_80.strip("\n").split("\n")
 
 
-async def test_in_ascii_the_deck_is_the_same_with_other_signs():
-    shown = await drawn(boards.busy(), (80, 24), look=Look(ascii=True))
+async def test_ascii_changes_only_the_glyphs():
+    shown = await draw_deck(boards.busy(), (80, 24), look=Look(ascii=True))
     assert shown[9:11] == [
         "=[3 Running 7  first 5 ==== QUEUE = ELAPSED  LIMIT  LEFT  CPU ==== MEMORY ======",
         "> 1042 * resnet50-sweep-06  gpu       3h18m    82%   ~6m 2.9/4   11.8/12G!",
@@ -123,26 +123,26 @@ async def test_in_ascii_the_deck_is_the_same_with_other_signs():
 
 
 @pytest.mark.parametrize("keys", [["x"], ["X"], ["question_mark"], ["colon"], ["y"], ["slash"]])
-async def test_in_ascii_dialogs_help_and_palette_are_ascii_too(keys: list[str]):
+async def test_dialogs_help_and_palette_are_ascii_in_ascii_mode(keys: list[str]):
     board = boards.busy()._replace(running=tuple(row for row in boards.RUNNING if row.name.isascii()))
-    app, _ = an_app(board, look=Look(ascii=True))
+    app, _ = make_recorded_deck(board, look=Look(ascii=True))
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: fed(app))
+        await wait_for(pilot, lambda: is_fed(app))
         await pilot.press(*keys)
         if keys != ["slash"]:
-            await until(pilot, lambda: app.screen is not app.deck)
-        assert all(line.isascii() for line in screen_text(app))
+            await wait_for(pilot, lambda: app.screen is not app.deck)
+        assert all(line.isascii() for line in read_screen_lines(app))
 
 
-class Late(Recording):
+class DelayedRuntime(RecordingRuntime):
     """A runtime that answers once it is let."""
 
     def __init__(self, board: Board) -> None:
         super().__init__(board)
-        self.may = Event()
+        self.may_answer = Event()
 
     def answer(self, verb: str, args: dict[str, Any]) -> Any:
-        self.may.wait(10)
+        self.may_answer.wait(10)
         return super().answer(verb, args)
 
 
@@ -158,48 +158,48 @@ UNKNOWN_120 = """
 
 
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 16)])
-async def test_before_the_first_board_nothing_is_claimed(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch):
+async def test_nothing_is_claimed_before_the_first_board(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(nodename="HOST"))
-    late = Late(boards.busy())
+    late = DelayedRuntime(boards.busy())
     factory: Any = late.client
     app = TaskdeckApp(factory, now=lambda: boards.NOW)
     async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: "loading" in screen_text(app)[0])
-        shown = [line for line in screen_text(app) if line]
+        await wait_for(pilot, lambda: "loading" in read_screen_lines(app)[0])
+        shown = [line for line in read_screen_lines(app) if line]
         if size == (120, 40):
             assert shown == UNKNOWN_120.strip("\n").split("\n")
         head, words = shown[0], " ".join(shown[1:])
         assert "HOST" in head and "runtime" not in head and "db" not in head
         for claim in ("Nothing", "No rules", "running", "Running 0", "Queues 0", "alerts 0", "today"):
             assert claim not in words
-        late.may.set()
-        await until(pilot, lambda: "● " in screen_text(app)[0] and "loading" not in screen_text(app)[0])
+        late.may_answer.set()
+        await wait_for(pilot, lambda: "● " in read_screen_lines(app)[0] and "loading" not in read_screen_lines(app)[0])
 
 
-async def test_of_a_database_that_no_board_can_be_had_from_only_that_is_said():
-    late = Late(boards.busy())
+async def test_an_unreadable_database_claims_nothing_else():
+    late = DelayedRuntime(boards.busy())
     factory: Any = late.client
     app = TaskdeckApp(factory, now=lambda: boards.NOW)
     async with app.run_test(size=(80, 24)) as pilot:
-        app._feed_lost(DamagedDatabase("the database is damaged."), False)
-        await until(pilot, lambda: any("the database is damaged." in line for line in screen_text(app)))
-        shown = screen_text(app)
-        late.may.set()
+        app._receive_feed_error(DamagedDatabase("the database is damaged."), False)
+        await wait_for(pilot, lambda: any("the database is damaged." in line for line in read_screen_lines(app)))
+        shown = read_screen_lines(app)
+        late.may_answer.set()
     assert "loading" not in shown[0] and "Jobs run on; what ends is kept." in " ".join(" ".join(shown).split())
     claims = ("No job runs", "Nothing runs", "Nothing waits", "Nothing has been")
     assert not [line for line in shown if any(claim in line for claim in claims)]
 
 
-async def test_at_200_by_50_spare_room_goes_to_names_and_output():
-    long = boards.running(7, "a-name-of-exactly-thirty-2-cells", "q", 5, None, None, (1, 1), (1, 2), "o" * 90)
-    shown = await drawn(boards.busy()._replace(running=(long,)), (200, 50))
+async def test_at_200_by_50_spare_width_goes_to_names_and_output():
+    long = boards.make_running(7, "a-name-of-exactly-thirty-2-cells", "q", 5, None, None, (1, 1), (1, 2), "o" * 90)
+    shown = await draw_deck(boards.busy()._replace(running=(long,)), (200, 50))
     assert "a-name-of-exactly-thirty-2-cells" in shown[10]
     assert "o" * 90 in shown[10]
     assert len(shown) == 50 and max(map(len, shown)) <= 200
 
 
-async def test_at_100_cells_the_panes_stand_side_by_side_without_their_sparklines():
-    shown = await drawn(boards.busy(), (100, 30))
+async def test_at_100_cells_panes_are_side_by_side_without_sparklines():
+    shown = await draw_deck(boards.busy(), (100, 30))
     assert (
         shown[2]
         == "─ 1 Queues ─ LOAD ─────────── WAIT OLDEST STATE ──── ─ 2 Pools ───── █USED▒RESVD ── RESERVED ── USED"
@@ -208,34 +208,34 @@ async def test_at_100_cells_the_panes_stand_side_by_side_without_their_sparkline
 
 
 @pytest.mark.parametrize("size", [(100, 30), (119, 33), (81, 25), (80, 24), (60, 16), (70, 20), (160, 45)])
-async def test_no_line_is_ever_wider_than_the_screen_and_help_and_quit_stay(size: tuple[int, int]):
-    shown = await drawn(boards.busy(), size)
+async def test_no_line_exceeds_the_screen_and_help_and_quit_stay(size: tuple[int, int]):
+    shown = await draw_deck(boards.busy(), size)
     assert len(shown) == size[1]
     assert max(map(len, shown)) <= size[0]
     assert shown[-1].endswith("? help  q quit")
     assert "render01" in shown[0] and "4120" in shown[0] and "db ok" in shown[0]
 
 
-async def test_below_80_by_24_one_pane_is_shown_and_digits_change_it():
-    work = await drawn(boards.busy(), (70, 20))
+async def test_below_80_by_24_one_pane_is_shown_and_digits_switch():
+    work = await draw_deck(boards.busy(), (70, 20))
     assert work[0].startswith(" render01   1  2 [3] 4") and "3 Running 7" in work[1]
-    queues = await drawn(boards.busy(), (70, 20), "1")
+    queues = await draw_deck(boards.busy(), (70, 20), "1")
     assert "[1]" in queues[0] and "1 Queues 5" in queues[1]
     assert not any("Running" in line for line in queues)
-    alerts = await drawn(boards.busy(), (70, 20), "tab")
+    alerts = await draw_deck(boards.busy(), (70, 20), "tab")
     assert "[4]" in alerts[0] and "4 SLA alerts" in alerts[1]
 
 
-async def test_of_more_alerts_than_a_board_has_it_is_said_that_there_are_more():
+async def test_more_alerts_than_a_board_holds_are_marked_with_a_plus():
     busy = boards.busy()
-    many = tuple(busy.alerts[0]._replace(id=n) for n in range(SHOWN_ALERTS))
+    many = tuple(busy.alerts[0]._replace(id=n) for n in range(MAX_ALERTS))
     for alerts, count in ((many, "200+"), (many[1:], "199")):
-        shown = await drawn(busy._replace(alerts=alerts), (80, 24))
+        shown = await draw_deck(busy._replace(alerts=alerts), (80, 24))
         assert any(f"─ 4 SLA alerts {count} ─" in line for line in shown)
 
 
-async def test_a_stopped_runtime_shows_who_stopped_it_and_how_to_start_it_again():
-    shown = await drawn(boards.trouble(), (80, 24))
+async def test_a_stopped_runtime_shows_who_stopped_it_and_how_to_start():
+    shown = await draw_deck(boards.trouble(), (80, 24))
     assert "✗ NO RUNTIME 11m" in shown[0]
     assert shown[1] == " ✗ NO RUNTIME since 10:31: ann stopped it (taskdeck stop). Nothing starts. The"
     assert shown[2] == "   7 jobs run on; what ends is kept. S starts it again, or: taskdeck serve"
@@ -243,31 +243,31 @@ async def test_a_stopped_runtime_shows_who_stopped_it_and_how_to_start_it_again(
     assert shown[-1].startswith(" S start runtime")
 
 
-async def test_a_full_disk_is_shouted_in_the_header_and_explained_below():
-    shown = await drawn(boards.halted(), (120, 40))
+async def test_a_full_disk_is_in_the_header_and_explained_below():
+    shown = await draw_deck(boards.halted(), (120, 40))
     assert "‖ NOTHING STARTS since 10:31" in shown[0] and "db DISK FULL" in shown[0]
     assert shown[2] == " ✗ DISK FULL: /var/lib/taskdeck has 0 bytes free. Nothing new starts. The 7 running jobs go on; nothing is lost."
     assert shown[3].startswith("   Free space there: dispatch resumes by itself. Largest: runs/ 41.2G, backups/ 3.1G.  B shows")
     assert any("disk 0B!" in line for line in shown)
 
 
-async def test_the_footer_of_a_pane_without_rows_says_what_n_makes_there():
+async def test_the_footer_of_an_empty_pane_says_what_n_creates():
     for key, made in (("3", "n new task"), ("4", "n new rule")):
-        shown = await drawn(boards.empty(), (80, 24), key)
+        shown = await draw_deck(boards.empty(), (80, 24), key)
         assert shown[-1] == f" {made}  : commands  ? help  q quit"
 
 
-async def test_a_first_run_says_how_to_start_until_escape():
-    shown = await drawn(boards.empty(), (80, 24))
+async def test_the_first_run_explains_how_to_start_until_escape():
+    shown = await draw_deck(boards.empty(), (80, 24))
     assert "  Nothing has been submitted yet. Start with:" in shown
     assert "    taskdeck submit -- gzip -k big.log       from any shell: runs there" in shown
     assert shown[-1] == " n new task  : commands  ? help  q quit"
-    after = await drawn(boards.empty(), (80, 24), "escape")
+    after = await draw_deck(boards.empty(), (80, 24), "escape")
     assert "  Nothing runs." in after and "  Nothing waits." in after
 
 
-async def test_what_doctor_found_is_part_of_the_welcome():
-    app, recording = an_app(boards.empty())
+async def test_the_welcome_shows_findings_of_doctor():
+    app, recording = make_recorded_deck(boards.empty())
     recording.answers["doctor"] = [
         {"check": "home", "ok": True, "text": "fine", "cure": None},
         {
@@ -278,81 +278,81 @@ async def test_what_doctor_found_is_part_of_the_welcome():
         },
     ]
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: "doctor" in recording.verbs())
+        await wait_for(pilot, lambda: "doctor" in recording.verbs())
         assert app.deck is not None
-        await until(pilot, lambda: bool(app.deck and app.deck._faults))
+        await wait_for(pilot, lambda: bool(app.deck and app.deck._faults))
         app.deck.show_board()
         await pilot.pause()
-        shown = screen_text(app)
+        shown = read_screen_lines(app)
     assert "  ! logind ends all you started" in shown
     assert "    Cure: sudo loginctl enable-linger ann" in shown
 
 
-async def test_an_empty_running_part_says_why_nothing_runs():
-    shown = await drawn(boards.busy()._replace(running=(), counts={"queued": 22}), (120, 40))
+async def test_the_empty_running_section_says_why_nothing_runs():
+    shown = await draw_deck(boards.busy()._replace(running=(), counts={"queued": 22}), (120, 40))
     assert "  Nothing runs. 31 wait: 2 in paused queue backup (p on it resumes it)." in shown
 
 
-async def test_a_queue_that_all_wait_for_is_all_that_is_named():
-    shown = await drawn(boards.busy()._replace(running=(), counts={"queued": 2}, waiting_total=2), (120, 40))
+async def test_a_single_paused_queue_is_named_as_the_reason():
+    shown = await draw_deck(boards.busy()._replace(running=(), counts={"queued": 2}, waiting_total=2), (120, 40))
     assert "  Nothing runs. 2 wait: queue backup is paused (p on it resumes it)." in shown
     named = [queue._replace(name="encode-at-night-and-slowly") if queue.name == "backup" else queue for queue in boards.busy().queues]
-    assert len(nothing_runs(boards.busy()._replace(queues=tuple(named)))) < 78
-    assert nothing_runs(boards.busy()._replace(queues=(), waiting_total=1)) == "Nothing runs. 1 waits: w on it says why."
+    assert len(format_idle_reason(boards.busy()._replace(queues=tuple(named)))) < 78
+    assert format_idle_reason(boards.busy()._replace(queues=(), waiting_total=1)) == "Nothing runs. 1 waits: w on it says why."
 
 
-async def test_a_run_of_which_only_the_limit_is_known_has_less_than_that_left():
+async def test_a_run_with_only_a_limit_shows_an_upper_bound():
     first, *others = boards.busy().running
-    shown = await drawn(boards.busy()._replace(running=(first._replace(left=33.5, at_most=True), *others)), (120, 40))
+    shown = await draw_deck(boards.busy()._replace(running=(first._replace(left=33.5, at_most=True), *others)), (120, 40))
     assert any("1042" in line and " <34s " in line for line in shown)
 
 
-async def test_a_run_is_late_once_it_has_taken_a_second_more_than_it_usually_does():
+async def test_a_run_is_late_one_second_after_its_usual_duration():
     first, second, *others = boards.busy().running
     late = (first._replace(left=-0.4), second._replace(left=-300.0), *others)
-    shown = await drawn(boards.busy()._replace(running=late), (120, 40))
+    shown = await draw_deck(boards.busy()._replace(running=late), (120, 40))
     assert any(f"{first.number} " in line and " ~1s " in line for line in shown)
     assert [str(second.number) in line for line in shown if " late " in line] == [True]
 
 
-async def test_a_row_that_ended_stays_five_seconds_in_its_place():
-    app, recording = an_app()
+async def test_an_ended_row_keeps_its_place_for_five_seconds():
+    app, recording = make_recorded_deck()
     moment = [boards.NOW]
     app.now = lambda: moment[0]
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: fed(app))
+        await wait_for(pilot, lambda: is_fed(app))
         board = boards.busy()
-        done = boards.ended(1047, "nightly-etl", "etl", "succeeded", 0, "in 2h31m")
+        done = boards.make_ended(1047, "nightly-etl", "etl", "succeeded", 0, "in 2h31m")
         recording.board = board._replace(running=(board.running[0], *board.running[2:]), ended=(done, *board.ended))
         app.board = recording.board
         await pilot.pause()
-        shown = screen_text(app)
+        shown = read_screen_lines(app)
         assert shown[11].startswith("  1047 ✓ nightly-etl") and "succeeded in 2h31m" in shown[11]
         assert sum("1047 ✓" in line for line in shown) == 1
         moment[0] += 5.1
         assert app.deck is not None
         app.deck.show_board()
         await pilot.pause()
-        shown = screen_text(app)
+        shown = read_screen_lines(app)
         assert shown[11].startswith("  1043 ●")
         assert next(line for line in shown if "1047 ✓" in line).startswith(
             "  1047 ✓ nightly-etl         etl     <1m ago"
         )
 
 
-async def test_demo_and_read_only_are_said_in_front_of_all():
+async def test_the_header_begins_with_read_only_and_demo():
     board = boards.busy()._replace(runtime=boards.busy().runtime._replace(demo=True))
-    app, _ = an_app(board, read_only=True)
+    app, _ = make_recorded_deck(board, read_only=True)
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: fed(app))
+        await wait_for(pilot, lambda: is_fed(app))
         await pilot.pause()
-        assert screen_text(app)[0].startswith(" READ ONLY  DEMO  Taskdeck  render01")
+        assert read_screen_lines(app)[0].startswith(" READ ONLY  DEMO  Taskdeck  render01")
 
 
-async def test_a_pane_that_fails_says_so_in_its_place_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch):
-    app, _ = an_app()
+async def test_a_failing_pane_reports_it_and_the_others_continue(monkeypatch: pytest.MonkeyPatch):
+    app, _ = make_recorded_deck()
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: fed(app))
+        await wait_for(pilot, lambda: is_fed(app))
         assert app.deck is not None
 
         def broken(board: Board) -> None:
@@ -361,31 +361,31 @@ async def test_a_pane_that_fails_says_so_in_its_place_and_the_others_go_on(monke
         monkeypatch.setattr(app.deck.panes[0], "show_board", broken)
         app.board = boards.busy()._replace(at=boards.NOW + 1)
         await pilot.pause()
-        shown = screen_text(app)
+        shown = read_screen_lines(app)
     assert shown[2].startswith("This pane failed (ZeroDivisionError: a test). The others go on.")
     assert "1042 ● resnet50-sweep-06" in shown[10]
 
 
 @pytest.mark.parametrize("theme", ["quiet", "dark", "light"])
 async def test_every_theme_shows_the_same_text(theme: str):
-    app, _ = an_app()
+    app, _ = make_recorded_deck()
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: fed(app))
+        await wait_for(pilot, lambda: is_fed(app))
         app.theme = theme
         await pilot.pause()
-        assert screen_text(app) == BUSY_80.strip("\n").split("\n")
+        assert read_screen_lines(app) == BUSY_80.strip("\n").split("\n")
         assert "<svg" in app.export_screenshot()
 
 
-def test_the_app_comes_up_on_the_quiet_theme():
-    app, _ = an_app()
+def test_the_default_theme_is_quiet():
+    app, _ = make_recorded_deck()
     assert isinstance(app, TaskdeckApp) and app.theme == "quiet"
 
 
 async def test_a_board_that_shows_nothing_new_draws_nothing(monkeypatch: pytest.MonkeyPatch):
-    app, _ = an_app()
+    app, _ = make_recorded_deck()
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: fed(app))
+        await wait_for(pilot, lambda: is_fed(app))
         await pilot.pause()
         drawn: list[Any] = []
         monkeypatch.setattr(app, "_display", lambda screen, update: drawn.append(update) if update else None)
@@ -398,133 +398,133 @@ async def test_a_board_that_shows_nothing_new_draws_nothing(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("size", [(120, 40), (80, 24)])
-async def test_colours_that_a_program_wrote_are_left_out_of_output_and_reason(size: tuple[int, int]):
+async def test_colour_codes_are_removed_from_output_and_reason(size: tuple[int, int]):
     busy = boards.busy()
     first = busy.running[0]._replace(output="\x1b[36mepoch\x1b[0m 41\x1b[K")
     end = busy.ended[0]._replace(how="failed, exit 1: \x1b[1;31mNo such file\x1b[0m")
-    app, _ = an_app(busy._replace(running=(first,), next=(), ended=(end,)))
+    app, _ = make_recorded_deck(busy._replace(running=(first,), next=(), ended=(end,)))
     async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: fed(app))
+        await wait_for(pilot, lambda: is_fed(app))
         await pilot.press("j" if size[0] > 100 else "k")
         await pilot.pause()
-        shown = "\n".join(screen_text(app))
+        shown = "\n".join(read_screen_lines(app))
         assert "epoch 41" in shown and "\u241b" not in shown
         assert size[0] < 100 or "exit 1: No such file" in shown
 
 
-async def test_at_80_by_24_the_just_ended_are_shown_when_the_cursor_or_the_filter_goes_there():
-    shown = await drawn(boards.busy(), (80, 24))
+async def test_at_80_by_24_cursor_and_filter_reveal_ended_rows():
+    shown = await draw_deck(boards.busy(), (80, 24))
     assert not any("Just ended" in line for line in shown)
-    shown = await drawn(boards.busy(), (80, 24), "G")
+    shown = await draw_deck(boards.busy(), (80, 24), "G")
     assert any("━▌Just ended" in line for line in shown)
     assert [line[:8] for line in shown if line.startswith("›")] == ["› 1045 ◷"]
-    shown = await drawn(boards.busy(), (80, 24), "f", "f", "f")
+    shown = await draw_deck(boards.busy(), (80, 24), "f", "f", "f")
     assert [line[2:8] for line in shown[8:20] if line[2:6].isdigit()] == ["1048 ✗", "1045 ◷"]
     assert sum("None that the filter shows; esc shows all." in line for line in shown) == 2
 
 
-async def test_many_that_ended_leave_a_line_for_what_else_is_empty():
-    ended = tuple(boards.ended(n, f"job {n}", "etl", "succeeded", 60.0 * n, "in 1s") for n in range(1, 60))
-    shown = await drawn(boards.busy()._replace(running=(), next=(), waiting_total=0, ended=ended), (120, 40))
+async def test_many_ended_rows_leave_a_line_for_empty_sections():
+    ended = tuple(boards.make_ended(n, f"job {n}", "etl", "succeeded", 60.0 * n, "in 1s") for n in range(1, 60))
+    shown = await draw_deck(boards.busy()._replace(running=(), next=(), waiting_total=0, ended=ended), (120, 40))
     assert any(line == "  Nothing runs." for line in shown) and any(line == "  Nothing waits." for line in shown)
     below = next(at for at, line in enumerate(shown) if "4 SLA alerts" in line)
     assert shown[below - 1] == "" and "ago" in shown[below - 2]
 
 
-SOME = tuple(boards.ended(n, f"job {n}", "etl", "failed", 60.0 * n, "exit 1") for n in range(1, 30))
+FAILED_ROWS = tuple(boards.make_ended(n, f"job {n}", "etl", "failed", 60.0 * n, "exit 1") for n in range(1, 30))
 
 
 @pytest.mark.parametrize(("size", "keys", "said"), [
     ((120, 40), (), "first 9 of 29: 5 shows all  today 141 ok, 3 failed"), ((200, 50), (), "first 19 of 29: 5 shows all  today 141"),
     ((80, 24), ("end",), "these 3 of 29: 5 shows all"),
 ])  # fmt: skip
-async def test_where_not_all_that_ended_is_shown_the_rule_says_so(size: tuple[int, int], keys: tuple[str, ...], said: str):
-    shown = await drawn(boards.busy()._replace(running=(), ended=SOME), size, *keys)
+async def test_the_title_counts_the_shown_ended_rows(size: tuple[int, int], keys: tuple[str, ...], said: str):
+    shown = await draw_deck(boards.busy()._replace(running=(), ended=FAILED_ROWS), size, *keys)
     rule = next(line for line in shown if "Just ended" in line)
     assert said in rule
 
 
-async def test_where_not_all_that_runs_is_shown_the_rule_says_so_at_any_width():
+async def test_the_title_counts_the_shown_running_rows_at_any_width():
     """You should see it at the right end where there is room, and behind the title at 80 cells."""
-    board = boards.busy()._replace(running=tuple(boards.running(n, "job", "etl", 5, None, None, (1, 1), (1, 2), "") for n in range(40)))
+    board = boards.busy()._replace(running=tuple(boards.make_running(n, "job", "etl", 5, None, None, (1, 1), (1, 2), "") for n in range(40)))
     for size, said in (((80, 24), "━▌3 Running 40  first 5 ━"), ((120, 40), "first 10 of 40 ━"), ((200, 50), " of 40: 5 shows all ━")):
-        rule = next(line for line in await drawn(board, size) if "3 Running" in line)
+        rule = next(line for line in await draw_deck(board, size) if "3 Running" in line)
         assert said in rule and "QUEUE" in rule
 
 
 @pytest.mark.parametrize("size", [(80, 24), (100, 30), (120, 40), (200, 50)])
 @pytest.mark.parametrize("pane", ["1", "2", "3", "4"])
-async def test_a_zoomed_pane_says_so_and_how_to_see_all_again(size: tuple[int, int], pane: str):
-    shown = await drawn(boards.busy(), size, pane, "z")
+async def test_a_zoomed_pane_says_how_to_show_all_panes(size: tuple[int, int], pane: str):
+    shown = await draw_deck(boards.busy(), size, pane, "z")
     rule = next(line for line in shown if line[1:].lstrip("▌ ").startswith(f"{pane} "))
     assert "zoomed: z shows all panes" in rule or "zoomed (z)" in rule
     assert shown[-1].startswith(" z all panes  ")
-    again = await drawn(boards.busy(), size, pane, "z", "z")
+    again = await draw_deck(boards.busy(), size, pane, "z", "z")
     assert not any("zoomed" in line or "all panes" in line for line in again)
 
 
-async def test_where_one_pane_has_the_screen_anyway_nothing_is_zoomed():
-    shown = await drawn(boards.busy(), (70, 20), "z")
+async def test_no_zoom_where_only_one_pane_fits():
+    shown = await draw_deck(boards.busy(), (70, 20), "z")
     assert not any("zoomed" in line or "all panes" in line for line in shown)
 
 
-def some_alerts(firing: int, resolved: int) -> Board:
+def make_alert_board(firing: int, resolved: int) -> Board:
     """A board on which firing alerts stand above resolved ones."""
-    open_ones = (boards.alert(n, f"fires-{n}", "critical", "firing", "task", "late", 60.0) for n in range(firing))
-    closed = (boards.alert(100 + n, f"over-{n}", "critical", "resolved", "task", "late", 60.0) for n in range(resolved))
+    open_ones = (boards.make_alert(n, f"fires-{n}", "critical", "firing", "task", "late", 60.0) for n in range(firing))
+    closed = (boards.make_alert(100 + n, f"over-{n}", "critical", "resolved", "task", "late", 60.0) for n in range(resolved))
     return boards.busy()._replace(alerts=(*open_ones, *closed))
 
 
-def alert_rows(app: TaskdeckApp) -> list[str]:
-    shown = screen_text(app)
+def read_alert_rows(app: TaskdeckApp) -> list[str]:
+    shown = read_screen_lines(app)
     return shown[next(n for n, line in enumerate(shown) if "4 SLA alerts" in line) + 1 : -2]
 
 
 @pytest.mark.parametrize("keys", [[], ["4", "G", "3"], ["4", "tab"]])
-async def test_what_fires_later_is_on_top_of_the_alerts_when_the_focus_is_elsewhere(keys: list[str]):
-    app, _ = an_app(some_alerts(0, 8))
+async def test_new_alerts_scroll_into_view_while_the_pane_is_unfocused(keys: list[str]):
+    app, _ = make_recorded_deck(make_alert_board(0, 8))
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: fed(app))
+        await wait_for(pilot, lambda: is_fed(app))
         await pilot.press(*keys)
 
-        app.board = some_alerts(4, 8)
+        app.board = make_alert_board(4, 8)
         await pilot.pause()
 
-        assert [f"fires-{n}" in row for n, row in enumerate(alert_rows(app)[:3])] == [True] * 3
+        assert [f"fires-{n}" in row for n, row in enumerate(read_alert_rows(app)[:3])] == [True] * 3
 
 
-async def test_the_cursor_in_the_alerts_is_where_it_was_put_and_on_top_until_then():
-    app, _ = an_app(some_alerts(0, 8))
+async def test_the_alert_cursor_stays_on_top_until_moved():
+    app, _ = make_recorded_deck(make_alert_board(0, 8))
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: fed(app))
-        app.board = some_alerts(2, 8)
+        await wait_for(pilot, lambda: is_fed(app))
+        app.board = make_alert_board(2, 8)
         await pilot.press("4")
-        await until(pilot, lambda: any("› ▲ CRIT  fires-0" in row for row in alert_rows(app)))
+        await wait_for(pilot, lambda: any("› ▲ CRIT  fires-0" in row for row in read_alert_rows(app)))
 
         await pilot.press("G")
-        app.board = some_alerts(3, 8)
+        app.board = make_alert_board(3, 8)
         await pilot.pause()
-        assert any(row.startswith("› ✓ CRIT  over-7") for row in alert_rows(app))
+        assert any(row.startswith("› ✓ CRIT  over-7") for row in read_alert_rows(app))
 
         await pilot.press("3", "4")
-        await until(pilot, lambda: any(row.startswith("› ✓ CRIT  over-7") for row in alert_rows(app)))
+        await wait_for(pilot, lambda: any(row.startswith("› ✓ CRIT  over-7") for row in read_alert_rows(app)))
 
 
 @pytest.mark.parametrize(("size", "plain"), [((80, 24), False), ((80, 24), True), ((60, 16), False)])
-async def test_alerts_of_one_rule_say_which_task_they_are_of(size: tuple[int, int], plain: bool):
+async def test_alerts_of_one_rule_name_their_tasks(size: tuple[int, int], plain: bool):
     alerts = tuple(
-        boards.alert(n, "fast", "critical", "firing", f"#{n} sleepy", "running 1m, allowed 2s", 60.0, "1h02m > 2s", task=n)
+        boards.make_alert(n, "fast", "critical", "firing", f"#{n} sleepy", "running 1m, allowed 2s", 60.0, "1h02m > 2s", task=n)
         for n in (1040, 1041)
     )
-    shown = await drawn(boards.busy()._replace(alerts=alerts), size, "4", look=Look(plain=plain))
+    shown = await draw_deck(boards.busy()._replace(alerts=alerts), size, "4", look=Look(plain=plain))
     rows = [line for line in shown if "CRIT" in line]
     assert [f"fast           1h02m > 2s  #{n} s" in line for line, n in zip(rows, (1040, 1041), strict=True)] == [True, True]
 
 
-@pytest.mark.parametrize(("origin", "told"), [(terminal(), False), ("pts/9 1 2", True)], ids=["here", "at another deck"])
-async def test_news_is_what_was_done_elsewhere(origin: str, told: bool):
+@pytest.mark.parametrize(("origin", "told"), [(identify_terminal(), False), ("pts/9 1 2", True)], ids=["here", "at another deck"])
+async def test_the_message_line_shows_actions_of_other_terminals_only(origin: str, told: bool):
     """You should see `ann paused …` of another terminal only, not what was done from this one, however long ago."""
     board = boards.busy()
     assert board.news is not None
-    lines = await drawn(board._replace(news=board.news._replace(origin=origin)), (120, 40))
+    lines = await draw_deck(board._replace(news=board.news._replace(origin=origin)), (120, 40))
     assert ("ann paused #1052 sha256 photos, just now." in lines[-2]) is told

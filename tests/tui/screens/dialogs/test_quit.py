@@ -6,14 +6,14 @@ import pytest
 from textual.app import App
 
 from app.core.board import Board
-from app.tui.screens.dialogs.choice import DEAF, Box
-from app.tui.screens.dialogs.quit import LeaveScreen
+from app.tui.screens.dialogs.choice import CONFIRM_DELAY, Box
+from app.tui.screens.dialogs.quit import QuitScreen
 from app.tui.style import Look
 from tests.tui import boards
 
-SEVEN_AND_22 = boards.busy()._replace(waiting_total=22)
+BOARD = boards.busy()._replace(waiting_total=22)
 
-DRAWN = """\
+EXPECTED_DIALOG = """\
 ┌ Leave Taskdeck ────────────────────────────────────────────────┐
 │ The runtime lives in this deck (--in-process).                 │
 │ The 7 jobs run on to their end; the 22 wait for a new start.   │
@@ -25,7 +25,7 @@ DRAWN = """\
 └────────────────────────────────────────────────────────────────┘"""
 
 
-class Asking(App[None]):
+class DialogApp(App[None]):
     """An app that asks, with a clock of its own."""
 
     def __init__(self, board: Board, look: Look | None = None) -> None:
@@ -39,21 +39,21 @@ class Asking(App[None]):
         return self.clock
 
     def on_mount(self) -> None:
-        self.push_screen(LeaveScreen(self.board), self.answers.append)
+        self.push_screen(QuitScreen(self.board), self.answers.append)
 
     def drawn(self) -> list[str]:
-        return self.screen.query_one(Box).shown_text()
+        return self.screen.query_one(Box).list_text()
 
 
-async def test_it_says_what_goes_on_and_what_stands_still():
-    app = Asking(SEVEN_AND_22)
+async def test_the_dialog_says_what_continues_and_what_stops():
+    app = DialogApp(BOARD)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
-        assert app.drawn() == DRAWN.splitlines()
+        assert app.drawn() == EXPECTED_DIALOG.splitlines()
 
 
-async def test_a_narrow_terminal_in_ascii_loses_no_word():
-    app = Asking(SEVEN_AND_22._replace(waiting_total=1_000_000), Look(ascii=True))
+async def test_a_narrow_ascii_terminal_shows_every_word():
+    app = DialogApp(BOARD._replace(waiting_total=1_000_000), Look(ascii=True))
     async with app.run_test(size=(60, 16)) as pilot:
         await pilot.pause()
         words = " ".join(" ".join(app.drawn()).replace("|", " ").split())
@@ -67,17 +67,17 @@ async def test_a_narrow_terminal_in_ascii_loses_no_word():
     [(["b"], "b"), (["o"], "o"), (["enter"], "b"), (["down", "enter"], "o"), (["q"], None), (["escape"], None)],
 )
 async def test_each_key_gives_its_answer(keys: list[str], answer: str | None):
-    app = Asking(SEVEN_AND_22)
+    app = DialogApp(BOARD)
     async with app.run_test() as pilot:
         await pilot.pause()
-        app.clock += DEAF
+        app.clock += CONFIRM_DELAY
         await pilot.press(*keys)
         assert app.answers == [answer]
 
 
-async def test_a_key_typed_ahead_is_no_answer():
-    app = Asking(SEVEN_AND_22)
+async def test_type_ahead_does_not_answer_the_dialog():
+    app = DialogApp(BOARD)
     async with app.run_test() as pilot:
         await pilot.pause()
         await pilot.press("o", "b", "enter")
-        assert app.answers == [] and isinstance(app.screen, LeaveScreen)
+        assert app.answers == [] and isinstance(app.screen, QuitScreen)
