@@ -1,4 +1,4 @@
-"""The composition root: the one place that knows both the command line and what it opens."""
+"""Composition root. The only module that imports both the command line and what it starts."""
 
 from __future__ import annotations
 
@@ -13,23 +13,27 @@ if TYPE_CHECKING:
 
 
 STARTUP_GC_THRESHOLD = 200_000
-"""Objects after which the collector looks for garbage while modules are read: there is none."""
+"""Collector threshold while modules load, which creates no garbage."""
 DEFAULT_GC_THRESHOLDS = gc.get_threshold()
 
 
 def main() -> None:
-    """What the console script `taskdeck` runs. Does not return."""
+    """Run the console script `taskdeck`. Never return."""
     gc.set_threshold(STARTUP_GC_THRESHOLD)
     try:
         code = _run(sys.argv[1:])
     except KeyboardInterrupt:
         code = _die_by_sigint()
-    # Everything is closed and flushed; taking the interpreter apart as well would be a tenth of what a submit costs.
+    # Everything is closed and flushed; tearing down the interpreter would add a tenth to the cost
+    # of a submit.
     os._exit(code)
 
 
 def _die_by_sigint() -> int:
-    """End by the signal itself: of a mere exit code a shell would not know that its loop or list is to end, too."""
+    """End by SIGINT itself.
+
+    A mere exit code would not make the calling shell stop its loop or list.
+    """
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -57,7 +61,7 @@ def _run_deck(home: str, **options: Any) -> int:
     from pathlib import Path
 
     gc.set_threshold(*DEFAULT_GC_THRESHOLDS)
-    gc.disable()  # until the rest is read
+    gc.disable()  # until the remaining modules are loaded
     from app.tui.run import run_deck
 
     return run_deck(Path(home), **options)

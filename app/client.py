@@ -1,7 +1,8 @@
-"""A verb to the runtime of a home, over its control socket; starts the runtime when there is none.
+"""Control-socket client of the runtime. Starts the runtime when none is running.
 
-Light on purpose: a submit must feel instant, so nothing here imports the database, and what is rarely needed is imported late.
-One JSON line each way; a greeting first, then per request any number of `note` lines and one `result` or `error`.
+A submit must feel instant: nothing here imports the database, and rarely used modules load late.
+Each message is one line of JSON. The server sends a greeting first, then for each request any
+number of `note` lines and one `result` or `error`.
 """
 
 from __future__ import annotations
@@ -29,40 +30,45 @@ READ_ONLY_VERBS = frozenset({
     "ls", "operations", "pool.ls", "pool.show", "queue.line", "queue.ls", "queue.show", "review", "show", "sla.history", "sla.ls",
     "sla.show", "status", "template.ls", "template.show", "why",
 })  # fmt: skip
-"""Verbs that change nothing: answered from the database when no runtime is up."""
+"""Verbs that change nothing. Without a runtime they are answered from the database."""
 
 SUBMIT_VERBS = frozenset({"submit", "submit.lines"})
-"""Verbs that carry the identifier of what they make: sent again they are the same submission."""
+"""Verbs that carry the uuid of the new task, so a resend is the same submission."""
 
 UNREPEATABLE_VERBS = frozenset({
     "apply", "db.repair", "definition.set", "front", "pool.create", "pool.rm", "queue.create", "queue.rm", "retry", "rm",
     "sla.create", "sla.rm", "template.create", "template.rm", "undo",
 })  # fmt: skip
-"""Verbs that, sent again after a lost answer, could say or do something else than the first time."""
+"""Verbs whose effect or answer could differ when sent again after a lost answer."""
 
 GREETING_TIMEOUT = 15.0
-"""Seconds until a runtime must greet."""
+"""Seconds to wait for the greeting."""
 
 MAX_ATTEMPTS = 5
 STABLE_LIFETIME = 15.0
-"""Runtimes that may end one after the other over one request; one that lasted so many seconds was not ended by it."""
+"""Seconds after which the end of a runtime is not blamed on the request; quicker ends count as
+attempts."""
 
 
 class Client:
-    """Speaks to the runtime of one home. For one thread at a time, but `close` may come from any."""
+    """Client of the runtime of one home.
+
+    Use a client from one thread at a time; only `close` may be called from any thread.
+    """
 
     def __init__(self, home: Path | str, autostart: bool = True, source: str = "cli") -> None:
         self.home = os.fspath(home)
         self.autostart = autostart
         self.source = source
-        """What it says of itself in the log of operations: cli or deck."""
+        """Source recorded in the operation log: cli or deck."""
         self.on_wait: Callable[[str], object] | None = None
-        """Called, if anything is, each time that a verb is said to wait for the database; else that is a note, once."""
+        """Callback for each notice that a verb waits for the database. Without a callback the
+        notice is a note, sent once."""
         self._connection: RuntimeConnection | None = None
         self._closed = False
 
     def call(self, verb: str, args: dict[str, Any] | None = None, note: Callable[[str], None] | None = None) -> Any:
-        """What the verb answers. Raises the Problem it ends with."""
+        """Send a verb and return its answer. Raise the Problem that the runtime reports."""
         args = dict(args or {})
         if verb in SUBMIT_VERBS:
             args.setdefault("uuid", make_uuid7())
@@ -86,7 +92,10 @@ class Client:
                     args["timeout"] = max(0.0, args["timeout"] - lasted)
 
     def watch(self) -> Iterator[None]:
-        """One item at once, then one per change and every two seconds; ends when the runtime does."""
+        """Yield once immediately, then per change and every two seconds.
+
+        The iterator ends when the runtime does.
+        """
         line = self._get_connection(reading=True)
         if line is None:
             return
@@ -98,13 +107,16 @@ class Client:
             self._drop_connection()
 
     def is_runtime_up(self) -> bool:
-        """Whether a runtime answers."""
+        """Return True if a runtime answers."""
         return self._get_connection(reading=True) is not None
 
     def start(self, resume: bool = False) -> None:
-        """Bring up a runtime if none is up. Raises Stopped when it was stopped on purpose, unless `resume`, which also ends a drain; else
-        what it failed with."""
-        self._drop_connection()  # a line that was open may be a dead runtime's
+        """Start a runtime if none is running.
+
+        Raise Stopped if the runtime was stopped on purpose, unless `resume` is set. `resume` also
+        ends a drain. Any other Problem is the error of the failed start.
+        """
+        self._drop_connection()  # an open connection may belong to a dead runtime
         if self._get_connection(reading=True) is None:
             from app import runtime_launcher
 
@@ -113,13 +125,13 @@ class Client:
             self.call("start")
 
     def close(self) -> None:
-        """Let go of the connection; ends a `watch` in another thread."""
+        """Close the connection and end a `watch` in another thread."""
         self._closed = True
         if self._connection is not None:
             self._connection.close()
 
     def _get_connection(self, reading: bool) -> RuntimeConnection | None:
-        """A line to the runtime; None when there is none and `reading` can do without."""
+        """Return the connection, or None if `reading` works without a runtime."""
         if self._connection is None:
             self._connection = connect(self.home)
         if self._connection is None and not reading:
@@ -132,7 +144,6 @@ class Client:
         return self._connection
 
     def _can_start(self) -> bool:
-        """Whether a runtime may be brought up without being asked for."""
         return self.autostart and paths.read_stop_marker(self.home) is None
 
     def _drop_connection(self) -> None:
@@ -142,7 +153,7 @@ class Client:
 
 
 class RuntimeConnection:
-    """One connection to the control socket, greeted."""
+    """Connection to the control socket after the greeting."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -166,7 +177,10 @@ class RuntimeConnection:
         self, verb: str, args: dict[str, Any], note: Callable[[str], None] | None, place: dict[str, str] | None = None,
         waits: Callable[[str], object] | None = None,
     ) -> Any:  # fmt: skip
-        """Send one request and wait for its answer; `place` is from where we ask. Raises EOFError when the runtime ends first."""
+        """Send one request and return its answer.
+
+        `place` is the origin of the request. Raise EOFError if the runtime ends before it answers.
+        """
         self._sock.sendall(json.dumps({"verb": verb, "args": args, "from": place or {}}).encode() + b"\n")
         while True:
             said = self._read()
@@ -180,14 +194,14 @@ class RuntimeConnection:
                 note(said["note"])
 
     def iter_wakeups(self) -> Iterator[None]:
-        """One item per line that the runtime sends."""
+        """Yield once per line that the runtime sends."""
         self._sock.sendall(b'{"verb": "watch", "args": {}}\n')
         while True:
             self._read()
             yield
 
     def close(self) -> None:
-        """From any thread: a read under way ends."""
+        """Close the socket and end a pending read. Safe to call from any thread."""
         try:
             self._sock.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -206,7 +220,7 @@ class RuntimeConnection:
 
 
 def connect(home: str) -> RuntimeConnection | None:
-    """A greeted line to the runtime of `home`, or None when none is up."""
+    """Return a connection to the runtime of `home`, or None if none is running."""
     sock = open_socket(home)
     if sock is None:
         return None
@@ -225,19 +239,23 @@ def connect(home: str) -> RuntimeConnection | None:
 
 
 def get_peer_pid(sock: socket.socket) -> int:
-    """The pid that listens at the other end, as the kernel says."""
+    """Return the pid of the process listening at the other end, as the kernel reports it."""
     import struct
 
     return struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))[0]
 
 
 def open_socket(home: str) -> socket.socket | None:
-    """A connection to the control socket of `home`, not yet greeted; None when nobody listens."""
+    """Return a socket connected to the runtime of `home` before the greeting.
+
+    Return None if nobody listens.
+    """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         folder = os.open(os.path.join(home, "run"), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            # A home may be longer than a socket's address can be; its folder's descriptor is short.
+            # A path may exceed the length of a socket address; the descriptor of its folder does
+            # not.
             sock.connect(f"/proc/self/fd/{folder}/{paths.CONTROL_SOCKET}")
         finally:
             os.close(folder)
@@ -260,7 +278,10 @@ def _format_os_error(error: OSError) -> str:
 
 
 def _is_repeatable(verb: str, args: dict[str, Any]) -> bool:
-    """Whether the same request, sent once more, does no harm: a signal would reach the program twice."""
+    """Return True if the request can safely be sent again.
+
+    A repeated signal would reach the program twice.
+    """
     return verb not in UNREPEATABLE_VERBS and not (verb == "cancel" and args.get("signal") is not None)
 
 

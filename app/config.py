@@ -1,7 +1,7 @@
-"""The settings a user may write down in config.toml. Unknown words are errors with the nearest known one.
+"""Settings of config.toml. Unknown names are errors that suggest the nearest known name.
 
-What is wrong is passed over by commands and the runtime, so that a colour misspelt costs no submission; but while what is wrong may be
-about how long things are kept, nothing is removed.
+Commands and the runtime ignore faulty settings, so that a misspelt colour costs no submission.
+While a fault may concern retention, nothing is removed.
 """
 
 from __future__ import annotations
@@ -27,20 +27,24 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "mouse": ("clicks", "off"),
     "unfocused": ("still", "live"),
 }
-"""What the settings that are one of a few words may be."""
+"""Allowed values of the settings with a fixed set of words."""
 MAINTENANCE_SECTIONS = ("backup", "retention", "slow")
-"""The sections that `app.core.maintenance_settings` reads."""
+"""Sections parsed by the maintenance settings."""
 RETENTION_SECTIONS = ("backup", "retention")
-"""Those that say how long things are kept."""
+"""Sections that concern retention."""
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 FOLDER_UNKNOWN = "So it is not known where the backups lie."
-"""What is said where the settings are wrong and may mean another folder."""
+"""Consequence shown when a fault may hide the backup folder."""
 
 
 class Config(NamedTuple):
-    """`autostart`: whether a command brings up a runtime when there is none. The others are the deck's: `theme`; `glyphs`, auto: as
-    the terminal can; `mouse`; `unfocused`, whether it goes on drawing while another window has the focus; `keys`, the keys of actions by
-    their ids, several with commas between."""
+    """Settings of a user.
+
+    `autostart` lets a command start a runtime when none is running. The other scalars belong to the
+    deck: `theme`; `glyphs`, where auto follows the terminal; `mouse`; `unfocused`, the drawing mode
+    while another window has the focus; `keys`, key bindings by action id, several separated by
+    commas.
+    """
 
     autostart: bool = True
     theme: str | None = None
@@ -54,16 +58,19 @@ class Config(NamedTuple):
 
     @property
     def maintenance(self) -> MaintenanceSettings:
-        """How the data is looked after: the sections `backup`, `retention` and `slow`."""
+        """Maintenance settings: the sections `backup`, `retention` and `slow`."""
         from app.core import maintenance_settings
 
         return maintenance_settings.parse_settings({name: getattr(self, name) for name in MAINTENANCE_SECTIONS})
 
 
 class LoadedConfig(NamedTuple):
-    """What a file says as far as it holds: the settings without those that are wrong, and a sentence about each of these, with the file
-    and, where it can be told, the line; first those that may be about how long things are kept. `lost`: as `said`, of what may name the
-    folder of the backups, which is not known then."""
+    """Settings of one file and the faults found in it.
+
+    `settings` omits faulty values. `wrong` holds one fault each, with file and line where known,
+    possible retention faults first. `lost` is the summary of faults that may hide the backup
+    folder.
+    """
 
     path: str
     settings: Config = Config()
@@ -72,24 +79,24 @@ class LoadedConfig(NamedTuple):
 
     @property
     def fault_summary(self) -> str:
-        """What is wrong in one line; empty when nothing is."""
+        """Summary of the faults in one line; empty without faults."""
         return _summarize(self.faults)
 
     def shorten_path(self, text: str) -> str:
-        """The same where a line is short: the file by its name."""
+        """Replace the path of the file in `text` by its name."""
         from app.core.text.sanitize import sanitize
 
         return text.replace(sanitize(self.path), os.path.basename(self.path))
 
     @property
     def ignored_notice(self) -> str:
-        """As `said`, for somebody for whom the rest holds."""
+        """Notice that the faults are ignored; empty without faults."""
         removed = "; nothing is removed until it is mended" if self.retention_fault else ""
         return f"{self.fault_summary} That was passed over{removed}." if self.faults else ""
 
     @property
     def short_notice(self) -> str:
-        """The same for a line of a screen, where the end may be cut: first how to see the rest."""
+        """One-line notice for a screen that may cut its end. The hint comes first."""
         if not self.faults:
             return ""
         place, colon, fault = self.shorten_path(self.faults[0].said).partition(". ")[0].removesuffix(".").partition(": ")
@@ -97,25 +104,28 @@ class LoadedConfig(NamedTuple):
         return f"{place}{more}{colon}{fault}; passed over."
 
     def require_folder(self) -> None:
-        """Raises Usage while it is not known where the backups lie."""
+        """Raise Usage while the backup folder is unknown."""
         if self.folder_fault:
             raise Usage(f"{self.folder_fault} {FOLDER_UNKNOWN}", "Mend it.")
 
     @property
     def retention_fault(self) -> str:
-        """As `said`, of what may be about how long things are kept: then it is not known what may be removed."""
+        """Summary of faults that may concern retention and therefore pause removals."""
         return _summarize([one for one in self.faults if _concerns_retention(one)])
 
     @property
     def doubtful_sections(self) -> frozenset[str]:
-        """The sections of UPKEEP that are wrong, or are not there while there is one that may be theirs, misspelt."""
+        """Sections of UPKEEP that are faulty, or missing while a misspelt section exists."""
         names = {one.where[0] if one.where else "" for one in self.faults}
         astray = not names <= set(Config._fields)
         return frozenset(name for name in MAINTENANCE_SECTIONS if name in names or (astray and not getattr(self.settings, name)))
 
     @property
     def maintenance(self) -> MaintenanceSettings:
-        """How the data is looked after, with the default of what is wrong; nothing is removed while there is a doubt."""
+        """Maintenance settings, with defaults for faulty values.
+
+        A retention fault keeps everything.
+        """
         from app.core import maintenance_settings as core_maintenance_settings
 
         found, _ = core_maintenance_settings.parse_lenient({name: getattr(self.settings, name) for name in MAINTENANCE_SECTIONS})
@@ -123,12 +133,15 @@ class LoadedConfig(NamedTuple):
 
 
 def _concerns_retention(wrong: SettingFault) -> bool:
-    """Whether it may be about how long things are kept; what is not known may be."""
+    """Return True if the fault may concern retention. Unknown names may."""
     return not wrong.where or wrong.where[0] in RETENTION_SECTIONS or wrong.where[0] not in Config._fields
 
 
 def _may_hide_folder(where: tuple[str, ...], found: Mapping[str, Any]) -> bool:
-    """Whether what is wrong there may name the folder of the backups: by another name, it would be a path."""
+    """Return True if the fault may hide the backup folder.
+
+    Under another name, the folder would be a path.
+    """
     from app.core.maintenance_settings import BackupSettings
 
     if where in (("backup",), ("backup", "folder")):
@@ -141,7 +154,6 @@ def _may_hide_folder(where: tuple[str, ...], found: Mapping[str, Any]) -> bool:
 
 
 def _summarize(wrong: Sequence[SettingFault]) -> str:
-    """The first thing, and how many there are besides."""
     return (wrong[0].said + (f" And {len(wrong) - 1} more: taskdeck doctor." if len(wrong) > 1 else "")) if wrong else ""
 
 
@@ -149,7 +161,7 @@ _SECOND, _MINUTE, _HOUR, _DAY = 1.0, 60.0, 3600.0, 86400.0
 
 
 def find_short_retention(upkeep: MaintenanceSettings) -> list[str]:
-    """A sentence about each time to keep that may be meant to be longer: who writes 1m may think of a month."""
+    """Return a warning per suspiciously short retention time: 1m may mean a month."""
     from app.core.text.sanitize import sanitize
 
     rules = upkeep.retention
@@ -164,7 +176,6 @@ def find_short_retention(upkeep: MaintenanceSettings) -> list[str]:
 
 
 def _format_seconds(seconds: float) -> str:
-    """`5 seconds`, `1 minute`, `1.5 hours`."""
     sizes = (_HOUR, "hour"), (_MINUTE, "minute"), (_SECOND, "second")
     size, word = next((one for one in sizes if seconds >= one[0]), sizes[-1])
     number = f"{seconds / size:.3g}"
@@ -172,7 +183,7 @@ def _format_seconds(seconds: float) -> str:
 
 
 def read(path: str) -> LoadedConfig:
-    """What holds of the file at `path`, and what is wrong in it; without a file the defaults."""
+    """Return the settings of the file at `path` and its faults; defaults without a file."""
     try:
         text = read_regular_file(path).decode()
     except FileNotFoundError:
@@ -180,7 +191,7 @@ def read(path: str) -> LoadedConfig:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else "it is not UTF-8 text"
         return _make_unreadable(path, f"cannot be read: {why}")
-    import tomllib  # which most have no file for
+    import tomllib  # rarely needed: most users have no file
 
     try:
         found = tomllib.loads(text)
@@ -190,7 +201,10 @@ def read(path: str) -> LoadedConfig:
 
 
 def read_regular_file(path: str) -> bytes:
-    """What stands in the file. Raises OSError, also for a pipe or a device: such a one might be waited for, or read, for good."""
+    """Return the bytes of a regular file.
+
+    Raise OSError for a pipe or a device, because reading one may never end.
+    """
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         mode = os.fstat(fd).st_mode
@@ -203,7 +217,6 @@ def read_regular_file(path: str) -> bytes:
 
 
 def _make_unreadable(path: str, why: str) -> LoadedConfig:
-    """A file of which nothing holds."""
     from app.core.text.sanitize import sanitize
 
     wrong = (_make_fault((), f"{sanitize(path)} {sanitize(why)}.", "Mend it."),)
@@ -211,7 +224,6 @@ def _make_unreadable(path: str, why: str) -> LoadedConfig:
 
 
 def _check_settings(found: Mapping[str, Any], text: str, path: str) -> LoadedConfig:
-    """A file that is TOML."""
     wrong = sorted(_find_faults(found), key=_concerns_retention, reverse=True)
     names = {one.where for one in wrong}
     well = {name: value for name, value in found.items() if (name,) not in names}
@@ -224,7 +236,6 @@ def _check_settings(found: Mapping[str, Any], text: str, path: str) -> LoadedCon
 
 
 def _find_faults(found: Mapping[str, Any]) -> Iterator[SettingFault]:
-    """Whatever of the settings cannot be."""
     for name, value in found.items():
         if name not in Config._fields:
             yield _make_unknown_fault(name)
@@ -259,13 +270,12 @@ def _find_key_faults(value: Any) -> Iterator[SettingFault]:
 
 
 def _make_fault(where: tuple[str, ...], said: str, advice: str = "") -> SettingFault:
-    from app.core.maintenance_settings import SettingFault  # which takes longer to import than most files to read
+    from app.core.maintenance_settings import SettingFault  # slower to import than most files are to read
 
     return SettingFault(where, said, advice)
 
 
 def _locate(path: str, text: str, wrong: SettingFault) -> str:
-    """The file and, where it can be told, the line."""
     from app.core.text.sanitize import sanitize
 
     line = _find_line(text, wrong.where)
@@ -273,7 +283,7 @@ def _locate(path: str, text: str, wrong: SettingFault) -> str:
 
 
 def _find_line(text: str, where: tuple[str, ...]) -> int | None:
-    """The first line, from 1 on, that names a setting or something in it; None where it is written in a way that is not looked for."""
+    """Return the first line (from 1) that names the setting, or None if not found."""
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
         word = line.strip()

@@ -1,4 +1,4 @@
-"""The problems of the verbs. `db.errors` has the base and what concerns the database."""
+"""Problem types of the verbs. `db.errors` holds the base class and database problems."""
 
 from __future__ import annotations
 
@@ -15,47 +15,47 @@ NOT_SUBMITTED = "Nothing was submitted."
 
 
 class Usage(Problem):
-    """The words of a command make no sense."""
+    """Invalid arguments or options."""
 
     code = "usage"
     exit_code = 2
 
 
 class NotFound(Problem):
-    """There is no such thing."""
+    """A named object does not exist."""
 
     code = "not-found"
     exit_code = 3
 
 
 class Conflict(Problem):
-    """It cannot be done as things stand."""
+    """The present state does not allow the request."""
 
     code = "conflict"
     exit_code = 4
 
 
 class Stopped(Conflict):
-    """No runtime is up, and none may be started without being asked for."""
+    """No runtime is running, and none may be started automatically."""
 
     code = "stopped"
 
 
 class Refused(Conflict):
-    """It could never be done."""
+    """A request that can never succeed."""
 
     code = "refused"
 
 
 class TimedOut(Problem):
-    """A wait came to its limit."""
+    """A wait reached its time limit."""
 
     code = "wait-timeout"
     exit_code = 6
 
 
 class Remote(Problem):
-    """A problem that the runtime answered with, rebuilt on the client's side."""
+    """Problem reported by the runtime, rebuilt in the client."""
 
     def __init__(self, message: str, hint: str = "", code: str = "failed", exit_code: int = 1) -> None:
         super().__init__(message, hint)
@@ -64,5 +64,5 @@ class Remote(Problem):
 
 
 def problem_to_dict(problem: Problem) -> dict[str, Any]:
-    """What goes over the control socket."""
+    """Return the problem as sent over the control socket."""
     return {"code": problem.code, "exit_code": problem.exit_code, "message": problem.message, "hint": problem.hint}

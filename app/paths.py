@@ -1,4 +1,4 @@
-"""Where things are. A path is made of the home and our own ids, never of a name from outside."""
+"""Paths inside a home. Only the home and Taskdeck's own ids are part of a path."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ DATABASE = "taskdeck.db"
 REPLICA = "replica.db"
 DATABASES = frozenset({DATABASE, REPLICA})
 DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT})
-"""What a disk without room refuses a file with."""
+"""Errors of a disk without space."""
 
 
 def resolve_home(option: str | None) -> str:
-    """The home: `--home`, else TASKDECK_HOME, else the user's data folder. Absolute; need not exist."""
+    """Return the home: `--home`, else TASKDECK_HOME, else the user's data folder.
+
+    The path is absolute and need not exist.
+    """
     if option == "":
         raise Usage("--home must not be empty.", "Type: --home=DIR")
     chosen = option or os.environ.get("TASKDECK_HOME")
@@ -35,14 +38,16 @@ def resolve_home(option: str | None) -> str:
 
 
 def get_config_path() -> str:
-    """The user's settings; need not exist."""
+    """Return the path of the user's settings, which need not exist."""
     base = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
     return os.path.join(base, "taskdeck", "config.toml")
 
 
 def refuse_foreign_home(home: str | Path) -> None:
-    """Raises Refused where somebody else has made the home, or the database in it: what root writes there its owner could not use any
-    more."""
+    """Raise Refused if another user owns the home or its database.
+
+    Files that root writes there would be unusable for the owner.
+    """
     if (owner := find_foreign_owner(home)) is None:
         return
     import shlex
@@ -56,7 +61,6 @@ def refuse_foreign_home(home: str | Path) -> None:
 
 
 def _quote_user_name(uid: int) -> str:
-    """The name as a shell takes it."""
     import pwd
     import shlex
 
@@ -67,8 +71,10 @@ def _quote_user_name(uid: int) -> str:
 
 
 def find_foreign_owner(home: str | Path) -> int | None:
-    """The uid of somebody else who made any of what is there; None where it is ours, nothing is there, or it cannot be seen: the folder
-    alone may be anybody's."""
+    """Return the uid of another user who owns part of the home, or None.
+
+    The folder alone may belong to anybody.
+    """
     return next((owner for owner in _read_owners(home) if owner != os.geteuid()), None)
 
 
@@ -81,30 +87,40 @@ def _read_owners(home: str | Path) -> list[int]:
 
 
 def make_home(home: Path) -> None:
-    """The home and its folders, private to the user. Raises OSError, and Refused as `refuse_strangers` does."""
+    """Create the home and its folders, private to the user.
+
+    Raise OSError, or Refused as `refuse_strangers` does.
+    """
     refuse_foreign_home(home)
     home.parent.mkdir(parents=True, exist_ok=True)
     for folder in (home, home / "run", home / "runs"):
         try:
             folder.mkdir(mode=0o700)
-            folder.chmod(0o700)  # whatever the umask
+            folder.chmod(0o700)  # regardless of the umask
         except FileExistsError:
             if not folder.is_dir():
                 raise
 
 
 def database_path(home: Path) -> Path:
-    """The one database of a home."""
+    """Return the path of the database."""
     return home / DATABASE
 
 
 def replica_path(home: Path) -> Path:
-    """The copy of another home's database, in a folder that may become a home by `db promote`, and does not begin as one."""
+    """Return the path of a replica of another home's database.
+
+    `db promote` turns the folder of a replica into a home.
+    """
     return home / REPLICA
 
 
 def log_path(home: str | Path, runid: str) -> str:
-    """The log of a run. The last digits spread over folders; the first are the time, the same for all runs of an hour."""
+    """Return the path of the log of a run.
+
+    The last digits of the run id spread logs over folders; the first are the time and equal within
+    an hour.
+    """
     return f"{home}/runs/{runid[-2:]}/{runid}.log"
 
 
@@ -113,17 +129,17 @@ LOCK_FILE = "runtime.lock"
 
 
 def runtime_log_path(home: str | Path) -> str:
-    """What the runtime says of itself."""
+    """Return the path of the runtime's own log."""
     return os.path.join(home, "run", "runtime.log")
 
 
 def stop_marker_path(home: str | Path) -> str:
-    """The file that says that somebody stopped the runtime on purpose."""
+    """Return the path of the marker of a runtime stopped on purpose."""
     return os.path.join(home, "run", "stopped")
 
 
 def write_stop_marker(home: str | Path, by: str, at: str) -> None:
-    """Leave the mark whole or, where the disk has no room for what it says, empty. Raises OSError."""
+    """Write the stop marker completely, or empty if the disk is full. Raise OSError."""
     new = f"{stop_marker_path(home)}.new"
     try:
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -139,7 +155,7 @@ def write_stop_marker(home: str | Path, by: str, at: str) -> None:
 
 
 def _write_all(fd: int, text: bytes) -> None:
-    """Write all of a short text, or nothing where the disk is full."""
+    """Write all of a short text, or nothing if the disk is full."""
     try:
         if os.write(fd, text) == len(text):
             return
@@ -150,11 +166,11 @@ def _write_all(fd: int, text: bytes) -> None:
 
 
 STOPPED_CODE = 79
-"""What the runtime of a systemd unit exits with after `taskdeck stop`, so that it is not restarted."""
+"""Exit code of the runtime after `taskdeck stop`, so that systemd does not restart its unit."""
 
 
 def read_stop_marker(home: str | Path) -> tuple[str, str] | None:
-    """Who stopped the runtime, and when (local `10:31`); None when nobody did."""
+    """Return who stopped the runtime and when (local `10:31`), or None."""
     try:
         with open(stop_marker_path(home), encoding="utf-8") as file:
             said, when = file.read(), os.fstat(file.fileno()).st_mtime

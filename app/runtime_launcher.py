@@ -1,4 +1,4 @@
-"""Brings up the runtime of a home in the background, as tmux does with its server: once, whoever asks at the same moment."""
+"""Runtime launcher. Concurrent callers start the background runtime of a home only once."""
 
 from __future__ import annotations
 
@@ -16,15 +16,19 @@ from app import client, paths
 from app.errors import Problem, Remote, Stopped, Storage
 
 ANSWER_TIMEOUT = 30.0
-"""Seconds until a runtime that holds the lock must answer."""
+"""Seconds within which a runtime that holds the lock must answer."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
-"""Seconds between two tries while another process, which starts too, has the lock: each try is a process."""
+"""Seconds between attempts while another process holds the lock. Each attempt costs a process."""
 POLL_INTERVAL = 0.02
-"""Seconds between two looks whether a runtime in a deck has ended."""
+"""Seconds between checks for the end of a runtime inside a deck."""
 
 
 def ensure_runtime(home: str, *, resume: bool = False, demo: bool = False) -> None:
-    """Return when a runtime answers. Raises Stopped when it was stopped on purpose, unless `resume`; else what it failed with."""
+    """Return when a runtime answers, starting one if needed.
+
+    Raise Stopped if the runtime was stopped on purpose, unless `resume` is set, or the error of the
+    failed start.
+    """
     with _hold_start_lock(home):
         line = client.connect(home)
         if line is not None:
@@ -39,19 +43,23 @@ def ensure_runtime(home: str, *, resume: bool = False, demo: bool = False) -> No
 
 
 def stop_for_replacement(home: str) -> bool:
-    """End the runtime that has `home`, of whatever version, so that another may take over; whether there was one. No job notices."""
+    """Stop the runtime of `home`, of any version, so that another can replace it.
+
+    Return False if none was running. Jobs keep running.
+    """
     sock = client.open_socket(home)
     if sock is None:
         return False
-    # What the kernel says of who listens; the greeting of another version could not be trusted.
+    # The pid comes from the kernel: the greeting of another version cannot be trusted.
     pid = client.get_peer_pid(sock)
     in_deck = is_in_deck(home, pid)
     gone = os.pidfd_open(pid)
     try:
-        if in_deck:  # TERM would close the deck as well; `stop` is a word of every version
+        if in_deck:  # TERM would also close the deck; every version understands `stop`
             sock.sendall(b'{"verb": "stop", "args": {}}\n')
         else:
-            signal.pidfd_send_signal(gone, signal.SIGINT)  # after TERM it would copy its database elsewhere first
+            # after TERM the runtime would first replicate its database
+            signal.pidfd_send_signal(gone, signal.SIGINT)
         if not wait_for_end(home, pid, gone, in_deck, ANSWER_TIMEOUT):
             raise Problem(f"the runtime, pid {pid}, did not end within {ANSWER_TIMEOUT:.0f} s.", "See it: taskdeck status")
     finally:
@@ -61,8 +69,11 @@ def stop_for_replacement(home: str) -> bool:
 
 
 def wait_for_end(home: str, pid: int, process: int, in_deck: bool, seconds: float | None = None) -> bool:
-    """Wait until the runtime of `pid` (`process` is its pidfd) has ended; False: not in time. With `in_deck`, as was found before
-    it was told to end, the process around it may live on."""
+    """Wait until the runtime has ended; return False on a timeout.
+
+    `process` is the pidfd of `pid`. Pass `in_deck` as found before the stop request: the process of
+    a deck outlives its runtime.
+    """
     if not in_deck:
         return bool(select.select([process], [], [], seconds)[0])
     last = None if seconds is None else time.monotonic() + seconds
@@ -73,7 +84,7 @@ def wait_for_end(home: str, pid: int, process: int, in_deck: bool, seconds: floa
 
 
 def is_in_deck(home: str, pid: int) -> bool:
-    """Whether the runtime of `pid` is one that lives in a deck, as the lock's file says until it has ended."""
+    """Return True if the runtime of `pid` runs inside a deck, according to the lock file."""
     try:
         with open(os.path.join(home, "run", paths.LOCK_FILE), encoding="utf-8", errors="replace") as file:
             said = file.read(200)
@@ -84,7 +95,7 @@ def is_in_deck(home: str, pid: int) -> bool:
 
 @contextmanager
 def _hold_start_lock(home: str) -> Iterator[None]:
-    """Hold what those who would start a runtime wait for; makes the home. Raises Storage."""
+    """Hold the lock that serializes starts; create the home. Raise Storage."""
     from pathlib import Path
 
     try:
@@ -102,13 +113,13 @@ def _hold_start_lock(home: str) -> Iterator[None]:
 
 def _open_private(path: str, flags: int) -> int:
     fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
-    os.fchmod(fd, 0o600)  # whatever the umask
+    os.fchmod(fd, 0o600)  # regardless of the umask
     return fd
 
 
 def _start_and_wait(home: str, demo: bool) -> None:
     until, pause = time.monotonic() + ANSWER_TIMEOUT, FIRST_PAUSE
-    # One that ends without a word was killed; the next may not be.
+    # A runtime that ends without a message was killed; the next one may survive.
     said = _spawn(home, demo) or _spawn(home, demo)
     while (line := client.connect(home)) is None:
         if "error" in said and said["error"]["code"] != "runtime-exists":
@@ -118,13 +129,14 @@ def _start_and_wait(home: str, demo: bool) -> None:
             raise Problem(f"the runtime {what}.", f"It may have said why in {paths.runtime_log_path(home)}")
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
-        if "error" in said or not os.path.exists(f"/proc/{said['pid']}"):  # it, or the one that had the lock, may be gone by now
+        # the new runtime, or the holder of the lock, may be gone
+        if "error" in said or not os.path.exists(f"/proc/{said['pid']}"):
             said = _spawn(home, demo)
     line.close()
 
 
 def _spawn(home: str, demo: bool) -> dict:
-    """Start `serve` in a session of its own and wait for its first word on a pipe; nothing when it ended before that."""
+    """Start `serve` in its own session and return its first message, {} if it ended early."""
     ours, its = os.pipe()
     log = _open_private(paths.runtime_log_path(home), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
@@ -143,7 +155,8 @@ def _spawn(home: str, demo: bool) -> dict:
     try:
         pid = os.posix_spawn(
             sys.executable, argv, {k: v for k, v in os.environ.items() if not k.startswith("TASKDECK_")}, setsid=True,
-            # What the shell ignores or blocks is no wish about the runtime, which must hear of its children and of TERM.
+            # Ignored or blocked signals of the shell are not meant for the runtime, which needs
+            # SIGCHLD and TERM.
             setsigmask=(), setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
             file_actions=[(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1), (os.POSIX_SPAWN_DUP2, log, 2),
                           *_pass_as_fd3(its)],
@@ -153,13 +166,16 @@ def _spawn(home: str, demo: bool) -> dict:
             os.close(fd)
     with open(ours, "rb") as pipe:
         said = pipe.readline()
-    with suppress(ChildProcessError):  # where SIGCHLD is ignored, nobody is left to be waited for
+    with suppress(ChildProcessError):  # with SIGCHLD ignored there is no child to wait for
         os.waitpid(pid, 0)
     return json.loads(said) if said else {}
 
 
 def _pass_as_fd3(fd: int) -> list[tuple[int, ...]]:
-    """Give `fd` to the child as 3; a dup2 onto itself would leave it closed at exec."""
+    """Return the file actions that give `fd` to the child as 3.
+
+    A dup2 onto itself would leave the descriptor closed at exec.
+    """
     return (
         [(os.POSIX_SPAWN_DUP2, fd, 9), (os.POSIX_SPAWN_DUP2, 9, 3), (os.POSIX_SPAWN_CLOSE, 9)]
         if fd == 3

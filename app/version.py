@@ -1,6 +1,6 @@
-"""Which Taskdeck this is."""
+"""Version numbers."""
 
 VERSION = "0.1.0"
 
 PROTOCOL = 1
-"""Of the control socket."""
+"""Version of the control-socket protocol."""

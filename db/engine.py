@@ -1,9 +1,10 @@
-"""One writer thread, several query-only readers.
+"""Database access: one writer thread and several query-only readers.
 
-A transaction is one synchronous function of a SQLAlchemy `Connection`, run whole on the writer thread inside BEGIN IMMEDIATE … COMMIT:
-no await can split it, and it costs one thread hop however many statements it has. Reads run the same kind of function on an aiosqlite
-connection with `query_only=ON`, inside one read transaction, so that what they return is of one moment. They have the index of the
-tasks' texts attached (`db.index`), the writer an empty one.
+A transaction is one synchronous function of a SQLAlchemy `Connection`. The writer thread runs it
+between BEGIN IMMEDIATE and COMMIT, so no await can split it. A transaction costs one thread hop,
+however many statements it has. A read is the same kind of function on an aiosqlite connection with
+`query_only=ON`, inside one read transaction, so its results are one snapshot. Readers have the
+search index attached (`search.index_file`), the writer an empty one.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from db.statement_timer import SlowLog, TimingContext
 
 
 def test_write(c: Connection) -> None:
-    """A change that matters to nobody, and is on the disk once it is committed."""
+    """Make a harmless change, which is on disk once the transaction commits."""
     now = timestamps.now()
     c.exec_driver_sql(
         "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('tried out', 1, ?, ?) "
@@ -46,8 +47,11 @@ def test_write(c: Connection) -> None:
 
 
 def create_write_engine(path: Path, seat: TimingContext | None = None, lock: WriteLock | None = None) -> Engine:
-    """One connection, kept; transactions begin IMMEDIATE. On Python 3.11 DDL is rolled back only with the driver's own begin off.
-    With a `seat` its statements are timed."""
+    """Return an engine with one permanent connection.
+
+    Python 3.11 rolls DDL back only with the driver's own BEGIN switched off. A `seat` times the
+    statements.
+    """
 
     factory: Any = seat.connection if seat else sqlite3.Connection
 
@@ -75,11 +79,14 @@ T = TypeVar("T")
 
 READER_COUNT = 3
 READ_ERRORS = (DBAPIError, *raw_sql.DRIVER_ERRORS)
-"""What a reader's statement fails with, through SQLAlchemy or past it."""
+"""Exceptions of a reader's statement, raised through SQLAlchemy or by the driver."""
 
 
 class Database:
-    """The home's database. `write` needs the writer, which only the holder of the runtime's lock opens."""
+    """The database of a home.
+
+    Only the holder of the runtime lock opens it for writing.
+    """
 
     def __init__(
         self, path: Path, readers: Engine, writer: Engine | None, found: AttachedIndex | None = None, seat: TimingContext | None = None,
@@ -90,11 +97,11 @@ class Database:
         self._asking: set[asyncio.Task[Any] | None] = set()
         self._seat = seat or TimingContext(SlowLog())
         self.slow = self._seat.log
-        """What was slow on its connections."""
+        """Slow statements of all connections."""
         self.found = found or AttachedIndex(index_file.get_index_path(path))
-        """The index of the tasks' texts as readers have it."""
+        """The search index as attached by readers."""
         self.index = IndexWriter(self.found.path)
-        """Its own writer: to be used by `indexing` only."""
+        """Writer of the search index, for `run_on_index` only."""
         self._indexing = ThreadPoolExecutor(1, "taskdeck-index")
         self._readers = readers
         self._writer = writer
@@ -102,42 +109,49 @@ class Database:
         self._thread = ThreadPoolExecutor(1, "taskdeck-writer") if writer is not None else None
         self._opened = _identify_file(path) if writer is not None else None
         self.damage: DamagedDatabase | None = None
-        """Why nothing is written any more: the file was found damaged, or gone from its place."""
+        """Reason why writes stopped: a damaged or missing file."""
         self.changes = 0
-        """Transactions of this process that changed something; what was read while it stays the same is as it was."""
+        """Number of transactions of this process that changed something. Reads stay valid while it
+        is constant."""
         self._after: list[Callable[[], None]] = []
         self._under_way: set[asyncio.Task[Any]] = set()
 
     def find_lock_holder(self) -> LockHolder | None:
-        """Who keeps the writer from the database's lock; None while it can be had. Takes a look into /proc."""
+        """Return the process that holds the write lock, or None. Reads /proc."""
         return None if self.damage else self._lock.find_holder()
 
     def is_delayed(self, task: asyncio.Task[Any]) -> bool:
-        """Whether a task waits for what it writes, and the writer for a lock that another program has held for long."""
+        """Return True if a task waits for a write that another program's lock delays."""
         return task in self._asking and self._lock.is_held and self.damage is None
 
     def after_commit(self, wake: Callable[[], None]) -> None:
-        """Call `wake` on the event loop after each transaction."""
+        """Call `wake` on the event loop after each transaction that changed something."""
         self._after.append(wake)
 
     async def write(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """`fn(c, …)` in one transaction on the writer thread, then one wake. Raises Storage when the disk or the file fails."""
+        """Run `fn(c, …)` in one transaction on the writer thread, then send the wake-ups.
+
+        Raise Storage if the disk or the file fails.
+        """
         return await self._post(self._after, fn, *args, **kwargs)
 
     async def write_except(
         self, own: Callable[[], None], fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """`write` for the owner of the wake `own`, who need not be told of what it did itself."""
+        """Run `write` without a wake-up for `own`, whose owner made the change."""
         return await self._post([wake for wake in self._after if wake != own], fn, *args, **kwargs)
 
     async def write_quietly(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """`write` of what nobody has to be told of."""
+        """Run `write` without any wake-up."""
         return await self._post((), fn, *args, **kwargs)
 
     def _post(
         self, wakes: Sequence[Callable[[], None]], fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> asyncio.Future[T]:
-        """Hand a transaction to the writer thread. It comes to its end, and wakes, though whoever asked is cancelled."""
+        """Hand a transaction to the writer thread.
+
+        The transaction completes and sends its wake-ups even if the caller is cancelled.
+        """
         if self.damage is not None:
             raise self.damage
         if self._thread is None:
@@ -152,7 +166,7 @@ class Database:
             try:
                 result, changed = self._run_transaction(fn, *args, **kwargs)
             except DamagedDatabase as error:
-                self.damage = error  # at once: others may be in line behind this one
+                self.damage = error  # at once: other transactions may be queued
                 loop.call_soon_threadsafe(self.mark_damaged, error)
                 loop.call_soon_threadsafe(failed, error)
             except BaseException as error:
@@ -176,7 +190,10 @@ class Database:
     def _run_transaction(
         self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> tuple[T, bool]:
-        """The result, and whether there is news: a row was changed, or the lock can be had again. One that only looked wakes nobody."""
+        """Run a transaction; return its result and whether to send wake-ups.
+
+        Wake-ups follow a changed row or the end of a long lock wait.
+        """
         if self.damage is not None:
             raise self.damage
         if not self.is_in_place():
@@ -190,17 +207,23 @@ class Database:
         return result, changed or self._lock.waited >= REPORT_AFTER
 
     def is_in_place(self) -> bool:
-        """Whether the file that was opened is still where it was: what is written to another place can be found by nobody."""
+        """Return True if the opened file is still at its path.
+
+        Nobody would find what is written to a moved or deleted file.
+        """
         return _identify_file(self.path) == self._opened
 
     def mark_damaged(self, damage: DamagedDatabase) -> None:
-        """Write nothing any more, and let all know."""
+        """Stop all writes and send the wake-ups."""
         self.damage = damage
         for wake in self._after:
             wake()
 
     async def save_copy(self, to: Path) -> None:
-        """Save all that is in the file that is open, wherever that is, in a new one. Raises Storage."""
+        """Save the content of the open file, wherever it is now, in a new file.
+
+        Raise Storage.
+        """
         assert self._thread is not None
         await asyncio.get_running_loop().run_in_executor(self._thread, self._save_copy, to)
 
@@ -211,7 +234,7 @@ class Database:
 
     @contextmanager
     def _use_connection(self) -> Iterator[Connection]:
-        """The writer's connection, kept from one transaction to the next. After a failure SQLAlchemy begins with it anew."""
+        """Yield the writer's connection, reopened after a failure."""
         if self._connection is None:
             assert self._writer is not None
             self._connection = self._writer.connect()
@@ -223,7 +246,7 @@ class Database:
             raise
 
     async def checkpoint(self) -> None:
-        """Write the log back into the file, so that its room is used again: it may be all that a full disk has. Raises Storage."""
+        """Checkpoint the WAL, to reuse its space on a full disk. Raise Storage."""
         if self._thread is not None and self._writer is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._checkpoint)
 
@@ -232,7 +255,7 @@ class Database:
             cast(sqlite3.Connection, c.connection.driver_connection).execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
 
     async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """`fn(c, …)` on a query-only connection, seeing one moment: an UPDATE there raises."""
+        """Run `fn(c, …)` on a query-only connection, inside one snapshot."""
         return await self._shield(self._read(fn, *args, **kwargs))
 
     async def _read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -254,17 +277,24 @@ class Database:
         return await self._read_without_index(fn, *args, **kwargs)
 
     async def _read_once(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """As `AsyncConnection.run_sync` would: `sqlalchemy.ext.asyncio` reads the whole ORM, which nothing here uses, at each start."""
+        """Run a read once.
+
+        Equivalent to `AsyncConnection.run_sync`: importing `sqlalchemy.ext.asyncio` would load the
+        whole ORM at each start.
+        """
 
         def work() -> T:
             with self._readers.connect() as c:
-                c.begin()  # for statements that go past SQLAlchemy (`db.sql`), too; closing ends it
+                c.begin()  # also for raw statements (`raw_sql`); closing ends it
                 return fn(c, *args, **kwargs)
 
         return await greenlet_spawn(work)
 
     async def _read_without_index(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Read once more what has failed, for SQLite does not say which file is damaged: if it fails again, the index is not."""
+        """Repeat a failed read without the search index.
+
+        SQLite does not name the damaged file. If the read fails again, the index is not to blame.
+        """
         try:
             return await self._read_once(fn, *args, **kwargs)
         except READ_ERRORS:
@@ -272,26 +302,28 @@ class Database:
             raise
 
     async def run_on_index(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Work on the index, in its thread. Raises sqlite3.Error and OSError."""
+        """Run a function on the search index's thread. Raise sqlite3.Error or OSError."""
         return await asyncio.get_running_loop().run_in_executor(self._indexing, partial(fn, *args, **kwargs))
 
     async def _shield(self, work: Coroutine[Any, Any, T]) -> T:
-        """Reading that comes to its end though whoever asked is cancelled. Cut short, a reader's connection would be closed in a
-        way that never returns once its thread has ended."""
+        """Await a read that completes even if its caller is cancelled.
+
+        Closing an interrupted reader's connection would never return once its thread has ended.
+        """
         task = asyncio.ensure_future(work)
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return await asyncio.shield(task)
 
     async def close(self) -> None:
-        """Wait for what is under way, then let go of the file."""
+        """Wait for running operations, then close the file."""
         await asyncio.gather(*self._under_way, return_exceptions=True)
         if self._thread is not None and self._writer is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._close_writer, self._writer)
             self._thread.shutdown()
         await greenlet_spawn(self._readers.dispose)
         self._indexing.shutdown()
-        self.index.close()  # as the last that has it open, so that no log of it is left behind
+        self.index.close()  # last, so that SQLite removes its WAL
 
     def _close_writer(self, writer: Engine) -> None:
         if self._connection is not None:
@@ -301,7 +333,7 @@ class Database:
 
 @asynccontextmanager
 async def open_database(path: Path, *, writable: bool) -> AsyncIterator[Database]:
-    """The database at `path`, which exists and is of this version (see `db.migrate`)."""
+    """Open the database at `path`, which exists and has the current version."""
     found = AttachedIndex(index_file.get_index_path(path), index_file.remove_mismatched(path) if writable else None)
     seat = TimingContext(SlowLog())
     lock = WriteLock(path)
@@ -314,7 +346,7 @@ async def open_database(path: Path, *, writable: bool) -> AsyncIterator[Database
 
 @asynccontextmanager
 async def open_memory_database(fill: Callable[[Connection], None]) -> AsyncIterator[Database]:
-    """An empty database that lives in memory, filled by `fill`: what a home that was never used reads as."""
+    """Open a database in memory, filled by `fill`. Shows a home that was never used."""
     engine = create_engine("sqlite+aiosqlite://", poolclass=StaticPool)
 
     def make() -> None:
@@ -332,7 +364,7 @@ async def open_memory_database(fill: Callable[[Connection], None]) -> AsyncItera
 
 
 def _identify_file(path: Path) -> tuple[int, int] | None:
-    """What tells a file from another one; None where there is none."""
+    """Return device and inode of a file, or None if it is missing."""
     try:
         found = os.stat(path)
     except OSError:
@@ -341,7 +373,11 @@ def _identify_file(path: Path) -> tuple[int, int] | None:
 
 
 def _create_read_engine(path: Path, live: bool, found: AttachedIndex, log: SlowLog) -> Engine:
-    """With no runtime the file is opened read-only, so that a look at it never checkpoints or creates anything."""
+    """Return the engine for reads.
+
+    Without a runtime the file is opened read-only, so that a read never checkpoints or creates
+    anything.
+    """
     seats = WeakKeyDictionary[Any, TimingContext]()
 
     async def connect() -> aiosqlite.Connection:
@@ -366,7 +402,7 @@ def _create_read_engine(path: Path, live: bool, found: AttachedIndex, log: SlowL
 
 
 class translate_sqlite_errors:
-    """Turns the driver's errors into problems that a person can act on."""
+    """Context manager that turns driver errors into problems with a hint."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,4 +1,4 @@
-"""What SQLite's words mean to a person: the problem behind an error of the driver, with what can be done about it."""
+"""Translation of SQLite errors into problems with a cause and a hint."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from pathlib import Path
 from db.errors import BusyDatabase, DamagedDatabase, DiskFull, Problem, ReadOnlyDisk, Storage
 
 BUSY_SECONDS = 10.0
-"""For how long another program that has the database locked is waited for."""
+"""Seconds to wait for a lock held by another program."""
 MIN_FREE_BYTES = 64 * 1024
-"""Bytes free below which what SQLite calls an error of the disk is a full one."""
+"""Free bytes below which a disk I/O error means that the disk is full."""
 
 
 def translate_error(error: BaseException, path: Path) -> Problem | None:
-    """The problem behind one of `sql.FAILED`, or None when the fault is ours."""
+    """Return the problem behind a driver error, or None for a bug of our own.
+
+    `error` is one of `raw_sql.DRIVER_ERRORS`.
+    """
     said = "text that is no UTF-8" if isinstance(error, UnicodeDecodeError) else str(error).lower()
     for words, make in _TRANSLATIONS:
         if any(word in said for word in words):
@@ -25,7 +28,10 @@ def translate_error(error: BaseException, path: Path) -> Problem | None:
 
 
 def _is_empty(path: Path) -> bool:
-    """Whether a database was cut to nothing, which SQLite takes for one without tables."""
+    """Return True if the database file was truncated to zero bytes.
+
+    SQLite reads such a file as a database without tables.
+    """
     try:
         return path.stat().st_size == 0
     except OSError:
@@ -58,7 +64,10 @@ def _make_read_only(path: Path, said: str) -> Problem:
 
 
 def _is_read_only_now(folder: Path) -> bool:
-    """Whether the file system refuses a change. One that did so by itself, after an error, still says that it can be written."""
+    """Return True if the file system refuses a change.
+
+    A file system that turned read-only after an error still reports itself as writable.
+    """
     try:
         os.utime(folder)
     except OSError as error:
@@ -74,7 +83,10 @@ def _make_busy(path: Path, said: str) -> Problem:
 
 
 def _is_disk_full(folder: Path) -> bool:
-    """Whether there is no room for the little that SQLite needs to look at a database: its index of the log, a file of its own."""
+    """Return True if the disk lacks the little space SQLite needs to open a database.
+
+    SQLite has to create the `-shm` file.
+    """
     try:
         stats = os.statvfs(folder)
     except OSError:

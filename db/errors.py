@@ -1,4 +1,7 @@
-"""Errors that a person can understand and usually mend. Each knows its message, its advice and its exit code."""
+"""Errors that a user can understand and act on.
+
+Each has a message, a hint and an exit code.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from pathlib import Path
 
 
 class Problem(Exception):
-    """Something that went wrong for a reason the user can act on. Never shown with a traceback."""
+    """A failure with a cause the user can act on. Never shown with a traceback."""
 
     code = "failed"
     exit_code = 1
@@ -21,20 +24,20 @@ class Problem(Exception):
 
 
 class Storage(Problem):
-    """The database or the disk under it cannot be used."""
+    """A database or disk that cannot be used."""
 
     code = "storage"
     exit_code = 5
 
 
 class NewerDatabase(Storage):
-    """The database was made by a later Taskdeck."""
+    """A database created by a later version of Taskdeck."""
 
     code = "newer-database"
 
 
 class OlderDatabase(Storage):
-    """The database was made by an earlier Taskdeck, and has not all that is asked of it."""
+    """A database of an earlier version that lacks what the request needs."""
 
     code = "older-database"
 
@@ -44,58 +47,58 @@ class OlderDatabase(Storage):
 
 
 class DamagedDatabase(Storage):
-    """The database file cannot be read as one."""
+    """A file that cannot be read as a database."""
 
     code = "damaged-database"
     why = ""
-    """What was found, in SQLite's words."""
+    """The fault, in SQLite's words."""
     without_backup = "Move the database away, or put a good copy there."
-    """What to do where there is no good backup of it."""
+    """Hint for a database without a good backup."""
 
 
 class BehindDatabase(DamagedDatabase):
-    """What was written last is missing from the database; what is in it can be read."""
+    """A readable database that lacks the latest writes."""
 
     without_backup = "Take one of what is in it, and bring that up to date: taskdeck db backup && taskdeck db restore"
 
 
 class UnnamedDatabase(DamagedDatabase):
-    """The database does not say of which version it is; all else of it may be whole."""
+    """A database without its version row. Everything else may be intact."""
 
     without_backup = "See whether it is of this version, and if so mend it: taskdeck db check --repair"
 
 
 class GoneDatabase(DamagedDatabase):
-    """The database file is no longer where it was opened."""
+    """A database file that is no longer at the path where it was opened."""
 
     code = "gone-database"
 
 
 def make_damaged_error(path: Path, what: str, kind: type[DamagedDatabase] = DamagedDatabase) -> DamagedDatabase:
-    """The database at `path` is damaged, as SQLite says it in `what`."""
+    """Return the problem for a damaged database, with SQLite's message `what`."""
     problem = kind(f"the database is damaged ({what}): {path}. It was not written to.")
     problem.why = what
     return problem
 
 
 class DiskFull(Storage):
-    """There is no room to record what was asked."""
+    """A disk without space to record the request."""
 
     code = "disk-full"
     undone = "Nothing was stored."
 
     def with_undone(self, undone: str) -> DiskFull:
-        """The same for somebody who asked for something of its own."""
+        """Return a copy of the problem that names another operation as not done."""
         return DiskFull(self.message.replace(self.undone, undone), self.hint)
 
 
 class ReadOnlyDisk(Storage):
-    """The home cannot be written to."""
+    """A home that cannot be written to."""
 
     code = "read-only"
 
 
 class BusyDatabase(Storage):
-    """Another program held the database for longer than the busy timeout."""
+    """A database locked by another program for longer than the busy timeout."""
 
     code = "busy-database"

@@ -1,4 +1,4 @@
-"""What this machine has to give out: its cores, as far as this process may use them, and its memory."""
+"""Capacity of the host: the cores this process may use, and the memory."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import psutil
 
 
 class HostCapacity(NamedTuple):
-    """Cores, and MiB of memory."""
+    """Cores and MiB of memory of a host."""
 
     cpu: float
     memory: float
 
 
 def read_capacity() -> HostCapacity:
-    """This one."""
+    """Return the capacity of this host."""
     return HostCapacity(float(len(os.sched_getaffinity(0))), float(round(psutil.virtual_memory().total / 2**20)))

@@ -1,4 +1,4 @@
-"""The database's write lock as its one writer meets it: since when another program holds it, and which that is."""
+"""Monitor of the database's write lock: which program holds it, and since when."""
 
 from __future__ import annotations
 
@@ -11,32 +11,38 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 REPORT_AFTER = 0.5
-"""Seconds from which on the lock counts as held by another program: shorter waits are nobody's business."""
+"""Seconds after which a held lock is reported."""
 WRITE_LOCK_BYTE = 120
-"""The byte of the file `-shm` that SQLite locks for the one who writes (sqlite.org/walformat.html, 2.3.1: the first of the locks)."""
+"""Offset of the write lock byte in the `-shm` file (sqlite.org/walformat.html, 2.3.1)."""
 PROC_LOCKS = Path("/proc/locks")
 BUSY_WORDS = ("locked", "busy")
-"""What SQLite says when it waited in vain."""
+"""Words in SQLite's message for a lock wait that timed out."""
 
 
 class LockHolder(NamedTuple):
-    """The lock is held by another program: for how many seconds, and which one: `sqlite3, pid 4711`, or "" where that is not known."""
+    """Holder of the write lock.
+
+    Seconds held so far, and a name like `sqlite3, pid 4711`, or "" if unknown.
+    """
 
     seconds: float
     by: str
 
 
 class WriteLock:
-    """What the writer knows of the lock. It is written in the writer's thread and read in any."""
+    """State of the write lock as seen by the writer.
+
+    The writer thread updates the state; any thread may read it.
+    """
 
     def __init__(self, path: Path) -> None:
         self._shm = f"{os.fspath(path)}-shm"
         self._since: float | None = None
         self.waited = 0.0
-        """Seconds for which the transaction that began last had to wait, in all its attempts."""
+        """Seconds the latest transaction waited for the lock, over all its attempts."""
 
     def begin_immediate(self, c: Connection) -> None:
-        """Begin a transaction, once nobody else writes."""
+        """Begin a transaction as soon as no other program writes."""
         self._since = began = self._since or monotonic()
         try:
             c.exec_driver_sql("BEGIN IMMEDIATE")
@@ -48,11 +54,11 @@ class WriteLock:
 
     @property
     def is_held(self) -> bool:
-        """Whether another program has held it for long."""
+        """True if another program has held the lock for at least `REPORT_AFTER` seconds."""
         return self._since is not None and monotonic() - self._since >= REPORT_AFTER
 
     def find_holder(self) -> LockHolder | None:
-        """Who holds it; None while it can be had."""
+        """Return the holder of the lock, or None if the lock is free."""
         since = self._since
         if since is None or (seconds := monotonic() - since) < REPORT_AFTER:
             return None
@@ -60,8 +66,11 @@ class WriteLock:
 
 
 def find_lock_holder(shm: str) -> str:
-    """`sqlite3, pid 4711`: who holds the lock of those who write, as the kernel tells. The file is not opened: to close it again would
-    take away the locks that this process has on it."""
+    """Return the name and pid of the process that holds the write lock.
+
+    Read from /proc/locks without opening the file: closing it would drop this process's own locks
+    on it.
+    """
     try:
         inode = os.stat(shm).st_ino
         lines = PROC_LOCKS.read_text("ascii", "replace").splitlines()
@@ -71,8 +80,11 @@ def find_lock_holder(shm: str) -> str:
 
 
 def _is_write_lock_line(words: list[str], inode: int) -> bool:
-    """Whether a line of /proc/locks, as `7: POSIX ADVISORY WRITE 4711 08:01:131 120 120`, is that of the lock; what waits begins with an
-    arrow, and what another machine or container holds has no pid."""
+    """Return True if a line of /proc/locks is the write lock of another process.
+
+    A line looks like `7: POSIX ADVISORY WRITE 4711 08:01:131 120 120`. Waiting locks begin with an
+    arrow. Locks of another machine or container have no pid.
+    """
     if len(words) != 8 or words[3] != "WRITE" or not words[4].isdigit() or not int(words[4]) or int(words[4]) == os.getpid():
         return False
     return words[5].rpartition(":")[2] == str(inode) and int(words[6]) <= WRITE_LOCK_BYTE and (words[7] == "EOF" or int(words[7]) >= WRITE_LOCK_BYTE)

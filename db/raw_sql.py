@@ -1,9 +1,9 @@
-"""Statements written by hand, at the driver's own price.
+"""Raw SQL on the driver, without SQLAlchemy's overhead.
 
-Through SQLAlchemy a text statement costs some 50 µs around what SQLite does, and a round of the dispatcher runs about thirty. On the
-writer's connection they go straight to sqlite3, inside the same transaction. A reader's driver is asynchronous: there a query through
-SQLAlchemy is handed to the driver's thread four times (a cursor, execute, fetch, close; 155 µs), and here once (34 µs). Rows have their
-columns as attributes either way.
+A text statement costs about 50 µs through SQLAlchemy, and a dispatcher round runs about thirty
+statements. On the writer's connection statements go straight to sqlite3, inside the same
+transaction. The readers' driver is asynchronous: SQLAlchemy enters its thread four times a query
+(155 µs), this module once (34 µs). Rows have their columns as attributes either way.
 """
 
 from __future__ import annotations
@@ -19,24 +19,31 @@ if TYPE_CHECKING:
 
 Parameters = Sequence[Any] | Mapping[str, Any]
 DRIVER_ERRORS = (sqlite3.Error, UnicodeDecodeError)
-"""What the driver raises. Where SQLite's own words quote text that is damaged and no UTF-8, it fails at reading those."""
+"""Exceptions of the driver.
+
+The driver raises UnicodeDecodeError if SQLite's message quotes damaged text that is not UTF-8.
+"""
 
 
 def fetch_rows(c: Connection, sql: str, given: Parameters = ()) -> list[Any]:
-    """All rows of a query."""
+    """Return all rows of a query."""
     driver = c.connection.driver_connection
     if isinstance(driver, sqlite3.Connection):
         cursor = execute_on_driver(driver, sql, given)
         found, shape = cursor.fetchall(), _row_types.get(sql) or _get_row_type(sql, cursor)
     else:
-        from sqlalchemy.util import await_only  # not above: who uses sqlite3 alone needs none of SQLAlchemy
+        # imported here: users of plain sqlite3 do not need SQLAlchemy
+        from sqlalchemy.util import await_only
 
         found, shape = await_only(_fetch_async(driver, sql, given))
     return [shape._make(row) for row in found]
 
 
 async def _fetch_async(driver: Any, sql: str, given: Parameters) -> tuple[Iterable[Any], Any]:
-    """The rows of a query of an asynchronous driver, and their type: only the first time the cursor itself must be had for it."""
+    """Return the rows of a query on an asynchronous driver, and their row type.
+
+    Only the first execution of a statement needs the cursor, to learn the columns.
+    """
     if shape := _row_types.get(sql):
         return await driver.execute_fetchall(sql, given), shape
     async with driver.execute(sql, given) as cursor:
@@ -44,17 +51,17 @@ async def _fetch_async(driver: Any, sql: str, given: Parameters) -> tuple[Iterab
 
 
 def fetch_column(c: Connection, sql: str, given: Parameters = ()) -> list[Any]:
-    """The first column of a query."""
+    """Return the first column of a query."""
     return [row[0] for row in fetch_rows(c, sql, given)]
 
 
 def fetch_value(c: Connection, sql: str, given: Parameters = ()) -> Any:
-    """The first column of the first row, or None when there is no row."""
+    """Return the first column of the first row, or None without a row."""
     return next(iter(fetch_column(c, sql, given)), None)
 
 
 def execute_statement(c: Connection, sql: str, given: Parameters = ()) -> None:
-    """A statement that changes rows."""
+    """Execute a statement that changes rows."""
     driver = c.connection.driver_connection
     if isinstance(driver, sqlite3.Connection):
         execute_on_driver(driver, sql, given)
@@ -63,7 +70,7 @@ def execute_statement(c: Connection, sql: str, given: Parameters = ()) -> None:
 
 
 def execute_statements(c: Connection, sql: str, given: Sequence[Parameters]) -> None:
-    """A statement that changes rows, once for each of `given`."""
+    """Execute a statement that changes rows once for each of `given`."""
     driver = c.connection.driver_connection
     if given and isinstance(driver, sqlite3.Connection):
         execute_on_driver(driver, sql, given, many=True)
@@ -72,7 +79,7 @@ def execute_statements(c: Connection, sql: str, given: Sequence[Parameters]) -> 
 
 
 def execute_on_driver(driver: Any, sql: str, given: Any, many: bool = False) -> sqlite3.Cursor:
-    """The one place where the driver is asked."""
+    """Execute a statement on the driver. All raw statements pass through here."""
     return driver.executemany(sql, given) if many else driver.execute(sql, given)
 
 
@@ -81,13 +88,17 @@ def _to_parameters(given: Parameters) -> Any:
 
 
 MAX_ROW_TYPES = 2_000
-"""Statements whose row types are kept: the filters of lists make ever new ones, and each takes 6 KiB."""
+"""Maximum number of cached row types: list filters produce ever new statements, and each row type
+takes 6 KiB."""
 
 _row_types: dict[str, Any] = {}
 
 
 def _get_row_type(sql: str, cursor: sqlite3.Cursor) -> Any:
-    """The row type of a statement, made once while there is room; what is asked again and again soon has its own anew."""
+    """Return the row type of a statement.
+
+    A full cache is cleared as a whole; frequent statements soon enter it again.
+    """
     if len(_row_types) >= MAX_ROW_TYPES:
         _row_types.clear()
     return _row_types.setdefault(sql, namedtuple("Row", [column[0] for column in cursor.description], rename=True))

@@ -1,4 +1,4 @@
-"""A database file looked at by SQLite alone, through connections that cannot write."""
+"""Read-only access to a database file through plain sqlite3."""
 
 from __future__ import annotations
 
@@ -14,26 +14,29 @@ from db.errors import Storage
 from db.sqlite_files import read_only_uri
 
 MAX_FAULTS = 20
-"""Faults of one sort that are told."""
+"""Maximum number of reported faults of one kind."""
 
 
 def find_faults(c: sqlite3.Connection, most: int = MAX_FAULTS) -> list[str]:
-    """What is wrong with pages, indexes and rows, as far as SQLite tells."""
+    """Return the faults SQLite finds in pages, indexes and rows."""
     return read_check_lines(c, f"PRAGMA integrity_check({most})") or tool.find_broken_checks(c)
 
 
 @contextmanager
 def open_read_only(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that cannot write. Raises Storage for what sqlite3 cannot do."""
+    """Open a connection that cannot write. Raise Storage if sqlite3 fails."""
     try:
         with closing(sqlite3.connect(read_only_uri(path), uri=True, timeout=10, isolation_level=None)) as c:
-            c.execute("BEGIN")  # what is compared is of one moment, while a runtime goes on writing
+            c.execute("BEGIN")  # one snapshot, while a runtime keeps writing
             yield c
     except raw_sql.DRIVER_ERRORS as error:
         raise translate_error(error, path) or Storage(f"the database cannot be read ({error}): {path}.") from error
 
 
 def read_check_lines(c: sqlite3.Connection, pragma: str) -> list[str]:
-    """What a check says, a line each. What SQLite says first of a file may be many in one row."""
+    """Return the output of a check, one fault a line.
+
+    SQLite may put several lines into the first row.
+    """
     lines = [line for row in c.execute(pragma) for line in row[0].splitlines()]
     return [line for line in lines if line not in ("ok", "*** in database main ***")][:MAX_FAULTS]

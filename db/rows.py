@@ -1,4 +1,4 @@
-"""Rows as they leave the database: plain, frozen, with the columns' names. Times stay the text that is stored."""
+"""Frozen row types with the names of the columns. Times stay stored text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 
 class TaskRow(NamedTuple):
-    """A task. Seconds, cores, MiB."""
+    """A row of the tasks table. Durations in seconds, memory in MiB."""
 
     uuid: str
     number: int
@@ -45,7 +45,10 @@ class TaskRow(NamedTuple):
 
 
 class TaskLineRow(NamedTuple):
-    """What a line tells of a task, and what says why it waits: read for hundreds of them once a second."""
+    """Columns for a list line and its waiting reason.
+
+    Read for hundreds of tasks each second.
+    """
 
     uuid: str
     number: int
@@ -71,7 +74,7 @@ class TaskLineRow(NamedTuple):
 
 
 class QueuePositionRow(NamedTuple):
-    """What says where a task stands."""
+    """Columns that determine a task's place in its queue."""
 
     uuid: str
     number: int
@@ -83,7 +86,7 @@ class QueuePositionRow(NamedTuple):
 
 
 class TaskListText(NamedTuple):
-    """A long list: the JSON text of its rows, how many there are, and the uuids of those that wait."""
+    """A long list: rows as JSON text, their number, and the waiting tasks' uuids."""
 
     lines: str
     found: int
@@ -91,7 +94,7 @@ class TaskListText(NamedTuple):
 
 
 class ParentRow(NamedTuple):
-    """What a task waits for. `kind`: `success`, or `any` end."""
+    """A parent of a task. `kind`: `success` or `any`, the end the task waits for."""
 
     number: int
     name: str
@@ -100,7 +103,7 @@ class ParentRow(NamedTuple):
 
 
 class InstanceRow(NamedTuple):
-    """One run of a task. `max_rss` in MiB; `number` and `name` are its task's."""
+    """A run of a task. `max_rss` in MiB; `number` and `name` belong to the task."""
 
     runid: str
     task_id: str
@@ -130,7 +133,7 @@ class InstanceRow(NamedTuple):
 
 
 class ActiveRunRow(NamedTuple):
-    """A run that holds resources, with what the deck shows of its task."""
+    """An active run with the columns of its task that the deck shows."""
 
     runid: str
     task_id: str
@@ -151,7 +154,7 @@ class ActiveRunRow(NamedTuple):
 
 
 class QueueRow(NamedTuple):
-    """A queue; `waiting` and `oldest_at` tell of its queued tasks."""
+    """A row of the queues table."""
 
     name: str
     capacity: int
@@ -167,7 +170,7 @@ class QueueRow(NamedTuple):
 
 
 class PoolRow(NamedTuple):
-    """A pool; `used_*` is what running instances reserve."""
+    """A row of the pools table. `used_*` is what active runs reserve."""
 
     name: str
     total_cpu: float
@@ -184,7 +187,7 @@ class PoolRow(NamedTuple):
 
 
 class TemplateRow(NamedTuple):
-    """A definition of work."""
+    """A row of the templates table."""
 
     name: str
     type: str
@@ -204,7 +207,7 @@ class TemplateRow(NamedTuple):
 
 
 class SlaRow(NamedTuple):
-    """Conditions and actions as the design's JSON."""
+    """A row of the slas table. Conditions and actions are JSON."""
 
     id: int
     name: str
@@ -217,7 +220,7 @@ class SlaRow(NamedTuple):
 
 
 class AlertRow(NamedTuple):
-    """One occurrence of an SLA that came true."""
+    """An alert: one occurrence of an SLA rule."""
 
     id: int
     sla_id: int | None
@@ -239,8 +242,11 @@ class AlertRow(NamedTuple):
 
 
 class OperationRow(NamedTuple):
-    """Who did what to what, from where. `batch` is the first operation of the same call, `undoes` the one that this took back,
-    `undone_by` the one that took this back."""
+    """An entry of the operation log.
+
+    `batch` is the first operation of the same call, `undoes` the operation this entry undid, and
+    `undone_by` the entry that undid this one.
+    """
 
     id: int
     by: str
@@ -258,7 +264,7 @@ class OperationRow(NamedTuple):
 
 
 class EventRow(NamedTuple):
-    """One move of a task or of its run."""
+    """A status change of a task or of its run."""
 
     id: int
     task_id: str

@@ -1,7 +1,9 @@
-"""The tables. The owner's six come first, under the owner's names for tables, columns and indexes; then ours.
+"""Tables of the database.
 
-Times are fixed-width UTC text (`db.clock`), durations seconds, CPU cores, memory MiB. Each index says which query it serves.
-`current_load`, `used_cpu`, `used_memory` and the `counters` are caches, written in the transaction that changes what they count.
+The six tables of the owner's design come first, under its names. Times are fixed-width UTC text
+(`timestamps`), durations seconds, CPU cores, memory MiB. Each index names the query it serves.
+`current_load`, `used_cpu`, `used_memory` and the `counters` are caches, updated in the transaction
+that changes what they count.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from sqlalchemy.types import TypeDecorator
 from db.states import ACTIVE_SQL, RunStatus, TaskStatus
 
 APPLICATION_ID = 0x7461736B
-"""`task` in ASCII, in the header of every database of ours."""
+"""ASCII `task`, in the header of every Taskdeck database."""
 
 metadata = MetaData(
     naming_convention={
@@ -49,7 +51,7 @@ Id = String(36)
 
 
 class OsText(TypeDecorator[str]):
-    """A path or argument of any bytes: text where it is UTF-8, the bytes themselves where it is not."""
+    """A path or argument of any bytes: text if it is UTF-8, else a blob."""
 
     impl = Text
     cache_ok = True
@@ -62,7 +64,7 @@ class OsText(TypeDecorator[str]):
 
 
 def to_os_text(value: str) -> str | bytes:
-    """`value` as `OsText` stores it."""
+    """Return `value` as `OsText` stores it."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -71,7 +73,7 @@ def to_os_text(value: str) -> str | bytes:
 
 
 def _make_time_columns() -> tuple[Column[Any], Column[Any]]:
-    """The owner's rule 1: every table records when a row was made and changed."""
+    """Return the time columns that every table has."""
     return Column("created_at", Time, nullable=False), Column("updated_at", Time, nullable=False)
 
 
@@ -122,29 +124,30 @@ tasks = Table(
     Index("idx_tasks_status", "status"),
     Index("idx_tasks_type", "type"),
     Index("idx_tasks_created", "created_at"),
-    # `#1042`, newest first, and the page after a number.
+    # `#1042`, newest first, and keyset pages.
     Index("idx_tasks_number", "number", unique=True),
-    # A task by its name.
+    # Lookup by name.
     Index("idx_tasks_name", "name"),
-    # Tasks of a queue, newest first; the foreign key of `queues`.
+    # Tasks of a queue, newest first; foreign key of `queues`.
     Index("idx_tasks_queue", "queue", "number"),
-    # How long a template's tasks ran lately; the foreign key of `templates`.
+    # Recent durations of a template; foreign key of `templates`.
     Index("idx_tasks_template", "template", "ended_at", sqlite_where=text("template IS NOT NULL")),
-    # Environments that no task needs any more.
+    # Unused environments.
     Index("idx_tasks_env", "env_id"),
-    # The dispatcher: a queue's waiting tasks in the order they start.
+    # Dispatcher: a queue's waiting tasks in start order.
     Index(
         "idx_tasks_next", "queue", text("front DESC"), text("priority DESC"), "number",
         sqlite_where=text("status = 'queued'"),
     ),
-    # The oldest waiting task of a queue; what waits too long for its SLA.
+    # Oldest waiting task of a queue, also for SLA rules.
     Index("idx_tasks_oldest", "queue", "created_at", sqlite_where=text("status = 'queued'")),
-    # Tasks whose time has come.
+    # Tasks that are due.
     Index("idx_tasks_scheduled", "not_before", sqlite_where=text("status = 'scheduled'")),
     Index("idx_tasks_retrying", "retry_at", sqlite_where=text("status = 'retrying'")),
-    # Just ended, how many ended today, cleanup: each by outcome, so that a thousand successes hide no failure.
+    # Recently ended tasks, today's counts and cleanup. By status, so that many successes hide no
+    # failure.
     Index("idx_tasks_ended", "status", "ended_at", sqlite_where=text("ended_at IS NOT NULL")),
-    # A list in the order of each of these, and the rare ones of a template, a person or a priority.
+    # Sorted lists, and rare templates, submitters and priorities.
     Index("idx_tasks_priority", "priority"),
     Index("idx_tasks_submitted_by", "submitted_by"),
     Index("idx_tasks_of_template", "template", sqlite_where=text("template IS NOT NULL")),
@@ -186,14 +189,14 @@ instances = Table(
     Index("idx_instances_task", "task_id"),
     Index("idx_instances_status", "status"),
     Index("idx_instances_time", "start_time"),
-    # What holds resources: the dispatcher's and the deck's list of running instances.
+    # Active runs, for the dispatcher and the deck.
     Index(
         "idx_instances_active", "queue", "runid",
         sqlite_where=text(f"status IN {ACTIVE_SQL}"),
     ),
-    # Cleanup: what ended long ago.
+    # Cleanup by end time.
     Index("idx_instances_ended", "end_time", sqlite_where=text("end_time IS NOT NULL")),
-    # What ran at a moment that is over: the long ones, which may have begun any time before.
+    # Runs at a past moment: long ones may have started much earlier.
     Index("idx_instances_long", "end_time", "start_time", sqlite_where=text("run_seconds > 300")),
 )  # fmt: skip
 
@@ -214,7 +217,7 @@ templates = Table(
     Column("timeout", Float),
     Column("retries", Integer),
     Column("retired_at", Time),
-    # The foreign key of `queues`.
+    # Foreign key of `queues`.
     Index("idx_templates_queue", "queue"),
 )
 
@@ -234,7 +237,7 @@ queues = Table(
     CheckConstraint("capacity >= 0", name="capacity"),
     Index("idx_queues_status", "status"),
     Index("idx_queues_priority", "priority"),
-    # The foreign key of `pools`.
+    # Foreign key of `pools`.
     Index("idx_queues_pool", "pool"),
 )
 
@@ -253,7 +256,7 @@ pools = Table(
     Column("status_by", Name),
     Column("status_at", Time),
     CheckConstraint("total_cpu >= 0 AND total_memory >= 0", name="totals"),
-    # The foreign key of `slas`.
+    # Foreign key of `slas`.
     Index("idx_pools_sla", "sla_id"),
 )
 
@@ -286,7 +289,7 @@ dependencies = Table(
     Column("kind", String(8), nullable=False),
     *_make_time_columns(),
     CheckConstraint("kind IN ('success', 'any')", name="kind"),
-    # Who waits for a task that ended.
+    # Children of an ended task.
     Index("idx_dependencies_parent", "parent_id"),
 )
 
@@ -318,11 +321,11 @@ alerts = Table(
     Column("acknowledged_by", Name),
     Column("resolved_at", Time),
     *_make_time_columns(),
-    # One alert per SLA and task; whether this one was told already.
+    # One alert for each SLA rule and task.
     Index("uq_alerts_task", "sla_id", "task_id", unique=True, sqlite_where=text("task_id IS NOT NULL")),
-    # Alerts of a task; the foreign key of `tasks`.
+    # Alerts of a task; foreign key of `tasks`.
     Index("idx_alerts_task", "task_id"),
-    # Open alerts, and those resolved lately.
+    # Open and recently resolved alerts.
     Index("idx_alerts_open", "status", "fired_at", sqlite_where=text("status <> 'resolved'")),
     Index("idx_alerts_resolved", "resolved_at", sqlite_where=text("resolved_at IS NOT NULL")),
 )
@@ -354,11 +357,11 @@ operations = Table(
     Column("batch", Integer),
     Column("undoes", Integer),
     Column("undone_by", Integer),
-    # What was done to an object since.
+    # Later operations on an object.
     Index("idx_operations_object", "object", "id"),
-    # What one call did.
+    # Operations of one call.
     Index("idx_operations_batch", "batch"),
-    # The last call from a terminal.
+    # Latest call from a terminal.
     Index("idx_operations_origin", "origin", "id", sqlite_where=text("batch = id")),
 )
 
@@ -372,7 +375,7 @@ events = Table(
     Column("by", Name, nullable=False),
     Column("note", Text),
     *_make_time_columns(),
-    # The history of a task.
+    # Events of a task.
     Index("idx_events_task", "task_id", "id"),
 )
 
@@ -392,7 +395,7 @@ samples = Table(
     Column("measured_cpu", Float),
     Column("measured_memory", Float),
     *_make_time_columns(),
-    # The last 30 minutes of all; cleanup.
+    # Latest 30 minutes of samples; cleanup.
     Index("idx_samples_minute", "minute"),
 )
 
@@ -412,7 +415,7 @@ history = Table(
     *_make_time_columns(),
     sqlite_with_rowid=False,
 )
-"""What began and ended in so many minutes from `at`. See `db.history`."""
+"""Runs started and ended in each time bucket from `at`. See `queries.rollups`."""
 
 slow_queries = Table(
     "slow_queries",
@@ -428,7 +431,7 @@ slow_queries = Table(
     Column("total", Float, nullable=False, server_default=text("0")),
     Index("idx_slow_queries_statement", "statement", "caller", unique=True),
 )
-"""Statements that took long, each once for whoever asked: how often, and the seconds of the last one, the worst one, and all."""
+"""Slow statements, one row for each caller: count, and last, worst and total seconds."""
 
 backups = Table(
     "backups",
@@ -460,7 +463,7 @@ stale_texts = Table(
     Column("changes", Integer, nullable=False),
     *_make_time_columns(),
 )
-"""Tasks whose text in the index is no longer theirs, renamed or gone, and how often that happened. See `db.search`."""
+"""Tasks whose indexed text is outdated (renamed or deleted), with a change count. See `search.fts`."""
 
 forgotten = Table(
     "forgotten",
@@ -473,7 +476,8 @@ forgotten = Table(
     *_make_time_columns(),
     Index("idx_forgotten_task", "task_id"),
 )
-"""Runs that a restored database does not know, with what came of them; tasks named here are not dispatched."""
+"""Runs that a restored database does not know, with their outcome. Tasks named here are not
+dispatched."""
 
 discarded_logs = Table(
     "discarded_logs",
@@ -481,7 +485,7 @@ discarded_logs = Table(
     Column("runid", Id, primary_key=True),
     *_make_time_columns(),
 )
-"""Runs that were pruned, whose log files are still to be removed."""
+"""Deleted runs whose log files still have to be removed."""
 
 replicas = Table(
     "replicas",
@@ -493,7 +497,8 @@ replicas = Table(
     Column("problem", Text),
     *_make_time_columns(),
 )
-"""Where this database is copied to. `origin` is the home it belongs to, `at` when the last copy was begun: a copy says so of itself."""
+"""Replication target. A copy holds this row too: `origin` is the home it belongs to, `at` the start
+of the latest copy."""
 
 _COUNT_UP = """
 INSERT INTO counters (name, value, created_at, updated_at)
@@ -508,7 +513,8 @@ INSERT INTO stale_texts (number, changes, created_at, updated_at) VALUES ({row}.
 ON CONFLICT (number) DO UPDATE SET changes = changes + 1, updated_at = excluded.updated_at;
 """
 OPERATIONS_KEPT_FROM = "operations/from"
-"""The counter that says from which month on operations are kept, such as 202611; only what is before it can be deleted."""
+"""Counter of the first month whose operations are kept, such as 202611. Only older ones may be
+deleted."""
 _CHANGED = " OR ".join(f'NEW."{c.name}" IS NOT OLD."{c.name}"' for c in operations.c if c.name != "undone_by")
 
 TRIGGERS = {
@@ -525,5 +531,5 @@ TRIGGERS = {
     f"(SELECT 1 FROM counters WHERE name = '{OPERATIONS_KEPT_FROM}' AND OLD.created_at < printf('%04d-%02d', value / 100, value % 100)) "
     "BEGIN SELECT RAISE(ABORT, 'operations are append-only'); END",
 }
-"""Tasks by queue and status are counted where they change, so that no screen ever counts a million rows; a text that changes is
-noted where it does; and an operation stays as it was written, but for who took it back, until its whole month leaves."""
+"""Count tasks by queue and status, so that no screen counts a million rows. Note changed texts for
+the index. Keep operations append-only, except `undone_by` and whole expired months."""

@@ -1,4 +1,4 @@
-"""Files: how SQLite is told of them, how they get to the disk, how one is held."""
+"""Database files: SQLite URIs, fsync and advisory locks."""
 
 from __future__ import annotations
 
@@ -8,31 +8,39 @@ from pathlib import Path
 from urllib.parse import quote
 
 SIDE_SUFFIXES = ("-wal", "-shm", "-journal")
-"""What SQLite keeps beside a database, by the ends of the names."""
+"""Suffixes of the files that SQLite keeps beside a database."""
 
 
 def read_only_uri(path: Path) -> str:
-    """`path`, of any bytes, as a URI that sqlite3 opens read-only.
+    """Return `path`, which may hold any bytes, as a URI that sqlite3 opens read-only.
 
-    In a folder that cannot be written SQLite cannot make the index of a log; without a log there is nothing it would miss.
+    SQLite cannot create the `-shm` file in a read-only folder. Without a WAL the file is safe to
+    open as immutable.
     """
     alone = not path.with_name(f"{path.name}-wal").exists() and not os.access(path.parent, os.W_OK)
     return f"{_uri(path)}?mode=ro{'&immutable=1' if alone else ''}"
 
 
 def undisturbed_uri(path: Path) -> str:
-    """The same, and nothing is made beside a database that has no log: SQLite would leave one there."""
+    """Return a read-only URI that leaves no files beside a database without a WAL.
+
+    SQLite would otherwise leave an empty WAL there.
+    """
     alone = not path.with_name(f"{path.name}-wal").exists()
     return f"{_uri(path)}?mode=ro{'&immutable=1' if alone else ''}"
 
 
 def existing_uri(path: Path) -> str:
-    """`path` as a URI that sqlite3 opens for writing, and never makes."""
+    """Return `path` as a URI that sqlite3 opens for writing and never creates."""
     return f"{_uri(path)}?mode=rw"
 
 
 def fsync_path(path: Path) -> None:
-    """Have a file or a folder on the disk. Never for a database that somebody may have open. Raises OSError."""
+    """Flush a file or folder to disk. Raise OSError.
+
+    Never call it for a database that another thread may have open: closing the file drops SQLite's
+    locks.
+    """
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
@@ -41,13 +49,19 @@ def fsync_path(path: Path) -> None:
 
 
 def remove_database(path: Path) -> None:
-    """Take a database away, if it is there. What lies beside goes after it: without that it would seem to be whole. Raises OSError."""
+    """Remove a database and its side files, if they exist. Raise OSError.
+
+    The database goes first: without its WAL it would still look complete.
+    """
     for ending in ("", *SIDE_SUFFIXES):
         path.with_name(f"{path.name}{ending}").unlink(missing_ok=True)
 
 
 def try_lock(fd: int, how: int = fcntl.LOCK_EX) -> bool:
-    """Lock an open file or folder until it is closed, unless another process has it; whether it was had."""
+    """Lock an open file or folder until it is closed and return True on success.
+
+    Return False if another process holds the lock.
+    """
     try:
         fcntl.flock(fd, how | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,8 +1,9 @@
-"""What statements cost, taken where SQLite is asked: connections whose cursors look at the clock before and after.
+"""Statement timing: connections and cursors that measure what they execute.
 
-A statement that is quick pays two looks at the clock and one look into a set (measured: `tests.db.maintenance.test_slow_queries`). What is slow is
-remembered in memory, a few statements of each caller; `db.slowlog` writes it down. The time is that of the thread that asks SQLite: a
-loop that is busy does not count. A query's time is that of its first row, and of all that were fetched together.
+A fast statement costs two clock reads and one set lookup (measured in `tests.db.maintenance.test_slow_queries`).
+Slow statements are kept in memory, a few for each caller; `slow_queries` stores them. Times are
+measured in the thread that runs SQLite, so a busy event loop does not count. A query's time covers
+its first row and the rows fetched with it.
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ from typing import Any
 from db import timestamps
 
 DEFAULT_THRESHOLD = 0.05
-"""Seconds from which on a statement is slow, until the settings say otherwise."""
+"""Default seconds from which a statement is slow."""
 LOCK_WAIT_THRESHOLD = 0.01
-"""Seconds from which on the beginning of a transaction waited for the lock."""
+"""Seconds from which the start of a transaction counts as a lock wait."""
 LOCK_WAIT_ALERT = 1.0
-"""Seconds from which on such a wait is worth an alert."""
+"""Seconds from which a lock wait raises an alert."""
 MAX_SLOW_STATEMENTS = 200
-"""Slow statements that are remembered, the slowest."""
+"""Maximum number of slow statements kept in memory. The slowest stay."""
 MAX_KNOWN_STATEMENTS = 2000
-"""Texts that are remembered, to know which indexes they use."""
+"""Maximum number of statements remembered for index usage."""
 MINUTE_LENGTH = len("2026-11-25T10:42")
-"""Characters of a time as it is stored that name its minute."""
+"""Length of the prefix of stored time that names a minute."""
 EXEMPT_CALLERS = ("db.stats", "db.check", "db.verify")
-"""Callers that read all there is because somebody wants to know: slow by nature."""
+"""Callers that read the whole database on request: slow by nature, never logged."""
 
 _STATEMENT_KINDS = ("SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH", "VALUES")
 _TEXT = re.compile(r"x?'(?:[^']|'')*'", re.I)
@@ -42,15 +43,16 @@ _LIST = re.compile(rf"\(\s*{_PLACEHOLDER}(?:\s*,\s*{_PLACEHOLDER})+\s*\)")
 _ROWS = re.compile(r"(\(…\))(?:\s*,\s*\(…\))+")
 
 BoundShape = int | tuple[str, ...]
-"""What is bound to a statement: how many values, or their names."""
+"""Bound values of a statement: their number, or their names."""
 
 current_caller: ContextVar[str] = ContextVar("caller", default="")
-"""Who asks: a verb such as `browse`, or `duty slas`, `dispatcher`, or `start` before that runs."""
+"""The current caller: a verb such as `browse`, `duty slas`, `dispatcher`, or `start` before the
+runtime is up."""
 
 
 @contextmanager
 def set_caller(name: str) -> Iterator[None]:
-    """What is asked of the database meanwhile is asked by `name`."""
+    """Attribute the statements of this context to the caller `name`."""
     token = current_caller.set(name)
     try:
         yield
@@ -59,24 +61,27 @@ def set_caller(name: str) -> Iterator[None]:
 
 
 def normalize_statement(statement: str) -> str:
-    """A statement without what differs from one time to the next: texts and numbers are `?`, lists of values `(…)`."""
+    """Return a statement without its values, so that repetitions compare equal.
+
+    Texts and numbers become `?`, lists of values `(…)`.
+    """
     text = _NUMBER.sub("?", _TEXT.sub("?", " ".join(statement.split())))
     return _ROWS.sub(r"\1", _LIST.sub("(…)", text))
 
 
 def describe_parameters(given: Any) -> BoundShape:
-    """What is bound, without the values, which are nobody's business."""
+    """Return the number or names of bound values, never the values: they are private."""
     return tuple(given) if isinstance(given, dict) else len(given)
 
 
 @dataclass(slots=True)
 class SlowStatement:
-    """A statement that was slow, for one caller: how often, and the seconds of the last one, the worst one, and all."""
+    """A slow statement of one caller: count, and last, worst and total seconds."""
 
     statement: str
     caller: str
     text: str
-    """As it was executed."""
+    """The statement as executed."""
     shape: BoundShape
     seconds: float = 0.0
     worst: float = 0.0
@@ -87,18 +92,19 @@ class SlowStatement:
 
 @dataclass(slots=True)
 class LockWaits:
-    """Transactions that waited for the lock since we began: how many, and the seconds of all of them and of the longest."""
+    """Lock waits of this process's transactions: count, and total and longest seconds."""
 
     count: int = 0
     total: float = 0.0
     worst: float = 0.0
     long: tuple[float, float] | None = None
-    """The last one of over `LONG` seconds: when it ended on the monotonic clock, and its seconds."""
+    """The latest wait over `LOCK_WAIT_ALERT` seconds: its end on the monotonic clock, and its
+    seconds."""
 
 
 @dataclass(slots=True)
 class MinuteFigures:
-    """What was slow in a minute: how many statements, and the seconds of the longest wait for the lock."""
+    """Slow statements of one minute, and the longest lock wait in seconds."""
 
     slow: int = 0
     wait: float = 0.0
@@ -106,34 +112,41 @@ class MinuteFigures:
 
 @dataclass
 class SlowLog:
-    """What was slow on the connections of one database, until somebody takes it. Any thread may add to it."""
+    """Slow statements of one database's connections, until they are taken.
+
+    Thread-safe.
+    """
 
     threshold: float = DEFAULT_THRESHOLD
     least: float = min(DEFAULT_THRESHOLD, LOCK_WAIT_THRESHOLD)
-    """Seconds that anything at all is told from."""
+    """Seconds from which an execution is examined at all."""
     waits: LockWaits = field(default_factory=LockWaits)
     minutes: dict[str, MinuteFigures] = field(default_factory=dict)
-    """{minute: what was slow in it}, until somebody takes it; a minute is the beginning of a time as it is stored."""
+    """Figures by minute, until they are taken. The key is a prefix of stored time."""
     texts: dict[str, BoundShape] = field(default_factory=dict)
-    """Every statement that was executed, so far as there is room."""
+    """Every executed statement, as far as there is room."""
     fresh: list[str] = field(default_factory=list)
-    """Those that nobody took yet."""
+    """Statements not taken yet."""
     _slow: dict[tuple[str, str], SlowStatement] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def set_threshold(self, threshold: float) -> None:
-        """Remember statements that take so many seconds."""
+        """Set the seconds from which a statement counts as slow."""
         self.threshold, self.least = threshold, min(threshold, LOCK_WAIT_THRESHOLD)
 
     def remember_statement(self, statement: str, given: Any, many: bool) -> None:
-        """Remember a statement that was not seen before."""
+        """Remember a statement that was executed for the first time."""
         if len(self.texts) < MAX_KNOWN_STATEMENTS and statement.lstrip()[:7].upper().startswith(_STATEMENT_KINDS):
             with self._lock:
                 self.texts[statement] = describe_parameters((given[0] if given else ()) if many else given)
                 self.fresh.append(statement)
 
     def add_timing(self, asker: str, statement: str, given: BoundShape, seconds: float, before: float = 0.0) -> None:
-        """A statement took so long; of that, `before` seconds were told already, and count anew only if that was not slow."""
+        """Add the time of a statement.
+
+        Of `seconds`, the first `before` were reported earlier; they count again only if they were
+        below the threshold.
+        """
         kind = statement.lstrip()[:7].upper()
         if kind.startswith("BEGIN I"):
             self._add_lock_wait(seconds)
@@ -158,13 +171,13 @@ class SlowLog:
         return self.minutes.setdefault(timestamps.now()[:MINUTE_LENGTH], MinuteFigures())
 
     def take_minutes(self) -> dict[str, MinuteFigures]:
-        """What was slow by the minute, which is forgotten here."""
+        """Return the figures by minute and forget them."""
         with self._lock:
             minutes, self.minutes = self.minutes, {}
             return minutes
 
     def restore_minutes(self, minutes: dict[str, MinuteFigures]) -> None:
-        """What was taken could not be written: it is kept until it can."""
+        """Merge figures back that could not be stored."""
         with self._lock:
             for at, one in minutes.items():
                 kept = self.minutes.setdefault(at, MinuteFigures())
@@ -181,7 +194,10 @@ class SlowLog:
             one.count += 0 if told else 1
 
     def _make_room(self, seconds: float) -> bool:
-        """Make room for one more, in the place of the quickest; False when that would be itself."""
+        """Make room for a statement by dropping the fastest one.
+
+        Return False if the new statement is the fastest.
+        """
         if len(self._slow) >= MAX_SLOW_STATEMENTS:
             quickest = min(self._slow, key=lambda key: self._slow[key].worst)
             if self._slow[quickest].worst >= seconds:
@@ -190,14 +206,14 @@ class SlowLog:
         return True
 
     def take_statements(self, texts: int) -> tuple[list[SlowStatement], list[str]]:
-        """What was slow, which is forgotten here, and at most so many of the statements that nobody took yet."""
+        """Return and forget the slow statements, and at most `texts` new statements."""
         with self._lock:
             slow, self._slow = list(self._slow.values()), {}
             fresh, self.fresh = self.fresh[:texts], self.fresh[texts:]
             return slow, fresh
 
     def restore_statements(self, slow: list[SlowStatement], fresh: list[str]) -> None:
-        """What was taken could not be written: it is kept until it can, as far as nothing newer has its place."""
+        """Put statements back that could not be stored, as far as there is room."""
         with self._lock:
             self.fresh = fresh + self.fresh
             for one in slow[: MAX_SLOW_STATEMENTS - len(self._slow)]:
@@ -205,7 +221,7 @@ class SlowLog:
 
 
 class TimingContext:
-    """A connection's place: what its statements are told to, and who asks on it now."""
+    """Timing context of a connection: its slow log and its current caller."""
 
     __slots__ = ("caller", "log")
 
@@ -213,31 +229,28 @@ class TimingContext:
         self.log, self.caller = log, ""
 
     def connection(self, *args: Any, **kwargs: Any) -> sqlite3.Connection:
-        """A connection at this place, as the `factory` of sqlite3.connect."""
+        """Return a timed connection; a `factory` for sqlite3.connect."""
         made = TimedConnection(*args, **kwargs)
         made.timing = self
         return made
 
 
 class TimedConnection(sqlite3.Connection):
-    """One whose statements are timed."""
+    """A connection whose statements are timed."""
 
     timing: TimingContext
 
     def cursor(self, factory: Callable[[sqlite3.Connection], Any] | None = None) -> Any:
-        """A cursor that looks at the clock."""
         made = super().cursor(factory) if factory else TimedCursor(self)
         made.timing = self.timing
         return made
 
     def execute(self, sql: str, given: Any = (), /) -> Any:
-        """As always, by a cursor of ours."""
         made = TimedCursor(self)
         made.timing = self.timing
         return made.execute(sql, given)
 
     def executemany(self, sql: str, given: Any, /) -> Any:
-        """As always, by a cursor of ours."""
         return self.cursor().executemany(sql, given)
 
 
@@ -246,13 +259,12 @@ _fetchall = sqlite3.Cursor.fetchall
 
 
 class TimedCursor(sqlite3.Cursor):
-    """One that times what it executes and what is fetched of it at once."""
+    """A cursor that times execution and fetching."""
 
     __slots__ = ("_text", "_took", "timing")
     timing: TimingContext
 
     def execute(self, sql: str, given: Any = (), /) -> Any:
-        """As always, timed."""
         began = perf_counter()
         _execute(self, sql, given)
         self._took = took = perf_counter() - began
@@ -264,7 +276,10 @@ class TimedCursor(sqlite3.Cursor):
         return self
 
     def executemany(self, sql: str, given: Any, /) -> Any:
-        """As always; all of them count as one, for so long they hold the writer."""
+        """Execute a statement for each row.
+
+        All rows count as one execution, because together they hold the writer.
+        """
         given = list(given)
         began = perf_counter()
         super().executemany(sql, given)
@@ -277,7 +292,7 @@ class TimedCursor(sqlite3.Cursor):
         return self
 
     def fetchall(self) -> list[Any]:
-        """As always; it belongs to the time of what was executed."""
+        """Fetch all rows and add the time to that of the execution."""
         began = perf_counter()
         rows = _fetchall(self)
         took, log = perf_counter() - began, self.timing.log
@@ -286,5 +301,4 @@ class TimedCursor(sqlite3.Cursor):
         return rows
 
     def __iter__(self) -> Any:
-        """All rows, fetched at once."""
         return iter(self.fetchall())

@@ -1,4 +1,7 @@
-"""The states of tasks and instances and the moves between them that are allowed. Nothing else says which."""
+"""Statuses of tasks and runs, and their transitions.
+
+No other module defines them.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from enum import StrEnum
 
 
 class TaskStatus(StrEnum):
-    """Where a task stands."""
+    """Status of a task."""
 
     SCHEDULED = "scheduled"
     BLOCKED = "blocked"
@@ -23,7 +26,7 @@ class TaskStatus(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """Where an instance stands."""
+    """Status of a run."""
 
     STARTING = "starting"
     RUNNING = "running"
@@ -57,11 +60,11 @@ def as_sql(states: Set[TaskStatus] | Set[RunStatus]) -> str:
 ACTIVE_SQL = as_sql(ACTIVE)
 
 TASK_TRANSITIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
-    # A waiting task may come to wait for something else, or be cancelled; only a queued one starts.
+    # A waiting task may wait for something else or be cancelled. Only a queued task starts.
     **{state: (WAITING - {state}) | {TaskStatus.CANCELLED} for state in WAITING - {TaskStatus.QUEUED}},
     TaskStatus.QUEUED: (WAITING - {TaskStatus.QUEUED}) | {TaskStatus.RUNNING, TaskStatus.CANCELLED},
     TaskStatus.RUNNING: ENDED | WAITING,
-    # A person may ask for an ended task to run again.
+    # A user may run an ended task again.
     **{state: WAITING for state in ENDED},
 }
 
@@ -74,6 +77,6 @@ RUN_TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
 
 
 def find_source_states(target: TaskStatus | RunStatus) -> tuple[str, ...]:
-    """The states from which `target` may be reached, sorted."""
+    """Return the sorted statuses from which `target` can be reached."""
     table = TASK_TRANSITIONS if isinstance(target, TaskStatus) else RUN_TRANSITIONS
     return tuple(sorted(state.value for state, targets in table.items() if target in targets))

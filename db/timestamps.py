@@ -1,4 +1,7 @@
-"""The one clock. Times are UTC; in the database they are fixed-width text that sorts as time does."""
+"""UTC timestamps.
+
+The database stores times as fixed-width text, so text order is time order.
+"""
 
 from __future__ import annotations
 
@@ -6,36 +9,42 @@ from datetime import UTC, datetime
 
 
 def utcnow() -> datetime:
-    """Now, aware, in UTC. Tests replace this one function."""
+    """Return the current time as an aware UTC datetime.
+
+    The only function that reads the clock; tests replace it.
+    """
     return datetime.now(UTC)
 
 
 def format_time(moment: datetime) -> str:
-    """`2026-11-25T10:42:07.123456Z`: 27 characters whatever the moment."""
+    """Return a moment as stored text of 27 characters: `2026-11-25T10:42:07.123456Z`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def now() -> str:
-    """`utcnow` as it is stored."""
+    """Return the current time as stored text."""
     return format_time(utcnow())
 
 
 def from_unix(seconds: float) -> str:
-    """A UNIX time as it is stored."""
+    """Return a UNIX time as stored text."""
     return format_time(datetime.fromtimestamp(seconds, UTC))
 
 
 def parse_time(text: str) -> datetime:
-    """The moment that a stored text means."""
+    """Return the datetime of a stored text."""
     return datetime.fromisoformat(text)
 
 
 TIME_GLOB = f"[12][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].{'[0-9]' * 6}Z"
-"""A stored text as SQLite's GLOB knows it. What does not look so sorts anywhere."""
+"""GLOB pattern of stored text. Text that does not match sorts arbitrarily."""
 
 
 def is_time(value: object) -> bool:
-    """Whether `value` is a moment as it is stored: one that only means the same sorts elsewhere, and is never reached."""
+    """Return True if `value` is a time in exactly the stored format.
+
+    Any other notation of the same time sorts wrongly, so the time would never be reached.
+    """
     try:
         return isinstance(value, str) and format_time(parse_time(value)) == value
     except (ValueError, OverflowError):
@@ -43,5 +52,5 @@ def is_time(value: object) -> bool:
 
 
 def to_unix(text: str) -> float:
-    """A stored text as UNIX seconds."""
+    """Return the UNIX seconds of a stored text."""
     return parse_time(text).timestamp()

@@ -1,4 +1,4 @@
-"""A home, its database, a verb's call, a living runtime and the command line."""
+"""Fixtures shared by all tests: homes, databases, runtimes and the command line."""
 
 from __future__ import annotations
 
@@ -24,22 +24,24 @@ from tests.long.chaos.results import open_runtime
 from tests.runtime_process import RuntimeProcess, run_command
 
 GC_THRESHOLDS = (20_000, 20, 50)
-"""Thresholds of the collector: the apps of the deck are made by the thousand, and what is left of those of a module goes after it."""
+"""Garbage collector thresholds. Deck tests create apps by the thousand; each module's remains are
+collected after the module."""
 
 
 def pytest_configure() -> None:
-    """Undo what tests were started with and the processes that they start would inherit."""
+    """Reset process state that the processes under test would inherit."""
     gc.set_threshold(*GC_THRESHOLDS)
-    # Each of thousands of processes would compile the whole program anew.
+    # Otherwise each of thousands of processes would compile the whole program again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
-    # A shell ignores it in its background jobs, and a command that ignores it cannot be interrupted.
+    # Shells ignore SIGINT in background jobs, and a command that ignores SIGINT cannot be
+    # interrupted.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: tests wait for other processes, and for screens to come to rest, for a third of their time."""
+    """Return one worker more than cores: tests spend a third of their time waiting."""
     return len(os.sched_getaffinity(0)) + 1
 
 
@@ -47,17 +49,17 @@ SLOWEST_FILES = (
     "test_snapshots", "test_query_plans", "test_every_key", "test_restore", "test_create", "test_deck_keys",
     "test_schema_form_cases",
 )  # fmt: skip
-"""The files that take longest. The rest is in the order of the folders, which has the slow ones before those that take a moment each."""
+"""The slowest test files. The remaining files run in folder order, which puts slow folders first."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """No worker is left alone with a long file at the end."""
+    """Run the slowest files first, so that no worker ends alone with a long file."""
     items.sort(key=lambda item: SLOWEST_FILES.index(item.path.stem) if item.path.stem in SLOWEST_FILES else len(SLOWEST_FILES))
 
 
 @pytest.fixture(scope="module", autouse=True)
 def freeze_garbage() -> Iterator[None]:
-    """What a module has left for good, as the apps of the deck, is not looked through again with each of the modules after it."""
+    """Exclude the objects that a module leaves behind from later collections."""
     yield
     gc.collect()
     gc.freeze()
@@ -65,7 +67,7 @@ def freeze_garbage() -> Iterator[None]:
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """An empty home with a short path."""
+    """Yield an empty home with a short path."""
     path = Path(tempfile.mkdtemp(prefix="td-"))
     paths.make_home(path)
     yield path
@@ -74,7 +76,7 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def fresh_database() -> Iterator[Path]:
-    """A database as a fresh home has it: copied, since making one takes longer than most tests."""
+    """Yield the database of a new home. Copying is faster than creating one."""
     folder = Path(tempfile.mkdtemp(prefix="td-"))
     setup.prepare_database(folder)
     yield paths.database_path(folder)
@@ -83,26 +85,26 @@ def fresh_database() -> Iterator[Path]:
 
 @pytest.fixture
 def database_path(home: Path, fresh_database: Path) -> Path:
-    """The file of a fresh home's database."""
+    """Return the path of a new home's database."""
     return Path(shutil.copy(fresh_database, paths.database_path(home)))
 
 
 @pytest.fixture
 async def db(database_path: Path) -> AsyncIterator[Database]:
-    """A fresh home's database, writable."""
+    """Yield the writable database of a new home."""
     async with open_database(database_path, writable=True) as opened:
         yield opened
 
 
 @pytest.fixture
 def call(db: Database, home: Path) -> Call:
-    """A verb called by ann, without a runtime."""
+    """Return the call context of user ann, without a runtime."""
     return Call(db, "ann", home)
 
 
 @pytest.fixture
 def lazy_runtime(home: Path) -> Iterator[RuntimeProcess]:
-    """A home whose processes are ended with the test; its runtime is started by the first verb."""
+    """Yield a home whose runtime is started by the first verb."""
     living = RuntimeProcess(home)
     yield living
     living.kill_all()
@@ -110,34 +112,34 @@ def lazy_runtime(home: Path) -> Iterator[RuntimeProcess]:
 
 @pytest.fixture
 def runtime(lazy_runtime: RuntimeProcess) -> RuntimeProcess:
-    """A home with its runtime up."""
+    """Return a home with a running runtime."""
     lazy_runtime.start()
     return lazy_runtime
 
 
 @pytest.fixture(scope="module")
 def module_runtime() -> Iterator[RuntimeProcess]:
-    """A home for several tests of a module; its runtime was up once."""
+    """Yield a home for several tests of a module; its runtime was started once."""
     with open_runtime() as living:
         yield living
 
 
 @pytest.fixture
 def shared_runtime(module_runtime: RuntimeProcess) -> RuntimeProcess:
-    """That home with its runtime up, whatever became of the one before."""
+    """Return the module's home with a running runtime, whatever earlier tests did to it."""
     module_runtime.start()
     return module_runtime
 
 
 @pytest.fixture
 def run_cli(lazy_runtime: RuntimeProcess) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run the command line on the home."""
+    """Return a function that runs the command line on the home."""
     return partial(run_command, lazy_runtime.home)
 
 
 @pytest.fixture
 def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Wall times are UTC here."""
+    """Set the local time zone to UTC."""
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     yield

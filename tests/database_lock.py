@@ -1,4 +1,4 @@
-"""Another program that holds the database: a process of its own, as `sqlite3` in another terminal would be."""
+"""A process that holds SQLite's write lock, like `sqlite3` in another terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ sys.stdin.read()
 
 @contextmanager
 def hold_write_lock(path: Path) -> Iterator[int]:
-    """The lock of those who write is held; by which pid."""
+    """Hold the write lock of a database and yield the holder's pid."""
     command = [sys.executable, "-c", _LOCK_SCRIPT, os.fspath(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
         assert program.stdin is not None and program.stdout is not None

@@ -1,7 +1,8 @@
-"""Commands that need not read the program first: a process that has read it forks for each, and all else is as ever.
+"""Fork server for commands, to save the start-up cost of each.
 
-Without a runtime a command reads half of the program, which takes several times what it does then. That it can begin by itself is
-seen too: a verb is done by a fresh process the first time that it is used, once with a runtime and once without.
+Without a runtime, a command imports half of the program, which takes several times as long as its
+work. The first use of each verb still runs in a new process, once with a runtime and once without,
+so that missing imports are found.
 """
 
 from __future__ import annotations
@@ -28,14 +29,13 @@ from app import paths
 
 TIMEOUT = 60.0
 PRELOADED_PACKAGES = "app.cli", "app.core", "app.offline", "app.service", "db"
-"""What commands are made of."""
 MAX_REQUEST = 60_000
-"""Bytes that a warm command is told at most: more than that is no single message."""
+"""Size limit of a request in bytes; a larger request does not fit in one message."""
 UTF8 = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
 
 
 class ForkServer:
-    """A process of ours that has read the program and is asked for commands, one at a time."""
+    """Process that has imported the program and runs one command at a time."""
 
     def __init__(self) -> None:
         self.line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -47,14 +47,15 @@ class ForkServer:
         atexit.register(self.close)
 
     def run(self, argv: Sequence[str], env: Mapping[str, str], cwd: str, input: bytes) -> subprocess.CompletedProcess[str]:
-        """One command, finished, as `subprocess.run` has it."""
+        """Run a command like `subprocess.run` and return the completed process."""
         os.umask(umask := os.umask(0o077))
         (read, feed), (out, write), (err, complain) = (os.pipe() for _ in range(3))
         asked = {"argv": argv, "env": env, "cwd": cwd, "umask": umask}
         socket.send_fds(self.line, [json.dumps(asked).encode()], [read, write, complain])
         for fd in (read, write, complain):
             os.close(fd)
-        with open(feed, "wb", 0) as stdin, contextlib.suppress(BrokenPipeError):  # it may end without having read
+        # the command may end without reading its input
+        with open(feed, "wb", 0) as stdin, contextlib.suppress(BrokenPipeError):
             stdin.write(input)
         said = _read_pipes(out, err)
         ended = self.line.recv(100)
@@ -62,13 +63,12 @@ class ForkServer:
         return subprocess.CompletedProcess([*argv], os.waitstatus_to_exitcode(int(ended)), *said)
 
     def close(self) -> None:
-        """Nobody will ask any more."""
         self.line.close()
         self.process.wait()
 
 
 def _read_pipes(*pipes: int) -> list[str]:
-    """All that comes out of pipes until their writers have closed them."""
+    """Return the decoded output of each pipe after all writers have closed them."""
     said = dict.fromkeys(pipes, b"")
     with selectors.DefaultSelector() as open_ones:
         for fd in pipes:
@@ -92,7 +92,10 @@ _known_verbs: set[tuple[str, ...]] = set()
 def run(
     words: Sequence[str], home: Path, env: Mapping[str, str], cwd: Path, input: str = ""
 ) -> subprocess.CompletedProcess[str] | None:
-    """A command with these words, finished; None where a fresh process is to do it, and nothing was done."""
+    """Run a command in the fork server.
+
+    Return None, with nothing done, if a new process must run the command.
+    """
     named = 2 * (words[:1] == ["--home"])
     verb = *filter(str.isalpha, words[named : named + 2]), str((home / "run" / paths.CONTROL_SOCKET).exists())
     known, fed = verb in _known_verbs, input.encode()
@@ -107,11 +110,12 @@ def run(
         _server_lock.release()
 
 
-# --- the process that has read the program ------------------------------------------------------------------------------
+# --- the server process
+# -------------------------------------------------------------------------------------------------
 
 
 def serve(line: socket.socket) -> None:
-    """Fork for each command that is asked for, and tell how it ended, until nobody asks any more."""
+    """Fork for each request and send the exit status, until the client disconnects."""
     while True:
         text, fds, _, _ = socket.recv_fds(line, 1 << 20, 3)
         if not text:
@@ -125,7 +129,7 @@ def serve(line: socket.socket) -> None:
 
 
 def _become_command(asked: Mapping[str, Any], streams: Sequence[int]) -> None:
-    """Be that command. Does not return."""
+    """Turn this process into the command. Does not return."""
     for place, fd in enumerate(streams):
         os.dup2(fd, place)
         os.close(fd)

@@ -1,4 +1,4 @@
-"""A home with real processes in it: its runtime, keeper and jobs, and how to wait for them and end them."""
+"""Real processes of a home: its runtime, keeper and jobs."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ from tests import fork_server
 
 TIMEOUT = 20.0
 HOME_VARIABLE = "TEST_HOME"
-"""The variable by which the jobs of a home are known."""
+"""Environment variable that marks the jobs of a home."""
 
 
 def wait_until(true: Callable[[], Any], what: str = "what was waited for") -> Any:
-    """What the condition gives once it holds. The longer it takes, the more seldom it is asked for: asking costs the other side too."""
+    """Return the value of a condition once it is true.
+
+    Polling slows down over time, because each poll costs the observed process too.
+    """
     began = time.monotonic()
     while not (value := true()):
         waited = time.monotonic() - began
@@ -33,7 +36,7 @@ def wait_until(true: Callable[[], Any], what: str = "what was waited for") -> An
 
 
 def is_alive(pid: int) -> bool:
-    """Is there such a process, not a zombie?"""
+    """Return true if the process exists and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] not in b"ZX"
     except OSError:
@@ -41,7 +44,7 @@ def is_alive(pid: int) -> bool:
 
 
 class RuntimeProcess:
-    """A home, and verbs to its runtime, which is started by the first that needs it."""
+    """Client of a real runtime, which the first verb starts."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -49,20 +52,20 @@ class RuntimeProcess:
         self.others: list[Client] = []
 
     def start(self) -> int:
-        """Bring up a runtime; its pid."""
+        """Start a runtime and return its pid."""
         runtime_launcher.ensure_runtime(os.fspath(self.home), resume=True)
         return self.pid
 
     @property
     def pid(self) -> int:
-        """Of the runtime that answers."""
+        """Pid of the runtime that answers."""
         return self.call("status")["runtime"]["pid"]
 
     def call(self, verb: str, **args: Any) -> Any:
         return self.client.call(verb, args)
 
     def submit(self, *argv: str, **more: Any) -> str:
-        """Submit a command; its number as typed."""
+        """Submit a command and return its task number as typed."""
         env = {"PATH": os.environ["PATH"], HOME_VARIABLE: os.fspath(self.home)}
         asked = {"tasks": [{"argv": list(argv), **more}], "cwd": os.fspath(self.home), "umask": 0o022, "env": env}
         (done,) = self.call("submit", **asked)
@@ -72,11 +75,11 @@ class RuntimeProcess:
         return self.call("show", id=task)
 
     def wait_for_end(self, *tasks: str, timeout: float = TIMEOUT) -> list[dict[str, Any]]:
-        """What `wait` says of tasks, once they have ended."""
+        """Return the answer of `wait` once the tasks have ended."""
         return self.call("wait", ids=list(tasks), timeout=timeout)
 
     def wait_for_status(self, task: str, status: str) -> dict[str, Any]:
-        """The task with its latest run, once that run has this status."""
+        """Return the task once its latest run has the status."""
         for _ in self.open_client().watch():
             found = self.show(task)
             if found["instances"] and found["instances"][-1]["status"] == status:
@@ -84,22 +87,22 @@ class RuntimeProcess:
         raise AssertionError(f"the runtime ended before #{task} was {status}")
 
     def open_client(self, autostart: bool = True) -> Client:
-        """A client of its own, closed with the home."""
+        """Open another client, closed together with the home."""
         self.others.append(Client(self.home, autostart))
         return self.others[-1]
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """End the runtime by a signal, and see it gone."""
+        """Send the runtime a signal and wait until it has ended."""
         pid = self.pid
         os.kill(pid, number)
         wait_until(lambda: not is_alive(pid), f"runtime {pid} gone")
 
     def list_processes(self) -> Iterator[int]:
-        """Runtime, keeper, guard and jobs of this home."""
+        """List the pids of the home's runtime, keeper, guard and jobs."""
         return list_processes(self._marks)
 
     def kill_all(self) -> None:
-        """Kill all that is left of it."""
+        """Kill every process of the home."""
         for client in (self.client, *self.others):
             client.close()
         kill_processes(self._marks)
@@ -111,7 +114,7 @@ class RuntimeProcess:
 
 
 def list_processes(marks: set[bytes]) -> Iterator[int]:
-    """Processes with one of these among their words, or their variables as `NAME=value`."""
+    """List the processes with one of the marks in their arguments or environment."""
     for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
         with contextlib.suppress(OSError):
             text = Path(f"/proc/{pid}/cmdline").read_bytes() + b"\0" + Path(f"/proc/{pid}/environ").read_bytes()
@@ -120,7 +123,10 @@ def list_processes(marks: set[bytes]) -> Iterator[int]:
 
 
 def kill_processes(marks: set[bytes]) -> None:
-    """Kill these processes: first those above, which would else begin anew."""
+    """Kill the processes with one of the marks.
+
+    Parents are killed first; they would otherwise restart their children.
+    """
     while left := list(list_processes(marks)):
         for pid in left:
             with contextlib.suppress(OSError):

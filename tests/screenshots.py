@@ -1,7 +1,7 @@
-"""The pictures of the README: the real deck on fixed boards, drawn as SVG. `python -m tests.screenshots` draws all anew.
+"""Screenshots of the README: the real deck on fixed boards, drawn as SVG.
 
-The SVG is made here from the screen's own strips, so that it holds nothing but text, local fonts and sixteen colours, and is
-the same on every machine.
+Run `python -m tests.screenshots` to draw all of them. The SVG is built from the screen's strips, so
+that it contains only text, local fonts and sixteen colours, and is the same on every machine.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tests.tui.screen_text import read_screen_lines
 FOLDER = Path(__file__).parent.parent / "screenshots"
 
 CELL_WIDTH, LINE_HEIGHT, MARGIN = 8.4, 18, 12
-"""Pixels: a cell's width, a line's height, the margin."""
+"""Cell width, line height and margin in pixels."""
 FONTS = "'DejaVu Sans Mono', Menlo, Consolas, 'Liberation Mono', monospace"
 GROUND, INK = "#14181d", "#d8dee4"
 SHEET = (
@@ -49,11 +49,12 @@ PALETTE = (
 """The sixteen colours of a terminal."""
 
 
-# --- one screen as SVG ---------------------------------------------------------------------------------------------
+# --- one screen as SVG
+# ---------------------------------------------------------------------------------------------
 
 
 def format_svg(lines: Iterable[Iterable[Segment]], columns: int, rows: int, title: str) -> str:
-    """The lines of a screen as one SVG document."""
+    """Return the lines of a screen as one SVG document."""
     wide, high = columns * CELL_WIDTH + 2 * MARGIN, rows * LINE_HEIGHT + 2 * MARGIN
     body = [piece for y, line in enumerate(lines) for piece in _format_line(line, y)]
     return "\n".join([
@@ -68,7 +69,7 @@ def format_svg(lines: Iterable[Iterable[Segment]], columns: int, rows: int, titl
 
 @dataclass(frozen=True)
 class Glyph:
-    """What stands at one place of a line: a character, its first cell and how many it takes, and how it looks."""
+    """Character at one position of a line, with its width and style."""
 
     text: str
     x: int
@@ -79,7 +80,7 @@ class Glyph:
 
 
 def _format_line(line: Iterable[Segment], y: int) -> Iterator[str]:
-    """One line as rectangles and texts; how the screen was cut into segments leaves no trace."""
+    """Return a line as rectangles and texts, independent of its segment boundaries."""
     glyphs = list(_list_glyphs(line))
     for ground, stretch in groupby(glyphs, key=lambda g: g.ground):
         if ground != GROUND:
@@ -119,7 +120,7 @@ def _format_rect(glyphs: list[Glyph], y: int, ground: str) -> str:
 
 
 def _format_text(glyphs: list[Glyph], y: int) -> str:
-    """Glyphs of one look, at most one blank between them."""
+    """Return glyphs of one style, with at most one blank between them."""
     first, last = glyphs[0], glyphs[-1]
     shown = first.text
     for before, glyph in pairwise(glyphs):
@@ -138,12 +139,13 @@ def _format_colour(colour: Color | None, default: str) -> str:
     return PALETTE[number] if number is not None and number < len(PALETTE) else colour.get_truecolor().hex
 
 
-# --- what is shown -------------------------------------------------------------------------------------------------
+# --- scenes
+# -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture: its size, the app on fixed answers, and how one gets to what it shows."""
+    """Screenshot: its size, the app on fixed answers, and the steps to the screen."""
 
     columns: int
     rows: int
@@ -152,7 +154,7 @@ class Scene:
 
 
 def wait_for_texts(*texts: str) -> Callable[[Pilot[Any]], Awaitable[None]]:
-    """Nothing to do but wait until the screen shows these."""
+    """Return a step that waits until the screen shows the texts."""
 
     async def act(pilot: Pilot[Any]) -> None:
         await wait_until(pilot, lambda: all(text in "\n".join(read_screen_lines(pilot.app)) for text in texts))
@@ -161,7 +163,7 @@ def wait_for_texts(*texts: str) -> Callable[[Pilot[Any]], Awaitable[None]]:
 
 
 def act_and_wait(do: Callable[[TaskdeckApp], object], *texts: str) -> Callable[[Pilot[Any]], Awaitable[None]]:
-    """Do something to the app, then wait until the screen shows these."""
+    """Return a step that acts on the app and waits until the screen shows the texts."""
 
     async def act(pilot: Pilot[Any]) -> None:
         await wait_for_texts("Next to start")(pilot)
@@ -227,7 +229,7 @@ def _make_busy_home() -> TaskdeckApp:
 
 
 def press_keys(*pressed: str, shown: Sequence[str]) -> Callable[[Pilot[Any]], Awaitable[None]]:
-    """Press these, one by one, then wait until the screen shows these."""
+    """Return a step that presses keys one by one and waits until the screen shows the texts."""
 
     async def act(pilot: Pilot[Any]) -> None:
         await wait_for_texts("Next to start")(pilot)
@@ -265,13 +267,14 @@ SCENES: dict[str, Scene] = {
 }  # fmt: skip
 
 
-# --- drawing -------------------------------------------------------------------------------------------------------
+# --- drawing
+# -------------------------------------------------------------------------------------------------------
 
 _LOG_FOLDERS: list[Path] = []
 
 
 def _write_log(text: str) -> str:
-    """A file of this text, for as long as the picture is drawn."""
+    """Write a log file that lasts until the screenshot is drawn."""
     place = _LOG_FOLDERS[-1] / f"{len(list(_LOG_FOLDERS[-1].iterdir()))}.log"
     place.write_text(text)
     return str(place)
@@ -279,7 +282,7 @@ def _write_log(text: str) -> str:
 
 @contextmanager
 def fixed_environment() -> Iterator[None]:
-    """One place, one time zone, colours: what the deck would otherwise take from the machine."""
+    """Fix the folder, time zone and colours that the deck takes from its environment."""
     before, here = dict(os.environ), Path.cwd()
     os.environ["TZ"] = "UTC"
     os.environ.pop("NO_COLOR", None)
@@ -298,7 +301,7 @@ def fixed_environment() -> Iterator[None]:
 
 
 async def draw_scene(name: str) -> str:
-    """The picture of a scene."""
+    """Return the SVG of a scene."""
     scene = SCENES[name]
     with fixed_environment():
         app = scene.app()
@@ -312,7 +315,7 @@ async def draw_scene(name: str) -> str:
 
 
 async def main() -> None:
-    """Draw every picture anew."""
+    """Draw every screenshot."""
     FOLDER.mkdir(exist_ok=True)
     for name in SCENES:
         (FOLDER / f"{name}.svg").write_text(await draw_scene(name), encoding="utf-8")

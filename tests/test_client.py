@@ -1,4 +1,4 @@
-"""The client's side of the control socket: starts what is not up, reads without it, and is honest about answers that were lost."""
+"""Tests of the control-socket client: autostart, reads without a runtime, and lost answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ GREETING = {"taskdeck": VERSION, "protocol": PROTOCOL, "pid": 1}
 
 
 class ScriptedRuntime:
-    """A runtime that plays its part: per connection the greeting, then what `answer` says, then it hangs up."""
+    """Scripted runtime: per connection it greets, sends the answers of `answer`, and hangs up."""
 
     def __init__(
         self, home: Path, answer: Callable[[dict[str, Any], int], list[dict[str, Any]]], greeting: dict[str, Any]
@@ -36,7 +36,7 @@ class ScriptedRuntime:
         self.server.listen()
 
     def serve(self) -> None:
-        """Until the socket is closed."""
+        """Accept connections until the socket is closed."""
         while True:
             try:
                 line, _ = self.server.accept()
@@ -61,7 +61,7 @@ class ScriptedRuntime:
 def run_scripted_runtime(
     home: Path, answer: Callable[[dict[str, Any], int], list[dict[str, Any]]], greeting: dict[str, Any] = GREETING
 ) -> Iterator[ScriptedRuntime]:
-    """A runtime that answers so."""
+    """Run a runtime that gives these answers."""
     script = ScriptedRuntime(home, answer, greeting)
     thread = threading.Thread(target=script.serve)
     thread.start()

@@ -1,4 +1,4 @@
-"""What may be written in config.toml, and how what may not is refused."""
+"""Tests of config.toml: accepted settings and error messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A warm command is the command: what it says, where, and how it ends."""
+"""Tests that a forked command behaves like a new process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from tests import fork_server
     ids=lambda given: " ".join(given) if isinstance(given, list) else "",
 )
 def test_a_forked_command_behaves_like_a_new_process(home: Path, words: list[str], fed: str):
-    (home / "run" / "stopped").write_text("ann\t2026-11-01T10:00:00Z\n")  # no command starts a runtime
+    # prevents the command from starting a runtime
+    (home / "run" / "stopped").write_text("ann\t2026-11-01T10:00:00Z\n")
     env = {"PATH": os.environ["PATH"], "TASKDECK_HOME": os.fspath(home), "LANG": "C.UTF-8", "TZ": "Asia/Kathmandu"}
     argv = [sys.executable, "-P", "-m", "app", *words]
     fresh = subprocess.run(argv, capture_output=True, text=True, check=False, env=env, cwd=home, input=fed)

@@ -1,4 +1,4 @@
-"""What a fresh process loads: a command must start light, and the house's walls must be real at run time too."""
+"""Tests of what a new process imports: light commands and layer boundaries at run time."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ HEAVY_MODULES = {
 
 
 def list_loaded_modules(statement: str) -> set[str]:
-    """The top-level modules, and ours in full, that a fresh interpreter has after one statement."""
+    """Return the modules loaded by a statement in a new interpreter.
+
+    Modules of app and db appear with their full names, others with their top-level names.
+    """
     code = f"import sys; {statement}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return {name if name.startswith(("app.", "db.")) else name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
 
 
 def list_modules_of_command(words: Sequence[str], home: os.PathLike[str]) -> set[str]:
-    """The same after a command that has done what it was asked for in `home`."""
+    """Return the modules loaded by a command that succeeded in `home`."""
     run = f"code = run({['--home', os.fspath(home), *words]}, deck=None, serve=None, keys=None); assert code == 0, code"
     return list_loaded_modules(f"from app.cli.main import run; {run}; print()")
 
@@ -50,9 +53,9 @@ RUNTIME_COMMANDS = (
     ("db", "backup", "--full"), ("db", "check", "--repair"), ("db", "cleanup"), ("db", "cleanup", "--dry-run"), ("db", "replica"),
     ("db", "slow"), ("db", "stats"),
 )  # fmt: skip
-"""Commands that ask the runtime, where one is up."""
+"""Commands that ask the runtime if it is running."""
 FILE_COMMANDS = ("db", "backups"), ("db", "verify")
-"""Commands that look at the files of the backups, whether a runtime is up or not."""
+"""Commands that read backup files, with or without a runtime."""
 
 
 def test_runtime_and_file_commands_do_not_import_database_libraries(
@@ -68,7 +71,7 @@ def test_runtime_and_file_commands_do_not_import_database_libraries(
 
 
 def test_the_sqlalchemy_orm_is_never_imported():
-    """It would take a tenth of what the start of a runtime takes."""
+    """Check that the ORM stays unloaded: its import would take a tenth of the start."""
     list_loaded_modules("import app.runtime.serve, app.offline.maintenance; assert 'sqlalchemy.orm' not in sys.modules")
 
 

@@ -1,4 +1,4 @@
-"""The pictures in the README are what the deck draws now."""
+"""Tests that the README's screenshots match the deck."""
 
 from __future__ import annotations
 

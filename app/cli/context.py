@@ -1,4 +1,4 @@
-"""What a verb works with: the home, the way to the runtime, and what the composition root hands in."""
+"""Command context: the home, the client of the runtime and the injected functions."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 
 
 class CommandContext:
-    """One command. `deck(home, ascii, read_only)`, `serve(home, …)` and `keys(chosen, path)` are handed in: the command line imports
-    none of them. With `read_only` no runtime is brought up."""
+    """Context of one command.
+
+    `deck(home, ascii, read_only)`, `serve(home, …)` and `keys(chosen, path)` are injected, since
+    the command line imports none of them. With `read_only`, no runtime is started.
+    """
 
     def __init__(
         self, home: str | None, deck: Callable[..., int], serve: Callable[..., int], keys: Callable[..., str], read_only: bool = False
@@ -28,14 +31,14 @@ class CommandContext:
 
     @property
     def home(self) -> str:
-        """The home that was asked for, or the usual one."""
+        """Home given by option, else the default."""
         from app.paths import resolve_home
 
         return resolve_home(self._home_option)
 
     @property
     def client(self) -> Client:
-        """The way to the runtime, opened once."""
+        """Client of the runtime, created on first use."""
         if self._client is None:
             from app.client import Client
 
@@ -43,22 +46,21 @@ class CommandContext:
         return self._client
 
     def call(self, verb: str, /, **args: Any) -> Any:
-        """What the verb answers; raises Problem."""
+        """Return the answer of a verb. Raise Problem."""
         return self.client.call(verb, args, output.print_note)
 
     def set_home(self, home: str | None) -> None:
-        """A home was asked for, before the verb or after it."""
+        """Set the home given by option."""
         self._home_option = home
         output.set_home_option(home)
 
     def close(self) -> None:
-        """Let go of the runtime."""
+        """Close the client."""
         if self._client is not None:
             self._client.close()
 
 
 def _read_autostart() -> bool:
-    """What the user's settings say; most users have none."""
     import os
 
     from app.paths import get_config_path
@@ -69,6 +71,6 @@ def _read_autostart() -> bool:
     from app.config import read
 
     found = read(path)
-    if found.faults:  # a colour misspelt must not cost a submission
+    if found.faults:  # a misspelt colour must not cost a submission
         output.print_note(found.ignored_notice)
     return found.settings.autostart

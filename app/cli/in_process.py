@@ -1,4 +1,4 @@
-"""`taskdeck --in-process`: the option's words, and what cannot go with it."""
+"""`taskdeck --in-process`: parse the option and reject what conflicts with it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _INFO_OPTIONS = ("--help", "-h", "--version", "-V")
 
 
 def extract_option(argv: list[str]) -> list[str] | None:
-    """The words without the option; None when it does not stand before the command."""
+    """Return the words without the option, or None if the option is absent before the command."""
     before = _find_global_options(argv)
     asked = [at for at in before if argv[at] == OPTION]
     return [word for at, word in enumerate(argv) if at not in asked] if asked else None
 
 
 def find_refusal(words: list[str]) -> Usage | None:
-    """Why no deck with a runtime in it can be opened with these other words, here."""
+    """Return the reason why these words cannot open a deck with a runtime, or None."""
     options = [words[at] for at in _find_global_options(words)]
     if not set(_INFO_OPTIONS).isdisjoint(options):
         return None
@@ -31,7 +31,6 @@ def find_refusal(words: list[str]) -> Usage | None:
 
 
 def _find_global_options(argv: list[str]) -> list[int]:
-    """Where the options stand that come before the command."""
     found, at = [], 0
     while at < len(argv) and argv[at].startswith("-"):
         found.append(at)

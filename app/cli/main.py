@@ -1,4 +1,4 @@
-"""From the words of a command line to an exit code. Only the verb that was named is loaded; every refusal ends here."""
+"""Command-line entry point: words to exit code. Only the named verb is loaded."""
 
 from __future__ import annotations
 
@@ -14,18 +14,21 @@ if TYPE_CHECKING:
     from app.cli.parser import Args, Command
 
 EXIT_SIGPIPE = 141
-"""128 + SIGPIPE, what a shell shows for a writer whose reader has gone."""
+"""128 + SIGPIPE, as a shell reports a writer whose reader is gone."""
 
 _REPLICA_COMMANDS = frozenset({"db promote", "version", "completion", "demo"})
-"""What may be asked for where the copy of another home lies: the others would read it as a home in which there is nothing."""
+"""Verbs allowed in the folder of a replica. Other verbs would take the folder for an empty home."""
 _READ_ONLY_COMMANDS = frozenset({"completion", "version", "wait"})
-"""What changes nothing and is no verb in `app.client.READING`."""
+"""Verbs that change nothing and are not verbs of the runtime."""
 _GLOBAL_OPTIONS = ("--home", "--help", "--version", "--ascii", "--plain", "--read-only", "--in-process")
 
 
 def run(argv: list[str], deck: Callable[..., int], serve: Callable[..., int], keys: Callable[..., str]) -> int:
-    """Do what `argv` (without the program's name) says and return the exit code. `deck` and `serve` open those two; `keys` says what is
-    wrong with the keys that a user chose. Raises KeyboardInterrupt for an interrupt, once all is closed and flushed."""
+    """Execute the command line `argv` (without the program name) and return the exit code.
+
+    `deck` and `serve` start those two; `keys` reports faults in the user's key bindings. Raise
+    KeyboardInterrupt after an interrupt, when everything is closed and flushed.
+    """
     output.open_missing_streams()
     try:
         code = _run_guarded(lambda: _dispatch(argv, deck, serve, keys))
@@ -36,7 +39,7 @@ def run(argv: list[str], deck: Callable[..., int], serve: Callable[..., int], ke
 
 
 def _run_guarded(work: Callable[[], int | None]) -> int:
-    """The exit code of `work`, whatever it ends with but an interrupt."""
+    """Return the exit code of `work`; only KeyboardInterrupt escapes."""
     try:
         return work() or 0
     except Problem as problem:
@@ -51,7 +54,6 @@ def _run_guarded(work: Callable[[], int | None]) -> int:
 
 
 def _format_internal_error(error: Exception) -> str:
-    """One line about a mistake in Taskdeck itself, with the place where it came to light."""
     at = error.__traceback__
     while at is not None and at.tb_next is not None:
         at = at.tb_next
@@ -77,7 +79,6 @@ def _dispatch(argv: list[str], deck: Callable[..., int], serve: Callable[..., in
 
 
 def _parse_globals(argv: list[str]) -> tuple[dict[str, str], list[str]]:
-    """The options that stand before the verb, and what follows them."""
     found: dict[str, str] = {}
     rest = list(argv)
     while rest and rest[0].startswith("-"):
@@ -103,7 +104,7 @@ def _make_unknown_option_error(word: str) -> Usage:
 
 
 def _run_without_verb(session: CommandContext, options: dict[str, str]) -> int:
-    """No verb: the deck, or the status when there is no terminal to open it on."""
+    """Open the deck, or print the status without a terminal."""
     if output.is_stdout_terminal() and output.is_stdin_terminal():
         paths.refuse_copy(session.home)
         return session.deck(session.home, ascii="ascii" in options or None, read_only=session.read_only, **_make_plain_option(options))
@@ -149,7 +150,7 @@ def _run_command(session: CommandContext, name: str, command: Command, given: li
 
 
 def _refuse_change(name: str, command: Command, args: Args) -> None:
-    """Raises Conflict for what would change or start anything; a dry run does neither."""
+    """Raise Conflict for a verb that may change something. A dry run may not."""
     from app.client import READ_ONLY_VERBS
 
     verb = command.asks(args) if command.asks else name.replace(" ", ".")
@@ -163,7 +164,6 @@ def _print_text(text: str) -> int:
 
 
 def _format_overview() -> str:
-    """`taskdeck --help`."""
     found = [
         "usage: taskdeck [OPTION …] [COMMAND …]",
         "",
@@ -185,6 +185,5 @@ def _format_overview() -> str:
 
 
 def _format_group_help(group: str, found: dict[str, Command]) -> str:
-    """`taskdeck queue --help`."""
     lines = [f"usage: taskdeck {group} COMMAND …", "", f"{registry.VERBS[group][1].capitalize()}.", ""]
     return "\n".join(lines + [f"  {name:<8} {command.summary}" for name, command in found.items()])

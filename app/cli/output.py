@@ -1,4 +1,7 @@
-"""The only file that prints. stdout is data, stderr is for people; colour only on a terminal, and not with NO_COLOR."""
+"""Output. The only module that prints: data on stdout, messages on stderr.
+
+Colour is used on a terminal only, and not with NO_COLOR.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def open_missing_streams() -> None:
-    """A stream that was closed before we came writes to nowhere."""
+    """Replace streams that were closed before the start by /dev/null."""
     if sys.stdout is None:
         sys.stdout = _open_devnull()
     if sys.stderr is None:
@@ -31,28 +34,30 @@ def _open_devnull() -> TextIO:
 
 
 def is_stdout_terminal() -> bool:
-    """Does stdout go to a terminal?"""
+    """Return True if stdout is a terminal."""
     return sys.stdout.isatty()
 
 
 def is_stderr_terminal() -> bool:
-    """Does somebody read stderr on a terminal?"""
+    """Return True if stderr is a terminal."""
     return sys.stderr.isatty()
 
 
 def is_stdin_terminal() -> bool:
-    """Can somebody answer on stdin?"""
+    """Return True if stdin is a terminal."""
     return sys.stdin is not None and sys.stdin.isatty()
 
 
 def has_colour() -> bool:
-    """May stdout be coloured?"""
+    """Return True if stdout may be coloured."""
     return is_stdout_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def is_ascii_only() -> bool:
-    """Is the locale one without UTF-8? (Python itself sets LC_CTYPE in the C locale; that is no choice of the
-    user's.)"""
+    """Return True if the locale lacks UTF-8.
+
+    Python itself sets LC_CTYPE in the C locale; the user did not choose that value.
+    """
     chosen = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or "C"
     if chosen == "C.UTF-8" and not os.environ.get("LC_ALL") and os.environ.get("LANG", "C") in ("", "C", "POSIX"):
         return True
@@ -60,12 +65,12 @@ def is_ascii_only() -> bool:
 
 
 def get_room(wide: bool = False) -> int | None:
-    """Cells in a line, or None when nothing is to be cut."""
+    """Return the cells per line, or None if nothing needs truncation."""
     return None if wide or not is_stdout_terminal() else get_columns()
 
 
 def get_columns(stream: TextIO | None = None) -> int:
-    """Width of the terminal behind a stream (stdout when none is named); 80 when it does not say."""
+    """Return the width of a stream's terminal (default: stdout), or 80 if unknown."""
     said = os.environ.get("COLUMNS", "")
     if said.isdigit() and 0 < int(said) < 10_000:
         return int(said)
@@ -76,12 +81,12 @@ def get_columns(stream: TextIO | None = None) -> int:
 
 
 def print_line(text: str = "") -> None:
-    """A line of data. Its text is cleaned already."""
+    """Print a line of data. The text must be sanitized."""
     write_bytes(f"{text}\n".encode("utf-8", "replace"))
 
 
 def write_bytes(data: bytes) -> None:
-    """Bytes to stdout, as they are, all of them. Raises Problem when they cannot be written."""
+    """Write all bytes to stdout unchanged. Raise Problem on failure."""
     rest = memoryview(data)
     try:
         while rest:
@@ -91,7 +96,7 @@ def write_bytes(data: bytes) -> None:
 
 
 def _make_write_error(error: OSError) -> Exception:
-    """BrokenPipeError as it is: nobody reads any more. Anything else is a Problem."""
+    """Return BrokenPipeError unchanged, and any other error as a Problem."""
     if isinstance(error, BrokenPipeError):
         return error
     discard_output()
@@ -99,13 +104,16 @@ def _make_write_error(error: OSError) -> Exception:
 
 
 def can_redraw() -> bool:
-    """Can stdout be drawn on, line by line?"""
+    """Return True if stdout supports cursor movement."""
     return is_stdout_terminal() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def redraw(found: list[Line], drawn: list[str] | None) -> list[str]:
-    """Make these lines the screen, from its top, and leave the cursor below them: what is there from last time (`drawn`, None for
-    nothing) is not written again. Lines that do not fit are cut, and what does not fit below is counted. What is there now."""
+    """Draw lines from the top of the screen and return what is drawn.
+
+    Lines equal to those in `drawn` (None for nothing) are not written again. Lines that do not fit
+    are truncated, and surplus lines are counted. The cursor ends below.
+    """
     from app.cli.table import truncate_line
 
     wide, high = get_columns(), _get_rows() - 1
@@ -121,7 +129,6 @@ def redraw(found: list[Line], drawn: list[str] | None) -> list[str]:
 
 
 def _get_rows() -> int:
-    """Lines of the terminal behind stdout; 24 when it does not say."""
     try:
         return max(3, os.get_terminal_size(sys.stdout.fileno()).lines or 24)
     except (OSError, ValueError):
@@ -129,13 +136,16 @@ def _get_rows() -> int:
 
 
 def leave_screen() -> None:
-    """What a full-screen program that was killed could not undo: alternate screen, hidden cursor, mouse and paste reports."""
+    """Reset the terminal after a killed full-screen program.
+
+    Leave the alternate screen, show the cursor, and turn off mouse and paste reports.
+    """
     write_bytes(b"\x1b[<u\x1b[?1000l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[?7h\x1b[?1049l\x1b[?25h\x1b[0m")
     flush()
 
 
 def flush() -> None:
-    """Send on what was written; raises BrokenPipeError when nobody reads, and Problem when it cannot be written."""
+    """Flush stdout. Raise BrokenPipeError without a reader, else Problem on failure."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -143,12 +153,12 @@ def flush() -> None:
 
 
 def discard_output() -> None:
-    """Nobody reads stdout any more: let nothing else be written to it."""
+    """Redirect stdout to /dev/null when its reader is gone."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_message(text: str) -> None:
-    """A line for people, on stderr; on a terminal broken at spaces where it is too long."""
+    """Print a message on stderr, wrapped at spaces on a terminal."""
     sys.stdout.flush()
     shown = text.translate(styles.TO_ASCII) if is_ascii_only() else text
     if is_stderr_terminal():
@@ -157,11 +167,11 @@ def print_message(text: str) -> None:
         sys.stderr.buffer.write(f"{shown}\n".encode("utf-8", "replace"))
         sys.stderr.flush()
     except OSError:
-        pass  # what people cannot be told changes nothing of what was done
+        pass  # a lost message must not change the outcome
 
 
 def wrap_words(text: str, cells: int) -> str:
-    """A line as several of at most `cells`, broken at spaces; a word that is longer stays whole."""
+    """Wrap a line at spaces to `cells`; a longer word stays whole."""
     if measure_width(text) <= cells:
         return text
     first, *words = text.split(" ")
@@ -175,17 +185,17 @@ def wrap_words(text: str, cells: int) -> str:
 
 
 def print_problem(what: Problem) -> None:
-    """The one form of every refusal."""
+    """Print a problem, in the one form of every error."""
     print_note(str(what))
 
 
 def print_note(text: str) -> None:
-    """Something that a verb tells while it works, or beside its answer. Commands in it are for the home that was asked for."""
+    """Print a message of a verb. Its commands get the --home option in use."""
     print_message(f"taskdeck: {add_home_option(sanitize(text))}")
 
 
 def add_home_option(text: str) -> str:
-    """Cleaned text with its commands for the home that was asked for."""
+    """Add the --home option in use to the commands in a sanitized text."""
     if not _home:
         return text
     import re
@@ -194,7 +204,7 @@ def add_home_option(text: str) -> str:
 
 
 def get_program() -> str:
-    """How a command to type begins."""
+    """Return the beginning of a command to type."""
     if not _home:
         return "taskdeck"
     import shlex
@@ -203,7 +213,7 @@ def get_program() -> str:
 
 
 def set_home_option(home: str | None) -> None:
-    """A home was named by option; without it, commands that are told would mean another."""
+    """Set the --home option, which commands in messages must repeat."""
     global _home
     _home = home or ""
 
@@ -212,7 +222,7 @@ _home = ""
 
 
 def ask_yes_no(question: str) -> bool:
-    """A yes or no from the person at the terminal; anything but y is no."""
+    """Ask the person at the terminal; anything but y means no."""
     shown = question.translate(styles.TO_ASCII) if is_ascii_only() else question
     sys.stderr.buffer.write(f"{wrap_words(f'{shown} [y/N]', get_columns(sys.stderr))} ".encode("utf-8", "replace"))
     sys.stderr.flush()
@@ -220,7 +230,10 @@ def ask_yes_no(question: str) -> bool:
 
 
 def print_json(value: Any, by_line: bool = False) -> None:
-    """JSON: one document, or with `by_line` an item a line. On a terminal it is ASCII and indented."""
+    """Print JSON: one document, or one item per line with `by_line`.
+
+    On a terminal the JSON is ASCII and indented.
+    """
     if by_line and isinstance(value, list):
         for item in value:
             write_bytes(_encode_json(item, None))
@@ -234,13 +247,16 @@ def _encode_json(value: Any, indent: int | None) -> bytes:
     if not is_stdout_terminal():
         try:
             return f"{json.dumps(value, ensure_ascii=False, indent=indent)}\n".encode()
-        except UnicodeEncodeError:  # bytes that are no UTF-8, kept as surrogates
+        except UnicodeEncodeError:  # bytes that are not UTF-8, kept as surrogates
             pass
     return f"{json.dumps(value, indent=indent)}\n".replace("\x7f", "\\u007f").encode()
 
 
 def print_rows(fields: Sequence[str], found: Iterable[Sequence[Any]], form: str) -> None:
-    """A list for programs: `tsv`, or the `name` of each row, which is its first field. On a terminal it cannot drive that."""
+    """Print a list for programs: `tsv`, or the `name` of each row, its first field.
+
+    Text is sanitized on a terminal.
+    """
     from app.cli import tsv
 
     text = tsv.format_names(found) if form == "name" else tsv.format_tsv(fields, found)
@@ -250,21 +266,21 @@ def print_rows(fields: Sequence[str], found: Iterable[Sequence[Any]], form: str)
 
 
 def print_lines(found: Iterable[Line]) -> None:
-    """Lines of spans, coloured where that is allowed, in ASCII where the locale wants it."""
+    """Print styled lines, in colour or ASCII as the terminal requires."""
     text = "\n".join(paint_lines(found))
     if text:
         print_line(text)
 
 
 def paint_lines(found: Iterable[Line]) -> list[str]:
-    """Lines of spans as text, with colours where they are allowed and in ASCII where the locale wants it."""
+    """Return styled lines as text, in colour or ASCII as the terminal requires."""
     coloured, plain = has_colour(), is_ascii_only()
     texts = ["".join(_paint_span(span, coloured) for span in one).rstrip(" ") for one in found]
     return [text.translate(styles.TO_ASCII) for text in texts] if plain else texts
 
 
 def print_table(heads: list[Column], rows: list[list[Span]], wide: bool = False) -> None:
-    """An aligned table that fits the terminal."""
+    """Print an aligned table that fits the terminal."""
     from app.cli import table as layout
 
     if has_colour():
@@ -279,7 +295,7 @@ def _paint_span(span: Span, coloured: bool) -> str:
 
 
 def format_coloured(spans: list[tuple[str, Style]]) -> str:
-    """A line of a program's output, with its own colours where stdout may have them."""
+    """Return a line of program output, with its colours if stdout allows them."""
     if not has_colour():
         return "".join(text for text, _ in spans)
     return "".join(f"\x1b[{codes}m{text}\x1b[0m" if (codes := _make_sgr(style)) else text for text, style in spans if text)

@@ -1,7 +1,7 @@
-"""How the words after a verb are read: one small parser for the verb that was named, and errors that say what to type.
+"""Parser of one verb's options, with errors that say what to type.
 
-argparse reads; what it finds wrong becomes a `Usage` here, in our words. Numbers and amounts are checked while they are
-read, so that a message names the option. Everything here is on the way of every command: imports are few on purpose.
+argparse errors become `Usage` with our own wording. Numbers and amounts are checked while they are
+parsed, so that a message names the option. Every command loads this module, so imports are few.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Args = argparse.Namespace
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with no output, no exit and no guessing of its own."""
+    """argparse without output, exit or abbreviations."""
 
     def __init__(self, prog: str, summary: str = "", examples: str = "", **_: Any) -> None:
         super().__init__(
@@ -39,17 +39,17 @@ class Parser(argparse.ArgumentParser):
         self._positionals.title = "what"
 
     def add_option(self, *names: str, **how: Any) -> None:
-        """One option; `%` in its help is text, not a format."""
+        """Add an option or argument. A `%` in its help is literal."""
         self.add_argument(*names, **{**how, "help": how["help"].replace("%", "%%")} if how.get("help") else how)
 
     def make_usage(self) -> str:
-        """The first line of most helps, after the verb."""
+        """Return the default usage line after the verb."""
         words = [f"{a.metavar} …" if a.metavar == "ID" else str(a.metavar) for a in self._get_positional_actions()]
         return " ".join(["[OPTION …]", *filter(None, words)])
 
     def read(self, words: list[str]) -> Args:
-        """The options of these words; raises Usage when they make no sense."""
-        # `-0` is an option of ours; `-5` after an option is a number all the same.
+        """Return the parsed options. Raise Usage for invalid words."""
+        # `-0` is an option, but `-5` after an option is a number.
         self._has_negative_number_optionals.clear()
         try:
             args, rest = self.parse_known_args(words)
@@ -60,11 +60,11 @@ class Parser(argparse.ArgumentParser):
         return args
 
     def error(self, message: str) -> Any:
-        """Called by argparse for what it raises nothing for."""
+        """Raise Usage for errors that argparse does not raise."""
         raise Usage(f"{self.prog}: {sanitize(message)}.", self._make_help_hint())
 
     def make_unknown_error(self, word: str) -> Usage:
-        """What to say about a word that is no option of this verb."""
+        """Return the error for an unknown word or option."""
         shown, verb = truncate(sanitize(word.partition("=")[0] if word[:1] == "-" else word), 60), self.prog.partition(" ")[2]
         if word[:1] != "-":
             return Usage(f'{verb} has no use for the word "{shown}".', self._make_help_hint())
@@ -86,10 +86,10 @@ class Parser(argparse.ArgumentParser):
 
 
 class Command:
-    """One verb: what reads its options, what does it, and how its help begins and ends.
+    """Command of the command line: its function, options and help.
 
-    `usage` is the first line of the help after the verb, where the usual one would not say it all; `better` may know a
-    better answer to words that cannot be read; `asks` says which verb of the runtime it is, where its name does not.
+    `usage` replaces the default usage line. `better` may replace the error for invalid words.
+    `asks` returns the runtime's verb if its name differs.
     """
 
     __slots__ = ("arguments", "asks", "better", "examples", "run", "summary", "takes_command", "usage")
@@ -109,7 +109,10 @@ class Command:
         self.examples, self.takes_command, self.usage, self.better = examples, takes_command, usage, better
 
     def read(self, parser: Parser, given: list[str]) -> Args:
-        """The options in the words after the verb; `args.command` is what stands after `--`, None without one."""
+        """Parse the words after the verb.
+
+        `args.command` holds the words after `--`, or None without `--`.
+        """
         end = given.index("--") if self.takes_command and "--" in given else len(given)
         try:
             args = parser.read(given[:end])
@@ -119,14 +122,14 @@ class Command:
         return args
 
     def make_parser(self, name: str) -> Parser:
-        """The parser of this verb alone."""
+        """Return the parser of this command."""
         parser = Parser(f"taskdeck {name}", self.summary, self.examples)
         self.add_options(parser)
         parser.usage = f"{parser.prog} {self.usage or parser.make_usage()}"
         return parser
 
     def add_options(self, parser: Parser) -> None:
-        """Give a parser the options of this verb."""
+        """Add the options of this command to a parser."""
         if self.arguments:
             self.arguments(parser)
         common = parser.add_argument_group("everywhere")
@@ -135,12 +138,12 @@ class Command:
 
 
 def add_json_options(parser: Parser) -> None:
-    """--json, --jsonl and -o, which every reading command takes."""
+    """Add --json, --jsonl and -o."""
     _add_output_options(parser, ("json", "jsonl"), "json or jsonl")
 
 
 def add_row_options(parser: Parser, named: str = "names only, one a line") -> None:
-    """The same for a list, which can also be a table for programs, or only what its rows are `named` by."""
+    """Add the output options of a list: also tsv, and name, which is described by `named`."""
     _add_output_options(parser, ("json", "jsonl", "tsv", "name"), f"json, jsonl, tsv (a header, then a row a line) or name ({named})")
     parser.set_defaults(rows=None)
 
@@ -153,7 +156,7 @@ def _add_output_options(parser: Parser, forms: tuple[str, ...], told: str) -> No
 
 
 class _OutputAction(argparse.Action):
-    """-o FORMAT: sets what --json and --jsonl set, or `rows`."""
+    """Action of -o: sets the flags of --json and --jsonl, or `rows`."""
 
     def __call__(self, parser: Any, args: Args, value: Any, option_string: str | None = None) -> None:
         args.json, args.jsonl = value == "json", value == "jsonl"
@@ -162,7 +165,7 @@ class _OutputAction(argparse.Action):
 
 
 class OneOf:
-    """A type for argparse: one of these words."""
+    """argparse type: one of several words."""
 
     __slots__ = ("words",)
 
@@ -179,14 +182,14 @@ class OneOf:
 
 
 def add_task_ids(parser: Parser, what: str = "its number, uuid or name") -> None:
-    """The tasks that a verb is about."""
+    """Add the task arguments."""
     parser.add_option("ids", nargs="*", metavar="ID", help=what)
 
 
 def add_filters(
     parser: Parser, told: str = "", queue: tuple[str, ...] = ("--queue", "-q"), named: tuple[str, ...] = ("--name", "-n")
 ) -> Any:
-    """Which tasks: by state, queue, name, tag, age. The group, for more; `told` stands above it in the help."""
+    """Add the task filters and return their group; `told` is its description."""
     group = parser.add_argument_group("which tasks", told or None)
     group.add_argument("--status", action="append", metavar="STATE", type=parse_statuses, help="in this state; may repeat")
     group.add_argument(*queue, dest="queue", metavar="QUEUE", type=require_text, help="in this queue")
@@ -198,13 +201,16 @@ def add_filters(
 
 
 def add_selectors(parser: Parser, usual: str, **names: tuple[str, ...]) -> None:
-    """The filters in place of ids, for verbs that change tasks; `usual` are the states that are meant without --status."""
+    """Add filters and --yes to a verb that changes tasks; `usual` names the default states."""
     told = f"in place of ID; without --status, what is {usual}"
     add_filters(parser, told, **names).add_argument("--yes", action="store_true", help="do not ask")
 
 
 def collect_filters(args: Args) -> dict[str, Any]:
-    """The filters that were given, as the verbs take them; empty when there are none. Raises Usage for a line beside others."""
+    """Return the given filters as arguments of a verb.
+
+    Raise Usage if --filter is combined with others.
+    """
     chosen = {
         "status": [s for group in args.status for s in group] if args.status else None,
         "queue": args.queue,
@@ -223,21 +229,24 @@ def collect_filters(args: Args) -> dict[str, Any]:
 
 
 def explain_wildcards(chosen: dict[str, Any]) -> str:
-    """What to say of a name with a `*` or a `?`, which stand for themselves here; "" of any other."""
+    """Return a hint if a name contains `*` or `?`, which are literal here, else ""."""
     name = chosen.get("name") or ""
     if "*" not in name and "?" not in name:
         return ""
     import re
     import shlex
 
-    from app.core.filter_query import quote_word  # with all it takes to read a filter, which few lines need
+    from app.core.filter_query import quote_word  # loads the filter parser, which few commands need
 
     pattern = "".join(part if part in ("*", "?") else quote_word(part) for part in re.split("([*?])", name) if part)
     return f"a name means itself here, its * and ? too. For all that it is a pattern of: --filter {shlex.quote(f'name:{pattern}')}"
 
 
 def make_type(parse: Callable[..., Any], *bounds: int) -> Callable[[str], Any]:
-    """A type for argparse from one of `amounts`' parsers, whose refusal goes on from the option's name."""
+    """Return an argparse type for a parser of `amounts`.
+
+    The error message continues from the name of the option.
+    """
 
     def convert(text: str) -> Any:
         try:
@@ -249,7 +258,7 @@ def make_type(parse: Callable[..., Any], *bounds: int) -> Callable[[str], Any]:
 
 
 def parse_statuses(text: str) -> list[str]:
-    """One state of a task, or several with commas."""
+    """Parse task states separated by commas."""
     return [_parse_status(word) for word in text.lower().replace("-", "_").replace(" ", "_").split(",")]
 
 
@@ -270,7 +279,7 @@ def _parse_status(word: str) -> str:
 
 
 def parse_pair(text: str) -> tuple[str, str]:
-    """KEY=VALUE."""
+    """Parse KEY=VALUE."""
     key, sign, value = text.partition("=")
     if not key or not sign:
         raise argparse.ArgumentTypeError(f"must be written NAME=VALUE, not {units.quote(text)}")
@@ -278,14 +287,14 @@ def parse_pair(text: str) -> tuple[str, str]:
 
 
 def require_text(text: str) -> str:
-    """The name of something that is there, or a path: an empty one, as of a variable that is not set, never means the usual one."""
+    """Return the text unchanged; reject an empty one, as from an unset variable."""
     if not text:
         raise argparse.ArgumentTypeError("must not be empty")
     return text
 
 
 def parse_new_name(text: str) -> str:
-    """A name for something new."""
+    """Return a valid name for something new."""
     wrong = find_name_error(text)
     if wrong:
         raise argparse.ArgumentTypeError(wrong)
@@ -293,7 +302,7 @@ def parse_new_name(text: str) -> str:
 
 
 def require_new_name(args: Args, what: str) -> str:
-    """The one NAME that was given for something new; raises Usage that begins with what it is for."""
+    """Return the single NAME of something new. Raise Usage."""
     given = require_one_name(args, what)
     wrong = find_name_error(given)
     if wrong:
@@ -302,7 +311,7 @@ def require_new_name(args: Args, what: str) -> str:
 
 
 def require_one_name(args: Args, what: str) -> str:
-    """The one word that was given."""
+    """Return the single NAME. Raise Usage."""
     if len(args.names) != 1:
         raise Usage(f"which {what}? {'One at a time' if args.names else 'Give its name'}. List: taskdeck {what} ls")
     if not args.names[0]:

@@ -1,4 +1,4 @@
-"""The verbs: which module has each, what it is for in a line, and what people of other tools type instead."""
+"""Registry of verbs: module, summary, and names used by other tools."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "version": ("runtime", "which Taskdeck this is"),
 }
 COMPLETE_VERB = "__complete"
-"""What the completion scripts call; nobody types it."""
+"""Hidden verb called by the completion scripts."""
 
 ALIASES = {"add": "submit"}
 GROUPS = ("queue", "pool", "template", "sla", "alert", "db", "service")
@@ -85,18 +85,18 @@ _FOREIGN_WORDS = {
     "apply": "import",
 }
 FOREIGN_VERBS = {theirs: ours for ours, words in _FOREIGN_WORDS.items() for theirs in words.split()}
-"""What people of other tools type, and what it is here."""
+"""Our equivalents of verbs of other tools."""
 
 _TASK_VERBS = ("logs", "cancel", "retry", "hold", "release", "pause", "resume", "rm", "show", "set", "front")
 
 
 def load_commands(verb: str) -> dict[str, Command]:
-    """What the module of a verb offers, by name (for a group: by second word); the module is loaded now."""
+    """Import the module of a verb and return its commands by name, or by second word in a group."""
     return __import__(f"app.cli.commands.{VERBS[verb][0]}", fromlist=["COMMANDS"]).COMMANDS
 
 
 def make_unknown_error(verb: str, rest: list[str]) -> Usage:
-    """What to say about a first word that is no verb."""
+    """Return the error for an unknown first word."""
     shown = truncate(sanitize(verb), 60)
     if verb == "top":
         return Usage('"top" is not a command.', "Did you mean taskdeck (the deck), or taskdeck front 42?")
@@ -107,14 +107,14 @@ def make_unknown_error(verb: str, rest: list[str]) -> Usage:
 
 
 def make_unknown_in_group_error(group: str, verb: str, found: dict[str, Command]) -> Usage:
-    """What to say about a second word that the group does not have."""
+    """Return the error for an unknown second word of a group."""
     meant = find_nearest(verb, found)
     near = f"Nearest: taskdeck {group} {meant}." if meant else ""
     return Usage(f'{group} has no command "{truncate(sanitize(verb), 60)}". {near}'.strip(), f"It has: {' '.join(found)}")
 
 
 def _append_words(ours: str, rest: list[str]) -> str:
-    """The same words after our verb, when they are few and plain."""
+    """Append the given words to our verb if they are few and plain."""
     words = " ".join(rest)
     plain = words.isprintable() and words.isascii() and len(words) <= 40
     return f"{ours} {words}" if rest and plain and ours.split()[0] in _TASK_VERBS else ours

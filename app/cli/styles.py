@@ -1,4 +1,4 @@
-"""How states look on the command line: the signs of `core.signs`, and the SGR codes of their styles."""
+"""Styles of the command line: status glyphs, and the SGR codes of style names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from app.core.text.status_glyphs import ALERTS, QUEUES, RUNTIME, STATES, UNKNOWN
 GLYPHS = {**RUNTIME, **STATES, **ALERTS}
 
 QUEUE_STYLES = {word: sign[3] for word, sign in QUEUES.items()}
-"""Styles of a queue's word."""
+"""Styles of queue states."""
 
 SEVERITIES = {"critical": ("CRIT", "broken"), "warning": ("warn", "warn"), "info": ("info", "")}
 
@@ -21,26 +21,26 @@ SGR_CODES = {
     "broken": "1;31",
     "unknown": "1;35",
 }
-"""SGR codes of the styles; 16 colours carry everything."""
+"""SGR codes of the styles. 16 colours suffice."""
 
 TO_ASCII = str.maketrans(
     {"–": "-", "…": "~", "·": "|", "•": "*", "▲": "!", "△": "'", "●": "*", "‖": '"', "✗": "X", "✓": "+"}
 )
-"""Our own marks where the locale is not UTF-8."""
+"""ASCII replacements of our glyphs for locales without UTF-8."""
 
 
 def format_state(status: str, ascii: bool = False) -> tuple[str, str]:
-    """`● running` and its style."""
+    """Return the text of a state, such as `● running`, and its style."""
     sign = GLYPHS.get(status, UNKNOWN)
     return f"{sign[1] if ascii else sign[0]} {sign[2] if sign is not UNKNOWN else status.replace('_', ' ')}", sign[3]
 
 
 def format_pool_state(status: str) -> tuple[str, str]:
-    """A pool's word and its style: that of a queue which does the same."""
+    """Return the text of a pool's state and its style, matching the queue's."""
     shown = "open" if status == "active" else status
     return shown, QUEUE_STYLES.get(shown, "")
 
 
 def format_status(status: str) -> str:
-    """`timed out`."""
+    """Return the text of a state, such as `timed out`."""
     return GLYPHS[status][2] if status in GLYPHS else status.replace("_", " ")

@@ -1,18 +1,21 @@
-"""Aligned tables: rows of cells in, lines of spans out. On a terminal they are made to fit, in a pipe not cut."""
+"""Aligned tables: rows of cells to lines of spans. They fit a terminal and stay whole in a pipe."""
 
 from __future__ import annotations
 
 from app.core.text.sanitize import measure_width, pad, truncate
 
 Span = tuple[str, str]
-"""A cleaned text and the name of its style ("" for none)."""
+"""Sanitized text and the name of its style ("" for none)."""
 
 Line = list[Span]
 
 
 class Column:
-    """A column: its head and its side. One that may shrink does so to `easy` cells gladly and to `least` if it must;
-    `first` goes before the others."""
+    """Column of a table: title, alignment and how far it may shrink.
+
+    Columns shrink to `easy` cells first and to `least` if needed; `first` ones shrink before the
+    others.
+    """
 
     __slots__ = ("align", "easy", "first", "least", "title")
 
@@ -22,7 +25,7 @@ class Column:
 
 
 def format_table(columns: list[Column], rows: list[list[Span]], room: int | None = None, gap: int = 2) -> list[Line]:
-    """The head and the rows, `gap` spaces between columns, at most `room` cells wide when that can be done."""
+    """Return head and rows, at most `room` cells wide if possible, `gap` cells apart."""
     heads: list[Span] = [(column.title, "dim") for column in columns]
     everything, between = [heads, *rows], (" " * gap, "")
     cells = zip(*lay_out_columns(columns, [[text for text, _ in row] for row in everything], room, gap), strict=True)
@@ -37,14 +40,14 @@ def _join_cells(row: list[Span], texts: tuple[str, ...], between: Span) -> Line:
 
 
 def format_plain_table(columns: list[Column], rows: list[list[Span]], room: int | None = None, gap: int = 2) -> str:
-    """`lines` as one text without styles: what a long list costs is decided here."""
+    """Return the table as plain text. Fast, for long lists."""
     texts = [[column.title for column in columns], *([text for text, _ in row] for row in rows)]
     between = " " * gap
     return "\n".join([between.join(cells).rstrip(" ") for cells in zip(*lay_out_columns(columns, texts, room, gap), strict=True)])
 
 
 def lay_out_columns(columns: list[Column], rows: list[list[str]], room: int | None, gap: int) -> list[list[str]]:
-    """The texts by column, cut and filled up to its width; the last column has no need to be filled."""
+    """Return the texts by column, truncated and padded; the last column needs no padding."""
     turned = [list(texts) for texts in zip(*rows, strict=True)]
     simple = ["".join(texts).isascii() for texts in turned]
     needed = [max(map(len, texts) if simple[at] else map(measure_width, set(texts))) for at, texts in enumerate(turned)]
@@ -61,7 +64,7 @@ def lay_out_columns(columns: list[Column], rows: list[list[str]], room: int | No
 
 
 def _pad_texts(texts: list[str], cells: int, align: str, simple: bool) -> list[str]:
-    """One column's texts filled up; `simple` when all are ASCII, and quickly measured."""
+    """Pad the texts of a column; `simple` means ASCII, which is quick to measure."""
     if simple:
         return [text.rjust(cells) for text in texts] if align == ">" else [text.ljust(cells) for text in texts]
     made = {text: pad(text, cells, align) for text in set(texts)}
@@ -69,7 +72,6 @@ def _pad_texts(texts: list[str], cells: int, align: str, simple: bool) -> list[s
 
 
 def _shrink_widths(columns: list[Column], widths: list[int], room: int) -> None:
-    """Take what is too much from the columns that may shrink, gently at first."""
     order = sorted((at for at, c in enumerate(columns) if c.least), key=lambda at: not columns[at].first)
     for at, floor in [(at, columns[at].easy) for at in order] + [(at, columns[at].least) for at in order]:
         over = sum(widths) - room
@@ -78,7 +80,7 @@ def _shrink_widths(columns: list[Column], widths: list[int], room: int) -> None:
 
 
 def truncate_line(line: Line, cells: int) -> Line:
-    """A line of spans, of at most so many cells."""
+    """Truncate a styled line to `cells`."""
     left, found = cells, []
     for text, style in line:
         if (needed := measure_width(text)) > left:
@@ -89,7 +91,7 @@ def truncate_line(line: Line, cells: int) -> Line:
 
 
 def wrap_text(text: str, cells: int) -> list[str]:
-    """Cleaned text in pieces of at most `cells`, broken at spaces where there are any."""
+    """Split sanitized text into pieces of at most `cells`, at spaces where possible."""
     found: list[str] = []
     while measure_width(text) > cells:
         piece = truncate(text, cells, "")

@@ -1,6 +1,6 @@
-"""Stored times (`2026-11-25T10:42:07.123456Z`) as the command line needs them.
+"""Formatting of stored times (`2026-11-25T10:42:07.123456Z`).
 
-One that is damaged is shown as it stands, and nothing is counted from it: what is read here may be all that is left.
+A damaged time is shown unchanged and excluded from calculations: it may be all that is left.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def _parse_or_none(text: str | None) -> float | None:
-    """UNIX seconds of a stored time; None where there is none, or it is damaged."""
+    """Return UNIX seconds of a stored time, or None if missing or damaged."""
     try:
         return unix_if_any(text)
     except ValueError:
@@ -25,13 +25,13 @@ def _parse_or_none(text: str | None) -> float | None:
 
 
 def seconds_since(text: str | None, now: float | None = None) -> float | None:
-    """Seconds from a stored time to `now` (UNIX seconds)."""
+    """Return seconds from a stored time to `now` (UNIX seconds)."""
     begun = _parse_or_none(text)
     return None if begun is None else max(0.0, (time.time() if now is None else now) - begun)
 
 
 def seconds_between(start: str | None, end: str | None, now: float | None = None) -> float | None:
-    """Seconds from `start` to `end`, or to now when it has not ended."""
+    """Return seconds from `start` to `end`, or to now without an end."""
     if not end:
         return seconds_since(start, now)
     begun, ended = _parse_or_none(start), _parse_or_none(end)
@@ -39,7 +39,7 @@ def seconds_between(start: str | None, end: str | None, now: float | None = None
 
 
 def format_clock(text: str | None, seconds: bool = False) -> str:
-    """A stored time as local wall time, short."""
+    """Return a stored time as short local time."""
     if not text:
         return units.MISSING
     try:
@@ -49,13 +49,13 @@ def format_clock(text: str | None, seconds: bool = False) -> str:
 
 
 def format_future(text: str) -> str:
-    """`Sat 18:09 (in 23h)`: a time as it was understood; empty when it is over."""
+    """Return a future time as understood, `Sat 18:09 (in 23h)`; empty for a past one."""
     left = (to_local(text) - get_local_now()).total_seconds()
     return f"{format_clock(text)} (in {units.format_upper_bound(left)})" if left > 0 else ""
 
 
 def format_moment(text: str) -> str:
-    """A stored time as `Wed 25 Nov 10:30:00`."""
+    """Return a stored time as `Wed 25 Nov 10:30:00`."""
     try:
         at = to_local(text)
     except ValueError:
@@ -66,14 +66,14 @@ def format_moment(text: str) -> str:
 
 
 def to_local(text: str) -> datetime:
-    """A stored time in the local zone."""
+    """Return a stored time in the local zone."""
     from datetime import datetime
 
     return datetime.fromisoformat(text).astimezone()
 
 
 def get_local_now() -> datetime:
-    """Now, in the local zone."""
+    """Return the present time in the local zone."""
     from datetime import datetime
 
     return datetime.now().astimezone()

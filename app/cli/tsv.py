@@ -1,7 +1,8 @@
-"""Lists for other programs: tab-separated, or only what the rows are named by.
+r"""Tab-separated values, or row names, for other programs.
 
-A row of the table stands on a line: backslash, tab, newline and carriage return are written `\\\\`, `\\t`, `\\n` and `\\r`; what is
-not known is empty; what is no text, number or truth stands as JSON. The header has the database's names.
+Each row is one line. Backslash, tab, newline and carriage return are written `\\`, `\t`, `\n` and
+`\r`. Unknown values are empty; values other than text, numbers and booleans are JSON. The header
+holds database names.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 def format_tsv(fields: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """The header and the rows, each with its newline."""
+    """Return the header and the rows, each with a newline."""
     return "".join([_join_cells(fields), *(_join_cells([_format_cell(value) for value in row]) for row in rows)])
 
 
 def format_names(rows: Iterable[Sequence[Any]]) -> str:
-    """The first cell of each row."""
+    """Return the first cell of each row."""
     return "".join([f"{row[0]}\n" for row in rows])
 
 

@@ -1,6 +1,7 @@
-"""Everything the deck shows, as of one moment: frozen rows, built by `service.board`, drawn by `tui`.
+"""Board: a frozen snapshot of everything the deck shows. `service.board` builds it, `tui` draws it.
 
-Times are UNIX seconds, durations seconds, CPU cores, memory MiB. Texts are as stored: whoever draws them cleans them.
+Times are UNIX seconds, durations seconds, CPU cores, memory MiB. Texts are stored as received; the
+code that draws them sanitizes them.
 """
 
 from __future__ import annotations
@@ -11,48 +12,57 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 DRAINING = "the runtime is draining"
-"""Why nothing starts where somebody wished it so, until the runtime ends or is told to go on."""
+"""Halt reason of a draining runtime, until it ends or the drain is cancelled."""
 MAX_ALERTS = 200
-"""Alerts that a board has at most, the open ones first."""
+"""Maximum number of alerts on a board, open ones first."""
 FAILURE_WINDOW = timedelta(days=7)
-"""For how long a failure is told of."""
+"""Age after which a failure is no longer counted."""
 
 
 def get_midnight(now: datetime) -> datetime:
-    """When the local day began."""
+    """Return the start of the local day."""
     return now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def get_failure_cutoff(looked: datetime | None, now: datetime) -> datetime:
-    """From when on failures are counted that nobody has looked at: the last look at all of them, else midnight; a week ago at most."""
+    """Return the time from which unseen failures count.
+
+    The cutoff is the last time the user viewed all failures, or midnight, but at most a week ago.
+    """
     return max(looked or get_midnight(now), now - FAILURE_WINDOW)
 
 
 class RuntimeFacts(NamedTuple):
-    """The living part. `state` is running, none or stopped; `since` is when it came up or went."""
+    """State of the runtime.
+
+    `state` is running, none or stopped. `since` is the time when the runtime started or stopped.
+    """
 
     state: str = "none"
     pid: int | None = None
     since: float | None = None
     stopped_by: str | None = None
     tick_lag: float | None = None
-    """Seconds the last dispatch duty came late."""
+    """Delay in seconds of the last dispatch duty."""
     keeper_pid: int | None = None
     guard_pid: int | None = None
     halted: str | None = None
-    """Why nothing starts at all ("disk full since 10:31"), or None."""
+    """Reason why nothing starts ("disk full since 10:31"), or None."""
     demo: bool = False
     boottime: float | None = None
-    """Seconds from the machine's start to that of the runtime: what no change of the clock moves."""
+    """Seconds from boot to the runtime's start, unaffected by clock changes."""
     unheard_since: float | None = None
-    """UNIX seconds since when a deck has heard nothing of it, though it is there; only a deck sets it."""
+    """UNIX seconds since the deck has had no answer; only a deck sets the value."""
     cure: str = ""
-    """What to do about a database that is damaged or gone, where that was said; not cleaned."""
+    """Unsanitized advice for a damaged or missing database."""
 
 
 class DiskUsageEntry(NamedTuple):
-    """What something in the home takes: its name there (that of a folder ends with `/`), bytes of the disk, and whether all of it was
-    counted."""
+    """Disk usage of one entry of the home.
+
+    The name of a folder ends with `/`. `bytes` counts allocated disk space. `whole` is False if the
+    count was cut short.
+    """
 
     name: str
     bytes: int
@@ -60,7 +70,10 @@ class DiskUsageEntry(NamedTuple):
 
 
 class HostFacts(NamedTuple):
-    """The machine. Memory in MiB, disk in bytes free where the home is."""
+    """State of the machine.
+
+    Memory is in MiB; `disk_free` is in bytes on the home's disk.
+    """
 
     name: str = ""
     cores: int = 0
@@ -70,11 +83,14 @@ class HostFacts(NamedTuple):
     load: float | None = None
     disk_free: int | None = None
     largest: tuple[DiskUsageEntry, ...] = ()
-    """What takes the most of that disk in the home, the largest first: counted while there is too little room."""
+    """Largest entries of the home, biggest first; filled while disk space is short."""
 
 
 class RunUse(NamedTuple):
-    """What a run took since this runtime saw it first: cores and MiB, each now, at most, and the most in each cell of `cell` seconds."""
+    """Resource use of a run since this runtime first measured it.
+
+    Cores and MiB, as current values, maxima, and maxima per cell of `cell` seconds.
+    """
 
     cpu: float
     memory: float
@@ -87,7 +103,11 @@ class RunUse(NamedTuple):
 
 
 class QueueEntry(NamedTuple):
-    """A queue. `word` is open, full, no room, paused, draining or pool off; `starts` counts starts per 3 minutes, oldest first."""
+    """A queue of the board.
+
+    `word` is open, full, no room, paused, draining or pool off. `starts` counts starts per 3
+    minutes, oldest first.
+    """
 
     name: str
     pool: str
@@ -107,9 +127,9 @@ class QueueEntry(NamedTuple):
 
 
 class PoolEntry(NamedTuple):
-    """A pool. `used_*` is reserved, `measured_*` what its instances really take.
+    """A pool of the board. `used_*` is reserved, `measured_*` is actual use.
 
-    `*_history` are shares 0..1, one per 3 minutes, oldest first.
+    `*_history` are shares from 0 to 1, one per 3 minutes, oldest first.
     """
 
     name: str
@@ -129,7 +149,11 @@ class PoolEntry(NamedTuple):
 
 
 class RunningEntry(NamedTuple):
-    """An active instance. `status` is starting, running, paused or stopping; `left` is seconds until its expected end (negative: late)."""
+    """An active run of the board.
+
+    `status` is starting, running, paused or stopping. `left` is the time in seconds until the
+    expected end; a negative value means overdue.
+    """
 
     uuid: str
     runid: str
@@ -148,9 +172,9 @@ class RunningEntry(NamedTuple):
     measured_memory: float | None = None
     output: str = ""
     note: str = ""
-    """Replaces the last output when it is not plainly running: "paused by ann"."""
+    """Text shown instead of the last output, such as "paused by ann"."""
     at_most: bool = False
-    """Whether `left` is no more than what its limit allows, as no past runs are known."""
+    """True if `left` derives from the timeout only, for lack of past runs."""
 
     @property
     def key(self) -> str:
@@ -158,7 +182,10 @@ class RunningEntry(NamedTuple):
 
 
 class NextEntry(NamedTuple):
-    """A waiting task, in dispatch order; `starts_in` is the estimate in seconds, `starts_at` an exact time (UNIX seconds)."""
+    """A waiting task of the board, in dispatch order.
+
+    `starts_in` is an estimate in seconds; `starts_at` is an exact time in UNIX seconds.
+    """
 
     uuid: str
     number: int
@@ -179,7 +206,10 @@ class NextEntry(NamedTuple):
 
 
 class EndedEntry(NamedTuple):
-    """A task that ended. `how` says it in words: "exit 1 after 3s: No such file"."""
+    """An ended task of the board.
+
+    `how` describes the end: "exit 1 after 3s: No such file".
+    """
 
     uuid: str
     number: int
@@ -196,8 +226,11 @@ class EndedEntry(NamedTuple):
 
 
 class AlertEntry(NamedTuple):
-    """An SLA that came true on one object. `status` is firing, acknowledged, silenced or resolved; `severity` critical, warning or
-    info; `until` is when its silence ends."""
+    """An alert of the board: an SLA rule that fired for one object.
+
+    `status` is firing, acknowledged, silenced or resolved; `severity` is critical, warning or info.
+    `until` is the end of the silence.
+    """
 
     id: int
     sla: str
@@ -219,38 +252,52 @@ class AlertEntry(NamedTuple):
 
 
 class LatestAction(NamedTuple):
-    """The latest thing somebody did, for the message line."""
+    """The latest action of a user, for the message line."""
 
     at: float
     by: str
     text: str
     origin: str = ""
-    """The terminal it was done from, as `session.terminal` names it; "" when it came from none."""
+    """Terminal of the action, as named by `identify_terminal`; "" if there was none."""
 
 
 class BackupFacts(NamedTuple):
-    """The newest backup that was restored and checked: UNIX seconds, None for none yet; whether it is older than its rule."""
+    """The newest restored and verified backup.
+
+    `at` is in UNIX seconds, None if there is no backup yet. `late` means older than its rule
+    allows.
+    """
 
     at: float | None = None
     late: bool = False
 
 
 class ReplicaFacts(NamedTuple):
-    """The copy on another disk or host: seconds since it was as the database is (None: never yet), and whether that is too long."""
+    """The replica on another disk or host.
+
+    `lag` is in seconds, None if no sync has succeeded yet. `late` means the lag is too long.
+    """
 
     lag: float | None = None
     late: bool = False
 
 
 class LockFacts(NamedTuple):
-    """Another program holds the database's write lock: since when (UNIX seconds), and which, "" where that cannot be known."""
+    """Another program that holds the database's write lock.
+
+    `since` is in UNIX seconds. `by` names the program, "" if unknown.
+    """
 
     since: float
     by: str = ""
 
 
 class Board(NamedTuple):
-    """Everything the dashboard shows. `counts` is tasks by status; `waiting_total` counts all that wait (next holds the first)."""
+    """Everything the deck shows, at one moment.
+
+    `counts` has tasks by status. `waiting_total` counts all waiting tasks; `next` holds the first
+    ones.
+    """
 
     at: float = 0.0
     home: str = ""
@@ -258,18 +305,18 @@ class Board(NamedTuple):
     host: HostFacts = HostFacts()
     database: str = "ok"
     lock: LockFacts | None = None
-    """None: the database can be had."""
+    """None while the database is available."""
     measured_at: float | None = None
-    """When what stands as measured was, where no runtime is up to measure; None: at `at`."""
+    """Time of the measurements if no runtime is running; None means `at`."""
     backup: BackupFacts | None = None
-    """None: none are taken here, or not known."""
+    """None if backups are off or their state is unknown."""
     replica: ReplicaFacts | None = None
-    """None: there is none."""
+    """None if no replica is configured."""
     counts: Mapping[str, int] = MappingProxyType({})
     today_ok: int = 0
     today_failed: int = 0
     failed: int = 0
-    """Failures since whoever asked last looked at them, within a week."""
+    """Failures within a week that the user has not viewed."""
     waiting_total: int = 0
     rules: int = 0
     queues: tuple[QueueEntry, ...] = ()
@@ -280,15 +327,15 @@ class Board(NamedTuple):
     alerts: tuple[AlertEntry, ...] = ()
     news: LatestAction | None = None
     ever: bool = False
-    """Whether a task was ever submitted here; False shows the first-run guidance."""
+    """False until the first task is submitted; the deck then shows first-run guidance."""
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Board:
-        """The board that `as_dict` was made from, after a trip through JSON."""
+        """Build a board from the JSON form of `as_dict`."""
         return _from_dict(cls, found)
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it by name, for JSON."""
+        """Return all values by name, for JSON."""
         return _to_dict(self) | {"counts": dict(self.counts)}
 
 
@@ -302,7 +349,6 @@ _RECORD_TYPES: dict[str, type] = {
 
 
 def _to_dict(row: Any) -> dict[str, Any]:
-    """A row by the names of its fields, and so the rows in it."""
     return {name: _value_to_dict(name, value) for name, value in row._asdict().items()}
 
 
@@ -313,7 +359,10 @@ def _value_to_dict(name: str, value: Any) -> Any:
 
 
 def _from_dict(kind: Any, found: Mapping[str, Any]) -> Any:
-    """A `kind` from a mapping; keys it does not know are left out (a newer runtime)."""
+    """Build a `kind` from a mapping.
+
+    Unknown keys, which a newer runtime may send, are ignored.
+    """
     return kind(**{name: _value_from_dict(name, value) for name, value in found.items() if name in kind._fields})
 
 

@@ -1,11 +1,12 @@
-"""The filter's language: what a line such as `encode !S02 status:failed queue:gpu since:2h` means, and what it keeps.
+"""Filter query language: parsing and matching of `encode !S02 status:failed queue:gpu since:2h`.
 
-All words must hold, and `!` before one turns it round. A plain word is looked for as a part of what a row shows, in any case; quotes
-keep spaces, colons and `*` as they are. Qualifiers: `status:` (a state, several with commas, or the groups active, waiting and ended),
-`queue:` `template:` `by:` (exactly; `*` and `?` stand for anything and for one character; several with commas), `name:` (the whole
-name, with `*` and `?`, in any case), `tag:KEY` and `tag:KEY=VALUE`, `since:` and `until:` (when it was submitted: a duration ago, a
-day, a time), `number:` (`100`, `100-200`, `>100`), `priority:` likewise, and `#42` for a number. A line is read once from left to
-right, and its length is bounded, so that no text takes long.
+All terms must hold; `!` negates a term. A plain word matches part of a row's text, ignoring case.
+Quotes keep spaces, colons and `*` literal. Qualifiers: `status:` (a state, several with commas, or
+the groups active, waiting and ended), `queue:` `template:` `by:` (exact, with `*` and `?` as
+wildcards, several with commas), `name:` (the whole name with wildcards, ignoring case), `tag:KEY`
+and `tag:KEY=VALUE`, `since:` and `until:` (time of submission: a duration ago, a day, a time),
+`number:` (`100`, `100-200`, `>100`), `priority:` likewise, and `#42` for a number. Parsing is one
+pass over a bounded line, so no input takes long.
 """
 
 from __future__ import annotations
@@ -23,40 +24,44 @@ from db import states
 from db.states import ordered
 
 MAX_LENGTH = 1000
-"""Characters of a line."""
+"""Maximum characters of a query."""
 MAX_WORDS = 32
-"""Words of a line."""
+"""Maximum words of a query."""
 
 WAITING_STATES, ENDED_STATES = ordered(states.WAITING), ordered(states.ENDED)
 RUN_STATES = ordered(states.ACTIVE - {states.RunStatus.RUNNING})
-"""States of a run that a list shows in the place of its task's."""
+"""Run states that a list shows instead of the task's state."""
 STATES = (*WAITING_STATES, "running", *RUN_STATES, *ENDED_STATES)
 STATE_GROUPS: Mapping[str, tuple[str, ...]] = {"active": ("running",), "waiting": WAITING_STATES, "ended": ENDED_STATES}
 
 
 class BadQuery(ValueError):
-    """A line that means nothing; its text is a sentence that names the word."""
+    """Invalid query. The message is a sentence that names the word."""
 
 
 class TextPattern(NamedTuple):
-    """Text to compare with. `glob` is a pattern as SQLite's GLOB and fnmatch read it; `text` the same where nothing in it is a wildcard
-    or of any case, else None; `parts` what stands between its wildcards."""
+    """Text to compare with.
+
+    `glob` has the syntax of SQLite's GLOB and of fnmatch. `text` is the literal text, None if there
+    are wildcards or case is ignored. `parts` are the literal parts between wildcards.
+    """
 
     glob: str
     text: str | None = None
     parts: tuple[str, ...] = ()
 
     def is_match(self, value: str) -> bool:
-        """Whether all of `value` is as the pattern says."""
+        """Return True if the pattern matches all of `value`."""
         return value == self.text if self.text is not None else fnmatchcase(value, self.glob)
 
 
 class QueryTerm(NamedTuple):
-    """One condition; `no` turns it round.
+    """One condition; `no` negates it.
 
-    By `kind`: "word" has `text`, folded; "status" its `states`; "queue", "template", "by" and "name" their `patterns`; "tag" has the key
-    as `text`, and `patterns` of its value unless any will do; "created" (UNIX seconds), "number" and "priority" lie from `low` to less
-    than `high`, None being without an end.
+    By `kind`: "word" has `text`, case-folded. "status" has `states`. "queue", "template", "by" and
+    "name" have `patterns`. "tag" has the key as `text`, and `patterns` of its value unless any
+    value matches. "created" (UNIX seconds), "number" and "priority" are in the range `low` <= value
+    < `high`, where None is unbounded.
     """
 
     kind: str
@@ -69,7 +74,7 @@ class QueryTerm(NamedTuple):
 
 
 class Query(NamedTuple):
-    """What a line means; without terms it keeps everything."""
+    """A parsed query. Without terms, it matches everything."""
 
     terms: tuple[QueryTerm, ...] = ()
 
@@ -78,13 +83,16 @@ class Query(NamedTuple):
 
 
 class RowFacts(NamedTuple):
-    """What a row in memory is judged by. What it does not know keeps its default, which no condition but a negated one accepts."""
+    """Values of a row to match against.
+
+    Unknown values keep their defaults, which only a negated term accepts.
+    """
 
     number: int | None = None
     name: str = ""
     status: str = ""
     run: str | None = None
-    """The state of the run under way."""
+    """State of the active run."""
     queue: str | None = None
     template: str | None = None
     by: str | None = None
@@ -93,21 +101,21 @@ class RowFacts(NamedTuple):
     """UNIX seconds."""
     tags: Mapping[str, str] = MappingProxyType({})
     text: str = ""
-    """What words are looked for in."""
+    """Text searched for plain words."""
 
 
 def fold_case(text: str) -> str:
-    """Text as it is compared where case does not count; nothing in it that a database cannot store or search."""
+    """Return case-folded text without characters that a database rejects."""
     if text.isascii():
         return text.lower().replace("\0", " ")
     return text.encode("utf-8", "replace").decode().casefold().replace("\0", " ")
 
 
-# --- judging ------------------------------------------------------------------------------------------------------------------------
+# --- matching
 
 
 def is_match(query: Query, facts: RowFacts) -> bool:
-    """Whether a row is one of those that were asked for."""
+    """Return True if a row matches the query."""
     folded = fold_case(facts.text) if any(term.kind == "word" for term in query.terms) else ""
     return all(_is_satisfied(term, facts, folded) != term.no for term in query.terms)
 
@@ -125,10 +133,10 @@ def _is_satisfied(term: QueryTerm, facts: RowFacts, folded: str) -> bool:
 
 
 def find_possible_states(query: Query) -> frozenset[str]:
-    """The states that a task may be in which was asked for, by what is said of states."""
+    """Return the task states that the query's status terms allow."""
     left = {*WAITING_STATES, "running", *ENDED_STATES}
     for term in (term for term in query.terms if term.kind == "status"):
-        # A run that is paused is that of a running task, and not every running task's.
+        # A paused run belongs to a running task, but not every running task has one.
         left = left - {*term.states} if term.no else left & {"running" if state in RUN_STATES else state for state in term.states}
     return frozenset(left)
 
@@ -141,18 +149,18 @@ def _is_in_range(term: QueryTerm, value: float) -> bool:
     return (term.low is None or value >= term.low) and (term.high is None or value < term.high)
 
 
-# --- reading a line -----------------------------------------------------------------------------------------------------------------
+# --- parsing
 
 
 class _Char(NamedTuple):
-    """A character of a word; one that stood in quotes means itself only."""
+    """A character of a word; a quoted one is always literal."""
 
     c: str
     plain: bool
 
 
 def parse_query(text: str, now: datetime) -> Query:
-    """What a line means at a time (aware). Raises BadQuery."""
+    """Parse a query relative to an aware time. Raise BadQuery."""
     if len(text) > MAX_LENGTH:
         raise BadQuery(f"a filter has at most {MAX_LENGTH:,} characters, not {len(text):,}.")
     words = _split_words(text)
@@ -162,7 +170,10 @@ def parse_query(text: str, now: datetime) -> Query:
 
 
 def _split_words(text: str) -> list[list[_Char]]:
-    """The words of a line. A quote that is not closed reaches to its end; empty quotes are no word."""
+    """Split a line into words.
+
+    An open quote extends to the end; empty quotes are no word.
+    """
     words: list[list[_Char]] = [[]]
     quoted = False
     for c in text:
@@ -200,7 +211,10 @@ def _parse_term(word: Sequence[_Char], now: datetime) -> QueryTerm:
 
 
 def _split_qualifier(word: Sequence[_Char]) -> tuple[str | None, Sequence[_Char]]:
-    """A qualifier and what follows it; None for a plain word. What looks like a qualifier and is none is refused."""
+    """Split a qualifier from its value; return None for a plain word.
+
+    Raise BadQuery for an unknown qualifier.
+    """
     at = next((at for at, char in enumerate(word) if char == _Char(":", True)), 0)
     name = _join_chars(word[:at]).lower()
     if not name.isalpha() or not all(char.plain for char in word[:at]):
@@ -215,7 +229,7 @@ def _split_qualifier(word: Sequence[_Char]) -> tuple[str | None, Sequence[_Char]
 
 
 def _split_list(value: Sequence[_Char]) -> list[list[_Char]]:
-    """A list with commas."""
+    """Split a comma-separated list."""
     parts: list[list[_Char]] = [[]]
     for char in value:
         if char == _Char(",", True):
@@ -244,7 +258,7 @@ def _make_pattern(value: Sequence[_Char], any_case: bool = False) -> TextPattern
 
 
 def _escape_literal(c: str, any_case: bool) -> str:
-    """A character in a pattern that stands for itself, or for both its cases."""
+    """Return a glob that matches one literal character, or both its cases."""
     forms = {form for form in (c, c.lower(), c.upper()) if len(form) == 1} if any_case else {c}
     return f"[{''.join(sorted(forms))}]" if len(forms) > 1 or c in "*?[" else c
 
@@ -271,7 +285,10 @@ _COMPARISONS: Mapping[str, tuple[int | None, int | None]] = {">=": (0, None), "<
 
 
 def _parse_range(value: Sequence[_Char], title: str) -> tuple[int | None, int | None]:
-    """From one whole number to less than another: `5`, `5-9`, `>5`, `>=5`, `<5`, `<=5`. Raises BadQuery."""
+    """Parse a range of whole numbers, with an exclusive end. Raise BadQuery.
+
+    Accepts `5`, `5-9`, `>5`, `>=5`, `<5` and `<=5`.
+    """
     word = _join_chars(value).strip()
     sign = next((sign for sign in _COMPARISONS if word.startswith(sign)), None)
     if sign is not None:
@@ -304,7 +321,10 @@ def _parse_until(no: bool, value: Sequence[_Char], now: datetime) -> QueryTerm:
 
 
 def _parse_moment(text: str, now: datetime, title: str) -> tuple[float, float]:
-    """When something begins and when it is over, in UNIX seconds: a day lasts until the next, any other time is both."""
+    """Return the start and end of a time in UNIX seconds.
+
+    A day lasts until the next one; for any other time both values are equal.
+    """
     word = text.strip().lower()
     try:
         day = _parse_day(word, now)
@@ -328,7 +348,7 @@ def _parse_day(word: str, now: datetime) -> date | None:
 
 
 def _parse_time(word: str, now: datetime) -> datetime:
-    """A duration before now; the last time that a clock showed this; a time with its day."""
+    """Parse a duration before now, the last time of a clock time, or a full date."""
     if word[4:5] == "-":
         return datetime.fromisoformat(word.upper()).astimezone()
     if ":" in word:
@@ -351,10 +371,10 @@ QUALIFIERS: Mapping[str, _TermParser] = {
     "number": partial(_parse_number_term, "number"),
     "priority": partial(_parse_number_term, "priority"),
 }
-"""What may stand before a colon."""
+"""Parsers by qualifier."""
 
 _LIST_QUALIFIERS = ("status", "queue", "template", "by")
-"""Those that take several, with commas."""
+"""Qualifiers that accept comma-separated lists."""
 
 _EXAMPLES = {
     "status": "Say a state: status:failed",
@@ -370,16 +390,16 @@ _EXAMPLES = {
 }
 
 
-# --- completing ---------------------------------------------------------------------------------------------------------------------
+# --- completion
 
 MAX_COMPLETIONS = 50
-"""Completions at most."""
+"""Maximum number of completions."""
 
 
 def find_completions(text: str, names: Mapping[str, Sequence[str]]) -> list[str]:
-    """The lines that `text`, up to the cursor, may become by completing its last word.
+    """Return completions of the last word of `text`, which ends at the cursor.
 
-    `names` has by qualifier what there is: "queue", "template", "by", "tag".
+    `names` lists known values by qualifier: "queue", "template", "by", "tag".
     """
     if text.count('"') % 2 or len(text) > MAX_LENGTH:
         return []
@@ -395,7 +415,10 @@ def find_completions(text: str, names: Mapping[str, Sequence[str]]) -> list[str]
 
 
 def quote_word(value: str) -> str:
-    """A value as a line has it, so that it means exactly that: in quotes where it must be. A quote in it becomes a `?`."""
+    """Quote a value if necessary, so that it matches literally.
+
+    A quote in it becomes `?`.
+    """
     if '"' in value:
         return "?".join(quote_word(part) for part in value.split('"'))
     return f'"{value}"' if not value or any(c.isspace() or c in ',*?:!#' for c in value) else value

@@ -1,4 +1,7 @@
-"""Time-ordered identifiers (UUID version 7, RFC 9562), made by the client: a submission sent twice is one task."""
+"""Time-ordered UUIDs (version 7, RFC 9562).
+
+The client creates them, so that a resent submission creates one task.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,17 @@ _RANDOM_LIMIT = 1 << 61
 
 
 def make_uuid7() -> str:
-    """A new identifier; later ones sort after it, down to a quarter of a microsecond."""
+    """Return a new identifier. Later ones sort after it, with a resolution of 0.25 µs."""
     ns = time.time_ns()
     milliseconds, rest = divmod(ns, 1_000_000)
     fraction = rest * 4096 // 1_000_000
-    # The highest random bit stays 0, so that counting up from here never runs over.
+    # The highest random bit stays 0, so that counting up never overflows.
     random = int.from_bytes(os.urandom(8), "big") % _RANDOM_LIMIT
     return _format_uuid((milliseconds & (1 << 48) - 1) << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | random)
 
 
 def make_following_id(first: str, steps: int) -> str:
-    """The identifier that many steps after `first`: the tasks of one submission, in their order."""
+    """Return the identifier `steps` after `first`, for more tasks of a submission."""
     return _format_uuid(int(first.replace("-", ""), 16) + steps)
 
 

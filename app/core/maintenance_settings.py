@@ -1,4 +1,4 @@
-"""How the data of a home is looked after: the sections `backup`, `retention` and `slow` of config.toml, each with its defaults."""
+"""Maintenance settings: the sections `backup`, `retention` and `slow` of config.toml."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from app.core.text.sanitize import find_nearest, sanitize
 
 DAY = 86400.0
 MAX_RUNS = 10**9
-"""Runs that may be kept at most, far below what SQLite can count."""
+"""Maximum number of runs to keep, far below the integer range of SQLite."""
 
 
 class SettingFault(NamedTuple):
-    """What cannot be: the names that lead to the setting, from the section on (none: the file itself); what is wrong, beginning with
-    it: `retention.keep: must be …`; and how it could be, where that helps."""
+    """An invalid setting.
+
+    `where` is the path of the setting from its section on, () for the file. `said` starts with the
+    path: `retention.keep: must be …`. `advice` is a possible fix.
+    """
 
     where: tuple[str, ...]
     said: str
@@ -24,13 +27,17 @@ class SettingFault(NamedTuple):
 
 
 class BadSetting(ValueError):
-    """The first thing that is wrong, as `Wrong.said`."""
+    """The first invalid setting, worded as `SettingFault.said`."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackupSettings:
-    """`full` and `increment`: seconds from one to the next; `keep`: seconds, None: for good; `folder`: where to, None for `backups` in
-    the home; `after`: a program with its arguments that is run after each good one, with the folder as its last argument."""
+    """Backup settings.
+
+    `full` and `increment` are intervals in seconds. `keep` is in seconds, None for unlimited.
+    `folder` is the destination, None for `backups` in the home. `after` is a program with
+    arguments, run after each good backup with the folder as last argument.
+    """
 
     full: float = DAY
     increment: float = 3600.0
@@ -42,7 +49,10 @@ class BackupSettings:
 
 @dataclass(frozen=True, slots=True)
 class RetentionRule:
-    """What is kept of ended work: `keep` seconds, at most `runs` runs, at most `logs` MiB of their logs; None: no such limit."""
+    """Limits for ended work; None is unlimited.
+
+    `keep` is in seconds, `runs` is a number of runs, `logs` is in MiB of their logs.
+    """
 
     keep: float | None = None
     runs: int | None = None
@@ -51,7 +61,10 @@ class RetentionRule:
 
 @dataclass(frozen=True, slots=True)
 class RetentionSettings:
-    """The rule for all, those of queues and templates by name, which go before it, and the seconds that operations are kept."""
+    """Retention rules.
+
+    `queues` and `templates` hold rules by name, which override `all`. `operations` is in seconds.
+    """
 
     all: RetentionRule = RetentionRule(keep=30 * DAY)
     queues: Mapping[str, RetentionRule] = field(default_factory=dict)
@@ -60,21 +73,24 @@ class RetentionSettings:
 
     @property
     def time_limits(self) -> list[float]:
-        """The seconds that each of the rules keeps, of those that go by time."""
+        """Time limits of all rules in seconds."""
         rules = (self.all, *self.queues.values(), *self.templates.values())
         return [self.operations, *(rule.keep for rule in rules if rule.keep)]
 
 
 @dataclass(frozen=True, slots=True)
 class SlowSettings:
-    """`threshold`: seconds from which on a statement is written down."""
+    """Slow-statement settings. `threshold` is in seconds."""
 
     threshold: float = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class MaintenanceSettings:
-    """All of it. `doubt`: what is wrong in the settings, so that nothing may be removed by them; empty when nothing is."""
+    """All maintenance settings.
+
+    While `doubt` names invalid settings, nothing may be removed.
+    """
 
     backup: BackupSettings = BackupSettings()
     retention: RetentionSettings = RetentionSettings()
@@ -82,12 +98,12 @@ class MaintenanceSettings:
     doubt: str = ""
 
     def suspend_removal(self, doubt: str) -> MaintenanceSettings:
-        """The same while it is not known what may be removed, which is nothing then, backups neither."""
+        """Return the settings with all removal suspended, also of backups."""
         return replace(self, backup=replace(self.backup, keep=None), doubt=doubt)
 
 
 def parse_settings(found: Mapping[str, Any]) -> MaintenanceSettings:
-    """The sections as TOML gives them. Raises BadSetting."""
+    """Parse the sections of a TOML document. Raise BadSetting."""
     upkeep, wrong = parse_lenient(found)
     if wrong:
         raise BadSetting(wrong[0].said)
@@ -95,14 +111,14 @@ def parse_settings(found: Mapping[str, Any]) -> MaintenanceSettings:
 
 
 def parse_lenient(found: Mapping[str, Any]) -> tuple[MaintenanceSettings, list[SettingFault]]:
-    """The sections with the default of each setting that is wrong, and what is wrong."""
+    """Parse the sections; return defaults for invalid settings, and all faults."""
     wrong: list[SettingFault] = []
     made: dict[str, Any] = {name: _SECTION_PARSERS[name](_require_table((name,), value, wrong), wrong) for name, value in found.items()}
     return MaintenanceSettings(**made), wrong
 
 
 def format_unknown_setting(name: str, known: Iterable[str]) -> str:
-    """That there is no such setting, and which there are."""
+    """Format the fault of an unknown setting, with the known ones."""
     names = tuple(known)
     near = find_nearest(name, names)
     return f'there is no setting "{sanitize(name)}".' + (f" Nearest: {near}." if near else "") + f" There are: {', '.join(names)}."
@@ -125,7 +141,7 @@ def _parse_retention(given: Mapping[str, Any], wrong: list[SettingFault]) -> Ret
 
 
 def _parse_named_rules(kind: str, given: Any, wrong: list[SettingFault]) -> dict[str, RetentionRule]:
-    """The rules of queues or templates by their names."""
+    """Return the rules of queues or templates by name."""
     rules = {}
     for name, value in _require_table(("retention", kind), given, wrong).items():
         where = ("retention", kind, name)
@@ -137,7 +153,7 @@ def _parse_table(
     where: tuple[str, ...], given: Mapping[str, Any], known: Mapping[str, Callable[[Any], Any]], wrong: list[SettingFault],
     beside: tuple[str, ...] = (),
 ) -> dict[str, Any]:  # fmt: skip
-    """What is well of one table; `beside` are names of tables in it."""
+    """Return the valid settings of one table. `beside` names its subtables."""
     found = {}
     for name, value in given.items():
         if name not in known:
@@ -172,7 +188,10 @@ def _parse_positive_time(value: Any) -> float:
 
 
 def _parse_span(value: Any) -> float:
-    """A time that people mean in days: a bare number, which would be seconds, is refused."""
+    """Parse a duration that is usually in days.
+
+    A bare number, meaning seconds, is rejected.
+    """
     text = _require_text(value, "a duration such as 30d or 12h")
     if text.strip()[-1:].isdigit():
         raise ValueError(f"needs a unit, such as 30d or 12h, not {units.quote(text)}")

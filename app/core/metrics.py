@@ -1,6 +1,6 @@
-"""The figures of Taskdeck itself that a rule may be held against: their units, how a limit is typed, how they read.
+"""Internal metrics for SLA rules: units, limits and wording.
 
-Seconds, counts and bytes, as floats. Little is imported: commands name them, too.
+Values are floats in seconds, counts or bytes. Commands import this module, so its imports are few.
 """
 
 from __future__ import annotations
@@ -16,21 +16,24 @@ METRICS = {
     "lock-wait": (SECONDS, "longest wait for the lock {}", "not known"),
     "wal-size": (BYTES, "the database's log {}", "not known"),
 }
-"""{metric: (its unit, how a figure reads, how it reads that there is none)}"""
+"""Metrics by name: unit, phrase for a value, phrase for a missing value."""
 AGE_METRICS = ("replica-lag", "backup-age")
-"""Those that grow by a second each second, until they begin anew."""
+"""Metrics that grow by one second per second until they are reset."""
 MAX_COUNT = 1_000_000_000
-"""The largest count."""
+"""Largest count."""
 MIB = 2**20
 
 
 def get_unit(metric: str) -> str:
-    """`seconds`, `count` or `bytes`."""
+    """Return the unit of a metric: `seconds`, `count` or `bytes`."""
     return METRICS[metric][0]
 
 
 def parse_limit(metric: str, text: str) -> float:
-    """A limit of a metric, in its unit: `5m`, `20`, `64M`. Raises ValueError with the rest of a sentence."""
+    """Parse a limit such as `5m`, `20` or `64M`.
+
+    Raise ValueError with the rest of a sentence.
+    """
     word = text.strip()
     limit = _PARSERS[get_unit(metric)](metric, word)
     if limit <= 0:
@@ -39,7 +42,7 @@ def parse_limit(metric: str, text: str) -> float:
 
 
 def format_figure(metric: str, figure: float, exact: bool = False) -> str:
-    """`7m`, or as one would type it `7m12s`; `250ms`, `20`, `64M`."""
+    """Format a value: `7m`, `250ms`, `20`, `64M`; `7m12s` if `exact`."""
     if get_unit(metric) == SECONDS:
         return _format_seconds(figure, exact, exact or metric not in AGE_METRICS)
     shown = units.format_bytes(figure) if get_unit(metric) == BYTES else units.format_count(figure)
@@ -47,13 +50,13 @@ def format_figure(metric: str, figure: float, exact: bool = False) -> str:
 
 
 def describe_figure(metric: str, figure: float | None, exact: bool = False) -> str:
-    """`replica 7m old`, `no replica`."""
+    """Format a value as a phrase: `replica 7m old`, `no replica`."""
     _, words, none = METRICS[metric]
     return none if figure is None else words.format(format_figure(metric, figure, exact))
 
 
 def _parse_seconds(metric: str, word: str) -> float:
-    # `64M` would pass for 64 minutes, and `5m` for 5 MiB.
+    # `64M` would be read as 64 minutes, and `5m` as 5 MiB.
     if word[-1:] in ("K", "M", "G", "T", "B"):
         raise ValueError(f"must be a duration such as 5m, which {metric} is, not {units.quote(word)}")
     return units.parse_duration(word)

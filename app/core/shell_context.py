@@ -1,5 +1,8 @@
-"""What a task inherits from the shell or deck it was submitted in: the environment less what belongs to the terminal, and the umask;
-and which terminal that is."""
+"""Shell context that a task inherits from its submitter.
+
+The context is the environment without variables of the terminal session, the umask, and the
+terminal.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +10,27 @@ import os
 
 _EXCLUDED_NAMES = frozenset({"TERM", "COLUMNS", "LINES", "SHLVL", "OLDPWD", "PS1", "STY", "DISPLAY", "WAYLAND_DISPLAY", "ESCDELAY", "_"})
 _EXCLUDED_PREFIXES = ("TMUX", "SSH_", "DBUS_", "XDG_SESSION_", "BASH_FUNC_", "TASKDECK_", "TEXTUAL")
-"""Variables that mean nothing, or the wrong thing, to a task that outlives its terminal."""
+"""Prefixes of variables that are meaningless or wrong for a task that outlives its terminal."""
 
 
 def read_environment() -> dict[str, str]:
-    """Our environment without what belongs to the terminal session."""
+    """Return the current environment without variables of the terminal session."""
     return {name: value for name, value in os.environ.items() if name not in _EXCLUDED_NAMES and not name.startswith(_EXCLUDED_PREFIXES)}
 
 
 def read_umask() -> int:
-    """Our umask, read without changing it: another thread may be creating a file."""
+    """Return the umask without changing it: another thread may be creating a file."""
     with open("/proc/self/status", encoding="ascii", errors="replace") as status:
         line = next((line for line in status if line.startswith("Umask:")), "Umask: 0022")
     return int(line.split()[1], 8)
 
 
 def identify_terminal() -> str:
-    """Our terminal session, told apart from all others of this machine's life: `pts/3 4120 81734`, the terminal, its first process
-    and when that began (`-` and 0 for what cannot be seen)."""
+    """Return an identifier of the terminal session, unique until the next reboot.
+
+    Example: `pts/3 4120 81734`, for the terminal, its session leader and the leader's start time
+    (`-` and 0 if unknown).
+    """
     session, device = (int(word) for word in _read_stat("self")[3:5])
     major, minor = os.major(device), os.minor(device)
     name = f"pts/{minor}" if 136 <= major < 144 else f"tty{minor}" if major == 4 else "-"
@@ -36,6 +42,6 @@ def identify_terminal() -> str:
 
 
 def _read_stat(pid: str) -> list[str]:
-    """The fields of a process behind its name, which may hold anything."""
+    """Return the fields after the process name, which may contain any characters."""
     with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
         return stat.read().rpartition(")")[2].split()

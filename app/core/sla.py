@@ -1,10 +1,11 @@
-"""Service levels: what a rule asks of a task, or of a figure of Taskdeck itself, whether that is kept, and how it reads.
+"""SLA rules: conditions, verdicts and wording.
 
-Conditions are `{"preset": "finishes-within" | "starts-within", "value": "45m", "match": {…}}`. finishes-within counts
-from the submission, starts-within from the submission or, where that is later, the task's not-before time. `match`
-names a template, a queue, a task's name, a tag; all that it names must hold, and an empty one means every task.
-`{"preset": "stays-below", "metric": "replica-lag", "value": "5m"}` is about no task: see `app.core.metrics`.
-Priority is the severity, higher first: 3 critical, 2 warning, 1 info. Times are UNIX seconds.
+Conditions are `{"preset": "finishes-within" | "starts-within", "value": "45m", "match": {…}}`.
+finishes-within counts from the submission; starts-within counts from the submission or the task's
+not-before time, if later. `match` names a template, a queue, a task name or a tag; all must match,
+and an empty one matches every task. `{"preset": "stays-below", "metric": "replica-lag", "value":
+"5m"}` concerns an internal metric instead (see `app.core.metrics`). The priority is the severity: 3
+critical, 2 warning, 1 info. Times are UNIX seconds.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ CONDITION_KEYS = ("preset", "metric", "value", "match")
 
 
 class SlaRule(NamedTuple):
-    """A checked condition; `value` in seconds, or in the unit of the `metric` ("": it is about tasks); `tag` as {key: value}."""
+    """A validated condition.
+
+    `value` is in seconds, or in the unit of `metric`, which is "" for rules on tasks. `tag` is
+    {key: value}.
+    """
 
     preset: str
     value: float
@@ -38,12 +43,12 @@ class SlaRule(NamedTuple):
 
     @property
     def unit(self) -> str:
-        """Of `value`: `seconds`, `count` or `bytes`."""
+        """Unit of `value`: `seconds`, `count` or `bytes`."""
         return metrics.get_unit(self.metric) if self.metric else metrics.SECONDS
 
 
 class TaskTimes(NamedTuple):
-    """What a rule looks at: when a task was submitted, may start, first started, and ended."""
+    """Times of a task: submission, earliest start, first start and end."""
 
     created: float
     not_before: float | None = None
@@ -52,7 +57,11 @@ class TaskTimes(NamedTuple):
 
 
 class SlaVerdict(NamedTuple):
-    """How a task stands: `due` is its last moment, `done` when it did what is asked (None: not yet), `took` so far."""
+    """Verdict on a task.
+
+    `due` is the deadline. `done` is the time when the condition was met (None: not yet). `took` is
+    the time used so far.
+    """
 
     due: float
     done: float | None
@@ -63,7 +72,10 @@ class SlaVerdict(NamedTuple):
 
 
 class MetricVerdict(NamedTuple):
-    """How a figure stands to its rule: whether it is at the limit or above, since when, and how that reads."""
+    """Verdict on a metric.
+
+    `late` is True from the limit up; `since` is the time of the change.
+    """
 
     late: bool
     since: float
@@ -72,7 +84,10 @@ class MetricVerdict(NamedTuple):
 
 
 def parse_conditions(conditions: Any) -> SlaRule:
-    """The rule in an SLA's conditions. Raises ValueError with a sentence that names the key."""
+    """Return the rule for an SLA's conditions.
+
+    Raise ValueError with a sentence that names the key.
+    """
     if not isinstance(conditions, Mapping):
         raise ValueError('conditions must be a table, such as { preset = "finishes-within", value = "45m" }')
     for key in conditions:
@@ -88,7 +103,11 @@ def parse_conditions(conditions: Any) -> SlaRule:
 
 
 def normalize_conditions(conditions: Any) -> dict[str, Any]:
-    """Conditions as they are stored: checked, a bare number of seconds as an amount, a count as a number, an empty match left out."""
+    """Return conditions in stored form.
+
+    They are validated, seconds become amounts, counts become numbers, and an empty match is
+    removed.
+    """
     rule, value = parse_conditions(conditions), conditions["value"]
     metric = {"metric": rule.metric} if rule.metric else {}
     match = {"match": dict(rule.match)} if rule.match else {}
@@ -104,7 +123,7 @@ def _to_stored(rule: SlaRule, value: Any) -> Any:
 
 
 def format_seconds(seconds: float) -> str | float:
-    """Seconds as people type them: `45m`; the number itself when it is not whole."""
+    """Format seconds as typed: `45m`; return the number itself if it is not whole."""
     for unit, length in (("h", 3600), ("m", 60), ("s", 1)):
         if seconds % length == 0 and (seconds or unit == "s"):
             return f"{int(seconds / length)}{unit}"
@@ -112,12 +131,15 @@ def format_seconds(seconds: float) -> str | float:
 
 
 def get_severity(priority: int) -> str:
-    """`critical`, `warning` or `info`."""
+    """Return `critical`, `warning` or `info`."""
     return next(word for word, least in reversed(SEVERITIES.items()) if priority >= least or word == "info")
 
 
 def judge_task(rule: SlaRule, facts: TaskTimes, now: float) -> SlaVerdict:
-    """Whether a task keeps a rule, as of `now`. One that ended without having started waited until its end."""
+    """Return the verdict on a task.
+
+    A task that ended without starting waited until its end.
+    """
     since = facts.created if rule.is_finish_rule else max(facts.created, facts.not_before or 0.0)
     due = since + rule.value
     done = facts.ended if rule.is_finish_rule or facts.started is None else facts.started
@@ -127,7 +149,7 @@ def judge_task(rule: SlaRule, facts: TaskTimes, now: float) -> SlaVerdict:
 
 
 def judge_metric(rule: SlaRule, figure: float | None, now: float) -> MetricVerdict:
-    """How a figure stands to its rule, as of `now`. One that is not known (None) is never late."""
+    """Return the verdict on a metric. An unknown value (None) is never late."""
     exact = rule.value % 60 != 0
     told = metrics.describe_figure(rule.metric, figure, exact)
     if figure is None:
@@ -139,7 +161,7 @@ def judge_metric(rule: SlaRule, figure: float | None, now: float) -> MetricVerdi
 
 
 def describe_rule(rule: SlaRule) -> str:
-    """`finishes within 45m, template encode`, `replica-lag stays below 5m`."""
+    """Format a rule: `finishes within 45m, template encode`."""
     if rule.metric:
         return f"{rule.metric} {rule.preset.replace('-', ' ')} {metrics.format_figure(rule.metric, rule.value, exact=True)}"
     match = [f"{key} {_format_tags(word) if key == 'tag' else word}" for key, word in rule.match.items()]
@@ -147,7 +169,7 @@ def describe_rule(rule: SlaRule) -> str:
 
 
 def _describe_time(rule: SlaRule, facts: TaskTimes, took: float, now: float) -> str:
-    """In words, true to what the task did in that time: waiting, running, or both."""
+    """Describe the time used: waiting, running, or both."""
     allowed = f"allowed {format_age(rule.value)}"
     if not rule.is_finish_rule:
         return f"{'waiting' if facts.started is None and facts.ended is None else 'waited'} {format_age(took)}, {allowed}"
@@ -162,7 +184,7 @@ def _describe_time(rule: SlaRule, facts: TaskTimes, took: float, now: float) -> 
 
 
 def _parse_metric(preset: str, metric: Any) -> str:
-    """The figure that a rule is about; "" for one about tasks."""
+    """Return the metric of a rule, "" for rules on tasks."""
     if preset != STAYS_BELOW:
         if metric is not None:
             raise ValueError(f"conditions: metric goes with preset {STAYS_BELOW}, not with {preset}")
@@ -198,7 +220,7 @@ def _parse_match(match: Any) -> dict[str, Any]:
 
 
 def _parse_tag(tag: Any) -> dict[str, str]:
-    """`k=v` or {"k": "v"}."""
+    """Parse `k=v` or {"k": "v"}."""
     if isinstance(tag, str) and "=" in tag:
         tag = dict([tag.split("=", 1)])
     if not isinstance(tag, Mapping) or not all(isinstance(k, str) and isinstance(v, str) for k, v in tag.items()):

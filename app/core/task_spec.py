@@ -1,6 +1,7 @@
-"""What may be submitted: the shape of one task, checked by pydantic, with errors a person can act on.
+"""Pydantic model of a submission, with readable errors.
 
-Arguments may hold any bytes but NUL (undecodable ones as surrogates); numbers may be written as amounts (`30m`, `512M`).
+Arguments may contain any bytes except NUL (undecodable ones as surrogates). Numbers may have units
+(`30m`, `512M`).
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from app.core.text import units
 from app.core.text.sanitize import find_name_error, find_nearest, sanitize, truncate
 
 MAX_ARGUMENT = 128 * 1024 - 1
-"""Linux: MAX_ARG_STRLEN, the NUL included."""
+"""Linux MAX_ARG_STRLEN, without the NUL."""
 
 MAX_COMMAND = 1536 * 1024
-"""Below the 2 MiB that Linux gives argv and environment together."""
+"""Below the 2 MiB that Linux allows for argv and environment together."""
 
 MAX_PRIORITY = 1_000_000
 MAX_RETRIES = 10_000
@@ -33,9 +34,12 @@ MAX_CAPACITY = 100_000
 
 
 def _check_os_text(value: Any) -> str:
-    """A string of any bytes but NUL; pydantic's own str refuses undecodable ones."""
+    """Check a string of any bytes except NUL.
+
+    Pydantic's own str rejects undecodable bytes.
+    """
     if not isinstance(value, str):
-        raise ValueError("must be text")  # what it is may be secret: of a variable, or a parameter
+        raise ValueError("must be text")  # the value may be secret: a variable or a parameter
     if "\0" in value:
         raise ValueError("must not contain a NUL byte")
     if len(value) > MAX_ARGUMENT:
@@ -44,7 +48,7 @@ def _check_os_text(value: Any) -> str:
 
 
 def _make_amount_validator(parse: Any) -> BeforeValidator:
-    """A number, or an amount in words."""
+    """Return a validator for a number with or without unit."""
 
     def check(value: Any) -> Any:
         if value is None:
@@ -81,7 +85,7 @@ def _check_not_empty(value: str) -> str:
 
 
 def format_value(value: Any) -> str:
-    """A value from outside, short and safe enough for a message."""
+    """Format an external value for a message, sanitized and shortened."""
     return truncate(sanitize(f'"{value}"' if isinstance(value, str) else str(value)), 60)
 
 
@@ -98,7 +102,10 @@ TaskReference = int | str
 
 
 class TaskSpec(BaseModel):
-    """One submission. Exactly one of argv, script and template; seconds, cores, MiB."""
+    """One submission, with exactly one of argv, script and template.
+
+    Units are seconds, cores and MiB.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -156,7 +163,7 @@ class TaskSpec(BaseModel):
 
 
 def describe_error(error: ValidationError) -> str:
-    """The first thing that is wrong, as a sentence that begins with the name of the option."""
+    """Return the first error as a sentence that starts with the option's name."""
     first = error.errors(include_url=False)[0]
     where = ".".join(
         sanitize(str(part)) for part in first["loc"] if not str(part).startswith(("function-", "list[", "dict["))
@@ -178,7 +185,7 @@ def describe_error(error: ValidationError) -> str:
 
 
 _SECRET_FIELDS = frozenset({"env", "parameters", "parameter_texts"})
-"""What may hold a secret, of which only a right shape tells where."""
+"""Fields that may contain a secret in an unknown place if their shape is wrong."""
 
 
 _TYPE_ERRORS = {

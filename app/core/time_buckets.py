@@ -1,6 +1,6 @@
-"""Figures over time: the buckets of an hour, a day and a week, durations counted in steps, and which minutes are known. Pure.
+"""Time buckets of the history charts, duration histograms, and minutes with known data.
 
-Moments are whole UNIX minutes, durations seconds.
+Times are whole UNIX minutes, durations are seconds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 
 class BucketSpan(NamedTuple):
-    """So many buckets of so many minutes."""
+    """Width of a bucket in minutes, and number of buckets."""
 
     minutes: int
     buckets: int
@@ -29,62 +29,66 @@ METRICS: dict[str, tuple[str, ...]] = {
     "memory": ("all", "pool"),
     "waiting": ("all", "queue", "pool"),
 }
-"""What can be asked, and by what each can be told apart."""
+"""Available metrics, with the groupings that each supports."""
 RESTRICTIONS: dict[str, tuple[str, ...]] = {"cpu": ("pool",), "memory": ("pool",), "waiting": ("queue", "pool")}
-"""Of what alone each can be asked; where it is not named, of a queue, a pool or a template."""
+"""Restrictions of metrics that do not support all of `KINDS`."""
 KINDS = ("queue", "pool", "template")
 
 
 def get_restrictions(metric: str) -> tuple[str, ...]:
-    """Of what alone a metric can be asked."""
+    """Return the kinds of object that a metric can be restricted to."""
     return RESTRICTIONS.get(metric, KINDS)
 
 STEPS_PER_DOUBLING = 8
-"""Steps in which a duration doubles: what is told of one is right to 5 %."""
+"""Histogram steps per doubling of a duration, for a precision of 5 %."""
 MIN_DURATION = 0.001
-"""Seconds: what is shorter counts as this."""
+"""Shortest duration in seconds; shorter ones count as this value."""
 
 
 @dataclass(frozen=True, slots=True)
 class BucketFrame:
-    """The buckets of a span, the last of which holds now."""
+    """Buckets of a span; the last one contains the present."""
 
     first: int
     span: BucketSpan
 
     @classmethod
     def from_last_minute(cls, minute: int, span: BucketSpan) -> BucketFrame:
-        """The frame whose last bucket holds this minute."""
+        """Return the frame whose last bucket contains `minute`."""
         return cls(find_bucket_start(minute, span.minutes) - (span.buckets - 1) * span.minutes, span)
 
     @property
     def bucket_starts(self) -> range:
-        """The first minute of each bucket."""
+        """First minute of each bucket."""
         return range(self.first, self.first + self.span.buckets * self.span.minutes, self.span.minutes)
 
     def find_known_buckets(self, sampled: Set[int], now: int) -> list[bool]:
-        """Which buckets a runtime has seen something of."""
+        """Return for each bucket whether a runtime collected data in it."""
         width = self.span.minutes
         return [any(_was_runtime_up(minute, sampled, now) for minute in range(begin, begin + width)) for begin in self.bucket_starts]
 
 
 def find_bucket_start(minute: int, width: int) -> int:
-    """The first minute of the bucket of so many minutes that holds a minute."""
+    """Return the first minute of the bucket that contains `minute`."""
     return minute - minute % width
 
 
 def _was_runtime_up(minute: int, sampled: Set[int], now: int) -> bool:
-    """Whether a runtime was up: a single minute without a sample between two with one is a late sample, the present one is not due."""
+    """Return True if a runtime was up in a minute.
+
+    A single missing sample between two others is a late one. The sample of the current minute is
+    not due yet.
+    """
     return minute in sampled or minute - 1 in sampled and (minute + 1 in sampled or minute == now)
 
 
 DurationHistogram = dict[str, int]
-"""{step of durations: how many}. The steps are text, as they are stored: an answer merges a hundred thousand of them."""
+"""Histogram {step: count}. Steps are text as stored, because one answer merges 100,000 of them."""
 
 
 @dataclass(slots=True)
 class PeriodFigures:
-    """What began and ended; how long was waited (first attempts) and run (successes)."""
+    """Starts, ends, waits (first attempts) and durations (successes) of a period."""
 
     started: int = 0
     ended: int = 0
@@ -93,7 +97,7 @@ class PeriodFigures:
     runs: DurationHistogram = field(default_factory=dict)
 
     def add(self, other: PeriodFigures) -> None:
-        """Count these in."""
+        """Add the figures of another period."""
         self.started += other.started
         self.ended += other.ended
         self.failed += other.failed
@@ -102,18 +106,18 @@ class PeriodFigures:
 
 
 def merge_counts(counted: DurationHistogram, more: Mapping[str, int]) -> None:
-    """Count durations in."""
+    """Add the counts of another histogram."""
     for at, count in more.items():
         counted[at] = counted.get(at, 0) + count
 
 
 def compute_step(seconds: float) -> str:
-    """The step that a duration falls into."""
+    """Return the histogram step of a duration."""
     return str(round(STEPS_PER_DOUBLING * math.log2(max(MIN_DURATION, seconds))))
 
 
 def compute_percentiles(counted: Mapping[str, int], shares: Sequence[float]) -> list[float | None]:
-    """For each share (0 to 1, growing) the seconds that so many of the durations did not exceed; None of none."""
+    """Return a percentile in seconds per share (0 to 1, ascending); None for no data."""
     if not counted:
         return [None] * len(shares)
     total, below, steps = sum(counted.values()), 0, iter(sorted((int(at), count) for at, count in counted.items()))
@@ -128,13 +132,13 @@ def compute_percentiles(counted: Mapping[str, int], shares: Sequence[float]) -> 
 
 
 def compute_mean(values: Iterable[float | None]) -> float | None:
-    """The mean of those that are known; None when none is."""
+    """Return the mean of the known values, None if there are none."""
     found = [value for value in values if value is not None]
     return sum(found) / len(found) if found else None
 
 
 def sum_columns(columns: Sequence[Sequence[float | None]]) -> list[float | None]:
-    """The sum in each bucket of what is known there."""
+    """Return the sum of the known values of each bucket."""
     sums: list[float | None] = []
     for bucket in zip(*columns, strict=True):
         found = [value for value in bucket if value is not None]

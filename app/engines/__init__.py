@@ -1,8 +1,9 @@
-"""How a thing runs: each engine turns a template's schema and parameters into one launch; the keeper starts all alike.
+"""Engine registry: turns a template's schema and parameters into a launch.
 
-An engine is a module with `FIELDS` (the keys its schema may have), `check(schema, shape)` (is the schema one, for these
-parameters?), `names(schema)` (which parameters does it name?) and `build(schema, values)`. `exec` gives parameters as
-arguments, `shell` and `python` as `PARAM_<name>`.
+An engine is a module with `FIELDS` (the keys of its schema), `check(schema, shape)` (validate the
+schema for these parameters), `names(schema)` (the parameters it names) and `build(schema, values)`.
+`exec` passes parameters as arguments, `shell` and `python` as `PARAM_<name>`. The keeper starts all
+launches alike.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ ENGINES: Mapping[str, ModuleType] = {"exec": exec_engine, "shell": shell_engine,
 
 
 def check_template(engine: str, schema: Any, parameter_schema: Mapping[str, Any]) -> None:
-    """Whether a template can be made of these. Raises Usage, which names the key and what is wrong with it."""
+    """Raise Usage if no template can be made, naming the faulty key."""
     if engine not in ENGINES:
         raise Usage(f"engine must be {_join_or(ENGINES)}, not {_quote(engine)}")
     if not isinstance(schema, Mapping):
@@ -37,7 +38,10 @@ def check_template(engine: str, schema: Any, parameter_schema: Mapping[str, Any]
 
 
 def derive_parameters(engine: str, schema: Any) -> dict[str, Any]:
-    """The parameter schema of a template that gives none: what its command or script names, all text, all needed."""
+    """Return the parameter schema of a template without one.
+
+    Each parameter named by its command or script is required text.
+    """
     names = ENGINES[engine].names(schema) if engine in ENGINES and isinstance(schema, Mapping) else ()
     found = {name: {"type": "string"} for name in names}
     return {"type": "object", "required": [*found], "properties": found} if found else {}
@@ -46,10 +50,11 @@ def derive_parameters(engine: str, schema: Any) -> dict[str, Any]:
 def make_launch(
     engine: str, schema: Mapping[str, Any], given: Mapping[str, Any], declared: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """What a task starts, as it is stored: {"argv", "env", "secrets"}. `given` are resolved parameters.
+    """Return the launch of a task as stored: {"argv", "env", "secrets"}.
 
-    `declared` is the parameter schema of a template; without it the launch is that of a command typed as it is, whose
-    environment stays as it was. Raises Usage when a value cannot be given that way, or all are too long together.
+    `given` are resolved parameters. `declared` is the parameter schema of a template; None means a
+    plain command, whose environment stays unchanged. Raise Usage if a value cannot be passed, or if
+    all are too long together.
     """
     secret = {name: reference for name, value in given.items() if (reference := parameters.get_secret_reference(value))}
     plain = {name: value for name, value in given.items() if name not in secret}
@@ -58,9 +63,9 @@ def make_launch(
 
 
 def build_environment(launch: Mapping[str, Any], base: Mapping[str, str]) -> dict[str, str]:
-    """The variables of one run: the submitter's (`base`), the parameters, and the secrets, looked up only now.
+    """Return the variables of one run: those of the submitter, parameters and secrets.
 
-    Raises Refused when a secret is not where it should be.
+    Secrets are read only now. Raise Refused if one is missing.
     """
     return Launch.from_dict(launch).build_environment(base)
 

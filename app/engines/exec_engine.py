@@ -1,8 +1,9 @@
-"""Engine exec: a program with its arguments, `schema.argv`. No shell, nothing is split or expanded.
+"""Engine exec: a program and its arguments, without a shell.
 
-`{{ name }}` inside an element stands for that parameter's value, inside that one element only; other braces stay as
-they are, and a value is never looked at again. An element that names a parameter which was not given is left out, so
-write `--width={{ width }}` and not two elements. The program itself must not depend on what may be missing.
+`{{ name }}` inside an element of `schema.argv` is replaced by the value of that parameter. Other
+braces stay, nothing is split or expanded, and values are not scanned again. An element that names a
+missing parameter is omitted, so write `--width={{ width }}` instead of two elements. The program
+itself must not depend on an optional parameter.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _PLACEHOLDER = re.compile(r"\{\{[ \t]*([A-Za-z_][A-Za-z0-9_.-]*)[ \t]*\}\}")
 
 
 def check(schema: Mapping[str, Any], shape: ParameterShape) -> None:
-    """argv is a list of texts, and every `{{ name }}` in it a parameter."""
+    """Raise Usage unless argv is a list of strings whose placeholders are parameters."""
     argv = schema.get("argv")
     if not isinstance(argv, list) or not argv or not all(isinstance(word, str) for word in argv) or not argv[0]:
         raise Usage(f"schema: argv must be a list of texts that begins with a program, such as {EXAMPLE}")
@@ -40,7 +41,10 @@ def check(schema: Mapping[str, Any], shape: ParameterShape) -> None:
 
 
 def build(schema: Mapping[str, Any], values: Values) -> Launch:
-    """Raises Usage for a secret: every user of a machine can read its processes' arguments."""
+    """Return the launch.
+
+    Raise Usage for a secret: every user of a machine can read arguments of processes.
+    """
     for name in _iter_names(schema["argv"]):
         if name in values.secret:
             raise Usage(f"{sanitize(name)} is a secret, but anybody can read an argument. Take engine shell or python.")
@@ -49,7 +53,7 @@ def build(schema: Mapping[str, Any], values: Values) -> Launch:
 
 
 def names(schema: Mapping[str, Any]) -> list[str]:
-    """The parameters that argv names."""
+    """Return the parameters that argv names."""
     return list(_iter_names([word for word in schema.get("argv", ()) if isinstance(word, str)]))
 
 

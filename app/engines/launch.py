@@ -1,4 +1,4 @@
-"""What an engine makes: the words to start, and the environment that goes with them."""
+"""Launch: the command and environment that an engine produces."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from app.errors import Refused, Usage
 
 PREFIX = "PARAM_"
 MAX_TOTAL = 1536 * 1024
-"""Bytes of arguments and parameters together: below the 2 MiB that Linux gives them and the environment."""
+"""Maximum bytes of arguments and parameters, below the 2 MiB that Linux allows with the
+environment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """The parameters of one task: plain ones, and references to secrets."""
+    """Parameters of one task: plain values and references to secrets."""
 
     plain: Mapping[str, Any]
     secret: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -34,8 +35,9 @@ class Values:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """One start. With `env`, no other `PARAM_` variable reaches it; with None, the environment is the submitter's.
+    """Command and environment of one run.
 
+    With `env`, no other `PARAM_` variable is passed; None means the submitter's environment.
     `secrets` are references by variable: {"env": NAME of the submitter's} or {"file": PATH}.
     """
 
@@ -44,7 +46,7 @@ class Launch:
     secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def check_size(self) -> Launch:
-        """Itself, when Linux can start it. Raises Usage."""
+        """Return the launch itself if Linux can start it. Raise Usage."""
         words = [*self.argv, *(f"{name}={value}" for name, value in (self.env or {}).items())]
         if not all(parameters.can_be_argument(word) for word in words):
             raise Usage(f"an argument is over {parameters.MAX_VALUE // 1024}K, which no process can be given")
@@ -53,14 +55,17 @@ class Launch:
         return self
 
     def build_environment(self, base: Mapping[str, str]) -> dict[str, str]:
-        """`base` with what belongs to this launch. Raises Refused when a secret is not where it should be."""
+        """Return `base` with the variables of this launch.
+
+        Raise Refused if a secret is missing.
+        """
         if self.env is None:
-            return dict(base)  # a command typed as it is
+            return dict(base)  # a plain command
         kept = {name: value for name, value in base.items() if not name.startswith(PREFIX)}
         return kept | dict(self.env) | {name: _read_secret(name, at, base) for name, at in self.secrets.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """As it is stored with its task."""
+        """Return the launch as stored with its task."""
         found: dict[str, Any] = {"argv": list(self.argv)}
         if self.env is not None:
             found["env"] = dict(self.env)
@@ -70,7 +75,6 @@ class Launch:
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Launch:
-        """What `as_dict` was made of."""
         return cls(tuple(found["argv"]), found.get("env"), found.get("secrets", {}))
 
 
@@ -98,7 +102,7 @@ def _read_secret_file(name: str, path: str) -> str:
 
 
 def _open_nonblocking(path: str, flags: int) -> int:
-    """A pipe would wait for somebody to write."""
+    """Open without blocking on a pipe that has no writer."""
     return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
 
 

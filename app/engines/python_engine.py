@@ -1,10 +1,10 @@
-"""Engine python: `schema.callable` ("module:function") or `schema.script`, run by `schema.python`.
+"""Engine python: `schema.callable` ("module:function") or `schema.script`.
 
-The interpreter is by default the python3 on the task's PATH. The callable gets the parameters as keyword arguments, the
-script as global variables. They travel as the shell's do, in `PARAM_<name>` (what is no string as JSON), and are taken
-out of the environment before the code runs: this needs no file of ours, which would have to be written before each
-start and removed after it, and keeps secrets out of `ps`. What the code imports is found from the task's directory and
-its own interpreter; nothing of ours is on its path.
+`schema.python` is the interpreter, by default the python3 on the task's PATH. A callable gets
+parameters as keyword arguments, a script as global variables. Parameters travel in `PARAM_<name>`
+(values other than strings as JSON) and are removed from the environment before the code runs. No
+file of ours has to be written before a start and removed afterwards, and secrets stay out of `ps`.
+Imports are resolved from the task's directory and the interpreter; nothing of ours is on the path.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ exec(compile(target, "<script>", "exec"), given)
 
 
 def check(schema: Mapping[str, Any], shape: ParameterShape) -> None:
-    """One of callable and script, and every parameter can be a keyword argument."""
+    """Raise Usage unless the schema has one of callable and script, and valid names."""
     if ("callable" in schema) is ("script" in schema):
         raise Usage(f"schema: needs one of callable and script, such as {EXAMPLE}")
     for key in schema:
@@ -64,7 +64,7 @@ def check(schema: Mapping[str, Any], shape: ParameterShape) -> None:
 
 
 def build(schema: Mapping[str, Any], values: Values) -> Launch:
-    """Raises Usage for a parameter whose name cannot be a keyword argument."""
+    """Return the launch. Raise Usage for a parameter that cannot be a keyword argument."""
     check_names([*values.plain, *values.secret])
     kinds = {name: "text" if isinstance(value, str) else "json" for name, value in values.plain.items()}
     words = [f"{name}={kind}" for name, kind in (kinds | dict.fromkeys(values.secret, "text")).items()]
@@ -73,5 +73,5 @@ def build(schema: Mapping[str, Any], values: Values) -> Launch:
 
 
 def names(schema: Mapping[str, Any]) -> list[str]:
-    """None: what a callable takes is known only where it runs."""
+    """Return an empty list: a callable's parameters are known only where it runs."""
     return []

@@ -1,6 +1,7 @@
 """Engine shell: `schema.script`, run by `schema.shell` (default /bin/sh) with `-c`.
 
-Parameters arrive as variables `PARAM_<name>`, never pasted into the text; what is no string arrives as JSON.
+Parameters are passed as variables `PARAM_<name>` and never inserted into the text; values other
+than strings are JSON.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _NAMED = re.compile(r"\$\{?PARAM_([A-Za-z_][A-Za-z0-9_]*)")
 
 
 def check(schema: Mapping[str, Any], shape: ParameterShape) -> None:
-    """script is a text, and every parameter can be a variable."""
+    """Raise Usage unless the script is text and parameters are valid variable names."""
     check_text(schema, "script", EXAMPLE)
     if "shell" in schema:
         check_text(schema, "shell", "/bin/bash")
@@ -31,25 +32,25 @@ def check(schema: Mapping[str, Any], shape: ParameterShape) -> None:
 
 
 def build(schema: Mapping[str, Any], values: Values) -> Launch:
-    """Raises Usage for a parameter whose name cannot be a variable's."""
+    """Return the launch. Raise Usage for a parameter that cannot be a variable."""
     check_names([*values.plain, *values.secret])
     return Launch((schema.get("shell", DEFAULT_SHELL), "-c", schema["script"]), values.to_variables(), values.to_references())
 
 
 def names(schema: Mapping[str, Any]) -> list[str]:
-    """The parameters that the script names, as `$PARAM_name` or `${PARAM_name…}`."""
+    """Return parameters the script names, as `$PARAM_name` or `${PARAM_name…}`."""
     return _NAMED.findall(str(schema.get("script", "")))
 
 
 def check_text(schema: Mapping[str, Any], key: str, example: str) -> None:
-    """`schema[key]` is a text that a process can be given."""
+    """Raise Usage unless `schema[key]` is text that a process accepts."""
     value = schema.get(key)
     if not isinstance(value, str) or not value.strip() or "\0" in value or not can_be_argument(value):
         raise Usage(f"schema: {key} must be a text of less than 128K, such as {example}")
 
 
 def check_names(names: Any) -> None:
-    """Every name can be `PARAM_<name>`, or a keyword argument."""
+    """Raise Usage unless all names can be `PARAM_<name>` or keyword arguments."""
     for name in names:
         if not _NAME.fullmatch(name):
             raise Usage(

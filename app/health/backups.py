@@ -1,4 +1,4 @@
-"""What is left when the database is lost: the newest backup, and the copy on another disk or host."""
+"""Health checks of backups and the replica: all that is left if the database is lost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 def check_backups(home: str, found: dict[str, Any] | None) -> Iterator[Finding]:
-    """How old the newest is, and where it lies; `found` as `status` tells it, None where none are taken."""
+    """Check the age and place of the newest backup.
+
+    `found` comes from `status`; None means that backups are off.
+    """
     if found is None:
         text = "none are taken as config.toml stands"
         yield Finding("backups", text, "hint", f'"${{EDITOR:-vi}}" {quote_word(get_config_path())}')
@@ -39,7 +42,10 @@ def check_backups(home: str, found: dict[str, Any] | None) -> Iterator[Finding]:
 
 
 def _find_obstacle(folder: str) -> tuple[str, str]:
-    """Why no backup can be put into the home's folder within that of the settings, and the cure; without one it is told of the home."""
+    """Return why the backup folder cannot be used, and a fix.
+
+    The home's own folder is covered by the check of the home.
+    """
     named = config.read(get_config_path()).maintenance.backup.folder
     if named is None:
         return "", ""
@@ -58,7 +64,7 @@ def _find_obstacle(folder: str) -> tuple[str, str]:
 
 
 def check_replica(home: str, found: dict[str, Any]) -> Iterator[Finding]:
-    """How old the copy is; nothing where there is none to be. `found` as `db replica --json` tells it."""
+    """Check the age of the replica, if there is one. `found` comes from `db replica --json`."""
     if found["target"] is None:
         return
     age = f"{units.format_age(found['lag'])} old" if found["lag"] is not None else "never copied yet"

@@ -1,4 +1,4 @@
-"""The clock: was it set back before what is stored, was it set since the runtime began, and is anything keeping it?"""
+"""Health check of the clock: set back, jumped, or not synchronized."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 STA_UNSYNC = 0x0040
 MAX_CORRECTION = 60.0
-"""Seconds by which the clock may have been put right since the runtime began."""
+"""Seconds of tolerated correction since the runtime began."""
 
 
 class Timex(ctypes.Structure):
-    """The kernel's `struct timex`, as far as its status; the rest is room."""
+    """The kernel's `struct timex` up to its status, padded."""
 
     _fields_ = [
         ("modes", ctypes.c_uint), ("offset", ctypes.c_long), ("freq", ctypes.c_long), ("maxerror", ctypes.c_long),
@@ -32,7 +32,7 @@ class Timex(ctypes.Structure):
 
 
 def check_clock(home: str, status: dict[str, Any] | None, newest: str | None) -> Iterator[Finding]:
-    """What is wrong with it, worst first; one line when nothing is."""
+    """Yield the worst problem of the clock, or one line without problems."""
     behind = _measure_lag(newest)
     if behind > 1:
         text = f"it is {units.format_age(behind)} behind the newest task; times and deadlines cannot be right"
@@ -50,7 +50,7 @@ def check_clock(home: str, status: dict[str, Any] | None, newest: str | None) ->
 
 
 def _measure_lag(newest: str | None) -> float:
-    """Seconds from now to the time of the newest task, when that is to come."""
+    """Return the seconds by which the newest task is in the future, else 0."""
     if not newest:
         return 0.0
     try:
@@ -60,7 +60,7 @@ def _measure_lag(newest: str | None) -> float:
 
 
 def _measure_jump(status: dict[str, Any] | None) -> float | None:
-    """Seconds by which the clock went further than the machine did, since the runtime began."""
+    """Return the seconds the clock moved beyond elapsed time since the runtime began."""
     runtime = (status or {}).get("runtime") or {}
     since, begun = runtime.get("since"), runtime.get("boottime")
     if runtime.get("state") != "running" or not since or begun is None:
@@ -69,7 +69,7 @@ def _measure_jump(status: dict[str, Any] | None) -> float | None:
 
 
 def is_synchronized() -> bool | None:
-    """What the kernel knows of it; None when it does not tell."""
+    """Return the kernel's synchronization status, or None if unknown."""
     try:
         libc = ctypes.CDLL(None, use_errno=True)
         about = Timex()
@@ -81,18 +81,18 @@ def is_synchronized() -> bool | None:
 
 
 def is_in_container() -> bool:
-    """Are we in a container, whose clock is its host's?"""
+    """Return True in a container, which uses the clock of its host."""
     marks = ("/run/systemd/container", "/.dockerenv", "/run/.containerenv")
-    first = read_file("/proc/1/environ").split("\0")  # which only root may read
+    first = read_file("/proc/1/environ").split("\0")  # readable by root only
     return any(map(os.path.exists, marks)) or any(entry.startswith("container=") for entry in first)
 
 
 INSTALL_COMMANDS = (("apt-get", "apt-get install -y chrony"), ("dnf", "dnf install -y chrony"), ("apk", "apk add chrony"))
-"""How a program that keeps the clock right comes to a machine that has none."""
+"""Commands that install a time daemon, by package manager."""
 
 
 def suggest_sync_command() -> str:
-    """The command that has it kept right from now on."""
+    """Return the command that keeps the clock synchronized."""
     if os.path.isdir("/run/systemd/system"):
         return make_root_command("timedatectl set-ntp true")
     there = next((one for one in ("chronyd", "ntpd", "openntpd") if shutil.which(one)), None)

@@ -1,4 +1,4 @@
-"""The user's settings: whether all that config.toml says can be, and whether it says what was meant."""
+"""Health check of config.toml: faults, and values that were probably not meant."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def check_settings(keys: Callable[[Mapping[str, str], str], str] | None = None) -> Iterator[Finding]:
-    """What is wrong there; nothing where there is no file, which is well. `keys`: see `look`; it takes long to ask."""
+    """Yield the faults of the settings; nothing without a file.
+
+    `keys`: see `run_checks`; checking the keys is slow.
+    """
     path = get_config_path()
     found, cure = config.read(path), f'"${{EDITOR:-vi}}" {quote_word(path)}'
     removed = "; nothing is removed until it is mended" if found.retention_fault else ""

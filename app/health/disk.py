@@ -1,4 +1,4 @@
-"""The disk under a home: how much is free, whether it takes what is written, and how long that takes."""
+"""Health check of the disk under a home: free space, writability and latency."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 
 MIN_FREE_BYTES = 500 * 2**20
 MIN_FREE_SHARE = 0.05
-"""Below either of these, bytes or share of the disk, nothing new is started."""
+"""Tasks start only above both limits: bytes, and share of the disk."""
 SMALL_DISK_SHARE = 0.1
-"""Of a small disk, which never had so many bytes free, this share takes their place."""
+"""Share that replaces the limit in bytes on a small disk."""
 
 SLOW_SYNC = 0.5
-"""Seconds that bringing a line to the disk may take before it is told."""
+"""Seconds of sync time above which the disk is reported as slow."""
 
 NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "fuse.sshfs", "afs", "ceph", "gluster")
 
 
 def get_min_free(total: int) -> int:
-    """How many bytes of a disk of `total` must be free for anything new to start."""
+    """Return the bytes that must be free on a disk of `total` bytes to start tasks."""
     return int(max(min(MIN_FREE_BYTES, total * SMALL_DISK_SHARE), total * MIN_FREE_SHARE))
 
 
 def check_disk(home: str) -> Iterator[Finding]:
-    """Room, and a trial."""
+    """Check free space and write a test line."""
     place = find_existing_folder(home)
     space = os.statvfs(place)
     free, total = space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize
@@ -51,11 +51,11 @@ def check_disk(home: str) -> Iterator[Finding]:
 
 
 def _test_write(home: str, text: str) -> Finding:
-    """Write a line and see when it is on the disk."""
+    """Write a line and measure the sync."""
     try:
         took = measure_sync_time(home)
     except PermissionError:
-        return Finding("disk", text)  # whose it is says all
+        return Finding("disk", text)  # the check of the owner reports the reason
     except OSError as error:
         why = (error.strerror or "unknown").lower()
         return Finding("disk", f"{text}, but it takes no write: {why}", "broken", suggest_remount_command(home))
@@ -66,12 +66,12 @@ def _test_write(home: str, text: str) -> Finding:
 
 
 def suggest_usage_command(home: str) -> str:
-    """The command that shows what takes the room."""
+    """Return the command that shows disk usage."""
     return f"du -xhd1 {quote_word(_find_mount_point(home))} | sort -h"
 
 
 def suggest_remount_command(home: str) -> str:
-    """The command that lets a disk that went read-only take what is written again."""
+    """Return the command that remounts a read-only disk for writing."""
     return make_root_command(f"mount -o remount,rw {quote_word(_find_mount_point(home))}")
 
 
@@ -81,7 +81,10 @@ def _find_mount_point(home: str) -> str:
 
 
 def measure_sync_time(home: str) -> float:
-    """Seconds that one line takes to be on the disk, by a file of which nothing stays. Raises OSError."""
+    """Return the seconds to sync one line, using a file that is removed at once.
+
+    Raise OSError.
+    """
     path = os.path.join(home, f".doctor-{secrets.token_hex(8)}")
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -95,7 +98,11 @@ def measure_sync_time(home: str) -> float:
 
 
 def check_file_system(home: str) -> Iterator[Finding]:
-    """SQLite's write-ahead log needs memory shared between processes: a network file system has none."""
+    """Check for a network file system.
+
+    SQLite's write-ahead log needs memory shared between processes, which a network file system
+    lacks.
+    """
     kind = find_mount(os.path.realpath(find_existing_folder(home)))[1]
     if kind.startswith(NETWORK_FILE_SYSTEMS):
         cure = f"taskdeck --home /var/tmp/{quote_word(f'taskdeck-{os.geteuid()}')} doctor"
@@ -105,14 +112,17 @@ def check_file_system(home: str) -> Iterator[Finding]:
 
 
 def find_existing_folder(path: str) -> str:
-    """The nearest folder above that is there."""
+    """Return the nearest existing folder above a path."""
     while not os.path.exists(path):
         path = os.path.dirname(path)
     return path
 
 
 def find_mount(path: str) -> tuple[str, str]:
-    """Mount point and type of the file system that holds a path: the longest mount point above it."""
+    """Return mount point and type of the file system of a path.
+
+    The longest mount point above the path wins.
+    """
     best = ("", "")
     for line in read_file("/proc/self/mountinfo").splitlines():
         left, _, right = line.partition(" - ")
@@ -124,7 +134,7 @@ def find_mount(path: str) -> tuple[str, str]:
 
 
 def _decode_mount_point(point: str) -> str:
-    """A mount point without the kernel's escapes for spaces and the like."""
+    """Decode the kernel's escapes of a mount point."""
     for code, c in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         point = point.replace(code, c)
     return point

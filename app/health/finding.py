@@ -1,4 +1,4 @@
-"""What one look at this machine found, and the one command that cures it."""
+"""Finding of a health check, and the one command that fixes the problem."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
 
 class Finding:
-    """One thing that was looked at. `state` is well, hint or broken; `cure` is what to type, "" when nothing is
-    wrong."""
+    """Result of one check.
+
+    `state` is well, hint or broken; `cure` is the command to type, "" if nothing is wrong.
+    """
 
     __slots__ = ("check", "cure", "state", "text")
 
@@ -23,7 +25,7 @@ class Finding:
         self.check, self.text, self.state, self.cure = check, text, state, cure
 
     def to_dict(self) -> dict[str, Any]:
-        """For --json: `ok` is false only for what is broken."""
+        """Return the finding for --json; `ok` is false only for broken."""
         return {
             "check": self.check,
             "ok": self.state != "broken",
@@ -34,7 +36,7 @@ class Finding:
 
 
 def quote_word(word: str) -> str:
-    """A word as a shell reads it back, whatever is in it, and as a terminal may show it."""
+    """Quote a word for a shell, with control characters escaped for the terminal."""
     if sanitize(word) == word:
         return shlex.quote(word)
     inside = "".join(
@@ -44,16 +46,16 @@ def quote_word(word: str) -> str:
 
 
 def make_command(home: str, words: str) -> str:
-    """A command of ours for that home."""
+    """Return a taskdeck command for `home`."""
     usual = not os.environ.get("TASKDECK_HOME") and home == resolve_home(None)
     return f"taskdeck {words}" if usual else f"taskdeck --home {quote_word(home)} {words}"
 
 
 def make_restart_command(home: str) -> str:
-    """The command that ends runtime and keeper once nothing runs, and begins both anew."""
+    """Return the command that restarts runtime and keeper when nothing runs."""
     return f"{make_command(home, 'stop --drain')} && {make_command(home, 'serve --detach')}"
 
 
 def make_root_command(command: str) -> str:
-    """A command that only root may run."""
+    """Return the command, with sudo unless run by root."""
     return command if os.geteuid() == 0 else f"sudo {command}"

@@ -1,4 +1,4 @@
-"""The versions of what Taskdeck stands on, and the home: is it ours, private, whole and writable?"""
+"""Health checks of versions, and of owner and permissions in the home."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MIN_SQLITE = (3, 38)
-"""The first that has the operator ->>, which our statements use."""
+"""First version with the operator ->>, which our statements use."""
 MIN_PYTHON = (3, 11)
 
 TIME_LIMIT = 1.0
-"""Seconds for a look at the permissions of everything in the home, which may hold a million logs."""
+"""Seconds to spend on permissions: a home may hold a million logs."""
 
 
 def check_versions() -> Iterator[Finding]:
-    """Taskdeck, Python and SQLite."""
+    """Check the versions of Taskdeck, Python and SQLite."""
     import sqlite3
 
     from app.version import VERSION
@@ -39,7 +39,7 @@ def check_versions() -> Iterator[Finding]:
 
 
 def check_home(path: str) -> Iterator[Finding]:
-    """Is the home ours, private and writable, and all that is in it?"""
+    """Check that the home and its content are ours, private and writable."""
     shown = sanitize(path)
     try:
         found = os.stat(path)
@@ -85,7 +85,7 @@ def _check_privacy(path: str, mode: int) -> Finding:
 
 
 def _check_content(path: str) -> Iterator[Finding]:
-    """Whose is what we made there, and who may read it?"""
+    """Check owners and permissions inside the home."""
     owners, modes, seen, until = [], [], 0, time.monotonic() + TIME_LIMIT
     for one in _iter_files(path):
         seen += 1
@@ -110,14 +110,18 @@ def _check_content(path: str) -> Iterator[Finding]:
 
 
 def _has_expected_mode(mode: int) -> bool:
-    """Folders 0700, files and sockets 0600, or 0700 where somebody made them so; links have no mode of their own."""
+    """Return True for the modes that Taskdeck sets.
+
+    Folders are 0700; files and sockets are 0600, or 0700 if somebody made them executable. Links
+    have no mode of their own.
+    """
     if stat.S_ISLNK(mode):
         return True
     return stat.S_IMODE(mode) in ((0o700,) if stat.S_ISDIR(mode) else (0o600, 0o700))
 
 
 def _iter_files(path: str) -> Iterator[str]:
-    """What Taskdeck makes in a home: everything but the logs of runs first, since those are many."""
+    """Yield the files of the home, the numerous logs of runs last."""
     with_logs = os.path.join(path, "runs")
     databases = (f"{name}.db{end}" for name in ("taskdeck", "search") for end in ("", "-wal", "-shm"))
     for name in (*databases, "deck.json"):

@@ -1,4 +1,4 @@
-"""Limits that a job could run into: of the processes that it is started by, and of the control group they are in."""
+"""Health checks of limits: rlimits of the processes, and their control groups."""
 
 from __future__ import annotations
 
@@ -17,18 +17,21 @@ if TYPE_CHECKING:
     from typing import Any
 
 MIN_OPEN_FILES = 512
-"""Descriptors that a runtime with many decks may need."""
+"""Descriptors a runtime with many decks may need."""
 
 SPARE_PROCESSES = 64
-"""Processes that should be left beside one for each job."""
+"""Processes to leave free beyond one per job."""
 
 NO_LIMIT = float("inf")
 UNLIMITED = 1 << 60
-"""The first generation of control groups writes a number as large as this for no limit."""
+"""Smallest value that control groups of version 1 write for no limit."""
 
 
 def check_limits(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
-    """Files, file size and processes of runtime, keeper and guard; without them, of us, who would start them."""
+    """Check open files, file size and processes of runtime, keeper and guard.
+
+    Without them, check this shell, which would start them.
+    """
     wrong = [*_check_rlimits(status), *_check_process_count(home, status)]
     yield from wrong
     if not wrong:
@@ -48,7 +51,7 @@ def _check_rlimits(status: dict[str, Any] | None) -> Iterator[Finding]:
 
 
 def _list_processes(status: dict[str, Any] | None) -> list[tuple[str, int]]:
-    """Those that are up, by what they are called; else this one's parent, the shell that would start them."""
+    """Return the running processes by name, else our parent, the shell."""
     runtime, keeper = (status or {}).get("runtime") or {}, (status or {}).get("keeper") or {}
     up = [("the runtime", runtime.get("pid")), ("the keeper", keeper.get("pid")), ("the guard", keeper.get("guard_pid"))]
     living = [(name, pid) for name, pid in up if pid and os.path.exists(f"/proc/{pid}")]
@@ -56,7 +59,7 @@ def _list_processes(status: dict[str, Any] | None) -> list[tuple[str, int]]:
 
 
 def _check_process_count(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
-    """Can as many processes be made as queues and pools let run at once?"""
+    """Check that enough processes can be created for all concurrent jobs."""
     if not status:
         return
     most, (room, what) = count_max_jobs(status), min(_list_headroom(_list_processes(status)[-1][1]))
@@ -68,7 +71,10 @@ def _check_process_count(home: str, status: dict[str, Any] | None) -> Iterator[F
 
 
 def count_max_jobs(status: dict[str, Any] | None) -> int:
-    """Jobs that may run at once: what the queues let through, and no more than the CPU of their pool has at one each."""
+    """Return the maximum number of concurrent jobs.
+
+    The number is limited by queues, and by the CPU of each pool at one core per job.
+    """
     most = 0.0
     found = status or {}
     for pool in found.get("pools", ()):
@@ -78,7 +84,7 @@ def count_max_jobs(status: dict[str, Any] | None) -> int:
 
 
 def _list_headroom(pid: int) -> Iterator[tuple[float, str]]:
-    """How many processes more can be made, and what says so."""
+    """Yield the number of processes that can still be created, and the limit's name."""
     count = sum(name.isdigit() for name in os.listdir("/proc"))
     yield _parse_number(read_file("/proc/sys/kernel/pid_max")) - count, "kernel.pid_max"
     yield _parse_number(read_file("/proc/sys/kernel/threads-max")) - count, "kernel.threads-max"
@@ -99,13 +105,13 @@ def _is_mine(name: str) -> bool:
 
 
 def _parse_number(text: str) -> float:
-    """A figure of the kernel's; infinity for none."""
+    """Parse a number of the kernel; infinity for no limit."""
     text = text.strip()
     return float(text) if text.isdigit() and int(text) < UNLIMITED else NO_LIMIT
 
 
 def read_cgroups(pid: int) -> dict[str, str]:
-    """The control groups of a process by controller; that of the second generation by ""."""
+    """Return the control groups of a process by controller; that of version 2 by ""."""
     found = {}
     for line in read_file(f"/proc/{pid}/cgroup").splitlines():
         _, names, path = line.split(":", 2)
@@ -114,7 +120,7 @@ def read_cgroups(pid: int) -> dict[str, str]:
 
 
 def iter_cgroup_folders(pid: int, controller: str) -> Iterator[str]:
-    """Where a controller's figures for a process are, its own group first and then those above it."""
+    """Yield the folders of a controller, from the process's own group upwards."""
     found = read_cgroups(pid)
     roots = {controller: f"/sys/fs/cgroup/{controller}", "": "/sys/fs/cgroup", "unified": "/sys/fs/cgroup/unified"}
     for name, root in roots.items():
@@ -125,7 +131,7 @@ def iter_cgroup_folders(pid: int, controller: str) -> Iterator[str]:
 
 
 def check_pools(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
-    """Do the pools give out more than the machine has?"""
+    """Check that pools do not exceed the machine."""
     for one in overcommit.find_overcommit((status or {}).get("pools") or (), *host.read_capacity()):
         options = [f"--{what} {f'{int(fits)}M' if what == 'memory' else units.format_number(fits)}" for what, fits in one.fits.items()]
         cure = make_command(home, f"pool set {quote_word(one.pool)} {' '.join(options)}")
@@ -133,7 +139,7 @@ def check_pools(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
 
 
 def check_memory(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
-    """Do the pools give away more memory than the control group has?"""
+    """Check that pools do not exceed the memory of the control group."""
     if not status or not status.get("pools"):
         return
     total = sum(pool["total_memory"] for pool in status["pools"]) * 2**20

@@ -1,4 +1,4 @@
-"""Runtime, keeper, guard and database of a home, and what others run of Taskdeck on this machine."""
+"""Health checks of runtime, keeper, guard and database, and of other homes on this machine."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from typing import Any
 
 MAX_JOURNAL_SIZE = 64 * 2**20
-"""Bytes of journal that are more than a keeper needs: what ended is not forgotten."""
+"""Bytes above which a journal holds runs that were never forgotten."""
 
 MAX_NAMED = 5
-"""Others that are named; more are counted."""
+"""Maximum number of other homes named."""
 
 _COMMAND = re.compile(r"(?:^|[:.] )((?:taskdeck|kill|pipx|rm|sudo) .+)$")
 
 
 def explain_problem(home: str, problem: Problem) -> Finding:
-    """What kept us from asking, by the name of what it is about."""
+    """Return a finding about the problem that prevented `status`."""
     about = {5: "database", 2: "config"}.get(problem.exit_code, "runtime")
     hint = _COMMAND.search(problem.hint.rstrip("."))
     cure = hint.group(1) if hint else make_command(home, "db check")
@@ -44,12 +44,13 @@ def explain_problem(home: str, problem: Problem) -> Finding:
     readable = problem.hint in (BehindDatabase.without_backup, UnnamedDatabase.without_backup)
     if problem.code == "damaged-database" and not readable and "Newest good backup" not in problem.message:
         aside, database = quote_word(os.path.join(home, "damaged")), quote_word(os.path.join(home, "taskdeck.db"))
-        cure = f"mkdir {aside} && mv {database} {database}-* {aside}"  # and not what was kept before a restore
+        # leave databases kept by a restore in place
+        cure = f"mkdir {aside} && mv {database} {database}-* {aside}"
     return Finding(about, truncate(sanitize(problem.message), 300), "hint" if problem.code == "older-database" else "broken", sanitize(cure))
 
 
 def check_runtime(home: str, found: dict[str, Any]) -> Finding:
-    """Is there one, and does it let anything start?"""
+    """Check that a runtime is running and starts tasks."""
     state, pid, halted = found.get("state"), found.get("pid"), found.get("halted")
     if state == "stopped":
         return Finding("runtime", "stopped on purpose", "hint", make_command(home, "serve --detach"))
@@ -62,7 +63,7 @@ def check_runtime(home: str, found: dict[str, Any]) -> Finding:
 
 
 def _suggest_fix(home: str, trouble: str) -> str:
-    """The command against what keeps things from starting: of a sick disk, the disk's."""
+    """Return the command that removes the reason why nothing starts."""
     if "read-only" in trouble:
         return disk.suggest_remount_command(home)
     if trouble.startswith("disk"):
@@ -73,7 +74,7 @@ def _suggest_fix(home: str, trouble: str) -> str:
 
 
 def check_keeper(home: str, found: dict[str, Any]) -> Iterator[Finding]:
-    """Are both there, one above the other, of this version, with a journal of a usual size?"""
+    """Check keeper and guard: both running, related, current, with a normal journal."""
     pids = [pid for pid in (found.get("pid"), found.get("guard_pid")) if pid]
     if len(pids) < 2 or not all(map(read_stat, pids)):
         text = "keeper and guard are not both there, so a job may lose its exit code"
@@ -99,7 +100,7 @@ def check_keeper(home: str, found: dict[str, Any]) -> Iterator[Finding]:
 
 
 def check_orphan_keeper(home: str, ours: Sequence[TaskdeckProcess]) -> Iterator[Finding]:
-    """A keeper that goes on without a runtime."""
+    """Report a keeper that runs without a runtime."""
     pids = sorted(one.pid for one in ours if one.kind == "keeper" and _is_same_path(one.home, home))
     if pids:
         text = f"pid {' and '.join(map(str, pids))}: what runs goes on, and its end is kept for the next runtime"
@@ -107,7 +108,7 @@ def check_orphan_keeper(home: str, ours: Sequence[TaskdeckProcess]) -> Iterator[
 
 
 def _is_outdated(pid: int, about: tuple[int, float] | None) -> bool:
-    """Does it run another file than ours, or ours as it was before it was replaced?"""
+    """Return True if the keeper runs another file, or ours before its replacement."""
     argv = read_file(f"/proc/{pid}/cmdline").split("\0")
     spec = importlib.util.find_spec("app")
     if len(argv) < 5 or not argv[3].endswith(f"{os.sep}{KEEPER_FILE}") or spec is None or spec.origin is None or about is None:
@@ -121,7 +122,7 @@ def _is_outdated(pid: int, about: tuple[int, float] | None) -> bool:
 
 
 def get_journal_size(home: str) -> int:
-    """Bytes that the journal takes: the keeper's, and that of one of another version beside it."""
+    """Return the bytes of all journals, including those of other versions."""
     run, size = os.path.join(home, "run"), 0
     try:
         journals = [name for name in os.listdir(run) if name.startswith("journal")]
@@ -133,7 +134,7 @@ def get_journal_size(home: str) -> int:
 
 
 def check_database(home: str, found: dict[str, Any]) -> Finding:
-    """Its size, and what is wrong with it."""
+    """Check the state of the database and report its size."""
     text = f"{units.format_bytes(found['size'])}, {sanitize(found['state'])}"
     if found["state"] == "ok":
         return Finding("database", text)
@@ -142,7 +143,7 @@ def check_database(home: str, found: dict[str, Any]) -> Finding:
 
 
 def check_definitions(home: str, found: dict[str, Any]) -> Iterator[Finding]:
-    """Is there a queue to submit to, and a pool below it?"""
+    """Check that there is a queue and a pool."""
     for kind in ("pool", "queue"):
         if not found[f"{kind}s"]:
             text = f"there is no {kind} at all, so no task can be submitted"
@@ -150,7 +151,10 @@ def check_definitions(home: str, found: dict[str, Any]) -> Iterator[Finding]:
 
 
 def check_offline_database(home: str, found: dict[str, Any], refused: Callable[[str], object]) -> Finding:
-    """The same where no runtime is up; `refused` raises what would keep the next from starting."""
+    """Check the database while no runtime is running.
+
+    `refused` raises the problem that would keep the next runtime from starting.
+    """
     try:
         refused(home)
     except Problem as problem:
@@ -159,7 +163,10 @@ def check_offline_database(home: str, found: dict[str, Any], refused: Callable[[
 
 
 def find_other_homes(home: str, ours: Sequence[TaskdeckProcess]) -> Iterator[Finding]:
-    """Others on this machine, as far as they can be seen: their pools know nothing of ours."""
+    """Report visible runtimes and keepers of other homes.
+
+    Their pools know nothing of ours.
+    """
     seen: dict[tuple[int, str], TaskdeckProcess] = {}
     for one in sorted(ours, key=lambda one: (one.kind != "runtime", one.pid)):
         if not _is_same_path(one.home, home):

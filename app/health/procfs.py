@@ -1,4 +1,4 @@
-"""What /proc says of other processes: whose they are, what they were started as, and who is above them."""
+"""/proc reader: owner, command line, parent and limits of processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ RUNTIME, IN_DECK = "serve", "--in-process"
 
 
 class TaskdeckProcess:
-    """A process of some Taskdeck on this machine; `kind` is runtime or keeper. `home` is "" when it cannot be told."""
+    """Taskdeck process on this machine.
+
+    `kind` is runtime or keeper. `home` is "" if unknown.
+    """
 
     __slots__ = ("home", "kind", "pid", "uid")
 
@@ -22,7 +25,7 @@ class TaskdeckProcess:
 
 
 def read_file(path: str) -> str:
-    """A file of the kernel's; empty when it is gone or not ours to read."""
+    """Return a file of the kernel; empty if missing or unreadable."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.read()
@@ -31,7 +34,7 @@ def read_file(path: str) -> str:
 
 
 def find_taskdeck_processes() -> Iterator[TaskdeckProcess]:
-    """Runtimes, keepers and guards of every user, as far as they can be seen."""
+    """Yield the visible runtimes, keepers and guards of every user."""
     for name in os.listdir("/proc"):
         if not name.isdigit():
             continue
@@ -40,11 +43,11 @@ def find_taskdeck_processes() -> Iterator[TaskdeckProcess]:
             if found:
                 yield TaskdeckProcess(int(name), os.stat(f"/proc/{name}").st_uid, *found)
         except OSError:
-            continue  # it has ended
+            continue  # the process has ended
 
 
 def parse_command_line(argv: list[str]) -> tuple[str, str] | None:
-    """Kind and home of a command line of ours; None for any other."""
+    """Return kind and home of one of our command lines; None for any other."""
     if len(argv) >= 5 and argv[1:3] == ["-I", "-S"] and argv[3].endswith(f"{os.sep}{KEEPER_FILE}"):
         return "keeper", argv[4]
     at = next((i for i, word in enumerate(argv[:5]) if i and _is_taskdeck(argv, i)), None)
@@ -56,7 +59,7 @@ def parse_command_line(argv: list[str]) -> tuple[str, str] | None:
 
 
 def _is_taskdeck(argv: list[str], at: int) -> bool:
-    """Is the word at that place Taskdeck, run by Python?"""
+    """Return True if the word is Taskdeck run by Python."""
     by_python = "python" in os.path.basename(argv[0])
     return by_python and (os.path.basename(argv[at]) == "taskdeck" or argv[at - 1 : at + 1] == ["-m", "app"])
 
@@ -71,7 +74,7 @@ def _find_home(words: list[str]) -> str:
 
 
 def read_stat(pid: int) -> tuple[int, float] | None:
-    """Its parent, and when it began in seconds since the machine's start; None when it has ended."""
+    """Return parent pid and start time in seconds since boot; None if ended."""
     fields = read_file(f"/proc/{pid}/stat").rpartition(")")[2].split()
     if not fields or fields[0] in "ZX":
         return None
@@ -79,12 +82,12 @@ def read_stat(pid: int) -> tuple[int, float] | None:
 
 
 def is_suspended(pid: int) -> bool:
-    """Was it stopped by a signal?"""
+    """Return True if the process was suspended by a signal."""
     return read_file(f"/proc/{pid}/stat").rpartition(")")[2].split()[:1] == ["T"]
 
 
 def read_limits(pid: int) -> dict[str, float]:
-    """The soft limits of a process by their names in /proc; infinity where there is none."""
+    """Return the soft limits by their names in /proc; infinity for none."""
     found = {}
     for line in read_file(f"/proc/{pid}/limits").splitlines()[1:]:
         name, soft = line[:25].strip(), line[25:].split()[0]

@@ -1,4 +1,4 @@
-"""The looks in their order. None of them may fail the others, or end in a traceback: what cannot be looked at says so."""
+"""Runner of the health checks, in order. A failing check is reported and stops no other."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ if TYPE_CHECKING:
     StartCheck = Callable[[str], object]
     KeyCheck = Callable[[Mapping[str, str], str], str]
     StatusAnswer = dict[str, Any] | Problem
-    """What `status` says, or why it says nothing."""
+    """Answer of `status`, or the problem that prevented it."""
 
 
 def run_checks(
     path: str, asked: StatusAnswer, newest: str | None = None, refused: StartCheck | None = None, keys: KeyCheck | None = None
 ) -> Iterator[Finding]:
-    """Everything there is to find about the home at `path`; `newest` is when its newest task was submitted (ISO). Where no runtime is up
-    `refused` is called with the home, and raises what would keep the next from starting. `keys` says what is wrong with the keys that
-    the user chose, in a file."""
+    """Yield all findings about the home at `path`.
+
+    `newest` is the submission time (ISO) of the newest task. Without a runtime, `refused` is called
+    with the home and raises what would prevent a start. `keys` reports faults in the user's key
+    bindings.
+    """
     status = None if isinstance(asked, Problem) else asked
     ours = list(procfs.find_taskdeck_processes())
     looks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
@@ -54,7 +57,7 @@ def _run_check(path: str, check: str, one: Callable[[], Iterator[Finding]]) -> I
 
 
 def _check_processes(path: str, asked: StatusAnswer, ours: list[procfs.TaskdeckProcess], refused: StartCheck | None) -> Iterator[Finding]:
-    """Runtime, keeper, database and its copies, as `status` tells them."""
+    """Check runtime, keeper, database and its copies, from the answer of `status`."""
     if isinstance(asked, Problem):
         yield processes.explain_problem(path, asked)
         yield from processes.check_orphan_keeper(path, ours)

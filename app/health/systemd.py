@@ -1,4 +1,4 @@
-"""What systemd would end: a login session, a service's control group, a unit that was written by hand."""
+"""Health checks of systemd: what ends jobs at logout, with a control group or with a unit."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 SYSTEMD_MARKER = "/run/systemd/system"
 LINGER_FOLDER = "/var/lib/systemd/linger"
 LOGIND_FOLDERS = ("/usr/lib/systemd", "/usr/local/lib/systemd", "/run/systemd", "/etc/systemd")
-"""Where logind is told what to do; the later counts."""
+"""Configuration folders of logind; later ones win."""
 QUERY_TIMEOUT = 2.0
 
 REQUIRED_SETTINGS = {"KillMode": "process", "OOMPolicy": "continue", "TasksMax": "infinity"}
-"""Without these, jobs end with the unit, with one of them, or cannot be started."""
+"""Settings without which jobs end with the unit, end with one another, or cannot start."""
 
 
 def is_booted() -> bool:
-    """Is it systemd that runs this machine?"""
+    """Return True if systemd runs this machine."""
     return os.path.isdir(SYSTEMD_MARKER)
 
 
 def check_logout() -> Iterator[Finding]:
-    """Does logging out end what was started here?"""
+    """Check whether logging out ends jobs."""
     if not is_booted() or os.geteuid() == 0:
         return
     user = _get_user()
@@ -56,12 +56,15 @@ def _get_user() -> str:
 
 
 def has_linger(user: str) -> bool:
-    """Does the user's own systemd stay after the last logout?"""
+    """Return True if the user's systemd stays after the last logout."""
     return os.path.exists(os.path.join(LINGER_FOLDER, user))
 
 
 def kills_at_logout() -> bool:
-    """What logind does, by its own word or else by its configuration, of which the last file counts."""
+    """Return logind's KillUserProcesses, from logind itself or else its configuration.
+
+    The last file wins.
+    """
     said = _query("busctl", "get-property", "org.freedesktop.login1", "/org/freedesktop/login1",
                   "org.freedesktop.login1.Manager", "KillUserProcesses")  # fmt: skip
     if said in ("b true", "b false"):
@@ -75,7 +78,7 @@ def kills_at_logout() -> bool:
 
 
 def _query(*argv: str) -> str:
-    """What a program of systemd's says; nothing where it cannot be asked."""
+    """Return the output of a systemd program; empty on failure."""
     if not shutil.which(argv[0]):
         return ""
     try:
@@ -86,7 +89,7 @@ def _query(*argv: str) -> str:
 
 
 def parse_section(text: str, section: str) -> dict[str, str]:
-    """One section of a file of systemd's; of two lines for one name the later counts."""
+    """Return one section of a systemd file; the later of two lines wins."""
     found: dict[str, str] = {}
     inside = False
     for line in text.replace("\\\n", " ").splitlines():
@@ -99,11 +102,12 @@ def parse_section(text: str, section: str) -> dict[str, str]:
     return found
 
 
-# --- units ---------------------------------------------------------------------------------------------------------------------------
+# --- units
+# ---------------------------------------------------------------------------------------------------------------------------
 
 
 def check_units(home: str) -> Iterator[Finding]:
-    """The units that run a runtime: would a restart of one, or one job out of memory, end the jobs?"""
+    """Check that restarts and memory pressure spare the jobs of units that run a runtime."""
     for system, path in _iter_unit_files():
         found = parse_section(read_file(path), "Service")
         parts = sorted(glob.glob(f"{glob.escape(path)}.d/*.conf"), key=os.path.basename)
@@ -127,7 +131,6 @@ def check_units(home: str) -> Iterator[Finding]:
 
 
 def _parse_exec_start(start: str) -> tuple[str, str]:
-    """Program and home of a unit's command line."""
     try:
         words = [word.replace("%%", "%").replace("$$", "$") for word in shlex.split(start)]
     except ValueError:
@@ -137,7 +140,7 @@ def _parse_exec_start(start: str) -> tuple[str, str]:
 
 
 def _iter_unit_files() -> Iterator[tuple[bool, str]]:
-    """(of the system's?, path) of each that may be one."""
+    """Yield pairs of system flag and path of service files."""
     base = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
     for system, folder in ((True, "/etc/systemd/system"), (False, os.path.join(base, "systemd", "user"))):
         for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*.service"))):
@@ -145,7 +148,7 @@ def _iter_unit_files() -> Iterator[tuple[bool, str]]:
 
 
 def _make_drop_in_command(system: bool, path: str) -> str:
-    """A file beside the unit that says what it lacks, whatever else it says."""
+    """Return the command that writes a drop-in with the missing settings."""
     lines = "".join(f"{name}={value}\\n" for name, value in REQUIRED_SETTINGS.items())
     folder = f"{path}.d"
     write = f"mkdir -p {quote_word(folder)} && printf '[Service]\\n{lines}' > {quote_word(f'{folder}/zz-taskdeck.conf')}"
@@ -154,11 +157,12 @@ def _make_drop_in_command(system: bool, path: str) -> str:
     return make_root_command(f"sh -c {quote_word(f'{write} && systemctl daemon-reload')}")
 
 
-# --- control groups ------------------------------------------------------------------------------------------------------------------
+# --- control groups
+# ------------------------------------------------------------------------------------------------------------------
 
 
 def check_cgroup(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
-    """The control group of the keeper: what ends it with all that is in it?"""
+    """Check what ends the control group of the keeper."""
     pid = ((status or {}).get("keeper") or {}).get("pid")
     if not pid:
         return
@@ -176,7 +180,7 @@ def check_cgroup(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
 
 
 def _find_end(path: str) -> str:
-    """When systemd would end everything in the group; "" when nothing but a shutdown does."""
+    """Return when systemd would end the group; "" if only a shutdown does."""
     parts = [part for part in path.split("/") if part]
     last = next((part for part in reversed(parts) if part.endswith((".service", ".scope"))), "")
     manager = next((part for part in parts if part.startswith("user@") and part.endswith(".service")), "")
@@ -190,13 +194,13 @@ def _find_end(path: str) -> str:
 
 
 def _spares_jobs(unit: str, user: bool) -> bool:
-    """Does the unit end only its own main process? What cannot be asked is not held against it."""
+    """Return True if the unit ends only its main process, or if unknown."""
     said = _query("systemctl", *(["--user"] if user else []), "show", "-p", "KillMode", "--value", unit)
     return said in ("", "process", "none")
 
 
 def _make_move_command(home: str) -> str:
-    """The command after which the next keeper is where nothing ends it."""
+    """Return the command that starts the next keeper in a safe control group."""
     again = make_restart_command(home)
     user = _get_user()
     if os.geteuid() and not has_linger(user):

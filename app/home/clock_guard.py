@@ -1,4 +1,7 @@
-"""Whether the clock may say what is old. One that was set far ahead and a machine that was off for long look alike: both get a day."""
+"""Clock guard: suspends retention for 24 hours after the clock jumps ahead by more than a day.
+
+A wrong clock and a machine that was off for long look alike, so both cause the delay.
+"""
 
 from __future__ import annotations
 
@@ -16,22 +19,22 @@ log = logging.getLogger(__name__)
 
 
 class ClockGuard:
-    """Compares how far the clock went with how long the machine ran, from one look to the next."""
+    """Comparison of clock time and machine time between checks."""
 
     def __init__(self) -> None:
         self._last_check: tuple[datetime, float] | None = None
-        """The last look: what the clock said, and the machine's own seconds."""
+        """Clock time and boot seconds at the last check."""
         self._trusted_from = 0.0
-        """The machine's own seconds from which on the clock is believed."""
+        """Boot seconds from which the clock is trusted."""
         self._lead = 0.0
-        """Seconds that it went ahead since it was believed last."""
+        """Seconds of the jump since the clock was last trusted."""
 
     def begin(self, stored: str | None) -> None:
-        """The runtime comes up; the last stored time of the one before, or the time that it is, is as a look just now."""
+        """Start from the last stored time of the previous runtime, or from now."""
         self._last_check = (timestamps.utcnow() if stored is None else timestamps.parse_time(stored), _read_boot_seconds())
 
     def check(self) -> bool:
-        """Whether the clock went ahead by no more than a day beyond what the machine did, for a day now."""
+        """Return True if the clock has not jumped by more than a day in the last day."""
         now, seconds = timestamps.utcnow(), _read_boot_seconds()
         at, since = self._last_check or (now, seconds)
         ahead = (now - at).total_seconds() - (seconds - since)
@@ -43,17 +46,20 @@ class ClockGuard:
         return seconds >= self._trusted_from
 
     def get_lead(self) -> float:
-        """Seconds that the clock may be ahead of what is so; 0 while it is believed."""
+        """Return the seconds that the clock may be ahead, 0 if trusted."""
         return 0.0 if self.check() else self._lead
 
     def explain_doubt(self) -> str:
-        """Why the clock may not say what is old; empty when it may."""
+        """Return why ages by the clock are in doubt, or an empty string."""
         return f"the clock was {units.format_age(ahead)} ahead of what was stored last, and may be wrong." if (ahead := self.get_lead()) else ""
 
 
 def find_last_sample(c: Connection) -> str | None:
-    """When a runtime was last up, to the minute; where the clock went ahead within the last day of samples, when one was before that:
-    who comes up meanwhile is to doubt it as the one did that saw it."""
+    """Return the minute when a runtime was last up.
+
+    If the clock jumped ahead within the last day of samples, return the last minute before the
+    jump, so that a new runtime doubts the clock like the one that saw the jump.
+    """
     if (last := _find_last_before(c, AFTER_ALL_TIMES)) is None:
         return None
     day = timedelta(seconds=DAY)
@@ -65,15 +71,18 @@ def find_last_sample(c: Connection) -> str | None:
 
 
 AFTER_ALL_TIMES = "~"
-"""Behind all times."""
+"""Sorts after all stored times."""
 
 
 def _find_last_before(c: Connection, time: str) -> str | None:
-    """The last minute before a stored time that can be read as one."""
+    """Return the last valid stored minute before `time`."""
     found = raw_sql.fetch_value(c, "SELECT max(minute) FROM samples WHERE minute < ?", (time,))
     return found if found is None or timestamps.is_time(found) else _find_last_before(c, found)
 
 
 def _read_boot_seconds() -> float:
-    """Seconds since the machine was booted, also those in which it slept; no clock that is set changes them."""
+    """Return the seconds since boot, including sleep.
+
+    Clock changes do not affect them.
+    """
     return time.clock_gettime(time.CLOCK_BOOTTIME)

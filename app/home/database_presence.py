@@ -1,4 +1,4 @@
-"""Whether the database of a home lies where it belongs, or there never was one."""
+"""Detection of a missing database, as opposed to a new home."""
 
 from __future__ import annotations
 
@@ -16,23 +16,27 @@ from db.errors import DamagedDatabase, Problem, make_damaged_error
 from db.restore import previous_databases, swap
 
 CLEAN_SHUTDOWN_FILE = "closed"
-"""The file in `run/` that says that a runtime has let go of the database in peace."""
+"""Clean-shutdown marker in `run/`."""
 OFFLINE_BACKUP_FILE = "backed-up"
-"""The file in `run/` that says which backup was taken after that, while there was no runtime."""
+"""File in `run/` that names a backup taken without a runtime."""
 RESCUE_INFIX = ".rescued-"
-"""What stands between the name of a database and the time when a runtime saved what was in it."""
+"""Infix between the name of a database and the time of its rescue."""
 
 
 def format_put_back_command(path: Path, saved: Path) -> str:
-    """The words for a shell that put what was saved where the database was."""
+    """Return the shell command that moves a rescued database back."""
     name = shlex.quote(str(path))
     return f"rm -f {name}-wal {name}-shm && mv {shlex.quote(str(saved))} {name}"
 
 
 def check_database_present(home: Path) -> None:
-    """Raises DamagedDatabase where a restore was cut short, and where there is no database, or an empty one, and the home or backups show
-    that there was one: one made anew would give the same numbers again. Raises Usage where neither says so, and it is not known where the
-    backups lie, and Storage where something else than a file has its name."""
+    """Check that the database is present, or that the home never had one.
+
+    Raise DamagedDatabase after an interrupted restore, and for a missing or empty database that
+    existed before: a new one would assign the same task numbers again. Raise Usage if neither the
+    home nor the known backups decide the question. Raise Storage if something other than a file has
+    its name.
+    """
     path = paths.database_path(home)
     swap.require_file(path)
     if swap.has_unfinished_swap(path):
@@ -48,7 +52,7 @@ def check_database_present(home: Path) -> None:
 
 
 def _make_gone_problem(home: Path, used: bool) -> DamagedDatabase:
-    """What to say of a database that is gone: how it comes back, and how one begins anew on purpose."""
+    """Return the problem of a missing database, with advice."""
     path = paths.database_path(home)
     said = f"the database is gone: {path}. No new one was made."
     if saved := sorted(path.parent.glob(f"{path.name}{RESCUE_INFIX}*")):
@@ -67,14 +71,18 @@ def _make_gone_problem(home: Path, used: bool) -> DamagedDatabase:
 
 
 def _has_been_used(home: Path) -> bool:
-    """Whether the home shows that there was a database: what ran has a log, a runtime has had it, or something of it is left."""
+    """Return True if logs, markers or leftovers show that the home had a database."""
     runs, run, path = home / "runs", home / "run", paths.database_path(home)
-    had = (run / CLEAN_SHUTDOWN_FILE).exists() or any(run.glob("journal*"))  # keepers begin their journals when there is a database
+    # keepers create journals only if there is a database
+    had = (run / CLEAN_SHUTDOWN_FILE).exists() or any(run.glob("journal*"))
     return had or os.path.lexists(f"{path}-wal") or bool(previous_databases.list_previous(path)) or runs.is_dir() and any(runs.iterdir())
 
 
 def _has_backups(home: Path) -> bool:
-    """Whether there are backups of the database: a folder that lies elsewhere may be that of another home, unless they say otherwise."""
+    """Return True if there are backups of the database.
+
+    An external folder may belong to another home, so its entries must name this database.
+    """
     where, path = find_backup_folder(home), os.path.realpath(paths.database_path(home))
     with suppress(Problem):
         return any(where.parent == home or entry.get("of") == path for entry in BackupCatalog(where).list_entries())
@@ -82,14 +90,20 @@ def _has_backups(home: Path) -> bool:
 
 
 def record_offline_backup(home: Path, ident: str) -> None:
-    """The backup `ident` was just taken, by the holder of the runtime's lock: it knows of every number that was given."""
-    with suppress(OSError):  # then numbers are passed over though that is not needed
+    """Record that the backup `ident` was taken while no runtime was running.
+
+    Such a backup contains every task number assigned so far. The caller holds the runtime's lock.
+    """
+    with suppress(OSError):  # without the record, some numbers are skipped needlessly
         if (mark := _read_mark(home)) is not None:
             folder.write_file(home / "run" / OFFLINE_BACKUP_FILE, f"{ident} {mark}".encode("ascii"))
 
 
 def is_unused_since(home: Path, ident: str) -> bool:
-    """Whether no runtime was up since the backup `ident` was taken: each removes the mark of the one before, and leaves another."""
+    """Return True if no runtime has run since the backup `ident` was taken.
+
+    Each runtime replaces the clean-shutdown marker.
+    """
     try:
         mark = _read_mark(home)
         return mark is not None and (home / "run" / OFFLINE_BACKUP_FILE).read_text("ascii") == f"{ident} {mark}"
@@ -98,6 +112,6 @@ def is_unused_since(home: Path, ident: str) -> bool:
 
 
 def _read_mark(home: Path) -> str | None:
-    """What the last runtime left, where it tells that one from another: a log says nothing of when it was written."""
+    """Return the clean-shutdown marker, or None if a WAL makes the marker ambiguous."""
     mark = (home / "run" / CLEAN_SHUTDOWN_FILE).read_text("ascii")
     return None if mark.startswith("a log") else mark

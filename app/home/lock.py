@@ -1,4 +1,7 @@
-"""The lock that makes a runtime the only one of its home. Released by the kernel when its holder dies, however it dies."""
+"""Lock that makes a runtime unique in its home.
+
+The kernel releases it when the holder dies.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +21,21 @@ from db.sqlite_files import try_lock
 
 
 class RuntimeExists(Conflict):
-    """Another runtime has this home."""
+    """Another runtime holds this home."""
 
     code = "runtime-exists"
 
 
 PROBE_DELAY = 0.05
-"""Seconds in which somebody who only looks whether the lock is held has let go of it."""
+"""Seconds after which a probe has released the lock."""
 
 
 @contextmanager
 def hold_lock(home: Path) -> Iterator[None]:
-    """Hold the lock of `home`; its file says who does. Raises RuntimeExists, and Refused in somebody else's home."""
+    """Hold the lock of `home` and record the holder in its file.
+
+    Raise RuntimeExists, and Refused in another user's home.
+    """
     paths.refuse_foreign_home(home)
     fd = os.open(home / "run" / paths.LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -46,7 +52,7 @@ def hold_lock(home: Path) -> Iterator[None]:
 
 
 def is_held(home: Path) -> bool:
-    """Whether a runtime, or somebody in its place, has `home` now."""
+    """Return True if a runtime, or a command in its place, holds `home`."""
     try:
         fd = os.open(home / "run" / paths.LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -58,14 +64,17 @@ def is_held(home: Path) -> bool:
 
 
 def _record_holder(fd: int) -> None:
-    """Leave a word for those who come later. On a full disk there is none, and the lock is held all the same."""
+    """Record the holder. On a full disk the record is missing, but the lock holds."""
     with suppress(OSError):
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"pid {os.getpid()}, {paths.user_name(os.getuid())}, since {datetime.now():%H:%M}".encode(), 0)
 
 
 def _is_holder_dying(fd: int) -> bool:
-    """Whether the holder was killed but is not quite gone: a thread of it may still be writing to the disk."""
+    """Return True for a killed holder that still exists.
+
+    A thread of it may wait for the disk.
+    """
     try:
         return psutil.Process(_read_pid(fd)).status() == psutil.STATUS_ZOMBIE
     except (ValueError, psutil.Error):
@@ -73,7 +82,10 @@ def _is_holder_dying(fd: int) -> bool:
 
 
 def _is_holder_alive(fd: int) -> bool:
-    """Whether the file names a process that is there: who only looks leaves no word, and the last holder's stays."""
+    """Return True if the file names a living process.
+
+    A mere probe leaves the last record.
+    """
     try:
         return psutil.pid_exists(_read_pid(fd))
     except ValueError:
@@ -81,7 +93,7 @@ def _is_holder_alive(fd: int) -> bool:
 
 
 def _read_pid(fd: int) -> int:
-    """The pid in the holder's word. Raises ValueError where there is none."""
+    """Return the recorded pid. Raise ValueError if there is none."""
     return int(_read_holder(fd).partition(" ")[2].partition(",")[0])
 
 

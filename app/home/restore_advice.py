@@ -1,4 +1,4 @@
-"""What to do about a damaged database: the newest good backup, how old it is, and the command to type."""
+"""Restore advice for a damaged database: newest good backup, its age, and the command to type."""
 
 from __future__ import annotations
 
@@ -18,17 +18,20 @@ from db.restore import previous_databases
 
 OUT_OF_REACH = "no good backup of it is within reach"
 ADVICE_PHRASES = ("Newest good backup", "another program", "is saved", "has saved", OUT_OF_REACH, "No backup of it can be seen", config.FOLDER_UNKNOWN)
-"""What says already what can be done."""
+"""Phrases of messages that contain advice already."""
 
 
 def find_backup_folder(home: Path) -> Path:
-    """Where the backups of a home are, as the user's settings say. Raises Usage while they are wrong and may mean another folder."""
+    """Return the configured backup folder of a home.
+
+    Raise Usage if the settings are invalid.
+    """
     return backup_files.get_folder(home, backup_files.read_settings())
 
 
 @contextmanager
 def add_restore_advice(home: Path) -> Iterator[None]:
-    """A damaged database is told with what can be done about it."""
+    """Add restore advice to a DamagedDatabase raised in the block."""
     try:
         yield
     except DamagedDatabase as damage:
@@ -36,7 +39,10 @@ def add_restore_advice(home: Path) -> Iterator[None]:
 
 
 def advise_restore(home: Path, damage: DamagedDatabase) -> DamagedDatabase:
-    """The same problem with the newest good backup and the command to type; as it is when that was said already."""
+    """Return the problem with the newest good backup and the command to type.
+
+    A problem that contains advice already is returned unchanged.
+    """
     if any(words in damage.message for words in ADVICE_PHRASES):
         return damage
     try:
@@ -54,7 +60,7 @@ def advise_restore(home: Path, damage: DamagedDatabase) -> DamagedDatabase:
 
 
 def _find_unreachable(home: Path) -> Problem | None:
-    """Why the folder of the backups cannot be looked into."""
+    """Return why the backup folder is unreachable, or None."""
     try:
         backup_files.open_store(home)
     except Problem as why:
@@ -63,15 +69,20 @@ def _find_unreachable(home: Path) -> Problem | None:
 
 
 class RestoreCandidate(NamedTuple):
-    """A good backup of the stored time `at`; `named`: what is to follow `db restore`, nothing for the one that it takes by itself."""
+    """The newest good backup.
+
+    `at` is its stored time. `named` is the argument for `db restore`, "" for its default choice.
+    """
 
     at: str
     named: str
 
 
 def find_newest_backup(home: Path) -> RestoreCandidate | None:
-    """The newest good backup of a home, as far as that can be told, or the copy from before an upgrade where that is newer. Raises Usage
-    as `folder` does."""
+    """Return the newest good backup of a home, or a newer copy from before an upgrade.
+
+    Raise Usage if the settings are invalid.
+    """
     where, database = find_backup_folder(home), paths.database_path(home)
     found: list[RestoreCandidate] = []
     with suppress(Problem, OSError):

@@ -1,4 +1,4 @@
-"""A home made ready: the database at this version, with the pool and queue that every home has."""
+"""Home setup: current database version, first-start checks, clean-shutdown marker."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from db.sqlite_files import SIDE_SUFFIXES
 
 
 def verify_before_start(home: Path) -> None:
-    """Look for damage where the last runtime did not let go of the database in peace. Raises DamagedDatabase; nothing is written.
-    Raises ReadOnlyDisk where the database may not be written: SQLite would open it all the same, and for good.
+    """Check the home before a start, without writing. The caller holds the lock.
 
-    The caller holds the lock.
+    After an unclean shutdown, check the database and raise DamagedDatabase. Raise ReadOnlyDisk if
+    the database cannot be written, because SQLite would open it read-only for good.
     """
     path = paths.database_path(home)
     swap.clean_up(path)
@@ -35,18 +35,21 @@ def verify_before_start(home: Path) -> None:
             said = f"the database cannot be written: {file} is read-only. No runtime was started."
             raise ReadOnlyDisk(said, "See whose it is, and whether its disk can be written.")
     if was_unclean_shutdown(home):
-        integrity.check_pages(path)  # 1.5 s for 1 GiB
+        integrity.check_pages(path)  # takes 1.5 s per GiB
         require_latest_writes(home)
 
 
 def require_latest_writes(home: Path) -> None:
-    """Raises BehindDatabase where what was written last is missing, while nobody writes."""
+    """Raise BehindDatabase if the latest writes are missing. Nobody may be writing."""
     if lost := find_lost_writes(home):
         raise integrity.make_behind_error(paths.database_path(home), lost[0])
 
 
 def was_unclean_shutdown(home: Path) -> bool:
-    """Whether the database is another file than the one that a runtime let go of in peace, or has a log."""
+    """Return True after an unclean shutdown.
+
+    The database file differs from the one in the clean-shutdown marker, or has a WAL.
+    """
     try:
         found = _identify_database(home)
     except FileNotFoundError:
@@ -59,17 +62,23 @@ def was_unclean_shutdown(home: Path) -> bool:
 
 @contextmanager
 def mark_clean_shutdown(home: Path, opened: Sequence[Database]) -> Iterator[None]:
-    """While a runtime has the database there is no mark; it comes when what was `opened` was closed without trouble, and found whole."""
+    """Remove the clean-shutdown marker, and write it again on a clean exit.
+
+    A clean exit means that all `opened` databases closed without error and without damage.
+    """
     (home / "run" / CLEAN_SHUTDOWN_FILE).unlink(missing_ok=True)
     yield
     if any(db.damage for db in opened):
         return
-    with suppress(OSError):  # without it the next one has a look
+    with suppress(OSError):  # without a marker, the next start checks the database
         (home / "run" / CLEAN_SHUTDOWN_FILE).write_text(_identify_database(home), "ascii")
 
 
 def _identify_database(home: Path) -> str:
-    """What tells the database's file from what it was: told by the folder, for nobody but SQLite may open it."""
+    """Return the identity of the database file.
+
+    The identity comes from the directory entry, because only SQLite may open the file.
+    """
     path = paths.database_path(home)
     found, log = path.stat(), path.with_name(f"{path.name}-wal")
     with_log = log.exists() and log.stat().st_size > 0
@@ -77,9 +86,10 @@ def _identify_database(home: Path) -> str:
 
 
 def prepare_in_subprocess(home: Path) -> None:
-    """`prepare` where there is work to do; an upgrade in a process of its own: Alembic takes 50 MB that a runtime would keep for life.
+    """Prepare the database if necessary, upgrading it in a subprocess.
 
-    It shares the runtime's lock and ends by itself, so that a runtime killed meanwhile leaves nothing behind that holds it.
+    Alembic takes 50 MB, which the runtime would keep. The subprocess shares the runtime's lock and
+    exits by itself, so a killed runtime leaves no process that holds the lock.
     """
     verify_before_start(home)
     found = migrate.read_version(paths.database_path(home))
@@ -116,7 +126,10 @@ def _receive_result(pipe: Pipe) -> Exception | None:
 
 
 def prepare_database(home: Path) -> list[str]:
-    """Make or upgrade the database, and what a fresh one holds; what was done. The caller holds the lock."""
+    """Create or upgrade the database, and return what was done.
+
+    The caller holds the lock.
+    """
     path = paths.database_path(home)
     check_database_present(home)
     return migrate.migrate(path, create_defaults)

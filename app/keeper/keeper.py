@@ -1,29 +1,36 @@
-"""The keeper, parent of all instances, and the guard above it: `python -I -S keeper.py HOME`.
+"""Process supervisor: the keeper, parent of all runs, and the guard above it.
 
-One file of the standard library that imports nothing of ours, so that it stays small and outlives every upgrade.
+Start it as `python -I -S keeper.py HOME`. The file uses only the standard library, so that it stays
+small and outlives upgrades.
 
-Two processes run this code. The guard is the keeper's parent; both are subreapers from their first instruction and
-share, by fork, the lock, the listening socket and the journal. `live` is the one rule: each ends its part when the
-other has died, reads what the dead one wrote, and forks a new keeper below itself.
+Two processes run this code. The guard is the keeper's parent. Both are subreapers from their first
+instruction and share the lock, the listening socket and the journal by fork. When one dies, the
+survivor stops its own role, reads the records of the dead process, and forks a new keeper below
+itself (see `run_supervisor`).
 
-* The keeper serves the runtime, spawns, and carries through stops and deadlines, of the guard's runs too (a signal
-  needs no parenthood). The guard only reaps what fell to it, writes those exits down and tells the keeper.
-* Journal: files of JSON lines in `run/journal2`, space preallocated. The guard owns all that exist when it forks a
-  keeper, the keeper those that it makes; only the owner appends to one or deletes it. Records, by their first key:
-  i intent, p pid, s stop, e exit, r refused, v void (nothing was started after all), f forgotten.
-* An exit is written before it is reaped. If it cannot be written the zombie is left, and tried again each second.
-* A run with neither parent alive cannot be waited for: it is looked at each second and ends `lost`.
-* Each journal file begins with what tells it from a copy of it. In a copy of a home what ran then is another home's: it
-  is `lost` at once, and never touched.
-* Each protocol has names of its own in the run folder.
+* The keeper serves the runtime, starts runs, and enforces stops and deadlines, also for the
+  guard's runs, since a signal needs no parenthood. The guard only reaps the runs it
+  inherited, records their exits and reports them to the keeper.
+* The journal consists of files of JSON lines in `run/journal2` with preallocated space. The
+  guard owns all files that exist when it forks a keeper, the keeper those that it creates.
+  Only the owner appends to a file or deletes it. The first key tells the type of a record:
+  i intent, p pid, s stop, e exit, r refused, v void (nothing was started), f forgotten.
+* An exit is recorded before the process is reaped. If the record cannot be written, the
+  zombie stays and the write is tried again each second.
+* A run without a living supervisor cannot be waited for: its process is checked each
+  second, and the run ends as `lost`.
+* Each journal file begins with its own device and inode, which tell it from a copy. Runs in
+  a copied journal belong to another home: they are `lost` at once and never touched.
 
-Peak memory is the kernel's figure for the process and the children it waited for, unless that may be the keeper's own:
-Linux carries the peak of the spawning process (about 12 MiB; `slim` keeps it there) over exec. Of a job that stays
-below that, the largest peak seen is told: its tree is looked at 10 ms after its start, and again after twice as long
-each time. One that ended unseen is put at the pages it faulted in, which leaves out what the kernel mapped around
-them: `/bin/true` shows about 0.25 MiB and has 1.7. CPU seconds include orphans of the session that ended before it.
+Peak memory is the kernel's figure for the process and the children it waited for, unless that may
+be the keeper's own: Linux carries the peak of the spawning process over exec, about 12 MiB, which
+`trim_memory` keeps small. For a job below that peak, the largest peak seen is used: its tree is
+sampled 10 ms after the start and then at doubling intervals. A job that ended before a sample gets
+the pages it faulted in, without the pages that the kernel mapped around them: `/bin/true` shows
+about 0.25 MiB and has 1.7. CPU seconds include orphans of the session that ended before the job.
 
-Wire: JSON lines; requests say what to `do`, events what `is`. Times are UNIX seconds, durations seconds, memory KiB.
+The wire format is JSON lines. Requests have a key `do`, events a key `is`. Times are UNIX seconds,
+durations seconds, memory KiB.
 """
 
 from __future__ import annotations
@@ -47,24 +54,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
-VERSION = "0.1.0"  # of the Taskdeck that this file is part of
+VERSION = "0.1.0"  # version of Taskdeck with this file
 PROTOCOL = 2
 SOCKET, LOCK, LOG = (f"keeper{PROTOCOL}.{kind}" for kind in ("sock", "lock", "log"))
 JOURNAL = f"journal{PROTOCOL}"
-COPIED_BOOT = "a copy"  # the boot of a journal file that tells of another home's runs
+COPIED_BOOT = "a copy"  # boot id of a journal file that belongs to another home
 SEGMENT_BYTES = 512 * 1024  # bytes preallocated for one journal file
-EXIT_BYTES = 512  # bytes set aside for the exit of each living run
-RESERVED_BYTES = 16 * 1024  # bytes left for stops, refusals and what `tidy` moves
-MAX_MOVED_RUNS = 32  # a closed journal file with no more runs than this is emptied into the current one
-MAX_FILES = 4  # more files than this are put together by who inherits them
+EXIT_BYTES = 512  # bytes reserved for the exit of each living run
+RESERVED_BYTES = 16 * 1024  # bytes reserved for stops, refusals and records moved by `compact`
+MAX_MOVED_RUNS = 32  # a closed journal file with at most this many runs is emptied into the current one
+MAX_FILES = 4  # with more files than this, an heir merges them
 SYNC_DELAY = 0.1
-DEADLINE_GRACE = 2.0  # the runtime stops a run at its deadline; the keeper acts by itself this much later
+# extra seconds: the runtime stops a run at its deadline, the keeper only if it fails to
+DEADLINE_GRACE = 2.0
 IDLE_TIMEOUT = 60.0
-KILL_TIMEOUT = 10.0  # after this long under SIGKILL a tree whose leader has ended is given up
-FIRST_SAMPLE, MAX_SAMPLE_PAUSE = 0.01, 300.0  # seconds between looks at the memory of a job smaller than the keeper
-PEAK_TOLERANCE = 1024  # KiB by which two figures of the same peak may differ: the kernel counts on each CPU
-TRIM_GROWTH = 2048  # KiB of growth after which the keeper gives memory back
-EXEC_TIMEOUT = 5.0  # a job that has not come from fork to exec within this time is taken as started
+KILL_TIMEOUT = 10.0  # seconds under SIGKILL after which a tree with a dead leader is given up
+# seconds between memory samples of a job smaller than the keeper
+FIRST_SAMPLE, MAX_SAMPLE_PAUSE = 0.01, 300.0
+# KiB by which two figures of the same peak may differ: the kernel counts on each CPU
+PEAK_TOLERANCE = 1024
+TRIM_GROWTH = 2048  # KiB of growth after which the keeper frees memory
+EXEC_TIMEOUT = 5.0  # seconds after which a job between fork and exec counts as started
 MAX_LINE = 32 * 1024 * 1024
 MAX_CLIENTS = 32
 MAX_UNSENT = 64 * 1024 * 1024
@@ -73,7 +83,8 @@ TICKS = os.sysconf("SC_CLK_TCK")
 COOKIE = b"TASKDECK_RUNID="
 EVERY_SIGNAL = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 KIB_PER_PAGE = os.sysconf("SC_PAGE_SIZE") // 1024
-WAITID = {"x86_64": 247, "ppc64le": 272, "s390x": 281}.get(os.uname().machine, 95)  # 95: what is newer
+# 95 on newer architectures
+WAITID = {"x86_64": 247, "ppc64le": 272, "s390x": 281}.get(os.uname().machine, 95)
 NO_SPACE_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EMFILE, errno.ENFILE)
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -82,17 +93,17 @@ encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def encode_line(message: dict[str, Any]) -> bytes:
-    """One message or record as it travels and is stored: ASCII JSON and a newline."""
+    """Return a message or record as ASCII JSON with a newline."""
     return encode(message).encode("ascii") + b"\n"
 
 
 def read_boot_time() -> float:
-    """Seconds since the machine started, time asleep included."""
+    """Return the seconds since boot, including suspend."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def read_file(path: str) -> bytes:
-    """A small file of /proc, whole; empty when it is gone or not ours to read."""
+    """Return the content of a small /proc file, or b"" if it cannot be read."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -108,35 +119,35 @@ def read_file(path: str) -> bytes:
         os.close(fd)
 
 
-# ---------------------------------------------------------------------------------------------------- processes
+# --- processes --------------------------------------------------------------------------
 
 
 class Process:
-    """What /proc says of one process: parent, session, start ticks, and whether it is dead already."""
+    """A process as described by /proc/PID/stat."""
 
     __slots__ = ("pid", "parent", "session", "ticks", "dead")
 
     def __init__(self, pid: int, stat: bytes) -> None:
         fields = stat[stat.rindex(b")") + 2 :].split()
         self.pid, self.parent, self.session = pid, int(fields[1]), int(fields[3])
-        # The first thread of a process may have ended, and look like a zombie, while others go on.
+        # The first thread may have ended and look like a zombie while others run.
         self.ticks, self.dead = int(fields[19]), fields[0] in b"ZX" and int(fields[17]) < 2
 
 
 def read_process(pid: int) -> Process | None:
-    """The process with that pid, dead or alive, or None when there is none."""
+    """Return the process with that pid, dead or alive, or None."""
     stat = read_file(f"/proc/{pid}/stat")
     return Process(pid, stat) if stat else None
 
 
 def list_processes() -> dict[int, Process]:
-    """Every process that can be seen, by pid."""
+    """Return every visible process by pid."""
     found = (read_process(int(name)) for name in os.listdir("/proc") if name.isdigit())
     return {p.pid: p for p in found if p}
 
 
 def read_cookie(pid: int) -> str:
-    """The run that a process says it belongs to, or nothing."""
+    """Return the run id in a process's environment, or ""."""
     for entry in read_file(f"/proc/{pid}/environ").split(b"\0"):
         if entry.startswith(COOKIE):
             return entry[len(COOKIE) :].decode(errors="surrogateescape")
@@ -144,13 +155,13 @@ def read_cookie(pid: int) -> str:
 
 
 def list_children() -> list[int]:
-    """Pids of our own children; empty where the kernel does not list them."""
+    """Return the pids of our children, or [] if the kernel does not list them."""
     me = os.getpid()
     return [int(pid) for pid in read_file(f"/proc/{me}/task/{me}/children").split()]
 
 
 def signal_process(pid: int, ticks: int, number: int) -> None:
-    """Send a signal to exactly that process: a pid that was given to another since is left alone."""
+    """Send a signal to a process unless its pid has been reused."""
     try:
         handle = os.pidfd_open(pid)
     except OSError:
@@ -160,13 +171,13 @@ def signal_process(pid: int, ticks: int, number: int) -> None:
         if found and found.ticks == ticks:
             signal.pidfd_send_signal(handle, number)
     except OSError:
-        pass  # it has ended, or became another user's
+        pass  # The process has ended or belongs to another user.
     finally:
         os.close(handle)
 
 
 class EndedChild:
-    """A child that has ended and is not yet reaped. Peak memory and what it faulted in, in KiB."""
+    """A child that has ended and is not yet reaped. Memory figures are in KiB."""
 
     __slots__ = ("pid", "code", "signal", "cpu", "rss", "faulted")
 
@@ -182,7 +193,10 @@ WAITING = os.WEXITED | os.WNOHANG | os.WNOWAIT
 
 
 def find_ended_child() -> EndedChild | None:
-    """Any child that has ended, left unreaped, with its usage: os.waitid gives no usage, and wait4 reaps."""
+    """Return any ended child with its usage, unreaped, or None.
+
+    `os.waitid` returns no usage, and `wait4` reaps.
+    """
     if libc.syscall(WAITID, os.P_ALL, 0, SIGINFO, WAITING, RUSAGE) != 0:
         return None
     how, _, pid, _, status = struct.unpack_from("iiiii", SIGINFO, 8)
@@ -190,18 +204,21 @@ def find_ended_child() -> EndedChild | None:
 
 
 def read_own_peak() -> int:
-    """The most memory that this process ever had, in KiB: what a job begins with in the kernel's books."""
+    """Return the peak memory of this process in KiB, which jobs inherit in the kernel's figure."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def trim_memory() -> None:
-    """Give back what is free and let our peak be what we hold now, where the kernel can: else it is only less exact."""
+    """Free unused memory and reset our peak, if the kernel can.
+
+    Without the reset, figures of small jobs are less exact.
+    """
     libc.malloc_trim(0)
     write_own_proc("clear_refs", b"5")
 
 
 def write_own_proc(name: str, value: bytes) -> None:
-    """Write to a file of our own in /proc, where that can be done."""
+    """Write to a file of our own in /proc, ignoring errors."""
     try:
         fd = os.open(f"/proc/self/{name}", os.O_WRONLY | os.O_CLOEXEC)
     except OSError:
@@ -215,7 +232,10 @@ def write_own_proc(name: str, value: bytes) -> None:
 
 
 def read_tree_peak(pid: int) -> int:
-    """The largest peak of a process and of those below it that live now, a hundred at most, in KiB."""
+    """Return the largest peak of a process and its living descendants, in KiB.
+
+    At most a hundred processes are read.
+    """
     peak, tree = 0, [pid]
     for one in tree:
         _, _, after = read_file(f"/proc/{one}/status").partition(b"VmHWM:")
@@ -226,16 +246,19 @@ def read_tree_peak(pid: int) -> int:
 
 
 def has_ended(pid: int) -> bool:
-    """Has this child of ours ended? /proc knows it of a traced one too, whose end is reported to the tracer first."""
+    """Return whether a child has ended.
+
+    /proc also shows the end of a traced child, which is reported to the tracer first.
+    """
     found = read_process(pid)
     return found is None or found.dead
 
 
-# ---------------------------------------------------------------------------------------------------- runs
+# --- runs -------------------------------------------------------------------------------
 
 
 class Run:
-    """One run: its journal records by their letter, and what is known only while we live."""
+    """A run: its journal records by letter, and values not in the journal."""
 
     __slots__ = ("id", "facts", "segments", "shared", "left", "cpu", "rss", "seen", "caught", "warned", "kill_at", "apart", "over")
 
@@ -243,39 +266,43 @@ class Run:
         self.id = runid
         self.facts: dict[str, dict[str, Any]] = {}
         self.segments: list[JournalSegment] = []
-        self.shared = False  # the guard knows it too
+        self.shared = False  # the guard knows the run too
         self.left = 0
-        self.cpu, self.rss = 0.0, 0  # of orphans of its session that ended before it
-        self.seen = 0  # the largest peak seen while it ran
-        self.caught: dict[int, int] = {}  # start ticks of its processes, by pid, as seen while it is being stopped
+        self.cpu, self.rss = 0.0, 0  # of orphans of the session that ended before the run
+        self.seen = 0  # largest sampled peak
+        self.caught: dict[int, int] = {}  # {pid: start ticks} as sampled during a stop
         self.warned = False
         self.kill_at = 0.0
-        self.over: tuple[float, float] | None = None  # when its end was first seen, and after how many seconds
-        self.apart = False  # its session is empty, so that the number may be another's
+        # (time, run seconds) of the first sight of the end
+        self.over: tuple[float, float] | None = None
+        self.apart = False  # the session is empty, so its number may be reused
 
     @property
     def is_alive(self) -> bool:
-        """It was started, as far as is known, and its end has not been seen."""
+        """True if the run has no recorded end or refusal."""
         return "e" not in self.facts and "r" not in self.facts
 
     @property
     def pid(self) -> int:
-        """The leader's pid, 0 when not known."""
+        """Pid of the leader, 0 if unknown."""
         return self.facts["p"]["pid"] if "p" in self.facts else 0
 
     @property
     def ticks(self) -> int:
-        """When its leader started; before its pid is known, the earliest that it can have started."""
+        """Start of the leader; before the pid is known, its earliest possible start."""
         return self.facts["p"]["ticks"] if "p" in self.facts else int(self.facts["i"]["boot"] * TICKS) - 1
 
     @property
     def deadline(self) -> float | None:
-        """Boot time at which it is overdue."""
+        """Boot time of the deadline."""
         begun = self.facts["i"]
         return None if begun["timeout"] is None else begun["boot"] + begun["timeout"]
 
     def add_record(self, letter: str, record: dict[str, Any]) -> None:
-        """Take in a record. The first reason to stop and the first end stand; later stops only shorten the grace."""
+        """Add a record.
+
+        The first stop reason and the first end count. Later stops only shorten the grace.
+        """
         if letter == "s":
             due = record["boot"] + record["grace"]
             self.kill_at = min(self.kill_at, due) if "s" in self.facts else due
@@ -284,46 +311,49 @@ class Run:
         self.facts.setdefault(letter, record)
 
     def make_pid_record(self, found: Process) -> dict[str, Any]:
-        """The pid record, once its process is known, with the peak that it has from us."""
+        """Return the pid record, with the peak inherited from the keeper."""
         return {"p": self.id, "pid": found.pid, "ticks": found.ticks, "own": read_own_peak()}
 
     @property
     def inherited_peak(self) -> int:
-        """A peak up to this may be the one that its process had from the keeper, in KiB."""
+        """Peak in KiB up to which the kernel's figure may be the keeper's own."""
         return self.facts.get("p", {}).get("own", read_own_peak()) + PEAK_TOLERANCE
 
     def estimate_peak(self, child: EndedChild) -> int:
-        """Its peak memory in KiB, as well as it can be known."""
+        """Return the best estimate of the peak memory in KiB."""
         if child.rss > self.inherited_peak:
             return child.rss
         return max(self.rss, self.seen or min(child.rss, child.faulted))
 
     def make_exit_record(self, **facts: Any) -> dict[str, Any]:
-        """An exit record; what is not given is unknown."""
+        """Return an exit record; omitted values are unknown."""
         record: dict[str, Any] = {"e": self.id, "code": None, "signal": None, "at": time.time(), "seconds": None}
         record |= {"cpu": None, "rss": None}
         return record | facts
 
     def make_lost_record(self, reason: str) -> dict[str, Any]:
-        """The exit record of a run whose outcome cannot be known."""
+        """Return the exit record of a run whose outcome is unknown."""
         return self.make_exit_record(lost=True, reason=reason)
 
     def make_lost_elsewhere_record(self) -> dict[str, Any]:
-        """The same of one that is of another boot than ours, or of another home: there it may live on, and nobody is to start it again."""
+        """Return the exit record of a run of another boot or another home.
+
+        In another home the run may still be alive, so it is not retried.
+        """
         if self.segments[0].boot == COPIED_BOOT:
             return self.make_lost_record("the home was copied, or moved to another disk, while it ran") | {"again": False}
         return self.make_lost_record("host restarted")
 
 
 def make_started_event(run: Run) -> dict[str, Any]:
-    """The event of a run that is running."""
+    """Return the event of a running run."""
     begun, stop = run.facts["i"], run.facts.get("s")
     event = {"is": "started", "run": run.id, "pid": run.pid, "ticks": run.ticks, "at": begun["at"]}
     return event | {"boot_at": begun["boot"], "stop": stop["reason"] if stop else None}
 
 
 def make_ended_event(run: Run) -> dict[str, Any]:
-    """The event of a run that has ended."""
+    """Return the event of an ended run."""
     end, stop, ran = run.facts["e"], run.facts.get("s"), "p" in run.facts
     return {
         "is": "ended",
@@ -345,9 +375,10 @@ def make_ended_event(run: Run) -> dict[str, Any]:
 
 
 def find_members(runs: Iterable[Run]) -> dict[str, dict[int, int]]:
-    """The living processes of each run: of its session, with its cookie, below one of these, or caught before.
+    """Return the living processes of each run as {pid: start ticks}.
 
-    By run, {pid: start ticks}.
+    A process belongs to a run by its session, its cookie, an ancestor in the run, or an earlier
+    sample.
     """
     wanted = {run.id: run for run in runs if run.pid}
     table = {pid: p for pid, p in list_processes().items() if not p.dead or pid in {run.pid for run in wanted.values()}}
@@ -360,7 +391,7 @@ def find_members(runs: Iterable[Run]) -> dict[str, dict[int, int]]:
 
 
 def find_owners(table: dict[int, Process], runs: dict[str, Run]) -> dict[int, str]:
-    """The run that each process belongs to, by pid; our own two apart."""
+    """Return the run of each process by pid, without keeper and guard."""
     for run in runs.values():
         run.apart = run.apart or (not run.is_alive and is_empty_session(run.pid, table))
     sessions = {run.pid: run.id for run in runs.values() if not run.apart and not is_reused(table.get(run.pid), run)}
@@ -378,17 +409,20 @@ def find_owners(table: dict[int, Process], runs: dict[str, Run]) -> dict[int, st
 
 
 def is_empty_session(session: int, table: dict[int, Process]) -> bool:
-    """Does nobody live in a session, its leader apart? A number is not given again before that."""
+    """Return whether a session has no living process except its leader.
+
+    A session number is not reused before that.
+    """
     return not any(p.session == session and p.pid != session and not p.dead for p in table.values())
 
 
 def is_reused(leader: Process | None, run: Run) -> bool:
-    """Has the run's pid been given to another process?"""
+    """Return whether the run's pid belongs to another process now."""
     return leader is not None and leader.ticks != run.ticks
 
 
 def assign_descendants(table: dict[int, Process], owners: dict[int, str], runs: dict[str, Run]) -> None:
-    """Give the children of a run's processes to the run, as deep as they go."""
+    """Assign the descendants of a run's processes to the run."""
     below: dict[int, list[int]] = {}
     for pid in owners:
         below.setdefault(table[pid].parent, []).append(pid)
@@ -401,34 +435,40 @@ def assign_descendants(table: dict[int, Process], owners: dict[int, str], runs: 
                 todo.append(pid)
 
 
-# ---------------------------------------------------------------------------------------------------- journal
+# --- journal ----------------------------------------------------------------------------
 
 
 class JournalSegment:
-    """One journal file. `size` is where the next record goes, or, while another owns it, how far it has been read."""
+    """One journal file.
+
+    `size` is the position of the next record, or how far another owner's file was read.
+    """
 
     __slots__ = ("name", "fd", "size", "torn", "boot", "runs", "owed", "unsynced", "entered", "mine")
 
     def __init__(self, name: str, fd: int) -> None:
         self.name, self.fd, self.size, self.torn, self.boot = name, fd, 0, False, ""
         self.runs: set[str] = set()  # not yet forgotten
-        self.owed = 0  # exits that are still to be written here
-        self.unsynced: dict[str, float] = {}  # when each exit was written that is in memory only, oldest first
-        self.entered = False  # its name is on the disk
+        self.owed = 0  # exits still to be written to this file
+        self.unsynced: dict[str, float] = {}  # {run: time} of exits not yet synced, oldest first
+        self.entered = False  # the directory entry is on the disk
         self.mine = False
 
     @property
     def identity(self) -> list[int]:
-        """What no copy of the file has, and the file itself keeps where its home is moved to."""
+        """Device and inode, which differ in a copy and stay the same in a moved home."""
         found = os.fstat(self.fd)
         return [found.st_dev, found.st_ino]
 
     def has_room(self) -> bool:
-        """Is there room for one more run and for the exits of all that live?"""
+        """Return whether one more run and the exits of all living runs fit."""
         return self.size + (self.owed + 1) * EXIT_BYTES + RESERVED_BYTES <= SEGMENT_BYTES
 
     def append(self, record: dict[str, Any]) -> None:
-        """Write one record with one write(). Raises OSError when it did not fit; a part is then left and ignored."""
+        """Write a record with one write().
+
+        Raise OSError if it did not fit; a partial line stays and is ignored.
+        """
         data = b"\n" + encode_line(record) if self.torn else encode_line(record)
         written = os.pwrite(self.fd, data, self.size)
         self.size += written
@@ -437,7 +477,7 @@ class JournalSegment:
             raise OSError(errno.ENOSPC, "no space for the journal")
 
     def read_new(self) -> Iterator[dict[str, Any]]:
-        """Records that another wrote since. A torn last line is passed over."""
+        """Yield the records written by another process since. Skip a torn last line."""
         data = os.pread(self.fd, os.fstat(self.fd).st_size, self.size).rstrip(b"\0")
         self.size += len(data)
         self.torn = bool(data) and not data.endswith(b"\n")
@@ -451,7 +491,7 @@ class JournalSegment:
 
 
 def preallocate(fd: int) -> None:
-    """Reserve a journal file's space, where the file system can. Raises OSError when there is none."""
+    """Preallocate a journal file if the file system can. Raise OSError if space is short."""
     try:
         os.posix_fallocate(fd, 0, SEGMENT_BYTES)
     except OSError as error:
@@ -460,7 +500,7 @@ def preallocate(fd: int) -> None:
 
 
 class Ledger:
-    """All that is known of the runs, and the journal that keeps it."""
+    """The known runs, and the journal that stores them."""
 
     def __init__(self, folder: int, boot: str) -> None:
         self.folder, self.boot = folder, boot
@@ -472,7 +512,7 @@ class Ledger:
     # -- reading
 
     def inherit(self) -> None:
-        """Read what the other wrote, and own all of it from now on."""
+        """Read the records of the other process and own all files from now on."""
         self.current = None
         names = sorted(name for name in os.listdir(self.folder) if name.endswith(".log"))
         for gone in self.segments.keys() - set(names):
@@ -485,12 +525,12 @@ class Ledger:
             self.compact(segment)
 
     def merge_files(self) -> None:
-        """Put what little the files of many predecessors hold into one."""
+        """Merge many small files of predecessors into one."""
         if len(self.segments) > MAX_FILES:
             try:
                 self.rotate()
             except OSError:
-                pass  # no space: they stay
+                pass  # no space: the files stay
 
     def read_and_own(self, segment: JournalSegment) -> None:
         """Read a segment and own it."""
@@ -498,11 +538,10 @@ class Ledger:
             try:
                 self.apply_record(record, segment)
             except (KeyError, TypeError, StopIteration):
-                continue  # not a record of ours
+                continue  # not a valid record
         segment.mine = True
 
     def apply_record(self, record: dict[str, Any], segment: JournalSegment) -> None:
-        """Take in one record."""
         letter = next(iter(record))
         if letter == "boot":
             copied = record["boot"] == self.boot and record.get("file", segment.identity) != segment.identity
@@ -517,13 +556,13 @@ class Ledger:
             self.link_segment(run, segment)
 
     def find_run(self, letter: str, runid: str) -> Run | None:
-        """The run a record is about; only an intent or a refusal makes one."""
+        """Return the run of a record. Only an intent or a refusal creates one."""
         if letter in "ir":
             return self.runs.setdefault(runid, Run(runid))
         return self.runs.get(runid)
 
     def disown_all(self) -> None:
-        """Called in a new keeper: all that exists belongs to the guard."""
+        """Give all existing files to the guard; called in a new keeper."""
         for segment in self.segments.values():
             segment.mine = False
             segment.unsynced.clear()
@@ -537,12 +576,15 @@ class Ledger:
         """Open a journal file and list it."""
         fd = os.open(name, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=self.folder)
         if other := self.segments.get(name):
-            os.close(other.fd)  # the guard's, deleted since
+            os.close(other.fd)  # the guard's file, deleted since
         self.segments[name] = JournalSegment(name, fd)
         return self.segments[name]
 
     def record_intent(self, intent: dict[str, Any]) -> Run:
-        """Write down that a run is about to be started. Raises OSError when there is no room for it and its exit."""
+        """Record the intent to start a run.
+
+        Raise OSError if the intent and the later exit do not fit.
+        """
         segment = self.current if self.current and self.current.has_room() else self.rotate()
         segment.append(intent)
         segment.owed += 1
@@ -552,7 +594,7 @@ class Ledger:
         return run
 
     def record_fact(self, run: Run, letter: str, record: dict[str, Any]) -> None:
-        """Write down one more fact of a run. Raises OSError when that cannot be done."""
+        """Record a further fact of a run. Raise OSError."""
         segment = next((s for s in run.segments if s.mine), None) or self.current or self.rotate()
         segment.append(record)
         run.add_record(letter, record)
@@ -563,14 +605,14 @@ class Ledger:
             self.sync_at = self.sync_at or time.monotonic() + SYNC_DELAY
 
     def record_fact_if_possible(self, run: Run, letter: str, record: dict[str, Any]) -> None:
-        """The same for a fact that is acted on even if it cannot be written."""
+        """Record a fact that takes effect even if it cannot be written."""
         try:
             self.record_fact(run, letter, record)
         except OSError:
             run.add_record(letter, record)
 
     def record_refusal(self, runid: str) -> Run:
-        """Never start this run. Raises OSError when that cannot be written."""
+        """Record that a run must never start. Raise OSError."""
         segment = self.current or self.rotate()
         segment.append({"r": runid})
         run = self.runs.setdefault(runid, Run(runid))
@@ -579,28 +621,31 @@ class Ledger:
         return run
 
     def revoke_intent(self, run: Run) -> None:
-        """Take back an intent: nothing was started."""
+        """Revoke an intent: nothing was started."""
         segment = run.segments[0]
         segment.append({"v": run.id})
         segment.owed -= 1
         self.drop_run(run.id)
 
     def forget_runs(self, runids: list[str]) -> list[Run]:
-        """Drop runs whose end the runtime has stored, and the files that held nothing else; those that were known."""
+        """Drop runs whose end the runtime has stored, and return them.
+
+        Journal files without other runs are deleted.
+        """
         known = [runid for runid in runids if runid in self.runs and not self.runs[runid].is_alive]
         segment = self.current
         if known and segment:
             try:
                 segment.append({"f": known})
             except OSError:
-                pass  # after a restart the runtime says it again
+                pass  # after a restart the runtime repeats the request
         dropped = [run for runid in known if (run := self.drop_run(runid))]
         for segment in {s for run in dropped for s in run.segments}:
             self.compact(segment)
         return dropped
 
     def drop_run(self, runid: str) -> Run | None:
-        """No longer know a run."""
+        """Remove a run from memory."""
         run = self.runs.pop(runid, None)
         for segment in run.segments if run else ():
             segment.runs.discard(runid)
@@ -608,7 +653,7 @@ class Ledger:
         return run
 
     def link_segment(self, run: Run, segment: JournalSegment) -> None:
-        """Remember that a segment says something of a run, so that it stays as long as the run."""
+        """Keep a segment as long as it has records of the run."""
         if segment not in run.segments:
             run.segments.append(segment)
             segment.runs.add(run.id)
@@ -616,7 +661,7 @@ class Ledger:
     # -- files
 
     def rotate(self) -> JournalSegment:
-        """Start a new file. Raises OSError when there is no space for it."""
+        """Start a new file. Raise OSError if there is no space."""
         last = max((int(name[:-4]) for name in os.listdir(self.folder) if name[:-4].isdigit()), default=0)
         segment = self.open(f"{last + 1:08}.log", os.O_RDWR | os.O_CREAT | os.O_EXCL)
         segment.mine, segment.boot = True, self.boot
@@ -632,22 +677,22 @@ class Ledger:
         return segment
 
     def compact(self, segment: JournalSegment) -> None:
-        """Delete a closed file of ours that holds nothing any more; one that holds little is emptied first."""
+        """Delete a closed file of ours without runs; empty a nearly empty one first."""
         if not segment.mine or segment is self.current or len(segment.runs) > MAX_MOVED_RUNS:
             return
         if self.current:
             try:
                 self.move_runs(segment, self.current)
             except OSError:
-                return  # no space: it stays as it is
+                return  # no space: the file stays as it is
         if not segment.runs:
             self.delete_segment(segment)
 
     def move_runs(self, segment: JournalSegment, to: JournalSegment) -> None:
-        """Write the records of a segment's runs again, into another."""
+        """Copy the records of a segment's runs to another segment."""
         for run in [self.runs[runid] for runid in segment.runs]:
             if run.is_alive and segment.boot != to.boot:
-                continue  # its file is what tells that the machine was restarted
+                continue  # the run's own file shows that the machine was restarted
             if not to.has_room():
                 break
             for record in run.facts.values():
@@ -660,7 +705,7 @@ class Ledger:
             self.sync_segment(to)
 
     def delete_segment(self, segment: JournalSegment) -> None:
-        """Close a file; only its owner removes it."""
+        """Close a file, and unlink it if we own it."""
         if segment.mine:
             try:
                 os.unlink(segment.name, dir_fd=self.folder)
@@ -672,7 +717,7 @@ class Ledger:
             self.current = None
 
     def sync_exits(self) -> None:
-        """Bring exits to the disk that nobody has stored elsewhere in time. Raises OSError when the disk refuses."""
+        """Flush exits that the runtime has not stored in time. Raise OSError."""
         waiting = [segment for segment in self.segments.values() if segment.unsynced]
         oldest = min((next(iter(segment.unsynced.values())) for segment in waiting), default=None)
         self.sync_at = None if oldest is None else oldest + SYNC_DELAY
@@ -682,7 +727,7 @@ class Ledger:
                 self.sync_segment(segment)
 
     def sync_segment(self, segment: JournalSegment) -> None:
-        """Bring a file to the disk, and its name. Raises OSError when the disk refuses."""
+        """Flush a file and its directory entry to the disk. Raise OSError."""
         segment.unsynced.clear()
         os.fdatasync(segment.fd)
         if not segment.entered:
@@ -690,17 +735,17 @@ class Ledger:
         segment.entered = True
 
     def close(self) -> None:
-        """Leave: of our own files only those stay that hold something."""
+        """Close the journal and delete files without runs."""
         for segment in list(self.segments.values()):
             if not segment.runs:
                 self.delete_segment(segment)
 
 
-# ---------------------------------------------------------------------------------------------------- starting a job
+# --- starting a job ---------------------------------------------------------------------
 
 
 class CannotStart(Exception):
-    """The program of a run cannot be started, with the exit code a shell would give."""
+    """A program cannot be started. `code` is the exit code of a shell."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -708,18 +753,21 @@ class CannotStart(Exception):
 
 
 def to_bytes(text: str) -> bytes:
-    """A string of the wire as the bytes it stands for."""
+    """Return a wire string as bytes."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def format_bytes(value: bytes, most: int = 120) -> str:
-    """Bytes for a message, cut when long."""
+    """Return bytes as text for a message, truncated if long."""
     text = value.decode("utf-8", "surrogateescape")
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
 class SpawnRequest:
-    """What a spawn request asks for, checked. Raises ValueError, KeyError or TypeError when it is no such request."""
+    """A checked spawn request.
+
+    Raise ValueError, KeyError or TypeError if it is malformed.
+    """
 
     __slots__ = ("run", "argv", "cwd", "env", "umask", "log", "timeout", "grace")
 
@@ -734,13 +782,13 @@ class SpawnRequest:
             raise ValueError("argv is empty")
 
     def make_intent(self) -> dict[str, Any]:
-        """The journal record that comes before the start."""
+        """Return the journal record written before the start."""
         clocks = {"at": time.time(), "boot": read_boot_time(), "mono": time.monotonic()}
         return {"i": self.run} | clocks | {"timeout": self.timeout, "grace": self.grace}
 
 
 def parse_seconds(value: Any) -> float:
-    """A duration. Raises ValueError when it is none."""
+    """Return a duration in seconds. Raise ValueError."""
     found = float(value)
     if not 0 <= found < 1e10:
         raise ValueError("no duration")
@@ -748,7 +796,7 @@ def parse_seconds(value: Any) -> float:
 
 
 def parse_run_id(ask: dict[str, Any]) -> str:
-    """The run a request is about. Raises ValueError when it cannot be an id."""
+    """Return the run id of a request. Raise ValueError."""
     found = ask["run"]
     if not isinstance(found, str) or not 0 < len(found) <= 100 or not found.isascii():
         raise ValueError("no run id")
@@ -756,7 +804,7 @@ def parse_run_id(ask: dict[str, Any]) -> str:
 
 
 def open_log(path: bytes) -> int:
-    """Open a run's log for appending, and make its folder when it is not there. Raises OSError."""
+    """Open a run's log for appending and create its folder if needed. Raise OSError."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         return os.open(path, flags, 0o600)
@@ -766,16 +814,22 @@ def open_log(path: bytes) -> int:
 
 
 def delete_empty_log(path: bytes, log: int) -> None:
-    """Remove the log of a run that was not begun, where it says nothing: a log tells that its run has been there."""
+    """Delete the empty log of a run that was not started.
+
+    A log is evidence that its run existed.
+    """
     if os.fstat(log).st_size == 0:
         try:
             os.unlink(path)
         except OSError:
-            pass  # who counts runs by their logs looks into those of which the journal says nothing
+            pass  # readers of empty logs consult the journal
 
 
 def start_program(launch: SpawnRequest, log: int) -> int:
-    """Start the program in a session of its own; its pid. Raises CannotStart; OSError when there is no process left."""
+    """Start the program in its own session and return its pid.
+
+    Raise CannotStart, or OSError if no process can be created.
+    """
     enter_directory(launch.cwd)
     try:
         program = find_program(launch.argv[0], launch.env)
@@ -787,7 +841,7 @@ def start_program(launch: SpawnRequest, log: int) -> int:
 
 
 def enter_directory(cwd: bytes) -> None:
-    """Go to the run's working directory."""
+    """Change to the run's working directory."""
     try:
         os.chdir(cwd)
     except (OSError, ValueError) as error:
@@ -795,12 +849,15 @@ def enter_directory(cwd: bytes) -> None:
 
 
 def describe_error(error: Exception) -> str:
-    """What went wrong, without errno and path."""
+    """Return an error message without errno and path."""
     return error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
 
 def spawn(program: bytes, launch: SpawnRequest, log: int) -> int:
-    """posix_spawn; a file without a first line that names its interpreter is a script of sh, as for execvp."""
+    """Start a program with posix_spawn.
+
+    A file without an interpreter line runs under sh, as with execvp.
+    """
     try:
         return spawn_as(program, launch.argv, launch, log)
     except OSError as error:
@@ -815,7 +872,10 @@ def spawn(program: bytes, launch: SpawnRequest, log: int) -> int:
 
 
 def spawn_as(program: bytes, argv: list[bytes], launch: SpawnRequest, log: int) -> int:
-    """One posix_spawn: own session, default signals, output to the log; all other descriptors close by themselves."""
+    """Call posix_spawn with its own session, default signals and output to the log.
+
+    All other descriptors are close-on-exec.
+    """
     output = [(os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
     return os.posix_spawn(
         program, argv, launch.env, file_actions=output, setsid=True, setsigmask=(), setsigdef=EVERY_SIGNAL
@@ -823,7 +883,7 @@ def spawn_as(program: bytes, argv: list[bytes], launch: SpawnRequest, log: int) 
 
 
 def find_program(name: bytes, env: dict[bytes, bytes]) -> bytes:
-    """The program a name stands for on the run's own PATH. Raises CannotStart."""
+    """Find a program on the run's own PATH. Raise CannotStart."""
     if b"/" in name:
         return check_program(name)
     path = env.get(b"PATH", os.fsencode(os.defpath))
@@ -839,7 +899,7 @@ def find_program(name: bytes, env: dict[bytes, bytes]) -> bytes:
 
 
 def check_program(program: bytes) -> bytes:
-    """A program given by its path. Raises CannotStart."""
+    """Check a program given by path. Raise CannotStart."""
     if not os.path.lexists(program):
         raise CannotStart(127, f"no such file: {format_bytes(program)}")
     if not os.path.isfile(program) or not os.access(program, os.X_OK):
@@ -848,7 +908,7 @@ def check_program(program: bytes) -> bytes:
 
 
 def suggest_program(name: bytes, folders: list[bytes]) -> str:
-    """Names the first program that is one letter away, for the end of a message."""
+    """Return a hint with the first program one typing error away, or ""."""
     close = generate_near_names(name)
     for folder in folders:
         try:
@@ -862,7 +922,7 @@ def suggest_program(name: bytes, folders: list[bytes]) -> str:
 
 
 def generate_near_names(name: bytes) -> set[bytes]:
-    """All names one slip of a finger away: a letter missing, too many, wrong, or two swapped."""
+    """Return all names one typing error away: a letter missing, added, wrong or swapped."""
     if not 1 < len(name) <= 64:
         return set()
     letters = [bytes([c]) for c in b"abcdefghijklmnopqrstuvwxyz0123456789-_.+"]
@@ -872,11 +932,11 @@ def generate_near_names(name: bytes) -> set[bytes]:
     return missing | swapped | {a + c + rest for a, b in splits for c in letters for rest in (b, b[1:])}
 
 
-# ---------------------------------------------------------------------------------------------------- connections
+# --- connections ------------------------------------------------------------------------
 
 
 class JsonSocket:
-    """A connection that carries JSON lines both ways and never blocks."""
+    """A non-blocking socket for JSON lines."""
 
     __slots__ = ("sock", "unread", "unsent", "open")
 
@@ -885,7 +945,7 @@ class JsonSocket:
         self.sock, self.unread, self.unsent, self.open = sock, bytearray(), bytearray(), True
 
     def receive(self) -> list[bytes]:
-        """The lines that are there. `open` is False once the other side is gone."""
+        """Return the complete lines received. `open` becomes False at the end."""
         try:
             data = self.sock.recv(65536)
         except BlockingIOError:
@@ -905,28 +965,29 @@ class JsonSocket:
         self.unsent += encode_line(message)
 
     def flush(self) -> None:
-        """Send what the other side takes now."""
+        """Send as much as the peer accepts now."""
         try:
             del self.unsent[: self.sock.send(self.unsent)]
         except BlockingIOError:
             pass
         except OSError:
-            self.unsent.clear()  # gone; reading says so
+            self.unsent.clear()  # the peer is gone; the next read notices
 
 
-# ---------------------------------------------------------------------------------------------------- the two
+# --- guard and keeper -------------------------------------------------------------------
 
 
 class SharedState:
-    """What the two share by fork: the listening socket, the ledger, and which runs are children of this process."""
+    """State shared by fork: run folder, listening socket and ledger; and our child runs."""
 
     def __init__(self, listener: socket.socket, ledger: Ledger) -> None:
         self.listener, self.ledger = listener, ledger
         self.mine: dict[int, Run] = {}
-        self.strays: dict[int, tuple[int, str]] = {}  # children that are no runs: session and cookie
+        # children that are not runs: session and cookie
+        self.strays: dict[int, tuple[int, str]] = {}
 
     def find_own_runs(self) -> None:
-        """Find out which living runs are our children by now."""
+        """Find the living runs that are our children now."""
         for run in list(self.ledger.runs.values()):
             if run.is_alive and run.pid not in self.mine:
                 leader = read_process(run.pid) if run.pid else None
@@ -934,7 +995,10 @@ class SharedState:
                     self.mine[run.pid] = run
 
     def resolve_intents(self, first: bool) -> None:
-        """Settle the intents without a pid that the dead left; `first`: those of both, not of one of us two."""
+        """Resolve intents without a pid that a dead process left.
+
+        `first` means that both keeper and guard are dead.
+        """
         for run in [run for run in self.ledger.runs.values() if run.is_alive and not run.pid]:
             if first:
                 self.recover_intent(run)
@@ -942,7 +1006,7 @@ class SharedState:
                 self.resolve_intent(run)
 
     def resolve_intent(self, run: Run) -> None:
-        """A dead keeper could not follow this intent with a pid: its process, if any, is our child now."""
+        """Resolve an intent of a dead keeper: its process, if any, is our child now."""
         found = self.find_candidates(run)
         if len(found) == 1:
             self.ledger.record_fact_if_possible(run, "p", run.make_pid_record(found[0]))
@@ -952,7 +1016,10 @@ class SharedState:
             self.ledger.record_fact_if_possible(run, "r", {"r": run.id})
 
     def recover_intent(self, run: Run) -> None:
-        """After the death of both, an intent without a pid can only be followed by the cookie of a living process."""
+        """Resolve an intent after the death of keeper and guard.
+
+        Only the cookie of a living process can still identify the run.
+        """
         same_boot = run.segments[0].boot == self.ledger.boot
         young = (p for p in list_processes().values() if p.session == p.pid and p.ticks >= run.ticks)
         leader = next((p for p in young if read_cookie(p.pid) == run.id), None) if same_boot else None
@@ -962,9 +1029,10 @@ class SharedState:
             self.ledger.record_fact_if_possible(run, "e", run.make_lost_record("supervisors killed") if same_boot else run.make_lost_elsewhere_record())
 
     def find_candidates(self, run: Run) -> list[Process]:
-        """The children that may be the one process started for an intent.
+        """Return the children that may be the process of an intent.
 
-        Those with its cookie, and dead ones, which show none; when no cookie is found, also living ones without any.
+        Children with the run's cookie count, and dead ones, which show none. Without any match,
+        living children without a cookie count as well.
         """
         known = {(other.pid, other.ticks) for other in self.ledger.runs.values() if other.pid}
         young = [p for p in list_settled_children(run.ticks) if (p.pid, p.ticks) not in known]
@@ -973,7 +1041,7 @@ class SharedState:
         return [p for p in young if cookies[p.pid] == run.id or (not cookies[p.pid] and (p.dead or not named))]
 
     def note_strays(self) -> None:
-        """Look which of our children are no runs."""
+        """Find our children that are not runs."""
         now = set(list_children()) - self.mine.keys()
         for pid in self.strays.keys() - now:
             del self.strays[pid]
@@ -983,9 +1051,10 @@ class SharedState:
 
 
 def list_settled_children(since: int) -> list[Process]:
-    """Our children started since then (in ticks) that lead a session.
+    """Return our session leaders started since then, in ticks.
 
-    One between fork and exec is waited for; one that does not come that far, on a file system that hangs, counts too.
+    Wait for a child between fork and exec. A child that does not get that far, on a hanging file
+    system, counts too.
     """
     us, me, end = read_file("/proc/self/cmdline"), os.getpid(), time.monotonic() + EXEC_TIMEOUT
     while True:
@@ -997,12 +1066,12 @@ def list_settled_children(since: int) -> list[Process]:
 
 
 class Supervisor:
-    """What guard and keeper have in common: they wait, reap, and write each exit down before that."""
+    """Base of guard and keeper: wait, record exits, and reap."""
 
     def __init__(self, house: SharedState, link: JsonSocket) -> None:
         self.house, self.ledger, self.link = house, house.ledger, link
         self.over = False
-        self.table: dict[int, Process] = {}  # the processes as last looked at while reaping
+        self.table: dict[int, Process] = {}  # process table of the current reap
         self.retry_at: float | None = 0.0  # a child may have ended before we listened
         self.handlers: dict[int, Callable[[], None]] = {}
         self.blocked: set[int] = set()
@@ -1013,22 +1082,22 @@ class Supervisor:
         self.listen(link.sock.fileno(), self.on_link)
 
     def listen(self, fd: int, handler: Callable[[], None]) -> None:
-        """Call the handler whenever there is something to read."""
+        """Call a handler whenever a descriptor is readable."""
         self.handlers[fd] = handler
         self.poll.register(fd, select.EPOLLIN)
 
     def stop_listening(self, fd: int) -> None:
-        """No longer listen."""
+        """Stop listening to a descriptor."""
         del self.handlers[fd]
         self.blocked.discard(fd)
         self.poll.unregister(fd)
 
     def on_wake(self) -> None:
-        """A signal came: a child has ended."""
+        """Drain the wake-up pipe after SIGCHLD."""
         os.read(self.wake, 4096)
 
     def step(self) -> None:
-        """Wait for something to do, and do it."""
+        """Wait for events and handle them."""
         for fd, _ in self.poll.poll(self.get_wait()):
             if handler := self.handlers.get(fd):
                 handler()
@@ -1037,12 +1106,12 @@ class Supervisor:
         self.flush()
 
     def get_wait(self) -> float:
-        """Seconds until something is due; -1: nothing is."""
+        """Return the seconds until something is due, -1 for nothing."""
         times = [moment for moment in self.list_due_times() if moment is not None]
         return max(0.0, min(times) - time.monotonic()) if times else -1
 
     def list_due_times(self) -> list[float | None]:
-        """The monotonic times at which something is due."""
+        """Return the monotonic times at which something is due."""
         return [self.ledger.sync_at, self.retry_at]
 
     def do_due(self) -> None:
@@ -1055,11 +1124,11 @@ class Supervisor:
                 log_message(f"journal not synced: {describe_error(error)}")
 
     def flush(self) -> None:
-        """Send what is queued."""
+        """Send queued messages."""
         self.flush_line(self.link)
 
     def flush_line(self, to: JsonSocket) -> None:
-        """Send what is queued for one, and look for when it takes more."""
+        """Send queued messages on one line, and watch for writability if some are left."""
         if to.unsent:
             to.flush()
         fd = to.sock.fileno()
@@ -1068,7 +1137,7 @@ class Supervisor:
             self.blocked ^= {fd}
 
     def reap(self) -> None:
-        """Take in the children that have ended, one after another."""
+        """Handle ended children one after another."""
         self.retry_at, self.table = None, {}
         while not self.over and (child := find_ended_child()):
             run = self.house.mine.get(child.pid)
@@ -1076,7 +1145,10 @@ class Supervisor:
                 return
 
     def record_exit_and_reap(self, run: Run, child: EndedChild) -> bool:
-        """A run has ended: written down, then reaped, then told. False when it cannot be written now."""
+        """Record an exit, reap the process, and report the end.
+
+        Return False if the exit cannot be recorded now.
+        """
         run.over = run.over or (time.time(), time.monotonic() - run.facts["i"]["mono"])
         usage = {"cpu": child.cpu + run.cpu, "rss": max(run.estimate_peak(child), 1)}
         record = run.make_exit_record(code=child.code, signal=child.signal, at=run.over[0], seconds=run.over[1], **usage)
@@ -1094,20 +1166,26 @@ class Supervisor:
         return True
 
     def has_empty_session(self, pid: int) -> bool:
-        """Is nobody else in the session of this dead child? One look serves all children that were dead by then."""
+        """Return whether the session of a dead child has no other process.
+
+        One process table serves all children that were dead by then.
+        """
         if pid not in self.table or not self.table[pid].dead:
             self.table = list_processes()
         return is_empty_session(pid, self.table)
 
     def count_left(self, run: Run) -> int:
-        """How many processes of a run live on after it; all are looked at only when there is a sign of one."""
+        """Count the processes that outlive a run.
+
+        The process table is read only if there is a sign of one.
+        """
         self.house.note_strays()
         if has_group(run.pid) or any(run.pid == s or run.id == c for s, c in self.house.strays.values()):
             return len(find_members([run])[run.id])
         return 0
 
     def reap_stranger(self, child: EndedChild) -> bool:
-        """An orphan of some run has ended: its usage counts for the run while that lives."""
+        """Reap a child that is not a run. Its usage counts for the run of its session."""
         found = read_process(child.pid)
         run = self.house.mine.get(found.session) if found else None
         if run:
@@ -1117,15 +1195,15 @@ class Supervisor:
         return True
 
     def on_end(self, run: Run) -> None:
-        """Tell of a run that has ended."""
+        """Report an ended run."""
         raise NotImplementedError
 
     def on_link(self) -> None:
-        """The other of the two has said something."""
+        """Handle messages of the other process."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Let go of what belongs to this role alone."""
+        """Release the resources of this role."""
         signal.set_wakeup_fd(-1)
         for fd in (self.wake, self.waker):
             os.close(fd)
@@ -1134,7 +1212,7 @@ class Supervisor:
 
 
 def has_group(group: int) -> bool:
-    """Is there a process in the group?"""
+    """Return whether a process group has a process."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -1145,17 +1223,20 @@ def has_group(group: int) -> bool:
 
 
 def log_message(message: str) -> None:
-    """Say something in the log, which is begun anew when it has grown too long."""
+    """Write a message to the log, truncating a log that has grown too long."""
     try:
         if os.fstat(2).st_size > LOG_LIMIT:
             os.ftruncate(2, 0)
         os.write(2, f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {os.getpid()} {message}\n".encode(errors="replace"))
     except OSError:
-        pass  # a full disk is what most complaints are about
+        pass  # a full disk is the usual reason
 
 
 class Guard(Supervisor):
-    """The keeper's parent. Its runs are those that fell to it when a keeper, or the guard above it, died."""
+    """The keeper's parent.
+
+    Its runs are those inherited when a keeper, or the guard above, died.
+    """
 
     def __init__(self, house: SharedState, link: JsonSocket, keeper: int) -> None:
         super().__init__(house, link)
@@ -1163,39 +1244,42 @@ class Guard(Supervisor):
         self.house.strays[keeper] = (0, "")
 
     def run(self) -> bool:
-        """Until the keeper is dead; True when it left because nothing is to be kept."""
+        """Run until the keeper is dead. Return True if nothing is left to supervise."""
         while not self.over:
             self.step()
         self.house.strays.pop(self.keeper, None)
         status = os.waitpid(self.keeper, 0)[1]
         if os.WIFEXITED(status) and status:
-            time.sleep(0.2)  # it failed by itself, as the next one may
+            time.sleep(0.2)  # the keeper failed by itself, and the next one may, too
         return status == 0
 
     def reap_stranger(self, child: EndedChild) -> bool:
-        """Once the keeper is dead, an unknown child may be its run: nothing is reaped before that is settled."""
+        """Reap a stranger unless the keeper is dead.
+
+        An unknown child may then be a run of the dead keeper.
+        """
         self.over = child.pid == self.keeper or has_ended(self.keeper)
         return not self.over and super().reap_stranger(child)
 
     def on_link(self) -> None:
-        """The keeper says which runs are forgotten."""
+        """Forget the runs that the keeper reports as forgotten."""
         for text in self.link.receive():
             self.ledger.forget_runs(json.loads(text)["f"])
         if not self.link.open:
             self.stop_listening(self.link.sock.fileno())
 
     def flush(self) -> None:
-        """Nothing is sent to a keeper that is gone."""
+        """Send queued messages unless the keeper is gone."""
         if self.link.open:
             super().flush()
 
     def on_end(self, run: Run) -> None:
-        """Pass the exit record on."""
+        """Send the exit record to the keeper."""
         self.link.send(run.facts["e"] | {"left": run.left})
 
 
 class Keeper(Supervisor):
-    """Serves the runtime: starts runs, and stops them."""
+    """The server of the runtime: starts and stops runs."""
 
     def __init__(self, house: SharedState, link: JsonSocket, guard: int) -> None:
         super().__init__(house, link)
@@ -1203,9 +1287,10 @@ class Keeper(Supervisor):
         self.clients: dict[int, JsonSocket] = {}
         self.client: JsonSocket | None = None
         self.untold: dict[str, Run] = {}
-        self.foreign: dict[str, Run] = {}  # living runs that are not our children: the guard's, and those of the dead
-        self.orphans: dict[str, Run] = {}  # those of the dead
-        # By boot time: a run, and 0 for its deadline, or the pause before a look at its memory.
+        # living runs that are not our children: the guard's, and orphans
+        self.foreign: dict[str, Run] = {}
+        self.orphans: dict[str, Run] = {}  # runs of dead supervisors
+        # By boot time: the run, and 0 for its deadline or the pause before a memory sample.
         self.agenda: list[tuple[float, str, float]] = []
         self.signals: list[tuple[Run, int]] = []
         self.stopping: dict[str, Run] = {}
@@ -1216,16 +1301,19 @@ class Keeper(Supervisor):
         self.supervise_all()
         self.listen(house.listener.fileno(), self.accept)
 
-    # -- life
+    # -- lifecycle
 
     def run(self) -> bool:
-        """Until the guard is dead. When there is nothing to keep, this process ends."""
+        """Run until the guard is dead.
+
+        With nothing left to supervise, the process exits by itself.
+        """
         while not self.over:
             self.step()
         return False
 
     def supervise_all(self) -> None:
-        """Go on with all that is known: watch, time and stop it."""
+        """Supervise all known runs."""
         guards, self.house.mine = set(self.house.mine), {}
         self.house.strays = {}
         for run in list(self.ledger.runs.values()):
@@ -1243,13 +1331,13 @@ class Keeper(Supervisor):
             self.sweep_stops()
 
     def watch_orphan(self, run: Run) -> None:
-        """A run that has no parent of ours: it is lost now, or when it ends."""
+        """Watch a run without a supervising parent, or mark it lost."""
         if run.segments[0].boot != self.ledger.boot:
             return self.record_lost(run, run.make_lost_elsewhere_record())
         self.orphans[run.id] = run
 
     def check_orphans(self) -> None:
-        """Nobody tells us of their end."""
+        """Mark orphaned runs as lost when their leader is gone."""
         for run in list(self.orphans.values()):
             leader = read_process(run.pid)
             if not leader or leader.dead or leader.ticks != run.ticks:
@@ -1257,13 +1345,13 @@ class Keeper(Supervisor):
                 self.record_lost(run, run.make_lost_record("supervisors killed"))
 
     def record_lost(self, run: Run, record: dict[str, Any]) -> None:
-        """The outcome of this run cannot be known."""
+        """Record that the outcome of a run is unknown."""
         if run.is_alive:
             self.ledger.record_fact_if_possible(run, "e", record)
             self.on_end(run)
 
     def on_link(self) -> None:
-        """The guard tells of exits; or it is dead."""
+        """Handle exits reported by the guard, or its death."""
         for text in self.link.receive():
             record = json.loads(text)
             run = self.ledger.runs.get(record["e"])
@@ -1274,7 +1362,7 @@ class Keeper(Supervisor):
         self.over = not self.link.open
 
     def on_end(self, run: Run) -> None:
-        """A run has ended; while it is being stopped, that is told when its whole tree is gone."""
+        """Report an ended run; during a stop, only when its whole tree is gone."""
         self.foreign.pop(run.id, None)
         if run.id in self.stopping:
             self.schedule_sweep()
@@ -1282,23 +1370,23 @@ class Keeper(Supervisor):
             self.report(run)
 
     def reap_stranger(self, child: EndedChild) -> bool:
-        """What is reaped may have been the last of a tree that is being stopped."""
+        """Reap a stranger, which may be the last process of a stopping tree."""
         if self.stopping:
             self.schedule_sweep()
         return super().reap_stranger(child)
 
     def is_idle(self) -> bool:
-        """Is there nothing that lives?"""
+        """Return whether nothing is left to supervise."""
         return not (self.house.mine or self.foreign or self.stopping)
 
     def exit_if_unused(self) -> None:
-        """End, and the guard with us, unless somebody is at the door."""
+        """Exit, and the guard with us, unless a client is connecting."""
         if not any(fd == self.house.listener.fileno() for fd, _ in self.poll.poll(0)):
             self.ledger.close()
             os._exit(0)
 
     def close(self) -> None:
-        """Let go of the clients."""
+        """Close the clients and the role."""
         for client in self.clients.values():
             client.sock.close()
         super().close()
@@ -1306,7 +1394,10 @@ class Keeper(Supervisor):
     # -- time
 
     def list_due_times(self) -> list[float | None]:
-        """The monotonic times at which something is due. Sleep of the machine is noticed within a minute."""
+        """Return the monotonic times at which something is due.
+
+        Suspend of the machine is noticed within a minute.
+        """
         now, more = time.monotonic(), super().list_due_times() + [self.sweep_at]
         if self.agenda:
             more.append(now + min(IDLE_TIMEOUT, self.agenda[0][0] - read_boot_time()))
@@ -1317,7 +1408,7 @@ class Keeper(Supervisor):
         return more
 
     def do_due(self) -> None:
-        """Deadlines, looks, signals, stops, and the end of an idle keeper."""
+        """Handle deadlines, samples, signals, stops, and the exit of an idle keeper."""
         super().do_due()
         self.process_agenda()
         self.check_orphans()
@@ -1331,24 +1422,24 @@ class Keeper(Supervisor):
             self.exit_if_unused()
 
     def plan_deadline(self, run: Run) -> None:
-        """Remember when a run is overdue."""
+        """Put the deadline of a run on the agenda."""
         if run.deadline is not None:
             self.plan(run.deadline + DEADLINE_GRACE, run, 0)
 
     def plan(self, at: float, run: Run, pause: float) -> None:
-        """Put something on the agenda; what is there for runs that have ended is cleared away when it is most of it."""
+        """Add an agenda entry. Entries of ended runs are removed when they prevail."""
         heapq.heappush(self.agenda, (at, run.id, pause))
         if len(self.agenda) > 64 + 4 * (len(self.house.mine) + len(self.foreign)):
             self.agenda = [entry for entry in self.agenda if self.find_living(entry[1])]
             heapq.heapify(self.agenda)
 
     def find_living(self, runid: str) -> Run | None:
-        """The run of that id, if it lives."""
+        """Return the run of that id if it is alive."""
         run = self.ledger.runs.get(runid)
         return run if run and run.is_alive else None
 
     def process_agenda(self) -> None:
-        """Stop what is overdue and nobody stopped, and look at what is due for it."""
+        """Stop overdue runs and take due memory samples."""
         while self.agenda and self.agenda[0][0] <= read_boot_time():
             _, runid, pause = heapq.heappop(self.agenda)
             if not (run := self.find_living(runid)):
@@ -1360,7 +1451,7 @@ class Keeper(Supervisor):
                 self.send_event({"is": "stopping", "run": run.id, "reason": "timeout"})
 
     def sample_memory(self, run: Run, pause: float) -> None:
-        """See how much a run has used, until the kernel's own figure tells it."""
+        """Sample a run's memory until the kernel's own figure is usable."""
         run.seen = max(run.seen, read_tree_peak(run.pid))
         if run.seen <= run.inherited_peak:
             pause = min(2 * pause, MAX_SAMPLE_PAUSE)
@@ -1369,19 +1460,19 @@ class Keeper(Supervisor):
     # -- stopping
 
     def begin_stop(self, run: Run, reason: str, grace: float) -> None:
-        """Stop a run and all that belongs to it."""
+        """Begin to stop a run with its whole tree."""
         record = {"s": run.id, "reason": reason[:100], "grace": grace, "boot": read_boot_time()}
         self.ledger.record_fact_if_possible(run, "s", record)
         self.stopping[run.id] = run
         self.sweep_at, self.pause = 0.0, 0.0
 
     def schedule_sweep(self) -> None:
-        """Something has changed in what is being stopped; many changes at once are looked at together."""
+        """Schedule a sweep; changes at the same time share one."""
         soon, self.pause = time.monotonic() + 0.005, 0.0
         self.sweep_at = soon if self.sweep_at is None else min(self.sweep_at, soon)
 
     def sweep_stops(self) -> None:
-        """One look at all that is being stopped; the next one waits longer while nothing changes."""
+        """Advance all stops once. The pause grows while nothing changes."""
         began, now = time.monotonic(), read_boot_time()
         found = find_members(self.stopping.values())
         for run in list(self.stopping.values()):
@@ -1392,12 +1483,12 @@ class Keeper(Supervisor):
         self.sweep_at = began + took + self.get_sweep_delay(now) if self.stopping else None
 
     def get_sweep_delay(self, now: float) -> float:
-        """Seconds until the next look: the pause, or when the first grace ends."""
+        """Return the seconds until the next sweep: the pause, or the end of the first grace."""
         grace = min(run.kill_at for run in self.stopping.values()) - now
         return min(self.pause, grace) if grace > 0 else self.pause
 
     def escalate_stop(self, run: Run, tree: dict[int, int], now: float) -> None:
-        """TERM and CONT at first, KILL when the grace is over, and an end when nothing is left."""
+        """Send TERM and CONT first, KILL after the grace, and report the end."""
         over = "e" in run.facts
         if over and (not tree or now > run.kill_at + KILL_TIMEOUT):
             run.left = len(tree)
@@ -1414,7 +1505,7 @@ class Keeper(Supervisor):
     # -- serving
 
     def accept(self) -> None:
-        """A client has come; only our own user and root may."""
+        """Accept a client of our own user or root."""
         try:
             sock, _ = self.house.listener.accept()
         except OSError:
@@ -1430,7 +1521,7 @@ class Keeper(Supervisor):
             self.close_client(next(other for other in self.clients.values() if other is not self.client))
 
     def on_client(self, client: JsonSocket) -> None:
-        """Handle what a client asks, in order; a client that was closed meanwhile is not heard."""
+        """Handle a client's requests in order, unless it was closed meanwhile."""
         for text in client.receive():
             if client.sock.fileno() in self.clients and not self.over:
                 self.handle_request(client, text)
@@ -1453,7 +1544,7 @@ class Keeper(Supervisor):
             client.send({"is": "error", "run": about, "code": "bad-request", "message": repr(error)[:200]})
 
     def greet_client(self, client: JsonSocket) -> None:
-        """A new client: older ones are closed and what they had sent is not heard."""
+        """Register a new client. Older ones are closed and their requests dropped."""
         for other in [other for other in self.clients.values() if other is not client]:
             self.close_client(other)
         self.client = client
@@ -1471,30 +1562,33 @@ class Keeper(Supervisor):
             self.client = None
 
     def make_state_event(self, run: Run) -> dict[str, Any]:
-        """The event that says where a run stands."""
+        """Return the event with the state of a run."""
         if "r" in run.facts:
             return {"is": "refused", "run": run.id}
         return make_ended_event(run) if "e" in run.facts and run.id not in self.stopping else make_started_event(run)
 
     def report(self, run: Run) -> None:
-        """Say where a run stands, at the end of this step: of one that has ended by then only that."""
+        """Report the state of a run at the end of this step.
+
+        A run that ends within the step is reported once.
+        """
         self.untold[run.id] = run
 
     def send_reports(self) -> None:
-        """Say what is to be told."""
+        """Send the pending reports."""
         runs, self.untold = self.untold, {}
         if client := self.client:
             for run in runs.values():
                 client.send(self.make_state_event(run))
 
     def send_event(self, event: dict[str, Any]) -> None:
-        """Send an event to the client, when there is one, after what was to be told before."""
+        """Send an event to the client, after the pending reports."""
         self.send_reports()
         if self.client:
             self.client.send(event)
 
     def flush(self) -> None:
-        """Send what is queued; a client that does not read is closed."""
+        """Send queued messages. Close a client that does not read."""
         super().flush()
         self.send_reports()
         for client in list(self.clients.values()):
@@ -1505,7 +1599,7 @@ class Keeper(Supervisor):
     # -- requests
 
     def on_spawn(self, ask: dict[str, Any]) -> None:
-        """Start a run that was never heard of; of any other, say where it stands."""
+        """Start an unknown run; report the state of a known one."""
         launch = SpawnRequest(ask)
         if known := self.ledger.runs.get(launch.run):
             return self.report(known)
@@ -1521,7 +1615,10 @@ class Keeper(Supervisor):
             os.close(log)
 
     def handle_log_error(self, launch: SpawnRequest, error: Exception) -> None:
-        """A full disk can be waited for; any other trouble with the log is the end of the run."""
+        """Handle a log that cannot be opened.
+
+        A full disk can be waited for; any other error ends the run.
+        """
         reason = f"cannot write log {format_bytes(launch.log)}: {describe_error(error)}"
         if getattr(error, "errno", None) in NO_SPACE_ERRNOS:
             self.report_failure(launch.run, "no-space", reason)
@@ -1529,10 +1626,11 @@ class Keeper(Supervisor):
             self.record_failed_start(run, CannotStart(126, reason))
 
     def record_intent(self, launch: SpawnRequest) -> Run | None:
-        """Write the intent; without it nothing may be started.
+        """Record the intent to start a run, or return None.
 
-        Nor without a guard, or the run would have one supervisor above it only. The intent has its time before the
-        guard is looked for: a run whose guard dies just then has begun before that death.
+        Without a guard nothing starts either, or the run would have only one supervisor. The intent
+        takes its time before the check of the guard: a run whose guard dies just then began before
+        that death.
         """
         intent = launch.make_intent()
         if os.getppid() != self.guard:
@@ -1545,7 +1643,7 @@ class Keeper(Supervisor):
             return None
 
     def start_run(self, launch: SpawnRequest, log: int) -> None:
-        """Intent, start, pid."""
+        """Record the intent, start the program, and record the pid."""
         if not (run := self.record_intent(launch)):
             return
         if read_own_peak() > self.slim_above:
@@ -1561,7 +1659,7 @@ class Keeper(Supervisor):
         self.record_start(run, pid)
 
     def record_start(self, run: Run, pid: int) -> None:
-        """Keep the pid with its start time, and tell."""
+        """Record the pid with its start time, and report the start."""
         found = read_process(pid)
         if found:
             self.ledger.record_fact_if_possible(run, "p", run.make_pid_record(found))
@@ -1571,16 +1669,16 @@ class Keeper(Supervisor):
         self.report(run)
 
     def record_failed_start(self, run: Run, why: CannotStart) -> None:
-        """The run has ended before it began."""
+        """Record the end of a run that could not be started."""
         self.ledger.record_fact_if_possible(run, "e", run.make_exit_record(code=why.code, reason=why.reason))
         self.report(run)
 
     def report_failure(self, run: str, code: str, message: str) -> None:
-        """Say that a request could not be met and nothing was done."""
+        """Report that a request failed and had no effect."""
         self.send_event({"is": "error", "run": run, "code": code, "message": message})
 
     def on_stop(self, ask: dict[str, Any]) -> None:
-        """Stop a run; of one that has ended, say so."""
+        """Stop a run; report the state of an ended one."""
         reason, grace = str(ask["reason"]), parse_seconds(ask["grace"])
         run = self.ledger.runs.get(parse_run_id(ask))
         if not run:
@@ -1591,20 +1689,20 @@ class Keeper(Supervisor):
             self.report(run)
 
     def on_signal(self, ask: dict[str, Any]) -> None:
-        """Send a signal to all of a run."""
+        """Send a signal to all processes of a run."""
         number, run = int(ask["signal"]), self.ledger.runs.get(parse_run_id(ask))
         if run and run.is_alive and 0 < number < signal.NSIG:
             self.signals.append((run, number))
 
     def send_signals(self) -> None:
-        """Send what was asked for since the last look, in order; one search of the processes serves all."""
+        """Send the requested signals in order, with one search of the processes."""
         asked, self.signals = self.signals, []
         found = find_members(run for run, _ in asked) if asked else {}
         for run, number in asked:
             send_signal(found.get(run.id, {}), number)
 
     def on_refuse(self, ask: dict[str, Any]) -> None:
-        """Never start a run that was never heard of; of any other, say where it stands."""
+        """Refuse an unknown run for good; report the state of a known one."""
         name = parse_run_id(ask)
         try:
             self.report(self.ledger.runs.get(name) or self.ledger.record_refusal(name))
@@ -1612,14 +1710,14 @@ class Keeper(Supervisor):
             self.report_failure(name, "no-space", f"cannot write the journal: {describe_error(error)}")
 
     def on_forget(self, ask: dict[str, Any]) -> None:
-        """The runtime has stored how these ended."""
+        """Forget runs whose end the runtime has stored."""
         dropped = self.ledger.forget_runs([str(run) for run in ask["runs"] if run not in self.stopping])
         shared = [run.id for run in dropped if run.shared]
         if shared:
             self.link.send({"f": shared})
 
     def on_bye(self, ask: dict[str, Any]) -> None:
-        """The runtime ends; with nothing to keep, so do we."""
+        """Handle the end of the runtime. Exit if nothing is left to supervise."""
         if self.client:
             self.close_client(self.client)
         if self.is_idle():
@@ -1637,27 +1735,30 @@ REQUESTS: dict[str, Callable[[Keeper, dict[str, Any]], None]] = {
 
 
 def send_signal(tree: dict[int, int], number: int) -> None:
-    """Send a signal to each of these processes, {pid: start ticks}."""
+    """Send a signal to each process of {pid: start ticks}."""
     for pid, ticks in tree.items():
         signal_process(pid, ticks, number)
 
 
-# ---------------------------------------------------------------------------------------------------- beginning
+# --- startup ----------------------------------------------------------------------------
 
 
 def set_process_option(option: int, value: Any) -> None:
-    """One setting of this process."""
+    """Set an attribute of this process."""
     libc.prctl(option, value, 0, 0, 0)
 
 
 def become_supervisor(name: bytes) -> None:
-    """Whoever is above the runs takes in their orphans, from the first moment; and can be told apart in `ps`."""
+    """Make this process a subreaper and name it for `ps`."""
     set_process_option(36, 1)  # PR_SET_CHILD_SUBREAPER
     set_process_option(15, name)  # PR_SET_NAME
 
 
 def run_supervisor(house: SharedState) -> None:
-    """The one rule: the survivor forks a new keeper below itself."""
+    """Supervise until nothing is left.
+
+    A survivor of keeper and guard becomes the guard and forks a new keeper below itself.
+    """
     first = True
     while True:
         become_supervisor(b"taskdeck-guard")
@@ -1674,7 +1775,7 @@ def run_supervisor(house: SharedState) -> None:
 
 
 def fork_keeper(house: SharedState) -> Guard | Keeper:
-    """Two processes from one: what each of them is from now on."""
+    """Fork, and return the role of this process."""
     above, below = socket.socketpair()
     me = os.getpid()
     while (child := try_fork()) is None:
@@ -1689,7 +1790,7 @@ def fork_keeper(house: SharedState) -> Guard | Keeper:
 
 
 def try_fork() -> int | None:
-    """os.fork, or None while the machine has no process to give."""
+    """Fork, or return None if the machine has no free process."""
     try:
         return os.fork()
     except OSError as error:
@@ -1698,7 +1799,10 @@ def try_fork() -> int | None:
 
 
 def claim_home(home: bytes) -> SharedState:
-    """Take the home: folders, lock, socket, journal. Raises OSError; BlockingIOError when another keeper has it."""
+    """Claim the home: folders, lock, socket and journal.
+
+    Raise OSError, or BlockingIOError if another keeper has the home.
+    """
     os.makedirs(home + b"/run/" + JOURNAL.encode(), 0o700, exist_ok=True)
     run = os.open(home + b"/run", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     lock = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=run)
@@ -1713,7 +1817,7 @@ def claim_home(home: bytes) -> SharedState:
 
 
 def make_listener(run: int) -> socket.socket:
-    """The socket in the run folder, whatever the length of its path."""
+    """Return the listening socket in the run folder, regardless of the path length."""
     try:
         os.unlink(SOCKET, dir_fd=run)
     except FileNotFoundError:
@@ -1727,14 +1831,14 @@ def make_listener(run: int) -> socket.socket:
 
 
 def drop_run_environment() -> None:
-    """Begin again without the environment of a run, or a sweep for that run would find us."""
+    """Restart without the environment of a run, or a sweep of that run would find us."""
     clean = {name: value for name, value in os.environb.items() if not name.startswith(b"TASKDECK_")}
     if len(clean) < len(os.environb):
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], clean)
 
 
 def reset_process_state() -> None:
-    """Nothing open but /dev/null, nothing heeded but the end of children."""
+    """Close inherited descriptors and ignore all signals but SIGCHLD."""
     os.umask(0o077)
     os.closerange(3, 1 << 20)
     null = os.open("/dev/null", os.O_RDWR)
@@ -1742,7 +1846,8 @@ def reset_process_state() -> None:
         os.dup2(null, fd)
     os.close(null)
     os.chdir("/")
-    write_own_proc("oom_score_adj", b"0")  # the kernel judges us and our jobs as any process; lower is not ours to choose
+    # The kernel should treat the keeper and its jobs like any process; lower needs privileges.
+    write_own_proc("oom_score_adj", b"0")
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
@@ -1758,7 +1863,10 @@ def detach() -> None:
 
 
 def main(home: bytes) -> int:
-    """Take the home and stay there, in the background. 4: another keeper has it; 5: it cannot be used."""
+    """Claim the home and supervise it in the background.
+
+    Exit codes: 4, another keeper has the home; 5, the home cannot be used.
+    """
     drop_run_environment()
     home = os.path.abspath(home)
     reset_process_state()

@@ -1,1 +1,1 @@
-"""What a command does by itself: reading without a runtime, the verbs that need there to be none, and all about backups."""
+"""Commands without a runtime: reads, verbs that need the home alone, and backups."""

@@ -1,4 +1,4 @@
-"""A backup taken while no runtime has the home."""
+"""Backup without a running runtime."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from app.service.database import backups
 
 
 def take_backup(home: str, args: dict[str, Any], note: Callable[[str], None]) -> dict[str, Any]:
-    """Take a backup while no runtime has the home: what the verb db.backup answers; `note` is told what is waited for. Raises
-    RuntimeExists."""
-    logging.basicConfig(format="taskdeck: %(message)s")  # what a runtime writes down, a person is told
+    """Take a backup while no runtime has the home. Return the answer of db.backup.
+
+    `note` receives messages about waiting. Raise RuntimeExists.
+    """
+    logging.basicConfig(format="taskdeck: %(message)s")  # show log messages to the person
     with translate_os_errors(home):
         require_database(paths.database_path(Path(home)))
         paths.make_home(Path(home))
@@ -28,7 +30,10 @@ def take_backup(home: str, args: dict[str, Any], note: Callable[[str], None]) ->
 
 
 async def _take_backup(home: Path, note: Callable[[str], None], full: bool = False, to: str | None = None) -> dict[str, Any]:
-    """The program that is run after it may take hours, for which no runtime is kept out."""
+    """Take the backup under the lock and run the follow-up program without it.
+
+    The program may take hours, during which a runtime may start.
+    """
     steady = ClockGuard()
     with hold_lock(home):
         async with open_call(home, note) as call:

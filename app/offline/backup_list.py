@@ -1,4 +1,7 @@
-"""The backups of a home, listed and checked. The database is not looked at: it may be what is damaged."""
+"""Lists and verifies the backups of a home.
+
+The database is not read, since it may be damaged.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +15,33 @@ from db.restore import previous_databases
 
 
 def list_backups(home: str) -> list[dict[str, Any]]:
-    """The backups of a home, oldest first."""
+    """Return the backups of a home, oldest first."""
     return backup_files.list_backups(Path(home))
 
 
 def find_left_behind(home: str) -> dict[str, Any] | None:
-    """Backups that lie where the settings look no longer; see `service.backupfiles.left_behind`."""
+    """Return backups in a folder that the settings no longer name.
+
+    See `left_behind` of the backup files.
+    """
     return backup_files.find_left_behind(Path(home))
 
 
 def find_kept(home: str) -> dict[str, Any]:
-    """What restores and upgrades have put aside; see `service.backupfiles.kept`."""
+    """Return the databases kept by restores and upgrades.
+
+    See `kept` of the backup files.
+    """
     with translate_os_errors(home):
         return backup_files.list_kept(Path(home))
 
 
 def verify_backups(home: str, ident: str | None, marks: bool = True) -> dict[str, Any]:
-    """Check one backup, or all and what upgrades have kept; see `service.backupfiles.checked`, and "copies": [{id, problem}], null where
-    there is none."""
+    """Check one backup, or all of them and the copies kept by upgrades.
+
+    The result extends that of `checked` of the backup files by "copies": [{id, problem}], where
+    problem is null for a good copy.
+    """
     found = backup_files.check_backups(Path(home), ident, marks=marks)
     with translate_os_errors(home):
         copies = previous_databases.list_before_upgrades(paths.database_path(Path(home))) if ident is None else []

@@ -1,4 +1,4 @@
-"""Which backup is meant: by its id, its file or its time, or what an earlier restore or upgrade has kept."""
+"""Backup picker: resolves an id, a file, a time or a kept database to one backup."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ from db.restore import previous_databases
 
 
 def parse_past_time(text: str) -> str:
-    """A time that is over, as a person writes it, as it is stored. Raises ValueError with a sentence that can follow `--at`."""
+    """Return the stored form of a past time.
+
+    Raise ValueError with a message that continues from `--at`.
+    """
     try:
         return tool.parse_past_time(text)
     except tool.RestoreError:
@@ -29,14 +32,17 @@ def parse_past_time(text: str) -> str:
 
 
 def describe_choice(home: str, ident: str | None, at: str | None) -> dict[str, Any]:
-    """The backup that is meant: id, kind, at. Raises NoBackup."""
+    """Return id, kind and time of the chosen backup. Raise NoBackup."""
     with translate_os_errors(home):
         return choose_backup(Path(home), ident, at).summary
 
 
 class BackupChoice(NamedTuple):
-    """What is to be restored: how it is `told`, how it is made, the bytes that it takes, the highest number that backups know to have been
-    given, and the id of the last of the home's own."""
+    """Backup chosen for a restore.
+
+    `told` is its summary and `rebuild` writes the database, which has `size` bytes. `highest` is
+    the highest task number known to backups. `last` is the id of the home's newest own backup.
+    """
 
     summary: dict[str, Any]
     rebuild: Callable[[Path], None]
@@ -46,14 +52,17 @@ class BackupChoice(NamedTuple):
 
     @property
     def label(self) -> str:
-        """As the log of operations names it."""
+        """Name in the operation log."""
         return f"{'database' if self.summary['kind'] == 'kept' else 'backup'} {self.summary['id']}"
 
 
 def choose_backup(home: Path, ident: str | None, at: str | None, any_home: bool = False) -> BackupChoice:
-    """A backup by its id, its first letters or its file, which may lie anywhere, or what an earlier restore or upgrade has put aside by its
-    file; without `ident` the newest good one, of the time `at` or before. Raises NoBackup, Storage, and Conflict for what is of another
-    home, unless that is wanted (`any_home`) or its file was named."""
+    """Return a backup by id, first letters or file, or a kept database by its file.
+
+    Without `ident`, return the newest good backup at or before the time `at`. Raise NoBackup,
+    Storage, and Conflict for a backup of another home, unless its file was given or `any_home` is
+    set.
+    """
     where = find_backup_folder(home)
     own = BackupCatalog(where, paths.database_path(home)).list_own()
     highest = max((int(backup.facts.get("highest") or 0) for backup in own), default=0)
@@ -77,7 +86,7 @@ def choose_backup(home: Path, ident: str | None, at: str | None, any_home: bool 
 
 
 def _add_upgrade_copy(home: Path, at: str | None, none: NoBackup) -> NoBackup:
-    """The same, with the newest copy from before an upgrade, of the time `at` or before, where there is one."""
+    """Extend the error with the newest copy from before an upgrade, if there is one."""
     copies = [one for one in previous_databases.list_before_upgrades(paths.database_path(home)) if at is None or one.at <= at]
     if not copies:
         return none
@@ -88,14 +97,13 @@ def _add_upgrade_copy(home: Path, at: str | None, none: NoBackup) -> NoBackup:
 
 
 def _make_foreign_error(found: Backup) -> Conflict:
-    """What to say of a backup that was put among those of the home."""
     said = f"the backup {found.id} is of another home ({found.stranger}). Nothing was restored."
     all_the_same = f"To make this that home all the same: taskdeck db restore {shlex.quote(os.fspath(found.path))}"
     return Conflict(said, f"Into a file: taskdeck db restore {found.id} --to FILE. {all_the_same}")
 
 
 def _is_database(path: str) -> bool:
-    if not os.path.isfile(path):  # a pipe would be waited for
+    if not os.path.isfile(path):  # reading a pipe would block
         return False
     try:
         with open(path, "rb") as file:
@@ -105,7 +113,10 @@ def _is_database(path: str) -> bool:
 
 
 def _make_database_error(path: str) -> NoBackup:
-    """What to say of a file as `restoring.restore_to` makes one: it lacks what tells that a backup is whole."""
+    """Return the error for a database file as `restore_to` makes one.
+
+    Such a file lacks the data that proves a backup complete.
+    """
     file = shlex.quote(path)
     looked = f"mkdir -m 700 DIR && cp {file} DIR/taskdeck.db && taskdeck --home DIR ls"
     said = f"{path} is a database and no backup. Nothing was restored."

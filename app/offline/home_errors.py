@@ -1,4 +1,4 @@
-"""The home as a person is told of it, where it cannot be used."""
+"""Translation of OS errors into problems of the home."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.home.restore_advice import add_restore_advice
 
 @contextmanager
 def translate_os_errors(home: str) -> Iterator[None]:
-    """Says in words what the system refuses."""
+    """Raise Storage for errors of the operating system, with advice on damage."""
     try:
         with add_restore_advice(Path(home)):
             yield

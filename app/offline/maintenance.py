@@ -1,4 +1,4 @@
-"""The database made, brought up to this version, looked at whole and mended, while no runtime has the home."""
+"""Offline maintenance: create, migrate, check and repair the database without a runtime."""
 
 from __future__ import annotations
 
@@ -25,23 +25,26 @@ from db.restore import swap
 
 
 def migrate_home(home: str) -> list[str]:
-    """Make or upgrade the database, while no runtime has the home; what was done. Raises DamagedDatabase."""
+    """Create or upgrade the database without a runtime; return the steps done.
+
+    Raise DamagedDatabase.
+    """
     with translate_os_errors(home):
         paths.make_home(Path(home))
         with hold_lock(Path(home)):
             swap.clean_up(paths.database_path(Path(home)))
             check_database_present(Path(home))
             if migrate.read_version(paths.database_path(Path(home))) not in (None, migrate.HEAD):
-                require_latest_writes(Path(home))  # as a start is
+                require_latest_writes(Path(home))  # same check as at a start
             done = prepare_database(Path(home))
-            if not done:  # what is made anew, or upgraded from a copy that was checked, has been read
+            if not done:  # a new database, or an upgrade of a checked copy, has been read
                 checks.check_pages(paths.database_path(Path(home)))
                 require_latest_writes(Path(home))
             return done
 
 
 def check_home(home: str) -> list[str]:
-    """What is wrong with the whole database; nothing when it is well."""
+    """Return the problems of the whole database."""
     path = paths.database_path(Path(home))
     with translate_os_errors(home):
         require_database(path)
@@ -49,8 +52,10 @@ def check_home(home: str) -> list[str]:
 
 
 def make_advice(home: str) -> str:
-    """What can be done about the database where its file is damaged or it lacks what was written last, which no mending can derive; else
-    empty."""
+    """Return advice for damage that repair cannot derive, else an empty string.
+
+    Such damage is a damaged file, or a file that lacks its latest writes.
+    """
     place = Path(home)
     if checks.find_damage(paths.database_path(place)):
         return str(advices.advise_restore(place, DamagedDatabase("the database is damaged.")))
@@ -60,14 +65,20 @@ def make_advice(home: str) -> str:
 
 
 def refuse_start(home: str) -> None:
-    """Raises BehindDatabase where the next runtime would be kept from starting by what is missing: what can be told of that at once."""
+    """Raise BehindDatabase if lost writes would prevent a start.
+
+    Only what can be determined quickly is checked.
+    """
     with translate_os_errors(home):
         if lost := find_lost_writes(Path(home)):
             raise checks.make_behind_error(paths.database_path(Path(home)), lost[0])
 
 
 def repair_home(home: str) -> dict[str, Any]:
-    """Mend what can be derived, while no runtime has the home: `done`, and `problems` that are left. Raises RuntimeExists."""
+    """Repair derivable data without a runtime; return `done` and remaining `problems`.
+
+    Raise RuntimeExists.
+    """
     path = paths.database_path(Path(home))
     with translate_os_errors(home), hold_lock(_ensure_home(Path(home))):
         swap.clean_up(path)
@@ -89,8 +100,10 @@ def repair_home(home: str) -> dict[str, Any]:
 
 
 def _ensure_home(home: Path) -> Path:
-    """The home, made around a database that may have come alone. Raises NotFound where there is neither, and DamagedDatabase where there
-    was one."""
+    """Return the home, creating it around a database that exists alone.
+
+    Raise NotFound without both, and DamagedDatabase if a database is missing.
+    """
     if paths.database_path(home).exists():
         paths.make_home(home)
     elif not (home / "run").is_dir():
@@ -100,7 +113,7 @@ def _ensure_home(home: Path) -> Path:
 
 
 def _run_in_transaction(path: Path, mend: Callable[..., list[str]], *more: Any) -> list[str]:
-    """What `mend(c, …)` did in one transaction."""
+    """Run `mend(c, …)` in one transaction and return its result."""
     engine = create_write_engine(path)
     try:
         with engine.begin() as c:

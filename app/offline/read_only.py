@@ -1,4 +1,4 @@
-"""Reading without a runtime: from the database as it lies there."""
+"""Reads without a runtime, directly from the database."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from db.readonly import open_read_only
 
 
 def read(home: str, verb: str, args: dict[str, Any]) -> Any:
-    """What a reading verb answers from the database as it lies there; a home that was never used reads as a fresh one.
+    """Answer a reading verb from the database.
 
-    Raises DamagedDatabase where there was a database and is none.
+    An unused home reads as a fresh one. Raise DamagedDatabase if the database is missing.
     """
     with translate_os_errors(home):
         found = asyncio.run(_answer(Path(home), verb, args))
@@ -37,8 +37,7 @@ def read(home: str, verb: str, args: dict[str, Any]) -> Any:
 
 
 def _find_problem(home: Path) -> str:
-    """What is wrong with the database, which a look at its figures does not tell, where the last runtime did not let go of it in peace;
-    empty when nothing is."""
+    """Return the problem of a database that was not shut down cleanly, else ""."""
     if find_lost_writes(home):
         return "DAMAGED"
     if not was_unclean_shutdown(home):
@@ -48,7 +47,7 @@ def _find_problem(home: Path) -> str:
 
 
 async def _answer(home: Path, verb: str, args: dict[str, Any]) -> Any:
-    from app.service.registry import call_verb  # all of them, which nobody else here needs
+    from app.service.registry import call_verb  # imports every verb, which nothing else here needs
 
     async with open_call(home) as call:
         return await call_verb(call, verb, args)
@@ -56,7 +55,7 @@ async def _answer(home: Path, verb: str, args: dict[str, Any]) -> Any:
 
 @asynccontextmanager
 async def open_call(home: Path, note: Callable[[str], None] = lambda text: None) -> AsyncIterator[Call]:
-    """A call on the database as it lies there."""
+    """Open the database and yield a call context."""
     path = paths.database_path(home)
     check_database_present(home)
     database = open_database(path, writable=False) if migrate.read_version(path) is not None else open_memory_database(create_defaults)
@@ -69,8 +68,7 @@ async def open_call(home: Path, note: Callable[[str], None] = lambda text: None)
 
 
 def _raise_storage_problem(path: Path, error: Exception) -> None:
-    """Raises Storage when what came up at reading may come of what is wrong with the file, or of its version, rather than of a mistake of
-    ours."""
+    """Raise Storage if an error may stem from the file or its version, not from a bug."""
     if (version := migrate.read_version(path)) is None:
         return
     if version != migrate.HEAD:
@@ -83,17 +81,17 @@ def _raise_storage_problem(path: Path, error: Exception) -> None:
 
 
 def find_lost_writes(home: Path) -> list[str]:
-    """What is missing where the last runtime did not let go of the database in peace; nothing while there is one."""
+    """Return lost writes after an unclean shutdown; empty while a runtime is running."""
     return integrity.find_lost_writes(home) if was_unclean_shutdown(home) and not is_held(home) else []
 
 
 def require_database(path: Path) -> None:
-    """Raises NotFound while there is no database yet, DamagedDatabase where there was one."""
+    """Raise NotFound without a database, DamagedDatabase if one is missing."""
     check_database_present(path.parent)
     if migrate.read_version(path) is None:
         raise make_no_database_error(path.parent)
 
 
 def make_no_database_error(home: Path) -> NotFound:
-    """What to say where there is no database yet."""
+    """Return the error for a home without a database."""
     return NotFound(f"there is no database in {home} yet.", "The first submit makes one.")

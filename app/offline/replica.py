@@ -1,4 +1,4 @@
-"""The copy of another home's database made a home of its own."""
+"""Promotion of a replica to a home."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from db.restore.replica_file import read_identity
 
 
 def describe_replica(home: str) -> dict[str, Any]:
-    """What the copy at `home` says of itself: origin, at, highest, running. Raises NotFound and Conflict."""
+    """Return origin, at, highest and running of the replica at `home`.
+
+    Raise NotFound and Conflict.
+    """
     path = paths.replica_path(Path(home))
     with translate_os_errors(home):
         if paths.database_path(Path(home)).exists():
@@ -27,8 +30,10 @@ def describe_replica(home: str) -> dict[str, Any]:
 
 
 def promote_home(home: str) -> int:
-    """Make the copy at `home` a home of its own; the last number that counts as given. Raises NotFound and Conflict: it may be one since
-    a person was asked."""
+    """Turn the replica at `home` into a home; return the high-water mark.
+
+    Raise NotFound and Conflict: the replica may have been promoted since the confirmation.
+    """
     with translate_os_errors(home):
         paths.make_home(Path(home))
         with hold_lock(Path(home)):

@@ -1,4 +1,4 @@
-"""A backup put in the place of the database while no runtime has the home, or made a file of its own."""
+"""Offline restore of a backup, in place of the database or into a new file."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ from db.restore import swap
 from db.sqlite_files import SIDE_SUFFIXES
 
 RestoreChanges = dict[str, Any]
-"""What a restore would change: the backup, before, after, carried, present, restored, kept."""
+"""Changes of a restore: backup, before, after, carried, present, restored, kept."""
 
 
 def restore_home(
     home: str, ident: str | None, at: str | None, agree: Callable[[RestoreChanges], bool], trial: bool = False, asks: bool = False
 ) -> RestoreChanges:
-    """Put a backup in the place of the database, if `agree` says so to what that would change; a `trial` only says it. Where it `asks` a
-    person, nobody is kept from the home until there is an answer.
+    """Replace the database by a backup if `agree` accepts the changes.
 
-    `ident`: which one (see `choosing.chosen`), else the newest good one, of the stored time `at` or before. Raises RuntimeExists while a
-    runtime is up, but for a trial, Conflict when something else would change after the answer, BadBackup, NoBackup, Storage.
+    `ident` selects the backup (see `choose_backup`); without it, the newest good one at or before
+    the stored time `at` is used. A `trial` changes nothing. With `asks`, the home stays usable
+    while a person decides. Raise RuntimeExists while a runtime is running, except for a trial;
+    Conflict if the changes differ after the decision; BadBackup, NoBackup and Storage.
     """
     place = Path(home)
     with translate_os_errors(home):
@@ -57,7 +58,7 @@ def restore_home(
 
 @contextmanager
 def _hold_home(home: Path) -> Iterator[None]:
-    """Hold the runtime's lock. Raises RuntimeExists."""
+    """Hold the runtime's lock. Raise RuntimeExists."""
     try:
         with hold_lock(home):
             yield
@@ -66,14 +67,14 @@ def _hold_home(home: Path) -> Iterator[None]:
 
 
 def _refuse_while_held(home: Path) -> None:
-    """Raises RuntimeExists, before anything is asked."""
+    """Raise RuntimeExists before the question."""
     if is_held(home):
         with _hold_home(home):
             pass
 
 
 def _make_unchanged_check(shown: RestoreChanges) -> Callable[[RestoreChanges], bool]:
-    """Agrees to what was shown, and to nothing else."""
+    """Return a function that accepts only the changes shown before."""
 
     def agree(told: RestoreChanges) -> bool:
         if told != shown:
@@ -85,7 +86,7 @@ def _make_unchanged_check(shown: RestoreChanges) -> Callable[[RestoreChanges], b
 
 @contextmanager
 def _prepare_restore(home: Path, meant: BackupChoice, noted: number_file.TaskNumbers, trial: bool = False) -> Iterator[tuple[swap.PreparedRestore, RestoreChanges]]:
-    """What may take the place of the database, and what that would change."""
+    """Prepare the new database and yield it with the changes."""
     with swap.prepare_restore(
         meant.rebuild, paths.database_path(home), meant.size, lambda: journal.list_runs(home), max(noted.highest, meant.highest_number),
         Actor(user_name(os.getuid())), meant.label, trial, is_unused_since(home, meant.last_own_id),
@@ -96,10 +97,13 @@ def _prepare_restore(home: Path, meant: BackupChoice, noted: number_file.TaskNum
 
 
 def restore_to_file(home: str, ident: str | None, at: str | None, target: str) -> dict[str, Any]:
-    """Make a file of its own of a backup, which may be done at any time. Raises Conflict when the file is there already, NotFound where
-    its folder is not."""
+    """Restore a backup into a new file, at any time.
+
+    Raise Conflict if the file exists, NotFound if its folder does not.
+    """
     with translate_os_errors(home):
-        for there in (target, *(f"{target}{ending}" for ending in SIDE_SUFFIXES)):  # SQLite would take a log for that of the new file
+        # SQLite would apply an existing log to the new file
+        for there in (target, *(f"{target}{ending}" for ending in SIDE_SUFFIXES)):
             if os.path.lexists(there):
                 raise Conflict(f"{there} is there already. Nothing was restored.", "Choose another name: --to FILE")
         where = os.path.dirname(target)

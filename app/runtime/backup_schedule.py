@@ -1,4 +1,4 @@
-"""The runtime's backups: taken when they are due, one when several were missed, and what went wrong with the last."""
+"""Backup schedule: due backups, one for several missed ones, and the state of the last attempt."""
 
 from __future__ import annotations
 
@@ -23,27 +23,30 @@ from db.queries.backups import write_backup_rows
 log = logging.getLogger(__name__)
 
 RETRY_DELAY = 600.0
-"""Seconds until one that could not be taken is tried again, at most."""
+"""Maximum seconds before a failed backup is retried."""
 
 
 class BackupScheduler:
-    """Looks whether a backup is due. A failure is a problem to tell, never one of the duty: it stops no task."""
+    """Backup schedule of the runtime.
+
+    A failed backup raises an alert and stops no task.
+    """
 
     def __init__(self, db: Database, home: Path) -> None:
         self._call = Call(db, "", home)
         self._retry_after = 0.0
         self._failed_settings: Settings | None = None
-        """By which settings the last could not be taken."""
+        """Settings of the last failed backup."""
         self._hook_task: asyncio.Task[None] | None = None
         self._mirrored: list[Backup] | None = None
-        """What the table of backups holds, as far as it was written here."""
+        """Backups last written to the table of backups."""
         self._bad_ids: set[str] | None = None
-        """Which were bad at the last look."""
+        """Ids of bad backups at the last check."""
         self.problems: dict[str, str] = {}
-        """What is wrong now, by name, for alerts."""
+        """Current problems by name, for alerts."""
 
     async def take_if_due(self, chosen: Settings) -> None:
-        """Take a backup when it is time for one."""
+        """Take a backup if one is due."""
         if not chosen.enabled:
             self.problems.clear()
             return
@@ -81,46 +84,57 @@ class BackupScheduler:
             self._set_problem("backup", str(problem))
 
     async def _require_disk(self, chosen: Settings) -> None:
-        """Raises Storage where none lies there, as its disk may not be mounted: by itself nothing is put in the place of that."""
+        """Raise Storage if the folder is empty although backups were taken.
+
+        Its disk may not be mounted, and no backup should go below its mount point.
+        """
         newest = await self._call.db.read(lambda c: c.exec_driver_sql(backup_files.GOOD_BACKUPS_SQL).first())
         if newest is not None:
             await asyncio.to_thread(backup_files.require_disk, self._call.home, chosen, newest.file, newest.created_at)
 
     async def _list_backups(self, folder: Path) -> list[Backup]:
-        """What lies there; read twice where one has become bad, as one that is just pruned seems to be lost for a moment."""
+        """Return the backups in the folder.
+
+        Read a newly bad one twice, because a backup being pruned looks lost for a moment.
+        """
         store = BackupCatalog(folder, self._call.db.path)
         found = await asyncio.to_thread(store.list_own)
         bad = {one.id for one in found if one.problem}
         return await asyncio.to_thread(store.list_own) if bad - (self._bad_ids or set()) else found
 
     async def _mirror(self, found: list[Backup]) -> None:
-        """Have it in the table of backups, where it is another than it was: somebody may have checked them, or taken one. A folder in
-        which there is nothing may be one that is out of reach: what is known of it stays, and is told as gone."""
+        """Store changed backups in the table of backups.
+
+        Others may have taken or checked them. An empty folder may be out of reach, so the stored
+        rows stay and count as gone.
+        """
         if found and found != self._mirrored:
-            with suppress(Problem):  # what keeps the database from being written keeps no backup from being taken
+            with suppress(Problem):  # a database that cannot be written must not prevent backups
                 await self._call.db.write(write_backup_rows, found)
                 self._mirrored = found
 
     def _find_newly_bad(self, found: Sequence[Backup]) -> str | None:
-        """One that was found bad since the last look."""
+        """Describe a backup that became bad since the last check, or return None."""
         bad, known = [one for one in found if one.problem], self._bad_ids
         self._bad_ids = {one.id for one in bad}
         return next((f"the backup {one.id} is bad: {one.problem}" for one in bad if known is not None and one.id not in known), None)
 
     def _clear_failure(self, found: Sequence[Backup]) -> None:
-        """What is told of one that could not be taken is over where none is wanted any more, as the newest is good: somebody has taken
-        it, or the folder is back with what lies in it."""
+        """Clear the failure if no backup is due because the newest one is good.
+
+        A user has taken a backup, or the folder is available again.
+        """
         if self._failed_settings and found[-1].verified:
             self._failed_settings = None
             self._set_problem("backup", None)
 
     async def store_existing(self, chosen: Settings) -> None:
-        """What lies there when the runtime comes up, also after a restore, so that the header has it."""
-        with suppress(Problem, OSError):  # the duty tells what is wrong there
+        """Store the existing backups at startup, also after a restore, for the header."""
+        with suppress(Problem, OSError):  # the duty reports the problem
             await self._mirror(await asyncio.to_thread(BackupCatalog(backup_files.get_folder(self._call.home, chosen), self._call.db.path).list_own))
 
     def _start_hook(self, chosen: Settings, folder: Path) -> None:
-        """Run the user's program beside the duty, which is not to be late for it; not twice at a time."""
+        """Start the user's program in the background, one at a time."""
         if chosen.after and not _find_hook_fault(chosen) and (self._hook_task is None or self._hook_task.done()):
             self._hook_task = asyncio.create_task(self._run_hook(chosen, folder), name="after a backup")
 
@@ -137,7 +151,7 @@ class BackupScheduler:
 
 
 def _find_hook_fault(chosen: Settings) -> str | None:
-    """What is wrong with the program of the settings before it is run."""
+    """Return the fault of the configured program, or None."""
     if not chosen.after or shutil.which(chosen.after[0]):
         return None
     return f"{sanitize(chosen.after[0])}, which is to be run after each backup ([backup] after in config.toml), is no program that is there"

@@ -1,4 +1,4 @@
-"""News of changes, for whoever waits for them. A wake-up is a hint: it is cleared, then one looks."""
+"""Change feed. A wake-up is a hint: the reader clears the event, then reloads."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 DEBOUNCE_SECONDS = 0.05
-"""Seconds between two wake-ups of one reader, so that a burst is one reload."""
+"""Debounce in seconds per reader, so that a burst causes one reload."""
 
 
 class ChangeFeed:
-    """After each commit `wake` is called; every reader of `changes` then gets one item."""
+    """Change notifications. `wake` is called after each commit and wakes all readers."""
 
     def __init__(self) -> None:
         self._events: set[asyncio.Event] = set()
         self._closed = False
 
     def wake(self) -> None:
-        """Tell all readers that something changed."""
+        """Notify all readers of a change."""
         for event in self._events:
             event.set()
 
@@ -27,7 +27,7 @@ class ChangeFeed:
         self.wake()
 
     async def watch_changes(self, heartbeat: float | None = None) -> AsyncGenerator[None]:
-        """One item now, then one after each change, and after `heartbeat` seconds without any."""
+        """Yield now, after each change, and after `heartbeat` seconds without a change."""
         event = asyncio.Event()
         event.set()
         self._events.add(event)

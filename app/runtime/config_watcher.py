@@ -1,4 +1,7 @@
-"""The user's config.toml as the runtime has it: read again when it changed. What is wrong in it is told, and ends nothing."""
+"""Watcher of config.toml: reloads the file when it changes.
+
+Faults are reported and stop nothing.
+"""
 
 from __future__ import annotations
 
@@ -13,24 +16,27 @@ from app.core.text.sanitize import sanitize
 
 
 class ConfigWatcher:
-    """What `path` says now; the defaults as long as there is no file. Of a section that is wrong holds what it said before, as far as
-    this runtime has seen it, else what is well in it. While it may be about how long things are kept, nothing is removed; and while it was
-    never known where backups go, none is taken: it would lie where nobody looks for it."""
+    """Current settings of the file `path`, or the defaults without a file.
+
+    A faulty section keeps its last valid state, if this runtime has seen one, else its valid
+    settings. While retention settings are in doubt, nothing is removed. While the backup folder was
+    never known, no backup is taken, because nobody would look for it elsewhere.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._last_mark: tuple[int, ...] = ()
         self._maintenance = MaintenanceSettings()
         self._valid_sections: dict[str, Any] = {}
-        """The sections as they were when they were well, by name."""
+        """Last valid sections by name."""
         self.problem: str | None = None
-        """What is wrong in the file and what holds instead, as of the last look."""
+        """Faults of the file and settings in effect, as of the last check."""
         self.is_mild = False
-        """Whether that is about no data: a theme, say."""
+        """True if the faults do not concern data, but a theme, for example."""
 
     @property
     def maintenance(self) -> MaintenanceSettings:
-        """How the data is to be looked after."""
+        """Current maintenance settings."""
         mark = self._read_mark()
         if mark != self._last_mark:
             self._last_mark = mark
@@ -38,7 +44,10 @@ class ConfigWatcher:
         return self._maintenance
 
     def _read_mark(self) -> tuple[int, ...]:
-        """Another one for whatever may be read otherwise; the time of the change, since that of the text is not new after a chmod."""
+        """Return a value that changes with the file.
+
+        It uses ctime, because mtime misses a chmod.
+        """
         try:
             found = os.stat(self._path)
         except OSError as error:
@@ -60,13 +69,16 @@ class ConfigWatcher:
 
 
 def _combine_sections(upkeep: MaintenanceSettings, sections: dict[str, Any]) -> MaintenanceSettings:
-    """The same with these sections; nothing is removed by them either while there is a doubt."""
+    """Return settings of these sections, with removal suspended while in doubt."""
     made = MaintenanceSettings(**sections)
     return made.suspend_removal(upkeep.doubt) if upkeep.doubt else made
 
 
 def _describe_problem(found: LoadedConfig, again: list[str], lost: bool) -> str:
-    """What is wrong, and what holds; `lost`: it is not known where backups go."""
+    """Describe the faults and the settings in effect.
+
+    `lost`: the backup folder is unknown.
+    """
     removed = " Nothing is removed until it is mended." if found.retention_fault else ""
     removed += " No backup is taken, as it is not known where to." if lost else ""
     sections = " and ".join(f"[{name}]" for name in again)

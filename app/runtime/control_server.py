@@ -1,4 +1,7 @@
-"""The control socket: one JSON line in, one out. Who calls is what the kernel says (SO_PEERCRED), never what the caller says."""
+"""Control-socket server: one JSON line per request, one per reply.
+
+The kernel identifies the caller (SO_PEERCRED); claims of the caller are not trusted.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +32,11 @@ log = logging.getLogger(__name__)
 
 MAX_LINE = 1 << 30
 HEARTBEAT = 2.0
-"""Seconds between two wakes of a `watch` in which nothing changed: measurements did."""
+"""Seconds between wake-ups of a `watch` without changes, because measurements change."""
 
 
 class ControlServer:
-    """Serves the verbs to whoever may connect."""
+    """Server of the verbs on the control socket."""
 
     def __init__(self, home: Path, call: Call, feed: ChangeFeed) -> None:
         self._home, self._call, self._feed = home, call, feed
@@ -41,11 +44,11 @@ class ControlServer:
         self._connections: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Listen. The caller holds the runtime's lock, so a socket that is there is a dead one's."""
+        """Listen. The caller holds the runtime's lock, so an existing socket is stale."""
         self._server = await asyncio.start_unix_server(self._handle_connection, sock=_open_listener(self._home), limit=MAX_LINE)
 
     async def close(self) -> None:
-        """Stop listening and end what is open."""
+        """Stop listening and close all connections."""
         if self._server is not None:
             self._server.close()
         for task in self._connections:
@@ -59,9 +62,9 @@ class ControlServer:
         try:
             await self._handle_requests(reader, writer)
         except (OSError, asyncio.IncompleteReadError, ValueError):
-            pass  # the caller is gone, or talks nonsense
+            pass  # the caller has gone or sent garbage
         except asyncio.CancelledError:
-            pass  # the runtime ends
+            pass  # the runtime is stopping
         finally:
             self._connections.discard(task)
             writer.close()
@@ -83,7 +86,7 @@ class ControlServer:
             await writer.drain()
 
     async def _run_while_connected(self, work: Any, ahead: asyncio.Task[bytes]) -> Any:
-        """The result of `work`, or None when the caller hangs up first."""
+        """Return the result of `work`, or None if the caller hangs up first."""
         task = asyncio.ensure_future(work)
         try:
             await asyncio.wait({task, ahead}, return_when=asyncio.FIRST_COMPLETED)
@@ -118,7 +121,7 @@ class ControlServer:
 
 
 def _make_quarantine_problem(done: list[str]) -> Storage:
-    """What to say when rows that cannot be read kept somebody from an answer."""
+    """Return the problem to report after unreadable rows were quarantined."""
     more = f", and {len(done) - 1:,} more" if len(done) > 1 else ""
     return Storage(f"the database held what cannot be read, which was set aside ({sanitize(done[0])}{more}).", "Try again.")
 
@@ -131,11 +134,11 @@ def _read_peer(writer: asyncio.StreamWriter) -> str:
 
 MAX_ORIGIN = 64
 CHUNK_ITEMS = 1000
-"""Items of a list that are encoded at a time: a few milliseconds."""
+"""List items encoded at a time, for a few milliseconds."""
 
 
 def _identify_caller(name: str, said: Any) -> Actor:
-    """Who asks, and from where by the caller's own word."""
+    """Return the caller, with the origin that the caller claims."""
     told = said if isinstance(said, dict) else {}
     origin = sanitize(str(told.get("origin") or ""))[:MAX_ORIGIN]
     return Actor(name, "deck" if told.get("source") == "deck" else "cli", origin or None)
@@ -146,7 +149,6 @@ def _send(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
 
 
 async def _encode_result(result: Any) -> bytes:
-    """The line of an answer."""
     if not isinstance(result, dict):
         return _encode_line({"result": result})
     members = [f"{_to_json(key)}:{await _encode_value(value)}" for key, value in result.items()]
@@ -154,7 +156,10 @@ async def _encode_result(result: Any) -> bytes:
 
 
 async def _encode_value(value: Any) -> str:
-    """JSON of it; a long list is encoded in pieces, as one of a million tasks would hold up starts and ends for seconds."""
+    """Encode a value as JSON, long lists in chunks.
+
+    A list of a million tasks would block for seconds.
+    """
     if not isinstance(value, list) or len(value) <= CHUNK_ITEMS:
         return _to_json(value)
     pieces = []
@@ -173,7 +178,7 @@ def _encode_line(message: dict[str, Any]) -> bytes:
 
 
 def _open_listener(home: Path) -> socket.socket:
-    """A listening socket in the home, however long its path; nobody else may connect."""
+    """Return an owner-only listening socket in the home, for a path of any length."""
     folder = os.open(home / "run", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         at = f"/proc/self/fd/{folder}/{paths.CONTROL_SOCKET}"

@@ -1,6 +1,6 @@
-"""What takes the most room in a home whose disk is full: counted for a moment, which is all there is to learn where it is too much.
+"""Disk usage of the largest entries of a home whose disk is full, within a time limit.
 
-Every entry of the home is counted a piece at a time, all of them in turn: a folder of a million logs hides no other one.
+All entries are counted in turns, so that a folder of a million logs does not hide the others.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ from time import monotonic
 from app.core.board import DiskUsageEntry
 
 MAX_SECONDS = 1.0
-"""How long it is counted: a runtime that ends meanwhile waits for it."""
+"""Time limit. A runtime that stops waits for the count."""
 FILES_PER_TURN = 200
-"""Files that are counted at a time."""
+"""Files counted per turn."""
 MAX_ENTRIES = 2
 BLOCK_BYTES = 512
-"""Bytes of a block of `st_blocks`, whatever the file system's own are."""
+"""Bytes per `st_blocks` unit, regardless of the file system's block size."""
 
 
 def find_largest(home: Path, seconds: float = MAX_SECONDS) -> tuple[DiskUsageEntry, ...]:
-    """The entries of the home that take the most of its disk, the largest first. Takes so many seconds at most, where the disk answers.
-    Raises OSError where there is no home."""
+    """Return the entries of the home that use the most disk space, largest first.
+
+    Stop after `seconds`, unless the disk hangs. Raise OSError if there is no home.
+    """
     end, sums, left = monotonic() + seconds, Counter[str](), _scan_entries(home)
     while left and monotonic() < end:
         for name, sizes in list(left.items()):
@@ -37,14 +39,14 @@ def find_largest(home: Path, seconds: float = MAX_SECONDS) -> tuple[DiskUsageEnt
 
 
 def _scan_entries(home: Path) -> dict[str, Iterator[int]]:
-    """The sizes of the files of each entry on the home's own disk."""
+    """Return an iterator of file sizes for each entry on the home's own disk."""
     disk = os.stat(home).st_dev
     with os.scandir(home) as found:
         return {f"{entry.name}/" if _is_folder(entry) else entry.name: _iterate_sizes(entry, disk) for entry in found}
 
 
 def _iterate_sizes(entry: os.DirEntry[str], disk: int) -> Iterator[int]:
-    """The bytes of the disk that each file takes, also of those in folders below. What goes meanwhile takes nothing."""
+    """Yield the allocated bytes of each file, recursively. Vanished files are skipped."""
     try:
         stat = entry.stat(follow_symlinks=False)
     except OSError:

@@ -1,8 +1,9 @@
-"""The loop that starts what may start and records what ended: one transaction a round, however many runs it moves.
+"""Dispatch loop: one transaction per round, for any number of runs.
 
-A round takes what the keeper said since the last one, writes it, plans with what came free, claims, commits, and only then tells the
-keeper: spawn what was claimed, forget what is stored, stop, pause and resume what the database says. All of it is level-triggered, so
-a round that is lost to a crash is made up for by the next one.
+A round collects the keeper's events, stores them, plans with the freed resources, claims and
+commits. Only then does it send the orders to the keeper: spawn claimed runs, forget stored ones,
+and stop, pause and resume as the database says. Orders are level-triggered, so the next round
+repeats those lost in a crash.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ from db.states import RunStatus
 log = logging.getLogger(__name__)
 
 KEPT_LOG_BYTES = 16 * 1024
-"""Bytes of a log that its row keeps: all of a small one, the tail of a large one."""
+"""Maximum bytes of a log kept in its row; the tail of a larger log."""
 
 MAX_ENVIRONMENTS = 64
 
 GRACE = 5.0
-"""Seconds between TERM and KILL for a run that is stopped though its row cannot be written."""
+"""Seconds between TERM and KILL for a run whose row cannot be written."""
 
 HALT_REASONS = {
     "disk-full": "disk full",
@@ -51,15 +52,15 @@ HALT_REASONS = {
     "damaged-database": "database damaged",
     "gone-database": "database gone",
 }
-"""What keeps the database from being written, by the code of the problem."""
+"""Halt reasons by problem code."""
 
 _SAFE_END_KEYS = {"run", "code", "signal", "stop", "lost", "again", "started_at", "at", "run_seconds"}
-"""What is left of an end that could not be recorded whole: numbers, and words of ours."""
+"""Keys of an end event that are safe to store: numbers and constants."""
 
 
 @dataclass(slots=True)
 class KeeperEvents:
-    """What the keeper said since the last round."""
+    """Keeper events since the last round."""
 
     started: list[dict[str, Any]] = field(default_factory=list)
     ended: list[dict[str, Any]] = field(default_factory=list)
@@ -70,7 +71,7 @@ class KeeperEvents:
 
 @dataclass(slots=True)
 class RoundOrders:
-    """What a round decided, to be told the keeper once it is committed."""
+    """Decisions of a round, sent to the keeper after the commit."""
 
     claimed: list[dict[str, Any]] = field(default_factory=list)
     judged: list[tuple[str, RunStatus]] = field(default_factory=list)
@@ -81,7 +82,7 @@ class RoundOrders:
     next_due: float | None = None
 
     def judge_end(self, run: transitions.RunFacts, event: dict[str, Any]) -> transitions.RunVerdict:
-        """What an end means; it is kept which queue had it."""
+        """Return the verdict on an ended run and remember its queue."""
         verdict = judge_run(run, event)
         self.judged.append((run.queue, verdict.status))
         return verdict
@@ -97,7 +98,7 @@ class QueueTally:
 
 
 class Dispatcher:
-    """Owns the runs between the database and the keeper."""
+    """Connection between the runs in the database and the keeper."""
 
     def __init__(self, db: Database, home: Path) -> None:
         self.db = db
@@ -107,7 +108,7 @@ class Dispatcher:
         self.halted: str | None = None
         self.draining = False
         self.internal_error: str | None = None
-        """What went wrong in the last round, by a fault of ours."""
+        """Internal error of the last round."""
         self.tick_lag: float | None = None
         self.tallies: dict[str, QueueTally] = {}
         self.greeted = asyncio.Event()
@@ -122,11 +123,11 @@ class Dispatcher:
         self.keeper: KeeperClient | None = None
 
     def wake(self) -> None:
-        """Look again soon."""
+        """Request a round."""
         self._wake.set()
 
     def handle_event(self, event: dict[str, Any]) -> None:
-        """One word of the keeper's, in its order."""
+        """Handle one event of the keeper, in order."""
         kind = event.get("is")
         if kind == "hello":
             self.greeted.set()
@@ -152,7 +153,7 @@ class Dispatcher:
         self.wake()
 
     def _handle_error(self, event: dict[str, Any]) -> None:
-        """The keeper could not do as told; nothing ran."""
+        """Handle an order that the keeper could not execute. Nothing ran."""
         log.warning("keeper: %s: %s", event["code"], event["message"])
         if event["run"] is None:
             return
@@ -165,11 +166,14 @@ class Dispatcher:
             self._events.refused.append(event["run"])
 
     def _halt(self, why: str) -> None:
-        """Start nothing, for this reason unless there is one already: what was told first has the time and says most."""
+        """Stop dispatching.
+
+        The first reason is kept, because it has the time and says most.
+        """
         self.halted = self.halted or f"{why} since {time.strftime('%H:%M')}"
 
     async def run(self) -> None:
-        """Rounds, for good: one after each wake."""
+        """Run a round after each wake-up, forever."""
         statement_timer.current_caller.set("dispatcher")
         while True:
             await self._wake.wait()
@@ -177,7 +181,7 @@ class Dispatcher:
             await self.run_round()
 
     async def run_round(self) -> None:
-        """One round. What the disk refuses is kept for the next one."""
+        """Run one round. If storage fails, keep the events for the next round."""
         news, self._events = self._events, KeeperEvents()
         try:
             orders = await self.db.write_except(self.wake, self._decide, news)
@@ -195,7 +199,10 @@ class Dispatcher:
         self._send_orders(news, orders)
 
     async def _store_individually(self, news: KeeperEvents) -> None:
-        """What the keeper said, each word in a transaction of its own: one that cannot be recorded must not keep the others from it."""
+        """Store each event in its own transaction.
+
+        An event that cannot be stored must not prevent others from being stored.
+        """
         words = [KeeperEvents(started=[e]) for e in news.started] + [KeeperEvents(overdue=[r]) for r in news.overdue]
         words += [KeeperEvents(ended=[e]) for e in news.ended] + [KeeperEvents(refused=[r]) for r in news.refused]
         for word in [*words, *([KeeperEvents(hello=news.hello)] if news.hello else [])]:
@@ -204,7 +211,7 @@ class Dispatcher:
                 await self._store_events(KeeperEvents(ended=[bare | {"reason": "its end could not be recorded as it was told"}]))
 
     async def _store_events(self, news: KeeperEvents) -> bool:
-        """One round for this alone; False when it cannot be recorded, ever."""
+        """Run a round for these events; return False if they can never be stored."""
         try:
             orders = await self.db.write_except(self.wake, self._decide, news)
         except Storage as problem:
@@ -217,14 +224,17 @@ class Dispatcher:
         return True
 
     async def _handle_storage_problem(self, news: KeeperEvents, problem: Storage) -> None:
-        """Nothing starts, and what the keeper said is kept; where a log that is written back leaves room, the next round has it."""
+        """Halt dispatching and keep the events.
+
+        A checkpoint may free enough space for the next round.
+        """
         self._halt(HALT_REASONS.get(problem.code, "disk trouble"))
         log.error("%s", problem)
         self._requeue_events(news)
         try:
             await self.db.checkpoint()
         except Storage:
-            pass  # it has just been told
+            pass  # reported above
         except Exception:
             log.exception("the database's log could not be written back")
 
@@ -236,7 +246,7 @@ class Dispatcher:
         self._events.overdue += now.overdue
         self._events.hello = now.hello or news.hello
 
-    # --- on the writer thread ---------------------------------------------------------------------------------------------------
+    # --- writer thread
 
     def _decide(self, c: Connection, news: KeeperEvents) -> RoundOrders:
         orders = RoundOrders()
@@ -265,7 +275,7 @@ class Dispatcher:
         return orders
 
     def _attach_log(self, event: dict[str, Any]) -> dict[str, Any]:
-        """An end with what its row keeps of the log."""
+        """Return an end event with the part of the log that its row keeps."""
         try:
             with open(paths.log_path(self.home, event["run"]), "rb") as file:
                 size = os.fstat(file.fileno()).st_size
@@ -276,8 +286,10 @@ class Dispatcher:
         return {**event, "logs": text, "log_bytes": size}
 
     def _adopt_unknown_runs(self, c: Connection, hello: dict[str, Any]) -> None:
-        """Where the database was put back by other means than a restore, no number comes again, and runs that go on and that no row knows
-        get one."""
+        """Adopt running processes that have no row, and raise the high-water mark.
+
+        Both are needed if the database was replaced by other means than a restore.
+        """
         if highest := number_file.read_numbers(self.home).highest:
             transitions.skip_numbers(c, highest)
         begun = {event["run"]: event for event in hello["runs"] if event["is"] == "started" and event["pid"]}
@@ -289,9 +301,12 @@ class Dispatcher:
             transitions.recount_loads(c)
 
     def _resolve_lost_runs(self, c: Connection, hello: dict[str, Any], judge: transitions.Judge) -> list[str]:
-        """Active runs that no keeper knows: the machine was restarted before its journal had reached the disk, or, as it forgets a run only
-        once its end was recorded, the database was put back. That end is told by the journal, or the run is lost and may have succeeded, so
-        it is not tried again. What never started is to be refused."""
+        """Resolve active runs unknown to the keeper, and return those that never started.
+
+        The machine was restarted before the journal reached the disk, or the database was replaced:
+        the keeper forgets a run only after its end is stored. The end comes from the journal.
+        Otherwise the run is lost; it may have succeeded, so it is not retried.
+        """
         known = {run["run"] for run in hello["runs"]} | self._spawned
         active = [run for run in reads.list_active(c) if run.runid not in known]
         if not active:
@@ -308,7 +323,7 @@ class Dispatcher:
         return [run.runid for run in active if run.runid not in ends]
 
     def _claim(self, c: Connection) -> list[dict[str, Any]]:
-        """Plan with what is free now and give the tasks that may start a run each."""
+        """Plan with the free resources and create a run for each startable task."""
         seen, starts = dispatch_view.plan_starts(c, self.habits)
         if not starts:
             return []
@@ -321,7 +336,7 @@ class Dispatcher:
         ]  # fmt: skip
         return transitions.claim(c, chosen)
 
-    # --- once it is committed ---------------------------------------------------------------------------------------------------
+    # --- after the commit
 
     def _send_orders(self, news: KeeperEvents, orders: RoundOrders) -> None:
         self._count_tallies(orders)
@@ -341,7 +356,7 @@ class Dispatcher:
         self._schedule_wake(orders.next_due)
 
     def _count_tallies(self, orders: RoundOrders) -> None:
-        """What is stored counts for the samples; what was rolled back never happened."""
+        """Count committed starts and ends for the samples."""
         for start in orders.claimed:
             self.tallies.setdefault(start["queue"], QueueTally()).started += 1
         for queue, status in orders.judged:
@@ -350,7 +365,7 @@ class Dispatcher:
             tally.failed += status not in (RunStatus.SUCCEEDED, RunStatus.CANCELLED)
 
     def _schedule_wake(self, due: float | None) -> None:
-        """Look again the moment the next scheduled or retrying task's time comes."""
+        """Schedule a round for the next scheduled or retrying task."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -359,11 +374,11 @@ class Dispatcher:
             self._timer = asyncio.get_running_loop().call_later(min(seconds, 86400.0), self.wake)
 
     def _spawn_run(self, keeper: KeeperClient, row: Any) -> None:
-        """Tell the keeper of one run; what is wrong with it is no other's business."""
+        """Order one run. A fault in one run must not affect others."""
         self._spawned.add(row.runid)
         try:
             order = self._build_order(row)
-        except Problem as problem:  # a secret that is not where it should be
+        except Problem as problem:  # a secret is missing
             self._fail_run(row.runid, str(problem))
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             log.exception("run %s of task #%d cannot be started", row.runid, row.number)
@@ -376,7 +391,7 @@ class Dispatcher:
         self.handle_event({"is": "ended", "run": runid, "code": 126, "reason": reason, "at": time.time()})
 
     def _build_order(self, row: Any) -> dict[str, Any]:
-        """The keeper's order for one claimed run."""
+        """Return the keeper's order for a claimed run."""
         launch, base = row.launch, self._environments[row.env_id] | row.env
         env = engines.build_environment(launch, base) | {
             "TASKDECK_HOME": str(self.home),
@@ -391,10 +406,14 @@ class Dispatcher:
                 "log": paths.log_path(self.home, row.runid), "timeout": row.timeout, "grace": row.grace}  # fmt: skip
 
     def _send_signals(self, keeper: KeeperClient, wanted: Sequence[Any], greeted: bool) -> None:
-        """Tell the keeper what the database wants of each run and it has not been told; one that just came up knows nothing."""
+        """Send the signals that the database requires and the keeper has not received.
+
+        A keeper that just started has received none.
+        """
         for row in wanted:
             told = self._sent_signals.get(row.runid)
-            # Told once more with another grace: a person may lose patience, and the keeper only ever shortens it.
+            # Sent again with another grace: a user may lose patience, and the keeper only ever
+            # shortens it.
             if row.status == RunStatus.STOPPING and told != (stop := f"stop {row.grace}"):
                 keeper.stop(row.runid, row.stop_reason or "cancel", row.grace)
                 self._sent_signals[row.runid] = stop
@@ -402,7 +421,8 @@ class Dispatcher:
                 keeper.signal(row.runid, signal.SIGSTOP)
                 self._sent_signals[row.runid] = "pause"
             elif row.status == RunStatus.RUNNING and told != "run":
-                # A resume that was committed just before a crash may never have been sent, or have been lost with the keeper.
+                # A resume committed just before a crash may not have been sent, or may have been
+                # lost with the keeper.
                 if told == "pause" or greeted:
                     keeper.signal(row.runid, signal.SIGCONT)
                 self._sent_signals[row.runid] = "run"
@@ -410,10 +430,14 @@ class Dispatcher:
         for runid in gone:
             del self._sent_signals[runid]
 
-    # --- duties -----------------------------------------------------------------------------------------------------------------
+    # --- duties
+    # -----------------------------------------------------------------------------------------------------------------
 
     async def stop_overdue(self) -> None:
-        """Begin to stop runs past their deadline, by a clock that nobody sets: when the other one jumps, none is ended early."""
+        """Stop runs past their deadline.
+
+        The clock is CLOCK_BOOTTIME, so a clock change ends no run early.
+        """
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
         late = [
             run.runid
@@ -424,7 +448,10 @@ class Dispatcher:
             await self.db.write(transitions.stop, late, "timeout", transitions.SYSTEM)
 
     async def stop_run(self, runid: str, reason: str) -> None:
-        """Begin to stop one run; also when the disk does not take it, which this run may have filled: the keeper keeps the reason."""
+        """Stop one run, even if the database cannot be written.
+
+        This run may have filled the disk; the keeper remembers the reason.
+        """
         try:
             await self.db.write(transitions.stop, [runid], reason, transitions.SYSTEM)
         except Storage:

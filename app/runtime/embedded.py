@@ -1,8 +1,9 @@
-"""The runtime as a thread of the deck (`taskdeck --in-process`), with a loop of its own.
+"""Embedded runtime: a thread of the deck with its own event loop (`taskdeck --in-process`).
 
-What a runtime does to its process holds here as far as a deck can share it: the umask, the log (a file only; stderr is the
-deck's screen), nothing of a run in the environment. The directory stays the user's, since what the deck submits runs there.
-Signals are the deck's business. A life that ends, whatever ended it, leaves the deck alone; `start` begins the next one.
+As far as a deck can share them, the runtime's process settings apply: the umask, a log in a file
+only (stderr is the deck's screen), and no run variables in the environment. The working directory
+stays the user's, because submitted commands run there. The deck handles signals. A failed runtime
+does not affect the deck; `start` starts the next one.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from db.maintenance import migrate
 log = logging.getLogger("app.runtime")
 
 LOCK_FILE_NOTE = ", in a deck (--in-process)"
-"""What the lock's file says behind the usual words. Others read it: this runtime ends before its process does."""
+"""Addition to the lock file. Others read it: this runtime ends before its process does."""
 
 
 class InProcessRuntime:
-    """The runtime of `home` inside this process: at most one life at a time. For any thread."""
+    """Runtime of a home in this process, at most one at a time. Thread-safe."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -41,15 +42,15 @@ class InProcessRuntime:
 
     @property
     def is_alive(self) -> bool:
-        """Whether a runtime lives here now."""
+        """True while a runtime is running here."""
         return self._thread is not None and self._thread.is_active
 
     def start(self) -> None:
-        """Return when it answers. Raises what it failed with, such as RuntimeExists when another has the home."""
+        """Wait until the runtime answers. Raise its error, such as RuntimeExists."""
         self._get_or_start().up.result()
 
     def stop(self, seconds: float) -> bool:
-        """End it in order, for good; whether it had ended after so many seconds."""
+        """Stop the runtime for good; return True if it ended within `seconds`."""
         with self._lock:
             self._is_stopped, life = True, self._thread
         if life is None:
@@ -59,7 +60,7 @@ class InProcessRuntime:
         return not life.is_alive()
 
     def _get_or_start(self) -> RuntimeThread:
-        """The life that goes on or comes up; a new one where the last has ended."""
+        """Return the current thread, or start a new one if the last has ended."""
         with self._lock:
             if self._is_stopped:
                 raise Conflict("the deck is being left, and its runtime with it.")
@@ -70,23 +71,26 @@ class InProcessRuntime:
 
 
 class RuntimeThread(Thread):
-    """One runtime from its start to its end. `up` says that it answers, or what kept it from that."""
+    """Thread of one runtime.
+
+    `up` is resolved once it answers, or holds its start error.
+    """
 
     def __init__(self, home: Path, after: RuntimeThread | None) -> None:
         super().__init__(name="runtime", daemon=True)
         self.up: Future[None] = Future()
         self.is_active = True
-        """Until it begins to end."""
+        """True until the runtime begins to stop."""
         self._home, self._previous = home, after
         self._end_requested = Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._runtime: Runtime | None = None
 
     def request_end(self) -> None:
-        """End soon, from any thread."""
+        """Request the end, from any thread."""
         self._end_requested.set()
         if self._loop is not None and self._runtime is not None:
-            with suppress(RuntimeError):  # the loop was closed meanwhile
+            with suppress(RuntimeError):  # the loop has just been closed
                 self._loop.call_soon_threadsafe(self._runtime.ending.set)
 
     def run(self) -> None:
@@ -124,7 +128,7 @@ class RuntimeThread(Thread):
                 self.is_active = False
 
     def _report_failure(self, error: BaseException) -> None:
-        """Tell whoever waits for it to come up; later on nobody does, and the log is told."""
+        """Report an error to the waiting starter, or log it after the start."""
         if not self.up.done():
             self.up.set_exception(error)
         else:
@@ -132,13 +136,19 @@ class RuntimeThread(Thread):
 
 
 def prepare_process() -> int:
-    """Make this process fit for a runtime, before it has any other thread; the umask it had. May begin the program again."""
+    """Prepare this process for a runtime, and return the old umask.
+
+    The process must have no other threads. The function may execute the program again.
+    """
     reset_environment()
     return os.umask(0o077)
 
 
 def _prepare_home(home: Path) -> None:
-    """A home made ready: apart where that can be, for once the deck's threads are there none may fork."""
+    """Prepare the home, in a subprocess if possible.
+
+    A process with the deck's threads must not fork.
+    """
     if active_count() <= 2:
         prepare_in_subprocess(home)
     else:
@@ -149,9 +159,9 @@ def _prepare_home(home: Path) -> None:
 
 @contextmanager
 def _mark_lock_file(home: Path) -> Iterator[None]:
-    """While the lock is held, its file says that the holder is a deck."""
+    """Record in the lock file that the holder is a deck, while the block runs."""
     with open(home / "run" / paths.LOCK_FILE, "r+b", buffering=0) as file:
-        with suppress(OSError):  # a full disk
+        with suppress(OSError):  # the disk may be full
             file.seek(0, os.SEEK_END)
             file.write(LOCK_FILE_NOTE.encode())
         try:

@@ -1,4 +1,4 @@
-"""Tells whoever gave a verb that it waits for the database, which another program holds: else nothing tells it from a dead one."""
+"""Notice to a waiting caller that another process holds the database lock."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from app.core.text.sanitize import sanitize
 from db.engine import Database
 
 FIRST_DELAY = 0.5
-"""Seconds after which it is told."""
+"""Seconds before the first notice."""
 REPEAT_DELAY = 4.0
-"""Seconds between two times that it is told: a message line has it for longer."""
+"""Seconds between notices, less than a message line shows one."""
 
 
 @contextmanager
 def notify_while_blocked(db: Database, tell: Callable[[str, bool], object]) -> Iterator[None]:
-    """While this task works, `tell(text, first)` that it is held up, as often as it still is."""
+    """Call `tell(text, first)` repeatedly while this task waits for the database."""
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
     told = 0
 
@@ -38,7 +38,7 @@ def notify_while_blocked(db: Database, tell: Callable[[str, bool], object]) -> I
 
 
 def format_notice(db: Database) -> str:
-    """`it waits for the database, which another program holds (sqlite3, pid 4711)`."""
+    """Return the notice, with the holder of the lock if known."""
     held = db.find_lock_holder()
     by = f" ({sanitize(held.by)})" if held and held.by else ""
     return f"it waits for the database, which another program holds{by}"

@@ -1,8 +1,12 @@
-"""What the runtime does by the clock. APScheduler fires each duty; a duty is a short transaction or a wake-up, never a wait.
+"""Periodic duties of the runtime on APScheduler.
 
-Its traps: a job's misfire grace is one second by default, so ours is unlimited and coalesced; a duty that is still running is not
-started again; a clock that is set ahead has it go through all the times that were missed, and one that is set back has it wait until the
-time is there again (`Every`, `mind_clock`). One that fails is written down and tried again at its next time.
+A duty is a short transaction or a wake-up, never a wait.
+
+APScheduler's default misfire grace is one second; here the grace is unlimited and missed runs
+coalesce. A running duty is not started again. When the clock is set ahead, APScheduler iterates
+over every missed run; when it is set back, jobs wait until the old time returns.
+`SkippingIntervalTrigger` and `watch_clock` prevent both. A failed duty is logged and runs again at
+its next time.
 """
 
 from __future__ import annotations
@@ -47,21 +51,21 @@ from db.states import ACTIVE_SQL
 log = logging.getLogger(__name__)
 
 LATE_AFTER = 5.0
-"""Seconds that a duty may take, or as long as the time between two of it, before it is told as late."""
+"""Maximum seconds of a duty, or its interval if longer."""
 
 CLEAR_AFTER = 60.0
-"""Seconds without another that end what is told of a duty that was late."""
+"""Seconds without lateness that clear the report."""
 
 LARGEST_INTERVAL = 60.0
-"""Seconds for which it is known what takes the room on a full disk."""
+"""Seconds between searches for the largest entries on a full disk."""
 
 METRIC_ALERT_PREFIX = "figure-"
-"""What the alerts about figures that cannot be read begin with."""
+"""Prefix of alerts about unreadable metrics."""
 
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """Something done every so many seconds."""
+    """A function that runs at an interval in seconds."""
 
     name: str
     every: int
@@ -69,27 +73,28 @@ class Duty:
 
 
 class SkippingIntervalTrigger(IntervalTrigger):
-    """Every so many seconds. Times that were missed are passed over: of a second each there may be millions."""
+    """Interval trigger that skips missed runs, of which there may be millions."""
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
-        """The first time of its own after both."""
-        found = super().get_next_fire_time(previous_fire_time, now) or now  # there is no end to it
+        """Return the first regular time after both arguments."""
+        # the interval has no end
+        found = super().get_next_fire_time(previous_fire_time, now) or now
         return found + max(0, (now - found) // self.interval + 1) * self.interval
 
 
 CLOCK_CHECK_INTERVAL = 1.0
-"""Seconds between two looks whether it was set back."""
+"""Seconds between checks of the clock."""
 
 
 async def watch_clock(scheduler: AsyncIOScheduler) -> None:
-    """Let no duty wait for a time that was there already, for good."""
+    """Reschedule duties whenever the clock has been set back, forever."""
     while True:
         await asyncio.sleep(CLOCK_CHECK_INTERVAL)
         reschedule_jobs(scheduler)
 
 
 def reschedule_jobs(scheduler: AsyncIOScheduler) -> None:
-    """Have each duty be due by the clock as it is now, where that was set back."""
+    """Reschedule duties that are further ahead than one interval."""
     now = datetime.now(UTC)
     for job in scheduler.get_jobs():
         if job.next_run_time - now > job.trigger.interval:
@@ -97,7 +102,7 @@ def reschedule_jobs(scheduler: AsyncIOScheduler) -> None:
 
 
 class Duties:
-    """The runtime's duties over its parts."""
+    """All duties of the runtime."""
 
     def __init__(
         self, db: Database, dispatcher: Dispatcher, usage: UsageSampler, settings: ConfigWatcher | None = None, steady: ClockGuard | None = None
@@ -115,10 +120,10 @@ class Duties:
         self._late_at: dict[str, float] = {}
         self._largest_found_at = float("-inf")
         self._is_write_failure_logged = False
-        """Alerts cannot be written, which has been said."""
+        """True if a failure to store alerts has been logged."""
 
     def list_duties(self) -> tuple[Duty, ...]:
-        """All of them."""
+        """Return all duties."""
         return (
             Duty("dispatch", 1, self.wake_dispatcher),
             Duty("timeouts", 1, self.dispatcher.stop_overdue),
@@ -139,8 +144,9 @@ class Duties:
         )
 
     def make_scheduler(self) -> AsyncIOScheduler:
-        """APScheduler with every duty in it, not yet started."""
-        logging.getLogger("apscheduler").setLevel(logging.ERROR)  # else a line each second for a duty that is late
+        """Return a scheduler with every duty, not yet started."""
+        # otherwise each late duty logs a line per second
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)
         defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         scheduler = AsyncIOScheduler(job_defaults=defaults, timezone=UTC)
         for duty in self.list_duties():
@@ -148,9 +154,12 @@ class Duties:
         return scheduler
 
     async def prepare(self) -> None:
-        """Measure once and look what backups there are, for the first board. A disk that is full keeps no runtime from coming up."""
+        """Measure once and store existing backups, for the first board.
+
+        A full disk does not prevent the runtime from starting.
+        """
         self.db.slow.set_threshold(self.settings.maintenance.slow.threshold)
-        with suppress(Problem):  # a duty tells of it
+        with suppress(Problem):  # a duty reports the problem
             self._clock_guard.begin(await self.db.read(find_last_sample))
             self._set_problem("empty", await self.db.read(_describe_missing_rows))
             self._set_problem("aside", await self.db.read(_describe_quarantine))
@@ -158,13 +167,14 @@ class Duties:
         await self.backups.store_existing(self.settings.maintenance.backup)
 
     async def _run_duty(self, duty: Duty) -> None:
-        """Do a duty; one that fails is written down, told as an alert, and tried again at its next time."""
+        """Run a duty. A failure is logged and raises an alert; the next run tries again."""
         problem, began = f"duty-{duty.name}", time.monotonic()
         try:
             with statement_timer.set_caller(f"duty {duty.name}"):
                 await duty.run()
             self._problems.pop(problem, None)
-        except Storage as trouble:  # no fault of the duty's: nothing can be written, which stops the starting
+        # not a fault of the duty: nothing can be written, so nothing may start
+        except Storage as trouble:
             if self.dispatcher.halted is None:
                 self._set_halt(HALT_REASONS.get(trouble.code, "disk trouble"))
         except Exception as error:
@@ -175,7 +185,7 @@ class Duties:
         await self._store_alerts()
 
     def _check_time(self, duty: Duty, took: float) -> None:
-        """Remember a duty that took too long; it is told until it has been in time for a while."""
+        """Report a duty that took too long, until it has been on time for a while."""
         problem, now = f"late-{duty.name}", time.monotonic()
         if took > max(LATE_AFTER, duty.every):
             if problem not in self._problems:
@@ -187,7 +197,7 @@ class Duties:
             del self._late_at[problem]
 
     def _set_halt(self, trouble: str | None) -> None:
-        """Let nothing start for this reason, since the time at which it began; None lets it go on."""
+        """Halt dispatching with a reason and its time, or resume if `trouble` is None."""
         was = self.dispatcher.halted
         if trouble is None:
             self.dispatcher.halted = None
@@ -202,7 +212,7 @@ class Duties:
             log.warning("nothing starts: %s", self.dispatcher.halted)
 
     async def _store_alerts(self) -> None:
-        """Alerts about the runtime itself: what fails, and why nothing starts."""
+        """Store alerts about the runtime itself: failures, and why nothing starts."""
         halted = {"nothing-starts": self.dispatcher.halted} if self.dispatcher.halted else {}
         trouble = {"dispatcher": self.dispatcher.internal_error} if self.dispatcher.internal_error else {}
         wrong = {"config": self.settings.problem} if self.settings.problem else {}
@@ -218,25 +228,25 @@ class Duties:
             self._is_write_failure_logged = True
 
     def _set_problem(self, name: str, problem: str | None) -> None:
-        """Let there be an alert of that name as long as there is a problem."""
+        """Set or clear a problem, which becomes an alert."""
         self._problems.pop(name, None)
         if problem:
             self._problems[name] = problem
 
     async def wake_dispatcher(self) -> None:
-        """The dispatcher's heartbeat, and how late it comes."""
+        """Wake the dispatcher and measure the delay of this duty."""
         now = time.monotonic()
         self.dispatcher.tick_lag = max(0.0, now - self._last_dispatch - 1.0)
         self._last_dispatch = now
         self.dispatcher.wake()
 
     async def evaluate_slas(self) -> None:
-        """Alerts fire and resolve. Every second, so that one is told within a second of being due."""
+        """Evaluate SLA rules. An alert fires within a second of its deadline."""
         if await self.db.read(slas.has_work, timestamps.utcnow()):
             await self.db.write(slas.evaluate, timestamps.utcnow())
 
     async def measure(self) -> None:
-        """CPU and memory of what runs; stop what writes too much; start nothing while the disk does not take it."""
+        """Measure runs and host, stop runs with too much output, and check the disk."""
         runs = await self.db.read(_read_measurable)
         await asyncio.to_thread(self.usage.measure, [(runid, pid) for runid, pid, _ in runs])
         await self._check_disk(touch=bool(runs) or self.dispatcher.halted is not None)
@@ -244,7 +254,7 @@ class Duties:
             await self.dispatcher.stop_run(runid, "log limit")
 
     async def find_largest(self) -> None:
-        """What takes the room, while there is too little of it."""
+        """Find the largest entries of the home while disk space is short."""
         if not is_disk_space_short(self.dispatcher.halted):
             self.usage.largest, self._largest_found_at = (), float("-inf")
         elif time.monotonic() - self._largest_found_at >= LARGEST_INTERVAL:
@@ -252,14 +262,14 @@ class Duties:
             self.usage.largest = await asyncio.to_thread(find_largest, self.usage.home)
 
     async def _check_disk(self, touch: bool) -> None:
-        """Halt the starting, or let it go on. What was halted goes on once a row could be written, and not before."""
+        """Halt or resume dispatching. It resumes only after a successful test write."""
         trouble = await asyncio.to_thread(find_disk_trouble, self.usage.home, touch)
         if trouble is None and self.dispatcher.halted:
             trouble = await self._find_write_problem()
         self._set_halt(trouble)
 
     async def _find_write_problem(self) -> str | None:
-        """Why the database cannot be written, or None when it could be just now."""
+        """Return why the database cannot be written, or None after a test write."""
         try:
             await self.db.write(engine.test_write)
         except Storage as problem:
@@ -267,61 +277,67 @@ class Duties:
         return None
 
     async def reconcile(self) -> None:
-        """Loads against the active runs; drift is repaired and told. So is that no task can be submitted."""
+        """Repair loads that differ from the runs; report missing and quarantined rows."""
         await self.db.write(_repair_loads)
         self._set_problem("empty", await self.db.read(_describe_missing_rows))
         self._set_problem("aside", await self.db.read(_describe_quarantine))
 
     async def store_sample(self) -> None:
-        """A row for each queue and pool, of the minute that ended."""
+        """Store a sample of the past minute for each queue and pool."""
         tallies, self.dispatcher.tallies = self.dispatcher.tallies, {}
         used = {runid: (run.cpu, run.memory) for runid, run in self.usage.runs.items()}
         figures = {name: (tally.started, tally.ended, tally.failed) for name, tally in tallies.items()}
         await self.db.write(_take_sample, figures, used)
 
     async def update_history(self) -> None:
-        """What began and ended in the minutes that are over. A runtime that stops meanwhile leaves the rest to the next one."""
+        """Aggregate past minutes into the history.
+
+        After an interruption, the next run continues.
+        """
         with suppress(asyncio.CancelledError):
             await history.count_minutes(self.db)
 
     async def store_slow_statements(self) -> None:
-        """What was slow is written down; a log that grows, or waits for the lock, are told."""
+        """Store slow statements; report a growing WAL and lock waits."""
         self.db.slow.set_threshold(self.settings.maintenance.slow.threshold)
         found = await slow_queries.store_slow_statements(self.db)
         self._problems = {name: said for name, said in self._problems.items() if name not in slow_queries.PROBLEMS} | found
 
     async def check_metrics(self) -> None:
-        """What rules are held against and cannot be read is told; those rules stay as they are."""
+        """Report unreadable metrics of SLA rules; their alerts stay unchanged."""
         found = await self.db.read(slas.find_unreadable_metrics, timestamps.utcnow())
         others = {name: said for name, said in self._problems.items() if not name.startswith(METRIC_ALERT_PREFIX)}
         self._problems = others | {f"{METRIC_ALERT_PREFIX}{name}": f"{name} {why}; the rules on it stay as they are" for name, why in found.items()}
 
     async def run_backup(self) -> None:
-        """A backup when it is due. What is wrong with it is told, and stops nothing. None goes by a clock that may be wrong."""
+        """Take a due backup. While the clock is in doubt, remove none."""
         chosen = self.settings.maintenance.backup
         await self.backups.take_if_due(chosen if self._clock_guard.check() else replace(chosen, keep=None))
 
     async def run_replication(self) -> None:
-        """Bring the copy on another disk or host up to date; one that is late is told."""
+        """Update the replica and report it if it is late."""
         found = replica.to_dict(await self.replicator.sync())
         age = f"{found['lag']:.0f} s old" if found["lag"] is not None else "not made yet"
         problem = f"the replica is {age}: {found['problem'] or 'it takes long'}; see: taskdeck db replica"
         self._set_problem("replica", problem if found["late"] else None)
 
     async def run_cleanup(self) -> None:
-        """What is old goes by the rules, in batches that hold the writer for moments only. One that is cut short leaves the rest to the
-        next. While it is not known what may go, or how old it is, nothing does."""
+        """Apply the retention rules, in batches that hold the writer only briefly.
+
+        After an interruption, the next run continues. While settings or clock are in doubt, nothing
+        is removed.
+        """
         if self._clock_guard.check() and not self.settings.maintenance.doubt:
             with suppress(asyncio.CancelledError):
                 await cleanup.clean(self.db, self.usage.home, self.settings.maintenance)
 
     async def check_rules(self) -> None:
-        """Rules of cleanup for what is not there are told: their names may be misspelt, and what was meant goes by another rule."""
+        """Report retention rules for unknown names, which may be misspelled."""
         odd = await cleanup.find_unknown_names(self.db, self.settings.maintenance)
         self._set_problem("rules", f"in config.toml {'; '.join(odd)}; see: taskdeck db cleanup --dry-run" if odd else None)
 
     async def sweep_logs(self) -> None:
-        """Logs of runs that nobody knows, of one folder after the other."""
+        """Remove logs of unknown runs, one folder at a time."""
         await cleanup.sweep(self.db, self.usage.home, next(self._log_folders))
 
 
@@ -381,7 +397,10 @@ _COUNT_COLUMNS = ("started", "ended", "failed")
 
 
 def _store_samples(c: Connection, rows: list[dict[str, Any]]) -> None:
-    """Two samples in one minute, of a runtime that was replaced or of a clock that drifts, are its latest levels and all counts."""
+    """Store samples; a second one in the same minute replaces levels and adds counts.
+
+    A replaced runtime or a drifting clock causes a second sample.
+    """
     table = upsert(schema.samples)
     levels = ("running", "waiting", "used_cpu", "used_memory", "measured_cpu", "measured_memory", "created_at", "updated_at")
     fresh = {name: table.excluded[name] for name in levels}

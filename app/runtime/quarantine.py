@@ -1,4 +1,7 @@
-"""A value that cannot be read stops what has it, and nothing else: when a part of the runtime fails, such values are looked for."""
+"""Quarantine of unreadable rows.
+
+An unreadable value stops only its own row. The search runs when a part of the runtime fails.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,11 @@ from db.maintenance import quarantine, value_checks
 log = logging.getLogger(__name__)
 
 SEARCH_INTERVAL, WHOLE_SEARCH_INTERVAL = 5.0, 60.0
-"""Seconds in which nothing is looked for once more where nothing was found: in what is in use, and in every row there is."""
+"""Seconds before another search after an empty one: of active data, of the whole database."""
 
 
 class Quarantine:
-    """Looks for values that cannot be read and sets aside what has them."""
+    """Search for unreadable values and quarantine of their rows."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -30,11 +33,11 @@ class Quarantine:
         self._empty_at: dict[bool, float] = {}
 
     async def search_everywhere(self) -> list[str]:
-        """`look` where it is likely, and everywhere else if it is not there."""
+        """Quarantine unreadable rows in active data, else in the whole database."""
         return await self.search() or await self.search(whole=True)
 
     async def search(self, whole: bool = False) -> list[str]:
-        """What was set aside now, in words; of what is in use, or of the `whole` database."""
+        """Quarantine and describe unreadable rows, in active data or the `whole` database."""
         async with self._lock:
             if time.monotonic() - self._empty_at.get(whole, float("-inf")) < (WHOLE_SEARCH_INTERVAL if whole else SEARCH_INTERVAL):
                 return []
@@ -50,7 +53,10 @@ class Quarantine:
         return done
 
     async def _quarantine_rows(self, whole: bool) -> list[str]:
-        """It is written only where there is something: many rows are read, which must not keep the writer."""
+        """Write only if there are unreadable rows.
+
+        A long search must not block the writer.
+        """
         where = value_checks.REPAIRABLE if whole else value_checks.IN_USE
         return await self._db.write(quarantine.quarantine_rows, where, VALIDATORS) if await self._db.read(_has_unreadable, whole) else []
 

@@ -1,7 +1,7 @@
-"""The warm copy of the database on a second disk or host: sqlite3_rsync sends what differs, in a process of its own.
+"""Replicator: syncs the database to another disk or host with sqlite3_rsync.
 
-A second SQLite library in this process would drop the locks of the first; the program comes with the apsw package, of which nothing is
-imported here.
+The program runs as a subprocess. A second SQLite library in this process would drop the locks of
+the first. The program comes with the apsw package, which is never imported here.
 """
 
 from __future__ import annotations
@@ -31,60 +31,68 @@ from db.queries.replicas import Replica
 from db.restore import replica_file
 
 SYNC_TIMEOUT = 300.0
-"""Seconds after which a copy is given up; the next one goes on from what it has done."""
+"""Maximum seconds of a sync; the next one continues."""
 
 ALLOWED_ENTRIES = frozenset({"run", "runs", "taskdeck.db.promoting", "lost+found"})
-"""What may lie in the folder of a first copy: what a promotion that failed left, and what a file system makes."""
+"""Allowed entries of a new target: leftovers of a failed promotion, and files of a file system."""
 
 PROMOTED_REPLY = "taskdeck-promoted"
-"""What another host says where a home lies."""
+"""Reply of another host whose folder is a home."""
 
 MARK_PREFIX = "taskdeck-of"
-"""What it says before each line of the mark of a copy, and alone of one that has no mark and nothing in it of the home that asks."""
+"""Prefix of mark lines in the reply; alone, it means a replica without mark and traces of this
+home."""
 
 MARK_FILE = f"{paths.REPLICA}.of"
-"""The file on another host that tells of the home its copy is of: as a copy names it, and its UUID."""
+"""File on another host that names the replica's home and its history."""
 
 QUERY_TIMEOUT = 30.0
-"""Seconds that another host may take to say what lies there."""
+"""Maximum seconds for the reply of another host."""
 
 SSH_FAILED = 255
-"""What ssh itself exits with; all else comes from the other host."""
+"""Exit code of ssh itself; other codes come from the other host."""
 
 IGNORED_ERROR = "Databases were not synced due to errors"
-"""What sqlite3_rsync says after the reason."""
+"""Final error line of sqlite3_rsync, without the reason."""
 
 
 def find_rsync_tool() -> str | None:
-    """The program sqlite3_rsync, that of the apsw package first."""
+    """Return the path of sqlite3_rsync, preferably from the apsw package, or None."""
     spec = find_spec("apsw")
     ours = Path(spec.origin).parent / "sqlite_extra_binaries" / "sqlite3_rsync" if spec and spec.origin else None
     return os.fspath(ours) if ours and os.access(ours, os.X_OK) else shutil.which("sqlite3_rsync")
 
 
 def format_origin(home: Path) -> str:
-    """How a copy names the home that it is of."""
+    """Return the name of this home in its replica."""
     return f"{socket.gethostname()}:{os.path.realpath(home)}"
 
 
 @dataclass(frozen=True, slots=True)
 class TargetState:
-    """What lies where a copy is to be made: whether it was `promoted`; which home the copy there is `of`, "" where that is not known but
-    that it is none of ours, None where it is ours or there is none; the UUID of that `home`, "" where that is not known."""
+    """Content of a replication target.
+
+    `promoted` means that a home is there. `of` names the home of the existing replica: "" for an
+    unknown other home, None for this home or no replica. `history` belongs to that home, "" if
+    unknown.
+    """
 
     promoted: bool
     of: str | None
     home: str
 
     def describe_owner(self) -> str:
-        """Of which home it is, to be said after a name for it."""
+        """Describe the owner of the replica, to follow its name."""
         return f"has the copy of {truncate(sanitize(self.of), 100)}" if self.of else "has a copy that is none of this home"
 
 
 @dataclass(frozen=True, slots=True)
 class HomeIdentity:
-    """The home that is copied: where it lies, its UUID, where it lay `before` as the last copy was begun, and whether none was made there
-    yet since the place was chosen."""
+    """Identity of the home to replicate.
+
+    `before` is its location at the start of the last sync. `history` is None before the first sync.
+    `first` is True until a sync to the current target has succeeded.
+    """
 
     origin: str
     home: str
@@ -92,20 +100,24 @@ class HomeIdentity:
     first: bool
 
     def can_use(self, found: TargetState) -> bool:
-        """Return whether the copy is of this home, or of none. Where a home was copied with its folder, both have the UUID: the one is told
-        that the other has taken the place, unless a person has just chosen it."""
+        """Return True if the target belongs to this home or to none.
+
+        A moved home keeps its history, but so does a promoted replica. A matching history alone is
+        accepted only for a target that the user has just chosen, so that the other home can notice
+        the change.
+        """
         if found.of is None:
             return True
         return found.home == self.home and (self.first or sanitize(found.of) in (sanitize(self.origin), sanitize(self.before or "")))
 
     @property
     def mark_lines(self) -> tuple[str, str]:
-        """What tells of us beside a copy."""
+        """Lines of the mark file beside the replica."""
         return sanitize(self.origin), self.home
 
     @property
     def mark_command(self) -> str:
-        """What the shell in its folder is to do to mark a copy as ours."""
+        """Shell command that writes the mark file in the current folder."""
         return f"printf '%s\\n' {shlex.join(self.mark_lines)} > {MARK_FILE}"
 
     @property
@@ -115,19 +127,22 @@ class HomeIdentity:
 
 
 _LOCKS: WeakKeyDictionary[Database, asyncio.Lock] = WeakKeyDictionary()
-"""One copies at a time: the place of another would be told to have what went to the one before."""
+"""One sync at a time per database, so that no target gets the result of another."""
 
 
 class Replicator:
-    """Copies the database of a home to where it is to be copied."""
+    """Replication of a home's database to its configured target."""
 
     def __init__(self, db: Database, home: Path) -> None:
         self._db, self._home = db, home
         self._lock = _LOCKS.setdefault(db, asyncio.Lock())
 
     async def choose_target(self, target: str | None, by: str) -> Replica | None:
-        """Copy there from now on, and once at once. Raises Conflict for what cannot be, and where no copy can be made there while a good
-        one is elsewhere, which goes on."""
+        """Set the target and sync once.
+
+        Raise Conflict for an invalid target, and if the first sync fails while a good replica
+        exists elsewhere. That replica stays in use.
+        """
         if target is None:
             await self._db.write(replicas.set_target, None, format_origin(self._home), by)
             return None
@@ -145,13 +160,16 @@ class Replicator:
             return await self._sync_locked()
 
     async def _find_good_elsewhere(self, target: str) -> str | None:
-        """Where a good copy is that would be given up for one at `target`."""
+        """Return the target of a good replica that a change to `target` would give up."""
         replica = await self._db.read(replicas.find_replica)
         good = replica is not None and replica.target != target and replica.synced_at and not replica.problem
         return replica.target if replica and good else None
 
     async def _check_remote(self, target: str, us: HomeIdentity) -> str | None:
-        """Why the other host cannot be asked what lies there. Raises Conflict for what cannot be."""
+        """Return why the other host cannot be queried, or None.
+
+        Raise Conflict for an invalid target.
+        """
         found = await self._query_remote(*_split_target(target), us)
         if isinstance(found, str):
             return found
@@ -186,7 +204,7 @@ class Replicator:
             raise Conflict(f"{folder} cannot be made: {(error.strerror or 'unknown').lower()}.") from None
 
     async def sync(self) -> Replica | None:
-        """Copy now; None when nowhere. What keeps it from its end is written down with it."""
+        """Sync now and record the result; return None if there is no target."""
         async with self._lock:
             return await self._sync_locked()
 
@@ -196,14 +214,14 @@ class Replicator:
             return None
         began = timestamps.now()
         problem = await self._find_obstacle(*_split_target(replica.target), await self._read_identity(replica))
-        if problem is None:  # what is not copied leaves where the home lay when it last was
+        if problem is None:  # without a sync, the location of the last one stays recorded
             await self._db.write_quietly(replicas.record_start, began, format_origin(self._home))
             problem = await self._run_sync(*_split_target(replica.target))
         await self._db.write_quietly(replicas.record_end, began, problem)
         return await self._db.read(replicas.find_replica)
 
     async def _run_sync(self, host: str, folder: Path) -> str | None:
-        """Copy there; what kept it from its end. One that was promoted meanwhile is told as that."""
+        """Sync and return the problem, or None. A target promoted meanwhile is a problem."""
         program = find_rsync_tool()
         if program is None:
             return "there is no sqlite3_rsync on this machine"
@@ -216,8 +234,11 @@ class Replicator:
         return replicas.PROMOTED_PROBLEM if not host and paths.database_path(folder).exists() else None
 
     async def _find_obstacle(self, host: str, folder: Path, us: HomeIdentity) -> str | None:
-        """Why nothing is to be copied there: it was promoted, it has the copy of another home, or its host cannot be asked. A mark that
-        says where the home lay before is made anew."""
+        """Return why the target must not be written, or None.
+
+        It was promoted, belongs to another home, or its host cannot be queried. An outdated mark is
+        rewritten.
+        """
         found = await (self._query_remote(host, folder, us) if host else asyncio.to_thread(_read_local_target, folder))
         if isinstance(found, str):
             return found
@@ -226,15 +247,19 @@ class Replicator:
         if not us.can_use(found):
             return f"it {found.describe_owner()}. Remove {paths.REPLICA} there, or choose another folder"
         if host and found.of is not None and (found.of, found.home) != us.mark_lines:
-            with suppress(OSError):  # the next one does it
+            with suppress(OSError):  # the next sync repeats it
                 await _run_program(QUERY_TIMEOUT, "ssh", "-e", "none", host, _wrap_in_sh(f"cd {_quote_path(folder)} && {us.mark_command}"))
         return None
 
     async def _query_remote(self, host: str, folder: Path, us: HomeIdentity) -> TargetState | str:
-        """What lies there on another host, or why that cannot be known. A folder without a copy, whose mark then says nothing, and one
-        with a copy of ours without a mark are marked as ours; where that fails the copying tells why, or it is done the next time."""
+        """Return the content of a target on another host, or why it is unknown.
+
+        Mark an empty target, or a replica of this home without a mark. If marking fails, the sync
+        reports the cause or the next sync marks the target.
+        """
         there, of = paths.REPLICA, MARK_FILE
-        # Words are asked for, since a login that may run one program only exits, and says, as that program likes.
+        # The reply uses words instead of exit codes: a login restricted to one program exits and
+        # prints as that program does.
         asks = (
             f"cd {_quote_path(folder)} || exit 0; test -e {paths.DATABASE} && echo {PROMOTED_REPLY} && exit 0; "
             f"if test -e {there} && test -s {of}; then sed 's/^/{MARK_PREFIX} /' {of}; "
@@ -263,12 +288,15 @@ def _quote_path(path: Path) -> str:
 
 
 def _wrap_in_sh(script: str) -> str:
-    """A script for the plain shell, whatever the one of the login is."""
+    """Wrap a script for plain sh, whatever the login shell is."""
     return f"sh -c {shlex.quote(script)}"
 
 
 async def _run_program(limit: float, *words: str) -> tuple[int | None, bytes, bytes]:
-    """Exit code (None: it took longer than `limit` seconds, and was ended), stdout and stderr. Raises OSError."""
+    """Run a program; return its exit code, stdout and stderr. Raise OSError.
+
+    The exit code is None if the program exceeded `limit` seconds and was killed.
+    """
     process = await asyncio.create_subprocess_exec(
         *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, start_new_session=True
     )
@@ -285,13 +313,13 @@ async def _run_program(limit: float, *words: str) -> tuple[int | None, bytes, by
 
 
 def join_error_lines(said: bytes) -> str:
-    """What a program said on stderr, each line once: sqlite3_rsync calls ssh twice."""
+    """Join the lines of stderr without duplicates. sqlite3_rsync calls ssh twice."""
     lines = [line.strip().removeprefix("ERROR: ") for line in said.decode("utf-8", "replace").splitlines()]
     found = [line for line in dict.fromkeys(lines) if line and line != IGNORED_ERROR]
     return truncate(sanitize("; ".join(found)), 200)
 
 
 def _read_local_target(folder: Path) -> TargetState:
-    """What lies in a folder of this machine."""
+    """Return the content of a local target folder."""
     of, home = replica_file.find_origin(paths.replica_path(folder)) if paths.replica_path(folder).exists() else (None, None)
     return TargetState(paths.database_path(folder).exists(), of, home or "")

@@ -1,4 +1,4 @@
-"""What the end of a run means: its state, its reason in words, and whether the task tries again."""
+"""Verdict on an ended run: its state, reason and retry."""
 
 from __future__ import annotations
 
@@ -17,15 +17,19 @@ _STOP_STATES = {"cancel": RunStatus.CANCELLED, "timeout": RunStatus.TIMED_OUT, "
 
 
 def judge_run(run: RunFacts, end: dict[str, Any]) -> RunVerdict:
-    """`end` is the keeper's record: code, signal, reason, stop, lost, again (false: it may live on, and no retry is to start it a second
-    time). A stop that was asked for wins over a clean exit after it, and a cancel over all retries, though the run was lost meanwhile."""
+    """Return the verdict on an ended run.
+
+    `end` is the keeper's record: code, signal, reason, stop, lost, again (false if the run may
+    still be alive, so that no retry starts it twice). A requested stop overrides a later clean
+    exit. A cancel overrides all retries, even if the run was lost.
+    """
     status = _find_status(run, end)
     asked = run.stop_reason or end.get("stop")
     cancelled = asked and _STOP_STATES.get(asked, RunStatus.CANCELLED) is RunStatus.CANCELLED
     retries = run.retries if end.get("again", True) and not cancelled else 0
     retry_in = compute_retry_delay(run.failures + 1, retries, run.retry_delay, status.value)
     reason = _format_reason(status, run, end)
-    # The keeper names programs and folders as they are, of any bytes.
+    # Program and folder names in the keeper's record may contain any bytes.
     return RunVerdict(status, None if reason is None else sanitize(reason), retry_in)
 
 
@@ -53,7 +57,7 @@ def _format_reason(status: RunStatus, run: RunFacts, end: dict[str, Any]) -> str
 
 
 def _find_limit(run: RunFacts) -> float | None:
-    """The limit that the run was started with: that of its task may have been changed meanwhile."""
+    """Return the run's own limit; the limit of its task may have changed."""
     if run.deadline is None or run.start_time is None:
         return run.timeout
     return timestamps.to_unix(run.deadline) - timestamps.to_unix(run.start_time)

@@ -1,7 +1,8 @@
-"""The index of the tasks' texts follows the tasks, in steps so small and with rests so long that nobody waits for it.
+"""Search indexer: keeps the text index current in small steps with pauses.
 
-What it has not reached yet is found all the same, by reading the tasks (`db.sources.Indexed`), only not as fast. A million tasks of a
-database that had no index take it some 90 s. The database's writer is asked only to note a batch that replaced texts.
+A search also reads tasks that are not indexed yet (`db.sources.Indexed`), only more slowly.
+Indexing a million tasks takes about 90 s. The database writer is used only to record a batch that
+replaced texts.
 """
 
 from __future__ import annotations
@@ -20,23 +21,23 @@ from db.search import fts
 log = logging.getLogger(__name__)
 
 MAX_SECONDS = 1.5
-"""Seconds after which it leaves the rest to the next time."""
+"""Maximum seconds of one call."""
 
 PAUSE_RATIO = 2.0
-"""How many times as long as a step took it rests after it."""
+"""Ratio of a pause to the step before it."""
 
 TRANSIENT_ERRORS = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY}
-"""Troubles that are not the file's own."""
+"""Errors not caused by the index file itself."""
 
 
 class SearchIndexer:
-    """Stores the texts of new and changed tasks; makes the index anew where there is none of this database that can be used."""
+    """Indexer of new and changed tasks. Rebuilds a missing, foreign or unusable index."""
 
     def __init__(self, db: Database) -> None:
         self.db = db
         self._has_changes = True
         self._is_mark_current = False
-        """The database's mark is of this runtime's making, and it knows of the last batch."""
+        """True if this runtime wrote the database's mark and the mark covers the last batch."""
         self._pause_reason: str | None = None
         db.after_commit(self._mark_changed)
 
@@ -44,10 +45,12 @@ class SearchIndexer:
         self._has_changes = True
 
     async def catch_up(self) -> None:
-        """Index what was submitted, renamed or purged since; only after a commit, or when the file is another than before,
-        and nothing of a database that is damaged.
+        """Index the tasks changed since the last call.
 
-        A runtime that stops meanwhile leaves the rest to the next one. Raises Storage when the database fails."""
+        Do nothing without a commit since then, unless the file was replaced. Do nothing for a
+        damaged database. After an interruption, the next runtime continues. Raise Storage if the
+        database fails.
+        """
         if self.db.damage is not None or not self._has_changes and self.db.index.identity == self.db.found.get_usable():
             return
         self._has_changes, done = False, False
@@ -64,20 +67,20 @@ class SearchIndexer:
             self._has_changes |= not done
 
     def _handle_error(self, error: sqlite3.Error) -> str | None:
-        """What there is to wait for; None when it is the file itself that must not be used any more."""
+        """Return the cause of a transient error, or None after disabling a broken index."""
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in TRANSIENT_ERRORS:
             return str(error)
         self.db.found.disable(self.db.index.identity, error)
         return None
 
     def _set_pause(self, trouble: str | None) -> None:
-        """Say once that nothing is indexed, and that it goes on."""
+        """Log once that indexing is paused or resumed."""
         if get_trouble_kind(trouble) != get_trouble_kind(self._pause_reason):
             log.warning("the search index waits: %s", trouble) if trouble else log.info("the search index goes on")
         self._pause_reason = trouble
 
     async def _index_for_a_while(self) -> bool:
-        """Go on for a while; whether nothing is left to do."""
+        """Index until the time is up; return True if nothing is left."""
         if not (await self.db.read(fts.read_state)).place:
             await self._rebuild()
         end = time.monotonic() + MAX_SECONDS
@@ -93,7 +96,7 @@ class SearchIndexer:
                 return False
 
     async def _merge_stored(self, end: float) -> None:
-        """Merge what was stored, in steps."""
+        """Merge stored texts in steps."""
         more = True
         while more and time.monotonic() < end:
             began = time.monotonic()
@@ -101,7 +104,7 @@ class SearchIndexer:
             await _pause_after(began)
 
     async def _store_batch(self, batch: fts.IndexBatch) -> None:
-        """The texts first, then the note of it: what was stored and not noted is done once more."""
+        """Store texts, then record the batch. A batch without a record is stored again."""
         self._is_mark_current &= batch.mark is None
         await self.db.run_on_index(self.db.index.store, batch, search_text.make_stored_text)
         if batch.mark is not None:

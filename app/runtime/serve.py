@@ -1,6 +1,6 @@
-"""The runtime of a home: its parts started in order and stopped in reverse, in one visible place.
+"""Runtime of a home: its parts, started in order and stopped in reverse.
 
-`serve` makes a process of its own of it; `app.runtime.embedded` puts it into a thread of the deck.
+`serve` runs it as a separate process; `app.runtime.embedded` runs it in a thread of the deck.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ from db.queries.replicas import Replica
 log = logging.getLogger("app.runtime")
 
 HOME_CHECK_INTERVAL = 2.0
-"""Seconds between two looks at the home."""
+"""Seconds between checks of the home."""
 LAST_SYNC_TIMEOUT = 10.0
-"""Seconds that the last copy of the database may take: a host that does not answer keeps nobody from stopping."""
+"""Maximum seconds of the last sync, so that an unreachable host does not delay the stop."""
 
 
 @dataclass
 class Runtime:
-    """The living part of a home, as the verbs see it (`service.call.Live`)."""
+    """The running runtime, as seen by the verbs (`service.context.RuntimeHandle`)."""
 
     home: Path
     dispatcher: Dispatcher
@@ -69,15 +69,16 @@ class Runtime:
     ending: asyncio.Event = field(default_factory=asyncio.Event)
     loops: Sequence[asyncio.Task[None]] = ()
     is_stop_requested: bool = False
-    """Whether somebody wished it to end, and not another runtime to take over: then what is copied elsewhere may be promoted there."""
+    """True if a user stopped the runtime, as opposed to a takeover. The replica may then be
+    promoted."""
 
     @property
     def halted(self) -> str | None:
-        """Why nothing starts at all."""
+        """Reason why nothing starts, or None."""
         return DRAINING if self.dispatcher.draining else self.dispatcher.halted
 
     def get_facts(self) -> RuntimeFacts:
-        """What there is to know of the runtime itself."""
+        """Return the state of the runtime itself."""
         client = self.dispatcher.keeper
         keeper = client if client and client.connected else None
         return RuntimeFacts(
@@ -87,18 +88,18 @@ class Runtime:
         )  # fmt: skip
 
     def _find_restore_hint(self) -> str:
-        """What to do about a damaged database; "" in good times."""
+        """Return the restore advice for a damaged database, else ""."""
         damaged = (self.dispatcher.halted or "").startswith(HALT_REASONS[DamagedDatabase.code])
         return advise_restore(self.home, DamagedDatabase("")).hint if damaged else ""
 
     @property
     def upkeep(self) -> MaintenanceSettings:
-        """How the data is to be looked after."""
+        """Current maintenance settings."""
         return self.settings.maintenance
 
     @property
     def clock_doubt(self) -> str:
-        """Why the clock may not say what is old."""
+        """Reason why ages by the clock are in doubt, or an empty string."""
         return self.clock_guard.explain_doubt()
 
     @property
@@ -107,29 +108,29 @@ class Runtime:
         return self.clock_guard.get_lead()
 
     async def quarantine_rows(self) -> list[str]:
-        """Look for rows that cannot be read and set them aside; what was done, in words."""
+        """Quarantine unreadable rows and describe each."""
         return await self.dispatcher.quarantine.search_everywhere()
 
     async def replicate(self, to: str | None, by: str) -> Replica | None:
-        """Copy the database there from now on, or nowhere."""
+        """Set the replication target, or disable replication."""
         return await Replicator(self.dispatcher.db, self.home).choose_target(to, by)
 
     def get_host(self) -> HostFacts:
-        """The machine, as last measured."""
+        """Return the last measurement of the host."""
         return self.sampler.host
 
     def get_starts(self, queue: str) -> int:
-        """Starts of a queue since the last sample."""
+        """Return the starts of a queue since the last sample."""
         tally = self.dispatcher.tallies.get(queue)
         return tally.started if tally else 0
 
     def get_usage(self, runid: str) -> tuple[float, float] | None:
-        """Cores and MiB of a run, as last measured."""
+        """Return cores and MiB of a run, as last measured, or None."""
         run = self.sampler.runs.get(runid)
         return (run.cpu, run.memory) if run else None
 
     def get_run_use(self, runid: str) -> RunUse | None:
-        """What a run took so far."""
+        """Return the resource use of a run, or None."""
         run = self.sampler.runs.get(runid)
         return run.to_run_use() if run else None
 
@@ -140,7 +141,10 @@ class Runtime:
                 self.dispatcher.keeper.signal(runid, number)
 
     def mark_stopped(self, by: str) -> None:
-        """Leave the mark that says who wished the runtime to end. Raises DiskFull where no file more can be made, else Storage."""
+        """Write the marker that names the user who stopped the runtime.
+
+        Raise DiskFull if no file can be created, else Storage.
+        """
         try:
             paths.write_stop_marker(self.home, by, f"{datetime.now():%H:%M}")
         except OSError as error:
@@ -150,19 +154,19 @@ class Runtime:
             raise Storage(said, f"To end it all the same: kill {os.getpid()}") from None
 
     def stop(self, drain: bool) -> None:
-        """End, now or when nothing runs any more."""
+        """Stop now, or with `drain` once nothing is running."""
         self.dispatcher.draining, self.is_stop_requested = drain, True
         if not drain:
             self.ending.set()
         self.dispatcher.wake()
 
     def terminate(self) -> None:
-        """End by a signal, as a machine that is shut down sends it."""
+        """Stop because of a signal, as at a machine shutdown."""
         self.is_stop_requested = True
         self.ending.set()
 
     async def run_last_sync(self) -> None:
-        """Copy the database elsewhere once more, when nothing writes to it any more: nothing is missing where the copy is promoted now."""
+        """Sync the replica after all writes, so that it can be promoted without loss."""
         if not self.is_stop_requested:
             return
         try:
@@ -177,12 +181,12 @@ class Runtime:
             log.warning("the replica lacks what was written last: %s", problem)
 
     def end_run(self, runid: str, grace: float) -> None:
-        """Begin to end a run; the keeper keeps that it was cancelled."""
+        """End a run whose row cannot be written; the keeper records the cancel."""
         if self.dispatcher.keeper is not None:
             self.dispatcher.keeper.stop(runid, "cancel", grace)
 
     def cancel_drain(self) -> None:
-        """End a drain, and lift the mark that it left."""
+        """Cancel a drain and remove its marker."""
         if self.dispatcher.draining:
             self.dispatcher.draining = self.is_stop_requested = False
             Path(paths.stop_marker_path(self.home)).unlink(missing_ok=True)
@@ -190,18 +194,21 @@ class Runtime:
             self.dispatcher.wake()
 
     def watch_changes(self) -> AsyncIterator[None]:
-        """One item now, then one after each change."""
+        """Yield now, then after each change."""
         return self.feed.watch_changes()
 
     async def watch_drain(self) -> None:
-        """End once a drain has nothing left to wait for."""
+        """Stop the runtime once a drain is complete."""
         statement_timer.current_caller.set("drain")
         async for _ in self.feed.watch_changes(1.0):
             if self.dispatcher.draining and not await self.dispatcher.db.read(dispatch.list_active):
                 self.ending.set()
 
     async def watch_home(self) -> None:
-        """End when the home was taken away or its socket removed: nobody could reach us, and the next would be locked out."""
+        """Stop the runtime if its home, lock or socket was removed.
+
+        Nobody could reach it, and it would block the next runtime.
+        """
         ours, saved = self._read_inodes(), False
         while self._read_inodes() == ours:
             if not saved and not self.dispatcher.db.is_in_place():
@@ -212,7 +219,7 @@ class Runtime:
         self.ending.set()
 
     async def _rescue_database(self) -> None:
-        """The database was taken away: nothing more is written to it, and what it holds is put beside where it was."""
+        """Stop writing to a removed database and save its content beside the old path."""
         db = self.dispatcher.db
         to = db.path.with_name(f"{db.path.name}{RESCUE_INFIX}{time.strftime('%Y%m%dT%H%M%S')}")
         said = f"the database was removed or replaced while a runtime had it: {db.path}."
@@ -226,7 +233,7 @@ class Runtime:
             log.error("%s", db.damage)
 
     def _read_inodes(self) -> list[int]:
-        """The inodes of lock and socket; 0 where there is none."""
+        """Return the inodes of lock and socket, 0 for a missing one."""
         found = []
         for name in (paths.LOCK_FILE, paths.CONTROL_SOCKET):
             try:
@@ -236,7 +243,7 @@ class Runtime:
         return found
 
     async def wait_for_end(self) -> None:
-        """Return when it is to end; a loop of ours that fails ends it too, with its error, and the next one takes over."""
+        """Wait for the end. A failed task ends the runtime too, with its error."""
         ending, keeper = asyncio.create_task(self.ending.wait()), self.dispatcher.keeper
         work = {ending, *self.loops, *([keeper.task] if keeper and keeper.task else [])}
         done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
@@ -247,7 +254,10 @@ class Runtime:
 
 @asynccontextmanager
 async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]:
-    """A runtime that answers. The caller holds the lock of `home`, whose database is of this version."""
+    """Start a runtime that answers.
+
+    The caller holds the lock of `home`, whose database has the current version.
+    """
     async with AsyncExitStack() as stack:
         opened: list[Database] = []
         doubtful = was_unclean_shutdown(home)
@@ -266,7 +276,7 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
         with statement_timer.set_caller("start"):
             if doubtful:
                 await dispatcher.quarantine.search()
-            await duties.prepare()  # before anything may start: the disk may have no room for it
+            await duties.prepare()  # before dispatching, because the disk may be full
             await dispatcher.run_round()
         runtime.loops = [
             asyncio.create_task(work, name=name)
@@ -293,13 +303,17 @@ async def open_runtime(home: Path, demo: bool = False) -> AsyncIterator[Runtime]
 
 
 def serve(home: Path, ready_fd: int | None = None, demo: bool = False) -> int:
-    """Run until TERM, INT or `stop`. With `ready_fd` in the background: one JSON line there says that it is up, or what it failed with."""
+    """Run until TERM, INT or `stop`, and return the exit code.
+
+    With `ready_fd`, run in the background and write one JSON line there: the pid, or the start
+    error.
+    """
     os.umask(0o077)
     if ready_fd is not None and os.fork():
         os._exit(0)
     reset_environment()
     os.chdir("/")
-    if ready_fd is not None:  # a pipe that our starter's script left open would wait for us for good
+    if ready_fd is not None:  # an inherited pipe of the starting script would stay open for good
         os.closerange(ready_fd + 1, os.sysconf("SC_OPEN_MAX"))
     try:
         with translate_errors(home):
@@ -308,7 +322,7 @@ def serve(home: Path, ready_fd: int | None = None, demo: bool = False) -> int:
             configure_logging(paths.runtime_log_path(home), foreground=ready_fd is None)
             with hold_lock(home):
                 prepare_in_subprocess(home)
-                gc.freeze()  # each full collection would look through all modules again: 50 ms in which nobody is answered
+                gc.freeze()  # a full collection would scan all modules, 50 ms without an answer
                 asyncio.run(_main(home, ready_fd, demo))
         return paths.STOPPED_CODE if _is_systemd_service() and paths.read_stop_marker(home) else 0
     except Problem as problem:
@@ -316,13 +330,13 @@ def serve(home: Path, ready_fd: int | None = None, demo: bool = False) -> int:
 
 
 def _is_systemd_service() -> bool:
-    """Whether systemd started this very process."""
+    """Return True if systemd started this very process."""
     return os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid())
 
 
 @contextmanager
 def translate_errors(home: Path) -> Iterator[None]:
-    """What keeps a runtime from its work, as a Problem."""
+    """Translate errors of the block to Problem."""
     try:
         with add_restore_advice(home):
             yield
@@ -345,9 +359,10 @@ def _write_ready(fd: int, said: dict[str, object]) -> None:
 
 
 def reset_environment() -> None:
-    """Drop what belongs to a run we may have been started from, so that no sweep takes us for a part of it.
+    """Remove the variables of a run that started this process.
 
-    A sweep reads what a process began with, so where that names a run we begin again without.
+    A sweep for processes of that run reads the initial environment, so execute the program again if
+    needed.
     """
     if "TASKDECK_RUNID" in os.environ:
         kept = {n: v for n, v in os.environ.items() if not n.startswith("TASKDECK_") or n == "TASKDECK_HOME"}
@@ -357,14 +372,14 @@ def reset_environment() -> None:
 
 
 class _QuietFileHandler(logging.handlers.RotatingFileHandler):
-    """A log that a full disk does not make talk on stderr, which may be the screen of a deck."""
+    """Log handler that stays silent on a full disk: stderr may be a deck's screen."""
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """What cannot be written down is no further trouble."""
+        """Ignore a record that cannot be written."""
 
 
 def configure_logging(path: str, foreground: bool) -> None:
-    """Write the log to a file, and where nothing else stands on stderr there too."""
+    """Log to a file, and in the foreground to stderr too."""
     handlers: list[logging.Handler] = [_QuietFileHandler(path, maxBytes=2**20, backupCount=1, encoding="utf-8")]
     if foreground:
         handlers.append(logging.StreamHandler(sys.stderr))
@@ -383,7 +398,10 @@ async def _main(home: Path, ready_fd: int | None, demo: bool) -> None:
 
 
 def _install_signal_handlers(runtime: Runtime, foreground: bool) -> None:
-    """TERM and INT end it; in the background INT is how one that takes over does so. A terminal that hangs up is nothing to it."""
+    """Install the signal handlers.
+
+    TERM and INT stop the runtime. In the background, a successor sends INT. HUP is ignored.
+    """
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, runtime.terminate)
     loop.add_signal_handler(signal.SIGINT, runtime.terminate if foreground else runtime.ending.set)

@@ -1,8 +1,9 @@
-"""A scope of systemd's for the keeper, so that what ends the runtime's session or service does not end the jobs.
+"""systemd scope for the keeper, so that jobs survive the end of the runtime's session or service.
 
-For root it is one of the system's. For others it is one of their own manager's, and only where that stays when they log
-out (linger): without it, it would end sooner than a session that is only left. `systemd-run --scope` becomes the program
-it is given, so that program's exit code is its own, and the environment is ours.
+Root gets a system scope. Other users get a scope of their user manager, but only if the manager
+lingers after logout; otherwise the manager could end before a detached session. `systemd-run
+--scope` executes the program in its place, so the exit code is the program's own and the
+environment is inherited.
 """
 
 from __future__ import annotations
@@ -25,20 +26,24 @@ LINGER_FOLDER = Path("/var/lib/systemd/linger")
 USER_RUNTIME_FOLDER = Path("/run/user")
 
 TIMEOUT = 4.0
-"""Seconds that systemd may take."""
+"""Maximum seconds for systemd."""
 
 PROPERTIES = ("TasksMax=infinity", "TimeoutStopSec=20s")
-"""The keeper heeds no TERM, so a shutdown would wait for it for as long as systemd waits by default: 90 s."""
+"""The keeper ignores TERM, so a shutdown would wait for systemd's default of 90 s."""
 
 OOM_PROPERTY = "OOMPolicy=continue"
-"""The kernel's end of one job is not the end of all; systemd before 253 has no such setting, and no need of it."""
+"""Keep the scope when the kernel kills one job. Unknown to systemd before 253, which needs no
+setting."""
 
 ScopedStart = Callable[[Sequence[str], dict[bytes, bytes], float], "subprocess.CompletedProcess[bytes]"]
-"""Runs a program by way of the given words, with these names added to its environment, within so many seconds."""
+"""Function that runs a program with a command prefix, extra variables and a timeout in seconds."""
 
 
 def run_in_scope(home: Path, program: ScopedStart, answers: frozenset[int]) -> subprocess.CompletedProcess[bytes] | None:
-    """Run the program in a scope of its own. None when there is none to be had, or when it did not come to one of its `answers`."""
+    """Run the program in its own scope.
+
+    Return None without a scope, or if its exit code is not one of `answers`.
+    """
     why = ""
     for properties in ((*PROPERTIES, OOM_PROPERTY), PROPERTIES):
         words = build_command(home, properties)
@@ -62,7 +67,7 @@ def run_in_scope(home: Path, program: ScopedStart, answers: frozenset[int]) -> s
 
 
 def build_command(home: Path, properties: Sequence[str]) -> list[str] | None:
-    """What to put before a command so that it gets a scope of its own; None where there is none to be had."""
+    """Return the command prefix that creates a scope, or None without a usable systemd."""
     program = shutil.which("systemd-run")
     if program is None or not SYSTEMD_FOLDER.is_dir() or not (os.geteuid() == 0 or _has_linger()):
         return None
@@ -74,18 +79,18 @@ def build_command(home: Path, properties: Sequence[str]) -> list[str] | None:
 
 
 def build_environment() -> dict[bytes, bytes]:
-    """What it takes to reach our own manager where we were not started by a login, such as by cron or `su`."""
+    """Return the variables that reach the user manager without a login (cron, `su`)."""
     folder = USER_RUNTIME_FOLDER / str(os.geteuid())
     return {} if b"XDG_RUNTIME_DIR" in os.environb or not folder.is_dir() else {b"XDG_RUNTIME_DIR": os.fsencode(folder)}
 
 
 def _make_unit_name(home: Path) -> str:
-    """The home in a few letters; and never the name of a scope that jobs of a keeper before still hold."""
+    """Return a short unique unit name. Jobs of an earlier keeper may hold its scope."""
     return f"taskdeck-keeper-{hashlib.sha256(os.fsencode(home)).hexdigest()[:8]}-{os.urandom(4).hex()}.scope"
 
 
 def _has_linger() -> bool:
-    """Does our manager stay when we log out?"""
+    """Return True if the user manager lingers after logout."""
     try:
         return (LINGER_FOLDER / pwd.getpwuid(os.geteuid()).pw_name).exists()
     except (KeyError, OSError):

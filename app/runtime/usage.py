@@ -1,4 +1,4 @@
-"""What runs and the machine take, measured: CPU and memory of each run's processes, log sizes, load, free disk."""
+"""Measurements of runs and host: CPU, memory, log sizes, load, free disk space."""
 
 from __future__ import annotations
 
@@ -19,16 +19,19 @@ from app.core.text.sanitize import sanitize
 from app.health.disk import get_min_free
 
 LOG_LIMIT = 1024.0
-"""MiB of log after which a run is stopped, unless its task says otherwise."""
+"""Default maximum MiB of a run's log."""
 
 MAX_CELLS = 10
 MIN_CELL, MAX_CELL = 2.8125, 180.0
-"""Seconds that a cell of a run's history stands for: at its beginning, and six doublings later, when ten are half an hour."""
+"""Seconds per cell at the start and after six doublings, when ten cells cover half an hour."""
 
 
 @dataclass(slots=True)
 class UsageTrend:
-    """The greatest cores and MiB of a run in at most ten cells; the cells grow with the run, up to three minutes each."""
+    """Maximum cores and MiB of a run over time, in at most ten cells.
+
+    The cells grow with the run, up to three minutes each.
+    """
 
     begun: float
     cell: float = MIN_CELL
@@ -36,7 +39,7 @@ class UsageTrend:
     memory: list[float] = field(default_factory=list)
 
     def add(self, at: float, cpu: float, memory: float) -> None:
-        """Count a measurement, made at a monotonic time."""
+        """Add a measurement at a monotonic time."""
         while (place := int((at - self.begun) / self.cell)) >= MAX_CELLS:
             self._free_cell(place)
         for cells, value in ((self.cpu, cpu), (self.memory, memory)):
@@ -44,7 +47,7 @@ class UsageTrend:
             cells[place] = max(cells[place], value)
 
     def _free_cell(self, place: int) -> None:
-        """Two cells become one; those of full length make way for the next."""
+        """Merge pairs of cells; drop the oldest once cells have their full length."""
         if self.cell < MAX_CELL:
             self.cell *= 2
             self.cpu, self.memory = ([max(cells[at : at + 2]) for at in range(0, len(cells), 2)] for cells in (self.cpu, self.memory))
@@ -56,7 +59,7 @@ class UsageTrend:
 
 @dataclass(slots=True)
 class RunMeasurement:
-    """One run: cores and MiB now, the CPU seconds they were worked out from, its processes, the most so far, its history."""
+    """Measurements of one run: current values, total CPU seconds, maxima, history."""
 
     cpu: float = 0.0
     memory: float = 0.0
@@ -68,7 +71,7 @@ class RunMeasurement:
     trend: UsageTrend | None = None
 
     def to_run_use(self) -> RunUse:
-        """As a verb may tell it."""
+        """Return the measurements in the form of the board."""
         trend = self.trend or UsageTrend(self.at)
         cells = tuple(trend.cpu), tuple(trend.memory)
         return RunUse(self.cpu, self.memory, self.processes, self.most_cpu, self.most_memory, trend.cell, *cells)
@@ -76,16 +79,16 @@ class RunMeasurement:
 
 @dataclass(slots=True)
 class UsageSampler:
-    """The latest measurements; `look` is slow (it reads /proc) and runs in a thread."""
+    """Latest measurements. `measure` reads /proc, which is slow, and runs in a thread."""
 
     home: Path
     runs: dict[str, RunMeasurement] = field(default_factory=dict)
     host: HostFacts = field(default_factory=HostFacts)
     largest: tuple[DiskUsageEntry, ...] = ()
-    """What takes the most room in the home, as it was counted last; told with the host."""
+    """Largest entries of the home at the last count, part of the host measurements."""
 
     def measure(self, runs: Sequence[tuple[str, int]]) -> None:
-        """Measure these runs, (runid, pid of the leader) each, and the machine."""
+        """Measure the host and these runs, (runid, pid of the session leader) each."""
         self.host = self._measure_host()
         if not runs:
             self.runs = {}
@@ -113,7 +116,7 @@ class UsageSampler:
         )  # fmt: skip
 
     def find_over_limit(self, runs: Sequence[tuple[str, float | None]]) -> list[str]:
-        """Of these runs, (runid, limit in MiB or None) each, those whose log has outgrown its limit."""
+        """Return the runs, (runid, limit in MiB or None) each, with an oversized log."""
         return [
             runid
             for runid, limit in runs
@@ -129,12 +132,15 @@ def _get_size(path: str) -> int:
 
 
 ProcessTotals = tuple[float, float, int]
-"""CPU seconds, MiB and number of some processes."""
+"""CPU seconds, MiB and number of processes."""
 _NO_PROCESSES: ProcessTotals = (0.0, 0.0, 0)
 
 
 def _sum_processes(leaders: dict[int, str]) -> dict[str, ProcessTotals]:
-    """{runid: its processes} over each leader's session and descendants, from one pass over the processes."""
+    """Return the totals by run over each leader's session and descendants.
+
+    One pass over the processes suffices.
+    """
     owner: dict[int, str | None] = dict(leaders)
     parents: dict[int, int] = {}
     figures: dict[int, tuple[float, float]] = {}
@@ -156,7 +162,7 @@ def _sum_processes(leaders: dict[int, str]) -> dict[str, ProcessTotals]:
 
 
 def _find_owner(pid: int, owner: dict[int, str | None], parents: dict[int, int], leaders: dict[int, str]) -> str | None:
-    """The run that a process belongs to: that of its nearest known ancestor, or of its session's leader."""
+    """Return the run of a process, by its nearest ancestor or its session leader."""
     path = []
     at = pid
     while at not in owner and at in parents and at > 1:
@@ -176,11 +182,11 @@ def _get_session(pid: int) -> int:
 
 
 def find_disk_trouble(home: Path, touch: bool) -> str | None:
-    """Why nothing should start for the sake of the disk, in words, with the place and figures in brackets (see `kind`); None when it is
-    well. Takes as long as the disk does.
+    """Return why the disk allows no start, or None.
 
-    A file system that the kernel has made read-only in an emergency still says of itself that it can be written. Only a
-    change tells, so with `touch` one is made: the times of the folder `run`.
+    Location and figures are in brackets (see `get_trouble_kind`). The call may block on the disk. A
+    file system that the kernel has remounted read-only in an emergency still claims to be writable.
+    Only a write reveals the state, so `touch` updates the times of the folder `run`.
     """
     try:
         room = os.statvfs(home)
@@ -200,12 +206,12 @@ def find_disk_trouble(home: Path, touch: bool) -> str | None:
 
 
 def is_disk_space_short(halted: str | None) -> bool:
-    """Whether nothing starts because the disk has too little room."""
+    """Return True if dispatching is halted because of too little disk space."""
     return get_trouble_kind(halted) in ("disk full", "disk nearly full")
 
 
 def get_trouble_kind(trouble: str | None) -> str | None:
-    """What kind of trouble it is, without place, figures and time."""
+    """Return a disk problem without location, figures and time."""
     return trouble and trouble.partition(" (")[0].partition(" since ")[0]
 
 

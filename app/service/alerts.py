@@ -1,8 +1,9 @@
-"""Alerts, as people see, acknowledge and silence them.
+"""Alert verbs: list, show, acknowledge and silence.
 
-An acknowledgement is about one alert: somebody has seen it. A silence is about a rule: nobody wants to hear of any alert of it until
-then, critical ones too, so it says who wanted that and why, and ends by itself. What is silenced goes on being recorded; it is told
-as `silenced`, which neither `status --check` nor a count of what fires takes for trouble.
+An acknowledgement belongs to one alert: somebody has seen it. A silence belongs to a rule and
+covers all its alerts, critical ones too. A silence records its author and reason, and it ends by
+itself. Silenced alerts are still recorded, but `status --check` and the counts of firing alerts
+ignore them.
 """
 
 from __future__ import annotations
@@ -27,40 +28,50 @@ from db.queries import alerts, definitions, operations
 from db.rows import AlertRow, SlaRow
 
 MAX_SILENCE = timedelta(days=366)
-"""A silence ends by itself. A rule that is to be quiet for good is turned off."""
+"""Longest silence. To silence a rule permanently, disable the rule."""
 MAX_REASON_LENGTH = 500
 MAX_RECORDED_IDS = 1000
-"""Ids that one operation names at most."""
+"""Maximum number of alert ids in one operation."""
 
 
 async def ls(call: Call, *, all: bool = False, since: Any = None, limit: int = 0) -> list[dict[str, Any]]:
-    """Open alerts, the most severe first; with `all` every resolved one too, with `since` those resolved in that time (`24h`).
+    """Return open alerts, most severe first, then silenced and resolved ones.
 
-    Behind what is open stand the silenced, then the resolved. Limit 0 is all.
+    `all` includes every resolved alert, `since` only those resolved within a duration such as
+    `24h`. A limit of 0 means no limit.
     """
     resolved = "" if all else _parse_since(since)
     return await call.db.read(lambda c: [as_dict(found) for found in list_current(c, resolved, limit)])
 
 
 async def show(call: Call, *, id: str | int) -> dict[str, Any]:
-    """One alert with its rule, the moments of its task, how the last runs of the like did, and when its rule's figure was too high."""
+    """Return one alert with its rule, task times, recent runs and metric history."""
     return await call.db.read(_show_alert, id)
 
 
 def list_current(c: Connection, resolved_since: str | None = None, limit: int = 0) -> list[alerts.OpenAlert]:
-    """As `db.alerts.listed`, with the texts of open alerts as of now: what fired at 45m says 57m twelve later."""
+    """Return alerts as `db.alerts.listed` does, with the texts of open ones updated.
+
+    An alert that fired at 45m reads 57m twelve minutes later.
+    """
     now = timestamps.utcnow().timestamp()
     return [_refresh(c, found, now) for found in alerts.list_alerts(c, resolved_since, limit)]
 
 
 def get_status(found: alerts.OpenAlert) -> str:
-    """`firing`, `acknowledged`, `resolved`; `silenced` while it is open and its rule is not to be heard of."""
+    """Return the state of an alert: firing, acknowledged, resolved or silenced.
+
+    `silenced` applies while the alert is open and its rule is silenced.
+    """
     return "silenced" if found.silence else found.alert.status
 
 
 def as_dict(found: alerts.OpenAlert) -> dict[str, Any]:
-    """An alert on the wire; `since` is when the limit was reached, `silenced_until` None without a silence; `value` and `limit` are in
-    seconds, or in the unit of the `metric` that its rule is about."""
+    """Return an alert as sent to clients.
+
+    `since` is the time at which the limit was reached. `silenced_until` is None without a silence.
+    `value` and `limit` are in seconds, or in the unit of the rule's `metric`.
+    """
     row, task, silence = found.alert, found.task, found.silence
     return {
         "id": row.id, "sla": row.name, "sla_id": row.sla_id, "severity": row.severity, "status": get_status(found),
@@ -75,7 +86,7 @@ def as_dict(found: alerts.OpenAlert) -> dict[str, Any]:
 
 
 def _parse_since(span: Any) -> str | None:
-    """The moment so long ago."""
+    """Return the timestamp that lies `span` in the past."""
     if span is None:
         return None
     try:
@@ -101,7 +112,7 @@ def _show_alert(c: Connection, ident: str | int) -> dict[str, Any]:
 
 
 def _get_task_times(found: alerts.OpenAlert) -> dict[str, Any] | None:
-    """When the alert's task was submitted, may have started, started and ended."""
+    """Return the task's times of submission, earliest start, first start and end."""
     task = found.task
     if task is None:
         return None
@@ -122,16 +133,19 @@ def _refresh(c: Connection, found: alerts.OpenAlert, now: float) -> alerts.OpenA
     return found._replace(alert=row)
 
 
-# --- acknowledging --------------------------------------------------------------------------------------------------
+# --- acknowledge ------------------------------------------------------------------------
 
 
 async def ack(call: Call, *, ids: Sequence[str | int]) -> dict[str, Any]:
-    """Acknowledge alerts by id, or all of an SLA by its name: it stays open, and says who has seen it."""
+    """Acknowledge alerts by id, or all alerts of a rule by its name.
+
+    An acknowledged alert stays open.
+    """
     return await call.db.write(_acknowledge, call.by, ids)
 
 
 async def unack(call: Call, *, ids: Sequence[str | int]) -> dict[str, Any]:
-    """Take acknowledgements back, by id or by the name of an SLA."""
+    """Remove acknowledgements, by alert id or by rule name."""
     return await call.db.write(_unacknowledge, call.by, ids)
 
 
@@ -154,7 +168,7 @@ def _unacknowledge(c: Connection, by: str, ids: Sequence[str | int]) -> dict[str
 
 
 def _resolve(c: Connection, ids: Sequence[str | int]) -> tuple[list[AlertRow], list[dict[str, Any]]]:
-    """The alerts that these ids and names stand for, each once, and what stands for none."""
+    """Resolve ids and rule names to distinct alerts and refusals."""
     chosen: dict[int, AlertRow] = {}
     refused = []
     for ident in ids:
@@ -166,7 +180,7 @@ def _resolve(c: Connection, ids: Sequence[str | int]) -> tuple[list[AlertRow], l
 
 
 def _record_operations(c: Connection, by: str, verb: str, rows: Sequence[AlertRow], status: str) -> None:
-    """One operation per SLA, however many alerts it has."""
+    """Record one operation for each rule, however many alerts it has."""
     for name in dict.fromkeys(row.name for row in rows):
         mine = [row for row in rows if row.name == name]
         about = mine[0].object if len(mine) == 1 else f"{len(mine)} tasks"
@@ -175,7 +189,7 @@ def _record_operations(c: Connection, by: str, verb: str, rows: Sequence[AlertRo
 
 
 def _find_alerts(c: Connection, word: str) -> list[AlertRow]:
-    """The alerts that an id or an SLA's name stands for."""
+    """Return the alerts that an alert id or a rule name refers to."""
     found = alerts.find_alert(c, int(word)) if re.fullmatch(r"[0-9]{1,18}", word) else None
     rows = [found] if found else alerts.list_of_rule(c, word)
     if not rows and definitions.find_sla(c, word) is None:
@@ -199,17 +213,20 @@ def _format_note(row: AlertRow) -> str:
     return f"alert {row.id} ({sanitize(row.name)}) {said}."
 
 
-# --- silencing ------------------------------------------------------------------------------------------------------
+# --- silence ----------------------------------------------------------------------------
 
 
 async def silence(
     call: Call, *, until: Any, ids: Sequence[str | int] = (), sla: str | None = None, reason: str | None = None
 ) -> dict[str, Any]:
-    """Hear no more of rules until a time (`5h`, `tomorrow 08:00`, ISO): of the SLA `sla`, of those that `ids` name, by an alert's
-    id or by their own names. A silence takes the place of an earlier one.
+    """Silence rules until a time such as `5h`, `tomorrow 08:00` or an ISO time.
 
-    Returns {"done": [{"sla", "status": "silenced", "until", "reason", "alerts": open ones, "before": {"until", "reason", "by"} or
-    None}], "refused", "notes"}. Raises Usage for a time that is past or over a year away.
+    Rules are given as the rule name `sla`, or in `ids` as alert ids or rule names. A new silence
+    replaces an earlier one.
+
+    Return {"done": [{"sla", "status": "silenced", "until", "reason", "alerts": open ones, "before":
+    {"until", "reason", "by"} or None}], "refused", "notes"}. Raise Usage if the time is past or
+    more than a year away.
     """
     stop, why = _parse_until(until), _check_reason(reason)
 
@@ -221,7 +238,7 @@ async def silence(
 
 
 async def unsilence(call: Call, *, ids: Sequence[str | int] = (), sla: str | None = None) -> dict[str, Any]:
-    """Hear of rules again before their silence ends; the shape is that of `silence`."""
+    """End silences early. Return the same shape as `silence`."""
 
     def act(c: Connection, row: SlaRow, was: alerts.Silence | None) -> dict[str, Any] | None:
         alerts.unsilence_rule(c, row.id)
@@ -234,7 +251,10 @@ SilenceAction = Callable[[Connection, SlaRow, alerts.Silence | None], dict[str, 
 
 
 def _apply_to_rules(c: Connection, by: str, verb: str, words: Sequence[tuple[str, bool]], act: SilenceAction) -> dict[str, Any]:
-    """Do it to each rule once; `act` gives what became of it, None when there was nothing to do."""
+    """Apply `act` to each rule once.
+
+    `act` returns the new state, or None if there was nothing to do.
+    """
     rules, refused = _resolve_rules(c, words)
     quiet, counts = alerts.map_silences(c), alerts.count_by_rule(c)
     done, notes = [], []
@@ -252,7 +272,10 @@ def _apply_to_rules(c: Connection, by: str, verb: str, words: Sequence[tuple[str
 
 
 def _parse_words(ids: Sequence[str | int], name: str | None) -> list[tuple[str, bool]]:
-    """What was named, each with whether it can only be a rule's name. Raises Usage for nothing, which is never all."""
+    """Return each given word and whether it must be a rule name.
+
+    Raise Usage for an empty list, which never means all rules.
+    """
     words = [(str(ident).strip(), False) for ident in ids] + ([(name, True)] if name is not None else [])
     if not words:
         raise Usage("which rule? Give its name, or the id of one of its alerts.", "List: taskdeck alert ls")
@@ -272,7 +295,7 @@ def _resolve_rules(c: Connection, words: Sequence[tuple[str, bool]]) -> tuple[li
 
 
 def _resolve_rule(c: Connection, word: str) -> SlaRow:
-    """The rule that an alert's id or a rule's name stands for."""
+    """Return the rule that an alert id or a rule name refers to."""
     by_name = {row.name: row for row in definitions.list_slas(c)}
     found = alerts.find_alert(c, int(word)) if re.fullmatch(r"[0-9]{1,18}", word) else None
     if found is None and word in by_name:

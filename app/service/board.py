@@ -1,7 +1,8 @@
-"""The one snapshot that the deck shows, and `status`, which is the same in fewer words.
+"""The board snapshot that the deck shows, and `status`, a shorter form of it.
 
-A deck asks the runtime for it over the control socket, and reads the database itself only when no runtime is up: what was measured
-lives in the runtime alone, and a deck that need not load the database's libraries is on the screen sooner.
+The deck asks the runtime over the control socket. It reads the database itself only without a
+runtime: measurements exist in the runtime alone, and a deck that does not load the database
+libraries starts faster.
 """
 
 from __future__ import annotations
@@ -63,19 +64,23 @@ LOG_TAIL_BYTES = 4096
 
 
 class EndedCount:
-    """How many ended since a moment, counted again only after twenty times what counting takes: a million cost 50 ms each time."""
+    """Cached count of tasks that ended since a given time.
+
+    Counting a million tasks takes 50 ms, so the count is repeated only after twenty times its own
+    duration.
+    """
 
     def __init__(self, statuses: Iterable[str], *, kept: bool = False) -> None:
-        """`kept`: without those that were deleted."""
+        """Count tasks with these statuses; with `kept` leave out deleted ones."""
         self._statuses, self._kept = statuses, kept
         self.remembered = False
-        """Whether the last answer was from before, so that something may have ended since."""
+        """True if the last answer came from the cache and may be stale."""
         self._since = ""
         self._found: dict[str, int] = {}
         self._due = 0.0
 
     def count(self, c: Connection, since: str) -> dict[str, int]:
-        """Tasks by status."""
+        """Return the number of tasks by status."""
         began = monotonic()
         self.remembered = since == self._since and began < self._due
         if not self.remembered:
@@ -88,17 +93,20 @@ _TODAY, _UNSEEN = EndedCount(ENDED), EndedCount(FAILED_STATES, kept=True)
 
 
 BOARD_TTL = 10.0
-"""Seconds for which a board on which nothing goes on by itself is not read anew as long as nothing is written."""
+"""Seconds for which an idle board is reused if nothing is written."""
 
 
 class BoardCache:
-    """The last board of each database: a deck that is left open asks once a second, and most of them are as the one before."""
+    """The last board of each database.
+
+    An open deck asks once a second, and most answers equal the one before.
+    """
 
     def __init__(self) -> None:
         self._of: WeakKeyDictionary[Database, tuple[Any, Board]] = WeakKeyDictionary()
 
     async def read(self, call: Call, seen: float | None) -> Board:
-        """The board as it is now; of what is in the database only what can have changed is read."""
+        """Return the current board, rereading only changed data."""
         state = (call.db.changes, get_halt_reason(call), seen, call.live and call.live.upkeep)
         known, last = self._of.get(call.db, (None, None))
         now = timestamps.utcnow()
@@ -115,8 +123,10 @@ class BoardCache:
 
 
 def _changes_with_time(found: Board) -> bool:
-    """Whether it changes though nothing is written: what runs; in how long a retry starts; how late what an open alert is about is by now,
-    and whether its rule is silent."""
+    """Return whether the board changes without a write.
+
+    Runs, retry countdowns, and the lateness and silences of open alerts change with time.
+    """
     counted_down = any(line.status == TaskStatus.RETRYING or line.starts_in and line.starts_at is None for line in found.next)
     return bool(found.running) or counted_down or any(line.status != "resolved" for line in found.alerts)
 
@@ -125,12 +135,15 @@ _BOARDS = BoardCache()
 
 
 async def show_board(call: Call, *, seen: float | None = None) -> dict[str, Any]:
-    """Everything the deck shows, as one moment. `seen`: the UNIX time at which failures were last looked at."""
+    """Return the board as one snapshot.
+
+    `seen` is the UNIX time at which the user last viewed failures.
+    """
     return (await _BOARDS.read(call, seen)).as_dict()
 
 
 def read_board(c: Connection, call: Call, seen: float | None = None) -> Board:
-    """The board, from one read transaction and what the runtime measured."""
+    """Build the board from one read transaction and the runtime's measurements."""
     now = timestamps.utcnow()
     unseen = timestamps.format_time(get_failure_cutoff(None if seen is None else datetime.fromtimestamp(seen, UTC), now))
     line, active = dispatch_view.read_view(c, dispatch_view.get_cache(c), get_halt_reason(call)), reads.list_running(c)
@@ -154,32 +167,36 @@ def read_board(c: Connection, call: Call, seen: float | None = None) -> Board:
 
 
 def get_host(call: Call) -> HostFacts:
-    """The machine, as the runtime measured it."""
+    """Return the machine as the runtime measured it."""
     return call.live.get_host() if call.live else HostFacts(name=os.uname().nodename)
 
 
 DATABASE_CONDITIONS = {"disk full": "disk full", "disk read-only": "read-only", "database damaged": "DAMAGED", "database gone": "GONE"}
-"""How the database is, by what halts the starting."""
+"""Database conditions by the start of the text that halts dispatch."""
 
 
 def get_database_state(call: Call) -> str:
-    """`ok`, or what keeps it from being written."""
+    """Return `ok`, or the condition that prevents writes."""
     halted = (call.live.halted if call.live else None) or ""
     return next((state for begin, state in DATABASE_CONDITIONS.items() if halted.startswith(begin)), "ok")
 
 
 def _get_lock(call: Call, now: datetime) -> LockFacts | None:
-    """Who keeps the runtime from the database, if somebody does."""
+    """Return who blocks the runtime's access to the database, or None."""
     held = call.db.find_lock_holder()
     return LockFacts(now.timestamp() - held.seconds, held.by) if held else None
 
 
 LATE_FACTOR = 2.5
-"""Times between two backups after which the newest one is late."""
+"""Multiple of the backup interval after which the newest backup is late."""
 
 
 class BackupStatus(NamedTuple):
-    """The newest good backup that is there: UNIX seconds, None for none yet; the folder; `gone`: why none is any more, or ""."""
+    """The newest good backup that exists.
+
+    `at` is in UNIX seconds, None if there is none yet. `gone` is the reason why none exists any
+    more, or "".
+    """
 
     at: float | None
     late: bool
@@ -190,13 +207,16 @@ class BackupStatus(NamedTuple):
         return BackupFacts(None, late=True) if self.gone else BackupFacts(self.at, self.late)
 
     def as_dict(self) -> dict[str, Any]:
-        """As `status` answers it; `at` is null for one that is gone."""
+        """Return the backup as `status` reports it, with `at` None if the backup is gone."""
         at = timestamps.from_unix(self.at) if self.at and not self.gone else None
         return {"at": at, "late": self.late or bool(self.gone), "folder": self.folder, "gone": self.gone or None}
 
 
 def _read_backup(c: Connection, call: Call, now: datetime) -> BackupStatus | None:
-    """The newest good backup whose file is there; None where none are taken, or where the settings cannot be read."""
+    """Return the newest good backup that exists.
+
+    Return None if backups are disabled or the settings cannot be read.
+    """
     try:
         rule = call.live.upkeep.backup if call.live else backup_files.read_settings()
     except Usage:
@@ -213,13 +233,13 @@ def _read_backup(c: Connection, call: Call, now: datetime) -> BackupStatus | Non
 
 
 def _read_replica(c: Connection) -> ReplicaFacts | None:
-    """How far behind the copy is."""
+    """Return the lag of the replica, or None without a replica."""
     found = replica.to_dict(replicas.find_replica(c))
     return ReplicaFacts(found["lag"], found["late"]) if found["target"] else None
 
 
 def get_runtime_facts(call: Call) -> RuntimeFacts:
-    """The runtime that answers, or how it is that there is none."""
+    """Return the state of the runtime, or why there is none."""
     if call.live is not None:
         return call.live.get_facts()
     stopped = paths.read_stop_marker(call.home)
@@ -233,7 +253,7 @@ def _count_rules(c: Connection) -> int:
 
 
 class Trend:
-    """The samples of the last half hour in cells of three minutes, the latest last."""
+    """Samples of the last half hour in ten cells of three minutes, oldest first."""
 
     def __init__(self, now: datetime, rows: Iterable[Any]) -> None:
         self._of: dict[tuple[str, str], list[tuple[int, Any]]] = {}
@@ -243,14 +263,17 @@ class Trend:
             self._of.setdefault((row.kind, row.name), []).append((TREND_CELLS - 1 - min(TREND_CELLS - 1, max(0, back)), row))
 
     def get_starts(self, queue: str) -> tuple[int, ...]:
-        """Starts of a queue in each cell."""
+        """Return the number of starts of a queue in each cell."""
         found = [0] * TREND_CELLS
         for cell, row in self._of.get(("queue", queue), ()):
             found[cell] += row.started
         return tuple(found)
 
     def get_shares(self, pool: str, column: str, total: float, now: float | None) -> tuple[float, ...]:
-        """The greatest measured share of a pool in each cell, 0 to 1; `now` is the latest measurement."""
+        """Return the largest measured share of a pool in each cell, from 0 to 1.
+
+        `now` is the latest measurement.
+        """
         found = [0.0] * TREND_CELLS
         for cell, row in self._of.get(("pool", pool), ()):
             found[cell] = max(found[cell], getattr(row, column) or 0.0)
@@ -268,7 +291,7 @@ def _build_queue_line(call: Call, row: dict[str, Any], trend: Trend) -> QueueEnt
 
 
 def _measure_pool(call: Call, active: Sequence[ActiveRunRow], pool: str) -> tuple[float, float] | None:
-    """Cores and MiB that the runs of a pool take; None without a runtime."""
+    """Return the cores and MiB used by the runs of a pool, or None without a runtime."""
     if call.live is None:
         return None
     used = [call.live.get_usage(run.runid) or (0.0, 0.0) for run in active if run.pool == pool]
@@ -276,7 +299,10 @@ def _measure_pool(call: Call, active: Sequence[ActiveRunRow], pool: str) -> tupl
 
 
 def _build_pool_line(row: PoolRow, measured: tuple[float, float] | None, trend: Trend, before: Any) -> PoolEntry:
-    """A pool with what it takes now, or without a runtime took `before`."""
+    """Build the row of a pool.
+
+    Without a runtime use the last stored measurement `before`.
+    """
     cpu, memory = measured or (None, None)
     took = (before.measured_cpu, before.measured_memory) if before else (cpu, memory)
     return PoolEntry(
@@ -298,7 +324,7 @@ def _build_running_line(c: Connection, call: Call, run: ActiveRunRow, now: datet
 
 
 def _describe_state(run: ActiveRunRow) -> str:
-    """What stands in place of the last output when it does not plainly run."""
+    """Return the text shown instead of the last output of a run that is not running."""
     if run.status == "running":
         return ""
     return f"stopping: {run.stop_reason}" if run.status == "stopping" else run.reason or run.status
@@ -308,7 +334,10 @@ _OUTPUT_CACHE: dict[str, tuple[int, str]] = {}
 
 
 def read_last_output(call: Call, runid: str) -> str:
-    """The last line that a run wrote, as `\\r` left it; read again only when the log grew."""
+    """Return the last line of a run's log, with carriage returns applied.
+
+    The log is read again only after it has grown.
+    """
     try:
         with open(paths.log_path(call.home, runid), "rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -334,8 +363,11 @@ def _extract_last_line(text: str) -> str:
 
 
 def _build_next_lines(c: Connection, seen: DispatchView) -> Iterable[NextEntry]:
-    """The first that wait: what may start as things are, in that order; then what waits for other things, by its time where it has one;
-    then what stands still until somebody does something."""
+    """Return the first waiting tasks.
+
+    Tasks that can start come first, in dispatch order, then tasks that wait for a time, a
+    dependency or a retry, then tasks that need somebody to act.
+    """
     pools = {pool.name: pool for pool in seen.pools}
     firsts = [(queue, task) for queue in seen.queues for task in queue.waiting[:SHOWN_NEXT]]
     firsts.sort(key=lambda pair: (-pair[0].priority, *get_sort_key(pair[1])))
@@ -354,7 +386,10 @@ def _build_next_lines(c: Connection, seen: DispatchView) -> Iterable[NextEntry]:
 
 
 def _needs_action(queue: QueueView, pool: PoolView, task: QueuedTask) -> bool:
-    """Whether it starts only when somebody does something: its queue or pool is closed, or its pool could never hold it."""
+    """Return whether the task needs somebody to act before it can start.
+
+    Its queue or pool is closed, or its pool can never hold it.
+    """
     return not (is_open(queue, pool) and PoolBudget(pool, 0.0, 0.0).can_ever_fit(task.cpu, task.memory))
 
 
@@ -368,7 +403,10 @@ def _build_next_line(task: TaskLineRow, why: Any) -> NextEntry:
 
 
 def _build_ended_lines(c: Connection, now: datetime) -> Iterable[EndedEntry]:
-    """The latest failures of a week, and the latest successes of an hour, newest first. The deck knows which of them are still news."""
+    """Return the latest failures of a week and successes of an hour, newest first.
+
+    The deck decides which of them are still news.
+    """
     bad = reads.list_just_ended(c, FAILED_STATES, timestamps.format_time(now - FAILURE_WINDOW), SHOWN_ENDED)
     good = reads.list_just_ended(c, ("succeeded", "cancelled"), timestamps.format_time(now - SUCCESSES_FOR), SHOWN_ENDED)
     rows = sorted([*bad, *good], key=lambda row: row.ended_at or "", reverse=True)
@@ -377,13 +415,13 @@ def _build_ended_lines(c: Connection, now: datetime) -> Iterable[EndedEntry]:
 
 
 def build_ended_line(row: TaskRow | TaskLineRow, run: Any) -> EndedEntry:
-    """The line of a task that ended, with its last run."""
+    """Build the row of an ended task with its last run."""
     at = timestamps.to_unix(row.ended_at or "")
     return EndedEntry(row.uuid, row.number, row.name, row.queue, row.status, at, describe_end(row, run), row.priority)
 
 
 def describe_end(row: TaskRow | TaskLineRow, run: Any) -> str:
-    """How a task ended, in words: `failed, exit 1 after 3s: No such file`."""
+    """Describe the end of a task: `failed, exit 1 after 3s: No such file`."""
     took = f" after {units.format_duration(run.run_seconds)}" if run is not None and run.run_seconds is not None else ""
     if row.status == TaskStatus.SUCCEEDED:
         return f"succeeded in {took.removeprefix(' after ')}" if took else "succeeded"
@@ -397,7 +435,7 @@ def describe_end(row: TaskRow | TaskLineRow, run: Any) -> str:
 
 
 def _build_alert_lines(c: Connection, now: datetime) -> Iterable[AlertEntry]:
-    """Open alerts, worst first; resolved ones for ten minutes."""
+    """Return open alerts, worst first, and alerts resolved in the last ten minutes."""
     return [_build_alert_line(found) for found in alerts.list_current(c, timestamps.format_time(now - ALERTS_FOR), MAX_ALERTS)]
 
 
@@ -422,27 +460,27 @@ _PAST_TENSE = {
 
 
 def _read_news(c: Connection) -> LatestAction | None:
-    """The latest thing somebody did: `paused #1052 sha256 photos`."""
+    """Return the latest operation: `paused #1052 sha256 photos`."""
     rows = operations.list_operations(c, operations.OperationFilter(), 1)
     if not rows:
         return None
-    words = rows[0].verb.split()  # "pause", "queue pause", "set priority cpu"
+    words = rows[0].verb.split()  # Examples: "pause", "queue pause", "set priority cpu".
     done = next((_PAST_TENSE[word] for word in words if word in _PAST_TENSE), rows[0].verb)
     return LatestAction(timestamps.to_unix(rows[0].created_at), rows[0].by, f"{done} {_format_object(c, rows[0].object)}", rows[0].origin or "")
 
 
 def _format_object(c: Connection, obj: str) -> str:
-    """`task #12` with its name; other objects as they are."""
+    """Return `task #12` with its name; return other objects unchanged."""
     number = obj.removeprefix("task #")
     found = reads.find_by_number(c, int(number)) if obj.startswith("task #") and number.isdigit() else []
     return f"#{found[0].number} {found[0].name}" if found else obj
 
 
-# --- status -------------------------------------------------------------------------------------------------------------------------
+# --- status -----------------------------------------------------------------------------
 
 
 async def show_status(call: Call) -> dict[str, Any]:
-    """One screen of facts."""
+    """Return the state of runtime, queues, pools and alerts on one screen."""
     return await call.db.read(_read_status, call)
 
 
@@ -460,7 +498,7 @@ def _read_status(c: Connection, call: Call) -> dict[str, Any]:
 
 
 def read_database_status(c: Connection, call: Call) -> dict[str, Any]:
-    """The parts of `status` that the database knows."""
+    """Return the parts of `status` that come from the database."""
     now, active = timestamps.utcnow(), reads.list_running(c)
     ended = reads.count_ended_since(c, timestamps.format_time(get_midnight(now)))
     size = os.path.getsize(call.db.path) if call.db.path.exists() else 0

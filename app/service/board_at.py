@@ -1,4 +1,4 @@
-"""The board as it stood at a minute that is over. What nobody can know any more is None, or left out."""
+"""The board as of a past minute. Values that cannot be reconstructed are None or left out."""
 
 from __future__ import annotations
 
@@ -47,11 +47,13 @@ SHOWN_RUNNING = 1000
 
 
 async def board_at(call: Call, *, at: str | None = None) -> dict[str, Any]:
-    """The deck as of the end of a minute: {at, board, up, first, last, before, after, notes}.
+    """Return the deck's board at the end of a minute.
 
-    `at` is an ISO time (local where it names no zone); without it only the bounds are told. The answer's times are UNIX seconds:
-    `at` the minute that was taken, no earlier than `first` and no later than `last`; `before` and `after` the nearest minutes with a
-    sample. `up` says whether this minute has one. With no sample at all every one of them is None. `notes` says what could not be known.
+    The answer is {at, board, up, first, last, before, after, notes}. `at` is an ISO time, local
+    without a zone; without it only the bounds are returned. Answered times are UNIX seconds: `at`
+    is the minute used, limited to `first` and `last`; `before` and `after` are the nearest minutes
+    with a sample. `up` is true if this minute has a sample. Without any sample all of them are
+    None. `notes` lists gaps.
     """
     return await call.db.read(_build_answer, call, None if at is None else _parse_time(at))
 
@@ -79,7 +81,7 @@ def _build_answer(c: Connection, call: Call, wanted: datetime | None) -> dict[st
 
 
 class PastState:
-    """A minute that is over."""
+    """State of the system at a past minute."""
 
     def __init__(self, c: Connection, call: Call, minute: str) -> None:
         self.c, self.call = c, call
@@ -94,7 +96,7 @@ class PastState:
         self.queues, self.pools = self._restore_settings()
 
     def _restore_settings(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """{name: columns} of queues and pools, what was changed since taken back."""
+        """Return {name: columns} of queues and pools, with later changes reverted."""
         found = {"queue": {row.name: row._asdict() for row in reads.list_queues(self.c)},
                  "pool": {row.name: row._asdict() for row in reads.list_pools(self.c)}}  # fmt: skip
         changes = state_at.list_definition_changes(self.c, self.at)
@@ -106,7 +108,6 @@ class PastState:
         return found["queue"], found["pool"]
 
     def build_board(self) -> Board:
-        """Everything the deck shows."""
         running = state_at.list_running(self.c, self.at, self._stamp_ago(timedelta(seconds=state_at.LONG_RUN)), SHOWN_RUNNING)
         busy = {row.uuid for row in running}
         found = list({row.uuid: row for row in self._find_waiting() if row.uuid not in busy}.values())
@@ -135,20 +136,20 @@ class PastState:
         return state_at.list_waiting(self.c, self.at, list(self.queues), SHOWN_NEXT)
 
     def _count_today(self, again: Sequence[state_at.EndedTask]) -> Counter[str]:
-        """How many had ended since midnight, by status."""
+        """Count the tasks that had ended since midnight, by status."""
         midnight_then = self._stamp_ago(self.now - get_midnight(self.now))
         today = Counter(state_at.count_ended_between(self.c, sorted(ENDED), midnight_then, self.at))
         return today + Counter(row.status for row in again if row.ended_at > midnight_then)
 
     def _sum_samples(self, column: str) -> int | None:
-        """The sum over all queues; None when nothing was written down."""
+        """Return the sum over all queues, or None without a sample."""
         return sum(getattr(row, column) for (kind, _), row in self.here.items() if kind == "queue") if self.up else None
 
     def _note_missing(self, load: int | None, found: int) -> None:
         if load is not None and found < min(load, SHOWN_RUNNING):
             self.notes.append(f"{load - found} more ran: they were deleted since, or are too many to find.")
 
-    # -- lines ----------------------------------------------------------------------------------------------------
+    # -- rows
 
     def _build_queue_lines(self, queued: Mapping[str, list[Any]]) -> Iterable[QueueEntry]:
         for row in sorted(self.queues.values(), key=lambda row: (-row["priority"], row["name"])):
@@ -161,7 +162,10 @@ class PastState:
                             row["priority"], by, self.trend.get_starts(name))  # fmt: skip
 
     def _get_queue_word(self, row: Mapping[str, Any], load: int | None, queued: Sequence[Any]) -> str:
-        """What the queue did. Which task was its first goes by the places and priorities they have now."""
+        """Return the state of a queue.
+
+        The first task is chosen by today's front positions and priorities.
+        """
         if self.pools.get(row["pool"], {"status": "active"})["status"] != "active":
             return "pool off"
         if row["status"] != "active":
@@ -169,7 +173,7 @@ class PastState:
         return "full" if (load or 0) >= row["capacity"] else "no room" if self._lacks_room(row["pool"], queued) else "open"
 
     def _lacks_room(self, pool: str, queued: Sequence[Any]) -> bool:
-        """Whether the first of these tasks asked for more than was free in the pool."""
+        """Return whether the first of these tasks needed more than the pool had free."""
         sample, whole = self.here.get(("pool", pool)), self.pools.get(pool)
         if not (queued and sample and whole):
             return False
@@ -206,7 +210,10 @@ class PastState:
         )  # fmt: skip
 
     def _build_ended_lines(self, again: Sequence[state_at.EndedTask]) -> Sequence[EndedEntry]:
-        """Failures of the day and all that ended in the hour before, newest first, whatever became of them since."""
+        """Return failures of the last day and tasks that ended in the last hour.
+
+        Newest first. Later retries of a task do not matter.
+        """
         hour = self._stamp_ago(SUCCESSES_FOR)
         rows: list[Any] = [row for row in again if row.status in FAILED_STATES or row.ended_at > hour]
         rows += state_at.list_ended(self.c, FAILED_STATES, self._stamp_ago(DAY), self.at, SHOWN_ENDED)
@@ -224,7 +231,10 @@ class PastState:
             )  # fmt: skip
 
     def _get_lateness(self, row: Any) -> tuple[str, str]:
-        """How late it was then, in words and in short; as it was last told where its rule or its task do not say any more."""
+        """Return the lateness text, long and short.
+
+        Fall back to the stored text if the rule or the task no longer tells it.
+        """
         rule = sla.parse_conditions(json.loads(row.conditions)) if row.conditions and row.created_at else None
         if rule is None or rule.metric or rule.value != row.limit:
             return row.text, row.short
@@ -235,12 +245,12 @@ class PastState:
 
 
 def count_later(found: Sequence[Any], states: Mapping[str, str]) -> Counter[str]:
-    """How many of these tasks waited for a time, another task or a person, by state."""
+    """Count tasks that were scheduled, blocked or held, by state."""
     return Counter(state for row in found if (state := states.get(row.uuid)) in ("scheduled", "blocked", "held"))
 
 
 def group_queued(found: Sequence[Any], states: Mapping[str, str]) -> dict[str, list[Any]]:
-    """{queue: those of these tasks that were queued there}."""
+    """Return {queue: tasks that were queued there}."""
     of: dict[str, list[Any]] = {}
     for row in found:
         if states.get(row.uuid) == "queued":
@@ -249,7 +259,10 @@ def group_queued(found: Sequence[Any], states: Mapping[str, str]) -> dict[str, l
 
 
 def revert_operation(rows: dict[str, dict[str, Any]], verb: str, name: str, before: Mapping[str, Any]) -> None:
-    """Undo one operation on queues or pools in what is known of them; newest first they lead back in time."""
+    """Revert one operation in the rows of queues or pools.
+
+    Applied newest first, operations lead back in time.
+    """
     done = verb.rpartition(" ")[2]
     if done == "create":
         rows.pop(name, None)

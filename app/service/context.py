@@ -1,4 +1,4 @@
-"""What every verb is given: the database, who asks, and what only a living runtime knows or can do."""
+"""Context of a verb: the database, the caller, and the runtime if one is up."""
 
 from __future__ import annotations
 
@@ -14,54 +14,57 @@ from db.queries.replicas import Replica
 
 
 class RuntimeHandle(Protocol):
-    """A runtime that is up."""
+    """Interface of a running runtime."""
 
     @property
     def halted(self) -> str | None:
-        """Why nothing starts at all, or None."""
+        """Reason why nothing is started, or None."""
         ...
 
     @property
     def upkeep(self) -> MaintenanceSettings:
-        """How the data is to be looked after."""
+        """Current maintenance settings."""
         ...
 
     @property
     def clock_doubt(self) -> str:
-        """Why the clock may not say what is old enough to go; empty when it may."""
+        """Reason why the clock may not decide what is old, or ""."""
         ...
 
     @property
     def clock_ahead(self) -> float:
-        """Seconds that the clock may be ahead of what is so; 0 when it is believed."""
+        """Seconds by which the clock may be ahead, 0 when it is trusted."""
         ...
 
     async def quarantine_rows(self) -> list[str]:
-        """Look for rows that cannot be read and set them aside; what was done, in words."""
+        """Quarantine unreadable rows and describe the changes."""
         ...
 
     async def replicate(self, to: str | None, by: str) -> Replica | None:
-        """Copy the database there from now on, or nowhere; the copy after it was made once. Raises Conflict."""
+        """Replicate the database to `to`, or stop if None.
+
+        Return the replica after the first copy. Raise Conflict.
+        """
         ...
 
     def get_facts(self) -> RuntimeFacts:
-        """Its own pid, its keeper's, its lag."""
+        """Return pids and lag of the runtime and its keeper."""
         ...
 
     def get_host(self) -> HostFacts:
-        """The machine, as last measured."""
+        """Return the machine as last measured."""
         ...
 
     def get_starts(self, queue: str) -> int:
-        """Starts of a queue since the last sample."""
+        """Return the number of starts of a queue since the last sample."""
         ...
 
     def get_usage(self, runid: str) -> tuple[float, float] | None:
-        """Cores and MiB that a run's processes took when last measured."""
+        """Return the cores and MiB of a run's processes as last measured."""
         ...
 
     def get_run_use(self, runid: str) -> RunUse | None:
-        """What a run's processes took so far."""
+        """Return the resource usage of a run so far."""
         ...
 
     def signal(self, runids: Sequence[str], number: int) -> None:
@@ -69,29 +72,35 @@ class RuntimeHandle(Protocol):
         ...
 
     def end_run(self, runid: str, grace: float) -> None:
-        """Begin to end a run though that cannot be recorded now."""
+        """Stop a run although the stop cannot be recorded now."""
         ...
 
     def cancel_drain(self) -> None:
-        """Start things again after a drain was begun."""
+        """Cancel a drain."""
         ...
 
     def mark_stopped(self, by: str) -> None:
-        """Leave the mark that says who wished the runtime to end. Raises DiskFull where no file more can be made, else Storage."""
+        """Write the stop marker with the name of the caller.
+
+        Raise DiskFull if no file can be created, else Storage.
+        """
         ...
 
     def stop(self, drain: bool) -> None:
-        """Begin to end the runtime."""
+        """Begin to stop the runtime."""
         ...
 
     def watch_changes(self) -> AsyncIterator[None]:
-        """One item now, then one after each change."""
+        """Yield once immediately and once after each change."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a verb. `by` is the caller's user name; `live` is None when the database is read without a runtime."""
+    """One call of a verb.
+
+    `by` is the caller's user name. `live` is None if the database is read without a runtime.
+    """
 
     db: Database
     by: str

@@ -1,4 +1,4 @@
-"""The dispatcher's view of the database, and the facts that say why a task waits."""
+"""Input of the dispatch plan, and the reasons why tasks wait."""
 
 from __future__ import annotations
 
@@ -25,19 +25,28 @@ from db.states import WAITING, TaskStatus
 WINDOW_SIZE = 64
 CACHE_SECONDS = 30.0
 UNKNOWN_CACHE_SECONDS = 2.0
-"""Seconds for which too few runs are remembered: soon there may be enough, and screens that ask anew would tell otherwise."""
+"""Seconds for which a lack of runs is cached.
+
+Enough runs may soon exist, and other screens would then disagree.
+"""
 
 
 class RunTimeCache:
-    """How long runs usually take; asked of the database once in 30 s, 2 s while that is not known, not at every round."""
+    """Cache of usual run times.
+
+    Run times are read once in 30 s, or in 2 s while unknown, and not in every dispatch round.
+    """
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[float, forecast.DurationStats | None]] = {}
         self._commands: tuple[float, dict[str, forecast.DurationStats], dict[str, forecast.DurationStats]] = (-CACHE_SECONDS, {}, {})
-        """When the last commands were asked for, how long they took by name, and by kind of name."""
+        """Time of the last read, run times by name, and by name without digits."""
 
     def get_usual(self, c: Connection, template: str | None) -> forecast.DurationStats | None:
-        """The usual run time of a template; None for ad-hoc tasks and too few runs."""
+        """Return the usual run time of a template.
+
+        Return None for ad-hoc tasks and too few runs.
+        """
         if template is None:
             return None
         asked, found = self._known.get(template, (-CACHE_SECONDS, None))
@@ -47,9 +56,11 @@ class RunTimeCache:
         return found
 
     def get_usual_of_run(self, c: Connection, template: str | None, name: str, elapsed: float) -> forecast.DurationStats | None:
-        """What says when a run ends: its template, else the last commands of its name, else those of names that differ in digits only.
+        """Return the usual run time of an active run, or None.
 
-        Names say nothing of a run that has taken longer than theirs did: `bash` is not late because another `bash` was short.
+        The template decides, else commands of the same name, else names that differ only in digits.
+        Run times by name do not apply to a run that has already taken longer: `bash` is not late
+        because another `bash` was short.
         """
         if template is not None:
             return self.get_usual(c, template)
@@ -66,7 +77,10 @@ class RunTimeCache:
 
 
 def _group_usual(ran: Sequence[Sequence[Any]], key: Callable[[str], str]) -> dict[str, forecast.DurationStats]:
-    """How long these runs, each a name and its seconds, usually took; only where there are enough."""
+    """Return usual run times by key, from rows of name and seconds.
+
+    Keys with too few runs are left out.
+    """
     seconds: dict[str, list[float]] = {}
     for name, took, *_ in ran:
         if took is not None:
@@ -78,14 +92,16 @@ _CACHES: WeakKeyDictionary[Engine, RunTimeCache] = WeakKeyDictionary()
 
 
 def get_cache(c: Connection) -> RunTimeCache:
-    """What the readers of this database have asked for before: for lists, which are read again and again."""
+    """Return the run time cache of a database's readers, for frequent lists."""
     return _CACHES.setdefault(c.engine, RunTimeCache())
 
 
 def read_view(c: Connection, habits: RunTimeCache, halted: str | None = None, *, closed: bool = True, ahead: int = WINDOW_SIZE) -> DispatchView:
-    """What decides, now. With `closed` the windows of full and closed queues are read too, as explaining needs them.
+    """Read the input of the dispatch plan.
 
-    A window holds four times the free slots of its queue and `ahead` more; with 0 ahead, only as many as there are slots.
+    With `closed`, also read the windows of full and closed queues, which explanations need. A
+    window holds four times the free slots of its queue plus `ahead`; with 0 ahead, only as many
+    tasks as slots.
     """
     pools = tuple(PoolView(p.name, p.total_cpu, p.total_memory, p.status) for p in reads.list_pools(c))
     running = {p.name for p in pools if p.status == "active"}
@@ -112,7 +128,7 @@ def _build_queue(c: Connection, habits: RunTimeCache, row: QueueRow, total: int,
 
 
 def to_waiting(c: Connection, habits: RunTimeCache, t: Any) -> QueuedTask:
-    """A task as the plan knows it, from a row with its columns."""
+    """Convert a row to a waiting task of the plan."""
     usual = habits.get_usual(c, t.template)
     expected = forecast.estimate_duration(usual, t.timeout)
     return QueuedTask(t.uuid, t.number, t.name, t.queue, t.priority, t.front, t.cpu, t.memory, expected, usual is not None, t.timeout)
@@ -123,16 +139,17 @@ def _build_active(c: Connection, habits: RunTimeCache, row: Any, now: datetime) 
     usual = habits.get_usual_of_run(c, row.template, row.name, elapsed)
     limit = None if row.timeout is None else row.timeout - elapsed
     left = forecast.estimate_remaining(elapsed, usual, row.timeout)
-    if left is not None and left <= 0 and limit is not None:  # past runs were wrong about it: what is known of it is its limit
+    # The run outlasted past runs, so only its limit is known.
+    if left is not None and left <= 0 and limit is not None:
         usual, left = None, limit
     return ActiveRun(row.number, row.name, row.queue, row.cpu, row.memory, left, usual is not None, limit)
 
 
 def plan_starts(c: Connection, habits: RunTimeCache) -> tuple[DispatchView, Sequence[QueuedTask]]:
-    """The view of one round, and what starts in it.
+    """Return the view of one dispatch round and the tasks to start.
 
-    Mostly the first tasks of each queue just fit its free slots, and nothing behind them matters. Only when one of them
-    does not start is it worth to look further.
+    Usually the first tasks of each queue fit its free slots, and no others matter. Only if one of
+    them does not start, a larger window is read.
     """
     seen = read_view(c, habits, closed=False, ahead=0)
     starts = make_plan(seen).starts
@@ -145,7 +162,7 @@ def plan_starts(c: Connection, habits: RunTimeCache) -> tuple[DispatchView, Sequ
 def explain_waiting(
     c: Connection, habits: RunTimeCache, tasks: Sequence[TaskRow | TaskLineRow], halted: str | None, seen: DispatchView | None = None
 ) -> dict[str, Explanation]:
-    """{uuid: why it waits}, for those of these tasks that do."""
+    """Return {uuid: why the task waits} for the waiting tasks among these."""
     asked = [task for task in tasks if task.status in WAITING]
     if not asked:
         return {}
@@ -156,7 +173,7 @@ def explain_waiting(
 
 
 def _read_places(c: Connection, seen: DispatchView, tasks: Sequence[TaskRow | TaskLineRow]) -> dict[str, int | None]:
-    """Places in their queues: known for the window, counted beyond it."""
+    """Return places in the queues: known within the window, counted beyond it."""
     known: dict[str, int | None] = {t.uuid: at for queue in seen.queues for at, t in enumerate(queue.waiting)}
     beyond = [task for task in tasks if task.status == TaskStatus.QUEUED and task.uuid not in known]
     for queue in seen.queues:
@@ -170,7 +187,7 @@ def _read_places(c: Connection, seen: DispatchView, tasks: Sequence[TaskRow | Ta
 
 
 def read_subjects(c: Connection, tasks: Sequence[TaskRow | TaskLineRow]) -> list[TaskState]:
-    """The tasks as the explanation knows them, in their order."""
+    """Return the tasks as the explanation needs them, in order."""
     parents, now = reads.map_parents(c, [task.uuid for task in tasks if task.status != TaskStatus.QUEUED]), timestamps.utcnow()
     return [_build_subject(task, parents.get(task.uuid, ()), now) for task in tasks]
 

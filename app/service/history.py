@@ -1,7 +1,7 @@
-"""History: what began, ended, waited and ran over an hour, a day or a week, and how it is kept count of.
+"""History charts: starts, ends, waits and runs over an hour, a day or a week.
 
-Counting reads minutes that are over from the runs themselves, so nothing is lost while no runtime is up: what ended meanwhile is
-counted when the next one comes. What the answers say of the last minutes is counted when asked.
+The runs themselves are counted into rollups once their minutes are over, so nothing is lost while
+no runtime is up. An answer counts the last minutes itself.
 """
 
 from __future__ import annotations
@@ -26,30 +26,31 @@ from db.queries import rollups as store
 from db.states import RunStatus
 
 QUARTER, HOUR, WIDE = 15, 60, 120
-"""Minutes; the rows are of one, of QUARTER and of WIDE, as spans show them."""
+"""Bucket widths in minutes. Rollups have widths of 1, QUARTER and WIDE."""
 MINUTES_KEPT, QUARTERS_KEPT, DAYS_KEPT = 180, 2 * 1440, 30 * 1440
-"""Minutes for which the rows of each width are kept."""
+"""Retention of the rollups of each width, in minutes."""
 MAX_TAIL = 10
-"""Minutes at most that an answer counts itself; with more to count, counting is behind and will come to it."""
+"""Maximum number of minutes that an answer counts itself."""
 TIME_BUDGET = 10.0
-"""Seconds of counting in one go: a million runs that nobody counted yet take some of them."""
+"""Seconds of counting in one call. A million uncounted runs take several calls."""
 MAX_ROWS = 50
-"""Rows in an answer: the greatest."""
+"""Maximum number of rows in an answer; the largest are kept."""
 
 Key = tuple[str, str, str]
 """Queue, pool, template."""
 Row = dict[str, Any]
 
 
-# --- counting -----------------------------------------------------------------------------------------------------------------------
+# --- counting ---------------------------------------------------------------------------
 
 
 async def count_minutes(db: Database, budget: float = TIME_BUDGET) -> bool:
-    """Count the minutes that are over; False when the time was up before all were."""
+    """Count the minutes that are over. Return False if the time budget ran out."""
     until, now = await db.read(store.find_counted_until), _get_minute()
     if until is None:
         return True
-    until = min(until, now)  # else nothing would be counted, where the clock was ahead for a while, until it is there again
+    # After a clock jump ahead, nothing would be counted until that time is reached.
+    until = min(until, now)
     over, begin = time.monotonic() + budget, _find_begin(until, now)
     while begin < now:
         minutes = range(begin, min(now, _find_end(begin, now)))
@@ -65,12 +66,18 @@ async def count_minutes(db: Database, budget: float = TIME_BUDGET) -> bool:
 
 
 def _find_begin(until: int, now: int, again: int = store.RECOUNTED_MINUTES) -> int:
-    """Where to go on. Minutes that are too old to be kept are counted by whole hours, which need none of them."""
+    """Return the minute at which counting continues.
+
+    Minutes too old to be stored are counted by the hour.
+    """
     return until - again if until - again >= now - MINUTES_KEPT else core.find_bucket_start(until, HOUR)
 
 
 def _find_end(begin: int, now: int) -> int:
-    """Where a step ends: with the quarter of an hour, or with the hour while there is much to count."""
+    """Return the end of a counting step.
+
+    A step ends with the quarter of an hour, or with the hour if much is left to count.
+    """
     step = QUARTER if begin >= now - MINUTES_KEPT else HOUR
     return core.find_bucket_start(begin, step) + step
 
@@ -80,7 +87,7 @@ Rows = list[store.RollupRow]
 
 
 def _read_around(c: Connection, minutes: range) -> tuple[Parts, Rows, Rows]:
-    """The runs of some minutes, and the rows that make up the wider ones together with them."""
+    """Read the runs of some minutes and the rows that share their wider buckets."""
     quarters, wide = _align_to_buckets(minutes, QUARTER), _align_to_buckets(minutes, WIDE)
     others = [*store.read_rollups(c, QUARTER, wide.start, quarters.start), *store.read_rollups(c, QUARTER, quarters.stop, wide.stop)]
     rest = [*store.read_rollups(c, 1, quarters.start, minutes.start), *store.read_rollups(c, 1, minutes.stop, quarters.stop)]
@@ -88,7 +95,7 @@ def _read_around(c: Connection, minutes: range) -> tuple[Parts, Rows, Rows]:
 
 
 def _align_to_buckets(minutes: range, width: int) -> range:
-    """The minutes of the buckets of some minutes."""
+    """Return the minutes extended to whole buckets."""
     return range(core.find_bucket_start(minutes.start, width), core.find_bucket_start(minutes.stop - 1, width) + width)
 
 
@@ -97,7 +104,7 @@ def _read_parts(c: Connection, begin: int, end: int) -> Parts:
 
 
 def _build_all_widths(found: tuple[Parts, Rows, Rows]) -> tuple[Rows, Rows, Rows]:
-    """The rows of each width that these minutes make."""
+    """Return the rows of each width for the counted minutes."""
     parts, minutes, quarters = found
     fresh = _to_rows(sum_parts(parts))
     wider = _widen([*minutes, *fresh], QUARTER)
@@ -109,7 +116,10 @@ def _widen(rows: Rows, width: int) -> Rows:
 
 
 def _store(c: Connection, minutes: range, rows: tuple[Rows, Rows, Rows], each: bool, after: int) -> None:
-    """Store them, each minute only where that is wanted; `after` is the first minute that is left to count."""
+    """Store the rows, those of single minutes only if `each`.
+
+    `after` is the first minute left to count.
+    """
     if each:
         store.replace_rollups(c, 1, minutes.start, minutes.stop, rows[0])
     for width, wider in ((QUARTER, rows[1]), (WIDE, rows[2])):
@@ -124,7 +134,7 @@ def _drop_expired(c: Connection, now: int) -> None:
 
 
 def sum_parts(parts: Parts) -> dict[tuple[int, Key], PeriodFigures]:
-    """What was read of the runs, by minute and whose they are."""
+    """Sum runs by minute, queue, pool and template."""
     found: dict[tuple[int, Key], PeriodFigures] = {}
     for part in parts[0]:
         one = found.setdefault((part.at, part[1:4]), PeriodFigures())
@@ -151,7 +161,7 @@ def _to_rows(found: Mapping[tuple[int, Key], PeriodFigures]) -> Rows:
 
 
 def _merge(rows: Rows, key: Callable[[store.RollupRow], Any], durations: Sequence[str] = store.DURATIONS) -> dict[Any, PeriodFigures]:
-    """Rows counted together by a key; durations that are not wanted are not read."""
+    """Sum rows by a key. Durations not listed are not parsed."""
     found: dict[Any, PeriodFigures] = {}
     each_wait, each_run = (_parse_durations(rows, name, name in durations) for name in store.DURATIONS)
     for row, waited, ran in zip(rows, each_wait, each_run, strict=True):
@@ -165,7 +175,7 @@ def _merge(rows: Rows, key: Callable[[store.RollupRow], Any], durations: Sequenc
 
 
 def _parse_durations(rows: Rows, column: str, wanted: bool) -> list[core.DurationHistogram]:
-    """The durations of all rows, read in one go."""
+    """Parse the durations of all rows at once."""
     return json.loads(f"[{','.join([getattr(row, column) for row in rows])}]") if wanted else [{}] * len(rows)
 
 
@@ -173,18 +183,21 @@ def _get_minute() -> int:
     return int(timestamps.utcnow().timestamp()) // 60
 
 
-# --- answering ----------------------------------------------------------------------------------------------------------------------
+# --- answers ----------------------------------------------------------------------------
 
 
 async def read_history(
     call: Call, *, span: str = "day", metric: str = "throughput", by: str = "all", within: dict[str, str] | None = None
 ) -> dict[str, Any]:
-    """One metric over a span, told apart by queue, pool or template; `within` shows those of one queue, pool or template only.
+    """Return one metric over a span, grouped by queue, pool or template.
 
-    {at: UNIX seconds at which each bucket begins, step: its seconds, known: whether a runtime saw it and it is counted, since: UNIX
-    seconds of the first minute of the span that a runtime saw (None: of none), rows: [{name (None: all), series: {word: a value or
-    None for each bucket}, total: {word: one figure of the span}}], more: rows left out}. Durations are percentiles right to 5 %; None
-    is what is not known, or of nothing.
+    `within` restricts the rows to one queue, pool or template. Return {at: UNIX seconds of the
+    begin of each bucket, step: seconds of a bucket, known: whether each bucket was observed by a
+    runtime and counted, since: UNIX seconds of the first observed minute or None, rows: [{name
+    (None: all), series: {word: a value or None for each bucket}, total: {word: the figure of the
+    span}}], more: number of omitted rows}.
+
+    Durations are percentiles with an error of 5 %. Unknown and undefined values are None.
     """
     _check_arguments(span, metric, by, within or {})
     frame = BucketFrame.from_last_minute(_get_minute(), SPANS[span])
@@ -226,13 +239,16 @@ def _read_metric(c: Connection, frame: BucketFrame, metric: str, by: str, within
 
 
 def _find_uncounted(c: Connection, now: int) -> int:
-    """The first minute that is not counted; without any run there is nothing to count."""
+    """Return the first minute that is not counted yet.
+
+    Without any run there is nothing to count.
+    """
     until = store.find_counted_until(c)
     return now + 1 if until is None else until
 
 
 def _count_tail(c: Connection, frame: BucketFrame, until: int, now: int, within: Mapping[str, str]) -> list[store.RollupRow]:
-    """The minutes that are not counted yet."""
+    """Count the minutes that have no rollup yet."""
     rows = _to_rows(sum_parts(_read_parts(c, max(frame.first, until), now + 1)))
     width = frame.span.minutes
     return [
@@ -243,13 +259,12 @@ def _count_tail(c: Connection, frame: BucketFrame, until: int, now: int, within:
 
 
 def _select_queues(c: Connection, by: str, within: Mapping[str, str]) -> dict[str, str]:
-    """{queue: the name it is shown under}."""
+    """Return {queue: the name under which it is shown}."""
     rows = [row for row in reads.list_queues(c) if within.get("queue", row.name) == row.name and within.get("pool", row.pool) == row.pool]
     return {row.name: row.pool if by == "pool" else row.name for row in rows}
 
 
 def _select_pools(c: Connection, within: Mapping[str, str]) -> dict[str, Any]:
-    """{pool: its row}."""
     return {row.name: row for row in reads.list_pools(c) if within.get("pool", row.name) == row.name}
 
 
@@ -257,11 +272,11 @@ def _read_levels(c: Connection, read: Callable[..., list[Any]], names: Mapping[s
     return by, names, read(c, list(names), frame.bucket_starts)
 
 
-# --- what began and ended -----------------------------------------------------------------------------------------------------------
+# --- starts and ends --------------------------------------------------------------------
 
 
 def _build_flow(found: tuple[str, str, list[store.RollupRow]], frame: BucketFrame, known: Sequence[bool]) -> list[Row]:
-    """The rows of what began and ended, all first."""
+    """Return the rows of starts and ends, the total first."""
     by, metric, kept = found
     places = {begin: at for at, begin in enumerate(frame.bucket_starts)}
     field = {"queue": 1, "pool": 2, "template": 3}.get(by)
@@ -311,10 +326,10 @@ _MEASURES: dict[str, tuple[tuple[str, ...], Callable[[PeriodFigures], Measured]]
     "failures": (("ended", "failed", "share"), _measure_failures),
 }
 _DRAWN = ("started", "ended", "failed", "p50", "p95", "share")
-"""What is also told of each bucket."""
+"""Words that also have a series."""
 
 
-# --- levels -------------------------------------------------------------------------------------------------------------------------
+# --- levels -----------------------------------------------------------------------------
 
 
 def _build_cpu(found: Any, frame: BucketFrame, known: Sequence[bool]) -> list[Row]:
@@ -365,7 +380,10 @@ def _build_level_rows(
     by: str,
     heavy: str,
 ) -> list[Row]:
-    """All, then each by its name. A peak of several together is not known: theirs were not at one moment."""
+    """Return the total row, then one row for each name.
+
+    The peak of several names is unknown, as their peaks were not simultaneous.
+    """
     words = next(iter(spread.values()), {})
     every = {word: core.sum_columns([line[word] for line in spread.values()]) for word in words}
     single = next(iter(peaks.values())) if len(peaks) == 1 else None

@@ -1,4 +1,4 @@
-"""The operation log as people read it: who did what to what, newest first, filtered and by pages, each with whether it can be undone."""
+"""The operation log, newest first, with filters and pages, and what can be undone."""
 
 from __future__ import annotations
 
@@ -26,10 +26,12 @@ async def ls(
     call: Call, *, limit: int = 50, before: int | None = None, words: Sequence[str] = (), by: str | None = None,
     verb: str | None = None, object: str | None = None, since: Any = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Who did what to what, newest first; the page after one ends with `before` its last id. Limit 0 is all.
+    """Return operations, newest first.
 
-    `words` (`!word`: not) are looked for in who, what, to what and what changed; `by` and `verb` are exact (`verb` also its first
-    words), `object` reads like `task #12` or `queue media`, `since` is seconds ago.
+    `before` is the last id of the previous page. A limit of 0 means no limit. `words` (`!word`:
+    not) are searched in author, verb, object and changes. `by` and `verb` are exact, except that
+    `verb` may be its first words. `object` is like `task #12` or `queue media`. `since` is in
+    seconds ago.
     """
     found = operations.OperationFilter(before, tuple(words), by, verb, object, _parse_since(since))
     rows = await call.db.read(_read_rows, found, max(0, limit))
@@ -45,7 +47,7 @@ def _read_rows(c: Connection, wanted: operations.OperationFilter, limit: int) ->
 
 
 def _parse_since(seconds: Any) -> str | None:
-    """The moment so many seconds ago."""
+    """Return the timestamp that lies `seconds` in the past."""
     if seconds is None:
         return None
     try:
@@ -55,8 +57,12 @@ def _parse_since(seconds: Any) -> str | None:
 
 
 def as_dict(row: OperationRow, name: str | None = None, here: str | None = None) -> dict[str, Any]:
-    """An operation on the wire. `name` is its task's, `here` whether the asking terminal did it, `reason` why it cannot be undone.
-    What is secret is masked here only: the log keeps it whole, or nothing could be undone."""
+    """Return an operation as sent to clients.
+
+    `name` is the task's name, `here` tells whether the asking terminal is the origin, `reason` why
+    it cannot be undone. Secrets are masked only here: the log keeps the real values, which undo
+    needs.
+    """
     reason = explain_not_undoable(row)
     return {
         "id": row.id, "at": row.created_at, "by": row.by, "verb": row.verb, "object": row.object, "name": name,
@@ -66,7 +72,7 @@ def as_dict(row: OperationRow, name: str | None = None, here: str | None = None)
     }  # fmt: skip
 
 
-# --- what can be undone -------------------------------------------------------------------------------------------------------------
+# --- undoable operations ----------------------------------------------------------------
 
 _NEVER = {
     "submit": "cancel the task instead",
@@ -82,7 +88,7 @@ _NEVER = {
 
 
 def explain_not_undoable(row: OperationRow) -> str:
-    """Why this can never be undone; "" when it can, if things still stand as it left them."""
+    """Return why an operation can never be undone, or ""."""
     if row.undoes is not None:
         return "it took something back itself"
     if row.undone_by is not None:
@@ -103,12 +109,14 @@ def _explain_task_not_undoable(row: OperationRow) -> str:
     return ""
 
 
-# --- what was done to the same since -------------------------------------------------------------------------------------------------
+# --- later changes ----------------------------------------------------------------------
 
 
 def describe_later_change(later: Sequence[OperationRow], row: OperationRow, touched: set[str]) -> str:
-    """Who has changed the same after `row`: `: priority 5 → 9 by bob, 2m ago`; "" when nobody did. `later` is what was done to its
-    object, `touched` the fields that are meant."""
+    """Describe a later change of the touched fields: `: priority 5 → 9 by bob, 2m ago`.
+
+    Return "" if there is none. `later` lists the operations on the same object.
+    """
     for done in later:
         found = [field for field in diff.diff_fields(done.before, done.after) if field.name in touched] if done.id > row.id else []
         if found:
@@ -118,5 +126,5 @@ def describe_later_change(later: Sequence[OperationRow], row: OperationRow, touc
 
 
 def make_has_changed(what: str, how: str) -> Refused:
-    """It does not stand any more as an operation left it."""
+    """Return the problem that an object has changed since an operation."""
     return Refused(f"{what} has changed since{how}. It was left as it is.")

@@ -1,4 +1,4 @@
-"""The one table of verbs: the name on the control socket, and what answers it."""
+"""Registry of verbs: names on the control socket and their functions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from db.queries.operations import Actor
 
 @dataclass(frozen=True)
 class Verb:
-    """An async function of a Call and JSON-able keywords."""
+    """An async function that takes a Call and JSON-compatible keywords."""
 
     run: Callable[..., Awaitable[Any]]
     signature: inspect.Signature = field(init=False)
@@ -120,7 +120,10 @@ VERBS: dict[str, Verb] = {
 
 
 async def call_verb(call: Call, verb: str, args: dict[str, Any]) -> Any:
-    """Find a verb and let it answer. Raises Usage for one that there is not, with other arguments, or with text that is none."""
+    """Call a verb by name.
+
+    Raise Usage for an unknown verb, wrong arguments, or text that cannot be encoded.
+    """
     if verb not in VERBS:
         near = find_nearest(verb, VERBS)
         raise Usage(f'there is no verb "{truncate(sanitize(verb), 40)}".' + (f" Nearest: {near}" if near else ""))
@@ -139,5 +142,5 @@ async def call_verb(call: Call, verb: str, args: dict[str, Any]) -> Any:
 
 
 def _add_operations(result: Any, by: Actor) -> Any:
-    """What a verb answers, with the ids of the operations that it recorded, by which it can be undone."""
+    """Add the ids of recorded operations, which undo needs, to the answer."""
     return {"operations": by.recorded, **result} if by.recorded and isinstance(result, dict) else result

@@ -1,4 +1,4 @@
-"""The runtime and its database, as an administrator sees them."""
+"""Administration of the runtime: stop, start and doctor."""
 
 from __future__ import annotations
 
@@ -17,31 +17,35 @@ from db.queries import operations
 
 
 async def stop(call: Call, *, drain: bool = False) -> dict[str, Any]:
-    """Begin to end the runtime; with `drain` when nothing runs any more. It leaves a mark, so that only `serve` starts one again: that is
-    noted where a full disk has not even room for that."""
+    """Stop the runtime, with `drain` only after the last run has ended.
+
+    A stop marker keeps other commands from starting a new runtime; only `serve` starts one again.
+    On a full disk the marker may be missing, which a note reports.
+    """
     if call.live is None:
         raise Conflict("no runtime is up; there is nothing to stop.")
     try:
-        call.live.mark_stopped(call.by)  # where that is refused nothing was done, and nothing is to stand in the log of operations
+        # Without the marker nothing is done, so no operation must be recorded.
+        call.live.mark_stopped(call.by)
     except DiskFull as problem:
         call.note(f"{problem.message}: the next command that needs one starts it again.")
     try:
-        with suppress(Storage):  # a disk that is full keeps no runtime from being stopped
+        with suppress(Storage):  # A full disk must not prevent a stop.
             await call.db.write(operations.record, call.by, "stop", "runtime", None, {"drain": drain})
-    finally:  # whoever asked may have hung up, and the mark is there
+    finally:  # The marker exists, so stop even if the caller has hung up.
         call.live.stop(drain)
     return {}
 
 
 async def start(call: Call) -> dict[str, Any]:
-    """Go on after a drain was begun; a runtime that is up has nothing else to do for it."""
+    """Cancel a drain. Do nothing if the runtime is not draining."""
     if call.live is not None:
         call.live.cancel_drain()
     return {}
 
 
 async def doctor(call: Call) -> list[dict[str, Any]]:
-    """What is not well on this machine, as `taskdeck doctor --json` says it; empty when all is."""
+    """Return the findings of `taskdeck doctor --json` that are not `well`."""
     found = await board.show_status(call)
     tasks = (await views.ls(call, limit=1))["tasks"]
     newest = str(tasks[0]["created_at"]) if tasks else None

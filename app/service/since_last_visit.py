@@ -1,4 +1,4 @@
-"""What happened since somebody last looked."""
+"""Summary of events since a user's last visit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ MAX_NAMED = 6
 
 
 async def summarize_since(call: Call, *, since: float) -> dict[str, Any]:
-    """Since that UNIX time: {"since", "ended": tasks by outcome, "bad": the latest that went wrong, "alerts": those that fired}."""
+    """Summarize the events since a UNIX time.
+
+    Return {"since", "ended": tasks by outcome, "bad": the latest failures, "alerts": alerts that
+    fired}.
+    """
     return await call.db.read(_summarize, since)
 
 

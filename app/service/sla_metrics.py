@@ -1,4 +1,4 @@
-"""Rules on figures of Taskdeck itself: how each stands, and the one alert that it has while its figure is at the limit or above."""
+"""SLA rules on metrics of Taskdeck itself, each with at most one open alert."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from db.rows import SlaRow
 
 @dataclass(frozen=True, slots=True)
 class AlertChanges:
-    """Alerts that are to fire, as `db.alerts.fire` takes them, and those that are over, as `db.alerts.resolve` does."""
+    """Alerts to fire and to resolve, as arguments of `db.alerts`."""
 
     fired: Sequence[dict[str, Any]] = ()
     over: Sequence[dict[str, Any]] = ()
@@ -30,7 +30,10 @@ class AlertChanges:
 
 
 def find_changes(c: Connection, rows: Sequence[SlaRow], now: float) -> AlertChanges:
-    """What these SLAs have to tell as of a UNIX time. One whose figure cannot be read stays as it is."""
+    """Return the alerts to fire or resolve as of a UNIX time.
+
+    A rule whose metric cannot be read keeps its state.
+    """
     asked = [(row, sla.parse_conditions(row.conditions)) for row in rows if is_metric(row)]
     known = alerts.map_metric_alerts(c) if asked else {}
     fired, over = [], []
@@ -48,7 +51,10 @@ def find_changes(c: Connection, rows: Sequence[SlaRow], now: float) -> AlertChan
 
 
 def _read_metric(c: Connection, metric: str, now: float) -> figures.MetricValue:
-    """A figure as of a UNIX time. A backup counts only while its file is there, which the row of it does not tell."""
+    """Read a metric as of a UNIX time.
+
+    A backup counts only while its file exists, which its row does not show.
+    """
     figure = figures.read_metric(c, metric, now)
     return _check_backup_files(c, figure, now) if metric == "backup-age" and figure.value is not None else figure
 
@@ -57,7 +63,7 @@ def _check_backup_files(c: Connection, figure: figures.MetricValue, now: float) 
     file = next(row.file for row in c.exec_driver_sql("PRAGMA database_list") if row.name == "main")
     try:
         folder = backup_files.get_folder(Path(file).parent, backup_files.read_settings())
-    except Usage:  # it is not known where they lie
+    except Usage:  # The backup folder is unknown.
         return figure
     found, gone = backups.NEWEST.find_existing(c, str(folder))
     if gone or found is None:
@@ -66,7 +72,7 @@ def _check_backup_files(c: Connection, figure: figures.MetricValue, now: float) 
 
 
 def is_metric(row: SlaRow) -> bool:
-    """Whether an SLA is about a figure, and no task."""
+    """Return whether a rule is about a metric and not about tasks."""
     return row.conditions.get("preset") == sla.STAYS_BELOW
 
 
@@ -79,7 +85,7 @@ def _make_alert(row: SlaRow, rule: sla.SlaRule, standing: sla.MetricVerdict, val
 
 
 def refresh(c: Connection, found: alerts.OpenAlert, rule: sla.SlaRule, now: float) -> alerts.OpenAlert:
-    """An open alert as of now."""
+    """Return an open alert with the current value of its metric."""
     figure = _read_metric(c, rule.metric, now)
     if figure.value is None:
         return found
@@ -88,8 +94,10 @@ def refresh(c: Connection, found: alerts.OpenAlert, rule: sla.SlaRule, now: floa
 
 
 def describe_state(c: Connection, rule: sla.SlaRule) -> dict[str, Any]:
-    """How a rule's figure stands: {"metric", "unit" of it and of its limit, "now": the figure or None, "stands": in words}; of a rule
-    about tasks all but the unit is None."""
+    """Return a rule's metric, its unit, its value now, and its state in words.
+
+    The unit applies to the value and the limit. For a rule about tasks all but the unit are None.
+    """
     if not rule.metric:
         return {"metric": None, "unit": rule.unit, "now": None, "stands": None}
     figure = _read_metric(c, rule.metric, timestamps.utcnow().timestamp())
@@ -98,7 +106,7 @@ def describe_state(c: Connection, rule: sla.SlaRule) -> dict[str, Any]:
 
 
 def find_unreadable(c: Connection, rows: Sequence[SlaRow], now: float) -> dict[str, str]:
-    """{metric: why it cannot be read}, of those that these SLAs are about."""
+    """Return {metric: why it cannot be read} for the metrics of these rules."""
     asked = {sla.parse_conditions(row.conditions).metric for row in rows if row.enabled and is_metric(row)}
     found = {metric: _read_metric(c, metric, now).problem for metric in sorted(asked)}
     return {metric: problem for metric, problem in found.items() if problem}

@@ -1,7 +1,7 @@
-"""The deck's app: one board, one feed, one thread for verbs, and the places one can go.
+"""The deck's Textual application: board, feed, request queues and navigation.
 
-The deck is a client. It never stops a job nor the runtime; what fails in it is reported in its own place and in
-`run/deck.log` of the home, and no traceback reaches the terminal.
+The deck is a client. It never stops a job or the runtime. Failures in the deck are shown in place
+and written to `run/deck.log` of the home; no traceback reaches the terminal.
 """
 
 from __future__ import annotations
@@ -66,26 +66,26 @@ if TYPE_CHECKING:
 __all__ = ["TaskdeckApp", "run_deck"]
 
 IMPORT_DELAY = 0.5
-"""Seconds after which what the form needs is imported: the rows are there by then."""
+"""Seconds before the submit form's modules are imported; by then the rows are drawn."""
 FEED_DELAY = 0.1
-"""Seconds after which the rows that are at hand are drawn."""
+"""Seconds before the feed starts when the first board is already known."""
 BACKING_UP = "Backing up: copied, packed, restored and checked; the work goes on meanwhile."
 RETRY_GRACE = 5.0
-"""Seconds after which the rows of tasks that were made to run again show it."""
+"""Seconds after which the rows of retried tasks show the retry."""
 DATABASE_STATES = {"damaged-database": "DAMAGED", "gone-database": "GONE"}
-"""What a board would say of a database that it cannot be read from, by the code of the problem."""
+"""Database state on the board, by the code of the error that prevented reading."""
 UNDO_PENDING = "What was asked before has no answer yet; then it is taken back."
-"""What `u` says meanwhile."""
+"""Shown when `u` is pressed while a request is pending."""
 MAX_UNDO = 50
-"""Things that `u` takes back, one after the other."""
+"""Maximum length of the undo stack."""
 INTERRUPT_WINDOW = 2.0
-"""Seconds within which a second ctrl+c leaves."""
+"""Seconds within which a second ctrl+c leaves the deck."""
 NOTICE_DELAY = 1.0
-"""Seconds in which nobody has read yet why a verb was of no use."""
+"""Seconds the user needs to notice that a key was not applicable."""
 
 
 class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
-    """The deck on a home, through clients made by `client_factory`."""
+    """The deck of one home. `client_factory` makes its clients."""
 
     ENABLE_COMMAND_PALETTE = False
     ALLOW_SELECT = False
@@ -113,7 +113,8 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
     ]
 
     board: var[Board | None] = var(None, init=False)
-    """The latest board; None until the first one came. A `reactive` would draw the whole screen for each."""
+    """The latest board; None until the first one arrives. A `reactive` would redraw the whole
+    screen on every board."""
 
     def __init__(
         self,
@@ -129,7 +130,10 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         settings: Config = Config(),  # noqa: B008 - frozen
         told: str = "",
     ) -> None:
-        """`settings.keys` are checked already. `told`, not cleaned yet, is what is said first."""
+        """Create the app.
+
+        `settings.keys` are validated already. `told` is an unsanitized message to show first.
+        """
         super().__init__(driver_class=driver_class)
         self.settings = settings
         self._new_client = client_factory
@@ -140,22 +144,22 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         self.ticks = ticks
         self.memory = Preferences(home, read_only=read_only)
         self._undo_entries: list[tuple[str, tuple[Request, ...]]] = []
-        """What `u` takes back, the latest last, each with what was said of it, safe."""
+        """Undo stack, latest last: the sanitized message and the requests that undo it."""
         self._has_irreversible = False
-        """Whether something that cannot be undone was done after the latest of these."""
+        """Set if something irreversible was done after the latest entry of the undo stack."""
         self._pending_requests: list[PendingRequest] = []
-        """What was asked, or is looked over first, and has no answer yet, in the order of the keys."""
+        """Pending requests in key order, including those still being reviewed."""
         self._not_applicable_at = float("-inf")
-        """When a verb was last of no use to the row it was for, on the clock `ticks`."""
+        """Time of the last key that was not applicable, on the clock `ticks`."""
         self.pending_priorities: dict[str, int] = {}
-        """Priorities that were asked for and that the list that is acted on does not show yet, by uuid."""
+        """Requested priorities by uuid that the visible list does not show yet."""
         self.retried_ends: dict[str, tuple[float, float]] = {}
-        """By uuid, of tasks that were asked to run again: their end, UNIX seconds, and until when, on the clock `ticks`, a row that shows
-        this end is taken for one of before."""
+        """Retried tasks by uuid: the end time they had (UNIX seconds), and the time on the clock
+        `ticks` until which a row with the same end time is considered stale."""
         self.write_queue = CallQueue(self.client_factory)
-        """What changes something: it may wait for the database, and its turn."""
+        """Queue for changes. They may wait for the database and for each other."""
         self.read_queue = CallQueue(self.client_factory, name="questions")
-        """What is read for a key, which waits for no change."""
+        """Queue for reads triggered by keys. They never wait for a change."""
         self.past = TimeTravel(self._request_past, self._refresh_past, lambda text: self.show_message(self.look.sanitize(text), "warn"), self.now)
         self.seen = ReadMarks(self.memory, self.now)
         self.feed = BoardFeed(
@@ -163,33 +167,34 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         )  # fmt: skip
         self._heartbeat = heartbeat.Heartbeat()
         self.origin = identify_terminal()
-        """Where what is done here comes from: what is told as news was done elsewhere."""
+        """Origin recorded for changes made here; the news lists only changes with another origin."""
         self.failure: Exception | None = None
-        """The first thing that failed in the deck itself, if anything did."""
+        """The first failure of the deck itself."""
         self.fatal = False
-        """Whether that ended it."""
+        """Set if the failure ended the app."""
         self._first = first
         self._first_message = told
         self._latest: Board | None = None
-        """The board that came while nothing was drawn."""
+        """Latest board received while drawing was suspended."""
         self._backing_up: BackupThread | None = None
         self.unread = ""
-        """Why there was never a board, until one comes; safe."""
+        """Sanitized reason why no board was ever received; empty after the first board."""
         self._trouble: Span | None = None
-        """What was said when no board could be had, until one can."""
+        """Message shown when the board could not be read, until it can be read again."""
         self._resting_message: Span | None = None
-        """What was said when nothing was drawn any more."""
+        """Message shown when drawing was suspended."""
         self._idle_key: Span | None = None
-        """What was said of the last key that does nothing."""
+        """Message shown for the last key without a binding."""
         self._interrupted_at = float("-inf")
         self.pending_screen: asyncio.Event | None = None
-        """Whether what a screen is opened with was read; keys typed meanwhile are for that screen."""
+        """Set when the data of a screen being opened has been read; keys typed meanwhile belong to
+        that screen."""
         self._discard_keys_until = float("-inf")
-        """What was typed before this time was for a screen that did not come."""
+        """Keys typed before this time were for a screen that failed to open."""
         self._clicked_on: Screen[Any] | None = None
-        """The screen of the last click."""
+        """Screen of the last click."""
         self._has_forwarded_input = False
-        """Whether the mouse, or a key that is bound to nothing, say the letter of an answer, may be on its way to a screen or a list."""
+        """Set if a mouse event or an unbound key may still be on its way to a screen or a list."""
         for theme in THEMES:
             self.register_theme(theme)
         names = [theme.name for theme in THEMES]
@@ -198,7 +203,7 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         self.set_keymap(dict(settings.keys))
 
     def client_factory(self) -> Client:
-        """A client of its own, which says where a verb waits for the database."""
+        """Return a new client that reports when a request waits for the database."""
         client = self._new_client()
         client.on_wait = lambda text: self.call_later(self._show_database_wait, text)
         return client
@@ -210,18 +215,26 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         return DeckScreen()
 
     def _get_screen(self, screen: Screen[Any] | str) -> tuple[Screen[Any], AwaitMount]:
-        """A screen with its widgets, whose styles are read before: from Python 3.12 on Textual's tasks begin at once, so that the widgets
-        would be styled without them."""
+        """Return a screen with its stylesheet loaded.
+
+        From Python 3.12 on Textual's tasks start eagerly, so widgets would be mounted unstyled.
+        """
         if isinstance(screen, Screen):
             self._load_screen_css(screen)
         return super()._get_screen(screen)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """Without colour the one that drops colours: Textual, asked before our theme is known, would take one for greys."""
+        """Return the colour filter; without colour, the one that drops colours.
+
+        Textual asks before the theme is known and would choose the filter for greys.
+        """
         return super().get_line_filters() if self.look.colour else [NoColor()]
 
     def on_load(self) -> None:
-        """From here on the terminal is not as it was: leave in order when told to, also with the terminal still there."""
+        """Install the signal handlers.
+
+        From here on the terminal is in application mode, so SIGTERM and SIGHUP must leave in order.
+        """
         if current_thread() is main_thread():
             for number in (signal.SIGTERM, signal.SIGHUP):
                 asyncio.get_running_loop().add_signal_handler(number, self.exit, 128 + number)
@@ -237,7 +250,7 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         self.read_queue.start()
         if self._first is None:
             self.feed.start()
-        else:  # with rows to show already: the feed's thread would hold up the one that draws them
+        else:  # rows are known already: the feed's thread would delay drawing them
             self.set_timer(FEED_DELAY, self.feed.start)
         if (since := self.seen.last_view) is not None and self.now() - since > AWAY_SECONDS:
             self.read_queue.send("away", {"since": since}, lambda found, error: self.call_later(self.show_away, found) if found else None)
@@ -247,7 +260,7 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         self.set_timer(IMPORT_DELAY, Thread(target=import_form, name="import", daemon=True).start)
 
     def _record_view(self) -> None:
-        """Somebody looks at the deck, as far as one can tell."""
+        """Record that the deck is being viewed, as far as the focus tells."""
         if self.app_focus:
             self.seen.record_view(self.now())
 
@@ -258,10 +271,11 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         self.read_queue.stop()
 
     async def on_event(self, event: events.Event) -> None:
-        """Keys act in the order they were typed, however fast.
+        """Handle keys in the order they were typed.
 
-        Textual sends a key to the widget with the focus and looks for what is bound to it when it comes back, behind the keys that
-        were typed after it. Here what it is bound to is done at once, on a screen that stands and shows what was asked for.
+        Textual sends a key to the focused widget and looks for its binding when the key comes back,
+        behind keys typed later. Here the binding runs at once, on a screen that is mounted and
+        shows current rows.
         """
         if isinstance(event, events.MouseDown) and self._is_second_click(event):
             return
@@ -278,8 +292,11 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         await super().on_event(event)
 
     async def _accept_key(self, event: events.Key | events.Paste) -> bool:
-        """Whether the screen that it was typed for is there: one that is on its way is waited for, and goes with what was typed for it
-        where it does not come soon."""
+        """Return True if the key belongs to the current screen.
+
+        Waits for a screen that is being opened. If the screen does not open in time, keys typed for
+        it are discarded.
+        """
         coming, self.pending_screen = self.pending_screen, None
         if coming is not None:
             await wait_for_event(coming)
@@ -290,24 +307,31 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         return event.time > self._discard_keys_until
 
     def discard_typeahead(self) -> None:
-        """The screen that keys were typed ahead for does not come: on what lies there now they would be verbs."""
+        """Discard keys typed ahead for a screen that failed to open.
+
+        On the current screen they would run other commands.
+        """
         self._discard_keys_until = get_time()
 
     def _is_second_click(self, event: events.MouseDown) -> bool:
-        """Whether it is the second of a double click of which the first has brought another screen: nobody meant that one."""
+        """Return True if the first click of this double click opened another screen."""
         last, place = self._click_chain_last_time, self._click_chain_last_offset
         soon = last is not None and event.time - last <= self.CLICK_CHAIN_TIME_THRESHOLD
         return soon and place == event.screen_offset and self.screen is not self._clicked_on
 
     async def _handle_key(self, event: events.Key) -> bool:
-        """Whether the key was bound to something, which is done. What was clicked, or answered, before it is done first, and a screen that
-        comes of that, or of a key before, is given time to come up: a verb is for that row, and a letter for that field."""
+        """Run the key's binding and return True if it had one.
+
+        Pending clicks and answers are processed first, and a screen they open is given time to
+        mount: a command is meant for the clicked row, a letter for the opened field.
+        """
         handed_on, self._has_forwarded_input = self._has_forwarded_input, False
         for pump in (self.focused or self.screen).ancestors_with_self if handed_on else ():
             await self._drain_pending_messages(pump)
         await self._flush_next_callbacks()
         await wait_for_event(self.screen._mounted_event)
-        # A form with `takes_keys` (`inorder.KeysInOrder`) sees to the order itself, on what stands on it too.
+        # A form with `takes_keys` (`KeyQueueScreen` in `key_queue`) orders keys itself, also those
+        # for dialogs above it.
         if any(hasattr(screen, "takes_keys") for screen in self.screen_stack):
             return False
         focused = self.focused
@@ -318,7 +342,7 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         else:
             await self._drain_pending_messages(focused)
         acted = await self._run_bindings(event)
-        # What is done by a message, say by the screen for a row of its table, is done before the next key too.
+        # Messages sent by the binding, such as a row selection, are handled before the next key.
         for pump in (focused or self.screen).ancestors_with_self if acted else ():
             await self._drain_pending_messages(pump)
         self._has_forwarded_input = not acted
@@ -329,7 +353,7 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         return await run_binding(self, event.key, priority=True) or await run_binding(self, event.key)
 
     def on_key(self, event: events.Key) -> None:
-        """A key that came up to here means nothing: said once, and over nothing that matters more."""
+        """Report a key without a binding, but keep more important messages."""
         screen = self.screen
         if not event.is_printable or not event.character or isinstance(screen, ModalScreen) or screen is not self.page:
             return
@@ -346,13 +370,16 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
             self._idle_key = self.get_message()
 
     async def _wait_for_rows(self, settled: asyncio.Event | None) -> None:
-        """Wait for the rows that were asked for. What takes long, say of a runtime that hangs, holds up one key and not each."""
+        """Wait for requested rows.
+
+        A slow runtime delays one key, not each key.
+        """
         if settled is not None:
             await wait_for_event(settled)
             settled.set()
 
     async def _drain_pending_messages(self, pump: MessagePump) -> None:
-        """What was sent to it up to now is dealt with, say the text typed before; or it is gone."""
+        """Wait until the pump has handled the messages already sent to it, or is gone."""
         done = asyncio.Event()
         if pump is not self and pump.call_later(done.set):
             await wait_for_event(done, pump._task)
@@ -368,7 +395,7 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
             return
         self._latest, self.unread = None, ""
         self.board = keep_last_measurements(self._add_down_since(board), self.board)
-        # Without a runtime the next look will say the same again, as long as one is to be brought up.
+        # Without a runtime the next attempt reports the same problem while one is being started.
         if self._trouble is not None and (board.runtime.state != "none" or not self.may_start):
             self._clear_trouble()
         if not any(isinstance(screen, TaskActions) for screen in self.screen_stack[1:]):
@@ -377,33 +404,36 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
             self.drop_applied_priorities(shown)
 
     def drop_applied_priorities(self, shown: Mapping[str, int]) -> None:
-        """The list that is acted on shows these by now: what is as it was asked for is counted from there again."""
+        """Drop pending priorities that the visible list shows by now."""
         self.pending_priorities = {key: asked for key, asked in self.pending_priorities.items() if shown.get(key) != asked}
 
     @property
     def pending_retries(self) -> dict[str, float]:
-        """The ends, by uuid, of tasks that were asked to run again and whose rows may be of before."""
+        """Return the end times, by uuid, of retried tasks whose rows may be stale."""
         now = self.ticks()
         self.retried_ends = {key: asked for key, asked in self.retried_ends.items() if now < asked[1]}
         return {key: ended_at for key, (ended_at, _) in self.retried_ends.items()}
 
     def start_retry_grace(self, uuids: Iterable[str]) -> None:
-        """These were made to run again: their rows show it soon, and an end that is shown after that is one to run again from."""
+        """Start the grace period of retried tasks.
+
+        After this period, a task whose row shows an end time can be retried again.
+        """
         until = self.ticks() + RETRY_GRACE
         self.retried_ends |= {uuid: (self.retried_ends[uuid][0], until) for uuid in uuids if uuid in self.retried_ends}
 
     @property
     def may_start(self) -> bool:
-        """Whether a runtime is brought up here without being asked for."""
+        """True if the deck may start a runtime by itself."""
         return not self.read_only and self.settings.autostart
 
     @property
     def resting(self) -> bool:
-        """Whether nothing is drawn because another window has the focus."""
+        """True if drawing is suspended because another window has the focus."""
         return not self.app_focus and self.settings.unfocused == "still"
 
     def watch_app_focus(self, focus: bool) -> None:
-        """Stop with the focus, and say so; go on with it, from what is now."""
+        """Suspend drawing when the focus is lost; resume with current values."""
         screen = self.screen
         if not focus and self.resting:
             self.show_message("Not refreshed while another window has the focus; a key or a click goes on.", "dim", seconds=inf)
@@ -417,7 +447,7 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
                 screen.wake()
 
     def _add_down_since(self, board: Board) -> Board:
-        """The board, with the time since when no runtime is up where only this deck has seen it go."""
+        """Return the board with the time the runtime stopped, if only this deck saw it."""
         runtime = board.runtime
         if runtime.state != "none" or runtime.since is not None:
             return board
@@ -429,7 +459,7 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         self.call_later(self._show_runtime_gone)
 
     def _show_runtime_gone(self) -> None:
-        """Keep what is shown, and say that nothing lives."""
+        """Keep the board and mark the runtime as gone."""
         board = self.board or Board()
         if board.runtime.state not in DOWN_STATES:
             gone = RuntimeFacts("none", since=self.now(), demo=board.runtime.demo)
@@ -441,7 +471,11 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         self.call_later(self._show_board_error, self.look.sanitize(text), lives, ails, error.hint if isinstance(error, Problem) else "")
 
     def _show_board_error(self, text: str, lives: bool, ails: str | None, cure: str = "") -> None:
-        """No board can be had: say why, and what ails the database when that is why; for good where there never was one."""
+        """Show why no board can be read.
+
+        Also show the state of the database if that is the cause. The error stays if there never was
+        a board.
+        """
         never = self.board is None or bool(self.unread)
         if not lives and not never:
             self._show_runtime_gone()
@@ -454,7 +488,7 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         self._trouble = self.get_message()
 
     def _check_heartbeat(self) -> None:
-        """Say of a runtime that is up, and of which nothing is heard any more, since when; and when it is heard again."""
+        """Mark a running runtime as silent, or clear the mark when it sends again."""
         seconds, board = self._heartbeat.update(self.feed.notification_count, self.ticks()), self.board
         if board is None or board.runtime.state != "running" or self.resting:
             return
@@ -468,27 +502,27 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
             self._show_board_error(banner.NO_ANSWER, True, None)
 
     def _clear_trouble(self) -> None:
-        """What was said of it goes, if nothing else was said since."""
+        """Clear the trouble message if it is still the current one."""
         self.retract_message(self._trouble)
         self._trouble = None
 
-    # The past
+    # History
 
     def _request_past(self, args: dict[str, Any], then: Callable[[Any, Exception | None], None]) -> None:
         self.read_queue.send("board.at", args, lambda answer, error: self.call_later(then, answer, error))
 
     def _refresh_past(self) -> None:
         if not self.past.is_active and self._trouble is None:
-            self.clear_message()  # what was said over the past was about it
+            self.clear_message()  # the message was about the past board
         if self.deck:
             self.deck.show_board()
 
     def return_to_live(self) -> None:
-        """Leave the past, if the deck shows it."""
+        """Return from history to the live board."""
         self.past.return_to_live()
 
     def action_back_in_time(self, minutes: int) -> None:
-        """The deck so many minutes earlier, or later; beyond the latest it is live again."""
+        """Move the deck's time by `minutes`; beyond the latest board it becomes live."""
         if self.deck:
             while len(self.screen_stack) > 1:
                 self.pop_screen()
@@ -498,32 +532,32 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
 
     @property
     def progress_message(self) -> Span | None:
-        """That a backup is being taken."""
+        """Message shown while a backup is running."""
         return (self.look.adapt_text(BACKING_UP), "dim") if self._backing_up is not None else None
 
     @on(Banner.Clicked)
     def _open_database_on_click(self) -> None:
-        """What is said of a full disk leads to what would make room, unless one is there."""
+        """Open the database page from the disk-full banner, unless it is open."""
         if self.board and needs_room(self.board) and getattr(self.screen, "KEY", "") != DATABASE_KEY:
             self.open_database()
 
-    # Verbs
+    # Requests
 
     def refuse_changes(self) -> bool:
-        """Whether nothing may be changed from here, and now; it is said why."""
+        """Show why changes are refused and return True if they are."""
         if why := self.refusal:
             self.show_message(why, "warn")
         return bool(why)
 
     @property
     def refusal(self) -> str:
-        """Why nothing may be changed from here, and now; "" when it may."""
+        """Reason why changes are refused now; empty if they are allowed."""
         if self.read_only:
             return "Read only: nothing is changed from here."
         return READ_ONLY_MESSAGE if self.past.is_active and isinstance(self.screen, DeckScreen) else ""
 
     def send_requests(self, deeds: Sequence[Request]) -> None:
-        """Ask these of the runtime, in order, without waiting; the answers go to the message line."""
+        """Send requests to the runtime in order; replies appear in the message line."""
         if self.refuse_changes():
             return
         self._queue_requests(deeds, RequestBatch(self, len(deeds)))
@@ -536,29 +570,34 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
 
     def _track_request(self, asked: PendingRequest) -> None:
         self._pending_requests.append(asked)
-        self._not_applicable_at = float("-inf")  # `u` means this from now on
+        self._not_applicable_at = float("-inf")  # `u` refers to this request from now on
 
     @property
     def can_undo(self) -> bool:
-        """Whether there is something of this deck to undo."""
         return bool(self._undo_entries)
 
     @property
     def next_undo(self) -> str:
-        """What was said of what `u` takes back now; "" when there is nothing."""
+        """Message of the entry that `u` undoes next; empty if there is none."""
         return self._undo_entries[-1][0] if self._undo_entries else ""
 
     def push_undo(self, said: str, deeds: Sequence[Request]) -> None:
-        """`u` takes it back by these, and then what was done before it. `said` is safe."""
+        """Push an entry on the undo stack. `said` is sanitized."""
         self._undo_entries = [*self._undo_entries, (said, tuple(deeds))][-MAX_UNDO:]
         self._has_irreversible = False
 
     def mark_irreversible(self) -> None:
-        """Something was done that `u` does not take back: what it would take back instead is said first."""
+        """Record an irreversible change.
+
+        The next `u` first announces which older change it would undo.
+        """
         self._has_irreversible = bool(self._undo_entries)
 
     def action_undo(self) -> None:
-        """Undo the last thing that can be undone, then the one before it. Where something else was done since, say first what that is."""
+        """Undo the latest change, then the one before it.
+
+        If an irreversible change came after it, announce first what would be undone.
+        """
         if self.refuse_changes():
             return
         unfit, self._not_applicable_at = self.ticks() - self._not_applicable_at < NOTICE_DELAY, float("-inf")
@@ -572,7 +611,7 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
             self.show_message(UNDO_PENDING, stays=False)
 
     def _undo_latest(self, more: int = 0) -> None:
-        """Take back the last thing that can be, and `more` before it, each when the one behind it is."""
+        """Undo the latest entry, then `more` older ones, each after the previous reply."""
         if self._has_irreversible and self._undo_entries:
             self._has_irreversible = False
             self.show_message(f"u again takes back: {self.next_undo.rstrip('.')}, which was before.", stays=True)
@@ -585,20 +624,23 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
             self.show_message("Nothing to undo here; O shows what was done, and takes it back.", stays=False)
 
     def finish_request(self, asked: PendingRequest, did: bool) -> None:
-        """It is answered: what `u` was pressed for behind it is taken back, unless nothing was done."""
+        """Remove a finished request and apply the undo presses queued behind it."""
         self._pending_requests.remove(asked)
         if asked.undo_presses and did:
             self._undo_latest(asked.undo_presses - 1)
-        elif asked.undo_presses:  # say before a question that is open now, which is not to be answered in that belief
+        elif asked.undo_presses:  # the user must not answer an open question believing in an undo
             self.retract_message((self.look.adapt_text(UNDO_PENDING), ""))
 
     def show_not_applicable(self, why: NotApplicable) -> None:
-        """Say why a verb is of no use to its row; `u` right behind it was not meant for what was done before."""
+        """Show why a command does not apply to its row.
+
+        A `u` pressed right after it was not meant for an earlier change.
+        """
         self.show_message(self.look.sanitize(str(why)), "warn")
         self._not_applicable_at = self.ticks()
 
     def action_start_runtime(self) -> None:
-        """Start the runtime again after somebody stopped it."""
+        """Start the runtime after somebody stopped it."""
         if self.refuse_changes():
             return
         if self.board and self.board.runtime.state not in ("none", "stopped"):
@@ -608,7 +650,7 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
             self.write_queue.submit_work(_start_runtime, self._finish_start)
 
     def back_up(self) -> None:
-        """Take a backup now; until it is there the message line says so where nothing else is said."""
+        """Take a backup in the background; the message line shows progress."""
         if self.refuse_changes():
             return
         if self._backing_up is not None:
@@ -631,7 +673,7 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         )
 
     def fetch_details(self, uuids: Sequence[str], then: Callable[[Sequence[Any]], None]) -> None:
-        """`show` of the first few tasks, for a question, or for what is done without one; an empty list when that fails."""
+        """Fetch `show` of the first few tasks for a dialog; pass an empty list on failure."""
 
         def have(found: Sequence[Any]) -> None:
             before = len(self._pending_requests)
@@ -650,7 +692,7 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         )
 
     def copy(self, uuid: str, what: str) -> None:
-        """Copy something of a task to the clipboard."""
+        """Copy a property of a task to the clipboard."""
         from app.tui.actions.clipboard import read_text
 
         self.read_queue.submit_work(
@@ -658,7 +700,7 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         )
 
     def copy_text(self, text: str) -> None:
-        """Copy this to the clipboard."""
+        """Copy text to the clipboard."""
         self._put_on_clipboard(text, None)
 
     def _put_on_clipboard(self, text: str | None, error: Exception | None) -> None:
@@ -671,33 +713,36 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
             self.show_message(self.look.sanitize(f"Not copied: {error or 'there is nothing'}"), "warn", stays=True)
 
     def action_themes(self) -> None:
-        """Choose a theme."""
+        """Open the theme dialog."""
         from app.tui.screens.dialogs.theme import ThemeScreen
 
         self.push_screen(ThemeScreen(self.theme))
 
     def action_redraw(self) -> None:
-        """Draw everything again, whatever the terminal shows."""
+        """Clear the terminal and draw everything again."""
         if self._driver and not self.is_headless:
             self._driver.write("\x1b[2J")
         self.screen.refresh(layout=True)
 
     def action_leave(self) -> None:
-        """Leave the deck; nothing stops."""
+        """Leave the deck; jobs and runtime keep running."""
         self.exit(0)
 
     def action_help_quit(self) -> None:
-        """The first ctrl+c says how to leave, the second leaves."""
+        """Explain how to leave; the second ctrl+c leaves."""
         if self.ticks() - self._interrupted_at < INTERRUPT_WINDOW:
             self.exit(0)
             return
         self._interrupted_at = self.ticks()
         self.show_message("ctrl+c stops nothing here. q leaves the deck, ctrl+c again too; jobs go on.")
 
-    # Faults
+    # Failures
 
     def report(self, error: Exception, where: DOMNode | Any) -> None:
-        """A handler failed: write it down, say so, go on. What breaks while the app ends, say as its screens go, is no failure."""
+        """Log and show a failed handler, then continue.
+
+        Errors while the app exits are ignored, since its screens are being removed.
+        """
         if self._exit:
             return
         log_error(self.home, error)
@@ -711,14 +756,14 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         super()._display(screen, CellUpdate.from_chops(renderable) if isinstance(renderable, ChopsUpdate) else renderable)
 
     def _set_pointer_shape(self, shape: str) -> None:
-        """The pointer keeps its shape: an OSC sequence that few terminals know is not sent."""
+        """Ignore pointer shapes: few terminals know the OSC sequence."""
 
     def _fatal_error(self) -> None:
-        """Something failed where nothing can go on: end without a traceback; `run_deck` says why."""
+        """End without a traceback; `run_deck` prints the reason."""
         self.panic()
 
     def panic(self, *renderables: Any) -> None:
-        """End; what there is to show goes to the log, not to the terminal."""
+        """End the app and write the failure to the log, not to the terminal."""
         if not self._exit:
             self.fatal = True
             self.failure = self._exception or self.failure or RuntimeError(" ".join(map(str, renderables)))

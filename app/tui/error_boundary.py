@@ -1,4 +1,7 @@
-"""What keeps one broken handler from ending the deck, and a screen that was left from taking another one with it."""
+"""Error boundary: a failing handler is reported instead of crashing the app.
+
+A screen can be dismissed only once.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,10 @@ from textual.timer import Timer, TimerCallback
 
 
 class ErrorBoundary(MessagePump):
-    """Handlers and callbacks that fail are reported to the app's `report(error)`, when it has one, and are over.
+    """A message pump whose failing handlers and callbacks are passed to `app.report`.
 
-    Textual ends the app for what fails in a callback: of a timer, of `call_next`, or behind the next refresh, when the widgets that it
-    looks for may be gone with their screen.
+    Textual ends the app when a callback of a timer, of `call_next` or of `call_after_refresh`
+    fails, even if its widgets were only removed with their screen.
     """
 
     async def _dispatch_message(self, message: Message) -> None:
@@ -40,8 +43,12 @@ class ErrorBoundary(MessagePump):
         return super().set_interval(interval, partial(self._run_guarded, callback) if callback else None, **more)
 
     def set_timer(self, delay: float, callback: TimerCallback | None = None, **more: Any) -> Timer:
-        """It fires late rather than never. Textual passes over ticks that are late, also over the only one: a window's new size was waited
-        for by such a timer, and where the processor was away for 8 ms as it began no further size was ever taken."""
+        """Set a timer that fires late rather than never.
+
+        Textual skips late ticks, even the only tick of a timer. Textual waits for the new window
+        size with such a timer: if the process lost the CPU for 8 ms at its start, no later size was
+        applied.
+        """
         timer = super().set_timer(delay, callback, **more)
         timer._skip = False
         return timer
@@ -57,8 +64,11 @@ class ErrorBoundary(MessagePump):
             self.report_error(error, getattr(getattr(work, "func", None), "__self__", None))
 
     def report_error(self, error: Exception, whose: object = None) -> None:
-        """Report what failed here, in a callback of that one, unless the app ends or it is for want of what has left already; raised where
-        nobody takes a report."""
+        """Report an error of a callback that belongs to `whose`.
+
+        Errors are ignored while the app exits, and if the missing widget or screen is being
+        removed. Raise the error if nobody takes the report.
+        """
         left = is_closing(self) or (isinstance(whose, MessagePump) and is_closing(whose))
         if getattr(self.app, "_exit", False) or (isinstance(error, (NoMatches, NoScreen)) and left):
             return
@@ -69,11 +79,17 @@ class ErrorBoundary(MessagePump):
 
 
 class SafeScreen(ErrorBoundary, Screen[ScreenResultType]):
-    """A screen that can be dismissed once: what comes late to one that was left, say a key typed twice, closes no other."""
+    """A screen that can be dismissed only once.
+
+    A late event of a dismissed screen, such as a repeated key, closes no other screen.
+    """
 
     @on(ScreenResume)
     def _style_on_first_resume(self, event: ScreenResume) -> None:
-        """A screen that comes up for the first time is styled alone: its widgets were a moment ago, as they were mounted."""
+        """Style only the screen when it appears for the first time.
+
+        Its widgets were styled when they were mounted.
+        """
         if self.stack_updates == 0:
             event.refresh_styles = False
             self.app.stylesheet.apply(self)
@@ -83,7 +99,7 @@ class SafeScreen(ErrorBoundary, Screen[ScreenResultType]):
 
 
 def is_closing(node: MessagePump) -> bool:
-    """Whether it is being removed, or was, or its screen was left."""
+    """Return True if the node is being removed or its screen was left."""
     if node._closing or node._closed or getattr(node, "_pruning", False):
         return True
     if isinstance(node, App) or not isinstance(node, DOMNode):

@@ -1,4 +1,4 @@
-"""Where faults of the deck itself are written down: `run/deck.log` of the home. Never on the terminal."""
+"""Deck error log: failures of the deck, written to `run/deck.log` of the home."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import traceback
 from pathlib import Path
 
 MAX_BYTES = 256 * 1024
-"""Bytes after which the file is begun again."""
+"""Size in bytes from which the file is truncated before writing."""
 
 
 def log_error(home: Path | None, error: BaseException) -> None:
-    """Append the fault with its traceback; a home that cannot be written to is no further trouble."""
+    """Append an error with its traceback; ignore a home that is not writable."""
     if home is None:
         return
     path = home / "run" / "deck.log"

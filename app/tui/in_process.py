@@ -1,7 +1,7 @@
-"""The deck with the runtime in its own process (`--in-process`): what it starts, asks and ends is that one.
+"""Deck with an embedded runtime (`--in-process`).
 
-Where a usual deck would bring up a runtime in the background, this one lets its own begin again. Another that took over
-meanwhile (`serve --replace`) is simply used: then this is a deck like any other.
+This deck restarts its own runtime instead of starting one in the background. If another runtime
+took over (`serve --replace`), the deck uses that one.
 """
 
 from __future__ import annotations
@@ -26,42 +26,45 @@ from app.tui.screens.dialogs.quit import QuitScreen
 from app.tui.terminal.driver import ClickDriver
 
 STOP_TIMEOUT = 4.0
-"""Seconds that a runtime is given to end; the next one makes up for what it could not put in order."""
+"""Seconds a runtime gets to stop; the next runtime repairs unfinished work."""
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 class EmbeddedRuntime(Protocol):
-    """What a deck asks of the runtime in its process."""
+    """Interface of the embedded runtime."""
 
     @property
     def is_alive(self) -> bool:
-        """Whether it lives here now."""
+        """True if the runtime is running in this process."""
         ...
 
     def start(self) -> None:
-        """Return when it answers. Raises Problem."""
+        """Start and return when the runtime answers. Raise Problem."""
         ...
 
     def stop(self, seconds: float) -> bool:
-        """End it for good; whether it had ended after so many seconds."""
+        """Stop for good; return False if still running after `seconds`."""
         ...
 
 
 @dataclass
 class SignalExit:
-    """What a signal made of the deck."""
+    """Exit code set by a signal."""
 
     code: int = 0
 
 
 class _SignalReceived(BaseException):
-    """A signal asked for the end while no deck was open to hear it."""
+    """Raised by a signal while no deck is open."""
 
 
 @contextmanager
 def shutdown_on_exit(runtime: EmbeddedRuntime) -> Iterator[SignalExit]:
-    """A signal ends the body and gives its code; behind the body the runtime is ended."""
+    """Run the body until a signal arrives, then stop the runtime.
+
+    Yields the exit code of the signal.
+    """
     told = SignalExit()
 
     def tell(number: int, frame: FrameType | None) -> None:
@@ -80,7 +83,10 @@ def shutdown_on_exit(runtime: EmbeddedRuntime) -> Iterator[SignalExit]:
 
 
 def stop_runtime(runtime: EmbeddedRuntime, home: Path, board: Board, goes_on: bool) -> Board:
-    """The deck was left: end its runtime, with `goes_on` leave one in the background. The board as it then is. Raises Problem."""
+    """Stop the runtime after the deck closed and return the final board.
+
+    With `goes_on`, start a runtime in the background. Raise Problem.
+    """
     _ignore_signals()
     if not runtime.is_alive:
         return board
@@ -103,13 +109,13 @@ def _start_background_runtime(home: Path, ended: bool) -> RuntimeFacts:
 
 
 def _ignore_signals() -> None:
-    """The end has begun, and needs no second word for it."""
+    """Ignore further signals while exiting."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
 class InProcessClient(Client):
-    """Speaks to the runtime of the home, and brings up the one in this process when there is none."""
+    """A client that starts the embedded runtime if the home has none."""
 
     def __init__(self, home: Path, runtime: EmbeddedRuntime, umask: int) -> None:
         super().__init__(home, source="deck")
@@ -117,46 +123,49 @@ class InProcessClient(Client):
         self._umask = umask
 
     def start(self, resume: bool = False) -> None:
-        """As any client does, but here."""
-        self._drop_connection()  # a line that was open may be a dead runtime's
+        """Start the embedded runtime."""
+        self._drop_connection()  # an open connection may belong to a dead runtime
         if self.is_runtime_up():
             return
         if paths.read_stop_marker(self.home) and not resume:
-            return super().start()  # which refuses, and says who stopped it
+            return super().start()  # raises, naming who stopped it
         try:
             self._runtime.start()
         except Problem as problem:
             if problem.code != "runtime-exists":
                 raise
-            super().start(resume)  # another comes up at this moment: wait for that
+            super().start(resume)  # another runtime is starting: wait for it
 
     def call(self, verb: str, args: dict[str, Any] | None = None, note: Callable[[str], None] | None = None) -> Any:
-        """What the verb answers; what is submitted gets the user's umask, not the runtime's."""
+        """Call a verb; submissions get the user's umask, not the runtime's."""
         mine = {"umask": self._umask} if verb in SUBMIT_VERBS else {}
         return super().call(verb, {**(args or {}), **mine}, note)
 
 
 def make_client_factory(runtime: EmbeddedRuntime, home: Path, umask: int) -> Callable[[], Client]:
-    """Makes clients for the deck."""
+    """Return a factory of clients for the deck."""
     return lambda: InProcessClient(home, runtime, umask)
 
 
 class InProcessDeckApp(TaskdeckApp):
-    """Leaving it ends the runtime, so it asks what is to become of the queue."""
+    """A deck whose exit ends the runtime, so it asks about running and waiting tasks."""
 
     def __init__(self, client_factory: Callable[[], Client], *, runtime: EmbeddedRuntime, **more: Any) -> None:
         super().__init__(client_factory, **more)
         self.runtime = runtime
         self.keeps_runtime = False
-        """Whether a runtime is to be left in the background."""
+        """True if a runtime is to be left in the background."""
 
     def on_load(self) -> None:
-        """INT, which nobody can type here, ends it as TERM does."""
+        """Install a SIGINT handler that ends the deck like SIGTERM.
+
+        ctrl+c sends no signal here.
+        """
         if current_thread() is main_thread():
             asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self.exit, 128 + signal.SIGINT)
 
     def action_leave(self) -> None:
-        """Leave, after a question when something runs or waits."""
+        """Leave, after a confirmation if tasks are running or waiting."""
         board = self.board or Board()
         if not self.runtime.is_alive or not (board.running or board.waiting_total):
             self.exit(0)
@@ -164,7 +173,7 @@ class InProcessDeckApp(TaskdeckApp):
             self.push_screen(QuitScreen(board), self._finish_leaving)
 
     def action_help_quit(self) -> None:
-        """The second ctrl+c asks too."""
+        """Confirm on the second ctrl+c, too."""
         if self.ticks() - self._interrupted_at < INTERRUPT_WINDOW:
             self.action_leave()
         else:
@@ -177,7 +186,7 @@ class InProcessDeckApp(TaskdeckApp):
 
 
 class InProcessDriver(ClickDriver):
-    """A terminal whose end is the end of the process, but first of its runtime."""
+    """A terminal driver that stops the runtime before the process exits."""
 
     exit_signals = (*ClickDriver.exit_signals, signal.SIGINT)
 

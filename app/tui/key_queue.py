@@ -1,8 +1,8 @@
-"""Keys of a form in the order they were typed, however fast: sent by a script, pasted, or typed ahead of a slow terminal.
+"""Key queue: keys act in the order typed, also from scripts, pastes and slow terminals.
 
-Textual gives a key to the widget that has the focus when the key comes in, and what a binding does comes later, behind the
-text that was typed after it. In a form that is a `KeysInOrder` every key waits its turn with the screen, and is done, its
-binding too, before the next one goes to the field that has the focus by then.
+Textual sends a key to the widget focused when the key arrives and runs bindings later, behind text
+typed after it. On a `KeyQueueScreen` each key waits for the previous one and its binding, then goes
+to the field focused by then.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from textual.widgets import Input
 from app.tui.error_boundary import is_closing
 
 SCREEN_TIMEOUT = 1.0
-"""Seconds that a key waits at most for the screen that it is for."""
+"""Maximum seconds a key waits for its screen."""
 
 KeyInput = events.Key | events.Paste
 
 
 class KeyQueueScreen(MessagePump):
-    """A screen that gives its keys to its fields (`InOrder`) one after the other; to be named before the screen's own class."""
+    """Screen mixin that passes keys to its fields one by one. List it before the screen class."""
 
     class Waiting(Message, bubble=False):
-        """There may be keys to give."""
+        """Keys may be waiting."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -38,11 +38,11 @@ class KeyQueueScreen(MessagePump):
 
     @property
     def takes_keys(self) -> bool:
-        """Whether the field that they are for stands there; until then they are kept."""
+        """True if the field for the keys is mounted; until then keys are queued."""
         return True
 
     def queue_input(self, event: KeyInput) -> None:
-        """Put a key or a pasted text behind those that wait."""
+        """Queue a key or pasted text."""
         self._keys.append(event)
         self.post_message(self.Waiting())
 
@@ -53,15 +53,15 @@ class KeyQueueScreen(MessagePump):
             cast(Any, super())._forward_event(event)
 
     async def _on_key_queue_screen_waiting(self, _message: Waiting) -> None:
-        # One at a time: what a key brings about is done before the next message.
+        # One at a time: the effects of a key come before the next message.
         if self._keys and self.takes_keys:
             await self._send_to_focused(self._keys.pop(0))
             if self._keys:
                 self.post_message(self.Waiting())
 
     async def _send_to_focused(self, event: KeyInput) -> None:
-        """To the field that has the focus, also on a screen that one of the keys before has opened."""
-        from textual.widgets import TextArea  # reading it takes 6 ms; a form has it by now
+        """Send input to the focused field, also on a screen opened by an earlier key."""
+        from textual.widgets import TextArea  # the import takes 6 ms; a form has it loaded
 
         top = self.app.screen
         await wait_for_event(top._mounted_event)
@@ -74,10 +74,13 @@ class KeyQueueScreen(MessagePump):
 
 
 class QueuedInput(MessagePump):
-    """A field of such a form; elsewhere it is a widget as any. To be named before the widget's own class."""
+    """Mixin for fields of a `KeyQueueScreen`; no effect on other screens.
+
+    List it before the widget class.
+    """
 
     async def handle_input(self, event: KeyInput) -> None:
-        """Do what a key means here, now."""
+        """Handle a key or paste now."""
         if isinstance(event, events.Key):
             await run_binding(self.app, event.key)
 
@@ -90,7 +93,10 @@ class QueuedInput(MessagePump):
 
 
 async def run_binding(app: App[Any], key: str, *, priority: bool = False) -> bool:
-    """Whether the key is bound to something, which is done. A screen that comes up or goes this moment lets it be."""
+    """Run the key's binding; return True if it has one.
+
+    Errors from a screen that is being mounted or removed are ignored.
+    """
     screen = app.screen
     try:
         return await app._check_bindings(key, priority)
@@ -101,7 +107,7 @@ async def run_binding(app: App[Any], key: str, *, priority: bool = False) -> boo
 
 
 async def wait_for_event(event: asyncio.Event | None, unless: asyncio.Task[None] | None = None) -> None:
-    """Wait for it, a moment at most, and no longer than that task lives."""
+    """Wait briefly for an event, or until the task `unless` ends."""
     if event is None or event.is_set():
         return
     coming = asyncio.create_task(event.wait())

@@ -1,4 +1,4 @@
-"""The keys a user chose: checked against every binding there is, and the key that is shown for an action."""
+"""User key bindings: validation against all bindings, and the key shown for an action."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KeyMap = Mapping[str, str]
 
 
 def list_binding_classes() -> list[type[DOMNode]]:
-    """Every class of ours with bindings: the app, screens, widgets. Imports all of the deck."""
+    """Return every deck class with bindings: app, screens, widgets. Imports the whole deck."""
     import app.tui as package
 
     for found in walk_packages(package.__path__, f"{package.__name__}."):
@@ -39,7 +39,7 @@ def _iter_subclasses(kind: type[DOMNode]) -> Iterator[type[DOMNode]]:
 
 
 def index_bindings(nodes: Iterable[type[DOMNode]]) -> dict[str, list[Binding]]:
-    """Every binding by its id."""
+    """Return all bindings by id."""
     found: dict[str, list[Binding]] = {}
     for node in nodes:
         for binding in Binding.make_bindings(node.BINDINGS):
@@ -49,8 +49,11 @@ def index_bindings(nodes: Iterable[type[DOMNode]]) -> dict[str, list[Binding]]:
 
 
 def resolve_keys(keys: KeyMap, path: str) -> tuple[dict[str, str], str]:
-    """The keys that hold, as Textual names them, and what there is to say about the others: "" when there are none. What is wrong by
-    itself is passed over alone; of keys that would mean two things nobody knows which was meant, so that none of them holds."""
+    """Return the valid keys as Textual names them, and a message about the others.
+
+    A single invalid entry is skipped. If a key would have two meanings, the intent is unclear and
+    all user keys are ignored.
+    """
     there, told = split_known_actions(keys, path)
     kept, wrong = _split_valid_keys(there, path)
     said = [told] if told else []
@@ -63,7 +66,7 @@ def resolve_keys(keys: KeyMap, path: str) -> tuple[dict[str, str], str]:
 
 
 def _split_valid_keys(keys: KeyMap, path: str) -> tuple[dict[str, str], list[Usage]]:
-    """The entries that name keys, and what is wrong with the others."""
+    """Return the entries with valid key names, and the errors of the others."""
     kept, wrong = {}, []
     for name, chosen in keys.items():
         try:
@@ -76,7 +79,7 @@ def _split_valid_keys(keys: KeyMap, path: str) -> tuple[dict[str, str], list[Usa
 
 
 def split_known_actions(keys: KeyMap, path: str) -> tuple[KeyMap, str]:
-    """The keys of actions that there are, and what there is to say about the others: "" when there are none."""
+    """Return the entries of known actions, and a message about the others."""
     if not keys:
         return {}, ""
     found = index_bindings(list_binding_classes())
@@ -86,7 +89,7 @@ def split_known_actions(keys: KeyMap, path: str) -> tuple[KeyMap, str]:
 
 
 def _describe_unknown(wrong: Sequence[str], there: Iterable[str]) -> str:
-    """Short: the nearest one stands in the last sentence, which is what a narrow line keeps."""
+    """Name an unknown action; the nearest one comes last, since narrow lines keep the end."""
     more = f" And {len(wrong) - 1} more." if len(wrong) > 1 else ""
     near = find_nearest(wrong[0], there)
     cure = f"Nearest: {near}; passed over." if near else "Passed over; ? then i shows all."
@@ -94,8 +97,11 @@ def _describe_unknown(wrong: Sequence[str], there: Iterable[str]) -> str:
 
 
 def validate_keys(keys: KeyMap, path: str) -> dict[str, str]:
-    """The keys as Textual names them. Raises Usage for an id that there is not, for a key that no terminal sends, and for one that would
-    mean two things where both can be pressed."""
+    """Return the keys as Textual names them.
+
+    Raise Usage for an unknown id, an unknown key, and a key that would have two meanings on one
+    screen.
+    """
     if not keys:
         return {}
     nodes = list_binding_classes()
@@ -112,12 +118,16 @@ def validate_keys(keys: KeyMap, path: str) -> dict[str, str]:
 
 
 def _split_keys(chosen: str) -> list[str]:
-    """The keys of a list with commas; a comma alone is that key."""
+    """Split a comma-separated list of keys; a comma alone is that key."""
     return [","] if chosen.strip() == "," else [key.strip() for key in chosen.split(",")]
 
 
 def _normalize_key(name: str, key: str, path: str) -> str:
-    """`?` as Textual calls it. Raises Usage for what is no key, and for letters where they answer a dialog or pick from a list."""
+    """Return Textual's name of a key.
+
+    Raise Usage for an unknown key, and for a letter where letters answer a dialog or select from a
+    list.
+    """
     named = _character_to_key(key) if len(key) == 1 else key
     *held, bare = named.split("+")
     if bare not in _KEYS and len(bare) != 1 or not set(held) <= {"ctrl", "shift", "alt"}:
@@ -132,13 +142,16 @@ def _normalize_key(name: str, key: str, path: str) -> str:
 
 
 _SELECT_ACTIONS = ("pick.next", "pick.previous", "pick.open")
-"""What a field does from which letters pick."""
+"""Actions of fields in which letters select."""
 _PUNCTUATION = frozenset(map(_character_to_key, punctuation))
 _KEYS = frozenset([*(key.value for key in TextualKeys), *_PUNCTUATION, "space"])
 
 
 def _iter_scopes(nodes: Iterable[type[DOMNode]]) -> Iterator[tuple[type[DOMNode], ...]]:
-    """What has keys together: a screen, each list, log or form that may stand in it, and, but for dialogs, the app."""
+    """Yield the classes whose keys work together.
+
+    A screen, each widget it may contain and, except for dialogs, the app.
+    """
     screens = [node for node in nodes if issubclass(node, Screen)]
     widgets = [node for node in nodes if issubclass(node, Widget) and not issubclass(node, Screen)]
     apps = [node for node in nodes if issubclass(node, App)]
@@ -149,7 +162,10 @@ def _iter_scopes(nodes: Iterable[type[DOMNode]]) -> Iterator[tuple[type[DOMNode]
 
 
 def find_widgets(screen: type[DOMNode]) -> set[type[DOMNode]]:
-    """The widgets that may stand in a screen, with their bases: those that its modules name, and those that theirs do."""
+    """Return the widgets a screen may contain, with their bases.
+
+    Searches the screen's modules and those of its widgets.
+    """
     there: set[type[DOMNode]] = set()
     seen, modules = set[str](), _list_modules(screen)
     while modules:
@@ -164,7 +180,7 @@ def find_widgets(screen: type[DOMNode]) -> set[type[DOMNode]]:
 
 
 def _list_modules(kind: type) -> list[str]:
-    """The modules of ours that a class and its bases are written in."""
+    """Return the deck modules that define a class and its bases."""
     return [base.__module__ for base in kind.__mro__ if base.__module__.startswith("app.tui.")]
 
 
@@ -174,24 +190,24 @@ def _refuse_clash(place: Iterable[type[DOMNode]], keys: KeyMap, path: str) -> No
         for key in keys.get(binding.id or "", binding.key).split(","):
             other = taken.setdefault(key, binding)
             if other.id != binding.id and other.action != binding.action and (binding.id in keys or other.id in keys):
-                # Short, for a line of the deck: both names are what one has to see.
+                # Short for the message line: both names must be visible.
                 both = f"{_get_binding_name(other)} and {_get_binding_name(binding)}"
                 raise Usage(f"{path}: {sanitize(key)} would be both {both}.", "Choose another key for one of them.")
 
 
 def _get_binding_name(binding: Binding) -> str:
-    """Its id, which those of Textual's own fields and lists have not."""
+    """Return the id of a binding; Textual's own widgets have none."""
     return binding.id or f'"{binding.description or binding.action}"'
 
 
 def merge_bindings(node: type[DOMNode]) -> list[Binding]:
-    """The bindings of a class with those it inherits."""
+    """Return the bindings of a class, including inherited ones."""
     merged: BindingsMap = node._merge_bindings()
     return [binding for bindings in merged.key_to_bindings.values() for binding in bindings]
 
 
 def find_shown_key(nodes: Iterable[DOMNode], key: str, keys: KeyMap) -> str:
-    """The key that does now what `key` does by default, in a place with these nodes, from the focused one up."""
+    """Return the user's key for the action bound to `key`, searching from the focused node up."""
     for node in nodes:
         for binding in node._bindings.key_to_bindings.get(key, ()):
             if binding.id in keys:

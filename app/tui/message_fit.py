@@ -1,4 +1,4 @@
-"""A message in the cells there are: what to do about it, which stands at its end, is what one must be able to read."""
+"""Message fitting: shorten a message, keeping its last sentence (the advice)."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ from app.core.text.sanitize import measure_width
 from app.tui.style import Look
 
 MIN_PATH_CELLS = 16
-"""Cells that a path keeps at least."""
+"""Minimum cells of a path."""
 MIN_PROBLEM_CELLS = 4
-"""Cells that what is wrong keeps at least before what to do about it."""
+"""Minimum cells of the problem before the advice."""
 
 _PATH = re.compile(r"(?<![^\s(\"':=])/[^\s()\"',;]*[^\s()\"',;.:]")
 _SENTENCE = re.compile(r"(?<=[.!?]) +(?=[A-Z]|(?:esc|[a-z]) )")
-"""Where one begins: with a capital, or with the key that it is about."""
+"""Start of a sentence: a capital, or the key that the sentence is about."""
 
 
 def get_last_sentence(text: str) -> str:
-    """What to do about it."""
+    """Return the last sentence, which is the advice."""
     return _SENTENCE.split(text)[-1]
 
 
 def fit_message(text: str, room: int, look: Look) -> str:
-    """Safe text, at most `room` cells wide: first its paths are cut in their middle, then what is said before the last sentence."""
+    """Shorten sanitized text to `room` cells.
+
+    Paths are cut in the middle first, then the text before the last sentence.
+    """
     over = measure_width(text) - room
     if over <= 0:
         return text

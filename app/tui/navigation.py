@@ -1,4 +1,4 @@
-"""Where one can go in the deck: its panes, and the screens on top of it, each imported when it is first wanted."""
+"""Navigation: panes of the deck and the screens above it, imported on first use."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ if TYPE_CHECKING:
 
 
 DIGIT_ACTIONS = {"5": "go('tasks')", "6": "go('templates')", "7": "go('rules')", "9": "go('history')"}
-"""The actions of the places that are screens; the other digits are the deck and its panes."""
+"""Actions of digits that open screens; other digits select the deck and its panes."""
 
 
 def import_form() -> None:
-    """What `n` opens takes the longest to import, a fifth of the time to its first frame."""
+    """Import the submit form, which takes a fifth of the time to its first frame."""
     import app.tui.screens.submit_form  # noqa: F401
 
 
 class Navigation(StatusMessages):
-    """An app that finds its way."""
+    """An app with navigation between screens."""
 
     client_factory: Callable[[], Client]
 
     seen: ReadMarks
 
     def mark_viewed(self, line: EndedEntry) -> None:
-        """This end of a task is looked at: if it failed, that was seen."""
+        """Mark a viewed failure as seen."""
         if line.status in FAILED_STATES:
             self.seen.mark_viewed(line.uuid, line.ended_at)
 
     def return_to_live(self) -> None:
-        """Leave the past, if the deck shows it."""
+        """Return from history to the live board."""
         raise NotImplementedError
 
     @property
     def deck(self) -> DeckScreen | None:
-        """The deck screen, below whatever stands on it."""
+        """The deck screen, below any other screens."""
         return next((screen for screen in self.screen_stack if isinstance(screen, DeckScreen)), None)
 
     def action_place(self, pane: int) -> None:
@@ -60,19 +60,19 @@ class Navigation(StatusMessages):
             self.deck.go_to(pane)
 
     def action_go(self, place: str) -> None:
-        """Go to one of the screens that are a place; from another place, not on top of it. The deck comes back to now."""
+        """Open a screen directly above the live deck."""
         self._return_to_deck()
         getattr(self, f"open_{place}")()
 
     def _return_to_deck(self) -> None:
-        """To the deck as it is now, below all that stands on it."""
+        """Close all screens above the deck and make it live."""
         self.return_to_live()
         while len(self.screen_stack) > 1:
             self.pop_screen()
 
     @on(Header.Clicked)
     async def _open_clicked(self, event: Header.Clicked) -> None:
-        """What was clicked in the header leads there; a form, or a question, is not left by it."""
+        """Open the clicked destination; forms and dialogs stay open."""
         if isinstance(self.screen, ModalScreen) or hasattr(self.screen, "takes_keys"):
             return
         if event.to.isdigit():
@@ -81,7 +81,7 @@ class Navigation(StatusMessages):
             self.show_counted(event.to)
 
     def show_counted(self, words: str) -> None:
-        """The tasks that a counter counts: on the deck there, else in the list of all."""
+        """Show the tasks of a counter: on the deck if open, else in the task list."""
         from app.tui.screens.tasks import TasksScreen
 
         if isinstance(self.screen, (DeckScreen, TasksScreen)):
@@ -91,62 +91,65 @@ class Navigation(StatusMessages):
             self.open_tasks(words, "ended" if words == COUNTER_FILTERS["failed"] else "number")
 
     def open_tasks(self, words: str = "", order: str = "number") -> None:
-        """All tasks, those that the words of a filter mean, in an order."""
+        """Open the task list with a filter and an order."""
         from app.tui.screens.tasks import TasksScreen
 
         self.push_screen(TasksScreen(self.client_factory, words, order))
 
     def open_rules(self) -> None:
-        """Alerts, and the rules behind them."""
+        """Open alerts and rules."""
         from app.tui.screens.alerts import AlertsScreen
 
         self.push_screen(AlertsScreen(self.client_factory))
 
     def open_templates(self) -> None:
-        """The templates."""
+        """Open the templates."""
         from app.tui.screens.templates import TemplatesScreen
 
         self.push_screen(TemplatesScreen(self.client_factory))
 
     def open_editor(self, kind: str, name: str | None = None, then: Callable[[str | None], None] | None = None) -> None:
-        """The text of a definition (kind: templates, queues, pools or slas); without a name of a new one. `then` is told the name of what
-        was saved."""
+        """Open the editor of a definition; without a name, a new one.
+
+        `kind` is templates, queues, pools or slas. `then` receives the name of the saved
+        definition.
+        """
         from app.tui.screens.definition_editor import EditorScreen
 
         self.push_screen(EditorScreen(self.client_factory, kind, name), then)
 
     def open_operations(self, words: str = "") -> None:
-        """Who did what, of what the words of a filter mean."""
+        """Open the operation log with a filter."""
         from app.tui.screens.operations import OperationsScreen
 
         self.push_screen(OperationsScreen(self.client_factory, words))
 
     def open_database(self) -> None:
-        """How large the database is, and what was slow."""
+        """Open the database page."""
         from app.tui.screens.database import DatabaseScreen
 
         self.push_screen(DatabaseScreen(self.client_factory))
 
     def open_task(self, ident: str) -> None:
-        """The screen of a task, by uuid or number."""
+        """Open a task by uuid or number."""
         from app.tui.screens.task import TaskScreen
 
         self.push_screen(TaskScreen(self.client_factory, ident))
 
     def open_log(self, ident: str) -> None:
-        """The log of a task."""
+        """Open the log of a task."""
         from app.tui.screens.log import LogScreen
 
         self.push_screen(LogScreen(self.client_factory, ident))
 
     def open_why(self, ident: str) -> None:
-        """Why it waits; it may lead to the task."""
+        """Open the reasons why a task waits, which may lead to the task."""
         from app.tui.screens.dialogs.why import WhyScreen
 
         self.push_screen(WhyScreen(self.client_factory, ident), lambda uuid: self.open_task(uuid) if uuid else None)
 
     def show_away(self, found: Mapping[str, Any]) -> None:
-        """What happened while nobody looked, if anything did and nothing else was opened meanwhile."""
+        """Show events since the last visit, if any, and if no other screen was opened."""
         from app.tui.screens.dialogs.while_away import AwayScreen, has_news
 
         if has_news(found) and len(self.screen_stack) == 1:
@@ -159,13 +162,13 @@ class Navigation(StatusMessages):
             self.simulate_key(key)
 
     def open_history(self) -> None:
-        """What began, ended, waited and ran over time."""
+        """Open the history charts."""
         from app.tui.screens.history import HistoryScreen
 
         self.push_screen(HistoryScreen(self.client_factory))
 
     def open_form(self, template: str | None = None, task: Mapping[str, Any] | None = None) -> None:
-        """The form for a new task; that of a template; or filled with a task (its row as `show` answers it) to run again."""
+        """Open the submit form: empty, for a template, or filled from a task's `show` reply."""
         from app.tui.screens.submit_form import SubmitScreen
 
         self.push_screen(SubmitScreen(self.client_factory, template, task), self._report_submitted)
@@ -176,11 +179,11 @@ class Navigation(StatusMessages):
             cast("TaskdeckApp", self).mark_irreversible()
 
     def show_queue(self, queue: QueueEntry) -> None:
-        """The tasks of one queue."""
+        """Show the tasks of a queue."""
         self.open_tasks(f"queue:{filter_query.quote_word(queue.name)}")
 
     def action_show_keys(self) -> None:
-        """Every key that works here."""
+        """Show the keys that work here."""
         from app.tui.screens.dialogs.keys import HelpScreen, list_bindings
 
         self.push_screen(HelpScreen(list_bindings(self.screen.active_bindings)), self._press_key)
@@ -190,7 +193,7 @@ class Navigation(StatusMessages):
             self.simulate_key(key)
 
     def action_palette(self) -> None:
-        """Every command by its name."""
+        """Open the command palette."""
         from app.tui.screens.dialogs.palette import PaletteScreen
         from app.tui.screens.dialogs.palette_commands import list_commands
 

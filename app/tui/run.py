@@ -1,6 +1,6 @@
-"""How the deck comes up: the first board is fetched and the terminal asked what it can show while Textual is loaded.
+"""Deck start: fetch the first board and probe the terminal while Textual loads.
 
-Light on purpose; everything heavy is imported in `run_deck`, after the fetch began.
+Imports are light here. `run_deck` imports the rest after the fetch has begun.
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ if TYPE_CHECKING:
     from app.tui.app import TaskdeckApp
     from app.tui.in_process import EmbeddedRuntime
 
-# Read when Textual is imported: how long a lone escape waits for more (milliseconds).
+# Read when Textual is imported: milliseconds a lone escape waits for more input.
 os.environ.setdefault("ESCDELAY", "25")
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 
 
 def run_deck(home: Path, *, ascii: bool | None = None, read_only: bool = False, plain: bool = False) -> int:
-    """Open the deck on a home until it is left; the exit code. `ascii` None: as the terminal can."""
+    """Run the deck on a home and return the exit code.
+
+    `ascii` None lets the terminal decide.
+    """
     found = read(get_config_path())
     settings = found.settings
     first = FirstBoard(home)
@@ -37,9 +40,9 @@ def run_deck(home: Path, *, ascii: bool | None = None, read_only: bool = False, 
     from app.tui.app import TaskdeckApp
     from app.tui.terminal.driver import ClickDriver
 
-    # The feed's thread must not keep a key waiting for the interpreter's usual 5 ms.
+    # Keeps the feed's thread from delaying keys by the interpreter's default of 5 ms.
     sys.setswitchinterval(0.001)
-    gc.freeze()  # each full collection would look through all modules again: 70 ms in which no key is heard
+    gc.freeze()  # without this, a full collection scans all modules: 70 ms without input
     gc.enable()
     app = TaskdeckApp(
         lambda: _make_client(home, read_only or not settings.autostart),
@@ -55,9 +58,10 @@ def run_deck(home: Path, *, ascii: bool | None = None, read_only: bool = False, 
 
 
 def run_deck_in_process(runtime: EmbeddedRuntime, home: Path, *, ascii: bool | None, umask: int, plain: bool = False) -> int:
-    """The same with a runtime in this process, which ends with the deck, whatever ends that. Raises Problem before the deck opens.
+    """Run the deck with an embedded runtime that ends with the deck.
 
-    `umask` is the user's, for what the deck submits; the process has the runtime's.
+    Raise Problem before the deck opens. `umask` is the user's, for submissions; the process has the
+    runtime's.
     """
     from app.tui import in_process
 
@@ -84,7 +88,7 @@ def run_deck_in_process(runtime: EmbeddedRuntime, home: Path, *, ascii: bool | N
 
 
 def _make_app_options(ascii: bool | None, plain: bool, found: LoadedConfig) -> dict[str, Any]:
-    """How the deck looks on this terminal, and what the settings say; what is wrong in them is passed over and told."""
+    """Return look, settings and a message about invalid settings, which are ignored."""
     from app.tui.terminal import capabilities
 
     poor, utf8 = capabilities.detect_characters(sys.stdin.fileno(), sys.stderr.fileno()) if sys.stdin.isatty() else (True, False)
@@ -108,7 +112,7 @@ def _print_farewell(app: TaskdeckApp, board: Board | None) -> None:
 
 
 class FirstBoard(Thread):
-    """Fetches the first board, before the feed can. What fails here, the feed will meet again and say."""
+    """Thread that fetches the first board. The feed reports errors later."""
 
     def __init__(self, home: Path) -> None:
         super().__init__(name="first board", daemon=True)
@@ -136,8 +140,10 @@ def _make_client(home: Path, read_only: bool) -> Client:
 
 
 def format_farewell(board: Board | None, failure: BaseException | None = None) -> str:
-    """The line that the shell gets: what goes on as far as that is known, and how to come back or to stop it; "" when a demo ends,
-    which says more."""
+    """Return the line printed after the deck: running work, and how to return or stop.
+
+    Return "" when a demo ends, since the demo prints more itself.
+    """
     sorry = f"The deck failed ({type(failure).__name__}); details in run/deck.log of the home. " if failure else ""
     if board is None or (not board.at and board.database != "ok"):
         return f"{sorry}Back: taskdeck"
@@ -152,7 +158,7 @@ def format_farewell(board: Board | None, failure: BaseException | None = None) -
 
 
 def print_wrapped(text: str, width: int) -> None:
-    """Say something on stderr; on a terminal of `width` cells broken at spaces."""
+    """Print text to stderr, wrapped at `width` on a terminal."""
     from textwrap import wrap
 
     lines = wrap(text, width) if sys.stderr.isatty() and width else [text]

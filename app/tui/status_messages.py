@@ -1,4 +1,4 @@
-"""What stands in the message line, until when, and what stood there lately."""
+"""Status messages: the message line, its timeouts and the message history."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ from app.tui.style import Look, Span
 from app.tui.time_format import format_wall_time
 
 MAX_MESSAGES = 50
-"""Messages that are kept."""
+"""Maximum number of messages."""
 HINT_STYLE = "dim"
-"""The style of what is said to a key that does nothing, which is not kept."""
+"""Style of replies to keys without an action, which are not kept."""
 
 
 class MessageHistory:
-    """The last messages, each once however often it was said in a row."""
+    """The latest messages; direct repetitions are stored once."""
 
     def __init__(self) -> None:
         self._messages: deque[tuple[float, str, str]] = deque(maxlen=MAX_MESSAGES)
 
     def add_message(self, at: float, text: str, style: str) -> None:
-        """Something safe was said at this moment, UNIX seconds; "" is nothing."""
+        """Add a sanitized message at UNIX time `at`; empty text is ignored."""
         if text and style != HINT_STYLE and (not self._messages or self._messages[-1][1] != text):
             self._messages.append((at, text, style))
 
     def build_lines(self, now: float, room: int) -> list[list[Span]]:
-        """The newest first, each with its time, broken into lines of at most `room` cells."""
+        """Return the messages, newest first, with times, wrapped to `room` cells."""
         if not self._messages:
             return [[("Nothing was said yet.", "dim")]]
         return [line for at, text, style in reversed(self._messages) for line in _wrap_message(f"{format_wall_time(at, now, seconds=True)}  ", text, style, room)]
 
 
 def _wrap_message(when: str, text: str, style: str, room: int) -> list[list[Span]]:
-    from app.tui.widgets.document import wrap_text  # which the deck's first frame does without
+    from app.tui.widgets.document import wrap_text  # not needed for the deck's first frame
 
     first, *more = wrap_text(text, room - len(when))
     return [[(when, "dim"), (first, style)], *([(" " * len(when), ""), (line, style)] for line in more)]
 
 
 MESSAGE_SECONDS = 8.0
-"""Seconds for which something said stays."""
+"""Default seconds a message stays."""
 PASSING_STYLES = ("warn", "dim")
-"""Styles of what is said to a key that did nothing."""
+"""Styles of messages about keys that did nothing."""
 
 
 class StatusMessages(App[int]):
@@ -62,25 +62,27 @@ class StatusMessages(App[int]):
         super().__init__(*args, **kwargs)
         self._message: tuple[Span, float] | None = None
         self._is_passing = False
-        """Whether that is a refusal or a hint, which is over with the next key and with its screen; what was done is neither."""
+        """Set for refusals and hints, which end with the next key or screen, unlike results."""
         self._message_screen: Screen[Any] | None = None
-        """The screen on which it was said, whatever dialog stood over it."""
+        """Screen of the message, below any dialog."""
         self._shown_once: set[str] = set()
         self._history = MessageHistory()
 
     @property
     def page(self) -> Screen[Any] | None:
-        """The uppermost screen with a message line."""
+        """Topmost screen with a message line."""
         return next((screen for screen in reversed(self.screen_stack) if isinstance(screen, (DeckScreen, PageScreen))), None)
 
     @property
     def progress_message(self) -> Span | None:
-        """What is said while nothing else is."""
+        """Message shown while there is no other."""
         return None
 
     def show_message(self, text: str, style: str = "", *, stays: bool | None = None, seconds: float = MESSAGE_SECONDS) -> None:
-        """Put a safe text into the message line for a while. `stays`: whether it is news, and not over with the screen it is said on;
-        None: by its style."""
+        """Show a sanitized message for a while.
+
+        `stays` keeps a message when its screen is left; None decides by style.
+        """
         self._message = ((self.look.adapt_text(text), style), self.ticks() + seconds)
         self._history.add_message(self.now(), *self._message[0])
         self._is_passing = style in PASSING_STYLES if stays is None else not stays
@@ -88,39 +90,39 @@ class StatusMessages(App[int]):
         self.draw_message()
 
     def show_message_once(self, text: str) -> None:
-        """Say something that need not be said twice."""
+        """Show a message that need not be repeated."""
         if text not in self._shown_once:
             self._shown_once.add(text)
             self.show_message(self.look.sanitize(text))
 
     def get_message(self) -> Span | None:
-        """What was said a moment ago, else what is under way, or None."""
+        """Return the current message, else the progress message, or None."""
         if self._message and self.ticks() < self._message[1] and not (self._is_passing and self._message_screen is not self.page):
             return self._message[0]
         return self.progress_message
 
     def clear_message(self) -> None:
-        """What was said holds no longer."""
+        """Remove the message."""
         self._message = None
         self.draw_message()
 
     def retract_message(self, said: Span | None) -> None:
-        """This holds no longer, if it is what was said last."""
+        """Remove this message if it is the current one."""
         if said is not None and self.get_message() == said:
             self.clear_message()
 
     def clear_foreign_message(self) -> None:
-        """What was said on another screen has been seen here when the next key comes."""
+        """Remove a message of another screen on the next key; the user has read it by then."""
         if self._message and self._message_screen is not self.page:
             self.clear_message()
 
     def draw_message(self) -> None:
-        """Draw the line, where no box stands over it."""
+        """Draw the message line, unless a dialog covers it."""
         if self.screen_stack and isinstance(screen := self.screen, (DeckScreen, PageScreen)):
             screen.refresh_message()
 
     def action_said_lately(self) -> None:
-        """What was said lately, in full: a line has room for little."""
+        """Open the message history."""
         from app.tui.screens.dialogs.item_list import LINE_WIDTH, ItemListScreen
 
         if not isinstance(self.screen, ModalScreen):

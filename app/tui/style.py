@@ -1,7 +1,8 @@
-"""How things look: the signs of states, and the glyphs, bars, sparklines and rules drawn with one `Look`.
+"""Text styling: state signs, glyphs, bars, sparklines and rules for one terminal.
 
-A state is never colour alone: glyph, word, style. A `Look` is chosen once at start (Unicode or ASCII, colours or none);
-everything that reaches the screen becomes a `Strip` here, from spans of (text, style name), with no markup parsed.
+A state is shown by glyph, word and style, never by colour alone. A `Look` is chosen once at start
+(Unicode or ASCII, with or without colours). Everything drawn becomes a `Strip` here, from spans of
+(text, style name), without markup.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from app.core.text import sanitize as cleaning
 from app.core.text import status_glyphs
 
 Span = tuple[str, str]
-"""A text and the name of its style (a key of `STYLES`, "" for none)."""
+"""Text and style name (a key of `STYLES`, "" for none)."""
 
 
 class Sign(NamedTuple):
-    """A sign of `core.signs`: a one-cell glyph, its ASCII twin, the word, the name of a style."""
+    """A sign of `core.signs`: one-cell glyph, ASCII replacement, word, style name."""
 
     glyph: str
     ascii: str
@@ -64,24 +65,28 @@ _TO_ASCII = str.maketrans({
 })  # fmt: skip
 
 _WITHOUT_BLOCKS = str.maketrans("█▒·", "   ")
-"""What of a head explains a bar, which in a plain look is words."""
+"""Bar characters that explain a column in its heading; plain looks show words instead of bars."""
 
 
 @lru_cache(maxsize=8192)
 def sanitize_cached(text: str) -> str:
-    """Text from outside as one safe line, remembered."""
+    """Sanitize untrusted text to one line, cached."""
     return cleaning.sanitize(text)
 
 
 @lru_cache(maxsize=2048)
 def strip_colours(text: str) -> str:
-    """A line of a program's output as a terminal would show it, without its colours, remembered."""
+    """Return a line of program output as a terminal shows it, without colours, cached."""
     return "".join([piece for piece, _ in cleaning.parse_sgr_line(text)])
 
 
 class Look(NamedTuple):
-    """What this terminal can show: `ascii` for no line and block characters, `colour`, `utf8` for names in other scripts; `plain`
-    is for whoever has the screen read out: words for signs and bars, no lines, no sparklines (with `ascii`)."""
+    """Display capabilities of the terminal.
+
+    `ascii` avoids line and block characters, `colour` and `utf8` (names in other scripts) tell what
+    is supported. `plain`, with `ascii`, is for screen readers: words instead of signs and bars, no
+    lines or sparklines.
+    """
 
     ascii: bool = False
     colour: bool = True
@@ -93,51 +98,57 @@ class Look(NamedTuple):
         return "~" if self.ascii else "…"
 
     def adapt_text(self, text: str) -> str:
-        """A text of ours in the characters this terminal has; in plain looks without the marks that stand before words."""
+        """Return Taskdeck's own text in supported characters.
+
+        Plain looks omit the marks before words.
+        """
         if self.plain:
             text = text.replace("✗ ", "wrong: ").replace("✓ ", "")
         return text.translate(_TO_ASCII) if self.ascii else text
 
     def sanitize(self, text: str) -> str:
-        """A text from outside, safe and in the characters this terminal has."""
+        """Return untrusted text, sanitized and in supported characters."""
         shown = sanitize_cached(text)
         return shown if self.utf8 else shown.encode("ascii", "replace").decode()
 
     def sanitize_output(self, text: str) -> str:
-        """A line of a program's output, safe: its carriage returns obeyed, its colours dropped."""
+        """Return a line of program output, sanitized, carriage returns applied, without colours."""
         return self.sanitize(strip_colours(text))
 
     def style(self, name: str) -> Style:
-        """The style behind a name."""
+        """Return the style with this name."""
         if not self.colour and name in _COLOURLESS:
             return _COLOURLESS[name]
         return STYLES[name]
 
     def glyph(self, sign: Sign) -> str:
-        """The one cell of a sign; in plain looks its word."""
+        """Return the glyph of a sign; its word in plain looks."""
         if self.plain:
             return sign.word
         return sign.ascii if self.ascii else sign.glyph
 
     def state(self, sign: Sign) -> str:
-        """A sign with its word; in plain looks the word, once."""
+        """Return a sign with its word; only the word in plain looks."""
         return sign.word if self.plain else f"{self.glyph(sign)} {sign.word}"
 
     def cut(self, text: str, cells: int, at: str = "end") -> str:
-        """Safe text, at most `cells` wide, cut at its "end" or in the "middle"."""
+        """Cut sanitized text to `cells` at its "end" or in the "middle"."""
         return (
             cleaning.truncate_middle(text, cells, self.ellipsis) if at == "middle" else cleaning.truncate(text, cells, self.ellipsis)
         )
 
     def draw_bar(self, part: float, whole: float, cells: int) -> str:
-        """A bar of whole cells: at least one when anything is there, full only when full."""
+        """Draw a bar of whole cells: not empty unless zero, not full unless complete."""
         if self.plain:
             return f"{_format_percent(part, whole)} full"[:cells]
         filled = _count_filled(part, whole, cells)
         return self.adapt_text("█" * filled + "·" * (cells - filled))
 
     def draw_two_tone(self, used: float, reserved: float, total: float, cells: int) -> str:
-        """Measured `█`, reserved but idle `▒`, free `·`; what is measured beyond the reservation shows as measured."""
+        """Draw measured `█`, reserved but unused `▒` and free `·`.
+
+        Use beyond the reservation is drawn as measured.
+        """
         if self.plain:
             return f"{_format_percent(used, total)} used"[:cells]
         dark = _count_filled(used, total, cells)
@@ -145,7 +156,10 @@ class Look(NamedTuple):
         return self.adapt_text("█" * dark + "▒" * grey + "·" * (cells - dark - grey))
 
     def draw_sparkline(self, values: Sequence[float], cells: int, top: float | None = None) -> str:
-        """The last `cells` values as one cell each, scaled to `top` or to their own maximum; blank where there is none."""
+        """Draw the last `cells` values, one cell each, scaled to `top` or to their maximum.
+
+        Missing values are blank.
+        """
         if self.plain:
             return ""
         shown = values[-cells:]
@@ -154,7 +168,7 @@ class Look(NamedTuple):
         return "".join(steps[_scale_spark(v, high)] for v in shown).rjust(cells)
 
     def draw_rule(self, width: int, heads: Iterable[tuple[int, str]], tail: str = "", focused: bool = False) -> str:
-        """A title rule with heads set into it at their cells, `tail` at its right end when it fits."""
+        """Draw a title rule with headings at their cells and `tail` at its right end if it fits."""
         line = [" " if self.plain else "━" if focused else "─"] * width
         end = 0
         for at, head in heads:
@@ -170,7 +184,7 @@ class Look(NamedTuple):
         return self.adapt_text("".join(line[:width]))
 
     def strip(self, spans: Iterable[Span], width: int, under: str = "") -> Strip:
-        """One line of exactly `width` cells from spans of safe text; `under` is the style below all of them."""
+        """Make a line of exactly `width` cells from sanitized spans; `under` is the base style."""
         base = self.style(under)
         segments, left = [], width
         for text, name in spans:
@@ -184,7 +198,7 @@ class Look(NamedTuple):
 
 
 def _split_cells(text: str) -> list[str]:
-    """Safe text by the cell: a wide character has an empty one behind it, a mark stands in the cell before it."""
+    """Split sanitized text by cell: a wide character is followed by "", a mark joins its base."""
     cells: list[str] = []
     for c in text:
         taken = 1 if c.isascii() else cleaning.measure_width(c)
@@ -196,7 +210,7 @@ def _split_cells(text: str) -> list[str]:
 
 
 def measure_spans(spans: Iterable[Span]) -> int:
-    """The cells that spans of safe text take."""
+    """Return the width in cells of sanitized spans."""
     return sum(cleaning.measure_width(text) for text, _ in spans)
 
 
@@ -213,5 +227,5 @@ def _count_filled(part: float, whole: float, cells: int) -> int:
 
 
 def _scale_spark(value: float, top: float) -> int:
-    """0 for nothing, 1 to 7 for a share of `top`."""
+    """Return 0 for nothing, 1 to 7 for a share of `top`."""
     return 0 if value <= 0 or top <= 0 else min(7, max(1, round(value / top * 7)))

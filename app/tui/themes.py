@@ -1,4 +1,4 @@
-"""The themes. `quiet` keeps the terminal's own background and sixteen colours; the others bring their own."""
+"""Colour themes. `quiet` uses the terminal's background and sixteen colours."""
 
 from __future__ import annotations
 

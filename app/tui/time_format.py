@@ -1,4 +1,4 @@
-"""Times as the deck writes them, from UNIX seconds."""
+"""Time formatting from UNIX seconds."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from app.core.text import units
 
 
 def format_wall_time(at: float, now: float, seconds: bool = False) -> str:
-    """Local wall time: `10:42`, with seconds `10:42:07`, on other days with the day."""
+    """Format local time: `10:42`, with seconds `10:42:07`; on other days with the date."""
     return units.format_clock_time(datetime.fromtimestamp(at, UTC), datetime.fromtimestamp(now, UTC), seconds)
 
 
 def format_time_and_age(at: float, now: float) -> str:
-    """When it was, and how long ago: `10:31:02, 11m old`."""
+    """Format a time with its age: `10:31:02, 11m old`."""
     return f"{format_wall_time(at, now, seconds=True)}, {units.format_age(max(0.0, now - at))} old"
 
 
 def format_elapsed(seconds: float) -> str:
-    """A duration that counts up on screen: whole seconds, so that it does not flicker."""
+    """Format a running duration in whole seconds, so that it does not flicker."""
     return f"{max(0, int(seconds))}s" if seconds < 10 else units.format_duration(seconds)
 
 
 def format_age_ago(at: float, now: float) -> str:
-    """`2m ago`; `<1m ago` in the first minute, so that a list of what ended is not drawn every second."""
+    """Format an age: `2m ago`, or `<1m ago` so that a list is not redrawn every second."""
     return f"{units.format_age(now - at) if now - at >= 60 else '<1m'} ago"

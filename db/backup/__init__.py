@@ -1,4 +1,5 @@
-"""Backups of the database: what a file of one holds, how it is taken and checked, and how long it stays.
+"""Backups of the database: file format, creation, verification and retention.
 
-`restore_tool` is the one reader. It stands alone, and lies as `restore.py` beside the backups, so that they can be read without us.
+`restore_tool` is the only reader. It is standalone and stored as `restore.py` beside the backups,
+so that they can be read without Taskdeck.
 """

@@ -1,4 +1,4 @@
-"""The backups of a folder, as its manifest and their own headers tell them."""
+"""Catalogue of the backups in a folder, from its manifest and the files' headers."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from db.sqlite_files import undisturbed_uri
 
 
 class NoBackup(Problem):
-    """There is no such backup."""
+    """No such backup exists."""
 
     code = "not-found"
     exit_code = 3
 
 
 class BadBackup(Storage):
-    """A backup that cannot be used; `ident` is the one that is at fault."""
+    """An unusable backup; `ident` is the faulty one."""
 
     code = "bad-backup"
 
@@ -34,9 +34,14 @@ class BadBackup(Storage):
 
 
 class Backup(NamedTuple):
-    """One backup. `kind` is full or increment; `base`: what an increment is built upon; `at`: its time as stored; `bytes`: of its
-    file; `sha256`: of the whole database file; `facts`: rows, last_event, revision, highest and newest_task; `stranger`: where the database
-    of another home lies that it is of, None for one of our own; `unreadable`: what of it cannot be read, though it can be restored."""
+    """A backup.
+
+    `kind` is full or increment, `base` the backup that an increment builds on, `at` its stored
+    time, `bytes` its file size, `sha256` the hash of the database file. `facts`: rows, last_event,
+    revision, highest and newest_task. `stranger`: the database path if it belongs to another home.
+    `doubtful`: the database path if it may belong to another home. `unreadable`: unreadable values,
+    which do not prevent a restore.
+    """
 
     id: str
     kind: str
@@ -55,8 +60,11 @@ class Backup(NamedTuple):
 
 
 class BackupFault(NamedTuple):
-    """Something about a backup; `own`: it is bad for that, which is not so where it cannot be read now, or where what travels along is
-    not as it was."""
+    """A fault of a backup.
+
+    `own` is False if the backup itself may be good: it is unreadable now, or its companion files
+    changed.
+    """
 
     ident: str
     why: str
@@ -64,13 +72,16 @@ class BackupFault(NamedTuple):
 
 
 class BackupCatalog:
-    """Reads one folder of backups, which need not exist, for the home whose `database` is named; without it all are its own."""
+    """Reader of a backup folder for one home.
+
+    Without a `database`, all backups count as own. The folder may be missing.
+    """
 
     def __init__(self, folder: Path, database: Path | None = None) -> None:
         self.folder, self._database = folder, database
 
     def list_entries(self) -> list[dict[str, Any]]:
-        """All of them as the tool tells them, oldest first. Raises Storage."""
+        """Return all entries of the restore tool, oldest first. Raise Storage."""
         try:
             if not self.folder.is_dir() and os.path.lexists(self.folder):
                 raise space_errors.make_no_folder(self.folder)
@@ -79,17 +90,17 @@ class BackupCatalog:
             raise space_errors.make_problem(self.folder, error) from None
 
     def list_backups(self) -> list[Backup]:
-        """All of them, oldest first, those of other homes too."""
+        """Return all backups, oldest first, including other homes'."""
         found = self.list_entries()
         strangers = self._strangers(found)
         return [_make_backup(entry, strangers) for entry in found]
 
     def list_own(self) -> list[Backup]:
-        """Those of the home, oldest first."""
+        """Return the home's own backups, oldest first."""
         return [backup for backup in self.list_backups() if backup.stranger is None]
 
     def list_others(self) -> list[dict[str, Any]]:
-        """The entries of those of other homes, where none is there that is surely the home's own."""
+        """Return the entries of other homes, if none surely belongs to this home."""
         found = self.list_entries()
         strangers = self._strangers(found)
         theirs = [entry for entry in found if entry["id"] in strangers]
@@ -99,11 +110,14 @@ class BackupCatalog:
         return _strangers(found, self._database) if self._database else {}
 
     def list_good(self) -> list[Backup]:
-        """Those of the home that can be restored as far as is known, oldest first."""
+        """Return the home's verified backups, oldest first."""
         return [backup for backup in self.list_own() if backup.verified]
 
     def find_backup(self, ident: str | None = None, at: str | None = None) -> Backup:
-        """The one named `ident`, else the newest good one of the home, of the stored time `at` or before. Raises NoBackup."""
+        """Return a backup by id, or the newest good one up to the time `at`.
+
+        Raise NoBackup.
+        """
         try:
             found = self.list_entries()
             strangers = self._strangers(found)
@@ -113,13 +127,18 @@ class BackupCatalog:
             raise NoBackup(f"{error}.", "See which there are: taskdeck db backups") from None
 
     def rebuild(self, backup: Backup, target: Path) -> None:
-        """Make the database file that it is of at `target`, which must not exist. Raises BadBackup, Storage and FileExistsError."""
+        """Rebuild the database file at `target`, which must not exist.
+
+        Raise BadBackup, Storage and FileExistsError.
+        """
         with translate_backup_errors(self.folder, space_errors.NOTHING_RESTORED):
             tool.rebuild(tool.find_chain(self.list_entries(), backup.id), str(target))
 
     def check_backup(self, backup: Backup, image: Path, step: Callable[[], None] = tool.do_nothing) -> list[BackupFault]:
-        """What is wrong with it, or with one that it is built upon, built up at `image` for a while; nothing when it is well. Raises
-        Storage, and what `step` raises."""
+        """Return the faults of a backup and its bases; rebuilds it temporarily at `image`.
+
+        Raise Storage, and what `step` raises.
+        """
         with translate_backup_errors(self.folder, space_errors.CHECK_UNFINISHED):
             found = self.list_entries()
             chosen = tool.pick_backup(found, backup.id)
@@ -130,12 +149,12 @@ class BackupCatalog:
                 return [BackupFault(damaged.ident, damaged.why, True)]
 
     def find_damaged_files(self) -> Iterator[BackupFault]:
-        """What is not as it was written, of all of them."""
+        """Yield the faults of all files."""
         for entry in self.list_entries():
             yield from _make_faults(entry["id"], *tool.check_file(str(self.folder), entry))
 
     def find_damaged_lines(self) -> list[int]:
-        """The numbers of the manifest's lines that cannot be read."""
+        """Return the numbers of damaged manifest lines."""
         return tool.read_manifest(str(self.folder))[1]
 
 
@@ -144,7 +163,10 @@ def _make_faults(ident: str, wrong: list[str], odd: list[str]) -> list[BackupFau
 
 
 class translate_backup_errors:
-    """Turns what the tool raises into problems: `with told(folder): …`; `undone` is what does not happen then."""
+    """Context manager that turns the restore tool's errors into problems.
+
+    `undone` names what was not done.
+    """
 
     def __init__(self, folder: Path, undone: str = space_errors.NO_BACKUP_TAKEN) -> None:
         self.folder, self.undone = folder, undone

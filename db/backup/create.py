@@ -1,9 +1,11 @@
-"""Taking a backup. The copy is made by SQLite in one step, so that a writer beside it neither waits nor makes it begin anew.
+"""Creation of backups.
 
-    copy → hash each page → write the pages that are stored to FILE.part → build the whole up again from it and check it →
-    fsync → rename → fsync of the folder → a line in the manifest
+SQLite copies the database in one step, so a concurrent writer neither waits nor restarts the copy.
 
-What can be seen in the folder was therefore restored once and found well.
+    copy → hash each page → write the stored pages to FILE.part → rebuild and check the whole →
+    fsync → rename → fsync of the folder → manifest line
+
+Every visible backup was therefore restored and verified once.
 """
 
 from __future__ import annotations
@@ -31,14 +33,17 @@ from db.maintenance import value_checks
 from db.sqlite_files import read_only_uri
 
 LEVEL = 3
-"""How hard zstd tries."""
+"""zstd compression level."""
 BUSY_SECONDS = 10.0
 DAY, HOUR = 86400.0, 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class BackupRules:
-    """Seconds from one full backup to the next, from one increment to the next, and that a backup is kept; None: for good."""
+    """Backup intervals and retention in seconds.
+
+    Time between full backups, between increments, and until deletion (None: never).
+    """
 
     full: float = DAY
     increment: float = HOUR
@@ -46,19 +51,25 @@ class BackupRules:
 
 
 def is_due(backups: Sequence[Backup], rules: BackupRules) -> bool:
-    """Whether it is time for one. One that was bad when it was taken was one too: it is tried again after as long as an increment waits.
-    One that was found bad since, or lost, is none, nor is what lies there and is no backup."""
+    """Return True if a backup is due.
+
+    A backup that was bad when taken counts too: the next attempt waits as long as an increment. One
+    found bad or lost later does not count, nor does a foreign file.
+    """
     lately = [backup for backup in backups if (backup.verified or _was_bad(backup)) and 0 <= _get_age(backup) < rules.increment]
     return not lately or _is_full_due(backups, rules) and all(backup.verified for backup in lately)
 
 
 def _was_bad(backup: Backup) -> bool:
-    """Whether it was bad when it was taken: of such a one no file is kept."""
+    """Return True if a backup was bad when taken. Its file is not kept."""
     return not backup.bytes and not os.path.lexists(backup.path)
 
 
 def _is_full_due(backups: Sequence[Backup], rules: BackupRules) -> bool:
-    """Also when the clock was set back behind one of the last: their times say nothing then."""
+    """Return True if a full backup is due.
+
+    Also after the clock was set back before the last backups, as their times mean nothing then.
+    """
     since = _list_since_full(backups)
     return not since or _get_age(since[0]) >= rules.full or any(_get_age(backup) < 0 for backup in since)
 
@@ -68,14 +79,14 @@ def _get_age(backup: Backup) -> float:
 
 
 def _list_since_full(backups: Sequence[Backup]) -> list[Backup]:
-    """The last good full one and the good ones taken after it; none when there is no full one."""
+    """Return the last good full backup and the later good ones."""
     good = [backup for backup in backups if backup.verified]
     last = max((place for place, backup in enumerate(good) if backup.kind == "full"), default=len(good))
     return good[last:]
 
 
 def find_base(backups: Sequence[Backup], rules: BackupRules) -> Backup | None:
-    """What the next one is to be built upon; None when it has to be a full one."""
+    """Return the base for the next backup, or None for a full one."""
     if _is_full_due(backups, rules):
         return None
     full, *increments = _list_since_full(backups)
@@ -86,12 +97,12 @@ def take_backup(
     source: Path, folder: Path, rules: BackupRules, full: bool = False, beside: Mapping[str, bytes] | None = None,
     step: Callable[[], None] = tool.do_nothing,
 ) -> Backup:  # fmt: skip
-    """Back the database `source` up into `folder`, and prune by the rules: before, as it may be what makes room, and after.
-    `beside`: the texts that travel along (`keeping.BESIDE`).
+    """Back up the database `source` into `folder`, and prune before and after.
 
-    Blocks: to be called in a thread; what `step`, called now and then, raises gives it up and leaves nothing behind. Raises
-    BadBackup for one that could not be restored, which is told in the manifest; DamagedDatabase where the database is to blame, and
-    Storage.
+    Pruning first may provide the space. `beside`: texts of the companion files. Blocks; call it in
+    a thread. `step` is called regularly and may raise to cancel, which leaves nothing behind. Raise
+    BadBackup for a backup that fails verification (recorded in the manifest), DamagedDatabase for a
+    damaged source, and Storage.
     """
     try:
         with backup_folder.lock_folder(folder, step), translate_backup_errors(folder):
@@ -114,13 +125,15 @@ def _prune_by_rules(store: BackupCatalog, rules: BackupRules) -> None:
     if rules.keep is None:
         return
     backup_folder.prune_backups(store, rules.keep)
-    with suppress(OSError):  # the next one tries again
+    with suppress(OSError):  # the next backup tries again
         backup_folder.shorten_manifest(store.folder, rules.keep)
 
 
 def _refuse_others(store: BackupCatalog, home: Path) -> None:
-    """A folder that several homes share would mix what is theirs. One that lies in its home may have moved with it, and to one in which
-    there are some of this home already those of others were put."""
+    """Raise Storage for a shared folder with backups of other homes only.
+
+    A folder inside the home may have moved with it, and mixed folders already hold own backups.
+    """
     theirs = store.list_others() if store.folder.parent != home else []
     if theirs:
         files = [os.path.basename(entry["path"]) for entry in theirs]
@@ -130,7 +143,7 @@ def _refuse_others(store: BackupCatalog, home: Path) -> None:
 
 
 class _DamagedBase(Exception):
-    """An older backup was found damaged while an increment was built upon it."""
+    """An older backup turned out to be damaged while it served as a base."""
 
     def __init__(self, ident: str, why: str) -> None:
         super().__init__(why)
@@ -139,7 +152,7 @@ class _DamagedBase(Exception):
 
 @dataclass
 class _BackupJob:
-    """One backup on its way."""
+    """A backup in progress."""
 
     store: BackupCatalog
     source: Path
@@ -184,12 +197,12 @@ class _BackupJob:
         return self._publish(part, header)
 
     def _register_file(self, path: Path) -> Path:
-        """A file of ours that goes with us."""
+        """Register a temporary file for removal."""
         self.made.append(path)
         return path
 
     def _copy_database(self, image: Path) -> tuple[int, int]:
-        """Copy the database as it is now; (bytes of a page, pages)."""
+        """Copy the database; return page size and page count."""
         os.close(os.open(image, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         with (
             closing(sqlite3.connect(read_only_uri(self.source), uri=True, timeout=BUSY_SECONDS)) as source,
@@ -203,11 +216,14 @@ class _BackupJob:
         return size, image.stat().st_size // size
 
     def _estimate_size(self, whole: int) -> int:
-        """Bytes that the file may have: those of the whole for a full one; what an increment stores is only known once it is copied."""
+        """Return the expected file size: the whole database, or 0 for an increment.
+
+        An increment's size is known only after the copy.
+        """
         return 0 if not self.full and find_base(self.store.list_own(), self.rules) else whole
 
     def _open_base(self, page_size: int) -> tool.BackupFile | None:
-        """The file of the newest good backup, when this one is to be built upon it."""
+        """Return the file of the base, if this backup is an increment."""
         found = None if self.full else find_base(self.store.list_own(), self.rules)
         if found is None or found.page_size != page_size:
             return None
@@ -217,17 +233,17 @@ class _BackupJob:
             raise _DamagedBase(found.id, damaged.why) from None
 
     def _make_number(self) -> int:
-        """Above those of all that were taken before."""
+        """Return a number above all earlier backups."""
         return 1 + max((entry.get("number") or 0 for entry in self.store.list_entries()), default=0)
 
     def _make_id(self, kind: str) -> str:
-        """Named by its time; one that there was already is never given again."""
+        """Return an id from the time. Ids are never reused."""
         known = {said["id"] for said in tool.read_manifest(str(self.store.folder))[0]} | {entry["id"] for entry in self.store.list_entries()}
         name = f"{timestamps.parse_time(self.at):%Y%m%dT%H%M%SZ}-{kind}"
         return next(ident for n in range(1, len(known) + 2) if (ident := f"{name}-{n}" if n > 1 else name) not in known)
 
     def _verify(self, part: Path, header: Mapping[str, Any], base: tool.BackupFile | None) -> None:
-        """Restore it and look at what came out. A bad one is told in the manifest; its file is not kept."""
+        """Rebuild and check the backup. Record and drop a bad one."""
         image = self._register_file(backup_folder.find_image_path(self.store.folder, "checking"))
         below = tool.find_chain(self.store.list_entries(), base.ident) if base else []
         try:
@@ -240,7 +256,9 @@ class _BackupJob:
             wrong = tool.check_image(str(image), header["facts"], self.step)
             if wrong:
                 self._blame_source(image)
-            else:  # tasks, runs and environments take as long as the increment itself: they are looked at with the next full one
+            # tasks, runs and environments take as long as an increment: checked with the next full
+            # backup
+            else:
                 self.unreadable = value_checks.describe_image(image, self.step, value_checks.SMALL_TABLES if base else value_checks.ALL)
             image.unlink()
         if wrong:
@@ -248,7 +266,7 @@ class _BackupJob:
             raise BadBackup(header["id"], wrong[0])
 
     def _blame_source(self, image: Path) -> None:
-        """Raises where the database is not in order: the image is exactly what was copied of it."""
+        """Raise if the database itself is damaged: the image is an exact copy."""
         with closing(tool.open_image(str(image))) as c:
             (found,) = c.execute("PRAGMA integrity_check(1)").fetchone()
             found = next(iter(tool.find_broken_checks(c)), found) if found == "ok" else found
@@ -278,7 +296,7 @@ class _BackupJob:
 
 
 def _hash_pages(image: Path, page_size: int, step: Callable[[], None]) -> tuple[bytes, str]:
-    """The hashes of all pages one after the other, and the sha256 of the whole."""
+    """Return the hashes of all pages, and the sha256 of the file."""
     hashes, whole = bytearray(), hashlib.sha256()
     with open(image, "rb") as file:
         for chunk in iter(lambda: file.read(tool.get_frame_pages(page_size) * page_size), b""):
@@ -290,14 +308,14 @@ def _hash_pages(image: Path, page_size: int, step: Callable[[], None]) -> tuple[
 
 
 def _find_changed_pages(index: bytes, before: bytes) -> list[int]:
-    """The numbers of the pages whose hash is another than it was."""
+    """Return the numbers of the pages whose hash changed."""
     return [at // tool.HASH_SIZE for at in range(0, len(index), tool.HASH_SIZE) if index[at : at + tool.HASH_SIZE] != before[at : at + tool.HASH_SIZE]]
 
 
 def write_backup(
     part: Path, image: Path, header: Mapping[str, Any], index: bytes, numbers: Sequence[int], step: Callable[[], None] = tool.do_nothing
 ) -> None:
-    """The file of a backup at `part`, on the disk when this returns. The pages are those of `image`."""
+    """Write a backup to `part` with pages of `image`, and flush it to disk."""
     packed = compress(index)
     listed = b"" if isinstance(numbers, range) else compress(struct.pack(f"<{len(numbers)}I", *numbers))
     head = json.dumps({**header, "index": len(packed), "numbers": len(listed)}).encode()
@@ -333,7 +351,7 @@ def _read_pages(pages: IO[bytes], numbers: Sequence[int], size: int) -> bytes:
 
 
 def compress(data: bytes) -> bytes:
-    """One zstd frame."""
+    """Compress data into one zstd frame."""
     if sys.version_info >= (3, 14):
         from compression import zstd
     else:

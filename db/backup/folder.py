@@ -1,4 +1,7 @@
-"""What changes a folder of backups: lines of the manifest, small files, what is swept and what is pruned. One process at a time."""
+"""Changes to a backup folder: manifest lines, small files, cleanup and pruning.
+
+A lock admits one process at a time.
+"""
 
 from __future__ import annotations
 
@@ -25,18 +28,21 @@ log = logging.getLogger(__name__)
 
 TOOL_NAME = "restore.py"
 PART_SUFFIX = ".part"
-"""How the name of a file ends that is not yet whole."""
+"""Suffix of incomplete files."""
 _IMAGE = re.compile(r"\.(copying|checking|verifying)(-[0-9]+)?\.image(-journal)?")
 
 
 LOCK_TIMEOUT = 30.0
-"""Seconds for which another process that has the folder is waited for."""
+"""Seconds to wait for another process."""
 
 
 @contextmanager
 def lock_folder(folder: Path, step: Callable[[], None] = tool.do_nothing, undone: str = space_errors.NO_BACKUP_TAKEN) -> Iterator[None]:
-    """Make the folder, private to the user, and have it to ourselves. Whoever has it is waited for a while; then Storage is raised, which
-    says what is `undone`. `step` is called meanwhile and may raise. Raises OSError."""
+    """Create the private folder if needed and lock it.
+
+    Wait for another process for a while, then raise Storage with `undone`. `step` is called
+    meanwhile and may raise. Raise OSError.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -52,9 +58,12 @@ def lock_folder(folder: Path, step: Callable[[], None] = tool.do_nothing, undone
 
 
 def append_line(folder: Path, **said: Any) -> None:
-    """Add a line to the manifest, and see it on the disk. One that was torn before it stays a line of its own."""
+    """Append a line to the manifest and flush it to disk.
+
+    A torn line before it stays separate.
+    """
     with suppress(FileNotFoundError), tool.open_regular(os.fspath(folder / tool.MANIFEST)):
-        pass  # what has no end takes no line
+        pass  # a pipe or device takes no line
     fd = os.open(folder / tool.MANIFEST, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         size = os.fstat(fd).st_size
@@ -66,7 +75,7 @@ def append_line(folder: Path, **said: Any) -> None:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """A small file, whole or not at all, with all that it says on the disk."""
+    """Write a small file atomically and flush it to disk."""
     part = path.with_name(path.name + PART_SUFFIX)
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
@@ -88,7 +97,7 @@ def _write_all(fd: int, data: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """See the names in a folder on the disk."""
+    """Flush the names in a folder to disk."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -97,7 +106,11 @@ def sync_folder(folder: Path) -> None:
 
 
 def clean_up(store: BackupCatalog) -> None:
-    """Remove what one that was killed left behind, tell in the manifest of what it had finished, and lay the tool beside."""
+    """Clean up after a killed process.
+
+    Remove its temporary files, record finished backups in the manifest, and store the restore tool
+    beside them.
+    """
     folder = store.folder
     remove_temporary_files(folder)
     entries, (said, damaged) = store.list_entries(), tool.read_manifest(str(folder))
@@ -113,7 +126,7 @@ def clean_up(store: BackupCatalog) -> None:
 
 
 def remove_temporary_files(folder: Path) -> None:
-    """Remove the files on their way of one that was killed, by the very names that we give: others' may lie in the folder too."""
+    """Remove temporary files by our exact names: the folder may hold foreign files."""
     for name in os.listdir(folder):
         if _IMAGE.fullmatch(name) or name.endswith(PART_SUFFIX) and _is_ours(name[: -len(PART_SUFFIX)]):
             _remove_file(folder / name)
@@ -128,14 +141,17 @@ def _is_companion(name: str) -> bool:
 
 
 def _remove_file(path: Path) -> None:
-    """Remove a file; what is none was not made by us and stays."""
+    """Remove a regular file. Anything else is foreign and stays."""
     with suppress(FileNotFoundError):
         if stat.S_ISREG(path.lstat().st_mode):
             path.unlink()
 
 
 def find_image_path(folder: Path, name: str) -> Path:
-    """Where a database file may be made for a while: `.NAME.image`, or with a number when something lies there."""
+    """Return an unused path for a temporary database file.
+
+    The name is `.NAME.image`, or has a number.
+    """
     names = (f".{name}{f'-{n}' if n > 1 else ''}.image" for n in count(1))
     return next(folder / name for name in names if not os.path.lexists(folder / name))
 
@@ -153,21 +169,21 @@ def _remove_companions(folder: Path, wanted: set[str]) -> None:
 
 
 COMPANIONS = ("config", "definitions")
-"""The small files that travel along with a backup."""
+"""Companion files of a backup."""
 
 
 def get_companion_names(ident: str) -> list[str]:
-    """Their names."""
+    """Return the names of a backup's companion files."""
     return [get_companion_name(kind, ident) for kind in COMPANIONS]
 
 
 def get_companion_name(kind: str, ident: str) -> str:
-    """The name of one of them."""
+    """Return the name of a companion file."""
     return f"{kind}-{ident}.toml"
 
 
 def write_companions(folder: Path, ident: str, texts: Mapping[str, bytes]) -> dict[str, str]:
-    """Store the texts of `BESIDE` that there are; the sha256 of each by its name."""
+    """Store the companion texts; return {name: sha256}."""
     made = {}
     for kind, text in texts.items():
         name = get_companion_name(kind, ident)
@@ -177,7 +193,11 @@ def write_companions(folder: Path, ident: str, texts: Mapping[str, bytes]) -> di
 
 
 def _store_tool(folder: Path) -> None:
-    """Lay the tool beside, but not in the place of something of that name that was never ours."""
+    """Store the restore tool in the folder, but never overwrite a foreign file.
+
+    The beginning of the module docstring, up to its first full stop, identifies the tool: do not
+    change it.
+    """
     wanted, path = Path(tool.__file__).read_bytes(), folder / TOOL_NAME
     there = path.read_bytes() if path.is_file() else b""
     if os.path.lexists(path) and not there.startswith(wanted[: wanted.index(b".")]):
@@ -191,13 +211,16 @@ def _get_path(folder: Path, ident: str) -> Path:
 
 
 def mark_bad(folder: Path, ident: str, why: str) -> None:
-    """From now on it counts neither as good nor as a base."""
+    """Record a backup as bad: it no longer counts as good or as a base."""
     append_line(folder, what="bad", id=ident, why=why, at=timestamps.now())
 
 
 def find_outdated(backups: list[Backup], keep: float) -> list[Backup]:
-    """Those older than `keep` seconds that nothing needs: not what one that stays is built upon, nor, as a clock may be wrong, the
-    last two good full ones with all that is built upon them. One of a time to come was taken by such a clock, and is none of the two."""
+    """Return the backups older than `keep` seconds that no other backup needs.
+
+    The last two good full backups stay with their increments, because a clock may be wrong. A
+    backup from the future was taken by such a clock and is not one of the two.
+    """
     since, now = timestamps.format_time(timestamps.utcnow() - timedelta(seconds=keep)), timestamps.now()
     by_id = {backup.id: backup for backup in backups}
     full = {backup.id for backup in [one for one in backups if one.verified and one.kind == "full" and one.at <= now][-2:]}
@@ -218,7 +241,7 @@ def _collect_bases(by_id: Mapping[str, Backup], backup: Backup | None) -> set[st
 
 
 def prune_backups(store: BackupCatalog, keep: float) -> list[str]:
-    """Remove what is outdated of the home's own; the ids."""
+    """Remove outdated backups of the home; return their ids."""
     gone = [backup.id for backup in find_outdated(store.list_own(), keep)]
     for ident in gone:
         _prune_backup(store.folder, ident)
@@ -226,13 +249,16 @@ def prune_backups(store: BackupCatalog, keep: float) -> list[str]:
 
 
 SHORTEN_INTERVAL = timedelta(days=1)
-"""Between two times that the manifest is written anew."""
+"""Minimum time between two rewrites of the manifest."""
 
 
 def shorten_manifest(folder: Path, keep: float) -> None:
-    """Write the manifest anew without what was pruned, where there is any of more than `keep` seconds ago, once a day at most. Of the
-    others stays that they were pruned: their names are not given again, and what is left of their files is swept. Who reads it
-    meanwhile has the one or the other, whole. The caller has the folder to itself, and has swept it. Raises OSError."""
+    """Drop backups pruned over `keep` seconds ago from the manifest.
+
+    Runs at most once a day. Other pruned backups keep their line: their names are not reused, and
+    leftover files are removed. Readers see the old or the new file, whole. The caller holds the
+    lock and has cleaned up. Raise OSError.
+    """
     said, now = tool.read_manifest(str(folder))[0], timestamps.utcnow()
     since, lately = timestamps.format_time(now - timedelta(seconds=keep)), timestamps.format_time(now - SHORTEN_INTERVAL)
     pruned = {line["id"]: line["at"] for line in said if line["what"] == "pruned"}
@@ -245,14 +271,20 @@ def shorten_manifest(folder: Path, keep: float) -> None:
 
 
 def _is_kept(line: Mapping[str, Any], pruned: Set[str], gone: Set[str]) -> bool:
-    """Whether a line is worth keeping; numbers of lines that were damaged mean nothing once those are left out."""
+    """Return True if a line is worth keeping.
+
+    Numbers of damaged lines mean nothing once those lines are gone.
+    """
     if line["what"] in ("seen", "shortened"):
         return False
     return line["id"] not in gone if line["what"] == "pruned" else line["id"] not in pruned
 
 
 def _prune_backup(folder: Path, ident: str) -> None:
-    """The line comes first, as a file that stays behind is swept and one that is missing alarms; unless there is no room for a line."""
+    """Remove a backup. The manifest line comes first, unless the disk is full.
+
+    A leftover file is cleaned up later; a missing one would raise an alarm.
+    """
     try:
         append_line(folder, what="pruned", id=ident, at=timestamps.now())
         told = True

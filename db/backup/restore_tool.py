@@ -1,17 +1,18 @@
-"""Lists, checks and restores the backups in this folder. It needs Python 3.8 or later, and something that can read zstd.
+"""Lists, checks and restores the backups in this folder. Needs Python 3.8 and zstd.
 
     python3 restore.py list
     python3 restore.py verify [ID]
     python3 restore.py restore ID FILE
     python3 restore.py restore --at TIME FILE
 
-ID may be its first letters, or the name of its file. TIME is a time that is over: 10:00, "yesterday 10:00", 2026-01-31T08:00, or 2h for
-so long ago.
+ID may be abbreviated, or be a file name. TIME is a past time: 10:00, "yesterday 10:00",
+2026-01-31T08:00, or 2h for two hours ago.
 
-A backup is one file: MAGIC, the length of the header (4 bytes, little endian) and the header (JSON), the hashes of all pages, the
-numbers of the pages that are stored (none in a full one: it has them all), then those pages in frames of about 1 MiB, and the sha256
-of everything before. Hashes, numbers and frames are zstd; before each frame stands its length (4 bytes). An increment stores the
-pages that differ from its base. `manifest.jsonl` says what was taken, found bad and pruned, each line with a checksum of its own.
+File format: MAGIC, the header's length (4 bytes, little endian) and the header (JSON), the hashes
+of all pages, the numbers of the stored pages (none in a full backup, which stores all), the pages
+in frames of about 1 MiB, and the sha256 of everything before. Hashes, numbers and frames are zstd.
+A length (4 bytes) precedes each frame. An increment stores the pages that differ from its base.
+`manifest.jsonl` lists the backups taken, found bad and pruned; each line has its own checksum.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ if TYPE_CHECKING:
 MAGIC = b"TASKDECK-BACKUP\n"
 FORMAT = 1
 HASH_SIZE = 16
-"""Bytes of a page's hash."""
+"""Bytes of a page hash."""
 FRAME_SIZE = 2**20
-"""Bytes of pages in a frame, before they are compressed."""
+"""Uncompressed bytes of a frame."""
 DIGEST_SIZE = 32
 MANIFEST = "manifest.jsonl"
 SUFFIX = ".backup"
@@ -55,7 +56,7 @@ _LINE_MIDDLE = b'","line":'
 
 
 class DamagedBackupFile(Exception):
-    """The backup `ident` cannot be used; `why` says what is wrong with it."""
+    """A backup that cannot be used. `ident` names the backup, `why` the fault."""
 
     def __init__(self, ident: str, why: str) -> None:
         super().__init__("backup %s is damaged: %s" % (ident, why))
@@ -63,16 +64,16 @@ class DamagedBackupFile(Exception):
 
 
 class RestoreError(Exception):
-    """There is no such backup, or nothing here can read one."""
+    """A wrong request: no such backup, an invalid time or target, or no zstd decoder."""
 
 
 def hash_page(page: bytes) -> bytes:
-    """The hash of one page: HASH bytes."""
+    """Return the hash of a page, HASH bytes."""
     return hashlib.blake2b(page, digest_size=HASH_SIZE).digest()
 
 
 def format_manifest_line(said: dict[str, Any]) -> bytes:
-    """`said` as a line of the manifest, with its checksum."""
+    """Return a manifest line with its checksum."""
     body = json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
     return _LINE_START + _compute_checksum(body) + _LINE_MIDDLE + body + b"}\n"
 
@@ -82,14 +83,17 @@ def _compute_checksum(body: bytes) -> bytes:
 
 
 def _parse_manifest_line(line: bytes) -> dict[str, Any] | None:
-    """What a line of the manifest says; None when it is not as it was written."""
+    """Parse a manifest line; return None if it is damaged."""
     body = line[len(_LINE_START) + _CHECKSUM_LENGTH + len(_LINE_MIDDLE) : -2]
     said = json.loads(body) if line == _LINE_START + _compute_checksum(body) + _LINE_MIDDLE + body + b"}\n" else None
-    return None if said is None or "/" in said["id"] else said  # an id names a file of this folder
+    return None if said is None or "/" in said["id"] else said  # an id must be a plain file name
 
 
 def open_regular(path: str) -> IO[bytes]:
-    """A file of a folder of backups, to be read. Raises OSError, also for a device or a pipe in its place: those have no end."""
+    """Open a regular file of a backup folder for reading. Raise OSError.
+
+    Devices and pipes are refused, because they have no end.
+    """
     file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         return file
@@ -98,8 +102,11 @@ def open_regular(path: str) -> IO[bytes]:
 
 
 def read_manifest(folder: str) -> tuple[list[dict[str, Any]], list[int]]:
-    """(what its lines say, in order; the numbers of the lines that are damaged, but for those that a later line says were seen and
-    mended by telling anew what could be known). No manifest is an empty one."""
+    """Return the manifest's lines in order, and the numbers of damaged lines.
+
+    Damaged lines are left out once a later line records them as seen: what is known was written
+    again. A missing manifest is empty.
+    """
     try:
         with open_regular(os.path.join(folder, MANIFEST)) as file:
             lines = file.read().splitlines(keepends=True)
@@ -113,9 +120,12 @@ def read_manifest(folder: str) -> tuple[list[dict[str, Any]], list[int]]:
 
 
 def list_entries(folder: str) -> list[dict[str, Any]]:
-    """Every backup as a dict, in the order they were taken: id, number, kind, base, at, bytes, pages, page_size, sha256, facts,
-    beside, of, home, digest, path and `problem`, None when nothing is known against it. One that no line tells of is told by its
-    own header, and has no `what`; where that cannot be read it is bad."""
+    """Return every backup as a dict, in the order taken.
+
+    Keys: id, number, kind, base, at, bytes, pages, page_size, sha256, facts, beside, of, history,
+    digest, path and `problem`, None for a good one. A backup missing in the manifest is read from
+    its header and has no `what`. An unreadable one is bad. Old backups have no history.
+    """
     taken, bad, pruned = {}, {}, set()
     for said in read_manifest(folder)[0]:
         if said["what"] == "taken":
@@ -135,7 +145,10 @@ def list_entries(folder: str) -> list[dict[str, Any]]:
 
 
 def _sort_as_taken(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """By their numbers, which no clock changes; one of which none is known follows those that its time is not before."""
+    """Sort by number, which no clock affects.
+
+    A backup without a number follows those that are not newer by time.
+    """
     numbered = [entry for entry in found if entry.get("number")]
 
     def place(entry: dict[str, Any]) -> tuple[int, bool, str, str]:
@@ -151,7 +164,7 @@ def _list_ids(folder: str) -> set[str]:
 
 
 def is_id(text: str) -> bool:
-    """Whether it is the name of a backup: its time and kind, and a number when there are several of them."""
+    """Return True for a backup id: time, kind, and a number for duplicates."""
     try:
         return bool(_ID.fullmatch(text) and datetime.strptime(text[:16], "%Y%m%dT%H%M%SZ"))
     except ValueError:
@@ -159,7 +172,10 @@ def is_id(text: str) -> bool:
 
 
 def _read_entry(folder: str, ident: str) -> dict[str, Any]:
-    """What a file says of itself; one that cannot be read as a backup is bad, whatever its length."""
+    """Return the entry from a file's header.
+
+    An unreadable file is bad, whatever its size.
+    """
     try:
         return BackupFile(get_path(folder, ident)).make_entry()
     except DamagedBackupFile as damaged:
@@ -169,7 +185,7 @@ def _read_entry(folder: str, ident: str) -> dict[str, Any]:
 
 
 def _make_empty_entry(ident: str) -> dict[str, Any]:
-    """The entry of a backup of which nothing but its id is known."""
+    """Return an entry for a backup of which only the id is known."""
     at = "%s-%s-%sT%s:%s:%s.000000Z" % (ident[:4], ident[4:6], ident[6:8], ident[9:11], ident[11:13], ident[13:15])
     return {"id": ident, "kind": "full" if "full" in ident else "increment", "base": None, "at": at, "bytes": 0, "pages": 0,
             "page_size": 0, "sha256": "", "facts": {}, "beside": {}, "digest": ""}  # fmt: skip
@@ -186,7 +202,7 @@ def _check_entry(folder: str, entry: dict[str, Any], bad: dict[str, Any] | None)
 
 
 def _find_broken_base(found: dict[str, dict[str, Any]], entry: dict[str, Any]) -> str | None:
-    """What is wrong with the first of those that an increment builds upon."""
+    """Return the fault of the nearest base that is bad or missing."""
     while entry["kind"] != "full":
         base = found.get(entry["base"])
         if base is None:
@@ -198,12 +214,12 @@ def _find_broken_base(found: dict[str, dict[str, Any]], entry: dict[str, Any]) -
 
 
 def get_path(folder: str, ident: str) -> str:
-    """The file of a backup."""
+    """Return the path of a backup."""
     return os.path.join(folder, ident + SUFFIX)
 
 
 def find_chain(found: list[dict[str, Any]], ident: str | None) -> list[tuple[str, str]]:
-    """The files that a backup is built from, its full one first, each with the digest that was told of it. Raises Unknown."""
+    """Return (path, digest) of the files of a backup, full one first. Raise Unknown."""
     known = {entry["id"]: entry for entry in found}
     files = []
     while ident is not None:
@@ -215,7 +231,7 @@ def find_chain(found: list[dict[str, Any]], ident: str | None) -> list[tuple[str
 
 
 class BackupFile:
-    """A backup's file, read and found as it was written. Raises Damaged, or OSError."""
+    """A verified backup file. Raise Damaged or OSError."""
 
     def __init__(self, path: str, digest: str = "") -> None:
         self.path = path
@@ -229,7 +245,10 @@ class BackupFile:
             raise DamagedBackupFile(self._name, "its parts do not fit (%s)" % error)
 
     def _verify_digest(self, digest: str) -> str:
-        """The sha256 at the end, which must be that of what is before it, and `digest` when one is given."""
+        """Return the sha256 at the file's end.
+
+        Raise Damaged if it differs from the content or from `digest`.
+        """
         summed, left = hashlib.sha256(), self.bytes - DIGEST_SIZE
         with open_regular(self.path) as file:
             while left > 0:
@@ -259,14 +278,14 @@ class BackupFile:
         self._frames = file.tell()
 
     def make_entry(self) -> dict[str, Any]:
-        """What the manifest says of it."""
+        """Return the manifest entry of the file."""
         names = ("id", "kind", "base", "at", "pages", "page_size", "sha256", "facts", "beside", "of")
         more = {"number": self.header.get("number", 0), "home": self.header.get("home"), "bytes": self.bytes, "digest": self.digest}
         said = dict({name: self.header[name] for name in names}, **more)
         return dict(said, **{name: None if said[name] is None else str(said[name]) for name in ("of", "home")})
 
     def read_frames(self) -> Iterator[tuple[Sequence[int], bytes]]:
-        """(numbers of pages from 0, those pages as bytes), frame by frame."""
+        """Yield (page numbers from 0, page data) of each frame."""
         many = get_frame_pages(self.page_size)
         with open_regular(self.path) as file:
             file.seek(self._frames)
@@ -275,7 +294,7 @@ class BackupFile:
                 yield numbers, decompress(_read_block(file), len(numbers) * self.page_size)
 
     def write_pages(self, image: IO[bytes], step: Callable[[], None]) -> None:
-        """Write the pages of this one into the open file `image`."""
+        """Write the stored pages into the open file `image`."""
         size = self.page_size
         for numbers, data in self.read_frames():
             step()
@@ -290,7 +309,7 @@ class BackupFile:
 
 
 def get_frame_pages(page_size: int) -> int:
-    """How many pages a frame has."""
+    """Return the number of pages in a frame."""
     return max(1, FRAME_SIZE // page_size)
 
 
@@ -300,14 +319,17 @@ def _read_block(file: IO[bytes]) -> bytes:
 
 
 def do_nothing() -> None:
-    """What is called now and then in long work; a caller's own may raise, to give it up."""
+    """Do nothing.
+
+    Default for `step`, which is called regularly and may raise to cancel.
+    """
 
 
 def rebuild(files: Sequence[tuple[str, str]], target: str, step: Callable[[], None] = do_nothing) -> None:
-    """The database file that the last of `files` is of, made at `target`, which must not exist; its sha256 is checked. Each is a path
-    and the digest that it must have, or "" where none was told.
+    """Rebuild the database of the last of `files` at `target` and check its sha256.
 
-    Raises Damaged, FileExistsError and OSError; then `target` is left behind by none of them.
+    `target` must not exist. Each file is a path and its expected digest, or "" if unknown. Raise
+    Damaged, FileExistsError and OSError; `target` is then removed.
     """
     with open(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "r+b") as image:
         try:
@@ -326,7 +348,7 @@ def rebuild(files: Sequence[tuple[str, str]], target: str, step: Callable[[], No
 
 
 def hash_file(file: IO[bytes]) -> str:
-    """The sha256 of an open file from where it stands, as text."""
+    """Return the sha256 of an open file from its position, as text."""
     summed = hashlib.sha256()
     for chunk in iter(lambda: file.read(FRAME_SIZE), b""):
         summed.update(chunk)
@@ -334,12 +356,12 @@ def hash_file(file: IO[bytes]) -> str:
 
 
 def open_image(path: str) -> sqlite3.Connection:
-    """A connection to a database file that nobody has open; nothing is written to it or beside it."""
+    """Open a database file that nothing else uses, without writing to it or beside it."""
     return sqlite3.connect("file:%s?mode=ro&immutable=1" % quote(os.fsencode(path)), uri=True)
 
 
 def read_facts(c: sqlite3.Connection) -> dict[str, Any]:
-    """What there is in a database: rows by table, its last event, revision, highest task number and newest task."""
+    """Return rows by table, last event, revision, highest number and newest task."""
     names = [name for (name,) in c.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")]
     rows = {name: _fetch_value(c, 'SELECT count(*) FROM "%s"' % name.replace('"', '""')) for name in sorted(names)}
     return {
@@ -363,7 +385,10 @@ def _fetch_value(c: sqlite3.Connection, statement: str) -> Any:
 
 
 def check_image(path: str, expected: dict[str, Any], step: Callable[[], None] = do_nothing) -> list[str]:
-    """What is wrong with a rebuilt database: its structure, its foreign keys, its `facts` against those that were counted."""
+    """Return the faults of a rebuilt database.
+
+    Checks its structure, foreign keys and recorded figures.
+    """
     try:
         with closing(open_image(path)) as c:
             c.set_progress_handler(step, 100000)
@@ -371,13 +396,17 @@ def check_image(path: str, expected: dict[str, Any], step: Callable[[], None] = 
             wrong += ["row %s of %s refers to a missing row of %s" % (row[1], row[0], row[2])
                       for row in c.execute("PRAGMA foreign_key_check").fetchmany(5)]  # fmt: skip
             return wrong + (["its rows are not those that were counted"] if read_facts(c) != expected else [])
-    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the second: SQLite's own words quote what is damaged
-        step()  # it may be what interrupted
+    # the second: SQLite's message quotes damaged text
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        step()  # may have caused the interrupt
         return [str(error)]
 
 
 def find_broken_checks(c: sqlite3.Connection) -> list[str]:
-    """The rows that break the CHECKs of their tables. Through a connection that only reads SQLite leaves those out."""
+    """Return the violated CHECK constraints.
+
+    On a read-only connection SQLite does not report them.
+    """
     wrong = []
     for name, text in c.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall():
         for rule in _parse_checks(text):
@@ -388,7 +417,10 @@ def find_broken_checks(c: sqlite3.Connection) -> list[str]:
 
 
 def _parse_checks(text: str) -> list[str]:
-    """The conditions of the CHECKs in the text of a table. No word in them holds a bracket."""
+    """Return the CHECK conditions of a CREATE TABLE statement.
+
+    No string in our conditions contains a parenthesis.
+    """
     found = []
     for match in re.finditer(r"\bCHECK \(", text):
         depth, at = 1, match.end()
@@ -400,7 +432,7 @@ def _parse_checks(text: str) -> list[str]:
 
 
 def check_companions(folder: str, entry: dict[str, Any]) -> list[str]:
-    """What is wrong with the small files that travel along with a backup."""
+    """Return the faults of a backup's companion files."""
     return ["%s is gone or changed" % name for name, digest in sorted(entry["beside"].items()) if _hash_companion(folder, name) != digest]
 
 
@@ -416,8 +448,10 @@ UNREADABLE_PREFIX = "its file cannot be read: "
 
 
 def check_file(folder: str, entry: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """What is wrong with a backup as it lies there, without building it up; and what is odd around it, of which it need not be bad: it
-    cannot be read now, or what travels along is not as it was."""
+    """Return the faults of a backup without rebuilding it, and oddities.
+
+    Oddities do not make it bad: it is unreadable now, or its companion files changed.
+    """
     if entry["problem"]:
         return [entry["problem"]], []
     try:
@@ -432,7 +466,10 @@ def check_file(folder: str, entry: dict[str, Any]) -> tuple[list[str], list[str]
 def check_whole(
     folder: str, found: list[dict[str, Any]], entry: dict[str, Any], image: str, step: Callable[[], None] = do_nothing
 ) -> tuple[list[str], list[str]]:
-    """As `check_file`, once it is built up at `image`, which is removed again. Raises Damaged for another one, Unknown and OSError."""
+    """Check the file, then rebuild it temporarily at `image` and check the result.
+
+    Return what `check_file` returns. Raise Damaged for a bad base, Unknown and OSError.
+    """
     wrong, odd = check_file(folder, entry)
     if wrong or any(why.startswith(UNREADABLE_PREFIX) for why in odd):
         return wrong, odd
@@ -449,8 +486,10 @@ def check_whole(
 
 
 def pick_backup(found: list[dict[str, Any]], ident: str | None = None, at: str | None = None) -> dict[str, Any]:
-    """The backup that `ident` names, else the good one taken last; with `at` (as stored), the last of that time or before.
-    Raises Unknown."""
+    """Return the backup `ident`, else the last good one, up to the stored time `at`.
+
+    Raise Unknown.
+    """
     if ident is not None:
         return find_by_name(found, ident)
     good = [entry for entry in found if not entry["problem"]]
@@ -466,7 +505,7 @@ def pick_backup(found: list[dict[str, Any]], ident: str | None = None, at: str |
 
 
 def find_by_name(found: list[dict[str, Any]], text: str) -> dict[str, Any]:
-    """The backup that its id names, or the first letters of that if they are of one only, or its file. Raises Unknown."""
+    """Return the backup with this id, unique prefix or file name. Raise Unknown."""
     name = os.path.basename(text)
     name = name[: -len(SUFFIX)] if name.endswith(SUFFIX) else name
     begun = [entry for entry in found if name and entry["id"].startswith(name)]
@@ -480,7 +519,10 @@ def find_by_name(found: list[dict[str, Any]], text: str) -> dict[str, Any]:
 
 
 def decompress(data: bytes, size: int) -> bytes:
-    """`size` bytes out of one zstd frame. Raises ValueError when it holds something else, Unknown when nothing can read it."""
+    """Return `size` bytes from a zstd frame.
+
+    Raise ValueError for other content, Unknown without a decoder.
+    """
     found = _get_decoder()(data, size)
     if len(found) != size:
         raise ValueError("a frame of %d bytes has %d" % (size, len(found)))
@@ -491,7 +533,7 @@ _decoder: list[Any] = []
 
 
 def _get_decoder() -> Callable[[bytes, int], bytes]:
-    """The first way to read zstd that this machine has."""
+    """Return the first available zstd decoder."""
     if not _decoder:
         _decoder.append(_load_module() or _load_library() or _find_program())
     if _decoder[0] is None:
@@ -518,7 +560,7 @@ def _load_module() -> Callable[[bytes, int], bytes] | None:
 
 
 def _load_library() -> Callable[[bytes, int], bytes] | None:
-    import ctypes  # which few need, and takes long to read
+    import ctypes  # rarely needed, slow to import
     import ctypes.util
 
     for name in ("libzstd.so.1", "libzstd.1.dylib", ctypes.util.find_library("zstd")):
@@ -545,7 +587,7 @@ def _load_library() -> Callable[[bytes, int], bytes] | None:
 
 
 def _find_program() -> Callable[[bytes, int], bytes] | None:
-    import subprocess  # as above
+    import subprocess  # rarely needed, slow to import
 
     program = shutil.which("zstd")
     if program is None:
@@ -561,7 +603,7 @@ def _find_program() -> Callable[[bytes, int], bytes] | None:
 
 
 TIME_NOTATIONS = '10:00, "yesterday 10:00", 2026-01-31T08:00, or 2h for so long ago'
-"""How a time that is over can be written."""
+"""Accepted notations of a past time."""
 _DURATION = re.compile("(?:([0-9.]+)d)? ?(?:([0-9.]+)h)? ?(?:([0-9.]+)m)? ?(?:([0-9.]+)s)?(?: ago)?")
 _MOMENT = re.compile(
     "(today|yesterday|[0-9]{4}-[0-9]{2}-[0-9]{2})?[ t]?"
@@ -570,17 +612,22 @@ _MOMENT = re.compile(
 
 
 def parse_past_time(text: str, now: datetime | None = None) -> str:
-    """A time that is over (`TIMES`; local where it names no zone) as backups have it: the last moment of the day, minute or second that
-    was written. A time of day is the last one before `now`. Raises Unknown."""
+    """Return a past time (`TIME_NOTATIONS`, local without a zone) as stored text.
+
+    The result is the last moment of the given day, minute or second. A time of day means its last
+    occurrence before `now`. Raise Unknown.
+    """
     word, now = " ".join(text.lower().split()), now or datetime.now().astimezone()
     try:
         moment = now if word == "now" else _parse_duration(word, now) or _parse_moment(word, now)
-        at = moment and moment.astimezone().astimezone(timezone.utc).replace(tzinfo=None)  # it can be told here, too
+        # also fails for times out of range
+        at = moment and moment.astimezone().astimezone(timezone.utc).replace(tzinfo=None)
     except (ValueError, OverflowError):
         at = None
     if at is None:
         raise RestoreError("a time that is over is written %s, not %r" % (TIME_NOTATIONS, text))
-    return at.isoformat(timespec="microseconds") + "Z"  # strftime leaves out the noughts of an early year
+    # strftime omits leading zeros of early years
+    return at.isoformat(timespec="microseconds") + "Z"
 
 
 def _parse_duration(word: str, now: datetime) -> datetime | None:
@@ -604,12 +651,13 @@ def _parse_moment(word: str, now: datetime) -> datetime | None:
     if part:
         return begin + timedelta(microseconds=int((part + "000000")[:6]))
     length = timedelta(seconds=1) if second else timedelta(minutes=1)
-    end = begin + length if hour else _make_datetime(on + timedelta(days=1), at, zone)  # a day may have 23 hours, or 25
+    # a day may have 23 or 25 hours
+    end = begin + length if hour else _make_datetime(on + timedelta(days=1), at, zone)
     return end - timedelta(microseconds=1)
 
 
 def _make_datetime(on: date, at: time, zone: str | None) -> datetime:
-    """A moment of the zone, or where we are."""
+    """Return an aware datetime, in the local zone by default."""
     naive = datetime.combine(on, at)
     if not zone:
         return naive.astimezone()
@@ -617,13 +665,13 @@ def _make_datetime(on: date, at: time, zone: str | None) -> datetime:
 
 
 def format_local_time(at: str) -> str:
-    """A stored time as the clock on the wall had it."""
+    """Return a stored time in local time."""
     moment = datetime.strptime(at, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _require_entries(folder: str) -> list[dict[str, Any]]:
-    """The backups of the folder, of which there must be one. Raises Unknown."""
+    """Return the backups of the folder. Raise Unknown if there are none."""
     found = list_entries(folder)
     if not found:
         raise RestoreError("there is no backup in %s" % folder)
@@ -631,7 +679,7 @@ def _require_entries(folder: str) -> list[dict[str, Any]]:
 
 
 def _find_asked(folder: str, found: list[dict[str, Any]], ident: str) -> dict[str, Any]:
-    """The one that was named, which a path to another folder does not do. Raises Unknown."""
+    """Return the named backup. Raise Unknown for a path to another folder."""
     where = os.path.dirname(ident)
     if where and os.path.realpath(where) != os.path.realpath(folder):
         raise RestoreError("%s is not in %s; use the restore.py beside it" % (ident, folder))
@@ -639,12 +687,15 @@ def _find_asked(folder: str, found: list[dict[str, Any]], ident: str) -> dict[st
 
 
 def make_folder_name(home: str) -> str:
-    """What the folder of a home's backups is called, beside those of others; `home` is where it really is."""
+    """Return the name of a home's backup folder beside others.
+
+    `home` is its real path.
+    """
     return "%s-%s" % (os.path.basename(home)[:40], hashlib.sha256(os.fsencode(home)).hexdigest()[:8])
 
 
 def _group_by_home(found: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Return the backups that name a home, home by home."""
+    """Group backups by home: by place or by history."""
     homes: dict[str, list[dict[str, Any]]] = {}
     for entry in found:
         if entry.get("home"):
@@ -653,13 +704,15 @@ def _group_by_home(found: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 
 
 def _format_place(entry: dict[str, Any]) -> str:
-    """Where the database lay that it is of, as a terminal may show it."""
+    """Return the path of a backup's database, safe for a terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in entry.get("of") or "an unknown place")
 
 
 def _select_home(folder: str, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Those that are not surely of another home than the one whose folder this is, told by where it lies or by what was taken into it.
-    Raises Unknown where neither tells which home that is."""
+    """Return the backups that do not surely belong to another home than the folder's.
+
+    The folder's location or the manifest tells the home. Raise Unknown if neither does.
+    """
     homes, where = _group_by_home(found), os.path.realpath(folder)
     if len(homes) < 2:
         return found
@@ -668,7 +721,7 @@ def _select_home(folder: str, found: list[dict[str, Any]]) -> list[dict[str, Any
         home = os.path.dirname(entry.get("of") or "")
         try:
             return home == os.path.dirname(where) or make_folder_name(home) == os.path.basename(where)
-        except UnicodeEncodeError:  # no name of a folder
+        except UnicodeEncodeError:  # not a folder name
             return False
 
     for tells in (placed, lambda entry: "what" in entry):
@@ -681,7 +734,10 @@ def _select_home(folder: str, found: list[dict[str, Any]]) -> list[dict[str, Any
 
 
 def _pick_newest(folder: str, found: list[dict[str, Any]], at: str) -> dict[str, Any]:
-    """The last good one of that time or before, of the home whose folder this is; what is passed over is said. Raises Unknown."""
+    """Return the last good backup of the folder's home up to a time.
+
+    Report skipped backups of other homes. Raise Unknown.
+    """
     ours = _select_home(folder, found)
     theirs = [entry for entry in found if entry not in ours and entry["at"] <= at]
     if theirs:
@@ -732,10 +788,10 @@ def _run_restore(folder: str, args: argparse.Namespace) -> int:
 
 
 def _require_target(file: str) -> str:
-    """The folder that a file is to be made in. Raises Unknown where it cannot be made."""
+    """Return the folder of a new file. Raise Unknown if the file cannot be created."""
     beside = os.path.dirname(os.path.abspath(file))
     for there in [file] + [file + ending for ending in ("-wal", "-shm", "-journal")]:
-        if os.path.lexists(there):  # SQLite would take a log for that of the new file
+        if os.path.lexists(there):  # SQLite would apply an old WAL to the new file
             raise RestoreError("%s is there already: choose another name" % there)
     if not os.path.isdir(beside):
         raise RestoreError("there is no folder %s: make it first" % beside)
@@ -758,7 +814,7 @@ def _parse_arguments(given: list[str]) -> argparse.Namespace:
 
 
 def main(given: list[str]) -> int:
-    """Do what the words say; the exit code: 5 when a backup is bad, 1 for anything else that went wrong."""
+    """Run the command; return 5 for a bad backup, 1 for other failures."""
     args = _parse_arguments(given)
     try:
         return {"list": _run_list, "verify": _run_verify, "restore": _run_restore}[args.verb](os.path.dirname(os.path.abspath(__file__)), args)
@@ -770,5 +826,5 @@ def main(given: list[str]) -> int:
 
 if __name__ == "__main__":
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a place may have letters that a terminal has not
+        sys.stdout.reconfigure(errors="backslashreplace")  # paths may not be encodable
     sys.exit(main(sys.argv[1:]))

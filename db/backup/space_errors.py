@@ -1,4 +1,4 @@
-"""Room on the disk of the backups."""
+"""Errors about free space and access in the backup folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _READ_ONLY_ERRORS = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
 
 def require_space(folder: Path, needed: int, undone: str = NO_BACKUP_TAKEN) -> None:
-    """Raise DiskFull when fewer than `needed` bytes are free there, saying how much is missing and what was not done."""
+    """Raise DiskFull if fewer than `needed` bytes are free, naming the missing amount."""
     stats = os.statvfs(folder)
     free = stats.f_bavail * stats.f_frsize
     if needed > free:
@@ -26,22 +26,22 @@ def require_space(folder: Path, needed: int, undone: str = NO_BACKUP_TAKEN) -> N
 
 
 def format_mib(count: int) -> str:
-    """Bytes as MiB with one digit, never less than 0.1 for something."""
+    """Format bytes as MiB with one digit, at least 0.1 for a positive count."""
     return f"{max(count / 2**20, 0.1 if count else 0):.1f}"
 
 
 def make_disk_full(folder: Path, undone: str = NO_BACKUP_TAKEN) -> DiskFull:
-    """The disk filled up while it was written to."""
+    """Return the problem for a disk that filled up during a write."""
     return _make_shortage(f"the disk of the backups is full ({folder})", undone)
 
 
 def is_full(error: OSError) -> bool:
-    """Whether it says that there is no more room."""
+    """Return True if the error means that the disk is full."""
     return error.errno in _DISK_FULL_ERRORS
 
 
 def make_problem(folder: Path, error: OSError, undone: str = NO_BACKUP_TAKEN) -> Storage:
-    """What the system said, as a problem for somebody who asked for what is `undone` now."""
+    """Return the problem for an OS error. `undone` names what was not done."""
     if is_full(error):
         return make_disk_full(folder, undone)
     said = (error.strerror or "unknown").lower()
@@ -51,13 +51,13 @@ def make_problem(folder: Path, error: OSError, undone: str = NO_BACKUP_TAKEN) ->
 
 
 def make_no_folder(folder: Path) -> Storage:
-    """Something else lies where the folder was, as a link to a disk that is not there."""
+    """Return the problem for a path that is no folder, such as a dangling link."""
     what = f"it is a link to {os.readlink(folder)}, which is not there" if folder.is_symlink() else "not a directory"
     return Storage(f"the folder of the backups cannot be used: {what} ({folder}).", "Is its disk mounted? Else move it away.")
 
 
 def make_busy(folder: Path, undone: str = NO_BACKUP_TAKEN) -> Storage:
-    """Another process does not let go of the folder."""
+    """Return the problem for a folder locked by another process."""
     return Storage(f"another process is at work in the folder of the backups ({folder}). {undone}", "Try again once it is done.")
 
 

@@ -1,7 +1,7 @@
-"""What is wrong with a database file, and what of it can be mended because it is derived from the rest.
+"""Integrity checks, and repairs of everything that can be derived from the rest.
 
-Reading goes through connections that cannot write. Mending writes figures that follow from rows, and lets go of rows that belong to
-nothing; what would have to be guessed is only told.
+Checks use connections that cannot write. Repairs rewrite derived figures and detach rows with
+missing references. Anything that would need a guess is only reported.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ from db.states import ACTIVE_SQL
 
 
 def check_database(path: Path, judges: DocumentChecks = NO_CHECKS) -> list[str]:
-    """What SQLite and we, and `judges`, find wrong with the whole file; empty when it is well. Reads every page. Raises Storage when it
-    cannot."""
+    """Return all faults of a database, found by SQLite, this program and `judges`.
+
+    Reads every page. Raise Storage if the check is impossible.
+    """
     version = migrate.read_version(path)
     if found := find_damage(path):
         return found
@@ -43,18 +45,21 @@ def check_database(path: Path, judges: DocumentChecks = NO_CHECKS) -> list[str]:
 
 
 def describe_missing_default(kind: str) -> str:
-    """There is no pool, or no queue: the disk may have been full when the home was made."""
+    """Return the fault for a home without a pool or queue.
+
+    The disk may have been full when the home was created.
+    """
     return f"there is no {kind} at all, so no task can be submitted"
 
 
 def find_inconsistencies(path: Path) -> list[str]:
-    """What does not follow from the rest as it should. Raises Storage."""
+    """Return the inconsistent references and figures. Raise Storage."""
     with open_read_only(path) as c:
         return [*_check_references(c), *_check_counters(c), *_check_loads(c)]
 
 
 def find_damage(path: Path) -> list[str]:
-    """What is wrong with the file itself, which no mending can derive. Raises Storage."""
+    """Return the faults of the file itself, which no repair can derive. Raise Storage."""
     try:
         version = migrate.read_version(path)
         with open_read_only(path) as c:
@@ -67,7 +72,10 @@ def find_damage(path: Path) -> list[str]:
 
 
 def _read_all_rows(c: sqlite3.Connection) -> None:
-    """SQLite takes any bytes for text. The driver raises sql.FAILED for those that are none."""
+    """Read every row, because SQLite accepts any bytes as text.
+
+    The driver raises one of `raw_sql.DRIVER_ERRORS` for text that is not UTF-8.
+    """
     for name in _list_objects(c, "table"):
         rows = c.execute("SELECT * FROM \"{}\"".format(name.replace('"', '""')))
         while rows.fetchmany(1000):
@@ -75,13 +83,13 @@ def _read_all_rows(c: sqlite3.Connection) -> None:
 
 
 def _list_objects(c: sqlite3.Connection, kind: str) -> list[str]:
-    """The tables, indexes or triggers of the file."""
+    """Return the tables, indexes or triggers of the file."""
     found = "SELECT name FROM sqlite_master WHERE type = ? AND name NOT LIKE 'sqlite~_%' ESCAPE '~' ORDER BY name"
     return [name for (name,) in c.execute(found, (kind,))]
 
 
 def _find_missing_columns(c: sqlite3.Connection) -> list[str]:
-    """Tables and columns that every database of this version has."""
+    """Return the missing tables and columns of this version."""
     wrong, there = [], _list_objects(c, "table")
     for table in schema.metadata.sorted_tables:
         if table.name not in there:
@@ -93,14 +101,14 @@ def _find_missing_columns(c: sqlite3.Connection) -> list[str]:
 
 
 def _find_missing_objects(c: sqlite3.Connection) -> list[tuple[str, str]]:
-    """(kind, name) of what a database of this version has and this one has not, but could have again."""
+    """Return (kind, name) of missing indexes and triggers, which can be recreated."""
     indexes = [str(index.name) for table in schema.metadata.sorted_tables for index in table.indexes]
     wanted = {"index": indexes, "trigger": list(schema.TRIGGERS)}
     return [(kind, name) for kind, names in wanted.items() for name in sorted({*names} - {*_list_objects(c, kind)})]
 
 
 def is_version_lost(path: Path) -> bool:
-    """Whether a database has lost the row that says its version, and is whole and of this one in all else. Raises Storage."""
+    """Return True if only the version row of a database is missing. Raise Storage."""
     try:
         migrate.read_version(path)
     except UnnamedDatabase:
@@ -112,20 +120,23 @@ def is_version_lost(path: Path) -> bool:
 
 
 def _find_unknown_columns(c: sqlite3.Connection) -> list[str]:
-    """Tables and columns that no database of this version has."""
+    """Return the tables and columns that this version does not have."""
     ours = {table.name: {column.name for column in table.columns} for table in schema.metadata.sorted_tables}
     there = {name: {row[1] for row in c.execute(f"PRAGMA table_info({name})")} for name in ours}
     return [name for name in _list_objects(c, "table") if name != "alembic_version" and (name not in ours or there[name] != ours[name])]
 
 
 def restore_version(c: Connection) -> str:
-    """Let the database say that it is of this version, as it does in all but its row; what was done, in words."""
+    """Insert the lost version row; return a description."""
     raw_sql.execute_statement(c, "INSERT INTO alembic_version VALUES (?)", (migrate.HEAD,))
     return f"the version of the database, which was lost, set to {migrate.HEAD}: all of its tables are of that"
 
 
 def check_pages(path: Path) -> None:
-    """Read every page, without comparing rows with indexes. Raises DamagedDatabase, with what was found first."""
+    """Read every page, without comparing rows with indexes.
+
+    Raise DamagedDatabase with the first fault.
+    """
     if migrate.read_version(path) is None:
         return
     with open_read_only(path) as c:
@@ -135,14 +146,20 @@ def check_pages(path: Path) -> None:
 
 
 def check_highest_number(path: Path, highest: int) -> list[str]:
-    """That `highest`, which others know of, may be given once more. Raises Storage."""
+    """Return the fault that number `highest`, known elsewhere, may be reused.
+
+    Raise Storage.
+    """
     with open_read_only(path) as c:
         given, known = _read_highest_numbers(c)
     return [f"the last number given is said to be {given}, a backup or a job knows of #{highest}"] if highest > max(given, known) else []
 
 
 def find_lost_writes(path: Path) -> list[str]:
-    """That there are writes in the log which SQLite passes over; nobody may be writing meanwhile. Raises Storage."""
+    """Return the fault of committed writes that SQLite ignores in the WAL.
+
+    No other process may be writing. Raise Storage.
+    """
     try:
         cut = wal_audit.has_ignored_commits(path)
     except (OSError, *raw_sql.DRIVER_ERRORS) as error:
@@ -151,15 +168,18 @@ def find_lost_writes(path: Path) -> list[str]:
 
 
 def find_missing_runs(path: Path, logs: Iterable[str], began: Callable[[str], bool] = lambda runid: True) -> list[str]:
-    """That runs with a log began after all that the database knows of, which is only so where its own log was lost: what is said of a run
-    is on the disk before that starts, and of one that was pruned there is no log. `logs`: the runs with one; `began`: whether one was
-    started, for a log may be left of a start that failed. Raises Storage."""
+    """Return the fault that runs with a log started after the database's latest entry.
+
+    A run's row is on disk before the run starts, and pruned runs have no log, so such a run proves
+    lost writes. `logs` are the runs with a log. `began` tells if a run started: a failed start may
+    leave a log too. Raise Storage.
+    """
     if migrate.read_version(path) is None:
         return []
     with open_read_only(path) as c:
         last = max((at for (at,) in c.execute(_LATEST_ENTRIES)), default=None)
     since = [runid for runid in logs if last is not None and _get_creation_time(runid) > last]
-    with open_read_only(path) as c:  # anew: a row comes before the log
+    with open_read_only(path) as c:  # second read: rows precede logs
         lost = [runid for runid in find_unknown_runs(c, sorted(since)) if began(runid)]
     more = f" and {len(lost) - 1:,} more" if len(lost) > 1 else ""
     return [f"what was written last is missing: run {lost[0]}{more} began after all that it knows of"] if lost else []
@@ -171,7 +191,7 @@ _LATEST_ENTRIES = " UNION ALL ".join(
 
 
 def _get_creation_time(runid: str) -> str:
-    """The stored time that a run's id was made at; "" for one that is none of ours."""
+    """Return the stored time in a run id, or "" for a foreign id."""
     try:
         return timestamps.from_unix((UUID(runid).int >> 80) / 1000)
     except (ValueError, OverflowError, OSError):
@@ -179,7 +199,7 @@ def _get_creation_time(runid: str) -> str:
 
 
 def make_behind_error(path: Path, what: str) -> BehindDatabase:
-    """The database at `path` lacks what was written last, as `what` says."""
+    """Return the error for a database that lacks its latest writes."""
     return BehindDatabase(f"the database is damaged ({what}): {path}. It was not written to.")
 
 
@@ -207,7 +227,8 @@ _KNOWN_NUMBERS = {
         "SELECT coalesce(json_extract(after, '$.last'), json_extract(after, '$.passed_over[1]')) FROM operations "
         "WHERE verb IN ('submit', 'db restore') AND json_valid(after)",
 }  # fmt: skip
-"""The numbers of tasks that are there, that were removed, and that operations tell of; earlier versions had not all the tables."""
+"""Numbers of existing and deleted tasks, and numbers in operations. Earlier versions lack some
+tables."""
 _INVALID_COUNTERS = "SELECT name FROM counters WHERE typeof(value) <> 'integer' AND name NOT LIKE 'tasks/%' ORDER BY name"
 
 
@@ -223,7 +244,7 @@ def _check_counters(c: sqlite3.Connection) -> list[str]:
 
 
 def _read_highest_numbers(c: sqlite3.Connection) -> tuple[int, int]:
-    """The last number that is said to be given, and the highest that is known to have been."""
+    """Return the highest number by the counter, and by all other records."""
     known = " UNION ALL ".join(query for table, query in _KNOWN_NUMBERS.items() if table in _list_objects(c, "table"))
     highest = f"SELECT coalesce(max(number), 0) FROM ({known}) WHERE typeof(number) = 'integer' AND number < {transitions.MAX_NUMBER}"
     return c.execute(_NUMBER_COUNTER).fetchone()[0], c.execute(highest).fetchone()[0]
@@ -233,7 +254,7 @@ _ACTIVE = f"WHERE status IN {ACTIVE_SQL}"
 
 
 def _check_loads(c: sqlite3.Connection) -> list[str]:
-    """Queues and pools whose figures are not what the active runs reserve."""
+    """Return queues and pools whose figures differ from the active runs."""
     queues = dict(c.execute(f"SELECT queue, count(*) FROM instances {_ACTIVE} GROUP BY 1"))
     pools = {name: used for name, *used in c.execute(f"SELECT pool, sum(cpu), sum(memory) FROM instances {_ACTIVE} GROUP BY 1")}
     wrong = [f"the load of queue {name} is said to be {load}, it is {queues.get(name, 0)}"
@@ -250,7 +271,7 @@ def _format_figure(value: Any) -> str:
     return f"{value:g}" if isinstance(value, int | float) else repr(value)
 
 
-# --- mending ------------------------------------------------------------------------------------------------------------------------
+# --- repair ---------------------------------------------------------------------------------
 
 _NO_TASK = "NOT EXISTS (SELECT 1 FROM tasks t WHERE t.uuid = {})"
 _ORPHANS: dict[str, tuple[str, str]] = {
@@ -261,13 +282,16 @@ _ORPHANS: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 _OPTIONAL_REFERENCES = (("pools", "sla_id", "slas", "id"), ("alerts", "sla_id", "slas", "id"), ("alerts", "task_id", "tasks", "uuid"),
           ("backups", "parent_id", "backups", "id"))  # fmt: skip
-"""References without which a row is as good as ever: (table, column, what it refers to by which column)."""
+"""Optional references: (table, column, referenced table and column)."""
 
 
 def repair_database(c: Connection, highest: int = 0, judges: DocumentChecks = NO_CHECKS) -> list[str]:
-    """Mend what follows from the rest: rows of tasks and rules that are not there, queues that tasks wait in, a pool and a queue where
-    there is none, counters, the last number, loads, indexes and triggers; and set aside what cannot be read. What was done, in words.
-    `highest`: a number that was given, as others know."""
+    """Repair everything that can be derived; return what was done.
+
+    Removes rows of missing tasks and rules. Recreates missing queues, indexes and triggers, and a
+    pool and queue if there are none. Recounts counters, the highest number and loads. Quarantines
+    unreadable rows. `highest` is a number known to have been used.
+    """
     done = [*_recreate_objects(c), *_remove_orphans(c), *_clear_references(c), *quarantine.quarantine_rows(c, value_checks.REPAIRABLE, judges)]
     done += [*_create_pool(c), *_recreate_queues(c), *_recount_counters(c), *_raise_number_counter(c, highest)]
     return [*done, *(f"the figures of {name} counted anew" for name in transitions.recount_loads(c))]
@@ -278,7 +302,10 @@ def _get_driver(c: Connection) -> sqlite3.Connection:
 
 
 def _recreate_objects(c: Connection) -> Iterator[str]:
-    """Indexes and triggers that are gone; but for an index whose rows are no longer each of their own."""
+    """Recreate missing indexes and triggers.
+
+    A unique index is skipped if its rows are no longer unique.
+    """
     indexes = {str(index.name): index for table in schema.metadata.sorted_tables for index in table.indexes}
     for kind, name in _find_missing_objects(_get_driver(c)):
         with suppress(IntegrityError):
@@ -317,7 +344,10 @@ def _create_pool(c: Connection) -> Iterator[str]:
 
 
 def _recreate_queues(c: Connection) -> Iterator[str]:
-    """A queue that is missing comes back with what a new one has, and paused: its pool and capacity may have been others."""
+    """Recreate missing queues with defaults, paused.
+
+    Their pool and capacity may have been different.
+    """
     pools, now = raw_sql.fetch_rows(c, _POOL), timestamps.now()
     wanted = raw_sql.fetch_column(c, _NO_QUEUE) or ([defaults.DEFAULT_NAME] if "queue" in raw_sql.fetch_column(c, defaults.MISSING_DEFAULTS) else [])
     for name in wanted if pools else ():
@@ -354,16 +384,16 @@ def _set_counter(c: Connection, name: str, value: int, now: str) -> None:
     )
 
 
-# --- runs in the journal and on the disk, against their rows -----------------------------------------------------------------------
+# --- runs in the journal and on disk --------------------------------------------------------
 
 RUNS_PER_QUERY = 5000
-"""Runs that are looked up at once."""
+"""Runs looked up in one query."""
 RUN_TABLES = ("instances", "forgotten", "discarded_logs")
-"""The tables that know of runs; earlier versions had not all of them."""
+"""Tables that know runs. Earlier versions lack some of them."""
 
 
 def find_unknown_runs(c: sqlite3.Connection, runids: Sequence[str]) -> list[str]:
-    """Those runs that no row and no ledger of a restore knows, and whose log is not to be removed yet."""
+    """Return the runs that no row knows and whose log is not about to be removed."""
     found: list[str] = []
     tables = [name for name in RUN_TABLES if name in _list_objects(c, "table")]
     knows = " UNION ".join(f"SELECT runid FROM {name} WHERE runid IN (SELECT value FROM json_each(?1))" for name in tables)
@@ -375,12 +405,12 @@ def find_unknown_runs(c: sqlite3.Connection, runids: Sequence[str]) -> list[str]
 
 
 def list_running(c: sqlite3.Connection) -> list[str]:
-    """Runs that were seen to start and not to end."""
+    """Return the runs that started and have not ended."""
     return [row[0] for row in c.execute(f"SELECT runid FROM instances {_ACTIVE} AND start_time IS NOT NULL")]
 
 
 def discard_logs(c: Connection, runids: Sequence[str]) -> None:
-    """Let the logs of these runs be removed with those of runs that were pruned."""
+    """Schedule the logs of runs for removal."""
     now = timestamps.now()
     raw_sql.execute_statements(
         c, "INSERT OR IGNORE INTO discarded_logs (runid, created_at, updated_at) VALUES (?, ?, ?)",

@@ -1,5 +1,8 @@
-"""Brings a database to this version, whole or not at all. A usual start costs one SELECT, and a new home no more than its tables: Alembic
-is imported only where there is something to upgrade."""
+"""Schema upgrades, applied whole or not at all.
+
+A usual start costs one SELECT, and a new home only its tables: Alembic is imported only for an
+upgrade.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +26,16 @@ from db.sqlite_files import fsync_path, read_only_uri, remove_database
 
 HEAD = "0001"
 REVISIONS = ("0001",)
-"""Every revision of ours, oldest first."""
+"""All revisions, oldest first."""
 SCRIPTS = "db:migrations"
 """The folder of Alembic's environment, as it names one in a package."""
 
 
 def read_version(path: Path) -> str | None:
-    """The revision of the database at `path`; None when there is none yet, or an empty file. Raises Storage for what is not ours, newer or
-    damaged."""
+    """Return the revision of a database, or None for a missing or empty file.
+
+    Raise Storage for a foreign, newer or damaged file.
+    """
     if not path.exists():
         return None
     try:
@@ -60,7 +65,10 @@ def _read_version(c: sqlite3.Connection, path: Path) -> str | None:
 
 
 def _read_revision(c: sqlite3.Connection, path: Path) -> str:
-    """The revision that a database of ours names. One that names none lost it: it was made with that row, all at once."""
+    """Return the revision in the database. Raise DamagedDatabase without one.
+
+    The version row is created together with the tables, so a missing row was lost.
+    """
     if not c.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'").fetchone():
         raise make_damaged_error(path, "table alembic_version is missing")
     wrong = c.execute("PRAGMA integrity_check(alembic_version)").fetchone()[0]  # takes 10 µs
@@ -73,7 +81,10 @@ def _read_revision(c: sqlite3.Connection, path: Path) -> str:
 
 
 def _require_complete(c: sqlite3.Connection, path: Path) -> None:
-    """A file that ends before its last page was torn; found here rather than at the first row that is missing."""
+    """Raise DamagedDatabase for a truncated file.
+
+    Found here rather than at the first missing row.
+    """
     pages, size = (c.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
     wal = path.with_name(path.name + "-wal")
     if os.path.getsize(path) < pages * size and not (wal.exists() and os.path.getsize(wal)):
@@ -86,8 +97,10 @@ def _seed_nothing(c: Connection) -> None: ...
 
 
 def migrate(path: Path, seed: Callable[[Connection], None] = _seed_nothing) -> list[str]:
-    """Make or upgrade the database, and at once what `seed` puts into one; returns what was done, in words. The caller holds the runtime's
-    lock."""
+    """Create or upgrade the database and apply `seed`; return what was done.
+
+    The caller holds the runtime lock.
+    """
     found = read_version(path)
     if found == HEAD:
         return []
@@ -100,7 +113,7 @@ def migrate(path: Path, seed: Callable[[Connection], None] = _seed_nothing) -> l
 
 
 def _backup(path: Path) -> Path:
-    """A copy by SQLite itself, checked, beside the others, before anything is changed."""
+    """Make and verify a copy with SQLite's backup API before any change."""
     folder = previous_databases.get_copies_folder(path)
     target = folder / f"before-{HEAD}-{timestamps.now().replace(':', '')}.db"
     part = target.with_suffix(".part")
@@ -121,20 +134,22 @@ def _backup(path: Path) -> Path:
 
 
 def _remove_partial_copies(folder: Path) -> None:
-    """Remove what one that was killed left behind; nobody else makes a copy, as the lock is held."""
+    """Remove partial copies of a killed process. The lock excludes other writers."""
     for name in os.listdir(folder):
         if (match := previous_databases.COPY_NAME.fullmatch(name)) and match[4] == "part":
             (folder / name).unlink()
 
 
 def _copy_verified(path: Path, part: Path) -> None:
-    """Copy the database and read the copy whole: as many rows as there were, no page damaged. Raises sqlite3.Error for another, and
-    DamagedDatabase where the fault is the database's own."""
+    """Copy the database and verify the copy: row counts and every page.
+
+    Raise sqlite3.Error for a bad copy, and DamagedDatabase if the database itself is damaged.
+    """
     with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(part)) as copy:
         source.execute("BEGIN")
         source.backup(copy)
         wrong = [row[0] for row in copy.execute("PRAGMA integrity_check(1)") if row[0] != "ok"]
-        if wrong:  # page by page the same as the source
+        if wrong:  # the copy equals the source page by page
             raise make_damaged_error(path, " ".join(wrong[0].split()))
         if _count_rows(copy) != _count_rows(source):
             raise sqlite3.DatabaseError("the copy is not whole: rows are missing")
@@ -142,18 +157,18 @@ def _copy_verified(path: Path, part: Path) -> None:
 
 
 def _count_rows(c: sqlite3.Connection) -> dict[str, int]:
-    """Rows by table."""
+    """Return {table: rows}."""
     tables = [row[0] for row in c.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")]
     return {name: c.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in tables}
 
 
 def upgrade(path: Path) -> None:
-    """Bring a database of ours to this version without a backup of it first. Raises Storage."""
+    """Upgrade a database without a backup first. Raise Storage."""
     _upgrade(path)
 
 
 def _upgrade(path: Path, seed: Callable[[Connection], None] = _seed_nothing) -> None:
-    """All revisions in one transaction: a failure leaves the file as it was."""
+    """Apply all revisions in one transaction: a failure leaves the file unchanged."""
     from alembic import command
     from alembic.config import Config
 
@@ -168,15 +183,17 @@ def _upgrade(path: Path, seed: Callable[[Connection], None] = _seed_nothing) -> 
 VERSION_TABLE = (
     "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
 )
-"""As Alembic makes it."""
+"""The table as Alembic creates it."""
 
 
 LATER_INDEXES = (
     "idx_tasks_next", "idx_tasks_priority", "idx_tasks_submitted_by", "idx_instances_long", "idx_tasks_of_template", "idx_tasks_started",
     "idx_operations_batch", "idx_operations_origin", "idx_tasks_over",
 )  # fmt: skip
-"""Indexes to make last, in this order, behind all others by name: of two that serve a statement alike SQLite takes the one that was made
-last, so that the order decides the plans."""
+"""Indexes added by revisions, in order, after those of the first schema.
+
+Of two equally useful indexes SQLite uses the newest, so the order decides query plans.
+"""
 
 
 def _in_order(index: Index) -> tuple[int, str]:
@@ -185,8 +202,11 @@ def _in_order(index: Index) -> tuple[int, str]:
 
 
 def _create(path: Path, seed: Callable[[Connection], None]) -> None:
-    """At once what all revisions come to, which a test holds: a new home need not wait for Alembic. It takes its place when it is whole:
-    one that was killed at it would leave a journal beside, with which a reader can do nothing."""
+    """Create the current schema at once; a test compares it with the revisions.
+
+    The file is renamed into place when complete. A process killed earlier would leave a journal
+    that makes the file unreadable.
+    """
     part = path.with_name(f"{path.name}.new")
     remove_database(part)
     with _open_transaction(part) as c:
@@ -210,7 +230,7 @@ def _create(path: Path, seed: Callable[[Connection], None]) -> None:
 
 @contextmanager
 def _open_transaction(path: Path) -> Iterator[Connection]:
-    """A connection with one transaction around all that is done. Raises Storage."""
+    """Open a connection with one transaction around all changes. Raise Storage."""
     try:
         _prepare(path)
         engine = create_write_engine(path)
@@ -228,7 +248,7 @@ def _open_transaction(path: Path) -> Iterator[Connection]:
 
 
 def _prepare(path: Path) -> None:
-    """What must stand in the file before its first table."""
+    """Set the pragmas that must precede the first table."""
     with closing(sqlite3.connect(path, isolation_level=None)) as c:
         if not c.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
             c.execute("PRAGMA auto_vacuum=INCREMENTAL")
@@ -238,7 +258,7 @@ def _prepare(path: Path) -> None:
 
 
 def check_database(path: Path) -> list[str]:
-    """As `db.check.check`."""
+    """Run `integrity.check_database`."""
     from db.maintenance.integrity import check_database as whole
 
     return whole(path)

@@ -1,7 +1,7 @@
-"""Rows that cannot be read are set aside, so that all others go on: a task is held, a rule disabled, a template retired.
+"""Quarantine of rows with unreadable values, so that all other rows stay usable.
 
-What cannot be read is put aside in the row itself, where that is a task's, and something that can be read takes its place. No other value
-is touched. The backups may have the row as it was.
+A task is held, a rule disabled, a template retired. A readable value replaces each unreadable one;
+a task's row keeps the original. No other value changes. Backups may hold the intact row.
 """
 
 from __future__ import annotations
@@ -20,19 +20,23 @@ from db.queries import operations, transitions
 from db.states import ENDED
 
 VERB = "set aside"
-"""What it is called in the log of operations."""
+"""Verb in the operation log."""
 UNREADABLE = "unreadable"
-"""What a launch calls the values of its task that could not be read."""
+"""Key in a launch for the unreadable values of its task."""
 
 _DEFAULT_RULE = '{"preset": "finishes-within", "value": "365d"}'
 _REPLACEMENTS = {("tasks", "launch"): '{"argv": []}', ("slas", "conditions"): _DEFAULT_RULE, ("environments", "variables"): NO_ENVIRONMENT}
-"""Documents that are none of a person's; everywhere else it is an empty one."""
+"""Replacement documents; all other columns get an empty object."""
 _FUTURE_TIMES = ("not_before", "retry_at", "deadline", "next_fire")
-"""Times that are ahead: without one there is none. Another time says that something happened, as the row's own times are left to say."""
+"""Future times, replaced by NULL. Other times record something that happened, so they get the row's
+own time."""
 
 
 def quarantine_rows(c: Connection, where: Mapping[str, str] = IN_USE, judges: DocumentChecks = value_checks.NO_CHECKS) -> list[str]:
-    """Set aside the rows that cannot be read, of the tables and conditions `where`; what was done, in words."""
+    """Quarantine the unreadable rows of the tables and conditions `where`.
+
+    Return what was done.
+    """
     done: list[tuple[str, str]] = []
     for row in value_checks.find_unreadable(partial(raw_sql.fetch_rows, c), where, judges):
         _replace_values(c, row)
@@ -43,26 +47,31 @@ def quarantine_rows(c: Connection, where: Mapping[str, str] = IN_USE, judges: Do
 
 
 def list_held(c: Connection) -> list[int]:
-    """The numbers of tasks that are held since they, or their environment, could not be read."""
+    """Return the numbers of tasks held for unreadable values.
+
+    The values are their own or their environment's.
+    """
     found = "SELECT number FROM tasks WHERE status = 'held' AND deleted_at IS NULL AND substr(held_by, 1, ?) = ? ORDER BY number"
     return raw_sql.fetch_column(c, found, (len(HELD_BY), HELD_BY))
 
 
 def find_lost_values(launch: Mapping[str, Any]) -> list[str]:
-    """What a task with this launch was to run, with what and when, as far as it could not be read; without it that would be another
-    task."""
+    """Return the unreadable values that define a task's work and times.
+
+    Without them it would be a different task.
+    """
     columns = schema.tasks.columns
     return [name for name in launch.get(UNREADABLE, ()) if name in _FUTURE_TIMES or name in columns and value_checks.is_document(columns[name])]
 
 
 def find_without_environment(c: Connection) -> set[str]:
-    """The ids of held tasks whose environment was set aside."""
+    """Return the uuids of held tasks whose environment is quarantined."""
     found = "SELECT uuid FROM tasks WHERE env_id IN (SELECT sha256 FROM environments WHERE variables = ?) AND hold"
     return set(raw_sql.fetch_column(c, found, (NO_ENVIRONMENT,)))
 
 
 def _replace_values(c: Connection, row: UnreadableRow) -> None:
-    """Put something that can be read where nothing can. Figures of nobody knows which time go."""
+    """Replace unreadable values, or delete a sample row without a readable time."""
     if _has_unreadable_key(row):
         return raw_sql.execute_statement(c, f"DELETE FROM {row.table} WHERE rowid = ?", (row.row,))
     new = {name: _get_replacement(row, name) for name in row.columns}
@@ -74,7 +83,7 @@ def _replace_values(c: Connection, row: UnreadableRow) -> None:
 
 
 def _has_unreadable_key(row: UnreadableRow) -> bool:
-    """Whether it is a part of the row's key that cannot be read, which is a time."""
+    """Return True if an unreadable time is part of the primary key."""
     return any(schema.metadata.tables[row.table].columns[name].primary_key for name in row.columns)
 
 
@@ -86,11 +95,11 @@ def _get_replacement(row: UnreadableRow, name: str) -> str | None:
 
 
 def _get_row_time(values: Mapping[str, Any]) -> str:
-    """When the row was changed or made, as far as that can be read."""
+    """Return the readable time of the row's change or creation, else the current time."""
     return next((values[name] for name in ("updated_at", "created_at") if timestamps.is_time(values.get(name))), timestamps.now())
 
 
-# --- what follows -------------------------------------------------------------------------------------------------------------------
+# --- consequences ---------------------------------------------------------------------------
 
 
 def _describe_fault(names: Sequence[str]) -> str:
@@ -102,7 +111,6 @@ def _report_row(c: Connection, row: UnreadableRow) -> list[tuple[str, str]]:
 
 
 def _hold_task(c: Connection, row: UnreadableRow) -> list[tuple[str, str]]:
-    """A task that waits, or may be tried again, is held."""
     task = raw_sql.fetch_rows(c, "SELECT uuid, number, status FROM tasks WHERE rowid = ?", (row.row,))[0]
     over = task.status in ENDED
     if not over:
@@ -111,7 +119,10 @@ def _hold_task(c: Connection, row: UnreadableRow) -> list[tuple[str, str]]:
 
 
 def _hold_tasks_of_environment(c: Connection, row: UnreadableRow) -> list[tuple[str, str]]:
-    """No task can run in it; one that is submitted with the same brings it back."""
+    """Hold the tasks of an environment.
+
+    A new submission with the same environment restores it.
+    """
     waits = f"SELECT uuid, number FROM tasks WHERE env_id = (SELECT sha256 FROM environments WHERE rowid = ?) AND {NOT_HELD}"
     tasks = raw_sql.fetch_rows(c, waits, (row.row,))
     transitions.hold(c, [task.uuid for task in tasks], True, f"{HELD_BY}its environment cannot be read")
@@ -119,7 +130,6 @@ def _hold_tasks_of_environment(c: Connection, row: UnreadableRow) -> list[tuple[
 
 
 def _report_run(c: Connection, row: UnreadableRow) -> list[tuple[str, str]]:
-    """A run goes on, whatever of it cannot be read."""
     return [(f"run {raw_sql.fetch_value(c, 'SELECT runid FROM instances WHERE rowid = ?', (row.row,))}", _describe_fault(row.columns))]
 
 

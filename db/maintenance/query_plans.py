@@ -1,4 +1,4 @@
-"""Plans of statements as SQLite tells them: which indexes they use, which tables they walk through, and what would spare that."""
+"""Parser of EXPLAIN QUERY PLAN: indexes used, tables scanned, missing indexes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _CONDITION_ENDS = re.compile(r"\b(?:ORDER BY|GROUP BY|LIMIT|RETURNING|UNION)\b",
 
 
 class TableScan(NamedTuple):
-    """A table that a plan walks through: all rows of it, or (`by`) all entries of an index."""
+    """A table scanned by a plan: all its rows, or (`by`) all entries of an index."""
 
     table: str
     by: str | None
 
 
 def format_plan(rows: Iterable[tuple[int, int, str]]) -> tuple[str, ...]:
-    """The lines (id, parent, text) of EXPLAIN QUERY PLAN, those below another moved in by two spaces."""
+    """Return the lines (id, parent, text) of a plan, indented by depth."""
     depth = {0: 0}
     lines = []
     for ident, parent, text in rows:
@@ -36,12 +36,12 @@ def format_plan(rows: Iterable[tuple[int, int, str]]) -> tuple[str, ...]:
 
 
 def find_indexes(plan: Iterable[str]) -> set[str]:
-    """The indexes that a plan uses."""
+    """Return the indexes that a plan uses."""
     return {found for line in plan for found in _INDEX.findall(line)}
 
 
 def find_scans(plan: Iterable[str], statement: str) -> list[TableScan]:
-    """What a plan walks through, by the names of tables: aliases are looked up in the statement."""
+    """Return the scans of a plan. Aliases are resolved through the statement."""
     names, found = map_aliases(statement), []
     for line in plan:
         if match := _SCAN.match(line):
@@ -51,7 +51,7 @@ def find_scans(plan: Iterable[str], statement: str) -> list[TableScan]:
 
 
 def map_aliases(statement: str) -> dict[str, str]:
-    """{name in the statement: table}."""
+    """Return {name in the statement: table}."""
     found = {}
     for table, alias in _TABLE_NAME.findall(statement):
         found[table] = table
@@ -61,8 +61,10 @@ def map_aliases(statement: str) -> dict[str, str]:
 
 
 def find_condition_columns(statement: str, table: str, columns: Sequence[str]) -> list[str]:
-    """The columns of a table that the conditions of a statement name, in its order. Those within which a text is searched, by `instr` or
-    LIKE, are none of them: no index would help."""
+    """Return the columns of a table in a statement's conditions, in order.
+
+    Columns searched by `instr` or LIKE are left out: no index would help.
+    """
     mine = {name for name, meant in map_aliases(statement).items() if meant == table}
     found: dict[str, None] = {}
     for condition in _WHERE.findall(_strip_searches(statement)):
@@ -73,7 +75,7 @@ def find_condition_columns(statement: str, table: str, columns: Sequence[str]) -
 
 
 def _strip_searches(statement: str) -> str:
-    """A statement without what is searched by `instr` and LIKE."""
+    """Return a statement without its `instr` and LIKE terms."""
     kept, at = [], 0
     for call in _INSTR.finditer(statement):
         if call.start() >= at:
@@ -83,7 +85,7 @@ def _strip_searches(statement: str) -> str:
 
 
 def _find_closing(statement: str, at: int) -> int:
-    """Where the parenthesis ends that is open at a place."""
+    """Return the position after the closing parenthesis."""
     depth = 1
     while depth and at < len(statement):
         depth += {"(": 1, ")": -1}.get(statement[at], 0)
@@ -94,8 +96,10 @@ def _find_closing(statement: str, at: int) -> int:
 def find_missing_indexes(
     rows: Iterable[tuple[str, str | None]], columns: Mapping[str, Sequence[str]], partial: Collection[str] = ()
 ) -> dict[tuple[str, tuple[str, ...]], int]:
-    """{(table, columns of its conditions): statements} of those slow (statement, plan) that walk through all of one of these tables,
-    be it along an index; a `partial` index has only what is wanted."""
+    """Return {(table, condition columns): slow statements that scan it}.
+
+    Scans along an index count too, except along a `partial` index, which holds only wanted rows.
+    """
     found: Counter[tuple[str, tuple[str, ...]]] = Counter()
     for statement, plan in rows:
         for walk in find_scans((plan or "").split("\n"), statement):

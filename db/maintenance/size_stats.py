@@ -1,8 +1,8 @@
-"""How large the database is and what its indexes are worth: measured, read only, nothing is changed.
+"""Sizes of the database, its tables and its indexes. Read-only.
 
-Sizes come from `dbstat`, which reads every page of the file once; where SQLite was built without it they are estimated from the rows.
-SQLite counts the hits of its own cache, but tells them only to C; of what the process then reads from files, `reading` says how much
-the system had in memory.
+Sizes come from `dbstat`, which reads every page of the file once. An SQLite without dbstat gets
+estimates from the rows. SQLite reports its cache hits only to C; `read_counts` tells how much of
+this process's reads the system's cache served.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from db import raw_sql
 from db.maintenance import query_plans, slow_queries
 
 SAMPLE = 1000
-"""Rows that an estimate looks at."""
+"""Rows sampled for an estimate."""
 OVERHEAD = 12
-"""Bytes that a row or an entry takes beside its values, in an estimate."""
+"""Estimated bytes of a row or entry beside its values."""
 MIN_ROWS = 1000
-"""Rows from which on a table is large enough that an index could be missing."""
+"""Rows from which a table is worth an index."""
 
 _SIZES = (
     "SELECT name, count(*) AS pages, sum(pgsize) AS bytes, sum(unused) AS unused, "
@@ -32,7 +32,7 @@ _SIZES = (
 
 
 class TableSize(NamedTuple):
-    """A table: rows, bytes of its own and of all its indexes, and how many of its own bytes are unused."""
+    """Size of a table in bytes: its own, its indexes', and the unused part of its own."""
 
     name: str
     rows: int
@@ -42,7 +42,10 @@ class TableSize(NamedTuple):
 
 
 class IndexUse(NamedTuple):
-    """An index: bytes, statements met whose plan has it, and what else it is for: `unique`, `foreign key`, or None."""
+    """Size and use of an index.
+
+    `used` counts statements whose plan has the index; `serves` is `unique`, `foreign key` or None.
+    """
 
     name: str
     table: str
@@ -53,12 +56,12 @@ class IndexUse(NamedTuple):
 
     @property
     def unused(self) -> bool:
-        """Whether nothing needs it that we know of."""
+        """True if nothing known needs the index."""
         return not self.used and self.serves is None
 
 
 class MissingIndex(NamedTuple):
-    """Slow statements walk through this table, and their conditions name these columns."""
+    """Columns of a table that slow statements scan for."""
 
     table: str
     columns: tuple[str, ...]
@@ -67,7 +70,10 @@ class MissingIndex(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """All of it. `exact`: measured, else estimated. `used_since`: when statements began to be noted (None: never yet)."""
+    """All sizes.
+
+    `exact`: measured, else estimated. `used_since`: start of counting index use (None: never).
+    """
 
     exact: bool
     page_bytes: int
@@ -80,7 +86,10 @@ class Stats:
 
     @property
     def fragmentation(self) -> float:
-        """The part of the file, 0 to 1, that holds nothing: free pages, and what is unused in the tables' pages."""
+        """Unused part of the file, 0 to 1.
+
+        Free pages, and unused bytes of the tables' pages.
+        """
         lost = self.free_pages * self.page_bytes + sum(table.unused for table in self.tables)
         return lost / (self.pages * self.page_bytes) if self.pages else 0.0
 
@@ -92,19 +101,22 @@ class _Size(NamedTuple):
 
 
 class ReadCounts(NamedTuple):
-    """Bytes that this process has read since it began, and those of them that had to come from a disk."""
+    """Bytes this process has read since its start, and the bytes read from disk."""
 
     bytes: int
     from_disk: int
 
     @property
     def hits(self) -> float | None:
-        """The part, 0 to 1, that was in the system's cache; None before anything was read."""
+        """Part served by the system's cache, 0 to 1; None before the first read."""
         return max(0.0, 1 - self.from_disk / self.bytes) if self.bytes else None
 
 
 def read_counts() -> ReadCounts | None:
-    """How much this process has read, its database and what else it looks at; None where the system does not tell (proc(5), `io`)."""
+    """Return the bytes this process has read, from all files.
+
+    Return None if the system does not tell (proc(5), `io`).
+    """
     try:
         found = psutil.Process().io_counters()
     except (psutil.Error, OSError):
@@ -113,7 +125,7 @@ def read_counts() -> ReadCounts | None:
 
 
 def read_stats(c: Connection) -> Stats:
-    """Look at all of the database: seconds, when it is large."""
+    """Measure the whole database. Takes seconds for a large one."""
     made = _list_tables(c)
     measured = _measure_sizes(c, [name for name, keyed in made.items() if keyed])
     sizes = measured if measured is not None else _estimate_sizes(c, made)
@@ -135,13 +147,16 @@ def _read_pragma(c: Connection, name: str) -> int:
 
 
 def _list_tables(c: Connection) -> dict[str, bool]:
-    """{table: whether it is kept by its key, without rowids}."""
+    """Return {table: True for a WITHOUT ROWID table}."""
     rows = raw_sql.fetch_rows(c, "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%'")
     return {row.name: bool(row.wr) for row in sorted(rows)}
 
 
 def _measure_sizes(c: Connection, keyed: Sequence[str]) -> Mapping[str, _Size] | None:
-    """{table or index: size}, or None where there is no dbstat. Only what is kept by its key has rows in inner pages, too."""
+    """Return {table or index: size}, or None without dbstat.
+
+    Only WITHOUT ROWID tables also have rows in inner pages.
+    """
     if not _has_dbstat(c):
         return None
     rows = raw_sql.fetch_rows(c, _SIZES)
@@ -153,7 +168,7 @@ def _has_dbstat(c: Connection) -> bool:
 
 
 def _estimate_sizes(c: Connection, tables: Iterable[str]) -> Mapping[str, _Size]:
-    """The same by counting rows and weighing the values of some."""
+    """Estimate sizes by counting rows and weighing a sample of values."""
     found = {}
     for table in tables:
         rows = raw_sql.fetch_value(c, f'SELECT count(*) FROM "{table}"')
@@ -164,7 +179,7 @@ def _estimate_sizes(c: Connection, tables: Iterable[str]) -> Mapping[str, _Size]
 
 
 def _estimate_width(c: Connection, table: str, columns: Sequence[str]) -> int:
-    """Bytes of a row, or of an entry of an index."""
+    """Return the average bytes of a row, or of an index entry."""
     values = " + ".join([str(OVERHEAD), *(f'coalesce(length(CAST("{name}" AS BLOB)), 0)' for name in columns)])
     return int(raw_sql.fetch_value(c, f'SELECT avg({values}) FROM (SELECT * FROM "{table}" LIMIT {SAMPLE})') or 0)
 
@@ -174,7 +189,7 @@ def _list_columns(c: Connection, table: str) -> tuple[str, ...]:
 
 
 def _list_indexes(c: Connection, table: str) -> list[Any]:
-    """The indexes of a table: name, whether each entry is the `single` one of its kind, whether it is `partial`."""
+    """Return the indexes of a table: name, `single` (unique), `partial`."""
     return raw_sql.fetch_rows(c, 'SELECT name, "unique" AS single, partial FROM pragma_index_list(?)', (table,))
 
 
@@ -185,14 +200,14 @@ def _list_index_columns(c: Connection, index: str) -> tuple[str, ...]:
 def _measure_indexes(c: Connection, table: str, sizes: Mapping[str, _Size], used: Mapping[str, int]) -> Iterable[IndexUse]:
     foreign = set(raw_sql.fetch_column(c, 'SELECT "from" FROM pragma_foreign_key_list(?)', (table,)))
     for index in _list_indexes(c, table):
-        if index.name in sizes:  # a table that is kept by its key has none of its own for it
+        if index.name in sizes:  # a WITHOUT ROWID table has no separate key index
             columns = _list_index_columns(c, index.name)
             serves = "unique" if index.single else "foreign key" if columns[:1] and columns[0] in foreign else None
             yield IndexUse(index.name, table, columns, sizes[index.name].bytes, used.get(index.name, 0), serves)
 
 
 def _find_missing(c: Connection, tables: Sequence[TableSize]) -> list[MissingIndex]:
-    """Indexes that would spare slow statements a walk through a large table."""
+    """Return the indexes that would save slow statements a scan of a large table."""
     columns = {table.name: _list_columns(c, table.name) for table in tables if table.rows >= MIN_ROWS}
     partial = {index.name for table in columns for index in _list_indexes(c, table) if index.partial}
     found = query_plans.find_missing_indexes(((row.statement, row.plan) for row in slow_queries.list_slow(c)), columns, partial)

@@ -1,8 +1,8 @@
-"""Slow statements as the database keeps them: each once for whoever asked, with its plan, the slowest `MOST`.
+"""Stored slow statements with their plans, one row for each statement and caller.
 
-`db.timed` gathers them in memory; `keep`, a duty, writes them down by itself, so that nothing is written within anybody's transaction.
-It also notes which indexes the statements use that were executed, and what was slow in each minute of the last hour, and says what
-else ails: a log that grows, waits for the lock.
+`statement_timer` collects statements in memory. The periodic job `store_slow_statements` stores
+them in its own transaction. The job also counts index usage and slow statements for each minute of
+the last hour, and reports lock waits and a growing WAL.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from db.maintenance import query_plans
 from db.statement_timer import MAX_SLOW_STATEMENTS, MINUTE_LENGTH, BoundShape, MinuteFigures, SlowLog, SlowStatement
 
 PLANS_PER_RUN = 100
-"""Statements whose plans are looked at in one go, some 5 ms."""
+"""Statements explained in one run, about 5 ms."""
 LARGE_WAL = 256 * 2**20
-"""Bytes of the log from which on it is worth an alert."""
+"""WAL size in bytes that raises an alert."""
 ALERT_DURATION = 60.0
 """Seconds without another long wait that end its alert."""
 INDEX_USED = "index-used/"
-"""Counters of this name say how many statements were met whose plan has an index."""
+"""Prefix of counters: statements whose plan uses an index."""
 SLOW, WAIT = "slow/", "lock-wait/"
-"""Counters of these names, with a minute behind, say how many statements were slow in it, and the longest wait, in microseconds."""
+"""Prefixes of counters by minute: slow statements, and the longest lock wait in microseconds."""
 HOUR = 3600.0
 PROBLEMS = ("lock-wait", "wal-size")
-"""The alerts that `keep` may tell."""
+"""Alerts that `store_slow_statements` may raise."""
 
 _UPSERT = """
 INSERT INTO slow_queries (statement, caller, plan, seconds, worst, total, count, created_at, updated_at)
@@ -74,7 +74,10 @@ class SlowRow:
 
 @dataclass(frozen=True, slots=True)
 class CollectedFigures:
-    """What was gathered, ready to be written: slow statements with their plans, {index: statements}, {minute: what was slow}."""
+    """Collected figures.
+
+    Slow statements with plans, {index: statements}, {minute: figures}.
+    """
 
     slow: Sequence[tuple[SlowStatement, str | None]]
     used: dict[str, int]
@@ -82,7 +85,10 @@ class CollectedFigures:
 
 
 async def store_slow_statements(db: Database) -> dict[str, str]:
-    """Write down what was slow; the alerts {name: text} that waits for the lock and the size of the log are worth now."""
+    """Store slow statements; return {name: text} of the current alerts.
+
+    Alerts concern lock waits and the WAL size.
+    """
     (slow, fresh), minutes = db.slow.take_statements(PLANS_PER_RUN), db.slow.take_minutes()
     if slow or fresh or minutes:
         try:
@@ -96,7 +102,7 @@ async def store_slow_statements(db: Database) -> dict[str, str]:
 
 
 async def _write_figures(db: Database, found: CollectedFigures) -> None:
-    """An idle runtime writes nothing."""
+    """Store the figures, if there are any: an idle runtime writes nothing."""
     if found.slow or found.used or found.minutes:
         await db.write_quietly(store_figures, found)
 
@@ -104,7 +110,7 @@ async def _write_figures(db: Database, found: CollectedFigures) -> None:
 def _explain_statements(
     c: Connection, slow: Sequence[SlowStatement], fresh: Iterable[tuple[str, BoundShape]]
 ) -> tuple[list[tuple[SlowStatement, str | None]], dict[str, int]]:
-    """Slow statements with their plans, and how many of the fresh ones use each index."""
+    """Return slow statements with plans, and {index: new statements that use it}."""
     used: dict[str, int] = {}
     for text, shape in fresh:
         for index in query_plans.find_indexes(explain_statement(c, text, shape) or ()):
@@ -117,7 +123,7 @@ def _explain_statements(
 
 
 def explain_statement(c: Connection, text: str, shape: BoundShape) -> tuple[str, ...] | None:
-    """The lines of a statement's plan, or None when it cannot be explained, as one on a table that is gone."""
+    """Return the lines of a statement's plan, or None if SQLite cannot explain it."""
     try:
         rows = c.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", _make_placeholders(shape)).all()
     except DBAPIError:
@@ -126,12 +132,12 @@ def explain_statement(c: Connection, text: str, shape: BoundShape) -> tuple[str,
 
 
 def _make_placeholders(shape: BoundShape) -> Any:
-    """Values to bind for a plan, which does not depend on them."""
+    """Return placeholder values; a plan does not depend on them."""
     return (None,) * shape if isinstance(shape, int) else dict.fromkeys(shape)
 
 
 def store_figures(c: Connection, found: CollectedFigures) -> None:
-    """Add what was gathered to what is kept, and let the quickest go."""
+    """Add collected figures to the stored ones and drop the fastest statements."""
     for one, lines in found.slow:
         told = {name: value for name, value in asdict(one).items() if name not in ("text", "shape")}
         raw_sql.execute_statement(c, _UPSERT, told | {"plan": lines})
@@ -144,7 +150,7 @@ def store_figures(c: Connection, found: CollectedFigures) -> None:
 
 
 def _store_minutes(c: Connection, minutes: dict[str, MinuteFigures], now: str) -> None:
-    """Add what was slow to its minutes, and let those go that are over an hour old."""
+    """Add figures by minute and drop minutes older than an hour."""
     slow = [{"name": SLOW + at, "value": one.slow, "now": now} for at, one in minutes.items() if one.slow]
     waits = [{"name": WAIT + at, "value": round(one.wait * 1e6), "now": now} for at, one in minutes.items() if one.wait]
     raw_sql.execute_statements(c, _COUNT_MINUTE.format("value + excluded.value"), slow)
@@ -154,12 +160,12 @@ def _store_minutes(c: Connection, minutes: dict[str, MinuteFigures], now: str) -
 
 
 def count_slow_in_hour(c: Connection, now: float) -> int:
-    """How many statements were slow in the hour before a UNIX time."""
+    """Count the slow statements in the hour before a UNIX time."""
     return _aggregate_hour(c, "coalesce(sum(value), 0)", SLOW, now)
 
 
 def find_longest_wait(c: Connection, now: float) -> float:
-    """The seconds of the longest wait for the lock in the hour before a UNIX time."""
+    """Return the longest lock wait in seconds in the hour before a UNIX time."""
     return _aggregate_hour(c, "coalesce(max(value), 0)", WAIT, now) / 1e6
 
 
@@ -169,18 +175,17 @@ def _aggregate_hour(c: Connection, what: str, name: str, now: float) -> int:
 
 
 def _get_hour_start(now: float) -> str:
-    """The minute an hour before."""
     return timestamps.from_unix(now - HOUR)[:MINUTE_LENGTH]
 
 
 def list_slow(c: Connection) -> list[SlowRow]:
-    """What was slow, the slowest first."""
+    """Return the slow statements, slowest first."""
     names = ", ".join(one.name for one in fields(SlowRow))
     return [SlowRow(*row) for row in raw_sql.fetch_rows(c, f"SELECT {names} FROM slow_queries ORDER BY worst DESC, id")]
 
 
 def clear_slow(c: Connection) -> int:
-    """Forget all of it, by the minute too; how many rows there were."""
+    """Delete all slow statements and minute figures; return the number of rows."""
     many = raw_sql.fetch_value(c, "SELECT count(*) FROM slow_queries")
     raw_sql.execute_statement(c, "DELETE FROM slow_queries")
     raw_sql.execute_statement(c, _DELETE_MINUTES, (SLOW, f"{SLOW[:-1]}0"))
@@ -188,7 +193,7 @@ def clear_slow(c: Connection) -> int:
 
 
 def read_index_usage(c: Connection) -> tuple[dict[str, int], str | None]:
-    """{index: statements met whose plan has it}, and since when that is noted (None: never yet)."""
+    """Return {index: statements that use it}, and the start of counting (None: never)."""
     rows = raw_sql.fetch_rows(
         c, "SELECT name, value, created_at FROM counters WHERE name >= ? AND name < ?", (INDEX_USED, f"{INDEX_USED[:-1]}0")
     )
@@ -197,7 +202,7 @@ def read_index_usage(c: Connection) -> tuple[dict[str, int], str | None]:
 
 
 def get_wal_size(path: Path) -> int:
-    """The size of a database's log as its folder has it, which is not opened; 0 when there is none."""
+    """Return the size of a database's WAL without opening it, or 0."""
     try:
         return os.stat(f"{os.fspath(path)}-wal").st_size
     except OSError:
@@ -205,7 +210,7 @@ def get_wal_size(path: Path) -> int:
 
 
 def find_problems(log: SlowLog, wal: int) -> dict[str, str]:
-    """{alert: text} of what is so bad now that somebody must know."""
+    """Return {alert: text} of current problems."""
     found = {}
     if log.waits.long and monotonic() - log.waits.long[0] < ALERT_DURATION:
         found["lock-wait"] = f"a change waited {log.waits.long[1]:.1f} s for the database, which another program held"

@@ -1,6 +1,7 @@
-"""Values that cannot be read as what their column holds: a document that is no JSON, or of another shape; a time that is none.
+"""Detection of unreadable values: invalid JSON, wrong JSON types, invalid times.
 
-SQLite takes any text for either. It chooses the rows that may hold such a one; whether it is one Python says, which reads them.
+SQLite accepts any text in these columns. A query selects suspicious rows; Python, which reads the
+values, decides.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from db.backup import restore_tool as tool
 from db.states import ACTIVE, ENDED, WAITING
 
 RunQuery = Callable[[str], Iterable[Any]]
-"""Gives the rows of a query."""
+"""Function that returns the rows of a query."""
 
 MAPPINGS = frozenset({
     ("tasks", "parameters"), ("tasks", "tags"), ("tasks", "env"), ("tasks", "launch"), ("instances", "tags"),
     ("environments", "variables"), ("templates", "schema"), ("templates", "parameters"), ("slas", "conditions"), ("slas", "actions"),
 })  # fmt: skip
-"""Documents that are read as names and values."""
+"""Documents that must be JSON objects."""
 
 
 def _build_status_condition(words: Iterable[str]) -> str:
@@ -34,35 +35,38 @@ def _build_status_condition(words: Iterable[str]) -> str:
 
 
 HELD_BY = "taskdeck: "
-"""What the name of who held a task begins with that cannot be read, the reason behind it."""
+"""Prefix of `held_by` for a task held as unreadable; the reason follows."""
 NO_ENVIRONMENT = "null"
-"""What stands in the place of an environment that was set aside: nothing can run in it."""
+"""Stored value of a quarantined environment. No task can start in it."""
 NOT_HELD = f"NOT {_build_status_condition(ENDED)} AND coalesce(substr(held_by, 1, {len(HELD_BY)}), '') <> '{HELD_BY}'"
-"""Tasks that have not ended and are not held for it."""
+"""Condition for unended tasks that are not held as unreadable."""
 _ENVIRONMENT = (
     f"(variables <> '{NO_ENVIRONMENT}' OR EXISTS (SELECT 1 FROM main.tasks WHERE env_id = environments.sha256 AND {NOT_HELD}))"
 )
-"""What was set aside has been told: it is there once more when a task would start in it."""
+"""A quarantined environment was already reported. It counts again once a task would start in it."""
 IN_USE = {
     "tasks": _build_status_condition([*WAITING, "running"]), "instances": _build_status_condition(ACTIVE), "alerts": "status <> 'resolved'",
     "environments": _ENVIRONMENT, "pools": "1", "queues": "1", "slas": "1", "templates": "1", "replicas": "1", "silences": "1",
 }  # fmt: skip
-"""The rows, by tables, that are read all the time: one that cannot be would keep all others from being seen."""
+"""Rows read all the time, by table: one unreadable row would hide all others."""
 SMALL_TABLES = {table: which for table, which in IN_USE.items() if table not in ("tasks", "instances", "environments")}
-"""Those of them of which there are never many."""
+"""Rows in use of tables that stay small."""
 DocumentChecks = Mapping[tuple[str, str], Callable[[Any], object]]
-"""Who else looks at the documents of a column, by table and column: raises ValueError for one that means nothing."""
+"""Further checks by table and column: they raise ValueError for a meaningless document."""
 NO_CHECKS: DocumentChecks = MappingProxyType({})
 ALL = {table.name: "1" for table in schema.metadata.sorted_tables if table.dialect_options["sqlite"]["with_rowid"]} | {
     "environments": _ENVIRONMENT
 }
-"""Every row; but of tables of figures, which are read by their keys."""
+"""Every row, except in the WITHOUT ROWID tables of figures, which are read by key."""
 REPAIRABLE = {table: which for table, which in ALL.items() if table != "operations"}
-"""Those that may be written; operations are only ever added."""
+"""Rows that may be rewritten; operations are append-only."""
 
 
 class UnreadableRow(NamedTuple):
-    """A row with values that cannot be read. `values`: those and all other documents and times of it, by their columns."""
+    """A row with unreadable values.
+
+    `values` holds all its documents and times by column.
+    """
 
     table: str
     row: int
@@ -71,7 +75,7 @@ class UnreadableRow(NamedTuple):
 
 
 def describe_unreadable(ask: RunQuery, where: Mapping[str, str] = ALL, judges: DocumentChecks = NO_CHECKS) -> list[str]:
-    """What cannot be read of the tables and conditions `where`, a line for each column."""
+    """Return the unreadable values, one line for each table and column."""
     many = Counter((row.table, name) for row in find_unreadable(ask, where, judges) for name in row.columns)
     return [f"{n:,} {'row' if n == 1 else 'rows'} of {table} without {_describe_type(table, name)} in {name}" for (table, name), n in many.items()]
 
@@ -81,15 +85,20 @@ def _describe_type(table: str, name: str) -> str:
 
 
 def describe_image(path: Path, step: Callable[[], None], where: Mapping[str, str] = ALL) -> list[str]:
-    """`lines` of a database file that nobody else has open. `step`, called now and then, may raise to give it up. Raises sqlite3.Error."""
+    """Return `describe_unreadable` of a database file that no other process has open.
+
+    `step` is called regularly and may raise to cancel. Raise sqlite3.Error.
+    """
     with closing(tool.open_image(str(path))) as c:
         c.set_progress_handler(step, 100_000)
         return describe_unreadable(c.execute, where)
 
 
 def find_unreadable(ask: RunQuery, where: Mapping[str, str] = ALL, judges: DocumentChecks = NO_CHECKS, of: str = "main") -> Iterator[UnreadableRow]:
-    """The rows that cannot be read, of the tables and conditions `where` in the database that is attached as `of`, which has not all of
-    their columns where it is of an earlier version."""
+    """Yield the unreadable rows of the tables and conditions `where`.
+
+    `of` is the attached database. An earlier version may lack some columns.
+    """
     for name, which in where.items():
         there = {row[0] for row in ask(f"SELECT name FROM pragma_table_info('{name}', '{of}')")}
         columns = [column for column in list_checked_columns(schema.metadata.tables[name]) if column.name in there]
@@ -102,12 +111,15 @@ def find_unreadable(ask: RunQuery, where: Mapping[str, str] = ALL, judges: Docum
 
 
 def list_checked_columns(table: Table) -> list[Column[Any]]:
-    """The columns with documents or times. Of those of a key only times are read; the others are looked up."""
+    """Return the document and time columns of a table.
+
+    In a primary key only times are checked; other key values are looked up, not read.
+    """
     return [column for column in table.columns if column.type is schema.Time or is_document(column) and not column.primary_key]
 
 
 def is_document(column: Column[Any]) -> bool:
-    """Whether it holds JSON, else a time."""
+    """Return True for a JSON column, False for a time."""
     return isinstance(column.type, JSON)
 
 
@@ -116,9 +128,10 @@ def _is_readable(column: Column[Any], value: Any, judges: DocumentChecks) -> boo
 
 
 def _is_json(value: Any, key: tuple[str, str], judges: DocumentChecks) -> bool:
-    """As we read it, which knows infinite numbers as well."""
+    """Return True if Python reads the value. Python also accepts infinite numbers."""
     try:
-        found = value if isinstance(value, int | float) else json.loads(value)  # SQLite stores a document that is a number as one
+        # SQLite stores a numeric document as a number
+        found = value if isinstance(value, int | float) else json.loads(value)
         if key in judges:
             judges[key](found)
     except (ValueError, TypeError, RecursionError):
@@ -131,7 +144,7 @@ def _get_key(column: Column[Any]) -> tuple[str, str]:
 
 
 def _build_suspicion(column: Column[Any], judges: DocumentChecks) -> str:
-    """The condition that all values meet which cannot be read."""
+    """Return a condition that includes all unreadable values of a column."""
     if _get_key(column) in judges:
         return "1"
     name = f'"{column.name}"'

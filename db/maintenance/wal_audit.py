@@ -1,4 +1,7 @@
-"""What SQLite passes over in a log: it reads up to the first frame that is not as it was written, and takes all behind it for old."""
+"""WAL audit: detect committed frames that SQLite ignores behind a corrupt frame.
+
+SQLite reads a WAL up to the first invalid frame and treats all later frames as old.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,17 @@ from typing import NamedTuple
 from db.sqlite_files import read_only_uri
 
 HEADER_SIZE, FRAME_HEADER_SIZE = 32, 24
-"""Bytes before the first frame, and before the page in each; from https://sqlite.org/fileformat2.html#walformat."""
+"""Bytes of the WAL header and of a frame header (https://sqlite.org/fileformat2.html#walformat)."""
 
 Checksum = tuple[int, int]
-"""The checksum of a frame, which goes on from that of the frame before it."""
+"""Checksum of a frame. Each continues that of the frame before."""
 
 
 class _WalFrame(NamedTuple):
-    """One frame of the log's present round: the number of its page and, in the last one of a transaction, the size of the database; the
-    page itself; its sum."""
+    """A frame of the current WAL generation.
+
+    `head` is the page number and, in a commit frame, the database size; `sum` is the checksum.
+    """
 
     head: bytes
     page: bytes
@@ -34,22 +39,26 @@ class _WalFrame(NamedTuple):
 
 
 def has_ignored_commits(path: Path) -> bool:
-    """Whether the log of the database at `path` holds transactions that SQLite does not see and that were in the database before. Raises
-    OSError; sqlite3.Error where the database cannot be opened.
+    """Return True if the WAL holds ignored transactions that were once committed.
 
-    What was torn when the machine went down, or was not taken by the disk, is none of these: it was never acknowledged, and its end may
-    still lie there once shorter ones were written over it. Only of what another was built upon is it certain. So the loss of the very last
-    transaction is not told: it looks like one that was torn."""
+    Frames torn by a power failure, or not accepted by the disk, were never acknowledged, and their
+    remains may follow shorter ones. Only a transaction that another one builds upon was surely
+    committed. The loss of the very last transaction is therefore not detected: it looks like a torn
+    one. Raise OSError, or sqlite3.Error if the database cannot be opened.
+    """
     log = path.with_name(f"{path.name}-wal")
     if not log.exists() or log.stat().st_size <= HEADER_SIZE:
         return False
     seen = _count_accepted(path)
-    return _has_continuation(log, seen) and _count_accepted(path) == seen  # else somebody has begun to write meanwhile
+    return _has_continuation(log, seen) and _count_accepted(path) == seen  # else a writer has started meanwhile
 
 
 def _count_accepted(path: Path) -> int:
-    """The frames that SQLite finds in order. It writes that into the index of the log, from https://sqlite.org/walformat.html; where that
-    cannot be written it has one in memory, and the file says nothing."""
+    """Return the number of frames that SQLite accepts.
+
+    SQLite writes it to the `-shm` file (https://sqlite.org/walformat.html). In a read-only folder
+    that index is only in memory, so the frames are counted here.
+    """
     log, index = path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
     with closing(sqlite3.connect(read_only_uri(path), uri=True)) as c:
         c.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -60,7 +69,7 @@ def _count_accepted(path: Path) -> int:
 
 
 def _count_valid(log: Path) -> int:
-    """The frames up to the last end of a transaction at which each goes on from the sum of the one before it."""
+    """Return the number of frames up to the last commit with a valid checksum chain."""
     with open(log, "rb") as file:
         header = file.read(HEADER_SIZE)
     words, last = _get_byte_order(header), 0
@@ -75,8 +84,11 @@ def _count_valid(log: Path) -> int:
 
 
 def _has_continuation(log: Path, seen: int) -> bool:
-    """Whether one of the transactions that end behind those frames has another that goes on from its sum: who wrote that had the first in
-    the database. Where a disk may spoil what lies beside, SQLite repeats the last frame of a transaction, which is no other one."""
+    """Return True if an ignored transaction is continued by another one.
+
+    The writer of the second one had the first in its database. On disks that may damage
+    neighbouring sectors SQLite repeats a commit frame; a repetition does not count.
+    """
     with open(log, "rb") as file:
         words = _get_byte_order(file.read(HEADER_SIZE))
     return any(
@@ -86,12 +98,12 @@ def _has_continuation(log: Path, seen: int) -> bool:
 
 
 def _get_byte_order(header: bytes) -> str:
-    """The order of bytes in the words that are summed."""
+    """Return the byte order of the checksum."""
     return ">" if struct.unpack(">I", header[:4])[0] & 1 else "<"
 
 
 def _read_frames(log: Path, seen: int) -> Iterator[_WalFrame | None]:
-    """The frames behind those, as they lie there; None for one of an earlier round."""
+    """Yield the frames after the first `seen`; None for an older generation."""
     with open(log, "rb") as file:
         _, _, size, _, *round_ = struct.unpack(">6I", file.read(24))
         file.seek(HEADER_SIZE + seen * (FRAME_HEADER_SIZE + size))
@@ -101,7 +113,10 @@ def _read_frames(log: Path, seen: int) -> Iterator[_WalFrame | None]:
 
 
 def _compute_checksum(words: str, body: bytes, before: Checksum) -> Checksum:
-    """The checksum of what follows something with the sum `before`; `words`: the order of bytes in them."""
+    """Return the checksum of `body` that continues `before`.
+
+    `words` is the byte order.
+    """
     first, second = before
     numbers = iter(struct.unpack(f"{words}{len(body) // 4}I", body))
     for one, two in zip(numbers, numbers, strict=True):

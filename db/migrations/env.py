@@ -1,4 +1,7 @@
-"""Alembic's entry: runs the revisions on the connection that `db.migrate` hands over, inside its transaction."""
+"""Alembic environment.
+
+Runs the revisions on the connection of `maintenance.migrate`, inside its transaction.
+"""
 
 from alembic import context
 

@@ -1,6 +1,7 @@
-"""Alerts in the database: listed, fired, closed, acknowledged, and the silences over their SLAs.
+"""Queries on alerts and silences.
 
-`db.looks` finds what they are about. An SLA has one silence at most; one that is over is as good as none.
+`queries.sla_cursor` selects the tasks that rules are evaluated on. A rule has at most one silence;
+an expired silence has no effect.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ _WORST_FIRST = (
     "CASE WHEN {0}.status = 'resolved' THEN 2 WHEN {0}.sla_id IN (SELECT value FROM json_each(:quiet)) THEN 1 ELSE 0 END, "
     "instr('criticalwarninginfo', {0}.severity), instr('firingpendingacknowledged', {0}.status), {0}.fired_at, {0}.id"
 )
-"""What nobody is to be bothered with stands behind all that is open, however severe."""
+"""Silenced alerts come after all other open ones, however severe."""
 RECENT_TASKS = 200
-"""Tasks that are passed over at most to find a few that a rule can be held against."""
+"""Maximum number of tasks examined to find examples for a rule."""
 
 
 SYSTEM_OBJECT = "taskdeck"
-"""The object of alerts that are about no task."""
+"""Object of alerts without a task."""
 
 
 class Silence(NamedTuple):
-    """Nobody wants to hear of an SLA until then."""
+    """A silence of an SLA rule until a time."""
 
     sla_id: int
     by: str
@@ -47,7 +48,7 @@ class Silence(NamedTuple):
 
 
 class OpenAlert(NamedTuple):
-    """An alert with its task (None: there is none), its SLA's conditions, and the silence over it."""
+    """An alert with its task (if any), its rule's conditions and its silence."""
 
     alert: AlertRow
     task: SlaTask | None
@@ -56,22 +57,23 @@ class OpenAlert(NamedTuple):
 
 
 def find_alert(c: Connection, alert_id: int) -> AlertRow | None:
-    """An alert by its id."""
+    """Return an alert by id."""
     row = c.execute(select(*_ALERT).where(schema.alerts.c.id == alert_id)).first()
     return AlertRow._make(row) if row else None
 
 
 def list_of_rule(c: Connection, name: str) -> list[AlertRow]:
-    """The alerts of an SLA that are not resolved, oldest first."""
+    """Return the unresolved alerts of a rule, oldest first."""
     a = schema.alerts.c
     chosen = select(*_ALERT).where(text("status <> 'resolved'"), a.name == name).order_by(a.fired_at)
     return [AlertRow._make(row) for row in c.execute(chosen)]
 
 
 def list_alerts(c: Connection, resolved_since: str | None = None, limit: int = 0) -> list[OpenAlert]:
-    """Open alerts, and those resolved since a time; limit 0 is all.
+    """Return open alerts, and alerts resolved since a time; a limit of 0 means all.
 
-    The most severe first, firing ones before acknowledged ones, then the oldest; behind them the silenced, then the resolved.
+    The most severe come first, firing before acknowledged, then the oldest. Silenced alerts follow,
+    then resolved ones.
     """
     quiet = map_silences(c)
     rows = c.exec_driver_sql(
@@ -89,13 +91,13 @@ def list_alerts(c: Connection, resolved_since: str | None = None, limit: int = 0
 
 
 def find_open_alert(c: Connection, alert_id: int) -> OpenAlert | None:
-    """An alert by its id, with all that belongs to it."""
+    """Return an alert by id, with its task, conditions and silence."""
     row = c.exec_driver_sql(f"{_WITH_TASK} WHERE a.id = ?", (alert_id,)).first()
     return _add_silence(_make_open_alert(row), map_silences(c)) if row else None
 
 
 def count_by_rule(c: Connection) -> dict[int, dict[str, int]]:
-    """{SLA: {status: open alerts}}."""
+    """Return {rule id: {status: open alerts}}."""
     found: dict[int, dict[str, int]] = {}
     rows = c.exec_driver_sql(
         "SELECT sla_id, status, count(*) FROM alerts WHERE status <> 'resolved' AND sla_id IS NOT NULL GROUP BY sla_id, status"
@@ -106,14 +108,16 @@ def count_by_rule(c: Connection) -> dict[int, dict[str, int]]:
 
 
 def map_metric_alerts(c: Connection) -> dict[int, int]:
-    """{SLA: its open alert}, of alerts that are about no task."""
+    """Return {rule id: open alert} for alerts without a task."""
     found = "SELECT sla_id, id FROM alerts WHERE status <> 'resolved' AND sla_id IS NOT NULL AND task_id IS NULL"
     return {row.sla_id: row.id for row in c.exec_driver_sql(found)}
 
 
 def list_intervals(c: Connection, sla_id: int, since: str, most: int) -> list[tuple[str, str]]:
-    """When the alerts of an SLA fired and were resolved, of those resolved since then, among the latest `most` of all SLAs; the latest
-    first."""
+    """Return (fired, resolved) times of a rule's alerts, latest first.
+
+    Only alerts resolved since `since`, among the latest `most` of all rules.
+    """
     rows = c.exec_driver_sql(
         "SELECT fired_at, resolved_at FROM (SELECT sla_id, fired_at, resolved_at FROM alerts WHERE resolved_at IS NOT NULL "
         "AND resolved_at >= ? ORDER BY resolved_at DESC LIMIT ?) WHERE sla_id = ? ORDER BY resolved_at DESC",
@@ -123,7 +127,10 @@ def list_intervals(c: Connection, sla_id: int, since: str, most: int) -> list[tu
 
 
 def map_resolved(c: Connection, since: str, most: int) -> dict[int, tuple[int, str]]:
-    """{SLA: (alerts resolved since then, when the last was)}, of the latest `most` of all SLAs."""
+    """Return {rule id: (alerts resolved since `since`, time of the last)}.
+
+    Examines the latest `most` alerts of all rules.
+    """
     rows = c.exec_driver_sql(
         "SELECT sla_id, count(*), max(resolved_at) FROM (SELECT sla_id, resolved_at FROM alerts WHERE resolved_at IS NOT NULL "
         "AND resolved_at >= ? ORDER BY resolved_at DESC LIMIT ?) WHERE sla_id IS NOT NULL GROUP BY sla_id",
@@ -140,7 +147,10 @@ _TASK_GROUPS = (
 
 
 def list_recent_tasks(c: Connection, match: Mapping[str, Any]) -> list[SlaTask]:
-    """The newest tasks of a template, else of a name, else of a queue, else of all: `LATELY` at most, newest first."""
+    """Return the newest tasks that a rule can be tried on, at most `RECENT_TASKS`.
+
+    Tasks of the template, else of the name, else of the queue, else of all.
+    """
     where, order = next(((w, o) for key, w, o in _TASK_GROUPS if match.get(key)), ("1", "t.number"))
     word = next((match[key] for key, _, _ in _TASK_GROUPS if match.get(key)), "")
     rows = c.exec_driver_sql(
@@ -151,7 +161,10 @@ def list_recent_tasks(c: Connection, match: Mapping[str, Any]) -> list[SlaTask]:
 
 
 def list_to_resolve(c: Connection, after: int, until: int, limit: int) -> list[OpenAlert]:
-    """Open alerts whose task did what they wait for, as the events with these ids tell: quick however many are open."""
+    """Return open alerts whose task did what they wait for, by these events.
+
+    The cost does not grow with the number of open alerts.
+    """
     rows = c.exec_driver_sql(
         f"{_WITH_TASK} WHERE a.task_id IN (SELECT e.task_id FROM events e WHERE e.id > :after AND e.id <= :until "
         f"AND e.status IN ('running', {ENDED_WORDS})) AND +a.status <> 'resolved' AND (+t.status IN ({ENDED_WORDS}) "
@@ -163,12 +176,15 @@ def list_to_resolve(c: Connection, after: int, until: int, limit: int) -> list[O
 
 
 def has_open_alerts(c: Connection) -> bool:
-    """Whether any alert is not resolved."""
+    """Return True if any alert is unresolved."""
     return c.exec_driver_sql("SELECT 1 FROM alerts WHERE status <> 'resolved' LIMIT 1").first() is not None
 
 
 def fire_alerts(c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Record occurrences (all columns but id and the times of the row); the one of a task that is there is opened again."""
+    """Insert alerts; reopen the existing alert of the same rule and task.
+
+    Rows have all columns but id and row times.
+    """
     if not rows:
         return
     now = timestamps.now()
@@ -183,7 +199,7 @@ def fire_alerts(c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def resolve_alerts(c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Close alerts: rows of {key: its id, resolved_at, text, short, value}."""
+    """Resolve alerts: rows of {key: id, resolved_at, text, short, value}."""
     if rows:
         a = schema.alerts
         names = ("resolved_at", "text", "short", "value")
@@ -194,7 +210,7 @@ def resolve_alerts(c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def acknowledge(c: Connection, ids: Iterable[int], by: str) -> None:
-    """Somebody has seen these firing alerts."""
+    """Acknowledge firing alerts."""
     c.exec_driver_sql(
         "UPDATE alerts SET status = 'acknowledged', acknowledged_at = :now, acknowledged_by = :by, updated_at = :now "
         "WHERE id IN (SELECT value FROM json_each(:ids)) AND +status = 'firing'",
@@ -203,7 +219,7 @@ def acknowledge(c: Connection, ids: Iterable[int], by: str) -> None:
 
 
 def unacknowledge(c: Connection, ids: Iterable[int]) -> None:
-    """Nobody has seen these acknowledged alerts after all."""
+    """Return acknowledged alerts to firing."""
     c.exec_driver_sql(
         "UPDATE alerts SET status = 'firing', acknowledged_at = NULL, acknowledged_by = NULL, updated_at = :now "
         "WHERE id IN (SELECT value FROM json_each(:ids)) AND +status = 'acknowledged'",
@@ -212,14 +228,14 @@ def unacknowledge(c: Connection, ids: Iterable[int]) -> None:
 
 
 def map_silences(c: Connection) -> dict[int, Silence]:
-    """{SLA: its silence}, of those that are silenced now."""
+    """Return {rule id: active silence}."""
     s = schema.silences.c
     chosen = select(*(s[name] for name in Silence._fields)).where(s.until > timestamps.now())
     return {row.sla_id: Silence._make(row) for row in c.execute(chosen)}
 
 
 def silence_rule(c: Connection, sla_id: int, until: str, by: str, reason: str | None) -> None:
-    """Silence an SLA until a time, in place of what silences it now."""
+    """Silence a rule until a time, replacing its current silence."""
     unsilence_rule(c, sla_id)
     now = timestamps.now()
     row = {"sla_id": sla_id, "by": by, "reason": reason, "until": until, "created_at": now, "updated_at": now}
@@ -227,12 +243,12 @@ def silence_rule(c: Connection, sla_id: int, until: str, by: str, reason: str | 
 
 
 def unsilence_rule(c: Connection, sla_id: int) -> None:
-    """Let an SLA be heard again."""
+    """Remove the silence of a rule."""
     c.execute(schema.silences.delete().where(schema.silences.c.sla_id == sla_id))
 
 
 def set_severity(c: Connection, sla_id: int, severity: str) -> None:
-    """Let the open alerts of an SLA be of this severity."""
+    """Set the severity of a rule's open alerts."""
     c.exec_driver_sql(
         "UPDATE alerts SET severity = ?, updated_at = ? WHERE sla_id = ? AND status <> 'resolved'",
         (severity, timestamps.now(), sla_id),
@@ -240,8 +256,11 @@ def set_severity(c: Connection, sla_id: int, severity: str) -> None:
 
 
 def set_system_alerts(c: Connection, problems: Mapping[str, str], mild: Collection[str] = ()) -> None:
-    """Let the open alerts about Taskdeck itself be exactly these, {name: text}: tell of new ones, close those that are over. Those that are
-    `mild` are warnings, the others critical."""
+    """Make {name: text} the open alerts about Taskdeck itself.
+
+    New ones are inserted and missing ones resolved. Names in `mild` are warnings, the others
+    critical.
+    """
     a, now = schema.alerts, timestamps.now()
     about = (a.c.sla_id.is_(None), a.c.task_id.is_(None), a.c.object == SYSTEM_OBJECT, text("status <> 'resolved'"))
     known = {row.name: row.id for row in c.execute(select(a.c.id, a.c.name).where(*about))}
@@ -257,14 +276,17 @@ def set_system_alerts(c: Connection, problems: Mapping[str, str], mild: Collecti
 
 
 def detach_rule(c: Connection, sla_id: int) -> None:
-    """Close the alerts of an SLA that goes, and let them keep its name only; its silence goes with it."""
+    """Resolve the alerts of a deleted rule and remove its silence.
+
+    The alerts keep only the rule's name.
+    """
     restart_rule(c, sla_id)
     unsilence_rule(c, sla_id)
     c.execute(update(schema.alerts).where(schema.alerts.c.sla_id == sla_id).values(sla_id=None))
 
 
 def restart_rule(c: Connection, sla_id: int) -> None:
-    """Let an SLA whose rule has changed look at every task again, and close what it had found."""
+    """Evaluate a changed rule on every task again, and resolve its alerts."""
     sla_cursor.reset_cursor(c, sla_id)
     now = timestamps.now()
     c.exec_driver_sql(
@@ -281,7 +303,7 @@ def _make_open_alert(row: Any) -> OpenAlert:
 
 
 def _add_silence(found: OpenAlert, quiet: Mapping[int, Silence]) -> OpenAlert:
-    """The alert with the silence over it, while it is open."""
+    """Return an open alert with its silence."""
     if found.alert.status == "resolved" or found.alert.sla_id is None:
         return found
     return found._replace(silence=quiet.get(found.alert.sla_id))

@@ -1,4 +1,7 @@
-"""The table `backups`: what the manifest says, where queries and the board can read it. The manifest is the truth."""
+"""Copy of the manifest in the table `backups`, for queries and the board.
+
+The manifest is authoritative.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from db.backup.catalog import Backup
 
 
 def write_backup_rows(c: Connection, backups: Sequence[Backup]) -> None:
-    """Write down these backups, oldest first, in place of those that stand there."""
+    """Replace the table's rows by these backups, oldest first."""
     now, table = timestamps.now(), schema.backups
     ids = {one.id: number for number, one in enumerate(backups, 1)}
     c.execute(table.delete())

@@ -1,4 +1,8 @@
-"""Queues, pools, templates and SLAs: made, changed and taken away alike, each with its operation row, in the caller's transaction."""
+"""Queries on queues, pools, templates and SLA rules.
+
+All four are created, changed and deleted alike, with an operation log entry in the caller's
+transaction.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +22,12 @@ ColumnChanges = dict[str, list[Any]]
 
 
 def get_kind(table: Table) -> str:
-    """`template` of `schema.templates`."""
+    """Return the kind of a table's rows: `template` for `schema.templates`."""
     return table.name.removesuffix("s")
 
 
 def create(c: Connection, table: Table, name: str, values: Mapping[str, Any], by: str) -> None:
-    """Insert one; a queue or a pool begins active."""
+    """Insert a definition. A new queue or pool is active."""
     now = timestamps.now()
     more = {"status": "active"} if "status" in table.c else {}
     c.execute(table.insert().values(name=name, created_at=now, updated_at=now, **more, **values))
@@ -31,9 +35,10 @@ def create(c: Connection, table: Table, name: str, values: Mapping[str, Any], by
 
 
 def update(c: Connection, table: Table, name: str, values: Mapping[str, Any], by: str, verb: str = "set") -> ColumnChanges:
-    """Set what differs, by the columns' JSON; what is so already is left alone, its time of change too.
+    """Set the columns that differ and return the change.
 
-    A template's source (`template`) is set with other changes, and is none by itself.
+    Equal values change nothing, not even the time of change. A template's source (`template`) is
+    stored along with other changes and is no change by itself.
     """
     row = c.execute(select(table).where(table.c.name == name)).one()._mapping
     changed = find_difference(row, values)
@@ -50,26 +55,32 @@ def update(c: Connection, table: Table, name: str, values: Mapping[str, Any], by
 
 
 def find_difference(row: Mapping[Any, Any], values: Mapping[str, Any]) -> ColumnChanges:
-    """What `values` would change in a row: true is not 1, and the order of keys does not matter."""
+    """Return what `values` would change in a row.
+
+    True differs from 1; the order of keys does not matter.
+    """
     differs = {key: [row[key], value] for key, value in values.items() if _to_comparable(row[key]) != _to_comparable(value)}
     differs.pop("template", None)
     return differs
 
 
 def _to_comparable(value: Any) -> str:
-    """Numbers of a column compare as numbers, all else as JSON."""
+    """Return a value in comparable form: numbers as numbers, all else as JSON."""
     return json.dumps(float(value) if type(value) is int else value, sort_keys=True)
 
 
 def remove(c: Connection, table: Table, name: str, by: str) -> None:
-    """Delete one that nothing refers to."""
+    """Delete a definition without references."""
     row = dict(c.execute(select(table).where(table.c.name == name)).one()._mapping)
     c.execute(table.delete().where(table.c.name == name))
     operations.record(c, by, f"{get_kind(table)} rm", f"{get_kind(table)} {name}", before=row)
 
 
 def restore(c: Connection, table: Table, row: Mapping[str, Any], by: str) -> None:
-    """Put back one that was taken away, as it was; an SLA with another id, since its own may have been given away."""
+    """Insert a deleted definition as it was.
+
+    An SLA rule gets a new id, because its own may be in use.
+    """
     name, caches = row["name"], {"current_load": 0, "used_cpu": 0.0, "used_memory": 0.0}
     values = {key: caches.get(key, value) for key, value in row.items() if key in table.c and key != "id"}
     c.execute(table.insert().values(**values))
@@ -77,31 +88,31 @@ def restore(c: Connection, table: Table, row: Mapping[str, Any], by: str) -> Non
 
 
 def get_row(c: Connection, table: Table, name: str) -> dict[str, Any] | None:
-    """The whole row of that name."""
+    """Return the whole row of a name."""
     found = c.execute(select(table).where(table.c.name == name)).first()
     return dict(found._mapping) if found else None
 
 
-# --- one by its name ----------------------------------------------------------------------------------------------------------------
+# --- lookup by name -------------------------------------------------------------------------
 
 
 def find_queue(c: Connection, name: str) -> QueueRow | None:
-    """A queue by its name."""
+    """Return a queue by name."""
     return _find_by_name(c, schema.queues, QueueRow, name)
 
 
 def find_pool(c: Connection, name: str) -> PoolRow | None:
-    """A pool by its name."""
+    """Return a pool by name."""
     return _find_by_name(c, schema.pools, PoolRow, name)
 
 
 def find_template(c: Connection, name: str) -> TemplateRow | None:
-    """A template by its name."""
+    """Return a template by name."""
     return _find_by_name(c, schema.templates, TemplateRow, name)
 
 
 def find_sla(c: Connection, name: str) -> SlaRow | None:
-    """An SLA by its name."""
+    """Return an SLA rule by name."""
     return _find_by_name(c, schema.slas, SlaRow, name)
 
 
@@ -111,7 +122,7 @@ def _find_by_name(c: Connection, table: Table, row: Any, name: str) -> Any:
 
 
 def list_templates(c: Connection) -> list[TemplateRow]:
-    """Templates by name."""
+    """Return the templates by name."""
     t = schema.templates
     return [
         TemplateRow._make(row) for row in c.execute(select(*(t.c[f] for f in TemplateRow._fields)).order_by(t.c.name))
@@ -119,22 +130,25 @@ def list_templates(c: Connection) -> list[TemplateRow]:
 
 
 def list_template_names(c: Connection) -> list[str]:
-    """The names of all templates, sorted."""
+    """Return the names of all templates, sorted."""
     return list(c.execute(select(schema.templates.c.name).order_by(schema.templates.c.name)).scalars())
 
 
 def list_slas(c: Connection) -> list[SlaRow]:
-    """SLAs, the most severe first, then by name."""
+    """Return the SLA rules, most severe first, then by name."""
     s = schema.slas
     chosen = select(*(s.c[name] for name in SlaRow._fields)).order_by(s.c.priority.desc(), s.c.name)
     return [SlaRow._make(row) for row in c.execute(chosen)]
 
 
-# --- what refers to one -------------------------------------------------------------------------------------------------------------
+# --- references -----------------------------------------------------------------------------
 
 
 def count_queue_users(c: Connection, name: str) -> dict[str, int]:
-    """Tasks (those that ended too), runs of tasks that were moved elsewhere meanwhile, templates, SLAs."""
+    """Count the references to a queue.
+
+    Tasks (ended ones too), runs of tasks that moved to another queue, templates and SLA rules.
+    """
     return {
         "task": _count_rows(c, schema.tasks, "queue", name),
         "run": _count_moved_runs(c, name),
@@ -144,12 +158,15 @@ def count_queue_users(c: Connection, name: str) -> dict[str, int]:
 
 
 def count_pool_users(c: Connection, name: str) -> dict[str, int]:
-    """Queues."""
+    """Count the queues of a pool."""
     return {"queue": _count_rows(c, schema.queues, "pool", name)}
 
 
 def count_template_users(c: Connection, name: str) -> dict[str, int]:
-    """Tasks (those that ended too), SLAs."""
+    """Count the references to a template: tasks, schedules and SLA rules.
+
+    Ended tasks count too.
+    """
     return {
         "task": _count_rows(c, schema.tasks, "template", name),
         "SLA": _count_matching_rules(c, "template", name),
@@ -157,12 +174,15 @@ def count_template_users(c: Connection, name: str) -> dict[str, int]:
 
 
 def count_sla_users(c: Connection, sla_id: int) -> dict[str, int]:
-    """Pools, silences. Alerts keep its name when it goes."""
+    """Count the references to an SLA rule: pools and silences.
+
+    Alerts keep the name of a deleted rule.
+    """
     return {"pool": _count_rows(c, schema.pools, "sla_id", sla_id), "silence": _count_rows(c, schema.silences, "sla_id", sla_id)}
 
 
 def _count_moved_runs(c: Connection, queue: str) -> int:
-    """Active runs that hold a slot of a queue which their task has left."""
+    """Count the active runs that hold a slot of a queue their task has left."""
     held = (
         f"SELECT count(*) FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.queue = ? AND i.status IN {ACTIVE_SQL} "
         "AND t.queue <> i.queue"

@@ -1,4 +1,4 @@
-"""The tasks around one: what it waits for and what waits for it, level by level, never more than asked for."""
+"""Dependency graph around a task: parents and children, level by level."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from db import raw_sql
 
 
 class RelatedTask(NamedTuple):
-    """A task and the one it was reached from (`via`, a uuid), and how that waits: kind success or any."""
+    """A related task.
+
+    `via` is the task it was reached from; `kind` is success or any.
+    """
 
     via: str
     kind: str
@@ -33,17 +36,20 @@ _COUNT = "SELECT count(*) FROM (SELECT 1 FROM dependencies WHERE {near} = ? LIMI
 
 
 def list_related(c: Connection, way: dict[str, str], uuids: Sequence[str], limit: int) -> list[RelatedTask]:
-    """The tasks one step from these, `PARENTS` or `CHILDREN`; at most so many, in no order."""
+    """Return the parents or children of tasks, at most `limit`, in no order."""
     return [RelatedTask._make(row) for row in raw_sql.fetch_rows(c, _RELATED.format(**way), (json.dumps(list(uuids)), limit))]
 
 
 def count_related(c: Connection, way: dict[str, str], uuid: str) -> int:
-    """How many are one step from a task; it counts no further than `COUNTED`."""
+    """Count the parents or children of a task, up to `MAX_COUNT`."""
     return int(raw_sql.fetch_value(c, _COUNT.format(**way), (uuid, MAX_COUNT)))
 
 
 def list_changes(c: Connection, obj: str, since: str, newest: int = 5000) -> list[Any]:
-    """What people set on an object among the newest operations, first first: created_at, by, verb, before, after (JSON)."""
+    """Return users' changes to an object among the newest operations, oldest first.
+
+    Rows of created_at, by, verb, before, after (JSON).
+    """
     found = (
         'SELECT created_at, "by", verb, before, after FROM operations '
         "WHERE id > (SELECT coalesce(max(id), 0) FROM operations) - ? AND object = ? AND created_at >= ? ORDER BY id"
@@ -63,7 +69,10 @@ SELECT number FROM gone WHERE uuid NOT IN (SELECT value FROM json_each(?)) ORDER
 
 
 def list_cancelled_children(c: Connection, uuids: Sequence[str]) -> list[int]:
-    """The numbers of those that were cancelled because one of these, or one so cancelled, ended without success."""
+    """Return the numbers of tasks cancelled because of these tasks.
+
+    Includes indirect children.
+    """
     asked = json.dumps(list(uuids))
     return [int(number) for number in raw_sql.fetch_column(c, _LEFT_CANCELLED, (asked, asked))]
 
@@ -77,6 +86,9 @@ _FAILED_PARENTS = (
 
 
 def list_failed_parents(c: Connection, uuids: Sequence[str]) -> list[Any]:
-    """What ended without the success that one of these waits for, and is none of them: rows of number, parent, status."""
+    """Return failed parents of these tasks that are not among them.
+
+    Rows of number, parent, status.
+    """
     asked = json.dumps(list(uuids))
     return raw_sql.fetch_rows(c, _FAILED_PARENTS, (asked, asked))

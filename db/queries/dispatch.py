@@ -1,4 +1,7 @@
-"""The reads of the dispatcher: narrow, served by indexes, the same at a million rows."""
+"""Queries of the dispatcher.
+
+Indexed, so their cost does not grow with the number of tasks.
+"""
 
 from __future__ import annotations
 
@@ -39,38 +42,41 @@ NEXT_DUE = (
 
 
 def list_queued(c: Connection, queue: str, limit: int) -> list[Any]:
-    """The first queued tasks of a queue, in its order."""
+    """Return the first queued tasks of a queue, in start order."""
     return raw_sql.fetch_rows(c, QUEUED, (queue, limit))
 
 
 def list_active(c: Connection) -> list[Any]:
-    """What holds resources."""
+    """Return the active runs."""
     return raw_sql.fetch_rows(c, ACTIVE)
 
 
 def list_claimable(c: Connection, uuids: Sequence[str]) -> list[Any]:
-    """What a run takes over from its task: tags (as JSON), attempts so far."""
+    """Return what a run takes from its task: tags (JSON) and attempts so far."""
     return raw_sql.fetch_rows(c, CLAIMABLE, (json.dumps(list(uuids)),))
 
 
 def list_launches(c: Connection, runids: Sequence[str]) -> list[Any]:
-    """What the keeper must be told of runs. Raises ValueError where one cannot be read."""
+    """Return the launch data of runs for the keeper. Raise ValueError if unreadable."""
     found = raw_sql.fetch_rows(c, LAUNCH, (json.dumps(list(runids)),))
     return [row._replace(launch=_parse_mapping(row.launch), env=_parse_mapping(row.env or "{}")) for row in found]
 
 
 def list_with_deadline(c: Connection) -> list[Any]:
-    """Runs with a deadline that nobody stops yet: runid, start_time, deadline."""
+    """Return the unstopped runs with a deadline: runid, start_time, deadline."""
     return raw_sql.fetch_rows(c, WITH_DEADLINE)
 
 
 def list_requested_states(c: Connection) -> list[Any]:
-    """What the database wants of each active run: runid, status, stop_reason, grace."""
+    """Return the requested state of active runs: runid, status, stop_reason, grace."""
     return raw_sql.fetch_rows(c, REQUESTED_STATES)
 
 
 def find_next_due(c: Connection) -> str | None:
-    """When the next scheduled or retrying task's time comes. Raises ValueError where what is first is no time: it would never come."""
+    """Return the time of the next scheduled or retrying task.
+
+    Raise ValueError for an invalid time: it would never be reached.
+    """
     found = raw_sql.fetch_value(c, NEXT_DUE)
     if found is not None and not timestamps.is_time(found):
         raise ValueError("no time")
@@ -78,7 +84,7 @@ def find_next_due(c: Connection) -> str | None:
 
 
 def get_environment(c: Connection, sha256: str) -> dict[str, str]:
-    """A stored environment. Raises ValueError where it cannot be read."""
+    """Return a stored environment. Raise ValueError if unreadable."""
     found = raw_sql.fetch_value(c, "SELECT variables FROM environments WHERE sha256 = ?", (sha256,))
     return _parse_mapping(found) if found else {}
 

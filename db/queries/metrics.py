@@ -1,4 +1,7 @@
-"""Figures of the database itself, as rules are held against them: from rows that the duties keep, and the size of its log."""
+"""Metrics of the database itself, for SLA rules.
+
+Replica lag, backup age, slow queries, lock waits and WAL size.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +17,20 @@ from db.queries import reads, replicas
 
 
 class MetricValue(NamedTuple):
-    """A figure as of now. `value` is None where there is none, as the age of a replica without one; `problem` says why it cannot be
-    read."""
+    """A metric's current value, None without one.
+
+    `problem` says why the value is unreadable.
+    """
 
     value: float | None
     problem: str | None = None
 
 
 def read_metric(c: Connection, metric: str, now: float) -> MetricValue:
-    """A figure as of a UNIX time: seconds, a count, or bytes."""
+    """Return a metric at a UNIX time, in seconds, as a count, or in bytes."""
     try:
         return MetricValue(METRIC_READERS[metric](c, now))
-    except Exception as error:  # whatever ails one figure must not keep the other rules from being looked at
+    except Exception as error:  # one broken metric must not stop other rules
         return MetricValue(None, f"cannot be read ({type(error).__name__})")
 
 
@@ -57,4 +62,4 @@ METRIC_READERS: Mapping[str, Callable[[Connection, float], float | None]] = {
     "lock-wait": slow_queries.find_longest_wait,
     "wal-size": _read_wal_size,
 }
-"""{metric: what reads it}"""
+"""{metric: function that reads it}"""

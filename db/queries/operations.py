@@ -1,4 +1,4 @@
-"""The operation log: who did what to what and from where, with what it was before and is after, and what was taken back since."""
+"""Operation log: who changed what, from where, with states before and after."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from db import raw_sql, timestamps
 from db.rows import OperationRow
 
 DUTY = "duty"
-"""The source of what the runtime does by itself."""
+"""Source of operations by the runtime itself."""
 
 
 class Actor(str):
-    """The name of who acts, and from where: `source` is cli or deck, `origin` the terminal as the client told it.
+    """The acting user and the origin of the call.
 
-    `recorded` are the ids of the operations that were recorded under it, in order; the first names them all as one batch.
+    `source` is cli or deck, `origin` the terminal as the client reported it. `recorded` lists the
+    ids of the operations of this call, in order; the first names the batch.
     """
 
     source: str
@@ -34,13 +35,13 @@ class Actor(str):
 
     @classmethod
     def copy_actor(cls, by: str) -> Actor:
-        """The same person at the same terminal, who has done nothing yet."""
+        """Return the same user and terminal, without recorded operations."""
         return cls(by, by.source, by.origin) if isinstance(by, Actor) else cls(by)
 
 
 @contextmanager
 def record_as_undo(by: Actor, operation: OperationRow) -> Iterator[None]:
-    """What is recorded meanwhile is recorded as what took this operation back."""
+    """Record operations in this context as the undo of `operation`."""
     by.undoing = operation
     try:
         yield
@@ -49,17 +50,23 @@ def record_as_undo(by: Actor, operation: OperationRow) -> Iterator[None]:
 
 
 def record(c: Connection, by: str, verb: str, obj: str, before: Any = None, after: Any = None) -> None:
-    """Write one operation in the caller's transaction. `obj` reads like `task #12` or `queue media`; before and after are JSON."""
+    """Record an operation in the caller's transaction.
+
+    `obj` looks like `task #12` or `queue media`; before and after are JSON values.
+    """
     record_all(c, by, verb, [(obj, before, after)])
 
 
 def record_above(c: Connection, by: str, verb: str, obj: str, after: Any, above: int) -> None:
-    """`record` with an id above `above`: those up to it were given, to operations that stand here no more."""
+    """Record an operation with an id above `above`.
+
+    Ids up to it belonged to operations that no longer exist here.
+    """
     _insert(c, by, [(verb, obj, None, after, None)], above)
 
 
 def record_all(c: Connection, by: str, verb: str, done: Sequence[tuple[str, Any, Any]]) -> None:
-    """`record` for each of many objects: (object, before, after)."""
+    """Record an operation for each of many objects: (object, before, after)."""
     if isinstance(by, Actor) and by.undoing is not None:
         record_undone(c, by, [(by.undoing, before, after) for _, before, after in done])
     else:
@@ -67,7 +74,10 @@ def record_all(c: Connection, by: str, verb: str, done: Sequence[tuple[str, Any,
 
 
 def record_undone(c: Connection, by: str, done: Sequence[tuple[OperationRow, Any, Any]]) -> None:
-    """Each of these operations was taken back: (operation, how its object was until now, how it is)."""
+    """Record that operations were undone.
+
+    Rows are (operation, state before the undo, state after).
+    """
     rows = [(f"undo {row.verb}"[:MAX_VERB_LENGTH], row.object, before, after, row.id) for row, before, after in done]
     first = _insert(c, by, rows)
     back = [(first + at, row.id) for at, (row, _, _) in enumerate(done)]
@@ -78,7 +88,10 @@ MAX_VERB_LENGTH = 64
 
 
 def _insert(c: Connection, by: str, done: Sequence[tuple[str, str, Any, Any, int | None]], above: int = 0) -> int:
-    """Write rows of verb, object, before, after and what it takes back; the first id."""
+    """Insert rows and return the first id.
+
+    Rows are verb, object, before, after and the undone id.
+    """
     first = max(raw_sql.fetch_value(c, "SELECT max(id) FROM operations") or 0, above) + 1
     source, origin, batch = DUTY, None, first
     if isinstance(by, Actor):
@@ -101,20 +114,23 @@ def _to_json(value: Any) -> str | None:
     return None if value is None else json.dumps(value)
 
 
-# --- reading ------------------------------------------------------------------------------------------------------------------------
+# --- reading --------------------------------------------------------------------------------
 
 _COLUMNS = ", ".join(f'"{name}"' for name in OperationRow._fields)
 
 
 def list_by_id(c: Connection, ids: Sequence[int]) -> list[OperationRow]:
-    """Operations by id, oldest first."""
+    """Return operations by id, oldest first."""
     found = f"SELECT {_COLUMNS} FROM operations WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
     return _query(c, found, (json.dumps(list(ids)),))
 
 
 class OperationFilter(NamedTuple):
-    """Which operations: older than an id, with these words (`!word`: without), of a person, a verb (or its first words), an object,
-    since a time."""
+    """Filter of operations.
+
+    Older than an id, with words (`!word`: without), by user, verb (or its first words), object and
+    start time.
+    """
 
     before: int | None = None
     words: tuple[str, ...] = ()
@@ -129,11 +145,11 @@ _TASK_NAME = (
     "AND t.number = CAST(substr(operations.object, 7) AS INTEGER)), '')"
 )
 _TEXTS = f"""lower("by" || ' ' || verb || ' ' || object || ' ' || {_TASK_NAME} || ' ' || coalesce(before, '') || ' ' || coalesce(after, ''))"""
-"""What words are looked for in; a task by its name too. SQLite knows the cases of ASCII letters only."""
+"""Text searched for words, including the task's name. SQLite lowers ASCII letters only."""
 
 
 def list_operations(c: Connection, wanted: OperationFilter, limit: int) -> list[OperationRow]:
-    """Operations, newest first; limit 0 is all."""
+    """Return operations, newest first. A limit of 0 means all."""
     where, given = ["1"], []
     exact = {"id < ?": wanted.before, '"by" = ?': wanted.by, "object = ?": wanted.object, "created_at >= ?": wanted.since}
     for test, value in exact.items():
@@ -152,12 +168,15 @@ def list_operations(c: Connection, wanted: OperationFilter, limit: int) -> list[
 
 
 def list_batch(c: Connection, first: int) -> list[OperationRow]:
-    """All that was done by the call whose first operation this is, oldest first."""
+    """Return the operations of the call that began with `first`, oldest first."""
     return _query(c, f"SELECT {_COLUMNS} FROM operations WHERE batch = ? ORDER BY id", (first,))
 
 
 def find_last_call(c: Connection, origin: str) -> OperationRow | None:
-    """The first operation of the last call from a terminal that took nothing back and was not taken back."""
+    """Return the first operation of a terminal's latest call.
+
+    Skips undos and undone calls.
+    """
     found = (
         f"SELECT {_COLUMNS} FROM operations WHERE batch = id AND origin = ? AND undoes IS NULL AND undone_by IS NULL "
         "ORDER BY id DESC LIMIT 1"
@@ -166,7 +185,7 @@ def find_last_call(c: Connection, origin: str) -> OperationRow | None:
 
 
 def map_later(c: Connection, rows: Sequence[OperationRow]) -> dict[str, list[OperationRow]]:
-    """{object: what was done to it after the oldest of these, oldest first}, less what was taken back and what took something back."""
+    """Return {object: later operations, oldest first}, without undos and undone ones."""
     oldest = min((row.id for row in rows), default=0)
     found: dict[str, list[OperationRow]] = {}
     for row in _query(c, _LATER, (json.dumps([row.object for row in rows]), oldest)):
@@ -191,7 +210,10 @@ def _make_row(row: Any) -> OperationRow:
 
 
 def parse_state(text: str | None) -> Any:
-    """What an object was before, or is after; None where nothing is told, or it cannot be read, for operations are never mended."""
+    """Parse a stored state; return None if it is empty or unreadable.
+
+    Operations are append-only and never repaired.
+    """
     try:
         return None if text is None else json.loads(text)
     except (ValueError, TypeError, RecursionError):

@@ -1,4 +1,7 @@
-"""What can be asked of the database. Each function runs on a reader or inside a transaction, and returns frozen rows."""
+"""General read queries.
+
+Each runs on a reader or in a transaction and returns frozen rows.
+"""
 
 from __future__ import annotations
 
@@ -37,34 +40,34 @@ def _get_columns(table: SqlTable, row: Any) -> list[Any]:
     return [table.c[name] for name in row._fields]
 
 
-# --- tasks --------------------------------------------------------------------------------------------------------------------------
+# --- tasks ----------------------------------------------------------------------------------
 
 
 def find_by_number(c: Connection, number: int) -> list[TaskRow]:
-    """The task with this number; empty when there is none."""
+    """Return the task with this number, in a list that may be empty."""
     return _query_tasks(c, select(*_TASK).where(tasks.c.number == number, tasks.c.deleted_at.is_(None)))
 
 
 def map_by_number(c: Connection, numbers: Sequence[int]) -> dict[int, TaskRow]:
-    """{number: task}."""
+    """Return {number: task}."""
     wanted = tasks.c.number.in_(select(text("value")).select_from(func.json_each(_to_json(numbers))))
     return {row.number: row for row in _query_tasks(c, select(*_TASK).where(wanted, tasks.c.deleted_at.is_(None)))}
 
 
 def map_names(c: Connection, numbers: Sequence[int]) -> dict[int, str]:
-    """{number: name} of tasks."""
+    """Return {number: name} of tasks."""
     found = "SELECT number, name FROM tasks WHERE number IN (SELECT value FROM json_each(?)) AND deleted_at IS NULL"
     return dict(raw_sql.fetch_rows(c, found, (_to_json(numbers),)))
 
 
 def list_by_uuid(c: Connection, uuids: Sequence[str]) -> list[TaskRow]:
-    """Tasks by uuid, in no order."""
+    """Return tasks by uuid, in no order."""
     chosen = select(*_TASK).where(tasks.c.uuid.in_(select(text("value")).select_from(func.json_each(_to_json(uuids)))))
     return _query_tasks(c, chosen.where(tasks.c.deleted_at.is_(None)))
 
 
 def list_lines(c: Connection, uuids: Sequence[str]) -> list[TaskLineRow]:
-    """Lines of tasks by uuid, in no order."""
+    """Return list lines of tasks by uuid, in no order."""
     return _query_lines(c, "uuid IN (SELECT value FROM json_each(?)) AND deleted_at IS NULL", (_to_json(uuids),))
 
 
@@ -73,26 +76,26 @@ def _query_lines(c: Connection, holds: str, given: raw_sql.Parameters) -> list[T
 
 
 def find_changed(c: Connection, uuids: Sequence[str], since: int) -> set[str]:
-    """Those of these tasks that something has become of after the event `since`."""
+    """Return the tasks that have an event after `since`."""
     found = "SELECT value FROM json_each(?) j WHERE EXISTS (SELECT 1 FROM events e WHERE e.task_id = j.value AND e.id > ?)"
     return {row[0] for row in raw_sql.fetch_rows(c, found, (_to_json(uuids), since))}
 
 
 def list_queue_positions(c: Connection, uuids: Sequence[str]) -> list[QueuePositionRow]:
-    """Where tasks stand, by uuid, in no order."""
+    """Return queue positions of tasks by uuid, in no order."""
     found = f"SELECT {', '.join(QueuePositionRow._fields)} FROM tasks WHERE uuid IN (SELECT value FROM json_each(?)) AND deleted_at IS NULL"
     return [QueuePositionRow._make(row) for row in raw_sql.fetch_rows(c, found, (_to_json(uuids),))]
 
 
 def find_by_prefix(c: Connection, prefix: str) -> list[TaskRow]:
-    """Tasks whose uuid begins so, two at most."""
+    """Return tasks whose uuid starts with `prefix`, at most two."""
     last = prefix[:-1] + chr(ord(prefix[-1]) + 1)
     chosen = select(*_TASK).where(tasks.c.uuid >= prefix, tasks.c.uuid < last, tasks.c.deleted_at.is_(None))
     return _query_tasks(c, chosen.limit(2))
 
 
 def find_by_name(c: Connection, name: str, limit: int = 20) -> list[TaskRow]:
-    """Tasks of this name, newest first."""
+    """Return tasks of this name, newest first."""
     chosen = select(*_TASK).where(tasks.c.name == name, tasks.c.deleted_at.is_(None))
     return _query_tasks(c, chosen.order_by(tasks.c.number.desc()).limit(limit))
 
@@ -106,8 +109,11 @@ def _query_tasks(c: Connection, chosen: Select[Any]) -> list[TaskRow]:
 
 
 class TaskFilter(TypedDict, total=False):
-    """Which tasks: of these statuses, of a queue, of a name, with these tags, submitted since then; `recent` keeps what is active or
-    ended after that time."""
+    """Filter of task queries.
+
+    Tasks with these statuses, queue, name or tags, submitted after `since`. `recent` keeps tasks
+    that are active or ended after that time.
+    """
 
     statuses: Sequence[str]
     queue: str | None
@@ -118,17 +124,23 @@ class TaskFilter(TypedDict, total=False):
 
 
 def list_tasks(c: Connection, *, limit: int = 0, **wanted: Unpack[TaskFilter]) -> list[TaskRow]:
-    """Tasks that match, newest first; limit 0 is all."""
+    """Return matching tasks, newest first. A limit of 0 means all."""
     return _query_tasks(c, _order_newest(select(*_TASK), wanted, limit))
 
 
 def list_uuids(c: Connection, **wanted: Unpack[TaskFilter]) -> list[str]:
-    """The uuids of tasks that match, newest first: of a million of them there is room for these."""
+    """Return the uuids of matching tasks, newest first.
+
+    Memory holds the uuids of a million tasks, but not their rows.
+    """
     return list(c.execute(_order_newest(select(tasks.c.uuid), wanted, 0)).scalars())
 
 
 def list_as_text(c: Connection, *, limit: int = 0, **wanted: Unpack[TaskFilter]) -> TaskListText:
-    """`list_tasks` with what a line shows. SQLite itself makes the text, six times as fast as by way of Python's objects."""
+    """Return matching tasks as JSON text.
+
+    SQLite builds the text, six times as fast as by way of Python objects.
+    """
     found = _order_newest(select(*[tasks.c[name] for name in LIST_COLUMNS]), wanted, limit).subquery()
     waiting = func.json_group_array(found.c.uuid).filter(found.c.status.in_([status.value for status in WAITING]))
     lines = func.json_group_array(func.json_array(*found.c))
@@ -137,14 +149,14 @@ def list_as_text(c: Connection, *, limit: int = 0, **wanted: Unpack[TaskFilter])
 
 
 def _order_newest(chosen: Select[Any], wanted: TaskFilter, limit: int) -> Select[Any]:
-    # Rows are stored in the order of their numbers; an index on status holds them so, and nothing need be sorted.
+    # Rows are stored in number order; an index on status keeps that order, so no sort is needed.
     by_status = len(wanted.get("statuses", ())) == 1 and wanted.get("queue") is None
     ordered = chosen.where(*_build_conditions(wanted)).order_by(text("tasks.rowid DESC") if by_status else tasks.c.number.desc())
     return ordered.limit(limit) if limit else ordered
 
 
 def count_tasks(c: Connection, **wanted: Unpack[TaskFilter]) -> int:
-    """How many tasks match. Counted from the kept counters as far as they can tell."""
+    """Count matching tasks, from the kept counters if they suffice."""
     asked = {name for name, value in wanted.items() if value not in (None, (), [], {})}
     if asked <= {"statuses", "queue"}:
         statuses, queue = wanted.get("statuses"), wanted.get("queue")
@@ -176,13 +188,13 @@ def _build_conditions(wanted: TaskFilter) -> list[Any]:
 
 
 def read_counters(c: Connection) -> dict[tuple[str, str], int]:
-    """{(queue, status): tasks}, from the kept counters."""
+    """Return {(queue, status): tasks} from the kept counters."""
     rows = raw_sql.fetch_rows(c, "SELECT name, value FROM counters WHERE name >= 'tasks/' AND name < 'tasks0' AND value <> 0")
     return {(name.split("/")[1], name.split("/")[2]): value for name, value in rows}
 
 
 def count_by_status(c: Connection) -> dict[str, int]:
-    """Tasks by status."""
+    """Return {status: tasks}."""
     found: dict[str, int] = {}
     for (_, status), n in read_counters(c).items():
         found[status] = found.get(status, 0) + n
@@ -190,7 +202,7 @@ def count_by_status(c: Connection) -> dict[str, int]:
 
 
 def list_queued(c: Connection, queue: str, limit: int, offset: int = 0) -> list[TaskRow]:
-    """The first of a queue's queued tasks, in the order they start."""
+    """Return the first queued tasks of a queue, in start order."""
     chosen = select(*_TASK).where(tasks.c.queue == queue, text("tasks.status = 'queued'"))
     return _query_tasks(c, chosen.order_by(*_ORDER).limit(limit).offset(offset))
 
@@ -199,28 +211,34 @@ _ORDER = (tasks.c.front.desc(), tasks.c.priority.desc(), tasks.c.number)
 
 
 def count_before(c: Connection, task: TaskRow | TaskLineRow) -> int:
-    """How many queued tasks of its queue start before this one, counted one by one."""
+    """Count the queued tasks that start before this one, one by one."""
     before = _AMONG.format(more=">", earlier="<")
     return raw_sql.fetch_value(c, before, {name: getattr(task, name) for name in _PLACE})
 
 
 def count_after(c: Connection, task: QueuePositionRow) -> int:
-    """How many queued tasks of its queue start after this one: few, for one that was just submitted."""
+    """Count the queued tasks that start after this one.
+
+    Fast for a newly submitted task: few come after it.
+    """
     return raw_sql.fetch_value(c, _AMONG.format(more="<", earlier=">"), {name: getattr(task, name) for name in _PLACE})
 
 
 _PLACE = ("queue", "front", "priority", "number")
 _QUEUED = "(SELECT count(*) FROM tasks WHERE queue = :queue AND status = 'queued' AND "
 _AMONG = (
-    # Three ranges of one index: it is read from where they begin, and a condition with OR would read all of it.
+    # Three ranges of one index, each read from its start. An OR would read the whole index.
     f"SELECT {_QUEUED}front {{more}} :front) + {_QUEUED}front = :front AND priority {{more}} :priority) + "
     f"{_QUEUED}front = :front AND priority = :priority AND number {{earlier}} :number)"
 )
 
 
 def count_before_each(c: Connection, queue: str, tasks: Sequence[Any], total: int) -> dict[int, int]:
-    """`position` of many queued tasks of one queue (number, front, priority), which has `total` of them, {number: tasks before it}: counted
-    from its end, where the newest mostly stand, and for those that are not near it from one to the next of their priority."""
+    """Return {number: tasks before it} for many queued tasks of one queue.
+
+    `total` is the length of the queue. Most tasks are counted from its end, where the newest are;
+    the others step by step within their priority.
+    """
     ranks = {task.number: (task.front, task.priority) for task in tasks}
     found = {n: total - 1 - at for at, n in enumerate(raw_sql.fetch_column(c, _LAST, (queue, 2 * len(tasks)))) if n in ranks}
     left: dict[tuple[int, int], list[int]] = {}
@@ -247,17 +265,20 @@ _STEPS = (
 
 
 def find_oldest_queued(c: Connection, queue: str) -> str | None:
-    """When the oldest queued task of a queue was submitted."""
+    """Return the submission time of a queue's oldest queued task."""
     chosen = select(func.min(tasks.c.created_at)).where(tasks.c.queue == queue, text("tasks.status = 'queued'"))
     return c.execute(chosen).scalar_one()
 
 
 _DUE = {TaskStatus.RETRYING: "retry_at", TaskStatus.SCHEDULED: "not_before"}
-"""By state: the column of the time that ends it."""
+"""Column of the time that ends a status."""
 
 
 def list_not_queued(c: Connection, limit: int) -> dict[TaskStatus, list[TaskLineRow]]:
-    """Tasks that wait for something other than a place, so many of each: retrying and scheduled ones by their time, others oldest first."""
+    """Return waiting tasks that are not queued, at most `limit` for each status.
+
+    Retrying and scheduled tasks are sorted by their time, others oldest first.
+    """
     found = {}
     for status in (TaskStatus.RETRYING, TaskStatus.BLOCKED, TaskStatus.SCHEDULED, TaskStatus.HELD):
         holds = _build_due_condition(status) if status in _DUE else f"status = '{status.value}' AND deleted_at IS NULL LIMIT ?"
@@ -266,14 +287,17 @@ def list_not_queued(c: Connection, limit: int) -> dict[TaskStatus, list[TaskLine
 
 
 def _build_due_condition(status: TaskStatus) -> str:
-    """Tasks of a state that a time ends, the earliest first. SQLite left to itself would read all of the state and sort them."""
+    """Return the condition for the first due tasks of a status.
+
+    Left alone, SQLite would read and sort all tasks of the status.
+    """
     due = _DUE[status]
     own = f"tasks INDEXED BY idx_tasks_{status.value} WHERE status = '{status.value}' AND {due} > ''"
     return f"uuid IN (SELECT uuid FROM {own} ORDER BY {due} LIMIT ?) ORDER BY {due}"
 
 
 def find_next_retry(c: Connection, queues: Sequence[str]) -> str | None:
-    """The task of these queues whose next attempt comes first."""
+    """Return the task of these queues with the earliest retry."""
     found = (
         "SELECT uuid FROM tasks WHERE status = 'retrying' AND deleted_at IS NULL AND queue IN (SELECT value FROM json_each(?)) "
         "ORDER BY retry_at LIMIT 1"
@@ -282,7 +306,7 @@ def find_next_retry(c: Connection, queues: Sequence[str]) -> str | None:
 
 
 def list_just_ended(c: Connection, statuses: Sequence[str], since: str, limit: int) -> list[TaskLineRow]:
-    """Tasks of these statuses that ended after `since`, newest first."""
+    """Return tasks of these statuses that ended after `since`, newest first."""
     newest = " UNION ALL ".join(
         f"SELECT uuid FROM (SELECT uuid FROM tasks WHERE status = '{word}' AND ended_at >= :since AND +deleted_at IS NULL "
         "ORDER BY ended_at DESC LIMIT :most)"
@@ -292,7 +316,10 @@ def list_just_ended(c: Connection, statuses: Sequence[str], since: str, limit: i
 
 
 def count_ended_since(c: Connection, since: str, statuses: Iterable[str] = ENDED, *, kept: bool = False) -> dict[str, int]:
-    """Tasks that ended after `since`, by status; `kept`: without those that were deleted, which costs a look at each row."""
+    """Count tasks that ended after `since`, by status.
+
+    `kept` leaves out deleted tasks, which requires reading each row.
+    """
     listed = ", ".join(f"'{word}'" for word in sorted(statuses))
     there = " AND +deleted_at IS NULL" if kept else ""
     ended = f"SELECT status, count(*) FROM tasks WHERE status IN ({listed}) AND ended_at >= ?{there} GROUP BY status"
@@ -300,7 +327,7 @@ def count_ended_since(c: Connection, since: str, statuses: Iterable[str] = ENDED
 
 
 def has_any_task(c: Connection) -> bool:
-    """Whether a task was ever submitted here."""
+    """Return True if any task was ever submitted."""
     return raw_sql.fetch_value(c, "SELECT 1 FROM counters WHERE name = 'task-number' AND value > 0") is not None
 
 
@@ -311,7 +338,7 @@ _PARENTS = (
 
 
 def map_parents(c: Connection, uuids: Sequence[str]) -> dict[str, list[ParentRow]]:
-    """{uuid: what it waits for, by number} of these tasks."""
+    """Return {uuid: parents, by number}."""
     found: dict[str, list[ParentRow]] = {uuid: [] for uuid in uuids}
     for task, *parent in raw_sql.fetch_rows(c, _PARENTS, (_to_json(uuids),)) if uuids else ():
         found[task].append(ParentRow(*parent))
@@ -319,14 +346,14 @@ def map_parents(c: Connection, uuids: Sequence[str]) -> dict[str, list[ParentRow
 
 
 def list_children(c: Connection, uuid: str, limit: int = 50) -> list[Any]:
-    """What waits for a task: rows of number, name, status, kind."""
+    """Return the children of a task: rows of number, name, status, kind."""
     d = schema.dependencies
     chosen = select(tasks.c.number, tasks.c.name, tasks.c.status, d.c.kind).join(d, d.c.task_id == tasks.c.uuid)
     return list(c.execute(chosen.where(d.c.parent_id == uuid).order_by(tasks.c.number).limit(limit)).all())
 
 
 def get_environment(c: Connection, uuid: str) -> tuple[dict[str, str], dict[str, str]]:
-    """The variables a task was submitted with, and those added for it alone."""
+    """Return the captured environment of a task, and its own extra variables."""
     e = schema.environments
     found = c.execute(
         select(e.c.variables, tasks.c.env).select_from(tasks.outerjoin(e)).where(tasks.c.uuid == uuid)
@@ -334,11 +361,11 @@ def get_environment(c: Connection, uuid: str) -> tuple[dict[str, str], dict[str,
     return (found[0] or {}, found[1] or {}) if found else ({}, {})
 
 
-# --- instances ----------------------------------------------------------------------------------------------------------------------
+# --- runs -----------------------------------------------------------------------------------
 
 
 def list_active(c: Connection) -> list[InstanceRow]:
-    """What holds resources, oldest start first."""
+    """Return the active runs, oldest start first."""
     listed = ", ".join(f"'{word}'" for word in sorted(ACTIVE))
     chosen = select(*_RUN).select_from(runs.join(tasks)).where(text(f"instances.status IN ({listed})"))
     return sorted(
@@ -347,7 +374,7 @@ def list_active(c: Connection) -> list[InstanceRow]:
 
 
 def map_boot_ids(c: Connection, runids: Sequence[str]) -> dict[str, str | None]:
-    """The boot of the machine in which each of these runs began, as far as it was told."""
+    """Return {runid: boot id of the machine at its start}, None if unknown."""
     return dict(raw_sql.fetch_rows(c, "SELECT runid, boot_id FROM instances WHERE runid IN (SELECT value FROM json_each(?))", (_to_json(runids),)))
 
 
@@ -359,13 +386,16 @@ _RUNNING = (
 
 
 def list_running(c: Connection) -> list[ActiveRunRow]:
-    """What holds resources, as the deck lists it: oldest start first."""
+    """Return the active runs with the deck's columns, oldest start first."""
     rows = [ActiveRunRow._make(row) for row in raw_sql.fetch_rows(c, _RUNNING)]
     return sorted(rows, key=lambda row: (row.start_time or "9", row.runid))
 
 
 def list_runs(c: Connection, task: str | None = None, limit: int = 0) -> list[InstanceRow]:
-    """Runs of one task, first attempt first; or of all, newest first. Limit 0 is all."""
+    """Return the runs of a task, first attempt first; or all runs, newest first.
+
+    A limit of 0 means all.
+    """
     chosen = select(*_RUN).select_from(runs.join(tasks)).where(tasks.c.deleted_at.is_(None))
     if task is not None:
         return [
@@ -376,18 +406,18 @@ def list_runs(c: Connection, task: str | None = None, limit: int = 0) -> list[In
 
 
 def find_run(c: Connection, runid: str) -> tuple[InstanceRow, str | None] | None:
-    """One run and its stored log."""
+    """Return a run and its stored log."""
     row = c.execute(select(*_RUN, runs.c.logs).select_from(runs.join(tasks)).where(runs.c.runid == runid)).first()
     return (InstanceRow._make(row[:-1]), row[-1]) if row else None
 
 
 def map_logs(c: Connection, task: str) -> dict[str, str | None]:
-    """{runid: stored log} of a task's runs."""
+    """Return {runid: stored log} of a task's runs."""
     return dict(c.execute(select(runs.c.runid, runs.c.logs).where(runs.c.task_id == task)).all())
 
 
 def map_last_runs(c: Connection, uuids: Sequence[str]) -> dict[str, Any]:
-    """The latest ended run of each task: run_seconds, exit_code, signal and stored log."""
+    """Return each task's latest ended run: run_seconds, exit_code, signal, stored log."""
     found = (
         "SELECT task_id, max(runid) AS runid, run_seconds, exit_code, signal, logs FROM instances "
         "WHERE task_id IN (SELECT value FROM json_each(?)) AND end_time IS NOT NULL GROUP BY task_id"
@@ -396,7 +426,10 @@ def map_last_runs(c: Connection, uuids: Sequence[str]) -> dict[str, Any]:
 
 
 def list_unended(c: Connection, uuids: Sequence[str]) -> list[Any]:
-    """Of these tasks those that have not ended: uuid, number, status, paused, and of their queue and pool what may hold them."""
+    """Return the tasks that have not ended, with what may hold them.
+
+    Rows of uuid, number, status, paused, and columns of the queue and pool.
+    """
     listed = ", ".join(f"'{word}'" for word in sorted(ENDED))
     found = (
         "SELECT t.uuid, t.number, t.status, t.queue, q.status AS queue_status, q.capacity, p.name AS pool, p.status AS pool_status, "
@@ -408,7 +441,7 @@ def list_unended(c: Connection, uuids: Sequence[str]) -> list[Any]:
 
 
 def list_run_seconds(c: Connection, template: str, limit: int = 50) -> list[float]:
-    """How long the successful ones of a template's last tasks ran."""
+    """Return the durations of successful runs of a template's latest tasks."""
     t = tasks.c
     newest = (
         select(t.uuid).where(t.template == template, t.ended_at.is_not(None)).order_by(t.ended_at.desc()).limit(limit)
@@ -418,7 +451,10 @@ def list_run_seconds(c: Connection, template: str, limit: int = 50) -> list[floa
 
 
 def count_template_uses(c: Connection, template: str, most: int) -> dict[str, Any]:
-    """How many tasks a template has (`most` at most), how many of them have not ended, and when the last did."""
+    """Count a template's tasks and the unended ones; find its last use.
+
+    Counts stop at `most`.
+    """
     used = "SELECT count(*) FROM (SELECT 1 FROM tasks WHERE template = ? LIMIT ?)"
     active = "SELECT count(*) FROM (SELECT 1 FROM tasks WHERE template = ? AND ended_at IS NULL LIMIT ?)"
     last = "SELECT max(ended_at) FROM tasks WHERE template = ?"
@@ -426,7 +462,7 @@ def count_template_uses(c: Connection, template: str, most: int) -> dict[str, An
             "last_used": raw_sql.fetch_value(c, last, (template,))}  # fmt: skip
 
 
-# --- the rest -----------------------------------------------------------------------------------------------------------------------
+# --- other tables ---------------------------------------------------------------------------
 
 
 _QUEUES = f"SELECT {', '.join(QueueRow._fields)} FROM queues ORDER BY priority DESC, name"
@@ -434,7 +470,7 @@ _POOLS = f"SELECT {', '.join(PoolRow._fields)} FROM pools ORDER BY name"
 
 
 def list_queues(c: Connection) -> list[QueueRow]:
-    """Queues: highest priority first, then by name."""
+    """Return the queues by priority, then name."""
     return [QueueRow._make(row) for row in raw_sql.fetch_rows(c, _QUEUES)]
 
 
@@ -448,30 +484,30 @@ FROM queues q JOIN pools p ON p.name = q.pool
 
 
 def map_queue_facts(c: Connection) -> dict[str, Any]:
-    """{queue: what is free in its pool, how old its oldest queued task is, what its first one asks}."""
+    """Return {queue: free pool capacity, oldest queued task, first task's request}."""
     return {row.name: row for row in raw_sql.fetch_rows(c, _NOW)}
 
 
 def list_pools(c: Connection) -> list[PoolRow]:
-    """Pools by name."""
+    """Return the pools by name."""
     return [PoolRow._make(row) for row in raw_sql.fetch_rows(c, _POOLS)]
 
 
 def list_events(c: Connection, task: str, limit: int = 200) -> list[EventRow]:
-    """What happened to a task, first first."""
+    """Return the latest events of a task, oldest first."""
     e = schema.events
     chosen = select(*_get_columns(e, EventRow)).where(e.c.task_id == task).order_by(e.c.id.desc()).limit(limit)
     return [EventRow._make(row) for row in c.execute(chosen)][::-1]
 
 
 def list_samples(c: Connection, since: str) -> list[Any]:
-    """Minute figures after `since`, oldest first."""
+    """Return the minute samples after `since`, oldest first."""
     s = schema.samples
     return list(c.execute(select(s).where(s.c.minute >= since).order_by(s.c.minute)).all())
 
 
 def map_last_measures(c: Connection) -> dict[str, Any]:
-    """{pool: `measured_cpu`, `measured_memory` and when they were, as `updated_at`} of the latest minute that has figures."""
+    """Return {pool: latest measured CPU and memory, with `updated_at`}."""
     found = (
         "SELECT name, measured_cpu, measured_memory, updated_at FROM samples "
         "WHERE kind = 'pool' AND minute = (SELECT max(minute) FROM samples)"
@@ -480,6 +516,6 @@ def map_last_measures(c: Connection) -> dict[str, Any]:
 
 
 def find_newest_backup(c: Connection) -> str | None:
-    """When the newest backup was taken that was restored and checked; None for none yet."""
+    """Return the time of the newest verified backup, or None."""
     newest = "SELECT created_at FROM backups WHERE verified_at IS NOT NULL AND problem IS NULL ORDER BY id DESC LIMIT 1"
     return raw_sql.fetch_value(c, newest)

@@ -1,4 +1,7 @@
-"""Where the database is copied to, and whose copy a database is: the row travels along, so that a copy knows how old it is."""
+"""Replication target of the database.
+
+The row travels with the copy, so a copy knows its origin and its age.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,18 @@ from db.queries import home_identity, operations
 from db.states import ACTIVE_SQL
 
 PROMOTED_PROBLEM = "it was promoted, and is a home of its own now"
-"""The problem of a copy that is none any more: nothing is copied there."""
+"""Problem of a copy that was promoted. Replication to it stops."""
 
 SKIPPED_NUMBERS = 10_000
-"""Numbers that a promoted copy leaves out, since those after its last one may have been given meanwhile."""
+"""Numbers a promoted copy skips, as the original may have given them out meanwhile."""
 
 
 class Replica(NamedTuple):
-    """`origin` is the home that is copied, as HOST:FOLDER; `at` when the copy that one reads was begun; `synced_at` when the last one
-    that came to its end was begun; `problem` what kept the last one from it."""
+    """A replication target.
+
+    `origin` is the copied home as HOST:FOLDER, `at` the start of this copy, `synced_at` the start
+    of the latest complete copy, and `problem` the failure of the latest one.
+    """
 
     target: str
     origin: str
@@ -29,18 +35,21 @@ class Replica(NamedTuple):
 
 
 def find_replica(c: Connection) -> Replica | None:
-    """The one there is."""
+    """Return the replication target, or None."""
     row = c.exec_driver_sql("SELECT target, origin, at, synced_at, problem FROM replicas").first()
     return Replica(*row) if row else None
 
 
 def get_lag_start(c: Connection) -> str | None:
-    """Since when the copy lacks what is written: when the last whole one was begun, else when it was chosen. None: there is none."""
+    """Return the time since which the copy lacks writes, or None without a target.
+
+    The start of the latest complete copy, else the time the target was set.
+    """
     return c.exec_driver_sql("SELECT coalesce(synced_at, created_at) FROM replicas").scalar()
 
 
 def set_target(c: Connection, target: str | None, origin: str, by: str) -> None:
-    """Copy to `target` from now on, or nowhere."""
+    """Set the replication target, or remove it."""
     before = find_replica(c)
     raw_sql.execute_statement(c, "DELETE FROM replicas")
     if target is not None:
@@ -50,23 +59,26 @@ def set_target(c: Connection, target: str | None, origin: str, by: str) -> None:
 
 
 def record_start(c: Connection, at: str, origin: str) -> None:
-    """A copy is begun now; it will say so of itself."""
+    """Record in the row that a copy begins, so that the copy says so itself."""
     raw_sql.execute_statement(c, "UPDATE replicas SET at = ?, origin = ?, updated_at = ?", (at, origin, at))
 
 
 def record_end(c: Connection, began: str, problem: str | None) -> None:
-    """The copy that was begun then came to its end, or to a problem."""
+    """Record the end of a copy, or its problem."""
     raw_sql.execute_statement(c, "UPDATE replicas SET synced_at = CASE WHEN ? IS NULL THEN ? ELSE synced_at END, problem = ?, updated_at = ?",
             (problem, began, problem, timestamps.now()))  # fmt: skip
 
 
 def promote_copy(c: Connection, by: str) -> int:
-    """Make a copy a database of its own, which has no backups yet; the number from which tasks go on."""
+    """Make a copy an independent database without backups.
+
+    Return the number after which tasks continue.
+    """
     replica = find_replica(c)
     raw_sql.execute_statement(c, "DELETE FROM replicas")
     raw_sql.execute_statement(c, "DELETE FROM backups")
     home_identity.replace(c)
-    # What ran there may have succeeded: this is another machine, and no restart of that one.
+    # The runs may have succeeded: this is another machine, not a reboot of the old one.
     raw_sql.execute_statement(c, f"UPDATE instances SET boot_id = NULL WHERE status IN {ACTIVE_SQL}")
     now = timestamps.now()
     raw_sql.execute_statement(c, "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', ?, ?, ?) "

@@ -1,7 +1,9 @@
-"""What is old goes, by rules of age, count and size: ended runs with their logs, tasks left without any, and what was noted of them.
+"""Retention by age, count and size.
 
-Never what is active or pinned, nor the last success of a template or of a named task. What is to go is found on a reader, page by page;
-the writer is only handed short lists, looks once more whether each may go, and holds the others up for moments.
+Covers ended runs with their logs, tasks left without runs, and tables of past records. Active and
+pinned tasks stay, and so does the last success of each template or named task. A reader finds the
+expired rows page by page. The writer gets short lists, checks each row again, and delays other
+writes only for moments.
 """
 
 from __future__ import annotations
@@ -19,27 +21,31 @@ from db.schema import OPERATIONS_KEPT_FROM
 from db.states import ENDED
 
 BATCH = 100
-"""Runs or tasks in one transaction; it holds the writer for less than 50 ms."""
+"""Runs or tasks in one transaction, which takes less than 50 ms."""
 ROWS_PER_BATCH = 1000
-"""Rows of the other tables in one transaction."""
+"""Rows of other tables in one transaction."""
 PAGE = 4000
-"""Runs that are found at once."""
+"""Runs found in one query."""
 PAGES_FREED = 100
-"""Pages that one transaction gives back to the file system."""
+"""Pages freed in one transaction."""
 KEPT_NAMES = 5000
-"""Names without a template whose last success is kept: those that succeeded last, as a name may be a task's own."""
+"""Names without a template whose last success stays, latest first. Many names belong to a single
+task."""
 
 Cutoff = tuple[str, str]
-"""An end and a runid: what ended before it, by both, is beyond."""
+"""An end time and a runid. Runs before both are beyond the cutoff."""
 NO_CUTOFF: Cutoff = ("", "")
 CUT_ALL: Cutoff = ("~", "~")
 COUNTED_LIMITS = ("runs", "logs")
-"""The limits beyond which a run goes only once the history has counted it."""
+"""Limits that apply only to runs already counted in the rollups."""
 
 
 class ExpiryRule(NamedTuple):
-    """One rule: the tasks of a `template` or a `queue` by its name, or `all` that no other rule has. What ended before the time
-    `before` goes, and what is beyond the newest `runs` runs or the newest `logs` bytes of their logs; None: no such limit."""
+    """A retention rule for a `template`, a `queue`, or `all` other tasks.
+
+    Runs expire if they ended before `before`, or are beyond the newest `runs` runs or `logs` bytes
+    of logs. None: no limit.
+    """
 
     kind: str
     name: str = ""
@@ -49,8 +55,11 @@ class ExpiryRule(NamedTuple):
 
 
 class RetentionRules(NamedTuple):
-    """All rules. Tasks that never ran, events, samples and closed alerts go when they are from before `before`, operations with the
-    months before `month` (202611), entries of the ledger when they are from before `ledger`; empty: none."""
+    """All retention rules.
+
+    Tasks without runs, events, samples and closed alerts expire before `before`. Operations expire
+    before `month` (202611), and recorded runs before `ledger`. Empty: never.
+    """
 
     scopes: tuple[ExpiryRule, ...]
     before: str
@@ -59,8 +68,11 @@ class RetentionRules(NamedTuple):
 
 
 class RuleRuns(NamedTuple):
-    """The runs of one rule: which they are, and beyond which edges they go. `why` in the order of `edges`. `kept` are the tasks, as
-    JSON, that were the last of their name to succeed. What ended after `counted` goes by age only."""
+    """The runs of one rule and the cutoffs beyond which they expire.
+
+    `get_reason` follows the order of `edges`. `kept`: tasks (JSON) with the last success of their
+    name. Runs that ended after `counted` expire by age only.
+    """
 
     scope: ExpiryRule
     where: str
@@ -71,25 +83,28 @@ class RuleRuns(NamedTuple):
 
     @property
     def runs(self) -> str:
-        """Where its runs are read from, so that few others are looked at."""
+        """FROM clause that reads few runs of other rules."""
         return _BY_END if self.scope.kind == "all" else _BY_TASK
 
     @property
     def edge(self) -> Cutoff:
-        """What is beyond any of the edges goes."""
+        """The latest cutoff. Runs beyond it expire."""
         return max((min(edge, self.counted) if why in COUNTED_LIMITS else edge for why, edge in self.edges.items()), default=NO_CUTOFF)
 
     def without_wait(self) -> RuleRuns:
-        """The same without a wait for the history."""
+        """Return the part without the wait for the rollups."""
         return self._replace(counted=CUT_ALL)
 
     def get_reason(self, run: ExpiredRun) -> str:
-        """`age`, `runs`, `logs` or `removed`."""
+        """Return `age`, `runs`, `logs` or `removed`."""
         return next(why for why, edge in self.edges.items() if (run.ended, run.id) < edge)
 
 
 class ExpiredRun(NamedTuple):
-    """A run that may go, or a task without any (then `task` is its id too): its end, the bytes of its log file, and of its row."""
+    """An expired run, or a task without runs (`task` is its id too).
+
+    Its end, and the bytes of its log file and of its row.
+    """
 
     id: str
     task: str
@@ -99,17 +114,17 @@ class ExpiredRun(NamedTuple):
 
 
 class RemovedRows(NamedTuple):
-    """What a batch took, or would take: runs, {task: bytes of its row}."""
+    """Rows that a batch removed, or would remove: runs, {task: bytes of its row}."""
 
     runs: list[str]
     tasks: dict[str, int]
 
 
-# --- what is to go ------------------------------------------------------------------------------------------------------------------
+# --- expired runs ---------------------------------------------------------------------------
 
 _ENDED_WORDS = ", ".join(f"'{word}'" for word in sorted(ENDED))
 _REMOVABLE = f"+t.status IN ({_ENDED_WORDS}) AND (t.pinned = 0 OR t.deleted_at IS NOT NULL)"
-"""Which tasks may lose runs, or go: none that has another attempt to come, or is in one."""
+"""Tasks that may lose runs: ended, so no attempt is active or expected."""
 _RUNS = "instances i JOIN tasks t ON t.uuid = i.task_id"
 _BY_END = "instances i INDEXED BY idx_instances_ended CROSS JOIN tasks t ON t.uuid = i.task_id"
 _BY_TASK = "tasks t CROSS JOIN instances i ON i.task_id = t.uuid"
@@ -133,11 +148,11 @@ SELECT uuid, max(at) AS latest FROM (
   WHERE t.attempts > 1 AND t.status <> 'succeeded' AND t.template IS NULL AND t.deleted_at IS NULL AND +i.status = 'succeeded'
 ) GROUP BY name ORDER BY latest DESC LIMIT :names
 """
-"""Read once, and whole: by name there would be a search among all tasks of that name for each run."""
+"""Read once as a whole. By name, each run would search all tasks of that name."""
 
 
 def find_rule_runs(c: Connection, rules: RetentionRules) -> list[RuleRuns]:
-    """What each rule lets go: the most special rules first, and at last what was removed by hand."""
+    """Return the runs of each rule, most specific first, then deleted tasks."""
     kept = json.dumps(raw_sql.fetch_column(c, _LAST_OF_NAME, {"names": KEPT_NAMES}))
     found = [_make_rule_runs(c, scope, rules)._replace(kept=kept) for scope in rules.scopes]
     return [*found, RuleRuns(ExpiryRule("removed"), "t.deleted_at IS NOT NULL", {}, {"removed": CUT_ALL}, kept)]
@@ -154,7 +169,7 @@ def _make_rule_runs(c: Connection, scope: ExpiryRule, rules: RetentionRules) -> 
 
 
 def _build_scope(scope: ExpiryRule, rules: RetentionRules) -> tuple[str, dict[str, str]]:
-    """The tasks of a rule, as a condition on `t` that begins with what an index can find."""
+    """Return a condition on `t` for a rule's tasks. Its first term uses an index."""
     others = {kind: json.dumps([other.name for other in rules.scopes if other.kind == kind]) for kind in ("template", "queue")}
     of_no_template = "coalesce(t.template, '') NOT IN (SELECT value FROM json_each(:template))"
     of_no_queue = "t.queue NOT IN (SELECT value FROM json_each(:queue))"
@@ -168,7 +183,7 @@ def _build_scope(scope: ExpiryRule, rules: RetentionRules) -> tuple[str, dict[st
 
 
 def _find_counted_cutoff(c: Connection) -> Cutoff:
-    """Until when the history has counted what ended, for good."""
+    """Return the time up to which the rollups are final."""
     minute = rollups.find_counted_until(c)
     return (timestamps.now() if minute is None else timestamps.from_unix((minute - rollups.RECOUNTED_MINUTES) * 60), "")
 
@@ -182,7 +197,7 @@ def _find_runs_cutoff(c: Connection, part: RuleRuns, runs: int) -> Cutoff:
 
 
 def _find_logs_cutoff(c: Connection, part: RuleRuns, logs: int) -> Cutoff:
-    """The oldest run up to which the logs are small enough; the newest is kept in any case."""
+    """Return the oldest run up to which the logs fit. The newest run always stays."""
     summed = (
         "SELECT i.end_time AS at, i.runid AS runid, sum(coalesce(i.log_bytes, 0)) OVER newest AS written, "
         "row_number() OVER newest AS place "
@@ -197,7 +212,7 @@ def _query_cutoff(c: Connection, statement: str, given: Mapping[str, Any]) -> Cu
 
 
 _LAST = f"({_LAST_OF_TASK} AND (t.uuid IN (SELECT value FROM json_each(:kept)) OR {_LAST_OF_TEMPLATE}))"
-"""The last success of a name or a template, which stays though a rule would let it go."""
+"""The last success of a name or template, which stays."""
 _BETWEEN = (
     "i.end_time >= :after AND i.end_time <= :upto "
     "AND (i.end_time, i.runid) > (:after, :after_id) AND (i.end_time, i.runid) < (:upto, :upto_id)"
@@ -205,7 +220,7 @@ _BETWEEN = (
 
 
 def list_expired(c: Connection, part: RuleRuns, after: Cutoff, limit: int = PAGE) -> list[ExpiredRun]:
-    """The oldest runs of a part that go, behind a run by its end and id."""
+    """Return the oldest expired runs of a part after a cutoff."""
     found = (
         f"SELECT i.runid, i.task_id, i.end_time, coalesce(i.log_bytes, 0), {_ROW} FROM {part.runs} "
         f"WHERE {_BETWEEN} AND {_build_expired(part)} ORDER BY i.end_time, i.runid LIMIT :limit"
@@ -220,7 +235,7 @@ def _build_expired(part: RuleRuns) -> str:
 
 
 def count_waiting(c: Connection, part: RuleRuns) -> tuple[int, int]:
-    """How many runs of a part go as soon as the history has counted them, and the bytes of their logs."""
+    """Return number and log bytes of runs that expire once rollups count them."""
     hasty = part.without_wait()
     if hasty.edge == part.edge:
         return 0, 0
@@ -230,7 +245,7 @@ def count_waiting(c: Connection, part: RuleRuns) -> tuple[int, int]:
 
 
 def count_spared(c: Connection, part: RuleRuns) -> int:
-    """How many runs of a part stay as the last success of their template or of their task's name, and would go else."""
+    """Count the runs that stay only as the last success of their template or name."""
     if part.scope.kind == "removed":
         return 0
     found = f"SELECT count(*) FROM {part.runs} WHERE {_BETWEEN} AND {part.where} AND {_REMOVABLE} AND {_LAST}"
@@ -242,13 +257,16 @@ def _make_bounds(part: RuleRuns, after: Cutoff) -> dict[str, str]:
 
 
 def find_unused_names(c: Connection, kind: str, names: Sequence[str]) -> list[str]:
-    """Those of these names that no `kind` has, which is queue or template; then no task is of one either."""
+    """Return the names that no queue or template (`kind`) has."""
     found = f"SELECT value FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM {kind}s n WHERE n.name = value)"
     return raw_sql.fetch_column(c, found, (json.dumps(list(names)),)) if names else []
 
 
 def list_without_runs(c: Connection, part: RuleRuns, before: str, after: Cutoff, limit: int = PAGE) -> list[ExpiredRun]:
-    """As `page`, for ended tasks without a run. Nobody waits for them: their end has let all others go."""
+    """Return expired ended tasks without runs.
+
+    No task waits for them: their end released all children.
+    """
     when = "1" if part.scope.kind == "removed" else "t.pinned = 0 AND t.ended_at < :before"
     found = (
         f"SELECT t.uuid, t.uuid, t.ended_at, 0, 0 FROM tasks t WHERE {part.where} AND t.status IN ({_ENDED_WORDS}) AND {when} "
@@ -260,12 +278,15 @@ def list_without_runs(c: Connection, part: RuleRuns, before: str, after: Cutoff,
     return [ExpiredRun._make(row) for row in raw_sql.fetch_rows(c, found, given)]
 
 
-# --- runs and tasks -----------------------------------------------------------------------------------------------------------------
+# --- runs and tasks -------------------------------------------------------------------------
 
 
 def remove_runs(c: Connection, runids: Sequence[str], tasks: Iterable[str] = ()) -> RemovedRows:
-    """Delete those of these runs whose tasks have ended, the tasks that have none left, and those of `tasks`; what became of each task
-    goes to the ledger. The logs are noted, to be removed once this is committed (see `discarded`)."""
+    """Delete ended runs, and tasks without runs; return the deleted rows.
+
+    The outcome of each task is recorded in `forgotten`. Logs are scheduled for removal after the
+    commit (see `list_discarded`).
+    """
     runs = map_removable(c, runids)
     now = timestamps.now()
     raw_sql.execute_statements(c, "INSERT OR IGNORE INTO discarded_logs (runid, created_at, updated_at) VALUES (?, ?, ?)", [(r, now, now) for r in runs])
@@ -280,7 +301,7 @@ def remove_runs(c: Connection, runids: Sequence[str], tasks: Iterable[str] = ())
 
 
 def map_removable(c: Connection, runids: Sequence[str]) -> dict[str, str]:
-    """Those of these runs that may go, each with its task: they and their tasks have ended."""
+    """Return {run: task} of the runs that may be deleted: they and their tasks ended."""
     found = (
         f"SELECT i.runid, i.task_id FROM {_RUNS} "
         f"WHERE i.runid IN (SELECT value FROM json_each(?)) AND i.end_time IS NOT NULL AND {_REMOVABLE}"
@@ -298,7 +319,7 @@ def _find_without_runs(c: Connection, tasks: Iterable[str]) -> list[Any]:
 
 
 def _record_outcomes(c: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    """What came of tasks, for a database that is restored from before their end."""
+    """Record the outcome of tasks for a database restored from before their end."""
     raw_sql.execute_statements(
         c,
         "INSERT OR IGNORE INTO forgotten (runid, task_id, number, status, ended_at, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -307,7 +328,10 @@ def _record_outcomes(c: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
 
 
 def preview_removal(c: Connection, runs: Sequence[ExpiredRun], seen: Counter[str], tasks: Iterable[str] = ()) -> RemovedRows:
-    """What `remove` would take. `seen` counts the runs of each task that were asked about so far."""
+    """Return the rows that `remove_runs` would delete.
+
+    `seen` counts the runs of each task over all calls.
+    """
     seen.update(run.task for run in runs)
     of = json.dumps(list({run.task for run in runs}))
     all_ = dict(raw_sql.fetch_rows(c, "SELECT task_id, count(*) FROM instances WHERE task_id IN (SELECT value FROM json_each(?)) GROUP BY 1", (of,)))
@@ -317,17 +341,17 @@ def preview_removal(c: Connection, runs: Sequence[ExpiredRun], seen: Counter[str
 
 
 def list_discarded(c: Connection, limit: int = PAGE) -> list[str]:
-    """Runs that were pruned, whose logs are still to be removed."""
+    """Return deleted runs whose logs still have to be removed."""
     return raw_sql.fetch_column(c, "SELECT runid FROM discarded_logs LIMIT ?", (limit,))
 
 
 def mark_logs_removed(c: Connection, runids: Sequence[str]) -> None:
-    """The logs of these are gone."""
+    """Record that the logs of runs are removed."""
     _delete_rows(c, "discarded_logs", "runid", runids)
 
 
 def find_unknown(c: Connection, runids: Sequence[str]) -> list[str]:
-    """Those of these runs that the database knows nothing of."""
+    """Return the runs that the database does not know."""
     found = (
         "SELECT value FROM json_each(?) WHERE NOT EXISTS (SELECT 1 FROM instances i WHERE i.runid = value) "
         "AND NOT EXISTS (SELECT 1 FROM forgotten f WHERE f.runid = value)"
@@ -340,27 +364,30 @@ def _delete_rows(c: Connection, table: str, key: str, values: Sequence[str]) -> 
         raw_sql.execute_statement(c, f"DELETE FROM {table} WHERE {key} IN (SELECT value FROM json_each(?))", (json.dumps(list(values)),))
 
 
-# --- all else -----------------------------------------------------------------------------------------------------------------------
+# --- other tables ---------------------------------------------------------------------------
 
 _OLD_CONDITIONS = {
     "samples": "minute < :before",
     "alerts": "resolved_at < :before AND task_id IS NULL",
     "silences": "until < :before",
 }
-"""Tables whose old rows are found by an index, or are few."""
+"""Tables that are small or have an index on the time."""
 _TIME_ORDERED = ("events", "operations", "forgotten")
-"""Tables whose rows lie in the order of time."""
+"""Tables whose rows are in time order."""
 OTHER_TABLES = (*_OLD_CONDITIONS, *_TIME_ORDERED)
 
 
 def count_old(c: Connection, table: str, rules: RetentionRules) -> int:
-    """How many rows of one of OTHERS `remove_old` takes away until it is done."""
+    """Count the expired rows of a table in OTHER_TABLES."""
     where, given = _build_old(c, table, rules)
     return raw_sql.fetch_value(c, f"SELECT count(*) FROM {table} WHERE {where}", given)
 
 
 def remove_old(c: Connection, table: str, rules: RetentionRules) -> int:
-    """Delete one batch of the old rows of one of OTHERS: how many there were; less than ROWS are the last."""
+    """Delete a batch of expired rows of a table in OTHER_TABLES; return their number.
+
+    A number below ROWS_PER_BATCH means that the batch was the last.
+    """
     if table == "operations":
         _allow_deletion(c, rules.month)
     where, given = _build_old(c, table, rules)
@@ -373,17 +400,20 @@ def _build_old(c: Connection, table: str, rules: RetentionRules) -> tuple[str, d
     if table in _OLD_CONDITIONS:
         return _OLD_CONDITIONS[table], {"before": rules.before}
     if table == "forgotten":
-        # An entry also keeps its task from being dispatched, where a restored database still has it.
+        # An entry also prevents the dispatch of its task, if a restored database still has it.
         gone = "NOT EXISTS (SELECT 1 FROM tasks t WHERE t.uuid = task_id)"
         given = {"last": _find_last_old(c, table, rules.ledger), "before": rules.ledger}
         return f"rowid <= :last AND created_at < :before AND {gone}", given
     before = f"{rules.month // 100:04d}-{rules.month % 100:02d}" if table == "operations" else rules.before
-    # Where a clock jumped the order of time is broken: then some stay, and none goes that is young.
+    # After a clock jump rows are out of order: some stay, but no young row is deleted.
     return "rowid <= :last AND created_at < :before", {"last": _find_last_old(c, table, before), "before": before}
 
 
 def _find_last_old(c: Connection, table: str, before: str) -> int:
-    """The last row from before a time, of rows in the order of time. The very last row is never one: its id must not be given again."""
+    """Return the last row before a time, for rows in time order.
+
+    The very last row is never returned, so that its id is not reused.
+    """
     low, high = raw_sql.fetch_value(c, f"SELECT min(rowid) FROM {table}") or 0, raw_sql.fetch_value(c, f"SELECT max(rowid) FROM {table}") or 0
     low -= 1
     while high - low > 1:
@@ -397,7 +427,7 @@ def _find_last_old(c: Connection, table: str, before: str) -> int:
 
 
 def _allow_deletion(c: Connection, month: int) -> None:
-    """Let operations from before a month be deleted; what may go may never stay again."""
+    """Allow operations before a month to be deleted. The month never moves back."""
     now = timestamps.now()
     raw_sql.execute_statement(
         c,
@@ -408,28 +438,29 @@ def _allow_deletion(c: Connection, month: int) -> None:
 
 
 def list_unused_environments(c: Connection) -> list[str]:
-    """Environments that no task needs any more, so many at most."""
+    """Return a batch of environments that no task needs."""
     free = "SELECT e.sha256 FROM environments e WHERE NOT EXISTS (SELECT 1 FROM tasks t WHERE t.env_id = e.sha256) LIMIT ?"
     return raw_sql.fetch_column(c, free, (BATCH,))
 
 
 def remove_unused_environments(c: Connection) -> None:
-    """Delete those environments."""
+    """Delete a batch of unused environments."""
     _delete_rows(c, "environments", "sha256", list_unused_environments(c))
 
 
 def get_size(c: Connection) -> int:
-    """Bytes of the database."""
+    """Return the size of the database in bytes."""
     return raw_sql.fetch_value(c, "PRAGMA page_count") * raw_sql.fetch_value(c, "PRAGMA page_size")
 
 
 def count_free_pages(c: Connection) -> int:
-    """Pages of the file that hold nothing."""
+    """Return the number of free pages."""
     return raw_sql.fetch_value(c, "PRAGMA freelist_count")
 
 
 def free_pages(c: Connection) -> None:
-    """Make the file shorter by what is free in it, so many pages at most."""
+    """Return a batch of free pages to the file system."""
     for _ in range(min(count_free_pages(c), PAGES_FREED)):
-        # The driver takes one step of a statement without columns, and a step frees one page, whatever number is asked for.
+        # The driver runs one step of a statement without columns, and a step frees one page,
+        # whatever number is given.
         raw_sql.execute_statement(c, "PRAGMA incremental_vacuum(1)")

@@ -1,7 +1,8 @@
-"""What began and ended in each minute, counted from the runs by queue, pool and template, and kept in three widths.
+"""Rollups: runs started and ended by minute, queue, pool and template.
 
-Rows of `history` are of 1, 15 or 120 minutes. Minutes are counted once they are over, by the runs' own times: `counters` holds, as
-`history/minute`, the first minute that is not counted yet. Minutes in and out are UNIX minutes.
+Rows of `history` cover 1, 15 or 120 minutes. Minutes are counted once they are over, by the times
+of the runs. The counter `history/minute` is the first minute not counted yet. All minutes in this
+module are UNIX minutes.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from db import raw_sql, timestamps
 
 _COUNTER = "history/minute"
 RECOUNTED_MINUTES = 3
-"""Minutes that are counted once more each time: an end may be recorded a moment after the minute in which it was."""
+"""Minutes counted again each time: an end may be recorded shortly after its minute."""
 
 
 class RollupRow(NamedTuple):
-    """One row: the first minute of its bucket, whose runs, how many, and their durations as JSON {step: how many}."""
+    """A rollup row: first minute, group, counts, and durations as JSON {step: count}."""
 
     at: int
     queue: str
@@ -34,7 +35,10 @@ class RollupRow(NamedTuple):
 
 
 class RunCount(NamedTuple):
-    """So many runs that began or ended in one minute and took about as long (seconds to two digits, None: not counted)."""
+    """A number of runs that began or ended in one minute with a similar duration.
+
+    `took` is in seconds with two digits, or None if not counted.
+    """
 
     at: int
     queue: str
@@ -60,12 +64,15 @@ FROM instances i JOIN tasks t ON t.uuid = i.task_id WHERE i.end_time >= :begin A
 
 
 def count_started(c: Connection, begin: int, end: int) -> list[RunCount]:
-    """The runs that began in these minutes; `took` is what the first attempts waited since they could have started."""
+    """Return the runs started in these minutes.
+
+    `took` is the wait of first attempts since they could have started.
+    """
     return _query_counts(c, _STARTED, begin, end)
 
 
 def count_ended(c: Connection, begin: int, end: int) -> list[RunCount]:
-    """The runs that ended in these minutes; `took` is what the successes ran."""
+    """Return the runs ended in these minutes; `took` is the duration of successes."""
     return _query_counts(c, _ENDED, begin, end)
 
 
@@ -76,7 +83,10 @@ def _query_counts(c: Connection, statement: str, begin: int, end: int) -> list[R
 
 
 def find_counted_until(c: Connection) -> int | None:
-    """The first minute that is not counted; at first that of the first run; None when there is none."""
+    """Return the first minute not counted yet, at first that of the oldest run.
+
+    Return None without any run.
+    """
     mark = raw_sql.fetch_value(c, "SELECT value FROM counters WHERE name = ?", (_COUNTER,))
     first = "SELECT min(start_time) FROM instances WHERE start_time IS NOT NULL"
     if mark is None and (text := raw_sql.fetch_value(c, first)) is not None:
@@ -85,7 +95,7 @@ def find_counted_until(c: Connection) -> int | None:
 
 
 def find_next_run(c: Connection, after: int) -> int | None:
-    """The first minute from this one on in which a run began or ended; None when there is none."""
+    """Return the first minute from `after` on in which a run began or ended, or None."""
     found = [
         raw_sql.fetch_value(c, f"SELECT min({column}) FROM instances WHERE {column} >= ?", (format_minute(after),))
         for column in ("start_time", "end_time")
@@ -94,7 +104,7 @@ def find_next_run(c: Connection, after: int) -> int | None:
 
 
 def set_counted_until(c: Connection, until: int) -> None:
-    """Remember that all minutes before this one are counted."""
+    """Store that all minutes before this one are counted."""
     now = timestamps.now()
     raw_sql.execute_statement(
         c,
@@ -110,8 +120,10 @@ DURATIONS = ("waits", "runs")
 def read_rollups(
     c: Connection, width: int, begin: int, end: int, where: Mapping[str, str] | None = None, durations: Sequence[str] = DURATIONS
 ) -> list[RollupRow]:
-    """The rows of a width whose buckets begin in these minutes; `where` gives a queue, pool or template. Durations that are not
-    asked for are empty."""
+    """Return the rollup rows of a width that begin in these minutes.
+
+    `where` selects a queue, pool or template. Durations not listed in `durations` are empty.
+    """
     more = "".join(f" AND {column} = :{column}" for column in where or ())
     read = ", ".join(name if name in durations else f"'{{}}' AS {name}" for name in DURATIONS)
     statement = (
@@ -124,7 +136,7 @@ def read_rollups(
 
 
 def replace_rollups(c: Connection, width: int, begin: int, end: int, rows: Sequence[RollupRow]) -> None:
-    """Let the rows of a width in these minutes be exactly these."""
+    """Replace the rollup rows of a width in these minutes."""
     delete_rollups(c, width, begin, end)
     now = timestamps.now()
     raw_sql.execute_statements(
@@ -136,12 +148,12 @@ def replace_rollups(c: Connection, width: int, begin: int, end: int, rows: Seque
 
 
 def delete_rollups(c: Connection, width: int, begin: int, end: int) -> None:
-    """Forget the rows of a width in these minutes."""
+    """Delete the rollup rows of a width in these minutes."""
     raw_sql.execute_statement(c, "DELETE FROM history WHERE width = ? AND at >= ? AND at < ?", (width, format_minute(begin), format_minute(end)))
 
 
 def list_sampled_minutes(c: Connection, since: int) -> set[int]:
-    """The minutes since then in which a runtime was up: those that have a sample."""
+    """Return the minutes with a sample, in which a runtime was running."""
     found = "SELECT CAST(strftime('%s', minute) AS INTEGER) / 60 FROM (SELECT DISTINCT minute FROM samples WHERE minute >= ?)"
     return set(raw_sql.fetch_column(c, found, (format_minute(since),)))
 
@@ -158,12 +170,18 @@ _QUEUE = "avg(s.running) AS running, avg(s.waiting) AS waiting, max(s.waiting) A
 
 
 def read_pool_levels(c: Connection, names: Sequence[str], begins: range) -> list[Any]:
-    """Reserved and measured cores and MiB of pools in buckets: rows of name, bucket (its number), means and peaks."""
+    """Return reserved and measured cores and MiB of pools in buckets.
+
+    Rows of name, bucket (its number), means and peaks.
+    """
     return _read_levels(c, "pool", _POOL, names, begins)
 
 
 def read_queue_levels(c: Connection, names: Sequence[str], begins: range) -> list[Any]:
-    """Running and waiting tasks of queues in buckets: rows of name, bucket (its number), means and peaks."""
+    """Return running and waiting tasks of queues in buckets.
+
+    Rows of name, bucket (its number), means and peaks.
+    """
     return _read_levels(c, "queue", _QUEUE, names, begins)
 
 
@@ -174,10 +192,10 @@ def _read_levels(c: Connection, kind: str, figures: str, names: Sequence[str], b
 
 
 def format_minute(at: int) -> str:
-    """The begin of a UNIX minute as it is stored."""
+    """Return the start of a UNIX minute as stored time."""
     return timestamps.from_unix(at * 60)
 
 
 def parse_minute(text: str) -> int:
-    """The UNIX minute of a stored time."""
+    """Return the UNIX minute of a stored time."""
     return int(timestamps.to_unix(text)) // 60

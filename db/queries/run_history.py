@@ -1,4 +1,7 @@
-"""Past runs of the same kind as a task, by its template or its name: a bounded number of rows, however many tasks there are."""
+"""Past runs similar to a task, by template or name.
+
+The number of rows read is bounded.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from sqlalchemy import Connection
 from db import raw_sql
 
 TEMPLATES, NAMES, RECENT = 50, 100, 500
-"""Looked at: the last tasks of a template that ended, the newest of a name, the last runs of all that ended."""
+"""Rows read: latest ended tasks of a template, newest tasks of a name, latest ended runs of all."""
 
 _FIGURES = "i.run_seconds, i.cpu_seconds, i.max_rss"
 _OF_TEMPLATE = (
@@ -28,15 +31,21 @@ _RECENT = (
 
 
 def list_of_template(c: Connection, template: str) -> list[Any]:
-    """Runs that succeeded, of the last tasks of a template: seconds, CPU seconds, peak MiB."""
+    """Return successful runs of a template's latest tasks.
+
+    Rows of seconds, CPU seconds, peak MiB.
+    """
     return [tuple(row) for row in raw_sql.fetch_rows(c, _OF_TEMPLATE, (template, TEMPLATES))]
 
 
 def list_of_name(c: Connection, name: str) -> list[Any]:
-    """The same of the newest commands of a name."""
+    """Return successful runs of the newest commands of a name.
+
+    Rows of seconds, CPU seconds, peak MiB.
+    """
     return [tuple(row) for row in raw_sql.fetch_rows(c, _OF_NAME, (name, NAMES))]
 
 
 def list_recent(c: Connection) -> list[Any]:
-    """Commands among the last runs that ended, newest first: the task's name, then the figures."""
+    """Return recently ended commands, newest first: task name, then the figures."""
     return [tuple(row) for row in raw_sql.fetch_rows(c, _RECENT, (RECENT,))]

@@ -1,9 +1,9 @@
-"""What an SLA looks at: which tasks, once each, when their time is up. Nothing is missed or told twice over a restart.
+"""Cursor over the tasks that an SLA rule still has to evaluate.
 
-A cursor (the last task number looked at) says where an SLA is, and tasks whose time comes later than their number
-suggests are put off, by their time. Both live in `counters`, as `sla/<id>/number` and
-`sla/<id>/later/<due, microseconds>/<number>`; `sla/events` says against which events open alerts were held. No statement
-reads more than a page of tasks, however many there are.
+The cursor survives restarts: no task is missed or reported twice. It holds the last evaluated task
+number; tasks that are due later are deferred by time. Both are `counters`: `sla/<id>/number` and
+`sla/<id>/later/<due, microseconds>/<number>`. `sla/events` is the last event checked against open
+alerts. No statement reads more than a page of tasks.
 """
 
 from __future__ import annotations
@@ -18,13 +18,16 @@ from db import timestamps
 from db.states import ENDED
 
 PAGE = 500
-"""Tasks looked at in one step."""
+"""Maximum number of tasks evaluated in one step."""
 SPAN = 20_000
-"""Task numbers, or events, passed over in one step."""
+"""Maximum number of task numbers, or events, passed in one step."""
 
 
 class SlaTask(NamedTuple):
-    """What an SLA sees of a task; `first_start` is when its first attempt began."""
+    """Columns of a task that a rule evaluates.
+
+    `first_start` is the start of the first attempt.
+    """
 
     uuid: str
     number: int
@@ -40,19 +43,22 @@ SLA_TASK_COLUMNS = (
     "t.uuid, t.number, t.name, t.status, t.created_at, t.not_before, t.ended_at, "
     "(SELECT min(i.start_time) FROM instances i WHERE i.task_id = t.uuid) AS first_start"
 )
-"""The columns of a `Looked`, of the task `t`."""
+"""Columns of an `SlaTask`, of the task `t`."""
 ENDED_WORDS = ", ".join(f"'{word}'" for word in sorted(ENDED))
 
 
 class TaskScope(NamedTuple):
-    """Which tasks an SLA is about, as a condition on `t`."""
+    """The tasks of a rule, as a condition on `t`."""
 
     where: str
     values: dict[str, Any]
 
 
 def build_scope(c: Connection, sla_id: int, match: Mapping[str, Any]) -> TaskScope:
-    """The tasks that `match` names; in the queues of the pools that point at the SLA, when some do."""
+    """Return the tasks that `match` selects.
+
+    If pools refer to the rule, only tasks in the queues of those pools count.
+    """
     parts, values = [], {}
     for key, column in (("template", "template"), ("queue", "queue"), ("task", "name")):
         if key in match:
@@ -69,26 +75,29 @@ def build_scope(c: Connection, sla_id: int, match: Mapping[str, Any]) -> TaskSco
 
 
 def read_cursor(c: Connection, sla_id: int) -> int:
-    """The last task number that an SLA has looked at."""
+    """Return the last task number that a rule has evaluated."""
     return _read_counter(c, f"sla/{sla_id}/number")
 
 
 def move_cursor(c: Connection, sla_id: int, number: int) -> None:
-    """Remember how far an SLA has looked."""
+    """Store the last task number that a rule has evaluated."""
     _write_counter(c, f"sla/{sla_id}/number", number)
 
 
 def find_last_created(c: Connection, until: str) -> int:
-    """The highest number of the tasks submitted last at or before a time; 0 when there are none.
+    """Return the highest number of the latest tasks submitted up to a time, or 0.
 
-    Of the last hundred, because a clock that was set back makes numbers and times disagree.
+    Examines a hundred tasks: after a clock reset, numbers and times disagree.
     """
     latest = "SELECT number FROM tasks WHERE created_at <= ? ORDER BY created_at DESC, rowid DESC LIMIT 100"
     return c.exec_driver_sql(f"SELECT max(number) FROM ({latest})", (until,)).scalar_one() or 0
 
 
 def read_page(c: Connection, scope: TaskScope, after: int, until: int, since: str) -> list[SlaTask]:
-    """The tasks in scope with these numbers that have not ended, or ended after `since`; a page at most."""
+    """Return a page of tasks in scope with these numbers.
+
+    The tasks have not ended, or ended after `since`.
+    """
     rows = c.exec_driver_sql(
         f"SELECT {SLA_TASK_COLUMNS} FROM tasks t WHERE t.number > :after AND t.number <= :until AND {scope.where} "
         f"AND t.deleted_at IS NULL AND (+t.status NOT IN ({ENDED_WORDS}) OR +t.ended_at > :since) "
@@ -99,7 +108,10 @@ def read_page(c: Connection, scope: TaskScope, after: int, until: int, since: st
 
 
 def find_next_created(c: Connection, scope: TaskScope, after: int) -> str | None:
-    """When the first task in scope after a number was submitted; beyond a thousand others, when the next of any was."""
+    """Return the submission time of the next task in scope.
+
+    After a thousand others, return the time of any next task.
+    """
     first = c.exec_driver_sql("SELECT number FROM tasks WHERE number > ? ORDER BY number LIMIT 1", (after,)).first()
     if first is None:
         return None
@@ -115,13 +127,13 @@ def find_next_created(c: Connection, scope: TaskScope, after: int) -> str | None
 
 
 def defer_tasks(c: Connection, sla_id: int, due: Sequence[tuple[float, int]]) -> None:
-    """Look at these tasks when their time is up: (UNIX seconds, number)."""
+    """Defer tasks until they are due: (UNIX seconds, number)."""
     for at, number in due:
         _write_counter(c, f"sla/{sla_id}/later/{int(at * 1e6):020d}/{number}", number)
 
 
 def take_due(c: Connection, sla_id: int, scope: TaskScope, until: float) -> list[SlaTask]:
-    """The tasks put off until now that are still in scope; a page at most, which is not put off any more."""
+    """Return a page of deferred tasks that are due and in scope, and remove them."""
     first, last = f"sla/{sla_id}/later/", f"sla/{sla_id}/later/{int(until * 1e6):020d}0"
     found = "SELECT name, value FROM counters WHERE name >= ? AND name < ? ORDER BY name LIMIT ?"
     due = c.exec_driver_sql(found, (first, last, PAGE)).all()
@@ -138,7 +150,7 @@ def take_due(c: Connection, sla_id: int, scope: TaskScope, until: float) -> list
 
 
 def find_next_due(c: Connection, sla_id: int) -> float | None:
-    """When the first task that was put off is due, UNIX seconds."""
+    """Return the time of the next deferred task in UNIX seconds."""
     first = f"sla/{sla_id}/later/"
     found = "SELECT name FROM counters WHERE name >= ? AND name < ? ORDER BY name LIMIT 1"
     row = c.exec_driver_sql(found, (first, f"sla/{sla_id}/later0")).first()
@@ -146,22 +158,22 @@ def find_next_due(c: Connection, sla_id: int) -> float | None:
 
 
 def reset_cursor(c: Connection, sla_id: int) -> None:
-    """Let an SLA look at every task again."""
+    """Reset the cursor of a rule, so that it evaluates every task again."""
     c.exec_driver_sql("DELETE FROM counters WHERE name >= ? AND name < ?", (f"sla/{sla_id}/", f"sla/{sla_id}0"))
 
 
 def read_event_cursor(c: Connection) -> int:
-    """The last event that open alerts were held against."""
+    """Return the last event that open alerts were checked against."""
     return _read_counter(c, "sla/events")
 
 
 def move_event_cursor(c: Connection, until: int) -> None:
-    """Remember which events open alerts were held against."""
+    """Store the last event that open alerts were checked against."""
     _write_counter(c, "sla/events", until)
 
 
 def find_last_event(c: Connection) -> int:
-    """The id of the last event."""
+    """Return the highest event id."""
     return c.exec_driver_sql("SELECT max(id) FROM events").scalar_one() or 0
 
 

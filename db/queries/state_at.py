@@ -1,6 +1,7 @@
-"""How things stood at a moment that is over, from the runs' own times, the minute samples, the events and the operation log.
+"""State at a past moment.
 
-Every query is bounded, however many tasks there are: `SCANNED` is the most rows that one looks at.
+Sources are run times, minute samples, events and the operation log. Every query is bounded:
+`MAX_ROWS` is the maximum number of rows it reads.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from db.states import ACTIVE, ENDED, WAITING, TaskStatus
 
 MAX_ROWS = 30_000
 LONG_RUN = 300
-"""Seconds: runs that took longer have an index of their own, `idx_instances_long`; others began so shortly before."""
+"""Seconds. Longer runs have their own index, `idx_instances_long`; the others started shortly
+before the moment."""
 LATER_STARTS = 2_000
-"""Starts after the moment among which those that waited then are looked for."""
+"""Number of later starts searched for tasks that waited at the moment."""
 MAX_ALERTS = 5_000
-"""Alerts looked at, the first resolved after the moment."""
+"""Maximum number of alerts read, earliest resolved first."""
 MAX_OPERATIONS = 50_000
-"""Operations since the moment that are looked at."""
+"""Maximum number of later operations read."""
 
 _ACTIVE = ", ".join(f"'{word}'" for word in sorted(ACTIVE))
 _ENDED = ", ".join(f"'{word}'" for word in sorted(ENDED))
@@ -30,25 +32,25 @@ _WAITED = (
     "coalesce((SELECT e.status FROM events e WHERE e.task_id = t.uuid AND e.created_at <= :at ORDER BY e.id DESC LIMIT 1), 'queued') "
     f"IN ({', '.join(repr(word.value) for word in sorted(WAITING))})"
 )
-"""That a task waited: by its last event until then; of one whose events are gone nothing else is known."""
+"""Condition for a waiting task: its last event says so. A task without events counts as waiting."""
 _TASK = "t.uuid, t.number, t.name, t.queue, t.priority, t.front, t.created_at, t.timeout, t.not_before"
 _TASK_WITH_REQUEST = f"{_TASK}, t.cpu, t.memory"
 
 
 def find_bounds(c: Connection) -> tuple[str, str] | None:
-    """The first and the last minute that has a sample; None when there is none."""
+    """Return the first and last sampled minute, or None."""
     first = raw_sql.fetch_value(c, "SELECT min(minute) FROM samples")
     return (first, raw_sql.fetch_value(c, "SELECT max(minute) FROM samples")) if first is not None else None
 
 
 def find_neighbours(c: Connection, minute: str) -> tuple[str | None, str | None]:
-    """The last sampled minute before one and the first after it."""
+    """Return the sampled minutes just before and after a minute."""
     before = raw_sql.fetch_value(c, "SELECT max(minute) FROM samples WHERE minute < ?", (minute,))
     return before, raw_sql.fetch_value(c, "SELECT min(minute) FROM samples WHERE minute > ?", (minute,))
 
 
 def list_samples(c: Connection, since: str, until: str) -> list[Any]:
-    """Samples of these minutes, both included, oldest first."""
+    """Return the samples of these minutes, both included, oldest first."""
     return raw_sql.fetch_rows(c, "SELECT * FROM samples WHERE minute >= ? AND minute <= ? ORDER BY minute", (since, until))
 
 
@@ -65,7 +67,7 @@ FROM instances i CROSS JOIN tasks t ON t.uuid = i.task_id WHERE i.runid IN (
 
 
 def list_running(c: Connection, at: str, recent: str, limit: int) -> list[Any]:
-    """The runs that had begun and not ended; `recent` is `LONG` seconds before."""
+    """Return the runs active at a moment; `recent` is `LONG_RUN` seconds earlier."""
     return raw_sql.fetch_rows(c, _RUNNING, {"at": at, "recent": recent, "limit": limit})
 
 
@@ -92,7 +94,11 @@ SELECT {_TASK_WITH_REQUEST}, NULL AS became, NULL AS fate FROM tasks t WHERE t.u
 
 
 def list_waiting(c: Connection, at: str, queues: Sequence[str], limit: int) -> list[Any]:
-    """Tasks that waited: `became` is when they were `started` or `cancelled` (`fate`); without one those that wait to this day."""
+    """Return the tasks waiting at a moment.
+
+    `became` is the time of their `fate`, started or cancelled; both are None for tasks that wait to
+    this day.
+    """
     given = {"at": at, "limit": limit}
     found = raw_sql.fetch_rows(c, _STARTED_LATER, given)
     found += raw_sql.fetch_rows(c, _QUEUED, {**given, "queues": json.dumps(list(queues))})
@@ -108,7 +114,7 @@ FROM json_each(:uuids) u
 
 
 def map_states(c: Connection, uuids: Sequence[str], at: str) -> dict[str, str]:
-    """{uuid: its last status by then}, of those that have one."""
+    """Return {uuid: last status at a moment} for tasks that have one."""
     rows = raw_sql.fetch_rows(c, _STATES, {"uuids": json.dumps(list(uuids)), "at": at})
     return {row[0]: row[1] for row in rows if row[1] is not None}
 
@@ -127,7 +133,7 @@ class EndedTask(NamedTuple):
 
 
 def list_ended(c: Connection, statuses: Sequence[str], since: str, until: str, limit: int) -> list[EndedTask]:
-    """The tasks of these statuses that ended after `since`, until then, newest first, and stayed so."""
+    """Return tasks that ended in a period and stayed so, newest first."""
     newest = " UNION ALL ".join(
         f"SELECT * FROM (SELECT {', '.join(EndedTask._fields)} FROM tasks WHERE status = '{word}' AND ended_at > :since AND ended_at <= :until "
         "AND (+deleted_at IS NULL OR +deleted_at > :until) ORDER BY ended_at DESC LIMIT :limit)"
@@ -149,7 +155,10 @@ WHERE e.status IN ({_ENDED}) AND e.created_at > :since AND (t.ended_at IS NULL O
 
 
 def list_rerun(c: Connection, since: str, at: str) -> list[EndedTask]:
-    """The tasks that had ended after `since` and were asked to run again after the moment, by their events."""
+    """Return the tasks that had ended after `since` and ran again after the moment.
+
+    Their ends come from the events.
+    """
     last = _find_last_id(c, "events", at, 0)
     found = raw_sql.fetch_rows(c, _RERUN, {"since": since, "at": at, "last": last})
     return [EndedTask(*row[:7], reason=row.reason or _get_cancel_reason(row)) for row in found]  # type: ignore[call-arg]
@@ -160,7 +169,7 @@ def _get_cancel_reason(row: Any) -> str | None:
 
 
 def map_last_runs(c: Connection, uuids: Sequence[str], at: str) -> dict[str, Any]:
-    """{uuid: its latest run that had ended}: run_seconds, exit_code, signal and stored log."""
+    """Return {uuid: latest ended run}: run_seconds, exit_code, signal, stored log."""
     found = (
         "SELECT task_id, max(runid) AS runid, run_seconds, exit_code, signal, logs FROM instances "
         "WHERE task_id IN (SELECT value FROM json_each(?)) AND end_time <= ? GROUP BY task_id"
@@ -169,7 +178,7 @@ def map_last_runs(c: Connection, uuids: Sequence[str], at: str) -> dict[str, Any
 
 
 def count_ended_between(c: Connection, statuses: Sequence[str], since: str, until: str) -> dict[str, int]:
-    """Tasks that ended in that time, by status."""
+    """Count the tasks that ended in a period, by status."""
     listed = ", ".join(f"'{word}'" for word in statuses)
     counted = f"SELECT status, count(*) FROM tasks WHERE status IN ({listed}) AND ended_at > ? AND ended_at <= ? GROUP BY status"
     return {row[0]: row[1] for row in raw_sql.fetch_rows(c, counted, (since, until))}
@@ -188,12 +197,18 @@ FROM alerts a LEFT JOIN tasks t ON t.uuid = a.task_id LEFT JOIN slas s ON s.id =
 
 
 def list_alerts(c: Connection, at: str, limit: int) -> list[Any]:
-    """The alerts that were open and known, worst first: one may have come true before its rule was made."""
+    """Return the alerts open and known at a moment, worst first.
+
+    An alert may have fired before its rule was created; such an alert counts from its creation.
+    """
     return raw_sql.fetch_rows(c, _ALERTS, {"at": at, "limit": limit})
 
 
 def list_definition_changes(c: Connection, since: str) -> list[Any] | None:
-    """What was done to queues and pools after a moment, newest first: rows of verb, object, before; None when too much was done."""
+    """Return later operations on queues and pools, newest first.
+
+    Rows of verb, object, before; None if there are too many operations.
+    """
     last = raw_sql.fetch_value(c, "SELECT max(id) FROM operations") or 0
     if last and _get_time(c, "operations", max(1, last - MAX_OPERATIONS)) > since and last > MAX_OPERATIONS:
         return None
@@ -202,7 +217,7 @@ def list_definition_changes(c: Connection, since: str) -> list[Any] | None:
 
 
 def _find_last_id(c: Connection, table: str, at: str, low: int) -> int:
-    """The id of the last operation or event until a moment: ids grow with time. None is looked for below `low`."""
+    """Return the last id at a moment by bisection, since ids grow with time."""
     high = raw_sql.fetch_value(c, f"SELECT max(id) FROM {table}") or 0
     while low < high:
         middle = (low + high + 1) // 2
@@ -211,5 +226,5 @@ def _find_last_id(c: Connection, table: str, at: str, low: int) -> int:
 
 
 def _get_time(c: Connection, table: str, row: int) -> str:
-    """When an operation or an event was, or the next after it that there is."""
+    """Return the time of a row, or of the next one if it is gone."""
     return raw_sql.fetch_value(c, f"SELECT created_at FROM {table} WHERE id >= ? ORDER BY id LIMIT 1", (row,)) or "9"

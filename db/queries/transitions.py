@@ -1,7 +1,9 @@
-"""The only module that writes the statuses of tasks and instances, for many at once, with their events, in the caller's transaction.
+"""Status transitions of tasks and runs. The only module that writes statuses.
 
-Every update is guarded by the states that `db.states` allows as its source. A row that does not come back was moved by somebody else
-first, and the caller accepts that. Loads of queues and pools are recounted from the active instances in the same transaction.
+Functions change many rows at once, with their events, in the caller's transaction. Each update is
+guarded by the source statuses that `states` allows. A row missing from the result was changed by
+another transaction first; callers accept that. The loads of queues and pools are recounted from the
+active runs in the same transaction.
 """
 
 from __future__ import annotations
@@ -21,12 +23,12 @@ from db.queries import operations
 from db.states import ACTIVE, ACTIVE_SQL, ENDED, WAITING, RunStatus, TaskStatus, as_sql, find_source_states
 
 SYSTEM = "taskdeck"
-"""Who moved it when no person did."""
+"""Author of changes made by Taskdeck itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunVerdict:
-    """What an exit means: the run's end, its reason, and after how many seconds the task tries again (None: never)."""
+    """Meaning of an exit: status, reason, and seconds until a retry (None: no retry)."""
 
     status: RunStatus
     reason: str | None
@@ -35,7 +37,7 @@ class RunVerdict:
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What is needed to judge how a run ended."""
+    """Facts that decide the outcome of a run."""
 
     runid: str
     task_id: str
@@ -51,19 +53,22 @@ class RunFacts:
     queue: str
     deadline: str | None
     overtaken: int = 0
-    """Whether a later run of its task goes on, whose end it is that counts."""
+    """True if a later run of the task is active. Then only that run's end counts."""
 
 
 Judge = Callable[[RunFacts, dict[str, Any]], RunVerdict]
 
 
-# --- the two primitives -------------------------------------------------------------------------------------------------------------
+# --- primitives -----------------------------------------------------------------------------
 
 
 def move_tasks(
     c: Connection, to: TaskStatus, rows: Sequence[dict[str, Any]], by: str, note: str | None = None
 ) -> list[dict[str, Any]]:
-    """Move those tasks that may go to `to`. Each row has `uuid` and the same other columns to set. Returns the rows that moved."""
+    """Move the tasks that may go to `to`, and return the rows that moved.
+
+    Each row has `uuid` and the same other columns to set.
+    """
     moved = _move(c, "tasks", "uuid", to, rows)
     _record(c, [{"task_id": row["uuid"], "runid": None} for row in moved], to, by, note)
     return moved
@@ -72,7 +77,7 @@ def move_tasks(
 def move_runs(
     c: Connection, to: RunStatus, rows: Sequence[dict[str, Any]], by: str, note: str | None = None
 ) -> list[dict[str, Any]]:
-    """As `move_tasks`, for instances; each row has `runid` and `task_id`."""
+    """Move the runs that may go to `to`; each row has `runid` and `task_id`."""
     moved = _move(c, "instances", "runid", to, rows)
     _record(c, [{"task_id": row["task_id"], "runid": row["runid"]} for row in moved], to, by, note)
     return moved
@@ -82,7 +87,7 @@ def _move(c: Connection, table: str, key: str, to: TaskStatus | RunStatus, rows:
     if not rows:
         return []
     ids = json.dumps([row[key] for row in rows])
-    # `+status` keeps SQLite from choosing the index on status, which holds far more rows than these few keys.
+    # `+status` keeps SQLite off the status index, which holds far more rows than these few keys.
     may = f"SELECT {key} FROM {table} WHERE {key} IN (SELECT value FROM json_each(?)) AND +status IN ({_quote_words(find_source_states(to))})"
     allowed = set(raw_sql.fetch_column(c, may, (ids,)))
     moved = [row for row in rows if row[key] in allowed]
@@ -114,15 +119,16 @@ def _record(c: Connection, rows: Sequence[dict[str, Any]], to: TaskStatus | RunS
         raw_sql.execute_statements(c, statement, [{**row, "status": to.value, "by": by, "note": note, "now": now} for row in rows])
 
 
-# --- submitting ---------------------------------------------------------------------------------------------------------------------
+# --- submission -----------------------------------------------------------------------------
 
 
 def submit(
     c: Connection, tasks: Sequence[dict[str, Any]], parents: Sequence[dict[str, Any]], by: str
 ) -> dict[str, int]:
-    """Insert tasks (all columns but number, status and times) and their dependencies; {uuid: number}.
+    """Insert tasks and their dependencies; return {uuid: number}.
 
-    A uuid that is there already is the same submission sent twice: it keeps its number and nothing else happens.
+    Rows have all columns but number, status and times. A known uuid is a resent submission: it
+    keeps its number and nothing else happens.
     """
     known = _map_numbers(c, [task["uuid"] for task in tasks])
     new = [task for task in tasks if task["uuid"] not in known]
@@ -140,7 +146,7 @@ def submit(
 
 
 def keep_environment(c: Connection, sha256: str, variables: str) -> None:
-    """Store an environment (as JSON) that is not there yet, or is no longer what its sum says."""
+    """Store an environment (as JSON), or repair the stored one."""
     insert_new = (
         "INSERT INTO environments (sha256, variables, created_at, updated_at) VALUES (?, ?, ?, ?) ON CONFLICT (sha256) DO UPDATE "
         "SET variables = excluded.variables, updated_at = excluded.updated_at WHERE variables IS NOT excluded.variables"
@@ -150,12 +156,12 @@ def keep_environment(c: Connection, sha256: str, variables: str) -> None:
 
 
 def is_known(c: Connection, uuid: str) -> bool:
-    """Whether there is a task of this uuid, a removed one too."""
+    """Return True if a task has this uuid, even a deleted task."""
     return raw_sql.fetch_value(c, "SELECT 1 FROM tasks WHERE uuid = ?", (uuid,)) is not None
 
 
 def find_numbers(c: Connection, uuids: Sequence[str]) -> list[int]:
-    """The numbers of those of these tasks that there are, in the order of their uuids."""
+    """Return the numbers of the tasks that exist, in the order of `uuids`."""
     known = _map_numbers(c, uuids)
     return [known[uuid] for uuid in uuids if uuid in known]
 
@@ -166,11 +172,14 @@ def _map_numbers(c: Connection, uuids: Sequence[str]) -> dict[str, int]:
 
 
 MAX_NUMBER = 2**62
-"""The highest number that is given. SQLite's integers go on for as many again, past which it would count in floats."""
+"""Highest task number. SQLite integers reach twice as far; beyond them SQLite counts in floats."""
 
 
 def _take_numbers(c: Connection, many: int, now: str) -> int:
-    """The first of `many` numbers in a row, never given out again. Raises Storage where the counter does not count any more."""
+    """Reserve `many` consecutive task numbers and return the first.
+
+    Numbers are never reused. Raise Storage if the counter is damaged or exhausted.
+    """
     take = (
         "INSERT INTO counters (name, value, created_at, updated_at) VALUES ('task-number', :many, :now, :now) "
         "ON CONFLICT (name) DO UPDATE SET value = value + :many, updated_at = :now "
@@ -184,12 +193,12 @@ def _take_numbers(c: Connection, many: int, now: str) -> int:
 
 
 def take_number(c: Connection) -> int:
-    """A number that is never given out again. Raises Storage."""
+    """Reserve a task number. Raise Storage."""
     return _take_numbers(c, 1, timestamps.now())
 
 
 def skip_numbers(c: Connection, last: int) -> None:
-    """Give out no number up to `last` any more."""
+    """Skip all task numbers up to `last`."""
     now = timestamps.now()
     raw_sql.execute_statement(
         c,
@@ -218,7 +227,10 @@ _get_text_columns = itemgetter(*_TEXT)
 
 
 def _to_parameters(task: dict[str, Any]) -> tuple[Any, ...]:
-    """A task as the driver takes it; by hand, since a bulk submission spends most of its time here."""
+    """Return a task as driver parameters.
+
+    Written by hand: a bulk submission spends most of its time here.
+    """
     return (*_get_text_columns(task), *(_to_json(task[name]) for name in _JSON), schema.to_os_text(task["cwd"]))
 
 
@@ -235,14 +247,14 @@ def _record_new(c: Connection, tasks: Sequence[dict[str, Any]], by: str, now: st
 
 
 def _insert_dependencies(c: Connection, parents: Sequence[dict[str, Any]], now: str) -> None:
-    """Store who waits for whom, then let each child stand where its facts put it."""
+    """Store dependencies, then recompute the status of each child."""
     if not parents:
         return
     c.execute(insert(schema.dependencies), [{**row, "created_at": now, "updated_at": now} for row in parents])
     recompute_waiting_state(c, list({row["task_id"] for row in parents}), SYSTEM)
 
 
-# --- where a waiting task stands ----------------------------------------------------------------------------------------------------
+# --- waiting tasks --------------------------------------------------------------------------
 
 _FACTS = f"""
 SELECT t.uuid, t.status, t.hold, t.not_before, t.retry_at,
@@ -255,12 +267,15 @@ FROM tasks t WHERE t.uuid IN (SELECT value FROM json_each(?)) AND +t.status IN (
 
 
 def recompute_waiting_state(c: Connection, uuids: Sequence[str], by: str) -> None:
-    """Put waiting tasks where their facts say: held, scheduled, blocked, retrying or queued; cancelled when a parent failed."""
+    """Recompute the status of waiting tasks from their facts.
+
+    The result is held, scheduled, blocked, retrying or queued; or cancelled if a parent failed.
+    """
     propagate_to_children(c, _recompute(c, uuids, by))
 
 
 def propagate_to_children(c: Connection, ended: Sequence[str]) -> None:
-    """Let those that wait for tasks that ended go on, or end with them, and what waits for those in turn."""
+    """Release or cancel the children of ended tasks, and their children in turn."""
     waiting = (
         "SELECT DISTINCT d.task_id FROM dependencies d JOIN tasks t ON t.uuid = d.task_id "
         f"WHERE d.parent_id IN (SELECT value FROM json_each(?)) AND +t.status IN ({_quote_words(WAITING)})"
@@ -271,7 +286,7 @@ def propagate_to_children(c: Connection, ended: Sequence[str]) -> None:
 
 
 def _recompute(c: Connection, uuids: Sequence[str], by: str) -> list[str]:
-    """Move these tasks to where they stand; returns those that it cancelled."""
+    """Move waiting tasks to their computed status; return the cancelled ones."""
     if not uuids:
         return []
     now = timestamps.now()
@@ -297,7 +312,7 @@ def _compute_status(row: Any, now: str) -> TaskStatus:
 
 
 def _cancel_orphans(c: Connection, broken: Sequence[tuple[str, int]]) -> list[str]:
-    """Cancel tasks whose parent, of that number, ended without success; returns them."""
+    """Cancel tasks whose parent (a number) ended without success; return their uuids."""
     if not broken:
         return []
     found = "SELECT number, status FROM tasks WHERE number IN (SELECT value FROM json_each(?))"
@@ -311,7 +326,7 @@ def _cancel_orphans(c: Connection, broken: Sequence[tuple[str, int]]) -> list[st
 
 
 def release_due(c: Connection) -> None:
-    """Let tasks whose time has come stand where they now belong."""
+    """Recompute the status of scheduled and retrying tasks that are due."""
     now = timestamps.now()
     due = (
         "SELECT uuid FROM tasks INDEXED BY idx_tasks_scheduled "
@@ -324,11 +339,14 @@ def release_due(c: Connection) -> None:
         recompute_waiting_state(c, uuids, SYSTEM)
 
 
-# --- a run's life -------------------------------------------------------------------------------------------------------------------
+# --- runs -----------------------------------------------------------------------------------
 
 
 def claim(c: Connection, starts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Give each task a run: rows of {uuid, runid, queue, pool, cpu, memory, tags (JSON), attempt}; returns those still waiting."""
+    """Create a run for each task that still waits; return the claimed rows.
+
+    Rows are {uuid, runid, queue, pool, cpu, memory, tags (JSON), attempt}.
+    """
     now = timestamps.now()
     rows = [
         {"uuid": s["uuid"], "attempts": s["attempt"], "started_at": now, "retry_at": None, "reason": None}
@@ -350,7 +368,7 @@ def claim(c: Connection, starts: Sequence[dict[str, Any]]) -> list[dict[str, Any
 
 
 def _cancel_already_run(c: Connection, starts: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
-    """Without those that ended before the database was restored, which it might not know: they are cancelled, never started."""
+    """Cancel tasks that ran before the database was restored; return the others."""
     named = "SELECT DISTINCT task_id FROM forgotten WHERE task_id IN (SELECT value FROM json_each(?))"
     ran = set(raw_sql.fetch_column(c, named, (json.dumps([start["uuid"] for start in starts]),)))
     if not ran:
@@ -361,7 +379,10 @@ def _cancel_already_run(c: Connection, starts: Sequence[dict[str, Any]]) -> Sequ
 
 
 def record_starts(c: Connection, events: Sequence[dict[str, Any]]) -> None:
-    """The keeper saw these runs start: {run, pid, ticks, at, boot}. Told again after a new hello, it changes nothing."""
+    """Record starts reported by a keeper: {run, pid, ticks, at, boot}.
+
+    A start reported again after a new hello changes nothing.
+    """
     if not events:
         return
     found = (
@@ -372,7 +393,7 @@ def record_starts(c: Connection, events: Sequence[dict[str, Any]]) -> None:
     rows = [_make_start_row(e, known[e["run"]]) for e in events if e["run"] in known]
     moved = {row["runid"] for row in move_runs(c, RunStatus.RUNNING, rows, SYSTEM)}
     late = [row for row in rows if row["runid"] not in moved]
-    # Those cancelled before their start was seen: the pid is still wanted, the status is not.
+    # A run may be stopping before its start is reported: store the pid, keep the status.
     raw_sql.execute_statements(
         c,
         "UPDATE instances SET pid = :pid, pid_ticks = :pid_ticks, boot_id = :boot_id, start_time = :start_time, deadline = :deadline "
@@ -405,7 +426,10 @@ WHERE i.runid IN (SELECT value FROM json_each(?)) AND +i.status IN {ACTIVE_SQL}
 
 
 def record_ends(c: Connection, events: Sequence[dict[str, Any]], judge: Judge) -> list[str]:
-    """The keeper saw these runs end: give each its terminal state and its task what follows. Returns the tasks that ended for good."""
+    """Record ends reported by a keeper; return the tasks that ended for good.
+
+    Each run gets its final status, and its task the next status.
+    """
     if not events:
         return []
     facts = {row.runid: RunFacts(*row) for row in raw_sql.fetch_rows(c, _ENDING, (json.dumps([e["run"] for e in events]),))}
@@ -424,11 +448,11 @@ def record_ends(c: Connection, events: Sequence[dict[str, Any]], judge: Judge) -
 
 
 _RUNTIME_STOP_REASONS = ("timeout", "log limit")
-"""Why the runtime stops a run by itself."""
+"""Reasons for which the runtime itself stops a run."""
 
 
 def _record_stops(c: Connection, ends: Sequence[tuple[RunFacts, RunVerdict, str | None]]) -> None:
-    """What the runtime has stopped stands in the log of operations, as what people stop does."""
+    """Log the stops by the runtime as operations, like the stops by users."""
     stopped = [(run, verdict, why) for run, verdict, why in ends if why in _RUNTIME_STOP_REASONS and verdict.status is not RunStatus.LOST]
     if not stopped:
         return
@@ -440,7 +464,7 @@ def _record_stops(c: Connection, ends: Sequence[tuple[RunFacts, RunVerdict, str 
 
 
 def _describe_leftovers(e: dict[str, Any]) -> str | None:
-    """What is told of processes that a run left behind: they are not ended."""
+    """Return the note on processes that a run left behind; they keep running."""
     left = e.get("left")
     return f"{left} {'process' if left == 1 else 'processes'} of it live{'s' if left == 1 else ''} on" if left else None
 
@@ -457,13 +481,15 @@ def _make_end_row(e: dict[str, Any], run: RunFacts, verdict: RunVerdict) -> dict
 
 
 def _get_start_time(run: RunFacts, e: dict[str, Any]) -> float:
-    """When a run that ended began, in UNIX seconds."""
+    """Return the start of an ended run in UNIX seconds."""
     return e.get("started_at") or (timestamps.to_unix(run.start_time) if run.start_time else e["at"])
 
 
 def _end_tasks(c: Connection, ends: Sequence[tuple[RunFacts, RunVerdict, dict[str, Any]]]) -> list[str]:
-    """Move the tasks of ended runs: to their end, or back to wait for the next attempt. Of a run that was over before its start
-    was seen, the start is learned here."""
+    """Move the tasks of ended runs to their end, or to retrying.
+
+    A run that ended before its start was reported gets its start time here.
+    """
     over: list[str] = []
     again = [
         {"uuid": run.task_id, "failures": run.failures + 1, "reason": verdict.reason, "started_at": timestamps.from_unix(_get_start_time(run, e)),
@@ -483,7 +509,10 @@ def _end_tasks(c: Connection, ends: Sequence[tuple[RunFacts, RunVerdict, dict[st
 
 
 def unclaim(c: Connection, runids: Sequence[str]) -> None:
-    """Runs that the keeper refused before it forked anything: as if they had never been claimed, or cancelled if that was asked."""
+    """Undo the claim of runs that the keeper refused before forking.
+
+    A run with a requested cancel is cancelled instead.
+    """
     rows = raw_sql.fetch_rows(
         c,
         f"SELECT i.runid, i.task_id, i.status, i.stop_reason, i.stopped_by, {_OVERTAKEN} AS overtaken "
@@ -517,18 +546,18 @@ def unclaim(c: Connection, runids: Sequence[str]) -> None:
     propagate_to_children(c, [row["uuid"] for row in over])
 
 
-# --- what people ask for ------------------------------------------------------------------------------------------------------------
+# --- requests -------------------------------------------------------------------------------
 
 
 def cancel(c: Connection, uuids: Sequence[str], by: str) -> None:
-    """Waiting tasks end at once; the runs of running ones begin to stop."""
+    """Cancel tasks: waiting ones at once, running ones by stopping their runs."""
     now = timestamps.now()
     waiting = _find_in_states(c, uuids, WAITING)
     rows = [{"uuid": uuid, "reason": f"cancelled by {by}", "ended_at": now, "retry_at": None} for uuid in waiting]
     moved = move_tasks(c, TaskStatus.CANCELLED, rows, by)
     propagate_to_children(c, [row["uuid"] for row in moved])
     stop(c, _find_active_runs(c, uuids), "cancel", by)
-    # A run that is being stopped for another reason might be tried again: a person's word goes before that.
+    # A run that stops for another reason might be retried: the user's cancel takes precedence.
     raw_sql.execute_statement(
         c,
         "UPDATE instances SET stop_reason = 'cancel', stopped_by = ?, updated_at = ? "
@@ -550,19 +579,21 @@ SELECT uuid, number FROM back
 
 
 def undo_cancel(c: Connection, tasks: Mapping[str, str | None], by: str) -> list[int]:
-    """Let tasks {uuid: time of the next attempt} that were cancelled while they waited wait again, and all that were cancelled because
-    of that; the numbers of those."""
+    """Undo the cancel of waiting tasks {uuid: retry time} and their children.
+
+    Return the numbers of the children.
+    """
     back = dict(raw_sql.fetch_rows(c, _CANCELLED_WITH, (json.dumps(list(tasks)),)))
     rows = [{"uuid": uuid, "ended_at": None, "reason": None, "retry_at": tasks.get(uuid)} for uuid in back]
     move_tasks(c, TaskStatus.QUEUED, rows, by, "brought back")
-    # What waits for any end of these waits again too, if it has not started.
+    # Children that wait for any end wait again, unless they have started.
     children = "SELECT task_id FROM dependencies WHERE parent_id IN (SELECT value FROM json_each(?))"
     recompute_waiting_state(c, [*back, *raw_sql.fetch_column(c, children, (json.dumps(list(back)),))], by)
     return sorted(number for uuid, number in back.items() if uuid not in tasks)
 
 
 def find_failed_parents(c: Connection, uuids: Sequence[str]) -> dict[str, int]:
-    """{uuid: number of a task that ended without the success it waits for}, of those that wait for one."""
+    """Return {uuid: number of a failed parent} for tasks that need its success."""
     found = (
         "SELECT d.task_id, min(p.number) FROM dependencies d JOIN tasks p ON p.uuid = d.parent_id "
         f"WHERE d.task_id IN (SELECT value FROM json_each(?)) AND d.kind = 'success' AND p.status IN ({_quote_words(ENDED - {TaskStatus.SUCCEEDED})}) "
@@ -572,14 +603,17 @@ def find_failed_parents(c: Connection, uuids: Sequence[str]) -> dict[str, int]:
 
 
 def stop(c: Connection, runids: Sequence[str], reason: str, by: str) -> list[str]:
-    """Begin to stop runs; `reason` is cancel, timeout or log limit. The runtime tells the keeper; returns the runs that began."""
+    """Begin to stop runs; return the ids of the affected runs.
+
+    `reason` is cancel, timeout or log limit. The runtime informs the keeper.
+    """
     owners = _find_tasks_of_runs(c, runids)
     rows = [{"runid": r, "task_id": owners[r], "stop_reason": reason, "stopped_by": by} for r in runids if r in owners]
     return [row["runid"] for row in move_runs(c, RunStatus.STOPPING, rows, by, reason)]
 
 
 def pause(c: Connection, uuids: Sequence[str], by: str) -> list[str]:
-    """Running runs stand still; returns their ids."""
+    """Mark running runs as paused; return their ids."""
     rows = [
         {"runid": r, "task_id": t, "reason": f"paused by {by}"} for r, t in _find_tasks_of_runs(c, _find_active_runs(c, uuids)).items()
     ]
@@ -587,7 +621,7 @@ def pause(c: Connection, uuids: Sequence[str], by: str) -> list[str]:
 
 
 def resume(c: Connection, uuids: Sequence[str], by: str) -> list[str]:
-    """Paused runs go on; returns their ids."""
+    """Mark paused runs as running; return their ids."""
     paused = (
         "SELECT runid, task_id FROM instances WHERE task_id IN (SELECT value FROM json_each(?)) AND +status = 'paused'"
     )
@@ -599,7 +633,7 @@ def resume(c: Connection, uuids: Sequence[str], by: str) -> list[str]:
 
 
 def hold(c: Connection, uuids: Sequence[str], on: bool, by: str) -> None:
-    """Hold or release; while a task runs this takes effect at its next attempt."""
+    """Hold or release tasks. A running task is held from its next attempt."""
     raw_sql.execute_statements(
         c,
         "UPDATE tasks SET hold = :on, held_by = :by, updated_at = :now WHERE uuid = :uuid",
@@ -609,14 +643,14 @@ def hold(c: Connection, uuids: Sequence[str], on: bool, by: str) -> None:
 
 
 def retry(c: Connection, uuids: Sequence[str], by: str) -> None:
-    """Ended tasks wait again, by a person's wish: not counted as one of their retries."""
+    """Run ended tasks again on request. The attempt does not count as a retry."""
     rows = [
         {"uuid": u, "ended_at": None, "reason": None, "retry_at": None, "failures": 0}
         for u in _find_in_states(c, uuids, ENDED)
     ]
     moved = [row["uuid"] for row in move_tasks(c, TaskStatus.QUEUED, rows, by, "asked to run again")]
     raw_sql.execute_statement(c, "DELETE FROM forgotten WHERE task_id IN (SELECT value FROM json_each(?))", (json.dumps(moved),))
-    # A parent that failed long ago was looked at when this was asked: it no longer stands in the way.
+    # The user accepted the failed parents with this request, so they no longer block.
     raw_sql.execute_statement(
         c,
         "DELETE FROM dependencies WHERE task_id IN (SELECT value FROM json_each(?)) "
@@ -639,7 +673,7 @@ def _find_active_runs(c: Connection, uuids: Sequence[str]) -> list[str]:
     return raw_sql.fetch_column(c, found, (json.dumps(list(uuids)),))
 
 
-# --- loads --------------------------------------------------------------------------------------------------------------------------
+# --- loads ----------------------------------------------------------------------------------
 
 _LOADS = f"""
 SELECT queue, pool, count(*) AS load, sum(cpu) AS cpu, sum(memory) AS memory FROM instances
@@ -648,7 +682,7 @@ WHERE status IN {ACTIVE_SQL} GROUP BY queue, pool
 
 
 def recount_loads(c: Connection) -> list[str]:
-    """Write what the active instances reserve into their queues and pools; returns the names whose figure was another."""
+    """Write the loads of queues and pools; return the names whose figures changed."""
     queues: dict[str, int] = {}
     pools: dict[str, tuple[float, float]] = {}
     for row in raw_sql.fetch_rows(c, _LOADS):
@@ -659,7 +693,7 @@ def recount_loads(c: Connection) -> list[str]:
 
 
 def move_reservations(c: Connection, queue: str, pool: str) -> None:
-    """The active runs of a queue reserve in another pool from now on, as the queue does."""
+    """Move the reservations of a queue's active runs to another pool."""
     raw_sql.execute_statement(
         c,
         f"UPDATE instances SET pool = ? WHERE queue = ? AND status IN {ACTIVE_SQL}",

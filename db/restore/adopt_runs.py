@@ -1,7 +1,8 @@
-"""A run that goes on and that no row tells of is given to its task; where that is lost, it becomes one.
+"""Adoption of running processes.
 
-So it is seen, counts for what it takes, can be stopped, and its end is recorded. Of such a task is known what its process shows: it is
-never started again. Its uuid is that of its run, which tells it from all others.
+Attaches a run without a row to its task, or to a new task if its own is gone. An adopted task is
+visible, counts against capacity and can be stopped; its end is recorded. Only facts from its
+process are known, so the task never starts again. Its uuid is the id of its run.
 """
 
 from __future__ import annotations
@@ -19,16 +20,20 @@ from db.queries import transitions
 from db.states import ACTIVE_SQL, ENDED
 
 UNKNOWN_NAME = "unknown"
-"""What it is called where its process does not show what it runs, and who submitted it."""
+"""Name and submitter of a task whose process reveals neither."""
 _STATUS_OF_STOP = {"timeout": "timed_out", "log limit": "failed"}
 ADOPTION_NOTE = "its run goes on; what else was stored of it is lost"
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedRun:
-    """A run as its keeper or its log shows it. `number`: of its task, where that is known; `told`: the keeper will tell of it by itself;
-    `ended`: at the UNIX time `end`, with `code` or `lost`, or for the `stop` that was asked; not `again`: it may live on. `lives`: its
-    process was seen; then `begin`, `argv`, `cwd` and its `name` tell what can be known of it."""
+    """A run as reported by its keeper or its log.
+
+    `number`: the task's number, if known. `told`: the keeper will report the run by itself.
+    `ended`: the run ended at UNIX time `end` with `code`, or `lost`, or after the requested `stop`.
+    `again`: False if the run may still be alive. `lives`: the process was seen, and `begin`,
+    `argv`, `cwd` and `name` describe it.
+    """
 
     runid: str
     number: int | None = None
@@ -48,7 +53,7 @@ class ObservedRun:
 
     @property
     def status(self) -> str:
-        """How it ended, as far as that is told."""
+        """Status of the ended run, as far as known."""
         if self.lost or not self.ended:
             return "lost"
         if self.stop is not None:
@@ -57,25 +62,29 @@ class ObservedRun:
 
     @property
     def can_be_retried(self) -> bool:
-        """Whether its task is tried again, if it has attempts left; a cancel holds though the run was lost meanwhile."""
+        """True if the task may be retried. A requested cancel holds even for a lost run."""
         return self.ended and self.again and self.stop in {None, *_STATUS_OF_STOP} and self.status in {"failed", "timed_out", "lost"}
 
     @property
     def is_active(self) -> bool:
-        """Whether it lives below a keeper that will tell its end. The number is only known of one that lives."""
+        """True if the run is active below a keeper that will report its end."""
         return self.told and not self.ended and (self.lives or self.number is not None)
 
 
 def find_unknown(c: Connection, runids: Sequence[str]) -> set[str]:
-    """Those of which there is no row."""
+    """Return the runs without a row."""
     found = "SELECT runid FROM main.instances WHERE runid IN (SELECT value FROM json_each(?))"
     return {*runids}.difference(raw_sql.fetch_column(c, found, (json.dumps(list(runids)),)))
 
 
 def adopt_run(c: Connection, trace: ObservedRun, by: str, fresh: Callable[[], int]) -> int | None:
-    """Give a run that goes on to its task, if that is open, or has ended before this attempt; else to one that is made for it, whose
-    number is returned: its own, or where another task has that a `fresh` one. The figures are still to be counted anew."""
-    own = trace.number if trace.number is not None and 0 < trace.number < transitions.MAX_NUMBER else None  # a job may write into it what it likes
+    """Attach an active run to its task, or to a new one; return the new task's number.
+
+    Its own task is used if it is open, or ended before this attempt. A new task keeps the number
+    unless another task has it; then `fresh` provides one. Loads still have to be recounted.
+    """
+    # a job may write anything into it
+    own = trace.number if trace.number is not None and 0 < trace.number < transitions.MAX_NUMBER else None
     rows = [] if own is None else raw_sql.fetch_rows(c, "SELECT * FROM main.tasks WHERE number = ?", (own,))
     if rows and (rows[0].status not in ENDED or rows[0].attempts < trace.attempt) and not _has_run(c, rows[0].uuid, trace.attempt):
         _insert_run(c, rows[0], trace)
@@ -93,8 +102,10 @@ def adopt_run(c: Connection, trace: ObservedRun, by: str, fresh: Callable[[], in
 
 
 def _has_run(c: Connection, uuid: str, attempt: int) -> bool:
-    """Whether a run of a task that was seen to begin is this attempt, or a later one. One that was only claimed for it never began, and
-    goes."""
+    """Return True if a seen run of the task is this attempt or a later one.
+
+    A run of this attempt that was only claimed never began and is deleted.
+    """
     claimed = "DELETE FROM main.instances WHERE task_id = ? AND attempt = ? AND +status = 'starting' AND start_time IS NULL"
     raw_sql.execute_statement(c, claimed, (uuid, attempt))
     active = f"+status IN {ACTIVE_SQL}"
@@ -119,7 +130,7 @@ def _insert_task(c: Connection, trace: ObservedRun, by: str, number: int) -> Non
 
 
 def _find_queue(c: Connection) -> str:
-    """The queue for it; a home that has none, or no pool, gets what every home begins with, the queue paused."""
+    """Return the queue for an adopted task, creating the defaults (paused) if needed."""
     first, now = "SELECT coalesce((SELECT name FROM main.{0} WHERE name = 'default'), (SELECT min(name) FROM main.{0}))", timestamps.now()
     if (name := raw_sql.fetch_value(c, first.format("queues"))) is not None:
         return name
@@ -133,7 +144,7 @@ def _find_queue(c: Connection) -> str:
 
 
 def _insert_run(c: Connection, task: Any, trace: ObservedRun) -> None:
-    """A run that goes on, as if it had just been claimed: the keeper's hello tells the rest."""
+    """Insert the run as newly claimed. The keeper's hello adds the rest."""
     now = timestamps.now()
     pool = raw_sql.fetch_value(c, "SELECT pool FROM main.queues WHERE name = ?", (task.queue,))
     raw_sql.execute_statement(
@@ -148,5 +159,5 @@ def _insert_run(c: Connection, task: Any, trace: ObservedRun) -> None:
         "deleted_at = NULL, updated_at = ? WHERE uuid = ?",
         (trace.attempt, now, now, task.uuid),
     )
-    if task.status in ENDED:  # it was asked to run again: what had ended before is no proof any more
+    if task.status in ENDED:  # the task runs again, so its earlier end proves nothing
         raw_sql.execute_statement(c, "DELETE FROM main.forgotten WHERE task_id = ?", (task.uuid,))

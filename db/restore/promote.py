@@ -1,4 +1,4 @@
-"""A copy of another home's database made a home of its own."""
+"""Promotion of a replica to an independent home."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from db.sqlite_files import fsync_path, read_only_uri, remove_database
 
 
 def promote_replica(copy: Path, target: Path, by: str) -> int:
-    """Check the copy whole and make a database of its own of it; the last number that counts as given. The caller holds the lock.
+    """Check a replica and make it the database of a home; return the last used number.
 
-    It is copied once more: the home it is of, if that still lives, may be writing to it this moment, and is to reach this one no more.
-    What an earlier database of the folder has left beside itself is put aside; the copy goes last.
+    The caller holds the lock. The replica is copied first: its home may still be writing to it and
+    must not reach the new database. Side files of an earlier database are moved away. The replica
+    is removed last.
     """
     part = target.with_name(f"{target.name}.promoting")
     remove_database(part)
@@ -45,7 +46,7 @@ def promote_replica(copy: Path, target: Path, by: str) -> int:
 
 
 def _copy_replica(copy: Path, part: Path, by: str) -> int:
-    """Make `part` of the copy, if that is whole. Raises Storage."""
+    """Make `part` from the replica if it is undamaged. Raise Storage."""
     try:
         with closing(sqlite3.connect(read_only_uri(copy), uri=True)) as source, closing(sqlite3.connect(part)) as made:
             source.backup(made)
@@ -57,7 +58,7 @@ def _copy_replica(copy: Path, part: Path, by: str) -> int:
 
 
 def _require_intact(path: Path, copy: Path) -> None:
-    """Raises Storage. `path` is what was made of the copy."""
+    """Raise Storage if the database at `path`, made from `copy`, is damaged."""
     if wrong := integrity.find_damage(path) or integrity.find_inconsistencies(path):
         raise make_damaged_error(wrong[0], copy)
 
@@ -68,4 +69,4 @@ def _promote_copy(part: Path, by: str) -> int:
         with engine.begin() as c:
             return replicas.promote_copy(c, by)
     finally:
-        engine.dispose()  # which folds the log into the file
+        engine.dispose()  # closing checkpoints the WAL

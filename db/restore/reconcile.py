@@ -1,9 +1,11 @@
-"""What a restored database must learn of the time since its backup: so no work runs twice, none is forgotten, no number comes again.
+"""Reconciliation: merge changes made after the backup into a restored database.
 
-All of it is done on the file that was rebuilt, before it takes the place of the present one. The present one is only ever read: attached
-as `old` where it is whole, else what can still be read of it is copied to a file of its own first, which is attached instead. Runs that
-neither names are known from the keeper's journal and from their logs (`Trace`); whose they were may then be unknown, and every task that
-waits may have been one of them, so all of those are held. Such runs are written down too: a backup taken after that knows of them.
+The goal is that no work runs twice, no task is forgotten and no number is reused. All changes are
+made in the rebuilt file, before it replaces the present database. The present database is only
+read: attached as `old` if it is intact, else salvaged into another file that is attached instead.
+Runs that neither database has are known from the keeper's journal and the logs (`ObservedRun`). The
+task of such a run may be unknown; then every waiting task may be the one, so all are held. These
+runs are recorded too, so that later backups know them.
 """
 
 from __future__ import annotations
@@ -31,28 +33,32 @@ from db.sqlite_files import existing_uri, read_only_uri, remove_database
 from db.states import ACTIVE_SQL, ENDED, RUN_ENDED, WAITING, RunStatus, TaskStatus
 
 VERB = "db restore"
-"""What it is called in the log of operations."""
+"""Verb in the operation log."""
 BY = "restore"
-"""Who held what may have run."""
+"""Author of holds on tasks that may have run."""
 PASSED_OVER = "passed_over"
-"""What the first and the last of the numbers that it passes over are called there."""
+"""Key in the operation for the first and last skipped number."""
 SAFETY_MARGIN = 1000
-"""Numbers that are passed over when it cannot be known how many were given."""
+"""Numbers skipped if the last used number is unknown."""
 MAX_LISTED = 100
-"""Numbers of lost tasks that are told one by one."""
+"""Lost numbers listed individually."""
 
 
 @dataclass(slots=True)
 class ReconcileResult:
-    """What was brought over. `tasks`: numbers of those submitted since; `renumbered`: those whose number the backup has given to another,
-    with the new one; `runs`: how many began or ended since; `ended`: numbers of tasks that ended since and were restored as ended;
-    `cancelled`, `deleted`, `stay_held`, `released`: how many stay as a person wished since; `alive`: runs that go on; `adopted`: numbers
-    of the tasks that were made for those of them whose own are lost; `held`: how many are held because they may have run; `unknown`: runs
-    of unknown tasks; `lost`: numbers given since whose tasks are gone, `at_most` where it cannot be told which were passed over;
-    `unreadable`: numbers of those submitted since that are left out, as they cannot be read; `aside`: how much of what is restored cannot
-    be read and was set aside; `passed_over`: the first and the last of the numbers that are passed over now; `whole`: the present database
-    could be read to the end; `next`: the next number. What was not brought over: `dropped`, names of what was made since, by kind;
-    `undone`, how many changes since that do not hold, by verb; `operations`, how many there were since."""
+    """Result of a reconciliation.
+
+    `tasks`: numbers of tasks submitted after the backup. `renumbered`: (old, new) numbers of tasks
+    whose number the backup gave to another task. `runs`: runs that began or ended since. `ended`:
+    numbers of tasks restored as ended. `cancelled`, `deleted`, `stay_held`, `released`: tasks that
+    keep a user's later decision. `alive`: active runs. `adopted`: numbers of tasks created for
+    active runs. `held`: tasks held because they may have run. `unknown`: runs of unknown tasks.
+    `lost`: used numbers whose tasks are gone, an upper bound if `at_most`. `unreadable`: numbers of
+    new tasks left out as unreadable. `aside`: quarantined values. `passed_over`: first and last
+    skipped number. `whole`: the present database was readable to the end. `next`: the next number.
+    Not restored: `dropped`, names of new definitions by kind; `undone`, reverted changes by verb;
+    `operations`, their total.
+    """
 
     tasks: list[int] = field(default_factory=list)
     renumbered: list[tuple[int, int]] = field(default_factory=list)
@@ -82,16 +88,19 @@ def reconcile(
     target: Path, present: Path | None, sound: bool, traces: Callable[[], Sequence[ObservedRun]], highest: int, by: str, what: str,
     idle: bool = False, behind: bool = False, passed: Sequence[tuple[int, int]] = (), latest: bool = True,
 ) -> ReconcileResult:
-    """Bring into `target` what came since from `present` (None: there is none; `sound`: it was checked and is whole), and where that
-    does not know all from `traces`; `highest`: the highest number that any backup knows of; `by` restores `what`; `idle`: nobody can
-    have given a number that no backup knows of; `behind`: `present` lacks what was written last; `passed`: the first and the last of
-    the numbers that each restore is known to have passed over; `latest`: `target` is of the last backup, and no older one. Raises
-    sqlite3.Error."""
+    """Merge changes since the backup from `present` and `traces` into `target`.
+
+    `present`: the current database, or None; `sound` if it was checked. `traces` is used where
+    `present` may be incomplete. `highest`: the highest number in any backup. `by` restores `what`.
+    `idle`: no number was given out since the last backup. `behind`: `present` lacks its latest
+    writes. `passed`: number ranges skipped by known restores. `latest`: `target` is the last
+    backup. Raise sqlite3.Error.
+    """
     if present is not None and sound:
         with _ignore_damage(present), _open_attached(target, present) as c:
             return _record_restore(c, _merge(c, True, traces, highest, idle, behind, passed, latest), by, what)
     saved = target.with_name(f"{target.name}.saved")
-    remove_database(saved)  # of a restore that was killed
+    remove_database(saved)  # left by a killed restore
     try:
         _salvage(present, target, saved)
         with _open_attached(target, saved) as c:
@@ -102,7 +111,7 @@ def reconcile(
 
 @contextmanager
 def _ignore_damage(present: Path) -> Iterator[None]:
-    """Passes over that a database turned out to be damaged, and over nothing else: a full disk is no damage."""
+    """Suppress errors of a damaged database only. A full disk is no damage."""
     try:
         yield
     except raw_sql.DRIVER_ERRORS as error:
@@ -112,11 +121,12 @@ def _ignore_damage(present: Path) -> Iterator[None]:
 
 @contextmanager
 def _open_attached(target: Path, old: Path) -> Iterator[Connection]:
-    """A transaction on `target` with `old` attached, which cannot be written."""
+    """Open a transaction on `target` with `old` attached read-only."""
 
     def connect() -> sqlite3.Connection:
         c = sqlite3.connect(existing_uri(target), uri=True, isolation_level=None, timeout=10)
-        c.execute("PRAGMA foreign_keys=OFF")  # what refers to nothing is left out by the statements, and looked for at the end
+        # statements skip dangling references; a later check finds others
+        c.execute("PRAGMA foreign_keys=OFF")
         c.execute("ATTACH ? AS old", (read_only_uri(old),))
         return c
 
@@ -132,28 +142,31 @@ def _open_attached(target: Path, old: Path) -> Iterator[Connection]:
         engine.dispose()
 
 
-# --- what is left of a damaged database --------------------------------------------------------------------------------------------
+# --- salvage of a damaged database ----------------------------------------------------------
 
 _SALVAGED = (
     "pools", "queues", "templates", "slas", "environments", "tasks", "dependencies", "instances", "events", "counters", "operations",
     "forgotten", "replicas", "home",
 )  # fmt: skip
 REQUIRED_TABLES = frozenset(_SALVAGED)
-"""Tables that are read of the present database."""
+"""Tables that every version has and a restore reads."""
 DESCRIPTIVE_COLUMNS = {
     "tasks": ("name", "submitted_by", "held_by", "reason"),
     "instances": ("logs", "reason", "stopped_by"),
     "events": ("by", "note"),
     "templates": ("description",), "queues": ("description",), "pools": ("description",),
 }  # fmt: skip
-"""What only tells people something: where a byte of it is damaged the rest of the row is as good as ever. All else decides what is run, and
-when."""
+"""Descriptive columns. A damaged byte in them does not spoil the row; all other columns decide what
+runs, and when."""
 MAX_READS = 20_000
-"""Reads that are tried in one damaged table."""
+"""Maximum number of reads in a damaged table."""
 
 
 def _salvage(present: Path | None, shape: Path, saved: Path) -> None:
-    """Copy every row of `present` that can be read to `saved`, whose tables have the columns of `shape` and no constraints."""
+    """Copy every readable row of `present` to `saved`.
+
+    The tables of `saved` have the columns of `shape` and no constraints.
+    """
     with closing(sqlite3.connect(saved, isolation_level=None)) as to:
         to.execute("PRAGMA journal_mode=OFF")
         columns = {}
@@ -170,18 +183,18 @@ def _salvage(present: Path | None, shape: Path, saved: Path) -> None:
 
 
 def _open_damaged(present: Path) -> sqlite3.Connection | None:
-    """A connection to what is left of a database; None where there is none to be had."""
+    """Return a connection to a damaged database, or None."""
     c = None
     with suppress(*raw_sql.DRIVER_ERRORS):
         c = sqlite3.connect(read_only_uri(present), uri=True, timeout=10, isolation_level=None)
         c.text_factory = _decode_text
-        c.execute("PRAGMA writable_schema=ON")  # with it a table whose definition is damaged does not hide the others
-        c.execute("BEGIN")  # one lock for all the thousands of reads
+        c.execute("PRAGMA writable_schema=ON")  # one damaged definition must not hide other tables
+        c.execute("BEGIN")  # one lock for thousands of reads
     return c
 
 
 class _InvalidText(bytes):
-    """What is stored as text and is no UTF-8."""
+    """Stored text that is not UTF-8."""
 
 
 def _decode_text(stored: bytes) -> str | _InvalidText:
@@ -192,14 +205,17 @@ def _decode_text(stored: bytes) -> str | _InvalidText:
 
 
 def _clean_row(row: Sequence[Any], telling: Sequence[bool]) -> list[Any] | None:
-    """The row, with U+FFFD for what is no text in a column that only tells; None where another has any."""
+    """Return the row with U+FFFD for invalid text in descriptive columns.
+
+    Return None if another column is invalid.
+    """
     if any(isinstance(value, _InvalidText) and not tells for value, tells in zip(row, telling, strict=True)):
         return None
     return [value.decode("utf-8", "replace") if isinstance(value, _InvalidText) else value for value in row]
 
 
 def _save_table(c: sqlite3.Connection, to: sqlite3.Connection, table: str, wanted: list[str]) -> None:
-    """Only what is read may be damaged: what cannot be written is told by sqlite3.Error."""
+    """Copy the readable rows of a table. Raise sqlite3.Error for a failed write."""
     columns, found = _find_readable_columns(c, table, wanted)
     if not found:
         return
@@ -214,9 +230,11 @@ def _save_table(c: sqlite3.Connection, to: sqlite3.Connection, table: str, wante
 
 
 def _find_readable_columns(c: sqlite3.Connection, table: str, wanted: list[str]) -> tuple[str, list[str]]:
-    """What to select, and which of the wanted columns that is: all, by their places, where there are as many and a name is damaged.
+    """Return the columns to select, and their names.
 
-    Of a damaged schema SQLite tells the first time, and knows the rest from then on."""
+    With a damaged name but the right number of columns, select all by position. SQLite reports a
+    damaged schema once and knows the rest afterwards, hence two attempts.
+    """
     there: list[bytes] = []
     for _ in range(2):
         with suppress(*raw_sql.DRIVER_ERRORS):
@@ -228,7 +246,7 @@ def _find_readable_columns(c: sqlite3.Connection, table: str, wanted: list[str])
 
 
 def _find_last_rowid(c: sqlite3.Connection, table: str) -> int:
-    """The last row, or as far as it is worth looking."""
+    """Return the last rowid, or a limit for the search."""
     try:
         return min(c.execute(f"SELECT max(rowid) FROM {table}").fetchone()[0] or 0, MAX_READS * 4096)
     except raw_sql.DRIVER_ERRORS:
@@ -236,7 +254,10 @@ def _find_last_rowid(c: sqlite3.Connection, table: str) -> int:
 
 
 def _read_pieces(c: sqlite3.Connection, query: str, last: int) -> Iterator[list[tuple[Any, ...]]]:
-    """The rows of a table in pieces; a piece that cannot be read is halved until what is left of it is one row."""
+    """Yield the rows of a table in pieces.
+
+    An unreadable piece is halved until one row remains.
+    """
     left, tries = [(at, min(at + 4095, last)) for at in range(0, last + 1, 4096)][::-1], 0
     while left and tries < MAX_READS:
         low, high = left.pop()
@@ -253,7 +274,7 @@ def _quote(name: str) -> str:
     return f'"{name}"'
 
 
-# --- bringing it over --------------------------------------------------------------------------------------------------------------
+# --- tasks and runs -------------------------------------------------------------------------
 
 
 def _quote_words(words: Any) -> str:
@@ -273,7 +294,11 @@ WHERE o.status IN ({_quote_words(TaskStatus)}) AND typeof(o.number) = 'integer' 
   AND NOT (o.number IN (SELECT number FROM main.tasks WHERE status NOT IN ({_quote_words(ENDED)}))
     AND o.uuid IN (SELECT runid FROM old.instances))
 """
-"""But for one that was made for a run whose own task the backup has, and that may start: there that run is of that."""
+"""Tasks submitted since the backup.
+
+Except tasks created for an adopted run whose own task is in the backup and may still start: there
+the run belongs to that task.
+"""
 _STATE_COLUMNS = (
     "status", "attempts", "failures", "started_at", "ended_at", "retry_at", "reason", "front", "hold", "held_by", "not_before",
     "updated_at",
@@ -324,7 +349,7 @@ def _merge(
 
 
 def _record_restore(c: Connection, done: ReconcileResult, by: str, what: str) -> ReconcileResult:
-    """The restore is one of the operations; no id of those that it takes away comes again."""
+    """Record the restore as an operation, with an id above all dropped operations."""
     figures: dict[str, Any] = {"tasks": len(done.tasks), "runs": done.runs, "ended": len(done.ended), "lost": len(done.lost)}
     figures["held"] = done.held
     if done.adopted:
@@ -337,27 +362,36 @@ def _record_restore(c: Connection, done: ReconcileResult, by: str, what: str) ->
 
 
 def _find_common_columns(c: Connection, table: str) -> str:
-    """The columns that both have; of different versions they may differ."""
+    """Return the common columns of both versions of a table."""
     ours, theirs = (raw_sql.fetch_column(c, f"SELECT name FROM pragma_table_info(?, '{schema}')", (table,)) for schema in ("main", "old"))
     return ", ".join(_quote(name) for name in ours if name in theirs)
 
 
 def _copy_rows(c: Connection, table: str, which: str, instead: tuple[str, str] = ("", "")) -> None:
-    """Rows of a table that are not there; `instead`: a column, as it is quoted, and what it is to be."""
+    """Copy missing rows of a table.
+
+    `instead` replaces a quoted column by an expression.
+    """
     names = _find_common_columns(c, table)
     values = names.replace(*instead) if instead[0] else names
     raw_sql.execute_statement(c, f"INSERT OR IGNORE INTO main.{table} ({names}) SELECT {values} FROM old.{table} AS o WHERE {which}")
 
 
 def _renumber_conflicts(c: Connection, last: int) -> None:
-    """Tasks whose number another has in the backup get one above `last`: a database that was made anew has counted from 1 again."""
+    """Renumber tasks whose number another task has in the backup, above `last`.
+
+    A recreated database counts from 1 again.
+    """
     taken = "SELECT DISTINCT uuid, number FROM temp.fresh WHERE number IN (SELECT number FROM main.tasks) ORDER BY number, uuid"
     rows = [(last + at, row.number, row.uuid) for at, row in enumerate(raw_sql.fetch_rows(c, taken), 1)]
     raw_sql.execute_statements(c, "UPDATE temp.fresh SET number = ?, was = ? WHERE uuid = ?", rows)
 
 
 def _merge_tasks(c: Connection, done: ReconcileResult, last: int) -> None:
-    """Tasks submitted since, with what they refer to; `last` is the highest number that was ever given."""
+    """Copy tasks submitted since the backup, with their references.
+
+    `last` is the highest number ever used.
+    """
     raw_sql.execute_statement(c, _CREATE_FRESH)
     _skip_unreadable(c, done)
     _renumber_conflicts(c, last)
@@ -388,7 +422,10 @@ _NEW_ENVIRONMENTS = f"sha256 IN (SELECT env_id FROM old.tasks WHERE {_NEW_WAITIN
 
 
 def _skip_unreadable(c: Connection, done: ReconcileResult) -> None:
-    """Tasks that have not begun and cannot be read, or their environment, stay where they are: nobody could run them."""
+    """Leave out waiting tasks that cannot run, because of unreadable values.
+
+    The values are their own or their environment's.
+    """
     odd = list(value_checks.find_unreadable(partial(raw_sql.fetch_rows, c), {"tasks": _NEW_WAITING, "environments": _NEW_ENVIRONMENTS}, of="old"))
     rows, environments = (json.dumps([row.row for row in odd if row.table == table]) for table in ("tasks", "environments"))
     found = (
@@ -401,7 +438,10 @@ def _skip_unreadable(c: Connection, done: ReconcileResult) -> None:
 
 
 def _merge_runs(c: Connection, done: ReconcileResult) -> None:
-    """Runs that began or ended since, and their tasks to where these brought them; those that are over for good into the ledger."""
+    """Copy runs that began or ended since, and update their tasks.
+
+    Runs of tasks that ended for good are recorded in `forgotten`.
+    """
     raw_sql.execute_statement(c, _CREATE_NEWS)
     raw_sql.execute_statement(c, "DELETE FROM temp.news WHERE NOT EXISTS (SELECT 1 FROM main.tasks t WHERE t.uuid = task_id)")
     raw_sql.execute_statement(c, "DELETE FROM main.instances WHERE runid IN (SELECT runid FROM temp.news)")
@@ -433,7 +473,7 @@ def _merge_runs(c: Connection, done: ReconcileResult) -> None:
 
 
 def _update_tasks_from_runs(c: Connection) -> None:
-    """A run could be read and its task's row could not: the task is where that run brought it."""
+    """Update tasks whose row was unreadable from their run."""
     rows = raw_sql.fetch_rows(
         c,
         "SELECT t.uuid, n.status, n.end_time FROM temp.news n JOIN main.tasks t ON t.uuid = n.task_id "
@@ -449,12 +489,15 @@ def _update_tasks_from_runs(c: Connection) -> None:
 
 
 def _merge_recorded_runs(c: Connection) -> None:
-    """What an earlier restore has written down stays."""
+    """Keep the runs recorded by earlier restores."""
     _copy_rows(c, "forgotten", f"typeof(runid) = 'text' AND status IN ({_quote_words(RunStatus)})")
 
 
 def _merge_replica(c: Connection, follows: bool) -> None:
-    """Where the database is copied to stays as it was chosen last, or that it is to be copied nowhere where the present one `follows`."""
+    """Keep the current replication target.
+
+    The absence of a target counts only if the present database `follows` the backup.
+    """
     chosen = "typeof(o.target) = 'text' AND typeof(o.origin) = 'text'"
     if follows or raw_sql.fetch_value(c, f"SELECT 1 FROM old.replicas o WHERE {chosen}"):
         raw_sql.execute_statement(c, "DELETE FROM main.replicas")
@@ -470,9 +513,10 @@ def _keep_home(c: Connection) -> None:
 
 
 def _was_restored_since(c: Connection) -> bool:
-    """Whether the present database was itself restored after the backup was taken: what it does not have may be what that one lost.
+    """Return True if the present database was restored after the backup was taken.
 
-    Told by the operations alone, of which none is ever brought over: the backup knows of every restore before it.
+    Then rows missing in it may have been lost by that restore. Only operations tell: they are never
+    copied over, so the backup has every earlier restore.
     """
     found = (
         "SELECT 1 FROM old.operations o WHERE o.verb = ? "
@@ -482,8 +526,10 @@ def _was_restored_since(c: Connection) -> bool:
 
 
 def _has_last_operation(c: Connection) -> bool:
-    """Whether the present database has the last operation of the backup: then what is otherwise there came later, whatever the clock
-    said."""
+    """Return True if the present database has the backup's last operation.
+
+    Then every difference came later, whatever the clock said.
+    """
     last = "SELECT id, created_at FROM main.operations ORDER BY id DESC LIMIT 1"
     found = f"SELECT 1 FROM ({last}) m WHERE NOT EXISTS (SELECT 1 FROM old.operations o WHERE o.id = m.id AND o.created_at = m.created_at)"
     return raw_sql.fetch_value(c, found) is None
@@ -496,39 +542,44 @@ _RECORDED_STATUS = "(SELECT f.status FROM main.forgotten f WHERE f.task_id = t.u
 
 
 def _end_deleted_tasks(c: Connection) -> None:
-    """Tasks that the present database has no longer, and of which the ledger says that they ended."""
+    """End tasks that were deleted from the present database after they ended."""
     for status in sorted(ENDED):
         gone = raw_sql.fetch_column(c, f"SELECT t.uuid {_FROM_DELETED} AND {_RECORDED_STATUS} = ?", (status,))
         _end_tasks(c, gone, "ended after the backup and was cleaned up since", status)
 
 
 def _is_unrelated(c: Connection, before: int) -> bool:
-    """Whether the present database may be none that the backup became: it lacks a task and no ledger says why, or has counted less."""
+    """Return True if the present database may not descend from the backup.
+
+    It lacks a task without a record of its end, or its counter is lower.
+    """
     counted = raw_sql.fetch_value(c, "SELECT value FROM old.counters WHERE name = 'task-number' AND typeof(value) = 'integer'") or 0
     return counted < before or raw_sql.fetch_value(c, f"SELECT 1 {_FROM_DELETED} LIMIT 1") is not None
 
 
-# --- what people wished since ------------------------------------------------------------------------------------------------------
+# --- users' later decisions -----------------------------------------------------------------
 
 _QUARANTINED = f"coalesce(substr(o.held_by, 1, {len(quarantine.HELD_BY)}), '') = '{quarantine.HELD_BY}'"
 _CREATE_WISHES = f"""
 CREATE TEMP TABLE wishes AS SELECT o.uuid, r.status IN ({_quote_words(WAITING)}) AND o.status <> 'running' AS waited, r.hold AS held
 FROM old.tasks o JOIN main.tasks r ON r.uuid = o.uuid WHERE NOT (o.status IN ({_quote_words(WAITING)}) AND {_QUARANTINED})
 """
-"""What was set aside waits as the backup has it: that it is held, and what took the place of its values, was nobody's wish."""
+"""Quarantined tasks wait as in the backup: no user decided on their hold and their replaced values."""
 _DIFFERS = "o.updated_at <> r.updated_at"
 _LATER = f"""
 (o.updated_at > r.updated_at OR {_DIFFERS} AND EXISTS (SELECT 1 FROM old.events e WHERE e.task_id = o.uuid AND e.runid IS NULL
   AND NOT EXISTS (SELECT 1 FROM main.events m WHERE m.task_id = e.task_id AND m.status = e.status AND m.created_at = e.created_at)))
 """
-"""Of a database that may have been restored from an older backup: where the clock was set back, what a task has been through tells."""
+"""Condition for a database restored from an older backup. After a clock reset, the events of a task
+tell."""
 _WITHOUT_RUN = "w.waited AND w.uuid NOT IN (SELECT task_id FROM temp.news)"
-"""Of a task with a run since, all of its state came with that. One that had ended and was asked to run again stays as it ended."""
+"""Tasks without a run since: a run brings the whole state of its task. A rerun of an ended task is
+not restored."""
 _FROM_WISHES = "FROM main.tasks t JOIN temp.wishes w ON w.uuid = t.uuid WHERE"
 
 
 def _merge_decisions(c: Connection, done: ReconcileResult) -> set[str]:
-    """What was cancelled, held, released or deleted since stays so; the tasks that stay cancelled."""
+    """Keep later cancels, holds, releases and deletes; return the cancelled tasks."""
     _take_columns(c, ("deleted_at", "updated_at"), "1")
     _take_columns(c, _STATE_COLUMNS, _WITHOUT_RUN)
     raw_sql.execute_statement(
@@ -549,7 +600,7 @@ def _merge_decisions(c: Connection, done: ReconcileResult) -> set[str]:
 
 
 def _restore_holds(c: Connection) -> None:
-    """What a person had held when it was set aside is held by that one again."""
+    """Hold quarantined tasks for the user who held them before."""
     last = "SELECT e.by FROM old.events e WHERE e.task_id = o.uuid AND e.status = 'held' ORDER BY e.id DESC LIMIT 1"
     found = (
         f"SELECT o.uuid, ({last}) AS by FROM old.tasks o JOIN main.tasks t ON t.uuid = o.uuid "
@@ -561,7 +612,7 @@ def _restore_holds(c: Connection) -> None:
 
 
 def _release_readable(c: Connection) -> None:
-    """What was set aside between two attempts, and can be read in the backup, is tried again."""
+    """Release tasks quarantined between two attempts that are readable in the backup."""
     found = (
         "SELECT o.uuid FROM main.tasks o LEFT JOIN main.environments e ON e.sha256 = o.env_id "
         "WHERE o.uuid IN (SELECT task_id FROM temp.news) AND o.uuid NOT IN (SELECT uuid FROM temp.fresh) "
@@ -572,14 +623,14 @@ def _release_readable(c: Connection) -> None:
 
 
 def _take_columns(c: Connection, columns: Sequence[str], which: str) -> None:
-    """Columns as the present database has them, of those tasks `w` for which that holds."""
+    """Copy columns from the present database for the tasks `w` that meet a condition."""
     sets = ", ".join(f"{name} = o.{name}" for name in columns)
     chosen = f"SELECT w.uuid FROM temp.wishes w WHERE {which}"
     raw_sql.execute_statement(c, f"UPDATE main.tasks SET {sets} FROM old.tasks o WHERE o.uuid = main.tasks.uuid AND o.uuid IN ({chosen})")
 
 
 def _end_tasks(c: Connection, uuids: Sequence[str], reason: str, status: str = "lost", at: str | None = None) -> None:
-    """These tasks ended, and so did their runs; `at` that time, if it is known."""
+    """End tasks and their runs, at a given time if it is known."""
     now, given = timestamps.now(), json.dumps(list(uuids))
     raw_sql.execute_statement(
         c,
@@ -593,7 +644,7 @@ def _end_tasks(c: Connection, uuids: Sequence[str], reason: str, status: str = "
         "WHERE uuid IN (SELECT value FROM json_each(:uuids))",
         {"now": now, "at": at or now, "reason": reason, "uuids": given, "status": status},
     )
-    raw_sql.execute_statement(  # without it an alert of such a task would never be over
+    raw_sql.execute_statement(  # without it an alert of the task would stay open
         c,
         "INSERT INTO main.events (task_id, status, by, note, created_at, updated_at) "
         "SELECT value, :status, :by, :reason, :now, :now FROM json_each(:uuids)",
@@ -601,16 +652,18 @@ def _end_tasks(c: Connection, uuids: Sequence[str], reason: str, status: str = "
     )
 
 
-# --- runs that only the keeper and their logs know ---------------------------------------------------------------------------------
+# --- runs known only from keeper and logs ---------------------------------------------------
 
 
 def _merge_observed_runs(
     c: Connection, traces: Sequence[ObservedRun], done: ReconcileResult, judged: set[str], last: int, behind: bool, sure: bool
 ) -> list[str]:
-    """Runs that no row tells of; the tasks that are held for them. With the present database whole there are none. `judged`: those of
-    unknown tasks that the backup knows of; of the others that are in the ledger the present database knows, and has held its own tasks
-    for them. `last`: the highest number that may have been given; `behind`: what the present one shows to wait may have run since; `sure`:
-    nothing else has."""
+    """Merge runs known only from keeper or logs; return the tasks held for them.
+
+    `judged`: runs of unknown tasks that the backup knows. The present database recorded other such
+    runs and held its tasks for them. `last`: the highest number that may be used. `behind`: tasks
+    that wait in the present database may have run. `sure`: nothing else ran.
+    """
     given, seen = json.dumps([trace.runid for trace in traces]), {trace.runid: trace for trace in traces}
     tried = _end_unreported_runs(c, seen)
     known: set[str] = set()
@@ -632,8 +685,10 @@ def _merge_observed_runs(
 
 
 def _find_possible_retries(c: Connection, seen: dict[str, ObservedRun]) -> list[str]:
-    """Tasks whose run has ended, as the keeper is still to tell, with attempts left and none of them seen: it may have told that before,
-    so that any of those may have been made since."""
+    """Return tasks whose run ended, with attempts left and none seen.
+
+    The keeper may have reported the end before, so another attempt may have run since.
+    """
     rows = raw_sql.fetch_rows(c, f"SELECT r.runid, r.task_id FROM main.instances r WHERE r.status IN {ACTIVE_SQL}")
     shown = [(row.task_id, seen[row.runid]) for row in rows if row.runid in seen]
     go_on = {task_id for task_id, trace in shown if trace.is_active}
@@ -642,9 +697,12 @@ def _find_possible_retries(c: Connection, seen: dict[str, ObservedRun]) -> list[
 
 
 def _end_unreported_runs(c: Connection, seen: dict[str, ObservedRun]) -> list[str]:
-    """Active runs that the present database does not name, and the keeper will not tell of, have ended; where nobody can tell how, they
-    are lost, and not tried again. Of one that it names the keeper was told to forget the end once that was stored: it lacks that. Which
-    tasks have attempts left: any of those may have been made since."""
+    """End active runs without a coming report; return tasks with attempts left.
+
+    Runs with an unknown outcome are lost and not retried. A run in the present database is kept
+    unless its end is known: the keeper forgets an end only once it is stored. Further attempts of
+    the returned tasks may have run since.
+    """
     active = (
         "SELECT r.runid, r.task_id, r.stop_reason, EXISTS (SELECT 1 FROM old.instances o WHERE o.runid = r.runid) AS named "
         f"FROM main.instances r WHERE r.status IN {ACTIVE_SQL}"
@@ -667,7 +725,7 @@ def _has_attempts(c: Connection, task_id: str) -> bool:
 
 
 def _record_failure(c: Connection, trace: ObservedRun) -> None:
-    """A run failed, and its task waits for another attempt."""
+    """Record a failed run whose task waits for a retry."""
 
     def judge(run: transitions.RunFacts, end: dict[str, Any]) -> transitions.RunVerdict:
         return transitions.RunVerdict(RunStatus(trace.status), _END_REASON, run.retry_delay)
@@ -680,7 +738,7 @@ _END_REASON = "ended after the backup"
 
 
 def _end_run(c: Connection, task_id: str, trace: ObservedRun) -> None:
-    """A task's run ended, and the task with it, however many attempts it had left."""
+    """End a run and its task, whatever attempts are left."""
     reason = _END_REASON if trace.ended else f"{_END_REASON}; how cannot be known"
     at = timestamps.now() if trace.end is None else timestamps.from_unix(trace.end)
     _end_tasks(c, [task_id], reason, trace.status, at)
@@ -688,7 +746,7 @@ def _end_run(c: Connection, task_id: str, trace: ObservedRun) -> None:
 
 
 def _attach_run(c: Connection, trace: ObservedRun, done: ReconcileResult, last: int) -> bool:
-    """Give a run to its task, or to one of its own where it goes on and that is lost; whether its task is known."""
+    """Attach a run to its task or a new one; return True if its task is known."""
     if trace.is_active:
         number = adopt_runs.adopt_run(c, trace, BY, lambda: max([last, *done.adopted, *(new for _, new in done.renumbered)]) + 1)
         done.adopted += [] if number is None else [number]
@@ -709,7 +767,7 @@ def _record_run(c: Connection, runid: str, task_id: str, status: str, ended_at: 
 
 
 def _record_unknown_runs(c: Connection, runids: Sequence[str]) -> None:
-    """Runs of nobody knows which task: what they may mean is judged once."""
+    """Record runs of unknown tasks, so that they are judged once."""
     now = timestamps.now()
     raw_sql.execute_statements(
         c, "INSERT INTO main.forgotten (runid, task_id, status, ended_at, created_at, updated_at) VALUES (?, '', 'lost', ?, ?, ?)",
@@ -718,12 +776,15 @@ def _record_unknown_runs(c: Connection, runids: Sequence[str]) -> None:
 
 
 _UNSEEN = f"AND NOT EXISTS (SELECT 1 FROM old.tasks o WHERE o.uuid = main.tasks.uuid AND o.status IN ({_quote_words(WAITING)}))"
-"""What the present database does not show waiting: it may have run, and its log and its row may have been cleaned up since."""
+"""Tasks that do not wait in the present database: they may have run, and their rows and logs may be
+deleted."""
 
 
 def _hold_waiting(c: Connection, which: str = "", given: Sequence[str] = (), released: str = _UNSEEN) -> list[str]:
-    """Hold every task that may start, or those of `which` that holds: one of them may have run already. What a person holds is held for
-    this as well where it may have been `released` and run. Which these are."""
+    """Hold waiting tasks that may have run already; return them.
+
+    Tasks held by a user are held for this reason too if they may have been `released` and run.
+    """
     held = f"held_by IS NOT '{BY}' AND coalesce(substr(held_by, 1, {len(quarantine.HELD_BY)}), '') <> '{quarantine.HELD_BY}' {released}"
     found = f"SELECT uuid FROM main.tasks WHERE status IN ({_quote_words(WAITING)}) AND deleted_at IS NULL AND (hold = 0 OR {held}) {which}"
     waiting = raw_sql.fetch_column(c, found, {"given": json.dumps(list(given))})
@@ -731,15 +792,15 @@ def _hold_waiting(c: Connection, which: str = "", given: Sequence[str] = (), rel
     return waiting
 
 
-# --- what is not brought over ------------------------------------------------------------------------------------------------------
+# --- changes that are not restored ----------------------------------------------------------
 
 _DEFINITION_TABLES = {"queue": "queues", "pool": "pools", "template": "templates", "sla": "slas"}
-"""Tables of what people define, by what the operations call one."""
+"""Tables of definitions, by kind."""
 _USER_COLUMNS = (
     "name", "priority", "queue", "cpu", "memory", "timeout", "retries", "retry_delay", "grace", "tags", "parameters", "launch", "log_limit",
     "pinned", "hold", "front", "not_before", "deleted_at",
 )  # fmt: skip
-"""What people ask for of a task."""
+"""Columns of a task that users set."""
 _FROM_LATER_OPERATIONS = """
 FROM old.operations o WHERE typeof(o.verb) = 'text' AND typeof(o.object) = 'text'
 AND NOT EXISTS (SELECT 1 FROM main.operations m WHERE m.id = o.id AND m.verb = o.verb AND m.created_at = o.created_at)
@@ -747,19 +808,23 @@ AND NOT EXISTS (SELECT 1 FROM main.operations m WHERE m.id = o.id AND m.verb = o
 
 
 def _list_definitions(c: Connection, schema: str) -> dict[str, set[str]]:
-    """The names of what is defined, by kind."""
+    """Return {kind: names} of the definitions."""
     return {kind: {*raw_sql.fetch_column(c, f"SELECT name FROM {schema}.{table}")} for kind, table in _DEFINITION_TABLES.items()}
 
 
 def _report_missing(c: Connection, done: ReconcileResult, made_then: dict[str, set[str]]) -> None:
-    """What the present database has and the restored one has not. `made_then`: what was defined when the backup was taken."""
+    """Report what the present database has and the restored one lacks.
+
+    `made_then`: definitions in the backup.
+    """
     here, there = _list_definitions(c, "main"), _list_definitions(c, "old")
     dropped = {kind: sorted(name for name in there[kind] - here[kind] if isinstance(name, str)) for kind in _DEFINITION_TABLES}
     done.dropped = {kind: names for kind, names in dropped.items() if names}
     done.operations = raw_sql.fetch_value(c, f"SELECT count(*) {_FROM_LATER_OPERATIONS}")
     told = {f"{kind} {name}" for kind in _DEFINITION_TABLES for name in {*dropped[kind], *here[kind] - made_then[kind]}}
     differs = " OR ".join(f"o.{name} IS NOT t.{name}" for name in _USER_COLUMNS)
-    again = f"o.status IN ({_quote_words(WAITING)}) AND t.status IN ({_quote_words(ENDED)})"  # it was asked to run again
+    # a rerun was requested
+    again = f"o.status IN ({_quote_words(WAITING)}) AND t.status IN ({_quote_words(ENDED)})"
     changed = raw_sql.fetch_column(c, f"SELECT o.number FROM old.tasks o JOIN main.tasks t ON t.uuid = o.uuid WHERE {differs} OR {again}")
     rows = raw_sql.fetch_rows(c, f"SELECT o.verb, o.object, count(*) AS many {_FROM_LATER_OPERATIONS} AND o.verb <> 'submit' GROUP BY 1, 2 ORDER BY 1, 2")
     lost = {f"task #{number}" for number in changed}
@@ -768,30 +833,34 @@ def _report_missing(c: Connection, done: ReconcileResult, made_then: dict[str, s
             done.undone[row.verb] = done.undone.get(row.verb, 0) + row.many
 
 
-# --- numbers -----------------------------------------------------------------------------------------------------------------------
+# --- numbers --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class _UsedNumbers:
-    """The highest number that is known to have been given, and the highest that may have been."""
+    """Highest number known to be used, and highest number that may be used."""
 
     known: int
     last: int
 
 
 def _find_used_numbers(c: Connection, before: int, highest: int, traces: Sequence[ObservedRun], follows: bool | None) -> _UsedNumbers:
-    """Asked before any task is brought over. `follows`: the present database has counted on from the backup; None: its figure tells."""
+    """Determine the used numbers, before any task is copied.
+
+    `follows`: the present database continued from the backup; None: its counter decides.
+    """
     counted = [value for value in raw_sql.fetch_column(c, "SELECT value FROM old.counters WHERE name = 'task-number'") if isinstance(value, int)]
     given = [before, highest, *(trace.number or 0 for trace in traces), *counted]
     given += [value or 0 for value in raw_sql.fetch_column(c, "SELECT max(number) FROM old.tasks WHERE typeof(number) = 'integer'")]
     given += [value or 0 for value in raw_sql.fetch_column(c, "SELECT max(number) FROM main.tasks")]
-    given = [0, *(number for number in given if number < transitions.MAX_NUMBER)]  # no others were ever given
+    # higher numbers were never given out
+    given = [0, *(number for number in given if number < transitions.MAX_NUMBER)]
     sure = max([0, *counted]) >= max(before, 1) if follows is None else follows
     return _UsedNumbers(max(given), max(given) + (0 if sure else SAFETY_MARGIN))
 
 
 def _set_next_number(c: Connection, done: ReconcileResult, before: int, given: _UsedNumbers, passed: Sequence[tuple[int, int]]) -> None:
-    """The next number is above all that were ever given; those that are gone are told."""
+    """Set the next number above all used ones, and report lost numbers."""
     if not done.whole:
         there = set(raw_sql.fetch_column(c, "SELECT number FROM main.tasks WHERE number > ?", (before,)))
         there = there.union(*_find_skipped_ranges(c), *(range(low, min(high, low + SAFETY_MARGIN) + 1) for low, high in passed))
@@ -810,7 +879,7 @@ def _set_next_number(c: Connection, done: ReconcileResult, before: int, given: _
 
 
 def _find_skipped_ranges(c: Connection) -> Iterator[range]:
-    """The numbers that earlier restores have given to nobody, as far as an operation tells."""
+    """Yield number ranges skipped by earlier restores, as far as operations tell."""
     for schema in ("main", "old"):
         for after in raw_sql.fetch_column(c, f"SELECT after FROM {schema}.operations WHERE verb = ? AND typeof(after) = 'text'", (VERB,)):
             with suppress(ValueError, TypeError, AttributeError, KeyError):

@@ -1,4 +1,4 @@
-"""The copy of another home's database, as it lies there: whose it is, and what it says of itself."""
+"""Identity of a replica file: its home, and what it says about itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from db.sqlite_files import read_only_uri, undisturbed_uri
 
 
 class ReplicaIdentity(NamedTuple):
-    """Of which home it is, when it was begun (None: it cannot say), its highest number, and what ran at that time."""
+    """Identity of a replica.
+
+    Its home, the start of the copy (None: unknown), its highest number, and the tasks running then.
+    """
 
     origin: str
     at: str | None
@@ -24,7 +27,7 @@ class ReplicaIdentity(NamedTuple):
 
 
 def read_identity(path: Path) -> ReplicaIdentity:
-    """What the copy at `path` says of itself. Raises Storage."""
+    """Return the identity of the replica at `path`. Raise Storage."""
     try:
         with closing(sqlite3.connect(read_only_uri(path), uri=True)) as c:
             origin, at = c.execute("SELECT origin, at FROM replicas").fetchone() or ("another home", None)
@@ -36,7 +39,7 @@ def read_identity(path: Path) -> ReplicaIdentity:
 
 
 def make_unreadable_error(error: Exception, copy: Path) -> Problem:
-    """What to say of a copy at which the driver failed so."""
+    """Return the problem for a driver error on a replica."""
     problem = translate_error(error, copy)
     if isinstance(problem, DamagedDatabase):
         return make_damaged_error(problem.why, copy)
@@ -44,13 +47,18 @@ def make_unreadable_error(error: Exception, copy: Path) -> Problem:
 
 
 def make_damaged_error(why: str, copy: Path) -> Storage:
-    """What to say of a damaged copy: it is no home's own database, whose backups would be of help."""
+    """Return the problem for a damaged replica.
+
+    The hint differs from a home's own database: backups of this home are no help.
+    """
     return Storage(f"the copy is damaged ({why}): {copy}. It was not changed.", "Promote another copy, or restore a backup.")
 
 
 def find_origin(path: Path) -> tuple[str | None, str | None]:
-    """Return where the home lies that the copy at `path` is of, and the UUID of that home. Nothing is left beside it: a log would be there
-    only while it is written to."""
+    """Return a replica's origin and home identity, or (None, None).
+
+    Leaves no file beside the replica, which has a WAL only while it is written.
+    """
     with suppress(*raw_sql.DRIVER_ERRORS), closing(sqlite3.connect(undisturbed_uri(path), uri=True)) as c:
         row = c.execute("SELECT origin FROM replicas").fetchone()
         return (str(row[0]), tool.home(c)) if row else (None, None)

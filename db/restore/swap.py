@@ -1,7 +1,9 @@
-"""A database put back from an image: made beside, checked, brought up to what came since, and put in place in one step.
+"""Restore of a database from a backup.
 
-Nothing of the present database is changed before that. It stays beside as `taskdeck.db.before-restore-TIME`; where it is damaged, its log
-and the index of that stay with it, as they were, and nothing is ever written to it.
+The new file is built beside the present database, checked, reconciled and swapped in atomically.
+
+The present database is unchanged until then and stays as `taskdeck.db.before-restore-TIME`. A
+damaged one keeps its WAL and `-shm` file and is never written to.
 """
 
 from __future__ import annotations
@@ -32,12 +34,12 @@ from db.search import index_file
 from db.sqlite_files import SIDE_SUFFIXES, existing_uri, fsync_path, remove_database
 
 Rebuild = Callable[[Path], None]
-"""Makes a file, which is not there yet, that holds the image of a backup."""
+"""Function that writes the image of a backup to a new file."""
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseContent:
-    """What a database holds: tasks by status, and its newest task."""
+    """Content of a database: tasks by status, and the newest task."""
 
     tasks: dict[str, int]
     newest: int | None
@@ -46,17 +48,20 @@ class DatabaseContent:
 
 @dataclass(slots=True)
 class PreparedRestore:
-    """A database ready to take the place of the present one. `before` is None where that cannot be read."""
+    """A database ready to replace the present one.
+
+    `before` is None if the present one is unreadable.
+    """
 
     path: Path
     before: DatabaseContent | None
     after: DatabaseContent
     carried: reconcile.ReconcileResult
     present: str
-    """How the present database is: `whole`, `damaged`, `empty` or `missing`."""
+    """State of the present database: `whole`, `damaged`, `empty` or `missing`."""
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the result as JSON values."""
         return {
             "before": None if self.before is None else asdict(self.before), "after": asdict(self.after), "carried": asdict(self.carried),
             "present": self.present,
@@ -64,7 +69,7 @@ class PreparedRestore:
 
 
 def read_content(path: Path) -> DatabaseContent:
-    """What is in a database. Raises Storage."""
+    """Return the content of a database. Raise Storage."""
     with open_read_only(path) as c:
         counted = dict(c.execute("SELECT status, count(*) FROM tasks WHERE deleted_at IS NULL GROUP BY 1"))
         newest = c.execute("SELECT number, created_at FROM tasks ORDER BY number DESC LIMIT 1").fetchone()
@@ -72,16 +77,22 @@ def read_content(path: Path) -> DatabaseContent:
 
 
 class DamagedBackup(Storage):
-    """What is to be restored is not whole: none of the present database's faults, and no other backup is of help to it."""
+    """A damaged backup.
+
+    No fault of the present database, and other backups do not help it.
+    """
 
     code = "bad-backup"
 
 
 def build_image(rebuild: Rebuild, target: Path, size: int, what: str = "backup") -> DatabaseContent:
-    """Rebuild `size` bytes of `what` into `target`, whole and checked or not at all; what it holds. Raises Problem; a file that is there
-    is none of ours."""
+    """Rebuild a backup of `size` bytes into `target` and check it; return its content.
+
+    On failure nothing is left. Raise Problem. An existing file is foreign and not touched.
+    """
     require_space(target.parent, size)
-    part = target.with_name(f"{target.name}.{secrets.token_hex(8)}.part")  # no file of the user's has that name
+    # cannot clash with a user's file
+    part = target.with_name(f"{target.name}.{secrets.token_hex(8)}.part")
     try:
         rebuild(part)
         with _blame_backup(what):
@@ -99,7 +110,7 @@ def build_image(rebuild: Rebuild, target: Path, size: int, what: str = "backup")
 
 
 def require_space(folder: Path, size: int) -> None:
-    """Raises DiskFull where `size` bytes would not fit."""
+    """Raise DiskFull if `size` bytes would not fit."""
     free = shutil.disk_usage(folder).free
     if free < size * 1.05:
         said = f"the disk has {free} bytes free in {folder}, and {size} are needed. Nothing was restored."
@@ -108,7 +119,7 @@ def require_space(folder: Path, size: int) -> None:
 
 @contextmanager
 def _blame_backup(what: str) -> Iterator[None]:
-    """Damage that is met is told of what is to be restored, and not of the file that is made of it for a while."""
+    """Attribute damage to the backup instead of the temporary file made from it."""
     try:
         yield
     except DamagedDatabase as damage:
@@ -120,7 +131,7 @@ def _make_damaged(what: str, why: str) -> DamagedBackup:
 
 
 def _require_intact(path: Path, what: str) -> None:
-    """Raises DamagedBackup when the image is not whole."""
+    """Raise DamagedBackup if the image is damaged."""
     with open_read_only(path) as c:
         wrong = find_faults(c, 1)
     if wrong:
@@ -128,7 +139,7 @@ def _require_intact(path: Path, what: str) -> None:
 
 
 def _require_known_version(path: Path, what: str) -> None:
-    """Raises NewerDatabase when the image is of a later version than this program."""
+    """Raise NewerDatabase if the image has a later version than this program."""
     try:
         migrate.read_version(path)
     except NewerDatabase:
@@ -141,12 +152,16 @@ def prepare_restore(
     trial: bool = False, idle: bool = False, lacks: Callable[[Path], bool] = lambda path: False,
     passed: Sequence[tuple[int, int]] = (), latest: bool = True,
 ) -> Iterator[PreparedRestore]:
-    """The image, of `size` bytes, brought up to date beside the database `present`; it is gone afterwards unless it was put in place.
-    The caller holds the runtime's lock, except for a `trial`, which only looks. `traces`: the runs that keeper and logs show; `highest`:
-    the highest number that is known to have been given, and what was `passed` over; `by` restores `what`, as the log of operations names
-    them; `idle`: none was given since the last backup, which this is where it is the `latest`; `lacks`: whether a database that can be
-    read lacks what was written last, which nobody can tell while a runtime writes. Raises Storage for a present database that only this
-    user or this moment keeps from being read: what came since is in it."""
+    """Yield the backup, reconciled with the present database.
+
+    The file is removed afterwards unless it was swapped in. The caller holds the runtime lock,
+    except for a `trial`, which only reads. `traces`: runs known to keeper and logs. `highest`:
+    highest number known to be used. `passed`: skipped number ranges. `by` restores `what` in the
+    operation log. `idle`: no number was given out since the last backup, which is this one if it is
+    the `latest`. `lacks`: tells if a readable database lacks its latest writes, unknown while a
+    runtime writes. Raise Storage if only permissions or a lock prevent reading the present
+    database, because changes since the backup are in it.
+    """
     path = present.with_name(f"{present.name}.restoring{os.getpid() if trial else ''}")
     if not trial:
         clean_up(present)
@@ -172,14 +187,17 @@ def prepare_restore(
 
 
 def require_file(path: Path) -> None:
-    """Raises Storage where something else than a file has the name of the database: SQLite may wait for it for ever."""
+    """Raise Storage if the database path is no regular file.
+
+    SQLite might wait for it forever.
+    """
     if path.exists() and not path.is_file():
         away = f"mv {shlex.quote(str(path))} {shlex.quote(f'{path}.away')}"
         raise Storage(f"the database is no file: {path}. Nothing was done.", f"Move it away: {away}")
 
 
 def _require_readable(source: Path) -> None:
-    """Raises Storage where the database is no file, and where it or its log is there and may not be read, which is no damage."""
+    """Raise Storage if the database or its WAL exists but may not be read."""
     require_file(source)
     files = [file for file in (source, Path(f"{source}-wal")) if file.exists()]
     for file in files:
@@ -197,7 +215,10 @@ def _lacks_writes(path: Path, lacks: Callable[[Path], bool]) -> bool:
 
 
 def is_intact(path: Path) -> bool:
-    """Whether every page of a database can be read and is in order, and it has the tables of one of ours. Raises BusyDatabase."""
+    """Return True if the database is undamaged and has all required tables.
+
+    Raise BusyDatabase.
+    """
     try:
         with open_read_only(path) as c:
             there = {row[0] for row in c.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -209,7 +230,7 @@ def is_intact(path: Path) -> bool:
 
 
 def _describe_state(path: Path) -> str:
-    """How a database is that is not whole."""
+    """Return the state of a database that is not intact."""
     if not path.exists():
         return "missing"
     return "damaged" if path.stat().st_size else "empty"
@@ -223,9 +244,10 @@ def _try_read_content(path: Path) -> DatabaseContent | None:
 
 
 def swap_in(ready: PreparedRestore, present: Path) -> Path | None:
-    """Let the prepared file be the database; where the one before is kept. One that is damaged is kept with its log, untouched.
+    """Swap the prepared file in; return the path of the previous database, if any.
 
-    The log goes before the new file comes: SQLite would take it for that one's.
+    A damaged database is kept with its WAL, untouched. The old WAL moves away before the new file
+    arrives: SQLite would apply it to the new file.
     """
     kept, was_there = _make_kept_path(present), present.exists()
     fsync_path(ready.path)
@@ -233,14 +255,16 @@ def swap_in(ready: PreparedRestore, present: Path) -> Path | None:
         _checkpoint(present)
     with _moved_away(present, kept, ready.path):
         os.rename(ready.path, present)
-    index_file.remove_index(index_file.get_index_path(present))  # it is made anew
+    index_file.remove_index(index_file.get_index_path(present))  # it is rebuilt later
     fsync_path(present.parent)
     return kept if was_there else None
 
 
 def move_side_files(present: Path) -> None:
-    """Put the log of a database that is missing aside, where the next one is to come: SQLite would take it for that one's. Raises
-    OSError."""
+    """Move the WAL of a missing database away. Raise OSError.
+
+    SQLite would apply it to the next database.
+    """
     kept = _make_kept_path(present)
     for ending in _list_side_files(present):
         os.rename(f"{present}{ending}", f"{kept}{ending}")
@@ -252,14 +276,16 @@ def _make_kept_path(present: Path) -> Path:
 
 
 def _list_side_files(path: Path) -> list[str]:
-    """The ends of the names of what lies beside a database."""
+    """Return the suffixes of the existing side files."""
     return [ending for ending in SIDE_SUFFIXES if os.path.lexists(f"{path}{ending}")]
 
 
 @contextmanager
 def _moved_away(present: Path, kept: Path, new: Path) -> Iterator[None]:
-    """The present database is `kept`, with what lies beside it, until the `new` file comes, or all is as it was where that cannot come.
-    A mark tells who finds it in between."""
+    """Move the present database and its side files to `kept`, and back on failure.
+
+    A marker file records the unfinished swap.
+    """
     moved = _list_side_files(present)
     if present.exists() and not _try_link(present, kept):
         moved.append("")
@@ -278,7 +304,7 @@ def _moved_away(present: Path, kept: Path, new: Path) -> Iterator[None]:
 
 
 def _move_back(present: Path, kept: Path) -> None:
-    """What was put aside as `kept` is the present database again, with its log. Killed in between, it is done again."""
+    """Move the database and its side files back. Safe to repeat after a kill."""
     for ending in _list_side_files(kept):
         os.rename(f"{kept}{ending}", f"{present}{ending}")
     with suppress(FileNotFoundError):
@@ -291,24 +317,34 @@ def _move_back(present: Path, kept: Path) -> None:
 
 
 def has_unfinished_swap(present: Path) -> bool:
-    """Whether a restore was killed when the present database, or its log, was put aside and the new one was not there yet."""
+    """Return True if a restore was killed in the middle of the swap.
+
+    The old database or its WAL is moved away, and the new one is not in place.
+    """
     return (marked := _read_marker(present)) is not None and not marked.matches(present)
 
 
 class _SwapMarker(NamedTuple):
-    """The inode of the new database and its sha256, which a copy of the home has too; how the one before is kept."""
+    """Marker of a swap.
+
+    Inode and sha256 of the new database, and the path of the old one. The sha256 identifies the
+    database in a copy of the home too.
+    """
 
     inode: str
     sha256: str
     kept: Path
 
     def matches(self, path: Path) -> bool:
-        """Whether the new one lies at `path`."""
+        """Return True if the file at `path` is the new database."""
         return path.exists() and (str(path.stat().st_ino) == self.inode or _hash_file(path) == self.sha256)
 
 
 def _read_marker(present: Path) -> _SwapMarker | None:
-    """What a restore that is not at its end has said; None where there is none, or it was killed while it said so."""
+    """Return the marker of an unfinished restore, or None.
+
+    None also if the process was killed while writing the marker.
+    """
     try:
         inode, sha256, kept = _get_marker_path(present).read_text("ascii", "replace").split()
         return _SwapMarker(inode, sha256, present.with_name(kept))
@@ -333,15 +369,20 @@ def _hash_file(path: Path) -> str:
 
 
 def _find_with_wal(present: Path) -> Path:
-    """The present database where its log lies: a trial leaves it where a restore that was killed has put it."""
+    """Return the present database at the path where its WAL is.
+
+    A trial leaves the WAL where a killed restore moved it.
+    """
     marked = _read_marker(present)
     aside = marked is not None and not marked.matches(present) and marked.kept.exists() and "-wal" in _list_side_files(marked.kept)
     return marked.kept if marked and aside else present
 
 
 def clean_up(present: Path) -> None:
-    """Remove what a restore that was killed has left beside, and put back what it had put aside, or do what was left to do. The caller
-    holds the runtime's lock, which a trial does without."""
+    """Clean up after a killed restore: remove its files and undo or finish the swap.
+
+    The caller holds the runtime lock, which a trial does not need.
+    """
     for path in present.parent.glob(f"{present.name}.restoring*"):
         if not _is_trial_running(path.name.removeprefix(f"{present.name}.restoring")):
             remove_database(path)
@@ -355,17 +396,20 @@ def clean_up(present: Path) -> None:
 
 
 def _is_trial_running(ending: str) -> bool:
-    """Whether the trial whose pid a name goes on with lives."""
+    """Return True if the process of a trial, named by the file name, is alive."""
     pid = ending.split(".")[0].split("-")[0]
     return pid.isascii() and pid.isdigit() and int(pid) != os.getpid() and psutil.pid_exists(int(pid))
 
 
 NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)
-"""What a file system says that has none."""
+"""Errors of a file system without hard links."""
 
 
 def _try_link(path: Path, kept: Path) -> bool:
-    """Whether the file has a second name now, so that there is a database at every moment; False where the file system has none."""
+    """Add a second link to the file, so that a database exists at every moment.
+
+    Return False if the file system has no hard links.
+    """
     try:
         os.link(path, kept)
     except OSError as error:
@@ -376,6 +420,6 @@ def _try_link(path: Path, kept: Path) -> bool:
 
 
 def _checkpoint(path: Path) -> None:
-    """Write the log back into its file, through SQLite, which removes it."""
+    """Checkpoint and remove the WAL through SQLite."""
     with closing(sqlite3.connect(existing_uri(path), uri=True, timeout=10, isolation_level=None)) as c:
         c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

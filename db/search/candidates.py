@@ -1,7 +1,9 @@
-"""Where a list looks for its rows: ways through `tasks` in the order of the numbers, each over the rows that one condition leaves.
+"""Candidate row ids for a list.
 
-Rows are stored in the order of their numbers, so a place in that order is a rowid. A source gives the rowids between two places, so many
-at a time, and says how far it has looked. What it gives may match; what it leaves out, between its edges, does not.
+Each source reads `tasks` in number order, over the rows that one condition leaves. Rows are stored
+in number order, so a rowid is a position. A source returns the rowids between two positions, a
+window at a time, and how far it has read. A returned row may match; a row left out inside the
+window does not.
 """
 
 from __future__ import annotations
@@ -28,27 +30,33 @@ from db.search.conditions import (
 from db.search.fts import IndexState
 
 FIRST, LAST = 0, 2**63 - 1
-"""Before the first place and behind the last."""
+"""Positions before the first and after the last task."""
 
 MAX_LISTED = 100_000
-"""Rows up to which a source is counted, or held as a list."""
+"""Rows up to which a source is counted, or kept as a list."""
 
 SCAN_SIZE = 100_000
-"""Texts that are looked through at a time for a word too short and too common for the index."""
+"""Texts scanned at a time for a word too short and too common for the index."""
 
 
 class Window(NamedTuple):
-    """Rowids in their order, and the place up to which they are all; None: up to the end."""
+    """Sorted rowids, and the position up to which they are complete.
+
+    None: up to the end.
+    """
 
     rowids: list[int]
     edge: int | None
 
 
 class Source(Protocol):
-    """A way through the tasks."""
+    """A way to read candidate tasks."""
 
     def window(self, c: Connection, low: int, high: int, down: bool, size: int) -> Window:
-        """About `size` rowids between `low` and `high`, neither of them included; from `high` on when `down`."""
+        """Return about `size` rowids between `low` and `high`, both excluded.
+
+        Start from `high` if `down`.
+        """
         ...
 
 
@@ -57,7 +65,10 @@ def _make_window(rowids: list[int], size: int) -> Window:
 
 
 def fetch_rowids(c: Connection, query: str, given: Sequence[Any]) -> list[int]:
-    """What a query of rowids finds. As one text of JSON it costs a tenth of what so many rows of the driver would."""
+    """Return the rowids of a query.
+
+    As one JSON text they cost a tenth of the driver's rows.
+    """
     return json.loads(raw_sql.fetch_value(c, f"SELECT json_group_array(place) FROM ({query})", given))
 
 
@@ -70,20 +81,18 @@ class AllTasks:
     """All tasks."""
 
     def window(self, c: Connection, low: int, high: int, down: bool, size: int) -> Window:
-        """See Source."""
         found = f"SELECT rowid AS place FROM tasks WHERE rowid > ? AND rowid < ? ORDER BY rowid {_get_direction(down)} LIMIT ?"
         return _make_window(fetch_rowids(c, found, (low, high, size)), size)
 
 
 @dataclass(frozen=True, slots=True)
 class ValueSource:
-    """Tasks whose column has one of a few values, each by its index."""
+    """Tasks whose column has one of a few values, each read by its index."""
 
     column: str
     values: tuple[str, ...]
 
     def window(self, c: Connection, low: int, high: int, down: bool, size: int) -> Window:
-        """See Source."""
         by = f"tasks INDEXED BY {_INDEXES[self.column]}"
         found = f"SELECT rowid AS place FROM {by} WHERE {self.column} = ? AND {_build_between(self.column, down)} LIMIT ?"
         rowids = [rowid for value in self.values for rowid in fetch_rowids(c, found, (value, low, high, size))]
@@ -97,11 +106,11 @@ _INDEXES = {
 
 NUMBER_LOW = "coalesce((SELECT number FROM tasks WHERE rowid <= ? ORDER BY rowid DESC LIMIT 1), 0)"
 NUMBER_HIGH = f"coalesce((SELECT number FROM tasks WHERE rowid >= ? ORDER BY rowid LIMIT 1), {LAST})"
-"""The numbers at two places."""
+"""Numbers at two positions."""
 
 
 def _build_between(column: str, down: bool) -> str:
-    """Places between two rowids, as the column's index has them in order."""
+    """Return the condition for positions between two rowids, in index order."""
     if column != "queue":
         return f"rowid > ? AND rowid < ? ORDER BY rowid {_get_direction(down)}"
     return f"number > {NUMBER_LOW} AND number < {NUMBER_HIGH} ORDER BY number {_get_direction(down)}"
@@ -109,32 +118,30 @@ def _build_between(column: str, down: bool) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ListSource:
-    """Tasks that were looked up at once."""
+    """Tasks found by one query."""
 
     rowids: list[int] = field(hash=False)
-    """In order."""
+    """Sorted rowids."""
 
     def window(self, c: Connection, low: int, high: int, down: bool, size: int) -> Window:
-        """See Source."""
         inside = self.rowids[bisect_right(self.rowids, low) : bisect_left(self.rowids, high)]
         return _make_window(inside[: -size - 1 : -1] if down else inside[:size], size)
 
 
 @dataclass(frozen=True, slots=True)
 class IndexSource:
-    """Tasks whose text holds a word, by the index; and those that the index does not know yet, or no longer."""
+    """Tasks whose text contains a word, plus tasks unknown to the index."""
 
     match: str | None
-    """What to ask the index for; None where a word has few letters and many texts have it, so that these are looked through."""
+    """FTS5 query; None to scan texts for a short, common word."""
     word: str
     unknown: int
-    """The first place that the index does not know."""
+    """First position the index does not know."""
     stale: frozenset[int]
     apart: int | None
-    """How far numbers and places are apart, where that is the same everywhere."""
+    """Distance between numbers and rowids, if constant."""
 
     def window(self, c: Connection, low: int, high: int, down: bool, size: int) -> Window:
-        """See Source."""
         old, new = self._read_known(c, low, min(high, self.unknown), down, size), self._read_new(c, low, high, down, size)
         edges = [found.edge for found in (old, new) if found.edge is not None]
         edge = (max(edges) if down else min(edges)) if edges else None
@@ -176,11 +183,14 @@ _BY_TEXT = (
 )
 
 
-# --- choosing -----------------------------------------------------------------------------------------------------------------------
+# --- choice of sources ----------------------------------------------------------------------
 
 
 class CandidateSources(NamedTuple):
-    """Sources that hold all that may match, the shortest first, each with its length where that is known; and between which places."""
+    """Sources that each hold all candidates, shortest first.
+
+    With their lengths, if known, and the limiting positions.
+    """
 
     known: list[tuple[Source, int | None]]
     low: int
@@ -188,20 +198,23 @@ class CandidateSources(NamedTuple):
 
     @property
     def best(self) -> Source:
-        """The one to walk along."""
+        """The source to walk."""
         return self.known[0][0]
 
 
 SHORT_SOURCE = 2_000
-"""A way so short needs no index of texts."""
+"""Length of a source that needs no search index."""
 SAMPLE_SIZE = 50
-"""Rows that tell how many more there are of their kind."""
+"""Sampled hits for an estimate."""
 FIRST_SAMPLE = 1_000
-"""Places of the first part that is looked at for these."""
+"""Positions in the first sample."""
 
 
 def find_candidates(c: Connection, conditions: Sequence[Condition], hints: Sequence[str], unknown: UnknownPositions) -> CandidateSources:
-    """The ways that these conditions leave. `hints` are parts of the texts of matching tasks, beside the words asked for."""
+    """Return the sources for these conditions.
+
+    `hints` are parts of the texts of matching tasks, beside the searched words.
+    """
     low, high = _find_limits(c, conditions)
     everything = AllTasks(), min(sum(reads.count_by_status(c).values()), max(0, min(high, _find_end(c)) - low - 1))
     known = sorted([*_find_known_sources(c, [condition for condition in conditions if not condition.no]), everything], key=lambda found: found[1])
@@ -216,9 +229,11 @@ def find_candidates(c: Connection, conditions: Sequence[Condition], hints: Seque
 
 
 def _estimate_hits(c: Connection, indexed: IndexSource, low: int, high: int, most: int) -> int:
-    """About how many tasks the index knows to hold a word, or more than `most`, as a few tell. These are of parts that grow from the newest
-    task on: what was submitted at once is alike, and tells nothing of what is older. A word too short for it is dear to look for, and comes
-    first."""
+    """Estimate how many indexed tasks contain a word, up to a little over `most`.
+
+    The samples grow from the newest task back, because tasks submitted together are alike and tell
+    nothing about older ones. A word too short for the index is expensive, so it counts as rare.
+    """
     high, part, about = min(high, indexed.unknown, _find_end(c)), FIRST_SAMPLE, 0
     while indexed.match is not None and low < high and about <= most:
         part = min(part, high - low)
@@ -229,9 +244,11 @@ def _estimate_hits(c: Connection, indexed: IndexSource, low: int, high: int, mos
 
 
 def find_candidate_ids(c: Connection, ways: CandidateSources, most: int, blindly: int, patient: bool = False) -> set[int] | None:
-    """All places that may match, when there is a way with no more than so many of them; `blindly` many, where its length is not known.
+    """Return the candidate row ids of the narrowest sources, or None.
 
-    Only when `patient` are all texts looked through for a word too short and too common for the index."""
+    None means that every source has more than `most`. Sources of unknown length may have up to
+    `blindly`. Only `patient` scans all texts for a word too short and too common for the index.
+    """
     found: set[int] | None = None
     for source, length in ways.known:
         limit = blindly if length is None else most
@@ -244,7 +261,7 @@ def find_candidate_ids(c: Connection, ways: CandidateSources, most: int, blindly
 
 
 def _read_all(c: Connection, source: Source, ways: CandidateSources, limit: int, patient: bool) -> set[int] | None:
-    """All places of a source, when there are no more than so many."""
+    """Return all positions of a source, or None if there are more than `limit`."""
     window = source.window(c, ways.low, ways.high, True, limit + 1)
     places = set(window.rowids)
     while patient and window.edge is not None and len(places) <= limit:
@@ -254,7 +271,10 @@ def _read_all(c: Connection, source: Source, ways: CandidateSources, limit: int,
 
 
 def find_by_pattern(c: Connection, conditions: Iterable[Condition], most: int) -> set[int] | None:
-    """The places of what is as a pattern says, looked up in the whole index of its column; None without one, or when there are more."""
+    """Return the positions matching a pattern, from the column's whole index.
+
+    Return None without a pattern, or if there are more than `most`.
+    """
     for condition in conditions:
         if isinstance(condition, PatternCondition) and condition.column in ("name", "submitted_by") and not condition.no:
             holds = " OR ".join([f"{condition.column} GLOB ?"] * len(condition.globs))
@@ -272,21 +292,24 @@ def _make_index_source(c: Connection, words: Sequence[str], hints: Sequence[str]
 
 
 def _find_distance(c: Connection) -> int | None:
-    """How far number and place of every task are apart; None where that differs. A number is never given out again and a place may be, so
-    the distance only grows from task to task: it is the same for all when it is for the first and the last."""
+    """Return the constant distance between number and rowid, or None.
+
+    Numbers are never reused but rowids may be, so the distance only grows. It is constant if the
+    first and last task agree.
+    """
     first, last = (f"(SELECT number - rowid FROM tasks ORDER BY number {way} LIMIT 1)" for way in ("ASC", "DESC"))
     return raw_sql.fetch_value(c, f"SELECT {first} WHERE {first} = {last}")
 
 
 class UnknownPositions(NamedTuple):
-    """From which place on the index of texts knows nothing, and before it the places that it knows wrongly."""
+    """First position the index does not know, and earlier positions it knows wrongly."""
 
     first: int = LAST
     stale: frozenset[int] = frozenset()
 
 
 def find_unknown(c: Connection, known: IndexState) -> UnknownPositions:
-    """What is not known."""
+    """Return the positions that the index does not know."""
     stale = "SELECT t.rowid FROM stale_texts s CROSS JOIN tasks t ON t.number = s.number"
     later = "SELECT t.rowid FROM json_each(?) j CROSS JOIN tasks t ON t.number = j.value"
     found = raw_sql.fetch_column(c, f"{stale} UNION ALL {later}", (json.dumps(known.changed),))
@@ -294,12 +317,12 @@ def find_unknown(c: Connection, known: IndexState) -> UnknownPositions:
 
 
 def _find_end(c: Connection) -> int:
-    """The place behind the last task."""
+    """Return the position after the last task."""
     return (raw_sql.fetch_value(c, "SELECT max(rowid) FROM tasks") or 0) + 1
 
 
 def _find_known_sources(c: Connection, conditions: Iterable[Condition]) -> Iterable[tuple[Source, int]]:
-    """Sources of which it is known how many rows they have."""
+    """Yield the sources of known length."""
     for condition in conditions:
         if isinstance(condition, StatusCondition):
             states = (*condition.tasks, *(["running"] if condition.runs and "running" not in condition.tasks else []))
@@ -318,7 +341,7 @@ _TABLES = {"queue": "queues", "template": "templates"}
 
 
 def _find_names(c: Connection, condition: ValueCondition | PatternCondition) -> tuple[str, ...]:
-    """The few names that are meant."""
+    """Return the few names a condition means."""
     if isinstance(condition, ValueCondition):
         return condition.values
     holds = " OR ".join(["name GLOB ?"] * len(condition.globs))
@@ -337,13 +360,13 @@ def _make_placeholders(values: Sequence[str]) -> str:
 
 
 def _find_in_range(c: Connection, wanted: RangeCondition) -> list[int]:
-    """Places of what lies in a range, in order; FEW of them when there are more."""
+    """Return the sorted positions of a priority range, at most `MAX_LISTED`."""
     low, high = (-LAST if wanted.low is None else wanted.low), (LAST if wanted.high is None else wanted.high)
     return sorted(fetch_rowids(c, f"SELECT rowid AS place FROM tasks WHERE priority >= ? AND priority < ? LIMIT {MAX_LISTED}", (low, high)))
 
 
 def _find_limits(c: Connection, conditions: Iterable[Condition]) -> tuple[int, int]:
-    """The places between which all lies that was numbered or submitted as asked for."""
+    """Return the positions that limit numbers and submission times."""
     low, high = FIRST, LAST
     for condition in conditions:
         if isinstance(condition, RangeCondition) and not condition.no:
@@ -360,17 +383,23 @@ def _find_number_limits(c: Connection, wanted: RangeCondition) -> tuple[int, int
 
 
 def find_before(c: Connection, number: int) -> int:
-    """The place of the last task with a lesser number."""
+    """Return the position of the last task with a lower number."""
     return raw_sql.fetch_value(c, "SELECT rowid FROM tasks WHERE number < ? ORDER BY number DESC LIMIT 1", (number,)) or FIRST
 
 
 def find_at_or_after(c: Connection, number: int) -> int:
-    """The place of the first task with this number or a greater one; behind the last one when there is none."""
+    """Return the position of the first task with this number or a higher one.
+
+    Return the end position without such a task.
+    """
     return raw_sql.fetch_value(c, "SELECT rowid FROM tasks WHERE number >= ? ORDER BY number LIMIT 1", (number,)) or _find_end(c)
 
 
 def _find_time_limits(c: Connection, wanted: RangeCondition) -> tuple[int, int]:
-    """Clocks are set back now and then, so the places of a time are looked up: some 40 ms where that is a million of them."""
+    """Return the positions that limit the submission time.
+
+    Clocks are set back at times, so positions are looked up: about 40 ms for a million tasks.
+    """
     if wanted.column != "created_at":
         return FIRST, LAST
     low, high = FIRST, LAST

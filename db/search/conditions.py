@@ -1,6 +1,7 @@
-"""What a list of tasks is to hold, as values and as SQL over a row `t` of `tasks`. Any condition may be turned round by `no`.
+"""Filter conditions on tasks, as values and as SQL over a row `t` of `tasks`.
 
-No condition lets SQLite choose a way to the rows: which rows are looked at is decided by `db.sources` and `db.browse`.
+`no` negates a condition. No condition lets SQLite choose an index: `search.candidates` and
+`search.pagination` decide which rows are read.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from db.search.fts import IndexState
 
 @dataclass(frozen=True, slots=True)
 class StatusCondition:
-    """The task is in one of these states, or its run under way in one of those."""
+    """The task has one of these statuses, or its active run one of these."""
 
     tasks: tuple[str, ...]
     runs: tuple[str, ...] = ()
@@ -33,7 +34,7 @@ class ValueCondition:
 
 @dataclass(frozen=True, slots=True)
 class PatternCondition:
-    """All of a column's text is as one of these patterns of GLOB."""
+    """A column matches one of these GLOB patterns."""
 
     column: str
     globs: tuple[str, ...]
@@ -42,7 +43,7 @@ class PatternCondition:
 
 @dataclass(frozen=True, slots=True)
 class RangeCondition:
-    """A column lies from `low` to less than `high`; None is without an end."""
+    """A column is at least `low` and below `high`; None means no limit."""
 
     column: str
     low: Any = None
@@ -52,7 +53,7 @@ class RangeCondition:
 
 @dataclass(frozen=True, slots=True)
 class MissingCondition:
-    """A column has no value."""
+    """A column is NULL."""
 
     column: str
     no: bool = False
@@ -60,7 +61,10 @@ class MissingCondition:
 
 @dataclass(frozen=True, slots=True)
 class TagCondition:
-    """There is a tag of this key, its value as one of the patterns; any without patterns."""
+    """The task has a tag with this key and a matching value.
+
+    No patterns match any value.
+    """
 
     key: str
     globs: tuple[str, ...] = ()
@@ -69,7 +73,7 @@ class TagCondition:
 
 @dataclass(frozen=True, slots=True)
 class WordCondition:
-    """The text of the index holds this, which is folded as it is."""
+    """The indexed text contains this word, which is already lower-cased."""
 
     text: str
     no: bool = False
@@ -81,7 +85,10 @@ Sql = tuple[str, list[Any]]
 
 
 def build_where(conditions: Sequence[Condition], known: IndexState) -> Sql:
-    """All of them, and that the task was not removed. Where it is not `known` whether a task's text is in the index, no word is judged."""
+    """Return the SQL of all conditions, for tasks that are not deleted.
+
+    Words of a task that the index does not know are not checked.
+    """
     parts = [("t.deleted_at IS NULL", list[Any]())]
     parts += [_build_condition(condition) for condition in conditions if not isinstance(condition, WordCondition)]
     words = [condition for condition in conditions if isinstance(condition, WordCondition)]

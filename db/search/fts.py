@@ -1,16 +1,20 @@
-"""What the index of the tasks' texts knows, and what it is to learn next. The file it is in: `db.index`.
+"""Full-text index of tasks: content and updates.
 
-A task's text is what `text_of` makes of its row (`app.service.tasks.search_text`: folded, without secrets). The virtual table `search` keeps it by
-the task's number and knows which texts hold each three letters in a row (FTS5, tokenizer trigram). `terms` lists these groups, and a
-shorter word is looked for as all those that begin with it. The index is not written by a submission, which would cost that a quarter of
-its speed, but by a duty: up to the greatest number it holds it is complete, but for `stale_texts`, which triggers fill; what lies above
-is read from the tasks themselves by whoever searches. So nothing is ever missing from an answer.
+`search.index_file` holds the file. A task's text is what `text_of` makes of its row
+(`app.service.tasks.search_text`: lower-cased, without secrets). The virtual table `search` stores the text by
+task number, with FTS5's trigram tokenizer. `terms` lists the trigrams; a shorter word is searched
+as all trigrams that begin with it. A submission does not write the index, which would cost a
+quarter of its speed; a periodic job does. The index is complete up to its highest number, except
+for `stale_texts`, which triggers fill. Searches read newer tasks directly, so no answer misses a
+task.
 
-Tasks and texts are in two files, of which a transaction may see different moments. Each batch that replaces texts, or takes them away,
-has a mark, a number drawn at random. It is stored with the texts, and then in the database (`counters`) by the transaction that takes
-these tasks off `stale_texts`. The table `about` remembers the last marks: how far the index was complete before each, and whose texts
-came with it. Who sees the database at an older mark (a batch was stored a moment ago; the runtime was killed between the two; an older
-copy was put back) knows by that which texts may be others than it would see. Who sees a mark that `about` has not, uses no text at all.
+Tasks and texts are in two files, which one transaction may see at different moments. Each batch
+that replaces or deletes texts therefore has a random mark. The mark is stored with the texts, then
+in the database (`counters`), in the transaction that removes the tasks from `stale_texts`. The
+table `about` keeps the latest marks: how far the index was complete before each, and whose texts
+came with the batch. A transaction may see an older mark: a batch was just stored, the runtime was
+killed between the two writes, or an older copy was restored. Such a transaction learns from `about`
+which texts may differ. A transaction whose mark is missing in `about` uses no text.
 """
 
 from __future__ import annotations
@@ -26,23 +30,23 @@ from sqlalchemy import Connection
 from db import raw_sql, timestamps
 
 TextOf = Callable[[Any], str]
-"""The text of a row of `READ`."""
+"""Function that makes the text of a row of `TEXT_COLUMNS`."""
 
 BATCH = 250
-"""Tasks that one transaction of the index stores: some 5 ms."""
+"""Tasks stored in one index transaction, about 5 ms."""
 
 TEXT_COLUMNS = "number, name, template, tags, parameters, launch"
 
 
 class IndexState(NamedTuple):
-    """Which texts of the index are those of the tasks as a transaction sees them, beside `stale_texts`."""
+    """The part of the index that a transaction may use, beside `stale_texts`."""
 
     place: int
-    """Of the mark in `about`; 0 when the index is not this database's."""
+    """Position of the mark in `about`; 0 if the index belongs to another database."""
     upto: int
-    """The number up to which it is complete; what it has beyond is not to be used."""
+    """Highest number up to which the index is complete; later texts are ignored."""
     changed: tuple[int, ...]
-    """Tasks whose texts came later than what the transaction sees."""
+    """Tasks whose texts are newer than the transaction."""
 
 
 NO_STATE = IndexState(0, 0, ())
@@ -55,7 +59,7 @@ WHERE mine.place = (SELECT place FROM about WHERE mark = (SELECT value FROM coun
 
 
 def read_state(c: Connection) -> IndexState:
-    """What may be used of the index."""
+    """Return the part of the index that this transaction may use."""
     found = raw_sql.fetch_rows(c, _STATE)
     if not found:
         return NO_STATE
@@ -66,31 +70,33 @@ def read_state(c: Connection) -> IndexState:
 
 
 def count_unindexed(c: Connection) -> int:
-    """About how many tasks are to be indexed."""
+    """Return the approximate number of tasks to index."""
     last, found = raw_sql.fetch_value(c, "SELECT max(number) FROM tasks") or 0, read_state(c)
     return max(0, last - found.upto) + len(found.changed) + raw_sql.fetch_value(c, "SELECT count(*) FROM stale_texts")
 
 
 class IndexBatch(NamedTuple):
-    """Texts to be stored at once."""
+    """Texts to store together."""
 
     known: IndexState
     stale: list[tuple[int, int]]
-    """Rows of `stale_texts`: a task's number, and how often it had changed when its row was read."""
+    """Rows of `stale_texts`: task number, and change count when the task was read."""
     rows: list[Any]
     mark: int | None
-    """Its mark, where it has one."""
+    """Mark of the batch, if it has one."""
 
     @property
     def changed(self) -> list[int]:
-        """Tasks whose texts are replaced, or go."""
+        """Tasks whose texts are replaced or deleted."""
         return sorted({*self.known.changed, *(number for number, _ in self.stale)})
 
 
 def read_batch(c: Connection, marked: bool = False) -> IndexBatch | None:
-    """What is to be stored next, without rows or changes when that is nothing; None when there is no index of this database.
+    """Return the next batch, empty if there is nothing to store.
 
-    `marked`: give it a mark though it only adds texts."""
+    Return None without an index of this database. `marked` adds a mark even to a batch that only
+    adds texts.
+    """
     found = read_state(c)
     if not found.place:
         return None
@@ -112,12 +118,15 @@ def _read_new(c: Connection, upto: int, limit: int) -> list[Any]:
 
 
 def make_mark() -> int:
-    """A mark that no index has yet."""
+    """Return a random mark."""
     return secrets.randbits(62)
 
 
 def record_batch(c: Connection, mark: int, stale: Sequence[tuple[int, int]] = ()) -> None:
-    """Note in the database that a batch is stored. What has changed again since its row was read stays in `stale_texts`."""
+    """Record in the database that a batch is stored.
+
+    Tasks that changed again since their row was read stay in `stale_texts`.
+    """
     now = timestamps.now()
     raw_sql.execute_statement(
         c,
@@ -129,7 +138,7 @@ def record_batch(c: Connection, mark: int, stale: Sequence[tuple[int, int]] = ()
 
 
 MAX_TERMS = 4
-"""Groups of three letters that the index is asked for at once: each is a list to go through, and the rarest leave few tasks to look at."""
+"""Maximum number of trigrams in a query: each is a list to read, and the rarest leave few tasks."""
 
 _RAREST = """
 SELECT three.value FROM json_each(?) three ORDER BY (
@@ -137,12 +146,14 @@ SELECT three.value FROM json_each(?) three ORDER BY (
     FROM (SELECT rowid FROM search WHERE search MATCH three.value ORDER BY rowid DESC LIMIT 64)
 ) LIMIT ?
 """
-"""How far back one must go for the last 64 tasks that have them tells how rare they are."""
+"""Rarity of a trigram: the distance back to its 64th latest task."""
 
 
 def build_match(c: Connection, words: Sequence[str]) -> str | None:
-    """What to ask `search` for, so that it finds all texts that hold these words, and few others; None when they are too short and too
-    common."""
+    """Return the FTS5 query that finds all texts with these words, and few others.
+
+    Return None if the words are too short and too common.
+    """
     threes = dict.fromkeys(word[at : at + 3] for word in words for at in range(len(word) - 2))
     asked = [_quote(three) for three in threes] or [found for word in words if (found := _build_short_match(c, word))]
     rarest = asked if len(asked) <= MAX_TERMS else raw_sql.fetch_column(c, _RAREST, (json.dumps(asked), MAX_TERMS))
@@ -150,24 +161,27 @@ def build_match(c: Connection, words: Sequence[str]) -> str | None:
 
 
 TEXT_END = "\n\n"
-"""What each text in the index ends with, so that a group of three letters begins at each of its own."""
+"""End of each indexed text, so that every letter of the text begins a trigram."""
 SAMPLE, COMMON = 2_000, 200
-"""A short word that so many of the last texts hold is soon found by looking through texts."""
+"""Latest texts sampled, and the hits from which scanning texts finds a short word quickly."""
 MAX_SHORT_TERMS = 256
-"""Groups that may begin with a short word; more are a long list for the index to go through."""
+"""Maximum number of trigrams for a short word; more would be a long list to read."""
 
 _COUNT_HITS = "SELECT count(*) FROM (SELECT c0 FROM search_content ORDER BY id DESC LIMIT ?) WHERE instr(c0, ?) > 0"
 _WITH_PREFIX = "SELECT term FROM terms WHERE term >= ? AND term <= ? LIMIT ?"
 
 
 def _build_short_match(c: Connection, word: str) -> str | None:
-    """What to ask for a word of one or two letters; None where that would be no quicker than to look through the texts."""
+    """Return the query for a word of one or two letters.
+
+    Return None if scanning the texts would be as fast.
+    """
     if raw_sql.fetch_value(c, _COUNT_HITS, (SAMPLE, word)) > COMMON:
         return None
     groups = raw_sql.fetch_column(c, _WITH_PREFIX, (word, word + 2 * chr(sys.maxunicode), MAX_SHORT_TERMS + 1))
     if len(groups) > MAX_SHORT_TERMS:
         return None
-    none = word.ljust(3)  # it would be among them, if any text held it
+    none = word.ljust(3)  # any text with the word would have produced a trigram
     return f"({' OR '.join(map(_quote, groups or [none]))})"
 
 

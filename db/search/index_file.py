@@ -1,12 +1,14 @@
-"""The file of the index of the tasks' texts, `search.db` beside the database. What is in it: `db.search`.
+"""File of the search index, `search.db` beside the database.
 
-It can be made again from the tasks at any time. So it is no part of the database, weighs neither on its size nor on its copies nor on its
-writer, and whatever ails it is cured by beginning anew. Readers have it attached as `found`, read-only; where there is none that can be
-used, an empty one in memory, so that every statement works and nothing counts as indexed. The writer has only ever the empty one: no
-change to a task depends on the file, and the few words that are judged there are looked for in the tasks.
+`search.fts` describes its content. The index can be rebuilt from the tasks at any time. A separate
+file keeps it out of the database's size, backups and writer, and any fault is cured by a rebuild.
+Readers attach the file read-only as `found`. Without a usable file they attach an empty one in
+memory, so that every statement works and nothing counts as indexed. The writer always has the empty
+one: no change to a task depends on the file.
 
-Measured at 1,000,000 tasks: 155 MB (with `detail = full` 288 MB and no faster), 15 s of work to fill. `columnsize = 0`, since nothing is
-ranked. Merging is asked for in steps of `MERGED` pages, each a transaction: so FTS5 never works for long at a time.
+Measured at 1,000,000 tasks: 155 MB (288 MB with `detail = full`, and no faster) and 15 s to fill.
+`columnsize = 0`, because nothing is ranked. Merges run in steps of `MERGE_PAGES` pages, each a
+transaction, so FTS5 never works for long at a time.
 """
 
 from __future__ import annotations
@@ -27,13 +29,13 @@ from db.search.fts import TEXT_END, IndexBatch, TextOf, make_mark
 from db.sqlite_files import existing_uri, read_only_uri
 
 FORMAT = 2
-"""Of the file, as its `user_version`."""
+"""Format of the file, its `user_version`."""
 KEPT_MARKS = 32
-"""Marks that it remembers."""
+"""Number of marks kept."""
 MERGE_PAGES = 16
-"""Pages that one transaction merges."""
+"""Pages merged in one transaction."""
 BUSY_SECONDS = 10.0
-"""Seconds to wait for another program that has the file locked."""
+"""Seconds to wait for another program's lock."""
 
 TABLES = (
     "CREATE VIRTUAL TABLE {db}.search USING fts5(text, tokenize = 'trigram case_sensitive 1', detail = none, columnsize = 0)",
@@ -43,18 +45,18 @@ TABLES = (
 INSERT_FIRST_MARK = "INSERT INTO about VALUES (1, ?, 0, '[]')"
 
 Execute = Callable[..., Any]
-"""Executes a statement, with its values, on a connection."""
+"""Function that executes a statement with its values on a connection."""
 Identity = tuple[int, int]
 """Device and inode of a file."""
 
 
 def get_index_path(database: Path) -> Path:
-    """Where the index of a database is."""
+    """Return the path of a database's index."""
     return database.with_name("search.db")
 
 
 def get_identity(path: Path) -> Identity | None:
-    """Which file is there now."""
+    """Return device and inode of the file at a path, or None."""
     try:
         found = os.stat(path)
     except OSError:
@@ -63,15 +65,21 @@ def get_identity(path: Path) -> Identity | None:
 
 
 def remove_index(path: Path) -> None:
-    """Take an index away. Its log goes after it: without it a file could not be used, but would seem to. Raises OSError."""
+    """Remove an index. Raise OSError.
+
+    Its WAL goes last: a file without its WAL would look usable.
+    """
     sqlite_files.remove_database(path)
 
 
-# --- for readers --------------------------------------------------------------------------------------------------------------------
+# --- readers --------------------------------------------------------------------------------
 
 
 def attach_index(execute: Execute, path: Path) -> None:
-    """Attach the index at `path`. Raises what the driver raises, or ValueError for one of another format; then nothing is attached."""
+    """Attach the index at `path`.
+
+    Raise the driver's errors, or ValueError for another format; then nothing is attached.
+    """
     execute("ATTACH ? AS found", (read_only_uri(path),))
     found = execute("PRAGMA found.user_version").fetchone()[0]
     if found != FORMAT:
@@ -80,28 +88,28 @@ def attach_index(execute: Execute, path: Path) -> None:
 
 
 def attach_empty(execute: Execute) -> None:
-    """Attach an empty one in memory."""
+    """Attach an empty index in memory."""
     execute("ATTACH ':memory:' AS found")
     for table in TABLES:
         execute(table.format(db="found"))
 
 
 class AttachedIndex:
-    """The index as the readers of a database have it attached: the file that is there now, as long as that is of use."""
+    """The search index as attached by readers: the current file, while it is usable."""
 
     def __init__(self, path: Path, why: str | None = None) -> None:
         self.path = path
         self.why = why
-        """Why there is none that could be used, where there was one."""
+        """Reason why the file is not usable."""
         self._bad: Identity | None = None
 
     def get_usable(self) -> Identity | None:
-        """The file that can be used."""
+        """Return the identity of the file, unless it was disabled."""
         now = get_identity(self.path)
         return None if now == self._bad else now
 
     def attach_current(self, c: Connection) -> None:
-        """Let a reader, which is between two transactions, have what is there now."""
+        """Attach the current file to a reader between two transactions."""
         usable = self.get_usable()
         if "found" not in c.info or c.info["found"] != usable:
             self._attach(c, usable)
@@ -123,18 +131,20 @@ class AttachedIndex:
         c.info["found"] = usable
 
     def disable(self, file: Identity | None, error: Exception) -> None:
-        """Use this file no more."""
+        """Stop using a file."""
         self._bad, self.why = file, str(getattr(error, "orig", error))
 
     def enable(self) -> None:
-        """Use the file that is there now."""
+        """Use the current file again."""
         self._bad = self.why = None
 
 
 def remove_mismatched(database: Path) -> str | None:
-    """Take away an index that is not of this database as it is now, such as that of a newer one which an older copy replaced; why.
+    """Remove an index that does not match the database; return the reason.
 
-    Before anything is written: once its numbers are given out again nobody could tell."""
+    Call it before any write: once numbers are given out again, a mismatch cannot be detected. The
+    cause may be an older copy of the database.
+    """
     path = get_index_path(database)
     if get_identity(path) is None:
         return None
@@ -159,23 +169,27 @@ _MATCHES_DATABASE = """
 SELECT 1 FROM about WHERE mark = (SELECT value FROM counters WHERE name = 'search') AND place >= (SELECT max(place) - 1 FROM about)
 AND coalesce((SELECT max(id) FROM search_content), 0) <= coalesce((SELECT value FROM counters WHERE name = 'task-number'), 0)
 """
-"""Of all marks but the last two the batches are in the database; and it has given out every number that is indexed."""
+"""All marks but the latest two match the database, and the database has given out every indexed
+number."""
 
 
-# --- the writer ---------------------------------------------------------------------------------------------------------------------
+# --- writer ---------------------------------------------------------------------------------
 
 
 class IndexWriter:
-    """Writes an index, by a connection of its own, in a thread of its own. Raises sqlite3.Error and OSError."""
+    """Writer of the search index, with its own connection and thread.
+
+    Its methods raise sqlite3.Error and OSError.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.identity: Identity | None = None
-        """The file that it has open."""
+        """Identity of the open file."""
         self._c: sqlite3.Connection | None = None
 
     def create(self) -> int:
-        """An empty index in place of whatever there is; its mark."""
+        """Replace the file by an empty index and return its mark."""
         self.close()
         new, mark = self.path.with_name(f"{self.path.name}.new"), make_mark()
         remove_index(new)
@@ -189,26 +203,25 @@ class IndexWriter:
         return mark
 
     def store(self, batch: IndexBatch, text_of: TextOf) -> None:
-        """Store a batch, in one transaction."""
+        """Store a batch in one transaction."""
         texts = [(row.number, text_of(row)) for row in batch.rows]
         with _transaction(self._open_current()) as c:
             write_batch(c, batch, texts)
 
     def merge(self) -> bool:
-        """A step of merging what was stored; False when there is none to do."""
+        """Run one merge step. Return False if there is nothing to merge."""
         c = self._open_current()
         before = c.total_changes
         c.execute("INSERT INTO search (search, rank) VALUES ('merge', ?)", (MERGE_PAGES,))
         return c.total_changes - before > 1
 
     def close(self) -> None:
-        """Let go of the file."""
         if self._c is not None:
             self._c.close()
         self._c = self.identity = None
 
     def _open_current(self) -> sqlite3.Connection:
-        """The connection to the file that is there now."""
+        """Return a connection to the current file."""
         now = get_identity(self.path)
         if self._c is None or self.identity != now:
             self.close()
@@ -244,10 +257,11 @@ def _create_tables(c: sqlite3.Connection, mark: int) -> None:
 
 
 def write_batch(c: sqlite3.Connection, batch: IndexBatch, texts: list[tuple[int, str]]) -> None:
-    """Write a batch into the tables of an index."""
+    """Write a batch into the index tables."""
     changed, (place, upto, _) = json.dumps(batch.changed), batch.known
     c.execute("DELETE FROM search WHERE rowid IN (SELECT value FROM json_each(?))", (changed,))
-    c.execute("DELETE FROM search WHERE rowid > ?", (upto,))  # of a batch of which the database was never told
+    # texts of a batch the database has not recorded
+    c.execute("DELETE FROM search WHERE rowid > ?", (upto,))
     c.executemany("INSERT INTO search (rowid, text) VALUES (?, ?)", [(number, text + TEXT_END) for number, text in texts])
     if batch.mark is not None:
         c.execute("DELETE FROM about WHERE place > ? OR place <= ?", (place, place + 1 - KEPT_MARKS))

@@ -1,9 +1,11 @@
-"""A page of a list of tasks, in any order, with any conditions, out of as many tasks as there are.
+"""Keyset pagination of task lists, in any order and with any conditions.
 
-A page begins where another ended, at a value and a number, so that rows which come and go move nothing. Where the conditions leave few
-rows, these are looked up and sorted; then everything about them is known. Else the index of the order is walked along, in windows that
-grow, and the rows that match are picked. A walk that has looked long enough stops, and says where: the rows before that are all there
-are, and the next page may begin there. So no page costs more than `PATIENCE`, and none says that it is all when it is not.
+A page begins at a value and a number, so inserted and deleted rows move nothing. Offsets would
+rescan the table. If the conditions leave few rows, those are looked up and sorted, and everything
+about them is known. Otherwise the order's index is walked in growing windows, and matching rows are
+picked. A walk that takes too long stops and reports its position: rows before the position are
+complete, and the next page may begin there. No page takes longer than `TIME_LIMIT`, and no
+incomplete page claims to be complete.
 """
 
 from __future__ import annotations
@@ -34,25 +36,28 @@ from db.search.conditions import (
 from db.states import ENDED, WAITING, TaskStatus
 
 TIME_LIMIT = 0.5
-"""Seconds that a walk takes at most."""
+"""Maximum seconds of a walk."""
 MAX_SORTED, MAX_SORTED_LATER = 3_000, 64_000
-"""Rows that are looked up and sorted rather than found by a walk; the same, when a walk has found too little."""
+"""Maximum candidates to look up and sort instead of walking, before and after a fruitless walk."""
 MAX_CANDIDATES = 100_000
-"""Places that are looked up, to be picked from an order's index."""
+"""Maximum candidates to look up and pick from an order's index."""
 MAX_UNCOUNTED = 20_000
-"""The same, where it is not known beforehand how many there are."""
+"""Limit for sources of unknown length."""
 MAX_SLOW = 300_000
-"""The same, when a walk has found too little."""
+"""Limit after a fruitless walk."""
 WALK_LIMIT = 4_000
-"""Rows that a walk looks at before it is thought to find too little."""
+"""Rows read before a walk counts as fruitless."""
 SKIP_COST = 16
-"""Places of an index that cost as much as a row that is looked at."""
+"""Index positions that cost as much as one row read."""
 SMALL, LARGE = 500, 64_000
-"""Rows of the first window and of the largest."""
+"""Rows of the first and of the largest window."""
 
 
 class SortOrder(NamedTuple):
-    """By a column, then by number; `tie` is what tells that in the column's index. Rows without a value come last, either way."""
+    """Sort order by a column, then number. `tie` is the second column of its index.
+
+    Rows without a value come last in both directions.
+    """
 
     column: str
     by: str
@@ -75,26 +80,33 @@ ORDERS = {
 
 @dataclass(frozen=True, slots=True)
 class TaskSelection:
-    """Which tasks: all conditions must hold. `hints` are folded parts of the texts of all that match; `text_of` makes the text of a row."""
+    """Conditions of a list, all of which must hold.
+
+    `hints` are lower-cased parts of the texts of all matching rows; `text_of` makes the text of a
+    row.
+    """
 
     conditions: tuple[Condition, ...]
     text_of: fts.TextOf
     hints: tuple[str, ...] = ()
 
     def with_conditions(self, *more: Condition) -> TaskSelection:
-        """These, and more conditions."""
+        """Return the selection with more conditions."""
         return TaskSelection((*self.conditions, *more), self.text_of, self.hints)
 
 
 class PagePosition(NamedTuple):
-    """A place in an order: beyond it, the way one walks, lies what is asked for."""
+    """A position in an order. A page begins after it."""
 
     value: Any
     number: int
 
 
 class TaskPage(NamedTuple):
-    """Rows in the order as it is shown. `stopped`: where a walk gave up; None when the page is all that it was to be."""
+    """Rows in the displayed order.
+
+    `stopped` is the position of an interrupted walk, or None.
+    """
 
     rowids: list[int]
     before: bool
@@ -104,7 +116,7 @@ class TaskPage(NamedTuple):
 
 
 class _WalkStep(NamedTuple):
-    """What a window of a walk gave, how many rows it looked at, and where it ended."""
+    """Matching rows of a window, the number of rows read, and the end position."""
 
     rowids: list[int]
     looked: int
@@ -116,11 +128,11 @@ class _WalkResult(NamedTuple):
     stopped: PagePosition | None
 
 
-# --- which of these rows match ------------------------------------------------------------------------------------------------------
+# --- matching -------------------------------------------------------------------------------
 
 
 class PageQuery:
-    """One look at the tasks, in one read."""
+    """A query for matching tasks, within one read."""
 
     def __init__(self, c: Connection, wanted: TaskSelection) -> None:
         self.c, self.wanted = c, wanted
@@ -130,7 +142,7 @@ class PageQuery:
         self._where, self._values = build_where(wanted.conditions, known)
 
     def filter_matching(self, rowids: Sequence[int]) -> list[int]:
-        """Those of these rows that match, in their order."""
+        """Return the matching rows among these, in their order."""
         if not rowids:
             return []
         found = f"SELECT t.rowid AS place FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value WHERE {self._where}"
@@ -141,18 +153,20 @@ class PageQuery:
         return [rowid for rowid in rowids if rowid in passed]
 
     def _match_texts(self, rowids: Sequence[int]) -> Iterable[int]:
-        """Those of these rows that the index does not know whose texts, as they are now, hold the words."""
+        """Yield matching rows among those unknown to the index, by their texts."""
         for row in fetch_columns(self.c, ("rowid AS place", *fts.TEXT_COLUMNS.split(", ")), rowids):
             text = self.wanted.text_of(row)
             if all((word.text in text) != word.no for word in self._words):
                 yield row.place
 
     def ways(self) -> candidates.CandidateSources:
-        """The ways to what may match."""
         return candidates.find_candidates(self.c, self.wanted.conditions, self.wanted.hints, self._unknown)
 
     def walk_index(self, order: SortOrder, down: bool, at: PagePosition | None, inside: set[int] | None) -> Iterator[_WalkStep]:
-        """Along the index of an order, over the rows that have a value; only over those `inside`, where that is given."""
+        """Walk the index of an order over rows with a value.
+
+        `inside` limits the walk to these rows.
+        """
         size = SMALL if inside is None else 4 * SMALL
         while True:
             places = _read_index(self.c, order, self.wanted.conditions, down, at, size)
@@ -166,7 +180,7 @@ class PageQuery:
             size = min(LARGE if inside is not None else LARGE // 8, size * 2)
 
     def walk_source(self, ways: candidates.CandidateSources, source: candidates.Source, down: bool, at: PagePosition | None = None) -> Iterator[_WalkStep]:
-        """Along the numbers."""
+        """Walk a source in number order."""
         low, high, size = ways.low, ways.high, SMALL
         if at is not None:
             low, high = (low, min(high, _find_bound(self.c, at.number, down))) if down else (max(low, _find_bound(self.c, at.number, down)), high)
@@ -181,30 +195,33 @@ class PageQuery:
 
 
 def _split(places: Sequence[int]) -> Iterator[Sequence[int]]:
-    """So many at a time that few too many are looked at."""
+    """Split positions into small parts, so that few surplus rows are read."""
     return (places[at : at + SMALL] for at in range(0, len(places), SMALL))
 
 
 def fetch_columns(c: Connection, columns: Sequence[str], rowids: Sequence[int]) -> list[Any]:
-    """Columns of rows, in no order."""
+    """Return columns of rows, in no order."""
     listed = ", ".join(f"t.{column}" for column in columns)
     found = f"SELECT {listed} FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value"
     return raw_sql.fetch_rows(c, found, (json.dumps(list(rowids)),))
 
 
 def _find_bound(c: Connection, number: int, down: bool) -> int:
-    """The place that, not being included, stands for a number that is not included."""
+    """Return the excluded position that matches an excluded number."""
     return candidates.find_at_or_after(c, number) if down else candidates.find_before(c, number + 1)
 
 
 def _find_number(c: Connection, rowid: int, down: bool) -> int:
-    """The number at a place; of one where no row is any more, a number that leaves nothing out."""
+    """Return the number at a position.
+
+    If the row is gone, return a number that excludes nothing.
+    """
     near = "rowid >= ? ORDER BY rowid" if down else "rowid <= ? ORDER BY rowid DESC"
     return raw_sql.fetch_value(c, f"SELECT number FROM tasks WHERE {near} LIMIT 1", (rowid,)) or (LAST if down else FIRST)
 
 
 def _read_index(c: Connection, order: SortOrder, conditions: Iterable[Condition], down: bool, at: PagePosition | None, size: int) -> list[int]:
-    """The next places of an index. First those of the very value one stands at, then those beyond it."""
+    """Return the next positions of an index: the current value first."""
     column, (way, sign) = order.column, ("DESC", "<") if down else ("ASC", ">")
     limits, given = _build_limits(column, conditions)
     base = f"SELECT rowid AS place FROM tasks INDEXED BY {order.by} WHERE {column} IS NOT NULL{limits} AND {{}} "
@@ -219,7 +236,10 @@ def _read_index(c: Connection, order: SortOrder, conditions: Iterable[Condition]
 def _build_ranges(
     c: Connection, order: SortOrder, only: Sequence[str] | None, down: bool, sign: str, at: PagePosition | None
 ) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """The parts of an index that lie beyond a place, as conditions; of its values `only` some, where that is known."""
+    """Yield the conditions for the parts of an index after a position.
+
+    `only` limits the values, if they are known.
+    """
     column = order.column
     if at is not None:
         tie = at.number if order.tie == "number" else _find_bound(c, at.number, down)
@@ -232,14 +252,14 @@ def _build_ranges(
 
 
 def _build_limits(column: str, conditions: Iterable[Condition]) -> tuple[str, list[Any]]:
-    """Between which values all lies that matches."""
+    """Return the condition that limits the values of a column."""
     ranges = [c for c in conditions if isinstance(c, RangeCondition) and c.column == column and not c.no]
     limits = [(f" AND {column} {op} ?", value) for r in ranges for op, value in ((">=", r.low), ("<", r.high)) if value is not None]
     return "".join(text for text, _ in limits), [value for _, value in limits]
 
 
 def _find_values(column: str, conditions: Iterable[Condition]) -> Sequence[str] | None:
-    """The only values of a column that all that matches has, where a condition says so."""
+    """Return the only possible values of a column, or None."""
     for condition in conditions:
         if isinstance(condition, ValueCondition) and condition.column == column and not condition.no:
             return condition.values
@@ -253,18 +273,17 @@ def _find_position(c: Connection, order: SortOrder, place: int) -> PagePosition:
     return PagePosition(row.value, row.number)
 
 
-# --- pages --------------------------------------------------------------------------------------------------------------------------
+# --- pages ----------------------------------------------------------------------------------
 
 
 class _SortedRows(NamedTuple):
-    """Everything that matches, in the order that is shown: rowids, values and numbers."""
+    """All matching rows in the displayed order: rowids, values and numbers."""
 
     rowids: list[int]
     values: list[Any]
     numbers: list[int]
 
     def page(self, at: PagePosition | None, down: bool, back: bool, limit: int) -> TaskPage:
-        """The part beyond a place."""
         many = len(self.rowids)
         if back:
             end = many if at is None else bisect_left(range(many), True, key=lambda row: not _is_after(at, self._at(row), down))
@@ -279,7 +298,7 @@ class _SortedRows(NamedTuple):
 
 
 def _is_after(one: PagePosition, other: PagePosition, down: bool) -> bool:
-    """Whether `one` is shown after `other`. What has no value is shown last."""
+    """Return True if `one` is shown after `other`. Rows without a value come last."""
     if one.value == other.value:
         return one.number < other.number if down else one.number > other.number
     if one.value is None or other.value is None:
@@ -288,8 +307,11 @@ def _is_after(one: PagePosition, other: PagePosition, down: bool) -> bool:
 
 
 def read_page(c: Connection, wanted: TaskSelection, order: str, down: bool, at: PagePosition | None, back: bool, limit: int) -> TaskPage:
-    """So many rows that come after a place (or, when `back`, before it) in the order as it is shown; without a place, the first or the last
-    ones. `down`: from the greatest value and number on."""
+    """Return up to `limit` rows after a position, or before it if `back`.
+
+    Without a position, return the first or last rows. `down` sorts from the highest value and
+    number.
+    """
     return _PageReader(PageQuery(c, wanted), ORDERS[order], down).page(at, back, limit)
 
 
@@ -298,11 +320,10 @@ class _PageReader:
         self.look, self.order, self.down = look, order, down
         self.ways = look.ways()
         self.inside: set[int] | None = None
-        """What may match, where that is few enough to be known."""
+        """Candidates, if there are few enough to know."""
         self.deadline = time.monotonic() + TIME_LIMIT
 
     def page(self, at: PagePosition | None, back: bool, limit: int) -> TaskPage:
-        """See `page`."""
         few, blindly = (MAX_SORTED, MAX_SORTED) if self.order.column == "number" else (MAX_CANDIDATES, MAX_UNCOUNTED)
         self.inside = candidates.find_candidate_ids(self.look.c, self.ways, few, blindly)
         if self.inside is not None and len(self.inside) <= MAX_SORTED:
@@ -318,18 +339,18 @@ class _PageReader:
         return self._continue(taken, at, back, limit, steps)
 
     def _find_slowly(self) -> set[int] | None:
-        """What may match, though it takes a while to know."""
+        """Return the candidates by a slower search."""
         found = candidates.find_candidate_ids(self.look.c, self.ways, MAX_SLOW, MAX_SLOW, patient=True) if self.order.column != "number" else None
         return candidates.find_by_pattern(self.look.c, self.look.wanted.conditions, MAX_SLOW) if found is None else found
 
     def _continue(self, taken: _WalkResult, at: PagePosition | None, back: bool, limit: int, steps: Iterator[_WalkStep] | None = None) -> TaskPage:
-        """Walk on from where a walk was interrupted; without its steps, over what is known by now."""
+        """Continue an interrupted walk; without its steps, over the known candidates."""
         steps = self._walk(taken.stopped, back) if steps is None else steps
         more = _collect(steps, limit + 1 - len(taken.rowids), LAST, self.deadline)
         return self._make_page(_WalkResult(taken.rowids + more.rowids, more.stopped), at, back, limit)
 
     def _sort_candidates(self, places: set[int]) -> _SortedRows:
-        """All that match, by looking at each."""
+        """Return all matching rows by checking each candidate."""
         way, column = "DESC" if self.down else "ASC", self.order.column
         found = (
             "SELECT json_group_array(rowid), json_group_array(value), json_group_array(number) FROM ("
@@ -340,7 +361,6 @@ class _PageReader:
         return _SortedRows(*map(json.loads, columns))
 
     def _make_page(self, taken: _WalkResult, at: PagePosition | None, back: bool, limit: int) -> TaskPage:
-        """What a walk found, and what it knows of the rest."""
         rowids, beyond = taken.rowids[:limit], len(taken.rowids) > limit or taken.stopped is not None
         rest = at is not None and self._has_rows(at, not back)
         total = len(rowids) if at is None and not beyond else count_matching(self.look.c, self.look.wanted.conditions)
@@ -353,13 +373,16 @@ class _PageReader:
         return PagePosition(at.number, at.number) if at is not None and self.order.column == "number" else at
 
     def _has_rows(self, at: PagePosition, back: bool) -> bool:
-        """Whether anything lies on that side of a place, the place itself included; what is not soon found may be there."""
+        """Return True if rows may follow on that side of a position, itself included.
+
+        Rows not found soon count as present.
+        """
         here = PagePosition(at.value, at.number + (1 if self.down != back else -1))
         taken = _collect(self._walk(here, back), 1, WALK_LIMIT // 2, time.monotonic() + TIME_LIMIT / 10)
         return bool(taken.rowids) or taken.stopped is not None
 
     def _walk(self, at: PagePosition | None, back: bool) -> Iterator[_WalkStep]:
-        """The walk from a place on; without one, from the end that is shown first, or last."""
+        """Return the walk from a position, or from the displayed start or end."""
         way = self.down != back
         if self.order.column == "number":
             source = self.ways.best if self.inside is None else candidates.ListSource(sorted(self.inside))
@@ -374,7 +397,7 @@ class _PageReader:
         return self._walk_valued(way, at) if back else chain(self._walk_valued(way, at), self._walk_missing(way))
 
     def _walk_valued(self, way: bool, at: PagePosition | None = None) -> Iterator[_WalkStep]:
-        """The walk along the rows with a value."""
+        """Return the walk over rows with a value."""
         inside = self.inside
         if inside is not None and self.order.partial and len(inside) <= MAX_CANDIDATES // 2:
             rows = "SELECT t.rowid AS place FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value"
@@ -383,7 +406,7 @@ class _PageReader:
         return iter(()) if inside is not None and not inside else self.look.walk_index(self.order, way, at, inside)
 
     def _walk_missing(self, way: bool, at: PagePosition | None = None) -> Iterator[_WalkStep]:
-        """The walk along the rows without a value, by their numbers."""
+        """Return the walk over rows without a value, in number order."""
         missing = self.look.wanted.with_conditions(MissingCondition(self.order.column))
         look = PageQuery(self.look.c, exclude_ended(missing) if self.order.column == "ended_at" else missing)
         ways = look.ways()
@@ -391,7 +414,7 @@ class _PageReader:
 
 
 def _collect(steps: Iterable[_WalkStep], limit: int, most: int, deadline: float) -> _WalkResult:
-    """Rows of a walk, until there are enough of them or it has looked long enough."""
+    """Collect rows of a walk until there are enough or a limit is reached."""
     rowids: list[int] = []
     for step in steps:
         rowids += step.rowids
@@ -404,13 +427,13 @@ def _collect(steps: Iterable[_WalkStep], limit: int, most: int, deadline: float)
 
 
 def count_matching(c: Connection, conditions: Sequence[Condition]) -> int | None:
-    """How many tasks match, where the kept counters tell; else None."""
+    """Return the number of matching tasks if the kept counters tell, else None."""
     found = _count_by_status(c, conditions)
     return None if found is None else sum(found.values())
 
 
 def _count_by_status(c: Connection, conditions: Sequence[Condition]) -> dict[str, int] | None:
-    """How many tasks of each state match, where the kept counters tell; else None."""
+    """Return matching tasks by status if the kept counters tell, else None."""
     found: dict[str, int] = {}
     for (queue, status), many in reads.read_counters(c).items():
         holds = [_matches_counter(condition, queue, status) for condition in conditions]
@@ -429,54 +452,54 @@ def _matches_counter(condition: Condition, queue: str, status: str) -> bool | No
     return None
 
 
-# --- all of them --------------------------------------------------------------------------------------------------------------------
+# --- whole selections -----------------------------------------------------------------------
 
 
 def list_matching(c: Connection, wanted: TaskSelection) -> list[int]:
-    """The rowids of all tasks that match, newest first, however long that takes."""
+    """Return the rowids of all matching tasks, newest first, without a time limit."""
     look = PageQuery(c, wanted)
     ways = look.ways()
     return [rowid for step in look.walk_source(ways, ways.best, down=True) for rowid in step.rowids]
 
 
 def filter_matching_uuids(c: Connection, wanted: TaskSelection, uuids: Sequence[str]) -> list[str]:
-    """Those of these tasks that match, in their order."""
+    """Return the tasks among these that match, in their order."""
     found = "SELECT t.rowid, t.uuid FROM json_each(?) j CROSS JOIN tasks t ON t.uuid = j.value"
     named = {row[0]: row[1] for row in raw_sql.fetch_rows(c, found, (json.dumps(list(uuids)),))}
     return [named[rowid] for rowid in PageQuery(c, wanted).filter_matching(list(named))]
 
 
 def list_uuids(c: Connection, rowids: Sequence[int]) -> list[str]:
-    """The uuids of these rows, in their order."""
+    """Return the uuids of rows, in their order."""
     named = {row.place: row.uuid for row in fetch_columns(c, ("rowid AS place", "uuid"), rowids)}
     return [named[rowid] for rowid in rowids]
 
 
 def count_states(c: Connection, wanted: TaskSelection) -> dict[str, int]:
-    """How many tasks of each state match, however long that takes."""
+    """Count the matching tasks by status, without a time limit."""
     found = _count_by_status(c, wanted.conditions)
     return found if found is not None else count_states_of_rows(c, list_matching(c, wanted))
 
 
 def count_states_of_rows(c: Connection, rowids: Sequence[int]) -> dict[str, int]:
-    """How many of these rows are in each state."""
+    """Count rows by status."""
     found = "SELECT t.status, count(*) FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value GROUP BY t.status"
     return {row[0]: row[1] for row in raw_sql.fetch_rows(c, found, (json.dumps(list(rowids)),))}
 
 
 def find_rowids(c: Connection, uuids: Sequence[str]) -> list[int]:
-    """The rowids of these tasks."""
+    """Return the rowids of tasks."""
     found = "SELECT t.rowid AS place FROM json_each(?) j CROSS JOIN tasks t ON t.uuid = j.value"
     return candidates.fetch_rowids(c, found, (json.dumps(list(uuids)),))
 
 
 def exclude_ended(wanted: TaskSelection) -> TaskSelection:
-    """Those of them that have not ended."""
+    """Return the selection limited to tasks that have not ended."""
     return wanted.with_conditions(StatusCondition(tuple(status.value for status in TaskStatus if status not in ENDED)))
 
 
 def count_dependants(c: Connection, rowids: Sequence[int]) -> int:
-    """How many waiting tasks, not of these, would end with these if none of them succeeded, or with one that ends so."""
+    """Count the waiting tasks, outside these, that a failure of these would cancel."""
     listed = ", ".join(f"'{word}'" for word in sorted(WAITING))
     found = (
         "WITH chosen AS MATERIALIZED (SELECT t.uuid FROM json_each(?) j CROSS JOIN tasks t ON t.rowid = j.value), "

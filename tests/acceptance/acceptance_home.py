@@ -1,4 +1,4 @@
-"""A home of Taskdeck for one test, driven as a user does: commands as processes, decks on terminals."""
+"""A home driven as a user does: commands as processes, decks on terminals."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PROGRAM = Path(sys.executable).with_name("taskdeck")
 
 
 class AcceptanceHome:
-    """A folder with a home that need not exist yet, a place to work in, and an environment of its own."""
+    """Folder for a home, a working directory, and an environment of its own."""
 
     def __init__(self, root: Path) -> None:
         self.home = root / "home"
@@ -38,7 +38,7 @@ class AcceptanceHome:
         }  # fmt: skip
 
     def run_cli(self, *args: object, input: str | None = None, cwd: Path | None = None, **env: str) -> Any:
-        """One command, finished: returncode, stdout, stderr."""
+        """Run a command and return its completed process."""
         if not env and (done := fork_server.run([*map(str, args)], self.home, self.env, cwd or self.work, input or "")):
             return done
         feed: dict[str, Any] = {"stdin": subprocess.DEVNULL} if input is None else {"input": input}
@@ -47,21 +47,21 @@ class AcceptanceHome:
         )  # fmt: skip
 
     def run_ok(self, *args: object, **more: Any) -> str:
-        """One command that must succeed; what it printed."""
+        """Run a command that must succeed and return its output."""
         done = self.run_cli(*args, **more)
         assert done.returncode == 0, f"{args} exited {done.returncode}: {done.stderr}"
         return done.stdout
 
     def run_json(self, *args: object) -> Any:
-        """What a reading command says with --json."""
+        """Return the parsed --json output of a command."""
         return json.loads(self.run_ok(*args, "--json"))
 
     def submit(self, *args: object, **more: Any) -> str:
-        """The number of one new task."""
+        """Submit one task and return its number."""
         return self.run_ok("submit", *args, **more).strip()
 
     def run_shell(self, script: str, **env: str) -> Any:
-        """A script of the user's shell, with taskdeck on its PATH, finished."""
+        """Run a script in the user's shell, with taskdeck on its PATH."""
         line = ["/bin/sh", "-euc", script]
         return subprocess.run(
             line,
@@ -74,11 +74,14 @@ class AcceptanceHome:
         )
 
     def open_terminal(self, *args: object, columns: int = 120, rows: int = 40, **env: str) -> Terminal:
-        """A command on a terminal of its own; without words, the deck."""
+        """Run a command on its own terminal; without arguments, the deck."""
         return Terminal([PROGRAM, *map(str, args)], self.env | env, self.work, columns, rows)
 
     def run_offline(self, do: Callable[[Call], Coroutine[Any, Any, Any]]) -> Any:
-        """What a runtime would do, done in this process while none is up, where that costs a test less than to start one."""
+        """Run a coroutine on the database in this process, while no runtime is running.
+
+        Starting a runtime would cost the test more.
+        """
 
         async def done() -> Any:
             async with open_database(paths.database_path(self.home), writable=True) as db:
@@ -88,15 +91,15 @@ class AcceptanceHome:
             return asyncio.run(done())
 
     def call_verb(self, verb: str, **args: Any) -> Any:
-        """What a verb answers, asked in this process, which costs a test less than a command, above all while no runtime is up."""
+        """Call a verb in this process, which is faster than a command."""
         with mock.patch.dict(os.environ, self.env), closing(Client(self.home, autostart=False)) as client:
             return client.call(verb, args)
 
     def map_statuses(self) -> dict[int, str]:
-        """How the tasks stand, by number."""
+        """Return the status of each task, by number."""
         return {row["number"]: row["status"] for row in self.call_verb("ls")["tasks"]}
 
     def close(self) -> None:
-        """End everything that belongs to the home."""
+        """End every process of the home."""
         if self.home.exists():
             end_all(str(self.home))

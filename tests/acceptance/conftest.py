@@ -1,4 +1,4 @@
-"""What the tests on a real terminal share."""
+"""Fixtures of the acceptance tests: homes with real processes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ collect_ignore = [] if CASES and (CASES / "terminal").is_dir() else ["test_recor
 
 @contextmanager
 def open_home() -> Iterator[AcceptanceHome]:
-    """A home of its own, emptied of processes afterwards. Its path is short: it stands on screens."""
+    """Open a home and end its processes at exit. Its path is short because screens show it."""
     with tempfile.TemporaryDirectory(prefix="td-", ignore_cleanup_errors=True) as root:
         found = AcceptanceHome(Path(root))
         try:
@@ -35,14 +35,17 @@ def open_home() -> Iterator[AcceptanceHome]:
 
 @pytest.fixture
 def acceptance_home() -> Iterator[AcceptanceHome]:
-    """A home for one test."""
+    """Yield a home for one test."""
     with open_home() as found:
         yield found
 
 
 @pytest.fixture
 def clean_home(shared_home: AcceptanceHome) -> Iterator[AcceptanceHome]:
-    """The home of a module, in which nothing is left of the tests before but the numbers that were given."""
+    """Yield the module's home, without the tasks and files of earlier tests.
+
+    Task numbers keep counting.
+    """
     yield shared_home
     with closing(Client(shared_home.home)) as client:
         if left := [row["uuid"] for row in client.call("ls", {})["tasks"]]:
@@ -56,7 +59,7 @@ def clean_home(shared_home: AcceptanceHome) -> Iterator[AcceptanceHome]:
 
 @pytest.fixture
 def unstarted_home(acceptance_home: AcceptanceHome, fresh_database: Path) -> AcceptanceHome:
-    """A home with one held task, #1, in which no runtime was up yet."""
+    """Return a home with one held task, #1, whose runtime was never started."""
     paths.make_home(acceptance_home.home)
     shutil.copy(fresh_database, paths.database_path(acceptance_home.home))
     acceptance_home.run_offline(lambda call: submit_task(call, hold=True))
@@ -65,13 +68,13 @@ def unstarted_home(acceptance_home: AcceptanceHome, fresh_database: Path) -> Acc
 
 @pytest.fixture
 def backed_up_home(unstarted_home: AcceptanceHome) -> AcceptanceHome:
-    """Such a home, with a backup of it."""
+    """Return an unstarted home with a backup."""
     unstarted_home.run_offline(backups.backup)
     return unstarted_home
 
 
 @pytest.fixture(scope="module")
 def shared_home() -> Iterator[AcceptanceHome]:
-    """A home for the tests of a module, which only look at it."""
+    """Yield a home for all tests of a module."""
     with open_home() as found:
         yield found

@@ -1,4 +1,4 @@
-"""What may reach a terminal: text, and the escape sequences of an explicit list. Anything else is a fault."""
+"""Allow-list of the escape sequences that may reach a terminal."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ ALLOWED = {
 _ALLOWED = re.compile("|".join(ALLOWED.values()))
 _WHOLE_STRING = re.compile(r"\x1b[\]P_^X][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b\[[0-?]*[ -/]*[@-~]?|\x1b.?", re.DOTALL)
 _CONTROLS = frozenset("\r\n")
-# U+034F and friends are marks that every font draws as nothing; these change how the rest of a line is read.
+# Every font draws U+034F and similar marks as nothing; the characters below change how the rest of
+# a line is read.
 _HIDDEN = re.compile("[\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
 
 
 def find_faults(raw: bytes) -> list[str]:
-    """What in the bytes that reached a terminal should not have; empty when all is well. Invalid UTF-8 counts too."""
+    """Return the forbidden parts of terminal output. Invalid UTF-8 is forbidden too."""
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -1,7 +1,8 @@
-"""Every key that is bound on every screen, pressed on a real terminal of 80x24 in a home where something runs, waits, is held and failed.
+"""Every bound key on every screen, pressed on a real terminal of 80x24.
 
-The keys are read from the bindings. After each of them the deck has to have drawn again what is there: ctrl+l is obeyed behind the
-key, or, where a dialog takes all keys, a size that the terminal reports behind it. Questions are answered with escape.
+The home has running, waiting, held and failed tasks. The keys are read from the bindings. After
+each key the deck must draw its screen again: ctrl+l follows the key, or a size report where a
+dialog takes all keys. Questions are answered with escape.
 """
 
 from __future__ import annotations
@@ -56,20 +57,20 @@ from tests.acceptance.test_three_keys import DEFINITIONS, FAILING_SCRIPT, RUNNIN
 
 COLUMNS, ROWS = 80, 24
 CTRL_C_WINDOW = 2.2
-"""Seconds after which a second ctrl+c does not leave."""
+"""Seconds within which a second ctrl+c quits."""
 BLANK = "\0"
 NOT_DRAWN = Char(BLANK)
 """A cell that was not drawn since the last key."""
 MOVING_ACTIONS = re.compile(r"move|edge|page|sideways|turn|start|end|home|go\(-?\d|scroll|cursor|delete|select|cut|paste|undo$|redo$")
-"""What actions are called that only move, mark or edit."""
+"""Names of actions that only move, mark or edit."""
 FOCUS_REPORT = "\x1b[I"
-"""What a terminal reports when its window is looked at; behind an escape it says that the key is over."""
+"""Report that the window gained focus; after an escape, it marks the end of the key."""
 EXCLUDED_KEYS = {"ctrl+q", "S"}
-"""What leaves the deck, and what starts a runtime."""
+"""Keys that quit the deck or start a runtime."""
 SLOW_KEYS = frozenset({"x", "R", "s"})
 """Keys whose question may wait for the runtime's answer."""
 LAST_KEYS = ("f", "F", "z", "comma", "semicolon", "tab", "shift+tab", "down", "up", "enter", "ctrl+enter", "ctrl+j", "D", "x", "p")
-"""Pressed after the others, which then have the field or the row that they are for."""
+"""Keys pressed last, when the field or row that they act on exists."""
 
 _KEY_BYTES = {
     "escape": "\x1b", "enter": "\r", "tab": "\t", "shift+tab": "\x1b[Z", "space": " ", "backspace": "\x7f", "delete": "\x1b[3~",
@@ -86,7 +87,10 @@ _KEY_CODES = {"enter": 13, "backspace": 127}
 
 
 def encode_key(key: str) -> str:
-    """The bytes of a key, as terminals send it; those that only the newer protocol knows in its form."""
+    """Return the bytes of a key as terminals send it.
+
+    Keys that only the kitty protocol knows are encoded in that form.
+    """
     if key in _KEY_BYTES or len(key) == 1:
         return _KEY_BYTES.get(key, key)
     *held, bare = key.split("+")
@@ -99,12 +103,12 @@ def encode_key(key: str) -> str:
 
 
 def format_size_report(columns: int) -> str:
-    """What a terminal says that tells of its size in band."""
+    """Return an in-band size report."""
     return f"\x1b[48;{ROWS};{columns};0;0t"
 
 
 class Visit(NamedTuple):
-    """A place: its name, its screen, what has the focus there, and the way to it from the deck: keys, and what each then shows."""
+    """Place in the deck: its screen, its focused widget and the keys that lead there."""
 
     name: str
     screen: type[Screen]
@@ -113,16 +117,17 @@ class Visit(NamedTuple):
 
     @property
     def is_modal(self) -> bool:
-        """Whether it keeps all keys for itself."""
         return issubclass(self.screen, ModalScreen)
 
     @property
     def last_text(self) -> str:
-        """What its last step shows."""
         return next(shows for _, shows in reversed(self.way) if shows)
 
     def find_bindings(self) -> dict[str, str]:
-        """The actions of all keys that are bound here, by key; those of the app only at the first visit of a screen."""
+        """Return the actions of the keys bound here, by key.
+
+        Bindings of the app are included only at the first visit of a screen.
+        """
         first = next(visit for visit in VISITS if visit.screen is self.screen) == self
         nodes: list[type[DOMNode]] = [self.screen, *([self.focus] if self.focus else [])]
         nodes += [TaskdeckApp] if first and not self.is_modal else []
@@ -130,9 +135,9 @@ class Visit(NamedTuple):
         return {key: action for key, action in found.items() if key not in EXCLUDED_KEYS and action != "app.leave"}
 
     def group_keys(self, once: bool = False) -> list[list[str]]:
-        """The keys in the order in which they are pressed: those that lead nowhere in one burst, then each alone.
+        """Return the keys in pressing order: moving keys in one burst, the others alone.
 
-        Of several keys for the same one is pressed, if `once`.
+        With `once`, only one of several keys of an action is pressed.
         """
         bound = self.find_bindings()
         if once:
@@ -145,7 +150,6 @@ class Visit(NamedTuple):
 
     @property
     def _is_text_input(self) -> bool:
-        """Whether letters are only letters here."""
         return self.focus is not None and issubclass(self.focus, (Input, TextArea))
 
 
@@ -155,13 +159,14 @@ WAITING = (*RUNNING, ("3", "▌Next"))
 TASKS = ("5", "▌Tasks")
 TYPED = ("/", r"\A[^▌]*↵ keep[^▌]*\Z")
 TEMPLATES = ("6", "▌Templates")
-LOG = (*RUNNING, ("l", "at the end, fol"))  # "following" is cut where its run is paused, as by a key that is obeyed late
+# "following" is cut where a key obeyed late has paused the run
+LOG = (*RUNNING, ("l", "at the end, fol"))
 FORM = ("n", "Deck › New task")
 EDIT = (*WAITING, ("e", r"(?s)Edit #.*cores"))
 EDITOR = (TEMPLATES, ("e", "greet › definition"))
 EDIT_KEYS = (("\x1b[B\x1b[B\x1b[B", ""), ("\x1b[F", ""), ("\x1b[D", ""), ("x", "would change"))
 OWN_TASKS = frozenset({"thumbs S02", "sweep-06", "encode one", "encode more", "encode again", "report", "later"})
-"""Of the tasks that belong here; others come from forms."""
+"""Names of the tasks that belong here; others come from forms."""
 VISITS = (
     Visit("the work", DeckScreen, Table, RUNNING),
     Visit("the queues", DeckScreen, Table, (QUEUES,)),
@@ -220,35 +225,33 @@ total_memory = "64G"
 
 
 class DeckDriver:
-    """The deck on a terminal, and the client that keeps what it shows worth pressing keys on."""
+    """Deck on a terminal, and a client that keeps its home interesting."""
 
     def __init__(self, house: AcceptanceHome, client: Client, shown: Terminal) -> None:
         self.house, self.client, self.shown = house, client, shown
         self._broke_at = float("-inf")
 
-    # Where one is
+    # Position
 
     @property
     def lines(self) -> list[str]:
-        """The screen, what was not drawn since the last key as blanks."""
+        """Lines of the screen; cells not drawn since the last key are blank."""
         return [line.replace(BLANK, " ").rstrip() for line in self._read_cells(COLUMNS)]
 
     def _read_cells(self, columns: int, lines: Sequence[int] = range(ROWS)) -> list[str]:
-        """So many cells of each line, or of these."""
         rows = (self.shown.screen.buffer[y] for y in lines)
         return ["".join(row[x].data for x in range(columns)) for row in rows]
 
     @property
     def text(self) -> str:
-        """The screen as one text."""
         return "\n".join(self.lines)
 
     def is_at(self, visit: Visit) -> bool:
-        """Whether the screen shows what the way to a place ends with, and no box that is not its own."""
+        """Return true if the screen shows the place and no foreign dialog."""
         return re.search(visit.last_text, self.text) is not None and (visit.is_modal or "┌" not in self.text)
 
     def return_to(self, visit: Visit) -> None:
-        """From wherever a key has led to."""
+        """Return to a place from anywhere."""
         if not self.is_at(visit) and self._is_dialog_open():
             self._escape(visit)
         if not self.is_at(visit) and len(visit.way) == 1 and "▌" in self.text and not self._is_dialog_open():
@@ -257,13 +260,13 @@ class DeckDriver:
             self._go_to(visit)
 
     def _escape(self, visit: Visit) -> None:
-        """Out of what takes all keys; what is not left so is seen by who looks next."""
+        """Close what takes all keys; later checks notice a failure."""
         self.shown.type(f"{encode_key('escape')}{FOCUS_REPORT}")
         with suppress(AssertionError):
             self.shown.wait(lambda _: self.is_at(visit) or not self._is_dialog_open(), 1)
 
     def _go_to(self, visit: Visit) -> None:
-        """From the deck; once more when the row that is meant went on to run or ended on the way."""
+        """Go to a place from the deck; retry once if the row has changed its state on the way."""
         try:
             self._walk(visit, 2)
         except AssertionError:
@@ -288,17 +291,16 @@ class DeckDriver:
             self._press_and_resize(keys)
 
     def _is_on_deck(self) -> bool:
-        """Whether the deck is on top."""
         return self.lines[-1].endswith("q quit") and "┌" not in self.text
 
     def _is_plain_deck(self) -> bool:
-        """Whether the deck is on top with all its rows, and no field is open."""
+        """Return true if the deck is on top with all rows and no open field."""
         return self._is_on_deck() and "▌" in self.text and not re.search(r"3 [A-Z].* /", self.text)
 
     # Keys
 
     def press(self, keys: Sequence[str], modal: bool) -> None:
-        """Keys, obeyed, and what is then drawn."""
+        """Press keys and wait for the redraw."""
         if "ctrl+c" in keys and not modal:
             with suppress(AssertionError):
                 self.shown.wait(lambda _: False, max(0.0, self._broke_at + CTRL_C_WINDOW - time.monotonic()))
@@ -307,18 +309,21 @@ class DeckDriver:
         self._press_and_resize(typed) if modal else self._press_and_redraw(typed)
 
     def _press_and_redraw(self, keys: str) -> None:
-        """Press keys and ctrl+l, which clears the terminal first; a focus report ends an escape before it."""
+        """Press keys and ctrl+l, which clears the terminal first.
+
+        A focus report ends an escape before ctrl+l.
+        """
         self.shown.wait(lambda _: self._is_intact(COLUMNS), 5)
         at = len(self.shown.raw)
         self.shown.type(f"{keys}{FOCUS_REPORT}\x0c")
         self.shown.wait(lambda t: (b"\x1b[2J" in t.raw[at:] and self._is_within_width() or self._is_dialog_open()) and self._is_intact(COLUMNS), 5)
 
     def _is_dialog_open(self) -> bool:
-        """Whether a dialog or a form is open, which hears no ctrl+l."""
+        """Return true if a dialog or form is open, which ignores ctrl+l."""
         return "┌" in self.text or re.search("ctrl.j s|y save", self.lines[-1]) is not None
 
     def _press_and_resize(self, keys: str) -> None:
-        """Press keys and report a column more, so that all is drawn anew; then the column is gone again."""
+        """Press keys and report one more column, which redraws everything; then undo the resize."""
         self.shown.wait(lambda _: self._is_intact(COLUMNS), 5)
         for row in map(self.shown.screen.buffer.__getitem__, range(ROWS)):
             row.update(dict.fromkeys(range(COLUMNS + 1), NOT_DRAWN))
@@ -327,25 +332,25 @@ class DeckDriver:
         self.shown.type(format_size_report(COLUMNS))
 
     def await_question(self, visit: Visit) -> None:
-        """A key of `LATE` may open a question, or say why it does not, a moment later."""
+        """Wait briefly for the question, or its refusal, that a slow key opens."""
         before = self.lines[-2]
         with suppress(AssertionError):
             self.shown.wait(lambda _: "┌" in self.text or not self.is_at(visit) or self.lines[-2] != before, 0.3)
 
-    # What must hold
+    # Checks
 
     def _is_intact(self, columns: int) -> bool:
-        """The header, with the clock at its end, in the first line, the keys in the last."""
+        """Return true if the first line ends with the clock and the last line shows the keys."""
         first, last = (line.rstrip(f"{BLANK} ") for line in self._read_cells(COLUMNS + 1, (0, ROWS - 1)))
         ends = len(first) == columns - 1 and re.search(r"\d\d:\d\d$", first)
         return bool(ends) and re.search("help|esc|quit|back", last) is not None
 
     def _is_within_width(self) -> bool:
-        """Whether nothing stands beyond the width, since the terminal was cleared."""
+        """Return true if nothing was drawn beyond the width since the last clear."""
         return not any(row[COLUMNS:].strip(f"{BLANK} ") for row in self._read_cells(COLUMNS + 1))
 
     def check_alive(self) -> None:
-        """The deck lives, nothing failed in it, and no traceback reached the terminal."""
+        """Check that the deck runs, logged no error and wrote no traceback."""
         assert os.waitid(os.P_PID, self.shown.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None, self.text
         assert b"Traceback" not in self.shown.raw, self.text
         log = self.house.home / "run" / "deck.log"
@@ -354,7 +359,7 @@ class DeckDriver:
     # The home
 
     def restore_home(self) -> None:
-        """What keys have paused or switched off goes on, and something waits."""
+        """Resume what keys have paused or disabled, and make sure that a task waits."""
         board = self.client.call("board", {})
         for kind in ("queue", "pool"):
             for line in board[f"{kind}s"]:
@@ -375,7 +380,7 @@ class DeckDriver:
 
 
 def set_up_home(house: AcceptanceHome, client: Client) -> None:
-    """A template, a rule, and tasks: one failed, two run, one waits for another, one is held."""
+    """Create a template, a rule, and tasks in several states."""
     house.run_ok("apply", "-f", "-", input=DEFINITIONS + POOL_DEFINITION)
     submit_failing(client)
     submit_script(client, "sweep-06", RUNNING_SCRIPT, queue="gpu", memory=600)
@@ -385,13 +390,13 @@ def set_up_home(house: AcceptanceHome, client: Client) -> None:
 
 
 def submit_failing(client: Client) -> None:
-    """A task that fails, and has."""
+    """Submit a task that fails, and wait for its end."""
     number = submit_script(client, "thumbs S02", FAILING_SCRIPT, queue="night")
     client.call("wait", {"ids": [number], "timeout": 20.0})
 
 
 def submit_script(client: Client, name: str, script: str, **more: Any) -> str:
-    """A new task that runs a script; its number."""
+    """Submit a task that runs a script and return its number."""
     task = {"argv": ["sh", "-c", script], "name": name, **more}
     env = {"PATH": "/usr/bin:/bin"}
     done = client.call("submit", {"tasks": [task], "uuid": make_uuid7(), "cwd": "/", "umask": 0o022, "env": env})
@@ -400,14 +405,14 @@ def submit_script(client: Client, name: str, script: str, **more: Any) -> str:
 
 @pytest.fixture(scope="module")
 def deck() -> Iterator[DeckDriver]:
-    """One for all keys."""
+    """Yield one deck for all keys."""
     with open_deck() as found:
         yield found
 
 
 @contextmanager
 def open_deck() -> Iterator[DeckDriver]:
-    """A home and a deck on it; the alert fires."""
+    """Open a home with a firing alert and a deck on it."""
     with open_home() as house, closing(Client(house.home)) as client:
         set_up_home(house, client)
         with house.open_terminal(columns=COLUMNS, rows=ROWS) as shown:
@@ -418,7 +423,7 @@ def open_deck() -> Iterator[DeckDriver]:
 
 @contextmanager
 def add_failure_note(what: str) -> Iterator[None]:
-    """A failure that says when it was."""
+    """Add a note to a failed assertion."""
     try:
         yield
     except AssertionError as error:
@@ -432,7 +437,7 @@ def test_every_key_keeps_the_deck_alive_and_its_screen_intact(deck: DeckDriver, 
 
 
 def press_all(deck: DeckDriver, visit: Visit, once: bool = False) -> None:
-    """Press every key of a place, each from a fresh visit, and look after each whether the deck is alive and the screen whole."""
+    """Press every key of a place, each from a fresh visit, and check the deck after each."""
     deck.restore_home()
     for keys in visit.group_keys(once):
         with add_failure_note(f"after {' '.join(keys)} on {visit.name}, which is in {visit.screen.__name__}"):

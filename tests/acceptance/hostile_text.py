@@ -1,4 +1,4 @@
-"""Text that tries to drive a terminal, a markup parser or a reader's eyes; and programs that write it."""
+"""Hostile text: escape sequences, markup and misleading characters."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ HOSTILE_OUTPUT = b"\n".join([
 
 
 def make_writer_script(path: str) -> str:
-    """Shell text that writes what a file holds and stays until the file `stop` is there."""
+    """Return a shell script that writes a file and stays until the file `stop` exists."""
     return f"cat '{path}'; while [ ! -e stop ]; do sleep 0.1; done"

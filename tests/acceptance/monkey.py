@@ -1,6 +1,7 @@
-"""Keys at random, as a cat on the keyboard types them, on a deck that is stopped and resized now and then: nothing may fail in it.
+"""Monkey test: random keys on a deck that is sometimes stopped or resized; nothing may fail.
 
-The short form is `test_monkey.py`; the long one: `python -m tests.acceptance.monkey --minutes 10 --seed 7`.
+`test_monkey.py` is the short form. For longer: `python -m tests.acceptance.monkey --minutes 10
+--seed 7`.
 """
 
 from __future__ import annotations
@@ -25,24 +26,27 @@ from tests.acceptance.every_key import (
 )
 
 EXCLUDED_KEYS = {"ctrl+q", "ctrl+c", "ctrl+z", "q", "S"}
-"""What leaves the deck, and what starts a runtime."""
+"""Keys that quit the deck or start a runtime."""
 KEYS = sorted({key for visit in VISITS for key in visit.find_bindings()} - EXCLUDED_KEYS)
 PATHS = ["".join(keys for keys, _ in visit.way) for visit in VISITS]
 BACK_KEYS = f"\x1b{FOCUS_REPORT}" * 3 + "0"
 RESTORE_INTERVAL = 40
-"""Bursts after which the home is put in order again."""
+"""Bursts after which the home is restored."""
 STOP_DURATIONS = (0.05, 0.3, 1.2)
-"""Seconds for which the deck is stopped, as by a machine that does something else."""
+"""Seconds for which the deck is stopped, as on a busy machine."""
 PAUSES = (0.0, 0.02, 0.1, 0.4)
 """Seconds between two bursts."""
 
 
 def type_randomly(deck: DeckDriver, chance: random.Random, goes_on: Callable[[int], bool]) -> int:
-    """Type until it is enough; how many bursts that were. Fails with the last ones where the deck ended or something failed in it."""
+    """Type random bursts until the condition ends, and return their count.
+
+    A failure names the last bursts.
+    """
     bursts: list[str] = []
     while goes_on(len(bursts)):
         if len(bursts) % RESTORE_INTERVAL == 0:
-            with suppress(Problem):  # somebody else's key did the same this moment
+            with suppress(Problem):  # another key did the same at this moment
                 deck.restore_home()
         bursts.append(_make_burst(chance))
         with add_failure_note(f"after {bursts[-6:]}"):
@@ -52,7 +56,7 @@ def type_randomly(deck: DeckDriver, chance: random.Random, goes_on: Callable[[in
 
 
 def _make_burst(chance: random.Random) -> str:
-    """The way to a place, or a few keys of any place; some are followed by what ends an escape."""
+    """Return the keys to a place, or a few random keys."""
     if chance.random() < 0.5:
         return BACK_KEYS + chance.choice(PATHS)
     return "".join(encode_key(chance.choice(KEYS)) + chance.choice(("", FOCUS_REPORT)) for _ in range(chance.randint(1, 6)))
@@ -70,7 +74,7 @@ def _type_burst(deck: DeckDriver, keys: str, chance: random.Random) -> None:
 
 
 def _read_output(deck: DeckDriver, seconds: float) -> None:
-    """Take in what the deck writes, as a terminal does."""
+    """Read the deck's output, as a terminal does."""
     with suppress(AssertionError):
         deck.shown.wait(lambda _: False, seconds)
 

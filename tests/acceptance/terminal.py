@@ -1,7 +1,7 @@
-"""A terminal for tests: a real pty with a program on it, keys in, a screen out.
+"""A terminal for tests: a program on a real pty, keys in, a screen out.
 
-Nothing waits for time: `wait` reads the pty until the screen shows what was asked, or fails with the screen as it then is.
-Every byte that reached the terminal is kept in `raw`.
+`wait` never waits for a fixed time: it reads the pty until the screen shows the text, or fails with
+the current screen. `raw` keeps every byte that reached the terminal.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ from wcwidth import wcwidth
 Lines = list[str]
 Condition = Callable[["Terminal"], object]
 TIMEOUT = 20.0
-"""Seconds until a screen must show what is waited for."""
+"""Seconds until a screen must show the expected text."""
 
 ALTERNATE = 1049
 
-# pyte would print the ends of these as text: kitty's keyboard modes, other private markers, mode reports.
+# pyte would print the ends of these sequences as text: kitty's keyboard modes, other private
+# markers, mode reports.
 _UNKNOWN_TO_PYTE = re.compile(rb"\x1b\[[<>=][0-9;]*[ -/]*[@-~]|\x1b\[\?[0-9;]*\$p")
 _UNFINISHED = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*)?$")
 _SYNC_QUERY = b"\x1b[?2026$p"
@@ -43,7 +44,7 @@ _NARROW_CHARACTERS = frozenset(c for c in map(chr, (*range(0x20, 0x7F), *range(0
 
 
 class _CellCache(dict[str, Char]):
-    """The cells of one look, by the character in them."""
+    """Cells of one style, by character."""
 
     def __init__(self, look: Char) -> None:
         self._look = look
@@ -54,7 +55,7 @@ class _CellCache(dict[str, Char]):
 
 
 class _StyleCache(dict[Char, _CellCache]):
-    """The cells of each look."""
+    """Cell caches, by style."""
 
     def __missing__(self, look: Char) -> _CellCache:
         self[look] = cells = _CellCache(look)
@@ -62,18 +63,21 @@ class _StyleCache(dict[Char, _CellCache]):
 
 
 class TerminalScreen(pyte.Screen):
-    """What a terminal shows; it answers the program's questions (where is the cursor, what are you)."""
+    """Screen of a terminal that answers the program's queries."""
 
     def __init__(self, columns: int, rows: int, answer: Callable[[bytes], object]) -> None:
         self._main: Any = None
         self._looks = _StyleCache()
         self._answer = answer
         self.box_cells = 1
-        """Cells that this terminal claims a box character takes: 2 is usual in CJK set-ups."""
+        """Cells that this terminal claims for a box character; 2 is usual in CJK set-ups."""
         super().__init__(columns, rows)
 
     def draw(self, data: str) -> None:
-        """Characters of one cell each that fit into the line at once, which pyte draws one by one; that is most of what a deck writes."""
+        """Draw narrow characters at once.
+
+        pyte draws them one by one, and they are most of the output.
+        """
         cursor, mapped = self.cursor, self.charset or self.g0_charset is not LAT1_MAP
         end = cursor.x + len(data)
         if mapped or IRM in self.mode or end > self.columns or not _NARROW_CHARACTERS.issuperset(data):
@@ -91,7 +95,7 @@ class TerminalScreen(pyte.Screen):
             self._answer(f"\x1b[{self.cursor.y + 1};{self.cursor.x * self.box_cells + 1}R".encode())
 
     def set_mode(self, *modes: int, **kind: Any) -> None:
-        """The alternate screen is kept apart from the main one, which pyte does not do."""
+        """Keep the alternate screen apart from the main screen, which pyte does not do."""
         if ALTERNATE in modes and kind.get("private") and self._main is None:
             self._main = (dict(self.buffer), self.cursor.y, self.cursor.x)
             self.buffer.clear()
@@ -107,7 +111,7 @@ class TerminalScreen(pyte.Screen):
 
 
 class Terminal:
-    """A program on a pty of `columns` x `rows`, as its session's leader; a context manager that hangs up at the end."""
+    """Program on a pty, as leader of its session. The context manager hangs up at the end."""
 
     def __init__(
         self, argv: Sequence[str | os.PathLike[str]], env: Mapping[str, str], cwd: Path, columns: int = 80, rows: int = 24
@@ -120,7 +124,8 @@ class Terminal:
         self._set_size(columns, rows)
         name = os.ttyname(slave)
         os.close(slave)
-        # A session's leader that opens a terminal gets it as its own: what a terminal emulator does.
+        # A session leader that opens a terminal gets it as its controlling terminal, as in a
+        # terminal emulator.
         actions = [
             (os.POSIX_SPAWN_OPEN, 0, name, os.O_RDWR, 0),
             (os.POSIX_SPAWN_DUP2, 0, 1),
@@ -137,26 +142,28 @@ class Terminal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # What it shows
+    # Screen
 
     @property
     def lines(self) -> Lines:
-        """The screen as it is, blanks at the ends of lines cut off."""
-        # Not pyte's `display`: it stumbles over half a wide character.
+        """Lines of the screen without trailing blanks."""
+        # pyte's `display` fails on half a wide character.
         rows = (self.screen.buffer[y] for y in range(self.screen.lines))
         return ["".join(row[x].data for x in range(self.screen.columns)).rstrip() for row in rows]
 
     @property
     def text(self) -> str:
-        """The screen as one text."""
         return "\n".join(self.lines)
 
     def find_line(self, words: str) -> str:
-        """The first line that shows these words; "" when there is none."""
+        """Return the first line with the text, or an empty string."""
         return next((line for line in self.lines if words in line), "")
 
     def wait(self, shown: str | Condition, seconds: float = TIMEOUT) -> Terminal:
-        """Read until the screen shows a text, or until it satisfies a condition. Fails with the screen when it does not."""
+        """Read until the screen shows a text or meets a condition.
+
+        Fail with the current screen at the timeout.
+        """
         until = time.monotonic() + seconds
         holds = (lambda t: shown in t.text) if isinstance(shown, str) else shown
         while not holds(self):
@@ -165,7 +172,7 @@ class Terminal:
         return self
 
     def _read(self, seconds: float) -> bool:
-        """Take in what comes next; False at the end of the time or of the program."""
+        """Read the next output; return false at the timeout or the end of the program."""
         if seconds <= 0 or not select.select([self.keyboard], [], [], seconds)[0]:
             return False
         try:
@@ -177,7 +184,7 @@ class Terminal:
         return bool(data)
 
     def _feed(self, data: bytes) -> None:
-        """Draw whole frames (mode 2026): nobody sees half of one, and no `wait` ends between two halves."""
+        """Draw whole frames (mode 2026), so that no `wait` ends within a frame."""
         if _SYNC_QUERY in data:
             self._reply(b"\x1b[?2026;2$y")
         data = self._held + data
@@ -188,15 +195,18 @@ class Terminal:
         self._held = data[end:]
         self._stream.feed(_UNKNOWN_TO_PYTE.sub(b"", data[:end]))
 
-    # What one does with it
+    # Input
 
     def type(self, keys: str) -> Terminal:
-        """Press keys, as the bytes a terminal sends."""
+        """Type keys, as the bytes that a terminal sends."""
         os.write(self.keyboard, keys.encode())
         return self
 
     def press(self, keys: str, until: str | Condition, again_after: float = 1.0) -> Terminal:
-        """Press keys until the screen shows something: a dialog is deaf at first, a row that just changed refuses a verb."""
+        """Press keys repeatedly until the screen shows the text.
+
+        A new dialog ignores keys at first, and a row that has just changed refuses an action.
+        """
         for _ in range(int(TIMEOUT / again_after)):
             try:
                 return self.type(keys).wait(until, again_after)
@@ -209,13 +219,13 @@ class Terminal:
         return self.type(f"\x1b[<0;{column + 1};{row + 1}M\x1b[<0;{column + 1};{row + 1}m")
 
     def resize(self, columns: int, rows: int) -> Terminal:
-        """Make the window another size while the program runs."""
+        """Resize the window while the program runs."""
         self.screen.resize(rows, columns)
         self._set_size(columns, rows)
         return self
 
     def end(self, seconds: float = TIMEOUT) -> int:
-        """Read on until the program has ended; its exit code, negative for a signal."""
+        """Read until the program has ended; return its exit code, negative for a signal."""
         until = time.monotonic() + seconds
         while self.code is None:
             left = until - time.monotonic()
@@ -229,7 +239,7 @@ class Terminal:
         return self.code
 
     def block_output(self) -> None:
-        """Take in nothing more: what stands unread between the program and the screen is as much as there can be."""
+        """Fill the pty's buffer and read no more."""
         side = os.open(f"/proc/{self.pid}/fd/2", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
         while select.select([], [side], [], 0.2)[1]:
             with suppress(BlockingIOError):
@@ -237,7 +247,7 @@ class Terminal:
         os.close(side)
 
     def is_ended_unread(self, seconds: float = TIMEOUT) -> bool:
-        """Whether the program ends with nobody reading what it writes."""
+        """Return true if the program ends while its output is not read."""
         return bool(select.select([self._gone], [], [], seconds)[0])
 
     def hang_up(self) -> None:
@@ -247,7 +257,7 @@ class Terminal:
             self.keyboard = -1
 
     def close(self, seconds: float = TIMEOUT) -> None:
-        """Hang up and see the program end; one that does not is killed."""
+        """Hang up and wait for the program's end; kill it after the timeout."""
         self.hang_up()
         if self.code is None:
             if not select.select([self._gone], [], [], seconds)[0]:

@@ -1,4 +1,4 @@
-"""The command line as a user types it: real shells, real directories, real programs."""
+"""Acceptance tests of the command line in real shells and directories."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def is_consecutive(numbers):
-    """Whether they were given one after the other; other tests have been given those before."""
+    """Return true if the numbers are consecutive; earlier tests have used lower numbers."""
     return numbers == [str(int(numbers[0]) + at) for at in range(len(numbers))]
 
 

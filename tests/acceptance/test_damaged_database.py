@@ -1,4 +1,4 @@
-"""A damaged database: never written to, always explained, brought back by a restore."""
+"""Acceptance tests of a damaged database: no writes, clear messages, restore."""
 
 from __future__ import annotations
 
@@ -182,12 +182,13 @@ def test_damage_found_by_a_write_stops_writing_until_the_next_check(backed_up_ho
     database = backed_up_home.home / "taskdeck.db"
     with closing(sqlite3.connect(database)) as c:
         (page,) = c.execute("SELECT rootpage FROM sqlite_master WHERE name = 'environments'").fetchone()
-    with database.open("r+b") as file:  # only a task with other variables than the one before writes there
+    with database.open("r+b") as file:  # only a task whose environment is new writes to this table
         file.seek((page - 1) * 4096)
         file.write(b"\xff" * 4096)
     mark = backed_up_home.home / "run" / database_presence.CLEAN_SHUTDOWN_FILE
     inode, size, _ = mark.read_text().split()
-    mark.write_text(f"{inode} {size} {database.stat().st_mtime_ns}")  # as if the runtime had let go of it like this
+    # as if the runtime had closed the database in this state
+    mark.write_text(f"{inode} {size} {database.stat().st_mtime_ns}")
 
     backed_up_home.run_ok("serve", "--detach")
     told = [backed_up_home.run_cli("submit", "-c", "true", NEW="1"), backed_up_home.run_cli("hold", "1"), backed_up_home.run_cli("submit", "-c", "true")]

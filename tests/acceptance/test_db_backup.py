@@ -1,4 +1,4 @@
-"""`taskdeck db backup`, `backups` and `verify` as a person types them, with a runtime and without."""
+"""Acceptance tests of `taskdeck db backup`, `backups` and `verify`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from tests.acceptance.acceptance_home import PROGRAM, AcceptanceHome
 
 
 def get_only_backup(saved: AcceptanceHome) -> Path:
-    """The only one that there is."""
     (path,) = (saved.home / "backups").glob("*.backup")
     return path
 
@@ -113,7 +112,7 @@ def test_damage_during_a_backup_is_blamed_on_the_database(backed_up_home: Accept
         (page,) = c.execute("SELECT rootpage FROM sqlite_master WHERE name = 'idx_tasks_name'").fetchone()
     if shared_runtime:
         backed_up_home.run_ok("serve", "--detach")
-    with database.open("r+b") as file:  # what no statement of a backup reads
+    with database.open("r+b") as file:  # a page that no statement of a backup reads
         file.seek((page - 1) * 4096 + 8)
         file.write(b"\xff" * 64)
 
@@ -141,7 +140,7 @@ def test_a_failing_after_program_is_reported_once_with_exit_1(unstarted_home: Ac
 
 
 def start_waiting_backup(house: AcceptanceHome) -> subprocess.Popen[str]:
-    """A backup that is taken and says that it waits for the program after it."""
+    """Start a backup and wait until it waits for its after program."""
     line, pipe = [PROGRAM, "db", "backup"], subprocess.PIPE
     taking = subprocess.Popen(line, env=house.env, cwd=house.work, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True)
     assert taking.stderr and "waiting for /bin/sh" in taking.stderr.readline()
@@ -156,7 +155,7 @@ def test_after_programs_run_one_at_a_time_without_a_runtime(unstarted_home: Acce
 
     with start_waiting_backup(unstarted_home) as first, start_waiting_backup(unstarted_home) as second:
         both = seen.read_text()
-        os.close(os.open(gate, os.O_RDWR))  # whoever waits at it goes on
+        os.close(os.open(gate, os.O_RDWR))  # unblocks a reader that waits at the gate
         assert first.wait(30) == 0
         if both == "begun\n":
             gate.write_text("go\n")

@@ -1,4 +1,4 @@
-"""`taskdeck db cleanup` as a user types it: with a runtime up, by the rules of config.toml."""
+"""Acceptance tests of `taskdeck db cleanup` under the rules of config.toml."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from tests.acceptance.acceptance_home import AcceptanceHome
 
 
 def write_config(house: AcceptanceHome, text: str) -> None:
-    """A config.toml of that text."""
     folder = house.home.parent / "config" / "taskdeck"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.toml").write_text(text)

@@ -1,4 +1,4 @@
-"""A warm copy of the database on a second disk or host, kept by the real sqlite3_rsync, and a copy that becomes the home."""
+"""Acceptance tests of the replica: copying with the real sqlite3_rsync, and promotion."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.service.calls import open_call, submit_task
 
 
 def read_status(house: AcceptanceHome) -> Any:
-    """What `db replica --json` says, whose exit code tells of a problem."""
+    """Return `db replica --json`, whose exit code may report a problem."""
     return json.loads(house.run_cli("db", "replica", "--json").stdout)
 
 
@@ -44,31 +44,31 @@ def read_task_numbers(path: Path) -> list[int]:
 
 
 def submit_held(house: AcceptanceHome) -> int:
-    """The number of a new task, which is held."""
+    """Submit a held task offline and return its number."""
     return house.run_offline(lambda call: submit_task(call, hold=True))["number"]
 
 
 def set_target(house: AcceptanceHome, to: object) -> None:
-    """The copy goes there from now on, and is made at once."""
+    """Set the replica's target and copy at once."""
     house.run_offline(lambda call: Replicator(call.db, call.home).choose_target(str(to), "ann"))
 
 
 def sync_replica(house: AcceptanceHome) -> None:
-    """The copy is brought up to date once, as the runtime's duty does it."""
+    """Copy once, as the runtime's replicator does."""
     house.run_offline(lambda call: Replicator(call.db, call.home).sync())
 
 
 def read_offline_status(house: AcceptanceHome) -> dict[str, Any]:
-    """What `replica` says while no runtime is up."""
+    """Return the replica's status while no runtime is running."""
     return house.run_offline(status)
 
 
 SSH_SCRIPT = 'while [ "${1#-}" != "$1" ]; do shift 2; done\nshift\nexec sh -c "$*"'
-"""What an ssh does whose other host is this one."""
+"""Script of a fake ssh whose remote host is the local machine."""
 
 
 def write_fake_ssh(folder: Path, script: str) -> Path:
-    """A folder for a PATH: ssh is a program there that runs what it is told on this machine, as the real one does on another."""
+    """Return a PATH folder with an ssh that runs commands on the local machine."""
     import apsw.sqlite_extra
 
     tools = folder / "bin"
@@ -82,7 +82,7 @@ def write_fake_ssh(folder: Path, script: str) -> Path:
 
 @pytest.fixture(scope="module")
 def source_home(shared_home: AcceptanceHome) -> AcceptanceHome:
-    """A home with one held task and its runtime, which meets our ssh."""
+    """Return a home with a held task and a runtime that uses the fake ssh."""
     shared_home.env["PATH"] = f"{write_fake_ssh(shared_home.work, SSH_SCRIPT)}:{shared_home.env['PATH']}"
     shared_home.submit("--hold", "--", "/bin/true")
     return shared_home
@@ -90,7 +90,7 @@ def source_home(shared_home: AcceptanceHome) -> AcceptanceHome:
 
 @pytest.fixture
 def replica_source(source_home: AcceptanceHome) -> Iterator[AcceptanceHome]:
-    """That home, of which nothing is copied before the test nor after it."""
+    """Yield the source home without a replica before and after the test."""
     write_fake_ssh(source_home.work, SSH_SCRIPT)
     yield source_home
     source_home.run_ok("db", "replica", "off")
@@ -98,7 +98,7 @@ def replica_source(source_home: AcceptanceHome) -> Iterator[AcceptanceHome]:
 
 @pytest.fixture(scope="module")
 def replica_folder(source_home: AcceptanceHome, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a copy of that home lies."""
+    """Return the folder of a replica of the source home."""
     there = tmp_path_factory.mktemp("copied") / "second"
     source_home.run_ok("db", "replica", "set", str(there))
     source_home.run_ok("db", "replica", "off")
@@ -158,7 +158,7 @@ def test_a_promoted_replica_skips_numbers_that_may_be_used(acceptance_home: Acce
     acceptance_home.run_ok("--home", str(there), "wait", held)
     assert acceptance_home.run_ok("--home", str(there), "logs", held) == "from the copy\n"
     assert acceptance_home.run_cli("--home", str(there), "db", "promote", "--yes").returncode == 4
-    set_target(acceptance_home, tmp_path / "third")  # the first home lives on, and goes on copying
+    set_target(acceptance_home, tmp_path / "third")  # the first home keeps running and replicating
     assert (tmp_path / "third" / "replica.db").exists()
     with pytest.raises(Conflict, match="is a home of its own"):
         set_target(acceptance_home, there)
@@ -334,7 +334,7 @@ def test_a_target_set_twice_during_a_copy_is_replicated_once(replica_source: Acc
 
 @pytest.fixture
 def second_home(acceptance_home: AcceptanceHome, tmp_path: Path) -> Iterator[AcceptanceHome]:
-    """Another home of the same user, which is not there yet."""
+    """Yield a second home of the same user, which does not exist yet."""
     other = copy.copy(acceptance_home)
     other.home = tmp_path / "second"
     other.env = acceptance_home.env | {"TASKDECK_HOME": str(other.home)}
@@ -344,7 +344,7 @@ def second_home(acceptance_home: AcceptanceHome, tmp_path: Path) -> Iterator[Acc
 
 @pytest.fixture
 def remote_folder(unstarted_home: AcceptanceHome, tmp_path: Path) -> Path:
-    """Where the copy of the home, which has one task, lies on another host."""
+    """Return the remote folder of the replica of a home with one task."""
     there = tmp_path / "far"
     there.mkdir()
     unstarted_home.env["PATH"] = f"{write_fake_ssh(tmp_path, SSH_SCRIPT)}:{unstarted_home.env['PATH']}"
@@ -374,7 +374,7 @@ def test_a_replica_taken_by_another_home_is_reported(unstarted_home: AcceptanceH
 
     assert "it has the copy of far:/another/home. Remove replica.db there" in read_offline_status(unstarted_home)["problem"]
     assert (remote_folder / "replica.db").read_bytes() == before
-    (remote_folder / "replica.db").unlink()  # a mark alone refuses nobody
+    (remote_folder / "replica.db").unlink()  # a marker alone refuses nobody
     sync_replica(unstarted_home)
     assert read_offline_status(unstarted_home)["problem"] is None and "another" not in (remote_folder / "replica.db.of").read_text()
 

@@ -1,4 +1,4 @@
-"""Restoring a home whose work went on since the backup: nothing runs twice, nothing is forgotten, no number comes again."""
+"""Acceptance tests of restoring a home whose work continued after the backup."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ RunCli = Callable[..., Any]
 
 
 class WorkSinceBackup:
-    """A home with a backup of three held tasks. Since then one ran, one runs until told to go, and two were submitted, one of which ran."""
+    """Home with a backup of three held tasks and work done since.
+
+    Since the backup one task has run, one runs until the file `go` exists, and two were submitted,
+    of which one has run.
+    """
 
     def __init__(self, living: RuntimeProcess) -> None:
         self.runtime = living
@@ -39,7 +43,7 @@ class WorkSinceBackup:
         self.submit("fifth")
 
     def submit(self, word: str, hold: bool = True) -> str:
-        """A task that leaves a word each time that it runs."""
+        """Submit a task that appends a word each time it runs."""
         return self.runtime.submit("sh", "-c", f"echo {word} >> ran", hold=hold)
 
     @property
@@ -48,13 +52,13 @@ class WorkSinceBackup:
         return sorted(file.read_text().split()) if file.exists() else []
 
     def stop(self) -> None:
-        """End the runtime, as `taskdeck stop` does."""
+        """Stop the runtime like `taskdeck stop`."""
         pid = self.runtime.pid
         self.runtime.call("stop")
         wait_until(lambda: not is_alive(pid), "the runtime gone")
 
     def resume(self, *more: str) -> None:
-        """Bring a runtime up, let what runs end, and release these."""
+        """Start a runtime, let the running task end, and release tasks."""
         self.runtime.start()
         (self.runtime.home / "go").touch()
         if more:
@@ -206,7 +210,7 @@ def test_numbers_are_skipped_only_if_some_may_have_been_used(unstarted_home: Acc
 
 
 def destroy_and_restore(house: AcceptanceHome) -> dict[str, Any]:
-    """The database goes to pieces while no runtime is up, and the newest backup takes its place; what was carried over."""
+    """Destroy the database while no runtime runs, restore it, and return the result."""
     house.run_ok("stop")
     database = house.home / "taskdeck.db"
     database.write_bytes(b"\xff" * database.stat().st_size)

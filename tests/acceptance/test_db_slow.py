@@ -1,4 +1,4 @@
-"""What was slow, and how large the database is, as people and programs are told it."""
+"""Acceptance tests of slow statements and database size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.acceptance.acceptance_home import AcceptanceHome
 
 @pytest.fixture(scope="module")
 def slow_log_home() -> Iterator[AcceptanceHome]:
-    """A home, with its runtime up, that minds whatever takes a tenth of a millisecond, with enough tasks for that."""
+    """Yield a home whose runtime records statements above 0.1 ms, with enough tasks for that."""
     with tempfile.TemporaryDirectory(prefix="td-") as root:
         house = AcceptanceHome(Path(root))
         settings = Path(root, "config", "taskdeck", "config.toml")

@@ -1,4 +1,4 @@
-"""The deck on a real terminal: what a person does with it in the first hour."""
+"""Acceptance tests of the deck on a real terminal: the first hour of use."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ TICKER = 'n=0; while [ ! -e stop ]; do n=$((n+1)); echo "tick $n"; sleep 0.1; do
 
 @pytest.fixture
 def acceptance_home(clean_home):
-    """One runtime for all: it is the deck that is looked at."""
+    """Return the module's home, because only the deck is under test."""
     return clean_home
 
 
 def submit_ticker(house, *options):
-    """A task that writes a line ten times a second until the file `stop` is there."""
+    """Submit a task that writes ten lines a second until the file `stop` exists."""
     return house.submit(*options, "--", "sh", "-c", TICKER)
 
 

@@ -1,4 +1,4 @@
-"""The demo: real work in a throw-away home, and nothing left behind however it ends."""
+"""Acceptance tests of the demo: real work in a temporary home, removed at the end."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pytest
 
 @pytest.fixture
 def demo_environment(acceptance_home, tmp_path):
-    """A folder for the demo's home, and its environment."""
+    """Return the environment of a demo whose home is in a temporary folder."""
     return {"TMPDIR": str(tmp_path)}
 
 
 def list_processes(folder):
-    """Command lines of processes that have to do with a folder."""
+    """List the command lines of the processes that mention a folder."""
     found = []
     for place in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -30,7 +30,7 @@ def list_processes(folder):
 
 
 def is_removed(tmp_path):
-    """No file and no process of the demo is there any more."""
+    """Return true if no file and no process of the demo is left."""
     return list(tmp_path.iterdir()) == [] and list_processes(tmp_path) == []
 
 
@@ -46,7 +46,7 @@ def test_headless_it_reports_what_ran(acceptance_home, demo_environment, tmp_pat
 
 
 def read_panes(lines):
-    """What stands in each of the four panes at 120x40; they begin with a rule that bears their number."""
+    """Return the lines of each of the four panes at 120x40."""
     rules = [y for y, line in enumerate(lines) if re.match("[─━][ ▌][134] ", line)]
     if len(rules) < 3:
         return {}
@@ -75,7 +75,6 @@ def test_every_pane_changes_and_quitting_removes_everything(acceptance_home, dem
 
 
 def is_working(deck):
-    """Whether jobs run."""
     return re.search("3 Running [1-9]", deck.text)
 
 

@@ -1,6 +1,4 @@
-"""Every key of the screens where people spend their day, on a real terminal; `every_key` presses those of all screens, in a minute and a
-half.
-"""
+"""Acceptance tests of every key of the daily screens; `every_key` covers all screens."""
 
 from __future__ import annotations
 
@@ -14,19 +12,20 @@ from app.tui.screens.deck.screen import DeckScreen
 from tests.acceptance.every_key import FOCUS_REPORT, VISITS, DeckDriver, encode_key, open_deck, press_all
 
 DAILY_PLACES = ("the work", "all tasks", "a task that runs", "the log of what runs", "alerts and rules", "the templates")
-"""Not the queues: theirs are the keys of the work, on the same screen and the same table."""
+"""The queues are left out: their keys are those of the work, on the same screen and table."""
 
 
 @pytest.fixture(scope="module")
 def deck():
-    """One home and one deck for all keys."""
+    """Yield one home and one deck for all keys."""
     with open_deck() as found:
         yield found
 
 
 @pytest.mark.parametrize("visit", [visit for visit in VISITS if visit.name in DAILY_PLACES], ids=lambda visit: visit.name.replace(" ", "-"))
 def test_every_key_keeps_the_deck_alive_and_its_screen_intact(deck: DeckDriver, visit):
-    press_all(deck, visit, once=visit.screen is not DeckScreen)  # one key is as good as another once both are bound to the same
+    # one of several keys bound to the same action is enough
+    press_all(deck, visit, once=visit.screen is not DeckScreen)
 
 
 def test_the_daily_places_exist():
@@ -39,7 +38,7 @@ def test_no_screen_with_keys_is_left_out():
 
     left_out = {node.__name__ for node in list_binding_classes() if node not in visited | inner | {TaskdeckApp}}
 
-    assert left_out == {"AwayScreen"}  # nothing but a new start leads there
+    assert left_out == {"AwayScreen"}  # only a new start leads there
 
 
 @pytest.mark.parametrize("key", sorted({key for visit in VISITS for key in visit.find_bindings()}))

@@ -1,7 +1,7 @@
-"""A disk that is full, read-only or slow: nothing is lost, it is said, and all goes on by itself.
+"""Acceptance tests of a full, read-only or slow disk: nothing is lost, and work resumes.
 
-The disk is made sick by a library that stands between the programs and their system calls, since a real one cannot be
-made read-only while files on it are open for writing, and cannot be mended at a wish.
+A preloaded library injects the faults into system calls. A real disk cannot become read-only while
+its files are open for writing, and cannot be repaired on demand.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ GATED_SCRIPT = "until [ -e gate ]; do sleep 0.05; done; exit 3"
 
 
 class FaultyDisk:
-    """What is wrong with the disk of a house, as one line in a file."""
+    """Switch for the disk's fault, as one line in a file."""
 
     def __init__(self, how: Path) -> None:
         self.how = how
 
     def set_fault(self, sick: str) -> None:
-        """readonly, full, or the seconds that each sync takes."""
+        """Set the fault: readonly, full, or the seconds of each sync."""
         new = self.how.with_suffix(".new")
         new.write_text(sick)
         new.replace(self.how)
@@ -40,7 +40,7 @@ class FaultyDisk:
 
 @pytest.fixture(scope="module")
 def fault_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The library, built here. A machine without a compiler cannot make a disk sick; `.ci/run` sees to one."""
+    """Return the fault library. Building it needs a C compiler, which `.ci/run` provides."""
     if shutil.which("cc") is None:
         pytest.skip("no C compiler (cc) on this machine to build the library with")
     built = tmp_path_factory.mktemp("disk") / "faulty_disk.so"
@@ -51,7 +51,7 @@ def fault_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def acceptance_home(fault_library: Path) -> Iterator[AcceptanceHome]:
-    """A home on a disk that is well until it is told otherwise, with a runtime up."""
+    """Yield a home on a disk without faults, with a running runtime."""
     with open_home() as house:
         how = house.work / "how"
         house.env |= {"LD_PRELOAD": str(fault_library), "SICK_HOME": str(house.home), "SICK_HOW": str(how)}
@@ -62,7 +62,6 @@ def acceptance_home(fault_library: Path) -> Iterator[AcceptanceHome]:
 
 @pytest.fixture
 def faulty_disk(acceptance_home: AcceptanceHome) -> Iterator[FaultyDisk]:
-    """Its disk."""
     disk = FaultyDisk(acceptance_home.work / "how")
     yield disk
     disk.how.unlink(missing_ok=True)
@@ -70,7 +69,7 @@ def faulty_disk(acceptance_home: AcceptanceHome) -> Iterator[FaultyDisk]:
 
 @pytest.fixture
 def running_task(acceptance_home: AcceptanceHome, faulty_disk: FaultyDisk) -> str:
-    """A task that runs, and waits for a gate; its number."""
+    """Return the number of a running task that waits for the file `gate`."""
     (acceptance_home.work / "gate").unlink(missing_ok=True)
     number = acceptance_home.submit("-n", "gated", "--", "sh", "-c", GATED_SCRIPT)
     wait_until_running(acceptance_home, number)
@@ -79,18 +78,17 @@ def running_task(acceptance_home: AcceptanceHome, faulty_disk: FaultyDisk) -> st
 
 @pytest.fixture
 def next_task(acceptance_home: AcceptanceHome, running_task: str) -> str:
-    """The one that is next; its number."""
+    """Return the number of the next task."""
     return acceptance_home.submit("-n", "next", "--", "true")
 
 
 def wait_until_running(house: AcceptanceHome, number: str) -> None:
-    """Return once the task runs."""
     while house.run_json("show", number)["status"] != "running":
         pass
 
 
 def measure_time(act: Callable[[], object]) -> float:
-    """Seconds that something took."""
+    """Return the seconds that a call takes."""
     began = time.monotonic()
     act()
     return time.monotonic() - began
@@ -110,7 +108,8 @@ def test_a_failing_disk_loses_no_job_or_exit_and_work_resumes(
         deck.wait("NOTHING STARTS since").type("q")
         assert deck.end() == 0
     told = rf"nothing starts: {word}( \({re.escape(str(acceptance_home.home).lower())}.*\))? since "
-    wait_until(lambda: re.search(told, acceptance_home.run_ok("why", next_task).lower()), "why names the disk")  # the keeper may have been the first to notice
+    # the keeper may have noticed first
+    wait_until(lambda: re.search(told, acceptance_home.run_ok("why", next_task).lower()), "why names the disk")
     assert "Nothing starts: " in acceptance_home.run_ok("status")
     faulty_disk.clear_fault()
     assert acceptance_home.run_cli("wait", running_task, next_task).returncode == 3

@@ -1,4 +1,4 @@
-"""A home on a small disk that is filled to its last byte: it is told where the room went, and all goes on once there is some."""
+"""Acceptance tests of a home on a small, completely full disk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.acceptance.conftest import open_home
 
 @pytest.fixture
 def small_disk_home() -> Iterator[AcceptanceHome]:
-    """A home on a disk of its own, of 40 MiB."""
+    """Yield a home on its own disk of 40 MiB."""
     with open_home() as house:
         house.home.mkdir()
         mount = ["mount", "-t", "tmpfs", "-o", "size=40m,mode=700", "tmpfs", str(house.home)]
@@ -29,7 +29,7 @@ def small_disk_home() -> Iterator[AcceptanceHome]:
 
 
 def fill_disk(path: Path) -> None:
-    """Take the last byte of the disk."""
+    """Use the last byte of the disk."""
     with path.open("wb", buffering=0) as file:
         for size in (2**20, 4096, 1):
             try:

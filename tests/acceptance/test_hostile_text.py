@@ -1,4 +1,4 @@
-"""Names, parameters, paths and output that try to drive the terminal: shown as text, in every pane and by every command."""
+"""Acceptance tests of hostile names, parameters, paths and output: shown as plain text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.acceptance.escape_sequences import find_faults
 
 @pytest.fixture(scope="module")
 def hostile_home(shared_home):
-    """A home in which everything that can be hostile is: names, parameters, tags, paths, reasons, output, an alert."""
+    """Yield a home with hostile names, parameters, tags, paths, reasons, output and alerts."""
     house, name = shared_home, hostile_text.HOSTILE_NAME
     (house.work / "output").write_bytes(hostile_text.HOSTILE_OUTPUT)
     place = house.work / hostile_text.ALL_TEXT.replace("/", "|")[:80]
@@ -36,13 +36,13 @@ def hostile_home(shared_home):
 
 
 def check_harmless(terminal):
-    """Nothing but text and known sequences reached it. Returns what it shows."""
+    """Check that only text and known sequences reached the terminal; return the screen."""
     assert find_faults(bytes(terminal.raw)) == []
     return terminal.text
 
 
 def is_on_deck(terminal):
-    """The deck is on top, and nothing stands before it."""
+    """Return true if the deck is on top without a dialog."""
     return "Next to start" in terminal.text and "┌" not in terminal.text
 
 

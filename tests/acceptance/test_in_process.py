@@ -1,4 +1,4 @@
-"""`taskdeck --in-process` on a real terminal: deck and runtime are one process, and every promise holds all the same."""
+"""Acceptance tests of `taskdeck --in-process`: deck and runtime in one process."""
 
 from __future__ import annotations
 
@@ -20,44 +20,47 @@ from tests.tui.pty_process import PtyProcess
 
 ROOT = Path(__file__).parents[2]
 END_TIMEOUT = 5.0
-"""Seconds in which it ends, whatever ends it."""
+"""Seconds within which the process must end."""
 
 GATED_SCRIPT = "until [ -e gate ]; do sleep 0.1; done; exit 5"
 
 
 @pytest.fixture
 def acceptance_home(acceptance_home: AcceptanceHome) -> Iterator[AcceptanceHome]:
-    """A home whose jobs and keeper are killed at the end, which the others leave to a runtime."""
+    """Yield a home whose jobs and keeper are killed at the end."""
     yield acceptance_home
     kill_processes(list_marks(acceptance_home))
 
 
 def list_marks(house: AcceptanceHome) -> set[bytes]:
-    """What all processes of a home are known by."""
+    """Return the marks of all processes of a home."""
     return {os.fsencode(house.home), b"HOME=" + os.fsencode(house.work.parent)}
 
 
 def open_deck(house: AcceptanceHome, columns: int = 80, rows: int = 24, **env: str) -> Terminal:
-    """The deck with its runtime, which answers."""
+    """Open the deck with its runtime and wait for both."""
     return house.open_terminal("--in-process", columns=columns, rows=rows, **env).wait("● ").wait("db ok")
 
 
 def open_faulty_deck(house: AcceptanceHome, fault: str) -> Terminal:
-    """The same, of a program in which something was made to fail."""
+    """Open the deck of a program with an injected fault."""
     program = f"import sys; sys.argv = ['taskdeck', '--in-process']; {fault}; from app.__main__ import main; main()"
     env = house.env | {"PYTHONPATH": str(ROOT)}
     return Terminal([sys.executable, "-c", program], env, house.work, 120, 40)
 
 
 def submit_gated(house: AcceptanceHome, deck: Terminal) -> tuple[str, int]:
-    """A task that runs, and exits with 5 once the file `gate` is there: its number, and the pid of its process."""
+    """Submit a task that exits with 5 once the file `gate` exists.
+
+    Return its number and the pid of its process.
+    """
     number = house.submit("-n", "gated", "--", "sh", "-c", GATED_SCRIPT)
     deck.wait("● gated")
     return number, house.run_json("instances", number)[0]["pid"]
 
 
 def let_job_end(house: AcceptanceHome, job: int) -> None:
-    """The job went on, and ends while no runtime is up."""
+    """Check that the job is running, and let it end while no runtime runs."""
     assert is_alive(job)
     (house.work / "gate").touch()
     wait_until(lambda: not is_alive(job), "the job has ended")
@@ -65,17 +68,17 @@ def let_job_end(house: AcceptanceHome, job: int) -> None:
 
 
 def is_result_known(house: AcceptanceHome, number: str) -> bool:
-    """The runtime that is up tells how a job ended before it, which was run once."""
+    """Return true if the runtime knows the exit code of a job that ran once before it."""
     return house.run_cli("wait", number).returncode == 5 and len(house.run_json("instances", number)) == 1
 
 
 def is_closed_cleanly(house: AcceptanceHome) -> bool:
-    """A runtime that closed all it had takes its name off the lock at last; and nobody wished it stopped."""
+    """Return true if the runtime has cleared its lock file and was not stopped by a user."""
     return (house.home / "run" / "runtime.lock").read_text() == "" and not (house.home / "run" / "stopped").exists()
 
 
 def quit_without_runtime(deck: Terminal) -> None:
-    """`q`, and no runtime goes on."""
+    """Quit with `q` without leaving a runtime."""
     deck.type("q").wait("Leave Taskdeck").wait("The job runs on to its end; nothing waits.")
     deck.wait("› b  Leave a runtime in the background").press("o", until="1 job goes on")
     assert deck.end(END_TIMEOUT) == 0
@@ -83,7 +86,7 @@ def quit_without_runtime(deck: Terminal) -> None:
 
 
 def make_signal_end(number: signal.Signals) -> Callable[[Terminal], None]:
-    """A signal."""
+    """Return a function that ends the deck by a signal."""
 
     def ended(deck: Terminal) -> None:
         os.kill(deck.pid, number)
@@ -94,13 +97,13 @@ def make_signal_end(number: signal.Signals) -> Callable[[Terminal], None]:
 
 
 def close_window(deck: Terminal) -> None:
-    """Its window is."""
+    """Close the deck's window."""
     deck.close(END_TIMEOUT)
     assert deck.code == 128 + signal.SIGHUP
 
 
 def end_unread(deck: Terminal) -> None:
-    """A signal, while nobody reads what it writes."""
+    """Send a signal while nobody reads the deck's output."""
     deck.block_output()
     deck.type("\x0c" * 100)
     os.kill(deck.pid, signal.SIGTERM)
@@ -109,7 +112,7 @@ def end_unread(deck: Terminal) -> None:
 
 
 def kill_deck(deck: Terminal) -> None:
-    """And nothing can be put in order."""
+    """Kill the deck without a chance to clean up."""
     os.kill(deck.pid, signal.SIGKILL)
     assert deck.end() == -signal.SIGKILL
 
@@ -165,7 +168,7 @@ def test_runtimes_come_and_go_beside_one_deck_and_its_job(acceptance_home: Accep
         assert (acceptance_home.home / "run" / "stopped").exists()
         assert acceptance_home.run_cli("submit", "--", "true").returncode == 4
 
-        process = os.pidfd_open(deck.pid)  # its lock is empty by now, and it lives on
+        process = os.pidfd_open(deck.pid)  # its lock file is empty by now, but the deck still runs
         assert not runtime_launcher.is_in_deck(str(acceptance_home.home), deck.pid)
         assert runtime_launcher.wait_for_end(str(acceptance_home.home), deck.pid, process, in_deck=True, seconds=END_TIMEOUT)
         os.close(process)
@@ -230,7 +233,7 @@ def test_a_failing_runtime_leaves_the_deck_open_and_restarts(acceptance_home: Ac
 
         assert acceptance_home.run_json("status")["runtime"]["pid"] == deck.pid and is_alive(job)
 
-    said = bytes(deck.raw).rpartition(b"\x1b")[0]  # it was cut off while it drew
+    said = bytes(deck.raw).rpartition(b"\x1b")[0]  # the output was cut off within a sequence
     assert find_faults(said) == [] and "Traceback" not in deck.raw.decode()
     assert "the runtime failed" in (acceptance_home.home / "run" / "runtime.log").read_text()
 
@@ -297,7 +300,10 @@ def test_impossible_options_are_usage_errors_with_a_hint(acceptance_home: Accept
 
 @pytest.fixture(scope="module")
 def deck(shared_home: AcceptanceHome) -> Iterator[Terminal]:
-    """One for the tests that leave it as it is, which are the last: typed into a job's shell, by a user whose files the group may write."""
+    """Yield one deck for the last tests, which do not change it.
+
+    It is started from the shell of a job, by a user whose files are group-writable.
+    """
     before = os.umask(0o002)
     try:
         deck = open_deck(shared_home, 120, 40, TASKDECK_RUNID="0123", TASKDECK_TASK="1")

@@ -1,8 +1,8 @@
-"""A job is as the same command run from a plain shell by the submitter: nothing of ours, or of the runtime's past, shows in it.
+"""Acceptance tests that a job runs like the same command in the submitter's shell.
 
-What differs is meant to: a job reads /dev/null, writes to its log, leads a session of its own (a cancel must reach all
-of it, and no terminal's hang-up may), and has the four variables by which it can be told. What a terminal or a shell
-keeps for itself (TERM, SHLVL, …) is left out of the environment.
+Some differences are meant: a job reads /dev/null, writes to its log, leads its own session (a
+cancel must reach all of it, a hang-up must not), and has four variables that identify it. Variables
+that a terminal or shell keeps for itself (TERM, SHLVL, …) are ignored.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ for number in range(20, 24):
     os.dup2(os.open("/dev/zero", os.O_RDONLY), number, inheritable=True)
 os.execv(sys.argv[1], sys.argv[1:])
 """
-"""Runs a command as no sane shell would."""
+"""Runs a command with unusual signals, umask and descriptors."""
 
 
 SHELL = ["/bin/sh", "-c", 'umask 022; exec "$@"', "sh"]
@@ -65,21 +65,21 @@ SHELL = ["/bin/sh", "-c", 'umask 022; exec "$@"', "sh"]
 
 @pytest.fixture(scope="module")
 def probe(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """A command that says as JSON what it is."""
+    """Return a command that prints its process state as JSON."""
     path = tmp_path_factory.mktemp("probe") / "probe.py"
     path.write_text(PROBE)
     return [sys.executable, "-I", "-S", str(path)]
 
 
 def probe_in_shell(house: AcceptanceHome, argv: list[str]) -> dict[str, Any]:
-    """What the command says when the submitter runs it from a plain shell."""
+    """Return the probe's output from the submitter's plain shell."""
     line = [*SHELL, "/bin/sh", "-c", '"$@" < /dev/null > said.json 2>&1', "sh", *argv]
     subprocess.run(line, cwd=house.work, env=house.env, check=True)
     return json.loads((house.work / "said.json").read_text())
 
 
 def probe_as_job(house: AcceptanceHome, argv: list[str], *through: str) -> dict[str, Any]:
-    """What it says as a job, submitted through another command or not."""
+    """Return the probe's output as a job, optionally submitted through another command."""
     line = [*SHELL, *through, str(PROGRAM), "submit", "--wait", "--", *argv]
     done = subprocess.run(line, cwd=house.work, env=house.env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -87,7 +87,7 @@ def probe_as_job(house: AcceptanceHome, argv: list[str], *through: str) -> dict[
 
 
 def find_differences(job: dict[str, Any], shell: dict[str, Any]) -> dict[str, Any]:
-    """What differs and is not meant to: {what: (job, shell)}."""
+    """Return the unexpected differences as {name: (job, shell)}."""
     its, plain = deepcopy(job), deepcopy(shell)
     assert its.pop("leads") is True and plain.pop("leads") is False
     for said, output in ((its, ".log"), (plain, "said.json")):
@@ -105,7 +105,8 @@ def test_only_the_umask_of_an_odd_submitter_reaches_a_job(shared_home: Acceptanc
     through = [sys.executable, "-I", "-S", "-c", ODD_LAUNCHER]
     plain = probe_in_shell(shared_home, probe)
 
-    first, second = (probe_as_job(shared_home, probe, *through) for _ in range(2))  # the first also brings the runtime up
+    # the first one also starts the runtime
+    first, second = (probe_as_job(shared_home, probe, *through) for _ in range(2))
 
     for job in (first, second):
         assert job["status"].pop("Umask") == "0000"
@@ -117,7 +118,7 @@ def test_a_job_equals_the_same_command_in_a_shell(shared_home: AcceptanceHome, p
 
 
 def start_runtime_oddly(house: AcceptanceHome, before: str) -> None:
-    """Bring the runtime up from a shell in which something was done before, within a run of another home."""
+    """Start the runtime from a prepared shell, within a run of another home."""
     env = house.env | {
         "TASKDECK_RUNID": "another",
         "TASKDECK_TASK": "9",
@@ -154,7 +155,7 @@ def test_a_job_that_submits_passes_on_nothing_of_its_run(shared_home: Acceptance
 
 @pytest.fixture
 def task_with_daemons(shared_home: AcceptanceHome) -> Iterator[tuple[str, list[int]]]:
-    """A task that has ended normally and left two processes, one of its session and one of another; its number and their pids."""
+    """Yield a task that ended and left two processes, one in another session, and their pids."""
     script = "sleep 60 & echo $!; setsid sleep 60 & echo $!; sleep 0.1"
     task = shared_home.submit("--", "/bin/sh", "-c", script)
     shared_home.run_ok("wait", task)

@@ -1,4 +1,4 @@
-"""Another program holds the database: the deck counts the seconds, a verb says what it waits for, all else goes on."""
+"""Acceptance tests of a database that another program has locked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.database_lock import hold_write_lock
 
 
 def read_lock_seconds(deck: Terminal) -> int | None:
-    """What the header counts; None where it does not."""
+    """Return the lock time in the header, or None."""
     found = re.search(r"db LOCKED (\d+)s", deck.text)
     return int(found[1]) if found else None
 

@@ -1,4 +1,4 @@
-"""A rule on a figure of Taskdeck itself, with a real runtime: it fires, is told once over a death of the runtime, and resolves."""
+"""Acceptance tests of a rule on one of Taskdeck's own metrics, with a real runtime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A quarter of a minute of keys at random on a real terminal; `monkey` types for longer."""
+"""Short monkey test; `monkey` runs for longer."""
 
 from __future__ import annotations
 

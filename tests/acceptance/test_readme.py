@@ -1,4 +1,4 @@
-"""What the README tells people to type is what Taskdeck understands."""
+"""Acceptance tests that the README's commands and examples work."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ SHELL_OPERATORS = {"|", ";", "&&", "done"}
 
 
 def find_code_blocks(kind):
-    """The fenced blocks of a language."""
     return re.findall(rf"^```{kind}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
 def list_commands():
-    """Every command line of Taskdeck in the README, as its words without the program's."""
+    """List every Taskdeck command line of the README without the program's name."""
     lines = [line for block in find_code_blocks("sh") for line in block.splitlines()]
     lines += re.findall(r"`(taskdeck [a-z][^`]*)`", README)
     for line in lines:

@@ -1,4 +1,4 @@
-"""Output that real programs and terminal authors' tests wrote: safe on a terminal, in the log view, exact through a pipe."""
+"""Acceptance tests with recorded program output: safe on a terminal, exact in a pipe."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FIRST_LINE, LAST_LINE = "first line of the recordings", "last line of the record
 
 
 def read_recordings():
-    """Every recording, one after the other: escapes of all kinds, naughty strings, progress bars, binary files."""
+    """Yield every recording: escape sequences, naughty strings, progress bars, binary files."""
     assert CASES is not None
     for path in sorted((CASES / "terminal").rglob("*")):
         if path.is_file() and not path.name.endswith((".json", ".md", "NOTES")):
@@ -22,19 +22,22 @@ def read_recordings():
 
 
 def thin_out(recording: bytes) -> bytes:
-    """Every 21st line of the list of emoji, whose 5,000 lines make a third of all pages and repeat themselves; the others whole."""
+    """Return every 21st line of the emoji list, or the whole text.
+
+    The emoji list makes up a third of all pages.
+    """
     return b"".join(recording.splitlines(keepends=True)[::21]) if recording.startswith(EMOJI) else recording
 
 
 def run_writer(house, name, texts):
-    """One task writes them all, between two lines that are known."""
+    """Run one task that writes all texts between two known lines."""
     (house.work / name).write_bytes(b"\n".join([FIRST_LINE.encode(), *texts, LAST_LINE.encode()]))
     assert house.run_cli("submit", "--wait", "-n", name, "--", "cat", name).returncode == 0
 
 
 @pytest.fixture(scope="module")
 def recorded_home(shared_home):
-    """A home in which one task wrote them all, #1, and one all lines of a kind, #2."""
+    """Return a home with task #1 of all recordings and task #2 of one page of each kind."""
     run_writer(shared_home, "recordings", read_recordings())
     run_writer(shared_home, "pages", map(thin_out, read_recordings()))
     return shared_home

@@ -1,4 +1,4 @@
-"""How the runtime ends while others are in the middle of a question."""
+"""Acceptance tests of stopping a runtime that has open requests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app import client
 
 
 def send_request(house, verb, **args):
-    """Put a question to the runtime, and do not wait for the answer. The line, still open."""
+    """Send a request without waiting for its answer; return the open connection."""
     line = client.connect(str(house.home))
     assert line is not None
     line._sock.sendall(json.dumps({"verb": verb, "args": args}).encode() + b"\n")

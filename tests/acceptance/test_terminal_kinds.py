@@ -1,4 +1,4 @@
-"""The deck on terminals of all kinds: small, without colour, without line characters, and changing under it."""
+"""Acceptance tests of the deck on small, monochrome, ASCII and resized terminals."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tests.acceptance.escape_sequences import find_faults
 
 COLOUR_SEQUENCE = re.compile(rb"\x1b\[(?:[0-9;]*;)?(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;[0-9;]*)?m")
 NON_ASCII_SYMBOLS = re.compile("[\u00b7\u2010-\u27bf]")
-"""Lines, blocks, arrows, signs and typographic marks: what a terminal for ASCII cannot show."""
+"""Lines, blocks, arrows, signs and typographic marks, which an ASCII terminal cannot show."""
 LONG_RUN = 'n=0; while [ ! -e stop ]; do n=$((n+1)); echo "tick $n"; sleep 0.2; done'
 
 
 @pytest.fixture(scope="module")
 def busy_home(shared_home):
-    """One task runs, one waits for room, one is held, one failed."""
+    """Return a home with a running, a waiting, a held and a failed task."""
     shared_home.run_ok("queue", "set", "default", "--capacity", "1")
     shared_home.run_cli("submit", "--wait", "-n", "failed one", "--", "false")
     shared_home.submit("-n", "running one", "--", "sh", "-c", LONG_RUN)
@@ -26,7 +26,7 @@ def busy_home(shared_home):
 
 
 def quit_deck(deck):
-    """Leave with q; nothing strange was ever sent."""
+    """Quit the deck and check everything it sent."""
     assert deck.type("q").end() == 0
     assert find_faults(bytes(deck.raw)) == []
 
@@ -69,7 +69,7 @@ def test_no_screen_or_dialog_is_drawn_on_a_too_small_terminal(busy_home):
 
 
 def is_only_notice(terminal):
-    """Nothing else is on the terminal."""
+    """Return true if the terminal shows only the notice."""
     return " ".join(terminal.text.split()) == "Terminal too small (59x15): needs 60x16. Everything goes on; q leaves."
 
 

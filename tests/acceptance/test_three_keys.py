@@ -1,7 +1,8 @@
-"""Everyday jobs, each in three keys at most from the deck, done in a real tmux at two sizes; what the screen and the runtime then say.
+"""Acceptance tests of everyday actions, each at most three keys from the deck.
 
-The cursor stands on the first running row. `3` pressed in the work goes to its next part. A text typed into a field counts as one
-key together with the enter or ctrl+j that closes it.
+The deck runs in a real tmux at two sizes. The cursor is on the first running row. `3` pressed in
+the work goes to its next part. A text typed into a field counts as one key together with its enter
+or ctrl+j.
 """
 
 from __future__ import annotations
@@ -53,19 +54,18 @@ RUNNING_SCRIPT = 'echo "frame 1"; echo "Error: a frame was dropped"; n=1; while 
 
 
 class DeckSession(NamedTuple):
-    """Where the jobs are done: the home, a client to its runtime, and what is shown."""
+    """The home, a client of its runtime, and the shown terminal."""
 
     house: AcceptanceHome
     client: Client
     shown: Tmux | Terminal
 
     def show(self, number: int) -> dict[str, Any]:
-        """A task as the runtime knows it."""
         return self.client.call("show", {"id": number})
 
 
 class UserAction(NamedTuple):
-    """What somebody wants, the keys, what the screen then shows, and what the runtime then says."""
+    """User action: its keys, and the resulting screen and runtime state."""
 
     title: str
     keys: Sequence[str]
@@ -74,26 +74,23 @@ class UserAction(NamedTuple):
 
 
 FAILED, SWEEP, ENCODE, BIG, SECOND, THIRD = range(1, 7)
-"""The numbers of the tasks that `furnish` submits."""
+"""Numbers of the tasks that `furnish` submits."""
 
 
 def _list_queue_values(desk: DeckSession, what: str) -> list[Any]:
-    """This of every queue."""
     return [row[what] for row in desk.client.call("queue.ls", {})]
 
 
 def _list_waiting_values(desk: DeckSession, what: str) -> list[Any]:
-    """This of the tasks that waited at first."""
+    """Return a value of each task that waited at first."""
     return [desk.show(number)[what] for number in (BIG, SECOND, THIRD)]
 
 
 def _get_run_status(desk: DeckSession, number: int) -> str:
-    """How the latest run of a task stands."""
     return desk.show(number)["instances"][-1]["status"]
 
 
 def _list_alert_statuses(desk: DeckSession) -> list[str]:
-    """How the alerts stand."""
     return [row["status"] for row in desk.client.call("alert.ls", {})]
 
 
@@ -105,7 +102,7 @@ OPENED_TEXTS = {
     "1": "▌1 Queues", "4": "▌4 SLA", "5": "WHY / RESULT", "6": "says hello", "9": "last day", "O": "Operations", "F": "/failed",
     "n": "Command", "l": "attempt 1", "e": "a shell", "V": "┌", "s": "┌", "y": "┌", "x": "┌ Cancel",
 }  # fmt: skip
-"""What somebody sees of a key before they press the next one."""
+"""Text that appears before the next key is pressed, by key."""
 
 USER_ACTIONS = (
     UserAction("see why the first waiting task waits", ("3", "w"), "needs 900M memory of pool gpu"),
@@ -141,7 +138,7 @@ USER_ACTIONS = (
 
 
 def set_up_home(house: AcceptanceHome) -> Client:
-    """A home in which one failed, two run and three wait; its runtime's client."""
+    """Set up a home with a failed, two running and three waiting tasks; return its client."""
     house.run_ok("apply", "-f", "-", input=DEFINITIONS)
     client = Client(house.home)
     _submit_task(client, ["sh", "-c", FAILING_SCRIPT], "thumbs S02", queue="night")
@@ -160,7 +157,7 @@ def _submit_task(client: Client, argv: list[str], name: str, **more: Any) -> Non
 
 
 def open_terminal(house: AcceptanceHome, columns: int, rows: int) -> Tmux | Terminal:
-    """The deck in a tmux; where there is none, on a pty of ours."""
+    """Open the deck in tmux, or on a pty where tmux is missing."""
     if shutil.which("tmux"):
         return Tmux([PROGRAM], house.env, house.work, columns, rows)
     return house.open_terminal(columns=columns, rows=rows)
@@ -168,7 +165,7 @@ def open_terminal(house: AcceptanceHome, columns: int, rows: int) -> Tmux | Term
 
 @pytest.fixture(scope="module", params=SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 def deck_session(request: pytest.FixtureRequest) -> Iterator[DeckSession]:
-    """One home and one deck for all jobs at a size, the alert firing."""
+    """Yield one home and one deck for all actions at a size, with a firing alert."""
     with open_home() as house:
         client = set_up_home(house)
         with open_terminal(house, *request.param) as shown:
@@ -191,11 +188,14 @@ def test_each_action_takes_at_most_three_keys(deck_session: DeckSession, job: Us
 
 
 def return_to_start(shown: Tmux | Terminal) -> None:
-    """On the deck as a whole, everything shown, the cursor on the first running row. A box that a key of before opens late is closed."""
+    """Return to the whole deck with the cursor on the first running row.
+
+    A dialog that an earlier key opens late is closed.
+    """
     for _ in range(4):
         _close_dialogs(shown)
         shown.type("0")
-        with suppress(AssertionError):  # a box that opened meanwhile has taken a key
+        with suppress(AssertionError):  # a dialog that opened meanwhile has taken a key
             if " /" in shown.find_line("3 Running"):
                 shown.type(ESCAPE).wait(lambda t: " /" not in t.find_line("3 Running"), seconds=1)
             shown.type("g").wait(lambda t: _is_cursor_first(t.lines), seconds=1)
@@ -204,7 +204,7 @@ def return_to_start(shown: Tmux | Terminal) -> None:
 
 
 def _close_dialogs(shown: Tmux | Terminal) -> None:
-    """Close what stands on the deck. By Escape: `q` that comes late, after what it was for, would end the deck itself."""
+    """Close everything above the deck with Escape. A late `q` would end the deck itself."""
     for _ in range(8):
         if not _is_on_deck(before := shown.lines):
             with suppress(AssertionError):
@@ -212,29 +212,28 @@ def _close_dialogs(shown: Tmux | Terminal) -> None:
 
 
 def _is_on_deck(lines: list[str]) -> bool:
-    """Whether the deck is on top."""
     return lines[-1].endswith("q quit") and not _is_dialog_open(lines)
 
 
 def _is_dialog_open(lines: list[str]) -> bool:
-    """Whether a dialog is open."""
     return any("┌" in line for line in lines)
 
 
 def _is_other_screen(before: list[str], now: list[str]) -> bool:
-    """Whether another screen stands on top."""
     return before[-1] != now[-1] or _is_dialog_open(before) != _is_dialog_open(now)
 
 
 def _is_cursor_first(lines: list[str]) -> bool:
-    """Whether the cursor stands on the row below the rule of what runs."""
+    """Return true if the cursor is on the row below the title of the running tasks."""
     rule = next((at for at, line in enumerate(lines) if line[1:].startswith("▌3 Running")), None)
     return rule is not None and lines[rule + 1].startswith("›") and any("1 Queues" in line for line in lines)
 
 
 def press_key(shown: Tmux | Terminal, key: str, opens: str | None = None) -> None:
-    """A key as a person presses it: the next one comes when this one has been seen to do something, or after a moment. A text is
-    typed in one go, the key that closes its field when it stands there."""
+    """Press a key and wait until it has an effect, or for a moment.
+
+    A text is typed at once; the key that closes its field follows once the text is shown.
+    """
     if len(key) > 1:
         shown.type(key[:-1]).wait(key[:-1], seconds=5)
     if opens:
@@ -246,7 +245,7 @@ def press_key(shown: Tmux | Terminal, key: str, opens: str | None = None) -> Non
 
 
 def _press_until_open(shown: Tmux | Terminal, key: str, opens: str) -> None:
-    """Press a key that opens something. A row that changed or went away this moment refuses: then once more."""
+    """Press a key that opens something; repeat once if the row refuses after a change."""
     try:
         shown.type(key).wait(lambda t: opens in t.text or "press again" in t.text, seconds=5)
         shown.wait(opens, seconds=0.5)
@@ -255,13 +254,16 @@ def _press_until_open(shown: Tmux | Terminal, key: str, opens: str) -> None:
 
 
 def _read_without_digits(shown: Tmux | Terminal) -> str:
-    """The screen without its numbers: times go on whatever is pressed."""
+    """Return the screen without digits, because times change by themselves."""
     return re.sub(r"\d", "", shown.text)
 
 
 def repeat_if_too_soon(shown: Tmux | Terminal, job: UserAction) -> None:
-    """A row that changed this moment refuses a verb, a form waits for what is stored, and a dialog that just opened hears no letter:
-    all want the last key again."""
+    """Repeat the last key if it came too soon.
+
+    A row that has just changed refuses an action, a form waits for stored values, and a new dialog
+    ignores letters.
+    """
     too_soon = ("press again", "still being read", "┌")
     for _ in range(5):
         try:

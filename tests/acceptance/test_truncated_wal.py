@@ -1,4 +1,4 @@
-"""A bit that flipped in the database's log while no runtime was up: SQLite passes over all that was written behind it."""
+"""Acceptance tests of a WAL with a flipped bit: SQLite ignores every later commit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NO_BACKUP_ADVICE = "There is no good backup of it. Take one of what is in it, an
 
 
 def check_refusal_until_restore(house: AcceptanceHome, *refused: Any, backup: bool) -> None:
-    """No mending lets a runtime start, and all say what does."""
+    """Check that no repair lets a runtime start, and that each refusal names the remedy."""
     cure = "db restore --dry-run" if backup else "db backup && taskdeck db restore"
     repaired = house.run_cli("db", "check", "--repair")
     assert repaired.returncode == 5 and all(line.startswith("not mended: ") for line in repaired.stdout.splitlines()), repaired.stdout

@@ -1,6 +1,6 @@
-"""A program in a real tmux, driven as `tests.acceptance.terminal` drives one: keys in, a screen out, and what it put on the clipboard.
+"""A program in a real tmux, with the interface of `tests.acceptance.terminal.Terminal`.
 
-tmux tells over its control mode when the pane has new output, so nothing waits for time.
+tmux reports new output over its control mode, so nothing waits for a fixed time.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ set -s escape-time 10
 set -s set-clipboard on
 set -g default-terminal tmux-256color
 """
-"""What the README asks of a tmux, and no status line, so that the pane has all lines."""
+"""Settings that the README asks for, without a status line, so that the pane has all lines."""
 
 
 class Tmux:
-    """A server with one session of `columns` x `rows` that runs a program; a context manager that kills the server at the end."""
+    """tmux server with one session that runs a program. The context manager kills the server."""
 
     def __init__(
         self, argv: Sequence[str | Path], env: Mapping[str, str], cwd: Path, columns: int = 80, rows: int = 24
@@ -43,7 +43,7 @@ class Tmux:
         self._held = b""
         self._known: list[str] = []
         self.ended = False
-        self._read_answer()  # of new-session
+        self._read_answer()  # the answer to new-session
         self._send_command(f"refresh-client -C {columns}x{rows}")
 
     def __enter__(self) -> Tmux:
@@ -52,28 +52,30 @@ class Tmux:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # What it shows
+    # Screen
 
     @property
     def lines(self) -> Lines:
-        """The screen as it is, blanks at the ends of lines cut off."""
+        """Lines of the screen without trailing blanks."""
         return [line.rstrip() for line in self._send_command("capture-pane -p")]
 
     @property
     def text(self) -> str:
-        """The screen as one text."""
         return "\n".join(self.lines)
 
     def find_line(self, words: str) -> str:
-        """The first line that shows these words; "" when there is none."""
+        """Return the first line with the text, or an empty string."""
         return next((line for line in self.lines if words in line), "")
 
     def read_clipboard(self) -> str:
-        """What the program copied last, by OSC 52."""
+        """Return the text that the program copied last, by OSC 52."""
         return "\n".join(self._send_command("show-buffer"))
 
     def wait(self, shown: str | Condition, seconds: float = TIMEOUT) -> Tmux:
-        """Wait until the screen shows a text, or until it satisfies a condition. Fails with the screen when it does not."""
+        """Wait until the screen shows a text or meets a condition.
+
+        Fail with the current screen at the timeout.
+        """
         until = time.monotonic() + seconds
         holds = (lambda t: shown in t.text) if isinstance(shown, str) else shown
         while not holds(self):
@@ -81,29 +83,27 @@ class Tmux:
                 raise AssertionError(f"not shown within {seconds:.0f} s: {shown}\n{self.text}")
         return self
 
-    # What one does with it
+    # Input
 
     def type(self, keys: str) -> Tmux:
-        """Press keys, as the bytes a terminal sends."""
+        """Type keys, as the bytes that a terminal sends."""
         self._send_command(f"send-keys -H {keys.encode().hex(' ')}")
         return self
 
     def close(self) -> None:
-        """Kill the server with what runs in it."""
         subprocess.run([*self._line, "kill-server"], env=self._env, check=False, capture_output=True)
         self._client.communicate()
 
     # Control mode
 
     def _send_command(self, command: str) -> list[str]:
-        """What tmux answers to a command."""
         assert self._client.stdin is not None
         self._client.stdin.write(f"{command}\n".encode())
         self._client.stdin.flush()
         return self._read_answer()
 
     def _read_answer(self) -> list[str]:
-        """The lines of the next answer; notes of new output in between are for `_output`."""
+        """Return the lines of the next answer; `_output` handles output notices in between."""
         inside: list[str] | None = None
         while True:
             line = self._next_line(TIMEOUT)
@@ -117,7 +117,7 @@ class Tmux:
                 inside.append(line)
 
     def _wait_for_output(self, seconds: float) -> bool:
-        """Wait for new output and take in what has come; False when none came in time."""
+        """Wait for new output and read it; return false at the timeout."""
         if self._next_line(seconds) is None:
             return False
         while self._next_line(0.0) is not None:

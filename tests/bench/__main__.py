@@ -1,6 +1,7 @@
-"""`python -m tests.bench`: the figures of the design, measured here and now, each beside the raw limit of this machine.
+"""Benchmarks of the design's goals: `python -m tests.bench`.
 
-Each part has a home of its own in a temporary folder, which is removed afterwards. On a busy machine look at the ratios.
+Each figure is shown beside the raw limit of the machine. Each part has its own temporary home. On a
+busy machine the ratios are more reliable.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ PARTS: dict[str, Callable[[AcceptanceHome, int], Iterable[Figure]]] = {
 
 
 def main() -> int:
-    """Measure what was asked for and print it; 1 when a goal is not reached."""
+    """Measure the selected parts and print them; return 1 if a goal is missed."""
     args = _arguments()
     figures: list[Figure] = []
     for name in args.part or PARTS:

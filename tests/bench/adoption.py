@@ -1,4 +1,4 @@
-"""A runtime is killed while many runs are alive: how long the next one takes until it answers and knows them all."""
+"""Benchmark of adoption: the start of a runtime after a kill with many active runs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tests.runtime_process import is_alive, wait_until
 RUNS = 1000
 ROUNDS = 5
 EXIT_CODE = 3
-"""With which each of them ends, so that it can be seen that no end was lost."""
+"""Exit code of each run, which shows that no end was lost."""
 
 
 def measure(house: AcceptanceHome) -> Iterator[Figure]:
-    """The whole start of a runtime, process included, with a thousand runs to adopt; beside it the start with none."""
+    """Measure a runtime's start with a thousand runs to adopt, and with none."""
     house.run_ok("submit", "--wait", "--", "true")
     empty = statistics.median(measure_restart(house, 0) for _ in range(ROUNDS))
     gate = start_runs(house, RUNS)
@@ -33,7 +33,7 @@ def measure(house: AcceptanceHome) -> Iterator[Figure]:
 
 
 def start_runs(house: AcceptanceHome, count: int) -> Path:
-    """So many runs that live until they are let go at the fifo which this returns."""
+    """Start runs that wait at a fifo, and return the fifo."""
     gate = house.work / "adopted"
     os.mkfifo(gate)
     create_parked_queue(house, "adopted", count)
@@ -46,13 +46,13 @@ def start_runs(house: AcceptanceHome, count: int) -> Path:
 
 
 def _map_running(client: Client) -> dict[str, int]:
-    """The pids of the runs that are running, by run."""
+    """Return the pids of the running runs, by run."""
     runs = client.call("instances", {"limit": 0})
     return {run["runid"]: run["pid"] for run in runs if run["status"] == "running"}
 
 
 def measure_restart(house: AcceptanceHome, count: int) -> float:
-    """Seconds from the start of a runtime, after the last one was killed, until it answers; every run is as it was before."""
+    """Return the seconds that a new runtime needs to answer; check that all runs are known."""
     client = Client(house.home, autostart=False)
     pid, before = client.call("status")["runtime"]["pid"], _map_running(client)
     os.kill(pid, signal.SIGKILL)
@@ -67,7 +67,7 @@ def measure_restart(house: AcceptanceHome, count: int) -> float:
 
 
 def end_runs(house: AcceptanceHome, gate: Path, count: int) -> None:
-    """Let them all end, and see that each end was recorded, by the first and only run of its task."""
+    """Let all runs end, and check that each end was recorded for the only run of its task."""
     _open_gate(gate)
     client = Client(house.home)
     tasks = client.call("ls", {"queue": "adopted", "limit": 0})["tasks"]
@@ -79,7 +79,7 @@ def end_runs(house: AcceptanceHome, gate: Path, count: int) -> None:
 
 
 def _open_gate(gate: Path) -> None:
-    """Who has opened the fifo, or waits for that, reads its end; who comes later finds an empty file."""
+    """Release every reader of the fifo; later readers find an empty file."""
     writer = os.open(gate, os.O_RDWR | os.O_NONBLOCK)
     empty = gate.with_name("empty")
     empty.touch()

@@ -1,4 +1,4 @@
-"""What keeping the data costs: a full backup, an increment, their check and a restore of a large database, while somebody writes to it."""
+"""Benchmark of backup, increment, verification and restore of a large database under writes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.bench.figures import Figure
 from tests.bench.workload import create_parked_queue, submit_bulk
 
 RATE = 200
-"""Transactions a second that are written meanwhile."""
+"""Transactions a second during the measurement."""
 WARM_UP = 5.0
-"""Seconds of writing beside nothing."""
+"""Seconds of writing without a backup."""
 
 
 def measure(house: AcceptanceHome, tasks: int) -> Iterator[Figure]:
-    """Each step once; times beside a copy of the same file by SQLite alone."""
+    """Measure each step once, beside a copy of the file by SQLite."""
     create_parked_queue(house, "many", 4)
     submit_bulk(house, tasks, "many")
     size = os.path.getsize(house.home / "taskdeck.db")
@@ -77,7 +77,7 @@ def _compute_p99(times: list[float]) -> float:
 
 @contextmanager
 def _run_writer(house: AcceptanceHome) -> Iterator[list[float]]:
-    """Submit held tasks at that rate; the seconds that each took."""
+    """Submit held tasks at the rate and yield the seconds of each."""
     took: list[float] = []
     end = threading.Event()
 

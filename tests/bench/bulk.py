@@ -1,4 +1,4 @@
-"""Bulk submission, the process included, against SQLite alone storing the same rows with the same indexes, synced once."""
+"""Benchmark of bulk submission against SQLite alone storing the same rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.bench.workload import create_parked_queue, submit_bulk
 
 
 def measure(house: AcceptanceHome) -> Iterator[Figure]:
-    """10,000 and 50,000 lines."""
+    """Measure 10,000 and 50,000 lines."""
     create_parked_queue(house, "bulk", 1)
     for count in (10_000, 50_000):
         ours = count / submit_bulk(house, count, "bulk")
@@ -26,7 +26,7 @@ def measure(house: AcceptanceHome) -> Iterator[Figure]:
 
 
 def measure_raw_insert(database: Path, count: int) -> float:
-    """Seconds that SQLite takes to store the newest `count` task rows again, in a file of its own."""
+    """Return the seconds that SQLite needs to store the newest task rows in a new file."""
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as live:
         rows = live.execute("SELECT * FROM tasks ORDER BY number DESC LIMIT ?", (count,)).fetchall()
         ddl = live.execute(

@@ -1,4 +1,4 @@
-"""Whole processes of the command line against the bare interpreter of the same environment."""
+"""Benchmark of whole command processes against the bare interpreter."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROUNDS = 21
 
 
 def measure(house: AcceptanceHome) -> Iterator[Figure]:
-    """`submit`, `status`, and `ls` of 10,000 queued tasks; each run in turn with the interpreter alone."""
+    """Measure `submit`, `status`, and `ls` of 10,000 queued tasks, each beside the interpreter."""
     bare = make_bare_interpreter(house)
     house.run_ok("queue", "create", "parked", "--capacity", "1")
     house.run_ok("queue", "pause", "parked")
@@ -33,19 +33,19 @@ def measure(house: AcceptanceHome) -> Iterator[Figure]:
 
 
 def make_bare_interpreter(house: AcceptanceHome) -> Path:
-    """The same interpreter in an empty environment: what a machine puts into its own site-packages slows every start."""
+    """Create an empty environment; the machine's site-packages slow every start."""
     venv.create(house.work / "bare", symlinks=True)
     return house.work / "bare" / "bin" / "python"
 
 
 def measure_in_turn(house: AcceptanceHome, *commands: Sequence[str | os.PathLike[str]]) -> list[float]:
-    """The median seconds of each command, run one after the other, round by round, its output thrown away."""
+    """Return the median seconds of each command, run alternately without output."""
     rounds = [[measure_process(house, command) for command in commands] for _ in range(ROUNDS)]
     return [statistics.median(times) for times in zip(*rounds, strict=True)]
 
 
 def measure_process(house: AcceptanceHome, command: Sequence[str | os.PathLike[str]]) -> float:
-    """How long one process takes from its spawn to its end."""
+    """Return the seconds of one process from its spawn to its end."""
     null = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
     began = time.perf_counter()
     pid = os.posix_spawn(command[0], [os.fspath(word) for word in command], house.env, file_actions=null)

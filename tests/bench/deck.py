@@ -1,6 +1,7 @@
-"""The deck on a real pty, with many queued tasks and a dozen short ones coming and going.
+"""Benchmark of the deck on a real pty, with many queued and some short tasks.
 
-Chunks of output are stamped as they arrive and looked at afterwards, so that no terminal emulation slows the measurement.
+Output is stamped on arrival and examined afterwards, so that no terminal emulation slows the
+measurement.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ CHURNING = 12
 STARTS = 5
 KEYS = 200
 KEY_INTERVAL = 0.11
-"""Seconds between two keys: slower than any answer, faster than a board a second."""
+"""Seconds between two keys: longer than any answer, shorter than the board's interval."""
 
 EMPTY_APP = """
 from textual.app import App
@@ -35,11 +36,11 @@ class Empty(App):
         label.update(str(int(str(label.content)) + 1)) if event.key == "j" else self.exit()
 Empty().run()
 """
-"""The least a Textual program can do with a key: the raw limit."""
+"""Smallest Textual program that reacts to a key: the raw limit."""
 
 
 def measure(house: AcceptanceHome, queued: int) -> Iterator[Figure]:
-    """To filled panes, key to drawn, and what it all costs when nothing runs."""
+    """Measure the start, the time from key to drawing, and the idle cost."""
     fill_home(house, queued)
     empty = [sys.executable, "-c", EMPTY_APP]
     bare = statistics.median(measure_start(house, empty, lambda t: t.lines[0].startswith("0")) for _ in range(STARTS))
@@ -57,7 +58,7 @@ def measure(house: AcceptanceHome, queued: int) -> Iterator[Figure]:
 
 
 def fill_home(house: AcceptanceHome, queued: int) -> None:
-    """Many queued tasks that do not start, all of them in the search index, and a dozen that come and go."""
+    """Submit many parked tasks, wait for the search index, and let a dozen tasks come and go."""
     create_parked_queue(house, "many", 4)
     submit_bulk(house, queued, "many")
     wait_for_index(house, queued)
@@ -67,7 +68,7 @@ def fill_home(house: AcceptanceHome, queued: int) -> None:
 
 
 def wait_for_index(house: AcceptanceHome, queued: int) -> None:
-    """Wait until the search index has what was submitted; that many at once are not every minute's work."""
+    """Wait until the search index contains all tasks."""
     end = time.monotonic() + 30 + queued / 2000
     with closing(Client(house.home)) as client:
         while client.call("browse", {"filter": "zqx", "order": "number", "down": True, "limit": 1})["lag"]:
@@ -81,13 +82,12 @@ def _open_recorder(house: AcceptanceHome, argv: list[str]) -> Recorder:
 
 
 def _is_filled(terminal: Terminal) -> bool:
-    """Queues, pools, running and next to start show rows."""
     text = terminal.text
     return "many" in text and "churn-pool" in text and "● sleep" in text and "○ sleep" in text and "4 SLA" in text
 
 
 def measure_start(house: AcceptanceHome, argv: list[str], shown: Callable[[Terminal], bool]) -> float:
-    """Seconds from the spawn until the screen shows it."""
+    """Return the seconds from the spawn until the screen meets the condition."""
     with _open_recorder(house, argv) as terminal:
         terminal.record(2.0)
         terminal.type("q").end()
@@ -97,7 +97,7 @@ def measure_start(house: AcceptanceHome, argv: list[str], shown: Callable[[Termi
 def measure_keys(
     house: AcceptanceHome, argv: list[str], pressed: str, seen: Callable[[Terminal], object], before: str = ""
 ) -> list[float]:
-    """Seconds from each key until what is `seen` on the screen has changed."""
+    """Return the seconds from each key until the observed part of the screen changes."""
     sent: list[float] = []
     with _open_recorder(house, argv) as terminal:
         terminal.record(2.0)
@@ -112,7 +112,7 @@ def measure_keys(
 
 
 def find_answers(terminal: Recorder, sent: list[float], seen: Callable[[Terminal], object]) -> Iterator[float]:
-    """For each key the time until the first change after it; a key without one counts with the whole pause."""
+    """Yield the time to the first change after each key, or the whole interval."""
     times, known = iter(sent), seen(terminal)
     pending = next(times, None)
     for at in terminal.replay():
@@ -127,7 +127,7 @@ def find_answers(terminal: Recorder, sent: list[float], seen: Callable[[Terminal
 
 
 def find_cursor(terminal: Terminal) -> int:
-    """The line on which the cursor stands."""
+    """Return the line of the cursor."""
     return next((y for y, line in enumerate(terminal.lines) if line.startswith("›")), -1)
 
 

@@ -1,7 +1,7 @@
-"""A queue of no-op processes drained at 16 slots, and beside it what others do with as many.
+"""Benchmark of draining a queue of no-op processes at 16 slots, beside other programs.
 
-A loop that does nothing but spawn and reap, `xargs`, task-spooler where it is installed, and Taskdeck take turns, so that
-a noisy machine is noisy for each of them. Figures are medians over the rounds; a ratio is taken within its round.
+A bare spawn loop, `xargs`, task-spooler (if installed) and Taskdeck take turns, so that noise
+affects all of them. Figures are medians over the rounds; a ratio is taken within its round.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from tests.bench.workload import create_parked_queue, submit_bulk
 COUNT = 3000
 ROUNDS = 5
 Contender = Callable[[], float]
-"""Ends per second in one round."""
+"""Returns the ends per second of one round."""
 
 
 def measure(house: AcceptanceHome) -> Iterator[Figure]:
-    """Ends per second and their ratio to the bare loop; only Taskdeck's has a goal."""
+    """Measure ends per second and their ratio to the bare loop; only Taskdeck has a goal."""
     contenders: dict[str, Contender] = {
         "posix_spawn loop, nothing kept": lambda: COUNT / peers.measure_spawn_loop(COUNT),
         f"xargs -P{SLOTS} -n1, nothing kept": lambda: COUNT / peers.measure_xargs(house.work, COUNT),
@@ -47,7 +47,7 @@ def measure(house: AcceptanceHome) -> Iterator[Figure]:
 
 
 def measure_drain(house: AcceptanceHome) -> float:
-    """Seconds from the resume of a queue that is full until its last task has ended."""
+    """Return the seconds from the resume of a full queue to the end of its last task."""
     queue = f"drain-{os.urandom(4).hex()}"
     create_parked_queue(house, queue, SLOTS)
     submit_bulk(house, COUNT, queue, (NO_OP,))

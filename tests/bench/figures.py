@@ -1,4 +1,4 @@
-"""Figures and how they are shown: what was measured, the raw limit of the same machine beside it, the goal, a verdict."""
+"""Benchmark figures: the measured value, the raw limit beside it, the goal and a verdict."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Figure:
-    """One measurement. `judged` is the number that the goals speak of: the value itself, or its ratio to `beside`.
+    """One measurement. `judged` is compared with the goals: the value, or its ratio to `beside`.
 
-    Without a goal it is shown for comparison only; without a value it says what could not be measured.
+    Without a goal it is shown for comparison only; without a value it names something unmeasurable.
     """
 
     what: str
@@ -26,17 +26,15 @@ class Figure:
 
     @classmethod
     def make_absent(cls, what: str) -> Figure:
-        """What there is nothing to measure of."""
         return cls(what, None, "", None, "", None)
 
     @property
     def is_reached(self) -> bool:
-        """Whether the goal is reached; where there is none, nothing can be missed."""
+        """True if the goal is reached or missing."""
         return self.goal is None or self._meets(self.goal)
 
     @property
     def verdict(self) -> str:
-        """In words, with the further goal of the design where there is one."""
         if self.goal is None:
             return "–"
         if not self.is_reached:
@@ -53,7 +51,7 @@ HEADINGS = ("WHAT", "HERE", "BESIDE IT", "JUDGED", "GOAL", "FURTHER", "VERDICT")
 
 
 def format_table(figures: Iterable[Figure]) -> str:
-    """The figures as aligned lines."""
+    """Return the figures as aligned lines."""
     rows = [HEADINGS, *map(_format_row, figures)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
     return "\n".join(
@@ -79,7 +77,7 @@ def _format_number(value: float) -> str:
 
 
 def format_json(figures: Iterable[Figure]) -> str:
-    """The figures as one JSON list."""
+    """Return the figures as one JSON list."""
     return json.dumps(
         [{**asdict(figure), "reached": figure.is_reached, "verdict": figure.verdict} for figure in figures], indent=1
     )

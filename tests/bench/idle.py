@@ -1,4 +1,4 @@
-"""What Taskdeck costs when nothing runs: CPU of every process with a deck open, memory of those that stay without one."""
+"""Benchmark of the idle cost: CPU with and without a deck, and memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECONDS = 20.0
 
 
 def measure(house: AcceptanceHome) -> Iterator[Figure]:
-    """In a home where one task has run."""
+    """Measure a home in which one task has run."""
     house.run_ok("submit", "--wait", "--", "true")
     yield _measure_without_deck(house)
     yield from measure_with_deck(house, "one task has run")
@@ -24,7 +24,7 @@ def measure(house: AcceptanceHome) -> Iterator[Figure]:
 
 
 def _measure_without_deck(house: AcceptanceHome) -> Figure:
-    """The share of a core that runtime, keeper and guard take together, with nobody looking."""
+    """Measure the CPU share of runtime, keeper and guard together."""
     pids = _list_pids(house)
     before = sum(map(read_cpu, pids))
     select.select([], [], [], SECONDS)
@@ -33,7 +33,7 @@ def _measure_without_deck(house: AcceptanceHome) -> Figure:
 
 
 def measure_with_deck(house: AcceptanceHome, where: str) -> Iterator[Figure]:
-    """The share of a core that runtime, keeper, guard and an open deck take together."""
+    """Measure the CPU share of runtime, keeper, guard and an open deck together."""
     pids = _list_pids(house)
     with Recorder(["taskdeck"], house.env, house.work, 120, 40) as deck:
         deck.record(5.0)
@@ -50,12 +50,12 @@ def _list_pids(house: AcceptanceHome) -> list[int]:
 
 
 def read_cpu(pid: int) -> float:
-    """CPU seconds that a process has used."""
+    """Return the CPU seconds that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def read_pss(pid: int) -> float:
-    """MiB that a process has for itself, with its share of what others use too."""
+    """Return the proportional set size of a process in MiB."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024

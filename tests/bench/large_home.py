@@ -1,6 +1,6 @@
-"""A home that has been lived in: as many tasks as wanted, with the names, commands, states and times that real ones have.
+"""A large home with realistic names, commands, states and times.
 
-Everything is drawn from a fixed seed, so two fillings are alike. Most tasks have ended; the newest wait.
+A fixed seed makes two databases alike. Most tasks have ended; the newest wait.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ QUEUES = ("default", "media", "gpu", "etl", "backup")
 TEMPLATES = ("encode", "thumbs", "train", "etl-load", "backup")
 USERS = ("ann", "bob", "carol", "dave", "ci")
 WAITING_SHARE = 0.04
-"""The share that still waits."""
+"""Share of tasks that wait."""
 
 _COLUMNS = (
     "uuid", "number", "name", "template", "type", "status", "parameters", "priority", "created_at", "updated_at", "queue", "cpu",
@@ -35,7 +35,7 @@ _SHARES = (0.9, 0.06, 0.015, 0.02, 0.005)
 
 
 def fill_database(path: Path, count: int) -> None:
-    """Fill a fresh database with `count` tasks."""
+    """Fill a new database with tasks."""
     engine = create_write_engine(path)
     with engine.begin() as c:
         _add_definitions(c)
@@ -84,7 +84,7 @@ def _make_task(dice: random.Random, number: int, count: int, created: datetime, 
 
 
 def _make_command(dice: random.Random, kind: int, number: int) -> tuple[str, list[str]]:
-    """A name and a command, as somebody would type them."""
+    """Return a name and a command as a user would type them."""
     if kind == 1:
         film = f"S{dice.randrange(1, 30):02}E{dice.randrange(1, 24):02}.mkv"
         return f"encode {film}", ["ffmpeg", "-i", f"/srv/in/{film}", "-crf", "23", f"/srv/out/{number}.mp4"]

@@ -1,4 +1,4 @@
-"""From the submission to the first instruction of the task, on an idle runtime, over the control socket."""
+"""Benchmark of the time from the submission to the task's first instruction."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROUNDS = 60
 
 
 def measure(house: AcceptanceHome) -> Iterator[Figure]:
-    """The median, in milliseconds; beside it the same program spawned directly."""
+    """Measure the median in milliseconds, beside a direct spawn of the same program."""
     fifo = house.work / "first-instruction"
     os.mkfifo(fifo)
     argv = ["/bin/sh", "-c", f"echo x > {fifo}"]
@@ -43,7 +43,10 @@ def measure(house: AcceptanceHome) -> Iterator[Figure]:
 
 
 def measure_median(fifo: Path, start: Callable[[], None], end: Callable[[], object]) -> float:
-    """Milliseconds from `start` until the program has written into the fifo; `end` sees it off before the next."""
+    """Return the median milliseconds from `start` until the program writes to the fifo.
+
+    `end` waits for the program before the next round.
+    """
     reader = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
     times = []
     for _ in range(ROUNDS):

@@ -1,6 +1,6 @@
-"""The log view on a real pty: a gigabyte opened, moved and searched in, and a log that grows by 10,000 lines a second.
+"""Benchmark of the log view: a gigabyte, and a log that grows by 10,000 lines a second.
 
-What is written says when: each line ends in the milliseconds of the monotonic clock, which is also the recorder's.
+Each written line ends in the milliseconds of the monotonic clock, which the recorder uses too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LINES_A_SECOND = 10_000
 FOLLOW_TIME = 20.0
 """Seconds for which the growing log is followed."""
 SEARCH_TIME = 60.0
-"""Seconds left for the search through the large one."""
+"""Seconds left for the search through the large log."""
 KEYS = 120
 KEY_INTERVAL = 0.11
 OPENINGS = 5
@@ -53,7 +53,7 @@ _COLUMN = re.compile(r"column \d+")
 
 
 def measure(house: AcceptanceHome) -> Iterator[Figure]:
-    """A large log first, then a growing one."""
+    """Measure a large log, then a growing one."""
     empty = [sys.executable, "-c", EMPTY_APP]
     raw = sorted(measure_keys(house, empty, "jj", lambda t: t.lines[0]))
     yield from _measure_large(house, raw)
@@ -79,7 +79,7 @@ def _measure_large(house: AcceptanceHome, raw: list[float]) -> Iterator[Figure]:
         _quit_deck(deck)
         chunks = deck.chunks
         times = sorted(find_answers(deck, sent, lambda t: t.lines[2:4]))
-        deck.chunks = chunks  # to be looked at once more
+        deck.chunks = chunks  # examined a second time below
         found = next((at for at in deck.replay() if at > searched and "match 1 of 1," in deck.text), None)
     yield Figure("log of 1 GB: memory once it is shown", shown, "MiB", None, "", shown, 64)
     yield Figure("log of 1 GB: memory once it was counted and searched", grown, "MiB", None, "", grown, 64)
@@ -88,7 +88,7 @@ def _measure_large(house: AcceptanceHome, raw: list[float]) -> Iterator[Figure]:
 
 
 def _measure_opening(house: AcceptanceHome) -> float:
-    """Seconds from `l` on the deck until the last line is seen."""
+    """Return the seconds from `l` on the deck until the last line is shown."""
     with _open_deck(house) as deck:
         pressed = _open_log(deck)
         deck.record(1.5)
@@ -111,7 +111,7 @@ def _measure_growing(house: AcceptanceHome, raw: list[float]) -> Iterator[Figure
         _quit_deck(deck)
         chunks = deck.chunks
         times = sorted(find_answers(deck, sent, lambda t: _COLUMN.findall(t.text)))
-        deck.chunks = chunks  # to be looked at once more
+        deck.chunks = chunks  # examined a second time below
         ages = sorted(_list_ages(deck, began, ended))
         if not ages:
             raise RuntimeError(f"the growing log was never seen:\n{deck.text}")
@@ -123,7 +123,7 @@ def _measure_growing(house: AcceptanceHome, raw: list[float]) -> Iterator[Figure
 
 
 def _list_ages(deck: Recorder, began: float, ended: float) -> Iterator[float]:
-    """How old the last line that is seen was whenever another one came, in seconds."""
+    """Yield the age of the last shown line, in seconds, at each new line."""
     last = None
     for at in deck.replay():
         stamps = _AT.findall(deck.text)
@@ -141,7 +141,10 @@ def _open_deck(house: AcceptanceHome) -> Recorder:
 
 
 def _open_log(deck: Recorder) -> float:
-    """Open the log of the first task; when the key was pressed. What happened since the last look is read first."""
+    """Open the log of the first task and return the time of the key.
+
+    The since-last-visit summary is dismissed first.
+    """
     while b"help" not in deck.raw:
         deck.record(0.1)
     deck.record(1.0)
@@ -153,7 +156,7 @@ def _open_log(deck: Recorder) -> float:
 
 
 def _press_keys(deck: Recorder, pressed: Sequence[str], seconds: float) -> list[float]:
-    """Press keys by turns and wait for the rest of the time; when each was pressed."""
+    """Press keys in turn, wait for the rest of the time, and return the time of each key."""
     sent: list[float] = []
     last = time.perf_counter() + seconds
     for n in range(KEYS):
@@ -165,7 +168,6 @@ def _press_keys(deck: Recorder, pressed: Sequence[str], seconds: float) -> list[
 
 
 def _quit_deck(deck: Recorder) -> None:
-    """Back to the deck and out."""
     for _ in range(2):
         deck.type("q")
         deck.record(0.3)
@@ -179,6 +181,6 @@ def _make_key_figures(where: str, times: list[float], raw: list[float]) -> Itera
 
 
 def read_rss(pid: int) -> float:
-    """MiB that a process has in memory."""
+    """Return the resident memory of a process in MiB."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024

@@ -1,6 +1,7 @@
-"""What a deck that is left open keeps: its memory in its first minute, and after so many tasks have come and gone before it.
+"""Benchmark of a deck's memory: after a minute, and after many tasks have come and gone.
 
-A real deck on a pty, over a runtime that drains a queue of no-ops; logs, tasks and the list of all are opened and left meanwhile.
+A real deck runs over a runtime that drains a queue of no-ops; logs, tasks and lists are opened and
+closed meanwhile.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ from tests.bench.recorder import Recorder
 from tests.bench.workload import create_parked_queue, submit_bulk
 
 FIRST_SAMPLE = 60.0
-"""Seconds after which the first figure is taken. Tasks that are all over by then show nothing."""
+"""Seconds until the first sample. Tasks that all end before it show nothing."""
 STALL_TIMEOUT = 120.0
-"""Seconds without an end after which something is wrong."""
+"""Seconds without an end after which the benchmark fails."""
 ROUND_KEYS = ("3", "l", "q", "333", "\r", "q", "5", "j", "j", "\r", "q", "q", "9", "q", "O", "q", "n", "\x1b", "0")
-"""What somebody presses who looks around, and comes back to the deck."""
+"""Keys of a user who looks around and returns to the deck."""
 KEY_INTERVAL = 0.25
 GOAL = 1.2
 
 
 def measure(house: AcceptanceHome, tasks: int) -> Iterator[Figure]:
-    """Resident memory at the end beside that of the first minute."""
+    """Measure the resident memory at the end beside that of the first minute."""
     create_parked_queue(house, "churn", SLOTS)
     submit_bulk(house, tasks, "churn", (NO_OP,))
     house.run_ok("queue", "resume", "churn")
@@ -45,7 +46,7 @@ def measure(house: AcceptanceHome, tasks: int) -> Iterator[Figure]:
 
 
 def _look_around_until(deck: Recorder, client: Client, seconds: float) -> float:
-    """Look around until no task waits, or the time is over; the deck's memory then, back on the deck."""
+    """Look around until no task waits or the time is over; return the deck's memory."""
     end = time.monotonic() + seconds
     known, moved = client.call("board", {})["waiting_total"], time.monotonic()
     while known and time.monotonic() < end:
@@ -59,7 +60,7 @@ def _look_around_until(deck: Recorder, client: Client, seconds: float) -> float:
 
 
 def _look_around(deck: Recorder) -> None:
-    """Press the keys of a round; what the deck has written is thrown away."""
+    """Press the keys of a round and discard the output."""
     for keys in ROUND_KEYS:
         deck.type(keys)
         deck.record(KEY_INTERVAL)
@@ -67,6 +68,6 @@ def _look_around(deck: Recorder) -> None:
 
 
 def read_rss(pid: int) -> float:
-    """MiB of a process in memory."""
+    """Return the resident memory of a process in MiB."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024

@@ -1,4 +1,4 @@
-"""What else runs many small processes: a bare loop, xargs and task-spooler, each with as many slots as Taskdeck has."""
+"""Other programs that run many small processes: a bare loop, xargs and task-spooler."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 SLOTS = 16
 NO_OP = "/bin/true"
 SPOOLER_JOBS = 800
-"""Jobs of task-spooler in one round; each that waits is a process with a connection of its own."""
+"""Jobs of task-spooler in one round; each waiting job is a process with its own connection."""
 
 NULL = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
 
 
 @contextmanager
 def measure_time() -> Iterator[Callable[[], float]]:
-    """Gives what tells the seconds that the block took."""
+    """Yield a function that returns the seconds of the finished block."""
     began = time.perf_counter()
     took: list[float] = []
     yield lambda: took[0]
@@ -28,7 +28,7 @@ def measure_time() -> Iterator[Callable[[], float]]:
 
 
 def measure_spawn_loop(count: int) -> float:
-    """Seconds to spawn and reap so many, as many at once."""
+    """Return the seconds to spawn and reap the processes."""
     left, running = count, 0
     with measure_time() as took:
         while left or running:
@@ -41,7 +41,7 @@ def measure_spawn_loop(count: int) -> float:
 
 
 def measure_xargs(folder: Path, count: int) -> float:
-    """Seconds that xargs takes for so many."""
+    """Return the seconds that xargs needs."""
     words = folder / "words"
     words.write_text("x\n" * count)
     with words.open() as lines, measure_time() as took:
@@ -50,17 +50,17 @@ def measure_xargs(folder: Path, count: int) -> float:
 
 
 def find_task_spooler() -> str | None:
-    """The program of task-spooler, under the name that it has here."""
+    """Return the task-spooler program under its local name."""
     return shutil.which("tsp") or shutil.which("ts", path=_find_spooler_path())
 
 
 def _find_spooler_path() -> str:
-    """The PATH when `ts` can be task-spooler: moreutils has a program of that name that stamps lines."""
+    """Return the PATH if `ts` can be task-spooler: moreutils has another `ts`."""
     return "" if shutil.which("sponge") else os.environ.get("PATH", "")
 
 
 def measure_task_spooler(program: str, folder: Path) -> float:
-    """Seconds from the moment when a full task-spooler gets its slots until its last job has ended."""
+    """Return the seconds from giving a full task-spooler its slots to the end of its last job."""
     spooler = TaskSpooler(program, folder)
     try:
         jobs = spooler.fill()
@@ -76,7 +76,7 @@ def measure_task_spooler(program: str, folder: Path) -> float:
 
 
 class TaskSpooler:
-    """A server of task-spooler of our own."""
+    """Private task-spooler server."""
 
     def __init__(self, program: str, folder: Path) -> None:
         self.program = program
@@ -90,12 +90,12 @@ class TaskSpooler:
         }
 
     def run(self, *words: str) -> str:
-        """One command of it, and what that printed."""
+        """Run one of its commands and return the output."""
         command = [self.program, *words]
         return subprocess.run(command, env=self.env, stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout
 
     def fill(self) -> list[int]:
-        """A full queue behind one job that holds the only slot; the pids of those who wait for a job each."""
+        """Queue jobs behind one that holds the only slot; return the waiting clients' pids."""
         if not self.gate.exists():
             os.mkfifo(self.gate)
         self.run("-S", "1")

@@ -1,4 +1,4 @@
-"""A terminal that stamps every chunk of output as it arrives, to be looked at afterwards."""
+"""A terminal that stamps every chunk of output on arrival."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.acceptance.terminal import Terminal
 
 
 class Recorder(Terminal):
-    """A terminal that stamps what arrives, and shows it to nobody until `replay`."""
+    """Terminal that stores stamped output and shows it only on `replay`."""
 
     def __init__(self, *args: Any) -> None:
         self.chunks: list[tuple[float, bytes]] = []
@@ -26,20 +26,20 @@ class Recorder(Terminal):
             self.type("\x1b[1;2R")
 
     def record(self, seconds: float) -> None:
-        """Take in what comes for so long."""
+        """Store the output of the given seconds."""
         until = time.perf_counter() + seconds
         while (left := until - time.perf_counter()) > 0:
             self._read(left)
 
     def replay(self) -> Iterator[float]:
-        """Feed the screen chunk by chunk, each once; the time of each after it is shown."""
+        """Feed the screen chunk by chunk, once each, and yield the time of each chunk."""
         chunks, self.chunks = self.chunks, []
         for at, data in chunks:
             super()._feed(data)
             yield at
 
     def restart_recording(self) -> None:
-        """Show what came so far, and begin to count from now."""
+        """Show the output so far, and restart the clock."""
         for _ in self.replay():
             pass
         self.marked = time.perf_counter()

@@ -1,5 +1,7 @@
-"""Each screen of the deck on a real pty, over many tasks with a dozen coming and going: from the key to its first frame; and what the
-deck writes to the terminal, busy and idle. Each frame stands beside that of the help, which asks nobody anything.
+"""Benchmark of each screen's first frame and of the deck's output rate.
+
+The screens are measured on a real pty over many tasks, a dozen of them coming and going. Each frame
+is compared with the help screen, which needs no request.
 """
 
 from __future__ import annotations
@@ -17,8 +19,11 @@ WATCH_TIME = 20.0
 
 
 class ScreenPath(NamedTuple):
-    """A screen: its name, the keys to it from the deck (a blank is a pause; the last one is timed), what its first frame shows and the
-    screen before does not, the keys back."""
+    """Screen: its keys from the deck, the texts of its first frame, and the keys back.
+
+    A blank in the keys is a pause; the last key is timed. The texts do not appear on the previous
+    screen.
+    """
 
     name: str
     keys: str
@@ -43,7 +48,7 @@ SCREEN_PATHS = (
 
 
 def measure(house: AcceptanceHome, queued: int) -> Iterator[Figure]:
-    """First frames, and bytes a second."""
+    """Measure first frames and bytes a second."""
     house.run_ok("submit", "--", "/bin/sleep", "3600")
     fill_home(house, queued)
     where = f"{queued:,} tasks"
@@ -66,7 +71,7 @@ def measure(house: AcceptanceHome, queued: int) -> Iterator[Figure]:
 
 
 def _measure_frame(deck: Recorder, way: ScreenPath) -> float | None:
-    """Seconds from the last key to the screen it opens: the median of some tries; None when it never came."""
+    """Return the median seconds from the last key to its screen, or None if it never came."""
     found: list[float] = []
     for _ in range(TRIES):
         for keys in way.keys[:-1].split(" "):
@@ -85,7 +90,7 @@ def _measure_frame(deck: Recorder, way: ScreenPath) -> float | None:
 
 
 def _measure_output(deck: Recorder, what: str, goal: float) -> Figure:
-    """Bytes a second that come from the deck."""
+    """Measure the bytes a second that the deck writes."""
     deck.restart_recording()
     deck.record(WATCH_TIME)
     rate = sum(len(data) for _, data in deck.chunks) / WATCH_TIME

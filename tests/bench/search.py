@@ -1,7 +1,7 @@
-"""Finding and paging among 1,000,000 tasks: how long a page takes to answer, in every order and with the filters that people type.
+"""Benchmark of search and paging among 1,000,000 tasks, in every order and with typical filters.
 
-Each page is asked for twice and the second time counts, with what the row's reader needs for it warm. Beside it stands what SQLite
-alone takes to look through the same texts with LIKE. What would need a walk through most tasks must stop in time and say so.
+Each page is requested twice, and the second, warm request counts. SQLite's LIKE over the same texts
+serves for comparison. Queries that would scan most tasks must stop in time and say so.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ HARD = ("by:c* until:20d !sha256", "name:*z*", "q7", "encode !s0 !s1 !s2", "stat
 
 
 def measure(house: AcceptanceHome) -> Iterator[Figure]:
-    """Fill a home, then its index, then ask."""
+    """Fill a home and its index, then run the queries."""
     paths.make_home(house.home)
     setup.prepare_database(house.home)
     large_home.fill_database(path := Path(paths.database_path(house.home)), COUNT)
@@ -65,7 +65,7 @@ def measure(house: AcceptanceHome) -> Iterator[Figure]:
 
 
 async def _fill_index(path: Path) -> list[Figure]:
-    """Index everything, without rests, while somebody writes."""
+    """Build the index without pauses under concurrent writes."""
     late = list[float]()
     async with open_database(path, writable=True) as db:
         began = time.perf_counter()
@@ -84,7 +84,6 @@ async def _fill_index(path: Path) -> list[Figure]:
 
 
 async def _index_all(db: Database) -> None:
-    """All of it."""
     await db.write_quietly(fts.record_batch, await db.run_on_index(db.index.create))
     while (batch := await db.read(fts.read_batch)) is not None and batch.rows:
         await db.run_on_index(db.index.store, batch, search_text.make_stored_text)
@@ -93,7 +92,6 @@ async def _index_all(db: Database) -> None:
 
 
 def _write_bench_counter(c: Connection) -> None:
-    """A change that matters to nobody."""
     c.exec_driver_sql("UPDATE counters SET value = value + 1 WHERE name = 'bench'")
     c.exec_driver_sql("INSERT OR IGNORE INTO counters VALUES ('bench', 0, '', '')")
 
@@ -105,7 +103,7 @@ async def _measure_await(work: Any) -> float:
 
 
 def _measure_like(path: Path) -> float:
-    """Milliseconds of a search through all texts by SQLite alone."""
+    """Return the milliseconds of a LIKE search through all texts by SQLite."""
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as c:
         began = time.perf_counter()
         c.execute("SELECT count(*) FROM search_content WHERE c0 LIKE '%zzzz%'").fetchone()
@@ -123,7 +121,6 @@ async def _run_queries(path: Path, home: Path, like: float) -> list[Figure]:
 
 
 def _print_slowest(took: list[tuple[float, str, str, bool]]) -> None:
-    """The slowest, for who wants to know."""
     for ms, order, line, complete in took[-5:]:
         print(f"  {ms:.0f} ms: {line!r} by {order}{'' if complete else ', stopped'}", file=sys.stderr)
 
@@ -144,7 +141,7 @@ async def _measure_word(db: Database, home: Path, what: str, line: str, like: fl
 
 
 async def _measure_pages(db: Database, home: Path, line: str, order: str) -> tuple[float, str, str, bool]:
-    """Milliseconds of the slower of the first page and the next, and whether both were all that there was."""
+    """Return the milliseconds of the slower of two pages, and true if both were complete."""
     call = Call(db, "ann", home)
     first = await browse(call, filter=line, order=order, limit=PAGE_SIZE)
     took, complete = [await _measure_await(browse(call, filter=line, order=order, limit=PAGE_SIZE))], first["complete"]

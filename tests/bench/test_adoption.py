@@ -1,4 +1,4 @@
-"""The small form of the bench's adoption: whatever it takes, no run is lost and none runs twice."""
+"""Short form of the adoption benchmark: no run is lost or repeated."""
 
 from __future__ import annotations
 

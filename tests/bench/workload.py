@@ -1,4 +1,4 @@
-"""Work to measure with: many tasks at once, by the way that users take."""
+"""Bulk work for the benchmarks, submitted as users do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.acceptance.acceptance_home import PROGRAM, AcceptanceHome
 
 
 def submit_bulk(house: AcceptanceHome, count: int, queue: str, argv: Sequence[str] = ("true",)) -> float:
-    """Submit `count` tasks with `submit --from`; the seconds that the process took."""
+    """Submit tasks with `submit --from` and return the seconds of the process."""
     lines = house.work / "tasks.jsonl"
     lines.write_text((json.dumps({"argv": list(argv), "queue": queue}) + "\n") * count)
     began = time.perf_counter()
@@ -22,7 +22,7 @@ def submit_bulk(house: AcceptanceHome, count: int, queue: str, argv: Sequence[st
 
 
 def create_parked_queue(house: AcceptanceHome, name: str, capacity: int) -> None:
-    """A paused queue on a pool so large that it never decides anything."""
+    """Create a paused queue on a pool that is never the limit."""
     house.run_ok("pool", "create", f"{name}-pool", "--cpu", "1000", "--memory", "1T")
     house.run_ok("queue", "create", name, "--capacity", str(capacity), "--pool", f"{name}-pool")
     house.run_ok("queue", "pause", name)

@@ -1,4 +1,4 @@
-"""Rows as the runtime sends them, with times so many seconds ago."""
+"""Builders of rows as the runtime sends them, with times relative to the answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from db.queries.reads import LIST_COLUMNS
 
 @dataclass(frozen=True)
 class RelativeTime:
-    """A stored time so many seconds before it is answered: a slow run of the tests ages nothing."""
+    """Time stored as seconds before the answer, so that slow tests do not age their data."""
 
     seconds: float
 
@@ -23,12 +23,12 @@ class RelativeTime:
 
 
 def make_past_time(seconds: float) -> Any:
-    """A stored time, as the runtime will say it."""
+    """Return a time that the runtime answers as this many seconds ago."""
     return RelativeTime(seconds)
 
 
 def make_task(number: int, name: str, status: str, **more: Any) -> dict[str, Any]:
-    """A task row; `age`, `started` and `ended` are seconds ago."""
+    """Build a task row; `age`, `started` and `ended` are seconds ago."""
     age, started, ended = more.pop("age", 60), more.pop("started", None), more.pop("ended", None)
     return {
         "uuid": f"0000-{number}", "number": number, "name": name, "status": status, "queue": "default", "priority": 0, "cpu": 1.0,
@@ -40,7 +40,7 @@ def make_task(number: int, name: str, status: str, **more: Any) -> dict[str, Any
 
 
 def make_list_answer(tasks: list[dict[str, Any]], total: int, of: int) -> dict[str, Any]:
-    """The answer to `ls`, brief or not."""
+    """Build the answer to `ls`, brief or not."""
     notes = {task["uuid"]: [task.get(name) for name in NOTES] for task in tasks}
     lines = [[task[name] for name in LIST_COLUMNS] for task in tasks]
     return {"tasks": tasks, "lines": JsonText(lines), "notes": notes, "total": total, "of": of}
@@ -48,7 +48,7 @@ def make_list_answer(tasks: list[dict[str, Any]], total: int, of: int) -> dict[s
 
 @dataclass(frozen=True)
 class JsonText:
-    """JSON within JSON, made when it is answered."""
+    """JSON within JSON, encoded when answered."""
 
     value: Any
 
@@ -57,7 +57,7 @@ class JsonText:
 
 
 def make_run(attempt: int, status: str, **more: Any) -> dict[str, Any]:
-    """An instance row."""
+    """Build a run row."""
     return {
         "runid": f"run-{attempt}", "number": 1, "name": "x", "queue": "default", "attempt": attempt, "status": status,
         "start_time": make_past_time(10), "end_time": make_past_time(7), "exit_code": None, "signal": None, "reason": None, "cpu_seconds": None,

@@ -1,4 +1,4 @@
-"""The command line in this process, and a runtime that answers it."""
+"""Fixtures of the command line tests: a command in this process, and a fake runtime."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ collect_ignore = [] if shutil.which("zsh") and shutil.which("fish") else ["compl
 
 
 class CommandResult(NamedTuple):
-    """What a command left behind."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -29,7 +29,7 @@ class CommandResult(NamedTuple):
 def cli(
     home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Callable[..., CommandResult]:
-    """Run a command on the home; `feed` is its stdin."""
+    """Return a function that runs a command on the home, with `feed` as its stdin."""
     monkeypatch.setenv("TASKDECK_HOME", str(home))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
@@ -48,7 +48,10 @@ def _fail_if_called(*_: Any, **__: Any) -> int:
 
 @pytest.fixture
 def fake_runtime(home: Path) -> Iterator[Callable[..., FakeRuntime]]:
-    """Let a runtime answer the given verbs (dots in their names as double underscores), from now on in this way."""
+    """Return a function that sets a fake runtime's answers.
+
+    Dots in the verbs' names are written as double underscores.
+    """
     runtime = FakeRuntime(home)
 
     def answer(**answers: Any) -> FakeRuntime:

@@ -1,4 +1,4 @@
-"""A runtime that answers as it was told: the control protocol on a real socket, with every question kept."""
+"""A fake runtime: the control protocol on a real socket, with every request recorded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from app.version import PROTOCOL, VERSION
 
 
 class FakeRuntime:
-    """Serves one home. `answers` maps a verb to its result, to a Problem, or to a list of results for its next calls."""
+    """Server of one home.
+
+    `answers` maps a verb to its result, a Problem, or an AnswerSequence for successive calls.
+    """
 
     def __init__(self, home: Path) -> None:
         self.answers: dict[str, Any] = {}
@@ -27,11 +30,11 @@ class FakeRuntime:
         self._thread.start()
 
     def get_last_args(self, verb: str) -> dict[str, Any]:
-        """What a verb was last asked with."""
+        """Return the arguments of the verb's last request."""
         return [args for asked, args in self.asked if asked == verb][-1]
 
     def close(self) -> None:
-        """Stop listening; a connection that is open ends with its caller's."""
+        """Stop listening; an open connection ends with its caller's."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join()
@@ -66,4 +69,4 @@ class FakeRuntime:
 
 
 class AnswerSequence(list[Any]):
-    """Answers for one call after the other."""
+    """Answers for successive calls."""

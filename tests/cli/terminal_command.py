@@ -12,7 +12,10 @@ from pathlib import Path
 
 
 def run_on_terminal(home: Path, *words: str, columns: int = 80, typed: bytes = b"", **env: str) -> bytes:
-    """What the command writes to a terminal of so many columns, until it has ended; `typed` waits there for it."""
+    """Return everything that a command writes to a terminal until its end.
+
+    `typed` is available as input from the start.
+    """
     pid, fd = pty.fork()
     if pid == 0:
         chosen = {

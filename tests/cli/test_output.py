@@ -1,4 +1,4 @@
-"""Streams that break, keys that interrupt, and faults of our own."""
+"""Tests of broken streams, interrupts and internal errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ LONG_LIST = make_list_answer([make_task(n, "x" * 100, "queued") for n in range(3
 
 
 def start_command(home, *words, **streams):
-    """The command line as a process."""
     argv = [sys.executable, "-P", "-m", "app", "--home", str(home), *words]
     return subprocess.Popen(argv, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams})
 

@@ -1,4 +1,4 @@
-"""`taskdeck --read-only VERB`: what only looks goes on, everything else is refused before anything is done."""
+"""Tests of `--read-only`: reading commands run, others are refused before any change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ READING_COMMANDS = frozenset({
     "queue ls", "queue show", "pool ls", "pool show", "template ls", "template show", "sla ls", "sla show", "alert ls",
     "db check", "db backups", "db verify", "db slow", "db stats",
 })  # fmt: skip
-"""Commands that may be given with it as they are."""
+"""Commands that `--read-only` accepts unchanged."""
 
 
 def list_commands() -> list[str]:

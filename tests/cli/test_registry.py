@@ -1,4 +1,4 @@
-"""What is typed wrong is answered with what to type."""
+"""Tests of usage errors, help and the command registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stored times as they are shown, and what is shown of one that is damaged."""
+"""Tests of the display of stored times, also damaged ones."""
 
 from __future__ import annotations
 

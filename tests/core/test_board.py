@@ -1,4 +1,4 @@
-"""The board on its way through JSON."""
+"""Tests of the board's JSON round trip."""
 
 from __future__ import annotations
 

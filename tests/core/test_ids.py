@@ -1,4 +1,4 @@
-"""Identifiers sort as they were made."""
+"""Tests that identifiers sort by creation time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sections of config.toml about the data: what they may say, their defaults, and how what is wrong is named."""
+"""Tests of the maintenance sections of config.toml: values, defaults and errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which terminal something was done from: the same for all that is started there, another elsewhere."""
+"""Tests of the terminal's identity: equal within a session, different elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TERMINAL_SCRIPT = "from app.core.shell_context import terminal; print(terminal()
 
 
 def run_script(**how: object) -> str:
-    """What a process says that is started so."""
+    """Return the terminal that a new process reports."""
     done = subprocess.run([sys.executable, "-c", TERMINAL_SCRIPT], check=True, capture_output=True, text=True, **how)  # type: ignore[call-overload]
     return done.stdout.strip()
 

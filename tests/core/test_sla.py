@@ -1,4 +1,4 @@
-"""When a task is late, and how that reads."""
+"""Tests of SLA rules: lateness and wording."""
 
 import pytest
 from hypothesis import given, settings

@@ -1,4 +1,4 @@
-"""The shape of a submission, and sentences for what is wrong with it."""
+"""Tests of the submission model and its error messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from app.core.text.sanitize import sanitize
 
 
 def validate_error(**spec: Any) -> str:
-    """What is said of a submission that is wrong."""
     with pytest.raises(ValidationError) as told:
         TaskSpec.model_validate({"argv": ["a"], **spec})
     return describe_error(told.value)

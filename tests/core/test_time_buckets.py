@@ -1,4 +1,4 @@
-"""Buckets, durations in steps, and which minutes are known."""
+"""Tests of time buckets, duration steps and known minutes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.core import time_buckets
 from app.core.time_buckets import SPANS, BucketFrame, PeriodFigures
 
 NOON = 29_500_000 - 29_500_000 % 1440 + 720
-"""A minute of a day, divisible by a quarter of an hour and by two hours."""
+"""A minute of a day, divisible by 15 minutes and by two hours."""
 
 
 @pytest.mark.parametrize("span", SPANS)

@@ -1,4 +1,4 @@
-"""Makes tasks and runs through the moves, as the service and the dispatcher do, with everything that is not asked for filled in."""
+"""Builders of tasks and runs, which go through the transitions that the service uses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from db.rows import InstanceRow, TaskRow
 
 
 def make_task_row(**more: Any) -> dict[str, Any]:
-    """The row of one task, as a submission makes it."""
+    """Return the row of one task, as a submission makes it."""
     return {
         "uuid": make_uuid7(), "name": "work", "template": None, "type": "exec", "parameters": {}, "priority": 0, "timeout": None,
         "queue": "default", "cpu": 1.0, "memory": 0.0, "retries": 0, "retry_delay": 1.0, "grace": 5.0, "not_before": None,
@@ -31,13 +31,13 @@ def make_task_row(**more: Any) -> dict[str, Any]:
 
 
 class TaskBuilder:
-    """Tasks and runs of one transaction. Tasks are named by their uuids, runs by their runids."""
+    """Tasks and runs of one transaction, named by their uuids and run ids."""
 
     def __init__(self, c: Connection) -> None:
         self.c = c
 
     def submit_task(self, after: Sequence[str] = (), after_any: Sequence[str] = (), **more: Any) -> str:
-        """Submit one task; its uuid."""
+        """Submit one task and return its uuid."""
         row = make_task_row(**more)
         links = [{"task_id": row["uuid"], "parent_id": parent, "kind": kind}
                  for kind, parents in (("success", after), ("any", after_any)) for parent in parents]  # fmt: skip
@@ -55,7 +55,7 @@ class TaskBuilder:
         return reads.list_runs(self.c, uuid)
 
     def claim_tasks(self, *uuids: str) -> list[str]:
-        """Give tasks a run each; the runids of those that were still waiting."""
+        """Claim the tasks and return the run ids of those that were waiting."""
         rows = [self.read_row(uuid) for uuid in uuids]
         starts = [
             {"uuid": row.uuid, "runid": make_uuid7(), "queue": row.queue, "pool": "default", "cpu": row.cpu, "memory": row.memory,
@@ -65,7 +65,7 @@ class TaskBuilder:
         return [start["runid"] for start in transitions.claim(self.c, starts)]
 
     def start_run(self, uuid: str) -> str:
-        """Claim a task and see it started; the runid."""
+        """Claim a task, record its start and return the run id."""
         (runid,) = self.claim_tasks(uuid)
         self.record_start(runid)
         return runid
@@ -75,21 +75,21 @@ class TaskBuilder:
         transitions.record_starts(self.c, [event])
 
     def record_end(self, runid: str, code: int | None = 0, **more: Any) -> list[str]:
-        """The keeper says that a run ended; the tasks that ended for good."""
+        """Record that a run ended; return the tasks that ended for good."""
         return transitions.record_ends(self.c, [{"run": runid, "code": code, "signal": None, "at": time.time(), **more}], judge_run)
 
     def complete_run(self, uuid: str, code: int = 0) -> None:
-        """A whole run."""
+        """Start and end a run of the task."""
         self.record_end(self.start_run(uuid), code)
 
     def backdate(self, table: str, key: str, value: str, column: str, days: float) -> None:
-        """Make a time of a row lie so many days back."""
+        """Set the time in `column` of a row `days` days back."""
         then = timestamps.from_unix(time.time() - days * 86400)
         self.c.exec_driver_sql(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (then, value))
 
 
 def submit_task_to(path: Path, name: str) -> None:
-    """A task in the database at `path`."""
+    """Submit a task to the database at `path`."""
     engine = create_write_engine(path)
     with engine.begin() as c:
         TaskBuilder(c).submit_task(name=name)
@@ -97,6 +97,6 @@ def submit_task_to(path: Path, name: str) -> None:
 
 
 def list_task_names(path: Path) -> list[str]:
-    """Those of the tasks in the database at `path`, in order of their numbers."""
+    """Return the names of all tasks in the order of their numbers."""
     with closing(sqlite3.connect(path)) as c:
         return [name for (name,) in c.execute("SELECT name FROM tasks ORDER BY number")]

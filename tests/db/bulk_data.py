@@ -1,4 +1,4 @@
-"""A database of a busy home: 100,000 queued tasks in four queues, 20,000 ended with their runs and events."""
+"""A database of a busy home: 100,000 queued tasks, and 20,000 ended ones with runs and events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _AT = "strftime('%Y-%m-%dT%H:%M:%S.000000Z', '{now}', '-' || ({seconds}) || ' se
 
 
 def fill_database(path: Path, queued: int = QUEUED, ended: int = ENDED) -> None:
-    """Fill a fresh database with so many tasks that wait and that ended."""
+    """Fill a fresh database with `queued` waiting and `ended` ended tasks."""
     engine = create_write_engine(path)
     with engine.begin() as c:
         _insert_definitions(c)
@@ -51,7 +51,10 @@ def _insert_definitions(c: Connection) -> None:
 
 
 def _insert_tasks(c: Connection, queued: int, over: int) -> None:
-    """The ended first, as it was; submitted a second apart, ended ten a second, the last just now; every other of a template."""
+    """Insert tasks, the ended ones first.
+
+    Submissions are a second apart, ten tasks end each second, and every second task has a template.
+    """
     done = f"i <= {over}"
     ended = _AT.format(now=timestamps.now()[:19], seconds=f"({over} - i) / 10")
     created = _AT.format(now=timestamps.now()[:19], seconds=f"{queued + over} - i")

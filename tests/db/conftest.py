@@ -1,4 +1,4 @@
-"""A transaction on a real database, and tasks to move in it."""
+"""A transaction on a real database, and a builder of tasks in it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from tests.db.builders import TaskBuilder
 
 @pytest.fixture
 def connection(database_path: Path) -> Iterator[Connection]:
-    """One open transaction, as a move gets it."""
     engine = create_write_engine(database_path)
     with engine.begin() as connection:
         yield connection
@@ -23,5 +22,4 @@ def connection(database_path: Path) -> Iterator[Connection]:
 
 @pytest.fixture
 def builder(connection: Connection) -> TaskBuilder:
-    """Makes tasks and runs in the transaction."""
     return TaskBuilder(connection)

@@ -1,4 +1,4 @@
-"""One writer, several readers that cannot write, and errors that a person can act on."""
+"""One writer, several read-only readers, and errors that people can act on."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ async def test_a_full_disk_is_reported_and_nothing_is_stored(db: Database):
 
 
 def _set_disk_space(monkeypatch: pytest.MonkeyPatch, free: int, files: int = 9) -> None:
-    """The disk of the database as it says that it is."""
+    """Make statvfs report this much free space."""
     space = SimpleNamespace(f_bavail=free // 4096, f_frsize=4096, f_files=10, f_favail=files)
     monkeypatch.setattr(os, "statvfs", lambda path: space)
 

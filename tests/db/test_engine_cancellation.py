@@ -1,4 +1,4 @@
-"""What a caller asked for comes to its end though the caller is gone."""
+"""Cancelled callers: reads and writes complete without them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lock of those who write, held by another program: known since when and by which, and told when it can be had again."""
+"""The write lock held by another program: since when, by which, and when it is free again."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def test_while_another_program_holds_the_lock_the_holder_is_known(
         assert await writing == 1
 
     assert db.find_lock_holder() is None
-    await asyncio.wait_for(news.wait(), 5)  # nothing was changed, but that it can be had again is news
+    await asyncio.wait_for(news.wait(), 5)  # Nothing changed, but the free lock is news.
 
 
 async def test_a_vain_wait_keeps_the_holder_known_until_the_lock_is_taken(

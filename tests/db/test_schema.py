@@ -1,4 +1,4 @@
-"""The owner's document, exactly: tables, columns, keys and indexes of a database that was really made."""
+"""The documented tables, columns, keys and indexes, in a real database."""
 
 from __future__ import annotations
 
@@ -46,13 +46,12 @@ TYPES = {
 
 @pytest.fixture
 def sqlite_connection(database_path: Path) -> Iterator[sqlite3.Connection]:
-    """The file, as any program sees it."""
     with closing(sqlite3.connect(database_path)) as opened:
         yield opened
 
 
 def read_columns(file: sqlite3.Connection, table: str) -> dict[str, tuple[str, bool, int]]:
-    """{name: (type, not null, place in the key)}."""
+    """Return {name: (type, not null, position in the key)}."""
     return {row[1]: (row[2], bool(row[3]), row[5]) for row in file.execute(f"PRAGMA table_info({table})")}
 
 

@@ -1,4 +1,4 @@
-"""Each engine gives parameters to real processes exactly as they are, and to nothing else."""
+"""Tests that each engine passes parameters to real processes unchanged."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ OPEN_SCHEMA = {"type": "object", "additionalProperties": True}
 
 
 def run_launch(engine: str, schema: dict[str, Any], given: dict[str, Any], declared: dict[str, Any], **base: str) -> Any:
-    """What the launch of a template writes, run in the current directory."""
+    """Run the launch of a template in the current directory."""
     engines.check_template(engine, schema, declared)
     launch = engines.make_launch(engine, schema, given, declared)
     environment = engines.build_environment(launch, {**os.environ, **base})

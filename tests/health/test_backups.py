@@ -1,4 +1,4 @@
-"""What doctor says of the backups and of the copy, by what `status` tells of them."""
+"""Tests of the doctor's checks of backups and replica."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def make_replica(**values: Any) -> dict[str, Any]:
     ],
 )
 def test_the_newest_backup_is_reported_with_age_and_folder(found: dict[str, Any], state: str, says: str):
-    at = found["at"] and make_past_time(minutes=41, seconds=5)  # the list above was made before other tests ran
+    # the parameters were built before other tests ran
+    at = found["at"] and make_past_time(minutes=41, seconds=5)
     (one,) = looked_at.check_backups(HOME, found | {"at": at})
     assert (one.check, one.state) == ("backups", state) and says in one.text
     assert one.cure == ("" if state == "well" else f"taskdeck --home {HOME} db backup")
@@ -45,7 +46,7 @@ def test_the_newest_backup_is_reported_with_age_and_folder(found: dict[str, Any]
 
 @pytest.fixture
 def backup_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """That of a home, within the one that the settings name."""
+    """Return the backup folder of a home within the configured one."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     (tmp_path / "config" / "taskdeck").mkdir(parents=True)
     (tmp_path / "config" / "taskdeck" / "config.toml").write_text(f'[backup]\nfolder = "{tmp_path}/disk/there"\n')

@@ -1,4 +1,4 @@
-"""The clock: set back, set while the runtime lives, and not kept right."""
+"""Tests of the doctor's clock check: set back, changed, or not synchronized."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.health import clock
 
 
 def make_past_time(**ago: float) -> str:
-    """A time so long ago, as it is stored."""
+    """Return a stored time in the past."""
     return (datetime.now(UTC) - timedelta(**ago)).isoformat()
 
 
@@ -21,7 +21,7 @@ def run_check(status=None, newest=None):
 
 
 def make_status(since: str, lived: float = 0.0):
-    """A status; the runtime began so many seconds ago, whatever the clock said then."""
+    """Return a status whose runtime started the given seconds ago by the boot clock."""
     begun = clock.time.clock_gettime(clock.time.CLOCK_BOOTTIME) - lived
     return {"runtime": {"state": "running", "pid": os.getpid(), "since": since, "boottime": begun}}
 

@@ -1,4 +1,4 @@
-"""What doctor says of config.toml."""
+"""Tests of the doctor's check of config.toml."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.health.configuration import check_settings
 
 @pytest.fixture
 def config_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the settings are; there are none yet."""
+    """Return the path of the settings, which do not exist yet."""
     monkeypatch.setenv("XDG_CONFIG_HOME", os.fspath(tmp_path))
     (tmp_path / "taskdeck").mkdir()
     return tmp_path / "taskdeck" / "config.toml"

@@ -1,4 +1,4 @@
-"""The disk under a home."""
+"""Tests of the doctor's disk checks."""
 
 from __future__ import annotations
 

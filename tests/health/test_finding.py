@@ -1,4 +1,4 @@
-"""What a cure is made of: words that any shell reads back as they are."""
+"""Tests of suggested commands: every shell reads their words back."""
 
 from __future__ import annotations
 

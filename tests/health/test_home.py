@@ -1,4 +1,4 @@
-"""Whose a home is and who may read it, down to the last file."""
+"""Tests of the doctor's checks of a home's owner and permissions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.health import home as looked_at
 
 
 def run_checks(path: Path):
-    """The looks at a home, by check."""
+    """Return the findings of a home, by check."""
     return {one.check: one for one in looked_at.check_home(str(path))}
 
 

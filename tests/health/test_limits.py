@@ -1,4 +1,4 @@
-"""Limits of real processes, and of control groups as the kernel writes them."""
+"""Tests of the doctor's checks of process limits and control groups."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ StartLimited = Callable[[int, int], int]
 
 @pytest.fixture
 def start_limited() -> Iterator[StartLimited]:
-    """Starts a process with one limit; its pid."""
+    """Return a function that starts a process with one limit and returns its pid."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start(which: int, most: int) -> int:

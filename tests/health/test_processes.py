@@ -1,4 +1,4 @@
-"""Keepers that are not as they should be, and neighbours."""
+"""Tests of the doctor's checks of keeper, journal and other runtimes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which processes are Taskdeck's, told by nothing but their command lines."""
+"""Tests of recognizing Taskdeck's processes by their command lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What systemd would end, on a machine that has it: its files are laid out here, its programs are asked for nothing."""
+"""Tests of the doctor's systemd checks, with laid-out files and no systemd calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.health import systemd
 
 @pytest.fixture
 def systemd_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine that systemd runs, for a user who is not root. Gives the folder of its files."""
+    """Return the folder with the files of a systemd machine of a non-root user."""
     me = pwd.getpwuid(os.getuid())
     monkeypatch.setattr(systemd, "is_booted", lambda: True)
     monkeypatch.setattr(systemd, "LINGER_FOLDER", str(tmp_path / "linger"))
@@ -110,7 +110,7 @@ def test_units_of_other_programs_are_ignored(systemd_machine: Path):
 
 @pytest.fixture
 def check_cgroup(systemd_machine: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], systemd.Finding]:
-    """The finding about a keeper in that control group."""
+    """Return a function that checks a keeper in the given control group."""
 
     def put(path: str) -> systemd.Finding:
         monkeypatch.setattr(systemd, "read_cgroups", lambda pid: {"": path})

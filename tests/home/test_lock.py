@@ -1,4 +1,4 @@
-"""One runtime per home: the lock is held by one, names its holder, and goes with it."""
+"""The home lock: held by one runtime, which it names, and released when the runtime ends."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_two_homes_have_separate_locks(home: Path, tmp_path: Path):
 
 @pytest.fixture(scope="module")
 def lock_holder() -> Iterator[RuntimeProcess]:
-    """A home with its runtime up, which the last test kills."""
+    """Yield a running runtime, which the last test kills."""
     with open_runtime() as living:
         yield living
 

@@ -1,4 +1,4 @@
-"""A keeper for each test, or for those of a module that only have it run something."""
+"""Fixtures of the keeper tests: one keeper per test, or one for all tests of a module."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.keeper.keeper_home import KeeperHome, is_running, wait_for
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[KeeperHome]:
-    """A home whose keeper is up and has been greeted."""
+    """Yield a home whose keeper runs and has been greeted."""
     home = KeeperHome(tmp_path / "home")
     try:
         assert home.start_keeper() == 0
@@ -23,7 +23,7 @@ def home(tmp_path: Path) -> Iterator[KeeperHome]:
 
 @pytest.fixture(scope="module")
 def module_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeeperHome]:
-    """A home with a keeper for the tests of a module."""
+    """Yield a home with one keeper for the tests of a module."""
     home = KeeperHome(tmp_path_factory.mktemp("kept") / "home")
     try:
         assert home.start_keeper() == 0
@@ -34,7 +34,10 @@ def module_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeeperHome
 
 @pytest.fixture
 def shared_home(module_home: KeeperHome) -> Iterator[KeeperHome]:
-    """That home, for a test that leaves its keeper as it is: which remembers nothing of the tests before."""
+    """Yield the module's home for a test that keeps its keeper.
+
+    The keeper remembers no run of earlier tests.
+    """
     module_home.greet()
     yield module_home
     for event in module_home.greet()["runs"]:
@@ -47,7 +50,7 @@ def shared_home(module_home: KeeperHome) -> Iterator[KeeperHome]:
 
 @pytest.fixture
 def empty_home(tmp_path: Path) -> Iterator[KeeperHome]:
-    """A home without a keeper."""
+    """Yield a home without a keeper."""
     home = KeeperHome(tmp_path / "home")
     try:
         yield home
@@ -57,11 +60,11 @@ def empty_home(tmp_path: Path) -> Iterator[KeeperHome]:
 
 @pytest.fixture
 def is_alive() -> Callable[[int], bool]:
-    """Is there such a process, not a zombie?"""
+    """Return a function that tells if a process exists and is not a zombie."""
     return is_running
 
 
 @pytest.fixture
 def wait_until() -> Callable[[Callable[[], Any], str], Any]:
-    """Wait for a condition."""
+    """Return a function that waits for a condition."""
     return wait_for

@@ -1,4 +1,4 @@
-"""A home with a keeper that a test drives over its socket and kills when it likes."""
+"""A home whose keeper a test drives over its socket and kills."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ TIMEOUT = 20.0
 
 
 def read_stat(pid: int) -> list[bytes]:
-    """The fields of /proc/PID/stat after the name; none when there is no such process."""
+    """Return the fields of /proc/PID/stat after the name, or an empty list."""
     try:
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
@@ -28,12 +28,12 @@ def read_stat(pid: int) -> list[bytes]:
 
 
 def is_running(pid: int) -> bool:
-    """Is there such a process, not a zombie?"""
+    """Return true if the process exists and is not a zombie."""
     return bool(fields := read_stat(pid)) and fields[0] not in b"ZX"
 
 
 def wait_for(true: Callable[[], Any], what: str) -> Any:
-    """What the condition gives once it holds."""
+    """Return the value of a condition once it is true."""
     end = time.monotonic() + TIMEOUT
     while not (value := true()):
         assert time.monotonic() < end, f"never: {what}"
@@ -42,7 +42,7 @@ def wait_for(true: Callable[[], Any], what: str) -> Any:
 
 
 class KeeperHome:
-    """A home with its keeper, and our line to it."""
+    """Home with its keeper, and a connection to the keeper."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.sock = path, socket.socket(socket.AF_UNIX)
@@ -50,12 +50,12 @@ class KeeperHome:
         self.runs: list[str] = []
 
     def start_keeper(self) -> int:
-        """Start keeper and guard; the exit code of the command."""
+        """Start keeper and guard; return the exit code of the command."""
         command = [sys.executable, "-I", "-S", keeper.__file__, self.path]
         return subprocess.run(command, stdin=subprocess.DEVNULL, cwd="/", check=False).returncode
 
     def greet(self) -> dict[str, Any]:
-        """Connect anew and say hello; the answer of a whole pair."""
+        """Connect again and return the hello of a complete pair."""
         return wait_for(self.try_to_greet, "a keeper and a guard that both live")
 
     def try_to_greet(self) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class KeeperHome:
         self.sock.sendall(json.dumps({"do": do, **more}).encode() + b"\n")
 
     def read_event(self) -> dict[str, Any]:
-        """The next event."""
+        """Return the next event."""
         while b"\n" not in self.buffer:
             data = self.sock.recv(65536)
             if not data:
@@ -87,14 +87,14 @@ class KeeperHome:
         return json.loads(text)
 
     def wait_for_event(self, what: str, run: str) -> dict[str, Any]:
-        """The next event of that kind for that run; others are passed over."""
+        """Return the run's next event of that kind, ignoring others."""
         while True:
             event = self.read_event()
             if event["is"] == what and event.get("run") == run:
                 return event
 
     def spawn(self, *argv: str, wait: bool = True, **more: Any) -> str:
-        """Start a run; its id, once it runs."""
+        """Start a run and return its id, by default once it runs."""
         run = more.pop("run", str(uuid.uuid4()))
         env = {"PATH": os.environ["PATH"], "TASKDECK_RUNID": run, **more.pop("env", {})}
         ask = {"run": run, "argv": argv, "cwd": "/", "env": env, "umask": 0o022, "log": str(self.get_log_path(run))}
@@ -105,11 +105,11 @@ class KeeperHome:
         return run
 
     def run_to_end(self, *argv: str, **more: Any) -> dict[str, Any]:
-        """Start a run and wait for its end."""
+        """Start a run and return its end event."""
         return self.wait_for_event("ended", self.spawn(*argv, wait=False, **more))
 
     def drain(self) -> None:
-        """Wait until all that was sent is done: what is no request is answered in its turn."""
+        """Wait until earlier requests are done. An invalid request is answered in order."""
         self.send("nothing")
         while self.read_event().get("code") != "bad-request":
             pass
@@ -118,17 +118,17 @@ class KeeperHome:
         return self.path / "runs" / run[:2] / f"{run}.log"
 
     def find_known(self, run: str) -> dict[str, Any] | None:
-        """What the last hello said of a run."""
+        """Return the last hello's entry of a run."""
         return next((event for event in self.hello["runs"] if event["run"] == run), None)
 
     def kill_one(self, who: str) -> dict[str, Any]:
-        """SIGKILL the `pid` or the `guard`; the hello of the pair that is whole again."""
+        """Kill the `pid` or the `guard`; return the hello of the restored pair."""
         os.kill(self.hello[who], signal.SIGKILL)
         wait_for(lambda: not is_running(self.hello[who]), "the killed process is gone")
         return self.greet()
 
     def kill_both(self) -> None:
-        """SIGKILL both, so that neither can follow the other."""
+        """Kill both; they are stopped first, so that neither can restart the other."""
         pids = self.hello["pid"], self.hello["guard"]
         for number in (signal.SIGSTOP, signal.SIGKILL):
             for pid in pids:
@@ -136,7 +136,7 @@ class KeeperHome:
         wait_for(lambda: not any(map(is_running, pids)), "both are gone")
 
     def restart(self) -> dict[str, Any]:
-        """Start a new pair; its hello."""
+        """Start a new pair and return its hello."""
         assert self.start_keeper() == 0
         return self.greet()
 
@@ -152,7 +152,7 @@ class KeeperHome:
         return sorted(os.listdir(self.journal))
 
     def list_processes(self) -> Iterator[int]:
-        """Keepers, guards and runs of this home."""
+        """Yield the keepers, guards and runs of the home."""
         marks = [os.fsencode(self.path), *(f"TASKDECK_RUNID={run}".encode() for run in self.runs)]
         for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
             with contextlib.suppress(OSError):
@@ -161,7 +161,10 @@ class KeeperHome:
                     yield pid
 
     def kill_all(self) -> None:
-        """Kill all that is left of it: stopped first, so that no survivor brings up another."""
+        """Kill every process of the home.
+
+        The processes are stopped first, so that no survivor starts another.
+        """
         self.sock.close()
         while found := [pid for pid in self.list_processes() if is_running(pid)]:
             for number in (signal.SIGSTOP, signal.SIGKILL):

@@ -1,4 +1,4 @@
-"""Clients, refusals, forgetting, space, and the end of an idle keeper."""
+"""Tests of the keeper's clients, refusals, forgetting, disk space and idle exit."""
 
 import os
 import resource

@@ -1,4 +1,4 @@
-"""What a run gets, and what is told of its end."""
+"""Tests of a run's environment and its end event."""
 
 import os
 import signal
@@ -116,7 +116,8 @@ def test_the_environment_is_exactly_the_given_one(shared_home):
 
 def test_output_is_appended_to_the_log_and_the_log_is_private(shared_home):
     run = str(uuid.uuid4())
-    shared_home.get_log_path(run).parent.mkdir(0o700, parents=True, exist_ok=True)  # other logs may be there too
+    # other logs may exist in the folder
+    shared_home.get_log_path(run).parent.mkdir(0o700, parents=True, exist_ok=True)
     shared_home.get_log_path(run).write_text("before\n")
 
     shared_home.run_to_end("sh", "-c", "echo out; echo err >&2", run=run)

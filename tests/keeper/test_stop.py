@@ -1,4 +1,4 @@
-"""Stops, signals and deadlines."""
+"""Tests of stops, signals and deadlines."""
 
 import contextlib
 import os
@@ -7,7 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-# Five processes that ignore TERM, some in sessions of their own, some orphaned; each writes its pid to {0}.
+# Five processes that ignore TERM, some in their own sessions, some orphaned; each writes its pid to
+# {0}.
 STUBBORN_SCRIPT = (
     "trap '' TERM; (setsid sleep 300 & echo $! >> {0}); (sleep 301 & echo $! >> {0}); "
     "setsid sleep 302 & echo $! >> {0}; sleep 303 & echo $! >> {0}; echo $$ >> {0}; wait"
@@ -15,7 +16,7 @@ STUBBORN_SCRIPT = (
 
 
 def spawn_stubborn(home, wait_until, pids: Path, **more) -> tuple[str, list[int]]:
-    """Start such a tree; its run and pids."""
+    """Start a process tree that ignores TERM; return its run and pids."""
     run = home.spawn("sh", "-c", STUBBORN_SCRIPT.format(pids), **more)
     wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 5, "five processes")
     return run, [int(pid) for pid in pids.read_text().split()]

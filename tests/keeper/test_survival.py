@@ -1,4 +1,4 @@
-"""Nothing is lost when keeper or guard is killed; what cannot be known is said to be lost."""
+"""Tests that killing keeper or guard loses nothing, and that unknown exits are reported as lost."""
 
 import itertools
 import json
@@ -16,7 +16,7 @@ GATED_SCRIPT = "while [ ! -e {0} ]; do sleep 0.01; done; exit {1}"
 
 
 def spawn_gated(home, tmp_path, name, code):
-    """A run that ends with the code once the file is there."""
+    """Start a run that ends with the code once the file exists."""
     return home.spawn("sh", "-c", GATED_SCRIPT.format(tmp_path / name, code))
 
 
@@ -194,7 +194,7 @@ def test_a_truncated_last_record_is_ignored(home, tail):
 def test_an_intent_without_a_process_is_refused_permanently(home):
     run = str(uuid.uuid4())
     keeper = home.hello["pid"]
-    home.run_to_end("true")  # so that there is a journal file
+    home.run_to_end("true")  # creates a journal file
     os.kill(keeper, signal.SIGSTOP)
     (segment,) = home.journal.iterdir()
     write_intent(segment, run)
@@ -254,14 +254,14 @@ def read_state(pid: int) -> bytes:
 
 
 def write_intent(segment, run: str) -> None:
-    """Add what a keeper writes before it starts a run."""
+    """Append the record that a keeper writes before it starts a run."""
     records = segment.read_bytes().rstrip(b"\0").splitlines(keepends=True)
     intent = next(json.loads(line) for line in reversed(records) if line.startswith(b'{"i"'))
     segment.write_bytes(b"".join(records) + json.dumps(intent | {"i": run}).encode() + b"\n")
 
 
 def truncate_after_intent(segment) -> None:
-    """Take away what was written after the last intent."""
+    """Remove the records after the last intent."""
     records = segment.read_bytes().rstrip(b"\0").splitlines(keepends=True)
     while not records[-1].startswith(b'{"i"'):
         records.pop()

@@ -1,4 +1,4 @@
-"""The verbs that need there to be no runtime: who asks a person keeps nobody out meanwhile, and does what was agreed to or nothing."""
+"""Tests of the verbs that need a stopped runtime: restore, repair, backup and reads."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def no_config_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def backed_up_home(home: Path, database_path: Path) -> Path:
-    """A home with a task and a backup of that, and a change of it since."""
+    """Return a home with one task, a backup, and a change since."""
     submit_task_to(database_path, "first")
     take_backup(database_path, home / "backups", BackupRules())
     with closing(sqlite3.connect(database_path)) as c:
@@ -101,7 +101,8 @@ def test_changes_made_during_the_confirmation_are_not_overwritten(backed_up_home
 
 
 def test_a_run_known_only_by_its_log_may_belong_to_any_task(backed_up_home: Path):
-    log = Path(paths.log_path(backed_up_home, "00000000-0000-7000-8000-000000000000"))  # the clock was set back behind the backup
+    # the clock was set back before the time of the backup
+    log = Path(paths.log_path(backed_up_home, "00000000-0000-7000-8000-000000000000"))
     log.parent.mkdir()
     log.touch()
     swap.remove_database(paths.database_path(backed_up_home))
@@ -142,7 +143,7 @@ def test_a_leftover_log_beside_the_target_refuses_the_restore(backed_up_home: Pa
 
 @pytest.fixture
 def replica_home(home: Path, database_path: Path) -> Iterator[Path]:
-    """The folder of a copy of another home, that has one task."""
+    """Yield the folder of a replica of another home with one task."""
     submit_task_to(database_path, "copied")
     with closing(sqlite3.connect(database_path)) as other, closing(sqlite3.connect(paths.replica_path(home))) as to:
         other.backup(to)
@@ -155,7 +156,7 @@ def test_a_home_promoted_during_another_confirmation_is_not_replaced(replica_hom
     kept = paths.replica_path(replica_home).read_bytes()
     replica.promote_home(os.fspath(replica_home))
     submit_task_to(paths.database_path(replica_home), "since")
-    paths.replica_path(replica_home).write_bytes(kept)  # the home that is copied has made it anew
+    paths.replica_path(replica_home).write_bytes(kept)  # the source home has created the replica again
 
     with pytest.raises(Conflict, match="is a home of its own already"):
         replica.promote_home(os.fspath(replica_home))
@@ -244,7 +245,7 @@ READING_VERBS = (
     "alert.ls", "board", "browse", "db.cleanup", "db.replica.status", "db.slow", "db.stats", "export", "history", "ls", "operations",
     "pool.ls", "queue.ls", "sla.ls", "status", "template.ls",
 )  # fmt: skip
-"""Verbs that look at the whole of a home."""
+"""Verbs that read a whole home."""
 
 
 def test_an_older_schema_is_read_or_refused_with_the_upgrade_command(home: Path, earlier_database: Path):
@@ -380,7 +381,8 @@ def test_a_home_of_another_user_is_read_only(
     with pytest.raises(Refused, match=f"the home {backed_up_home} belongs to .*, not to you. Nothing was done. As its owner: sudo -u"):
         act(os.fspath(backed_up_home))
 
-    assert {path.name for path in {*backed_up_home.rglob("*")} - before} <= {"taskdeck.db-wal", "taskdeck.db-shm"}  # of who only reads
+    # files of a read-only connection
+    assert {path.name for path in {*backed_up_home.rglob("*")} - before} <= {"taskdeck.db-wal", "taskdeck.db-shm"}
     assert read_only.read(os.fspath(backed_up_home), "show", {"id": 1})["number"] == 1 and len(backup_list.list_backups(os.fspath(backed_up_home))) == 1
 
 
@@ -438,7 +440,7 @@ def test_a_file_in_place_of_the_backup_folder_is_reported(home: Path, database_p
 
 
 def damage_table(path: Path, table: str) -> None:
-    """Write over the first page of a table."""
+    """Overwrite the first page of a table."""
     with closing(sqlite3.connect(path)) as c:
         c.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         (root,) = c.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
@@ -465,7 +467,7 @@ def test_a_replica_with_undecodable_damage_is_still_a_replica(replica_home: Path
 
 @pytest.fixture
 def foreign_backup(backed_up_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The id of a backup of another home that was put among those of the home, and is newer."""
+    """Return the id of a newer backup that belongs to another home."""
     other = tmp_path / "other"
     paths.make_home(other)
     prepare_database(other)

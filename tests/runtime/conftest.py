@@ -1,4 +1,4 @@
-"""A dispatcher over a real database, with a keeper that only writes down what it is told."""
+"""A dispatcher on a real database, with a fake keeper that records its orders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from db.engine import Database
 
 
 class FakeKeeper:
-    """What a keeper was told, in order; stands where the line to a keeper does."""
+    """A keeper client that records the orders it gets."""
 
     pid = guard_pid = 0
 
@@ -36,6 +36,7 @@ class FakeKeeper:
         self.orders.append(("forget", *runids))
 
     def get_orders(self, what: str) -> list[tuple[Any, ...]]:
+        """Return the arguments of all orders of one kind."""
         return [order[1:] for order in self.orders if order[0] == what]
 
     @property
@@ -45,13 +46,12 @@ class FakeKeeper:
 
 @pytest.fixture
 def fake_keeper() -> FakeKeeper:
-    """What the keeper was told."""
     return FakeKeeper()
 
 
 @pytest.fixture
 def dispatcher(db: Database, home: Path, fake_keeper: FakeKeeper) -> Dispatcher:
-    """A dispatcher that has met its keeper, which knows of no run."""
+    """Return a dispatcher connected to a keeper that knows no run."""
     made = Dispatcher(db, home)
     made.keeper = fake_keeper  # type: ignore[assignment]
     made.handle_event({"is": "hello", "runs": []})
@@ -59,10 +59,10 @@ def dispatcher(db: Database, home: Path, fake_keeper: FakeKeeper) -> Dispatcher:
 
 
 def make_started_event(runid: str, **more: Any) -> dict[str, Any]:
-    """The keeper's word that a run began."""
+    """Return a keeper event for a started run."""
     return {"is": "started", "run": runid, "pid": 4242, "ticks": 1, "at": time.time(), "boot_at": 1.0, **more}
 
 
 def make_ended_event(runid: str, code: int | None = 0, **more: Any) -> dict[str, Any]:
-    """The keeper's word that a run ended."""
+    """Return a keeper event for an ended run."""
     return {"is": "ended", "run": runid, "code": code, "signal": None, "at": time.time(), **more}

@@ -1,4 +1,4 @@
-"""The runtime takes backups by itself; while it does, and when it cannot, tasks go on."""
+"""Scheduled backups: tasks continue during a backup and after a failed one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.long.backup import trials
 
 @pytest.fixture(autouse=True)
 def no_user_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The user's own config.toml is not ours to read."""
+    """Hide the user's own config.toml."""
     monkeypatch.setenv("XDG_CONFIG_HOME", os.fspath(tmp_path))
 
 
@@ -73,7 +73,7 @@ async def test_the_table_matches_the_manifest_and_fills_the_header(
     rows = [("full", full.path.name, None, 1), ("increment", increment.path.name, full.path.name, 1)]
     assert await db.read(lambda c: [tuple(row) for row in c.exec_driver_sql(told)]) == rows
 
-    await db.write(lambda c: c.exec_driver_sql("DELETE FROM backups"))  # as in a database that was restored
+    await db.write(lambda c: c.exec_driver_sql("DELETE FROM backups"))  # as in a restored database
     await BackupScheduler(db, home).store_existing(Settings())
     assert await db.read(lambda c: [tuple(row) for row in c.exec_driver_sql(told)]) == rows
     assert await db.read(reads.find_newest_backup) == increment.at
@@ -121,7 +121,6 @@ async def test_an_unusable_folder_is_an_alert_and_halts_nothing(
 
 
 def block_backup_folder(home: Path) -> Path:
-    """What keeps backups from being taken in the home."""
     folder = home / "backups"
     folder.write_text("in the way")
     return folder

@@ -1,4 +1,4 @@
-"""Wake-ups are hints: one at once, a burst is one, and none is lost."""
+"""Change notifications: immediate, coalesced in bursts, and never lost."""
 
 from __future__ import annotations
 

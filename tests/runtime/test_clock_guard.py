@@ -1,4 +1,4 @@
-"""A clock that is far ahead for a while removes nothing."""
+"""The clock guard: nothing is removed while the clock may be ahead."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ AdvanceClock = Callable[..., None]
 
 @pytest.fixture(autouse=True)
 def advance_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AdvanceClock:
-    """Let the machine run for so many hours, while the clock goes on for so many days; without a config.toml of the user's."""
+    """Return a function that advances machine time by hours and the clock by days.
+
+    The user's config.toml is hidden.
+    """
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     moment, seconds = [timestamps.utcnow()], [1000.0]
     monkeypatch.setattr(timestamps, "utcnow", lambda: moment[0])

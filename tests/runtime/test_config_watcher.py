@@ -1,4 +1,4 @@
-"""The runtime's view of config.toml: followed while it lives, and never a reason to end."""
+"""The config watcher: follows config.toml; errors in the file never end the runtime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The control socket: what it answers to sense, to nonsense and to those who hang up, and how it tells of changes."""
+"""The control socket: valid and invalid requests, hang-ups, and change notifications."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TIMEOUT = 20.0
 
 
 class SocketClient:
-    """A caller's line, greeted."""
+    """A greeted connection to the control socket."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
@@ -53,13 +53,13 @@ class SocketClient:
         return await self.read_message()
 
     async def read_to_end(self) -> bytes:
-        """What came before the runtime hung up."""
+        """Return the bytes received before the runtime hung up."""
         async with asyncio.timeout(TIMEOUT):
             return await self.reader.read()
 
 
 class ControlHarness:
-    """A control socket, and lines to it."""
+    """A control server and connections to it."""
 
     def __init__(self, home: Path, feed: ChangeFeed, control: ControlServer) -> None:
         self.home, self.feed, self.control = home, feed, control
@@ -81,7 +81,10 @@ class ControlHarness:
 
 @pytest.fixture
 async def control_harness(home: Path, db: Database, caplog: pytest.LogCaptureFixture) -> AsyncIterator[ControlHarness]:
-    """A control socket over a real database; no fault of a caller may reach asyncio's own error log."""
+    """Yield a control server on a real database.
+
+    Caller errors must not reach asyncio's own error log.
+    """
     feed = ChangeFeed()
     db.after_commit(feed.wake)
     control = ControlServer(home, Call(db, "", home, FakeRuntime(feed)), feed)

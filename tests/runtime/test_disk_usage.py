@@ -1,4 +1,4 @@
-"""What takes the most room in a home: counted for a moment only, and only while the disk has too little."""
+"""The largest folders of a home, measured briefly and only while the disk is short of space."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def fill_folder(folder: Path, files: int, size: int) -> None:
 
 @pytest.fixture
 def filled_home(tmp_path: Path) -> Path:
-    """A home with logs in folders of folders, backups, a database, and a link to what is elsewhere."""
+    """Return a home with nested logs, backups, a database and an outside link."""
     home = tmp_path / "home"
     fill_folder(home / "runs" / "a1", 300, 4096)
     fill_folder(home / "runs" / "a2", 300, 4096)
@@ -38,7 +38,7 @@ def filled_home(tmp_path: Path) -> Path:
 
 
 def count_bytes(folder: Path) -> int:
-    """By du's own count."""
+    """Return the disk usage as du counts it."""
     return sum(os.lstat(path).st_blocks * 512 for path in [folder, *folder.rglob("*")])
 
 
@@ -55,7 +55,7 @@ def test_folders_on_another_disk_do_not_count(filled_home: Path, monkeypatch: py
 
 
 def test_a_timed_out_measurement_has_partial_sizes_of_each_folder(filled_home: Path, monkeypatch: pytest.MonkeyPatch):
-    clock = iter([0.0, 0.5, 1.5])  # one round
+    clock = iter([0.0, 0.5, 1.5])  # time for one round
     monkeypatch.setattr(disk_usage, "monotonic", lambda: next(clock))
 
     first, second = find_largest(filled_home, 1.0)

@@ -1,4 +1,4 @@
-"""What a round writes and what it then tells the keeper; what the disk refuses is kept for the next round."""
+"""Dispatcher rounds: stored changes, orders to the keeper, and retries after disk errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.service.calls import execute_sql, submit_task
 
 
 async def start_task(call: Call, dispatcher: Dispatcher, told: FakeKeeper, **spec: Any) -> tuple[int, str]:
-    """A task whose start the keeper has reported: its number and run."""
+    """Start a task and report its start; return its number and run id."""
     number = (await submit_task(call, **spec))["number"]
     await dispatcher.run_round()
     runid = told.spawned_runs[-1]
@@ -40,7 +40,10 @@ async def start_task(call: Call, dispatcher: Dispatcher, told: FakeKeeper, **spe
 
 
 async def claim_retryable_task(call: Call, dispatcher: Dispatcher, told: FakeKeeper, seen: bool = True) -> tuple[int, str]:
-    """A task that would be tried again and its run, as the keeper was told to start it; when `seen` it said that it did."""
+    """Order the start of a retryable task; return its number and run id.
+
+    With `seen` the keeper has reported the start.
+    """
     number = (await submit_task(call, retries=5, retry_delay=0))["number"]
     await dispatcher.run_round()
     (runid,) = told.spawned_runs
@@ -51,7 +54,7 @@ async def claim_retryable_task(call: Call, dispatcher: Dispatcher, told: FakeKee
 
 
 def make_next_dispatcher(dispatcher: Dispatcher, told: FakeKeeper) -> Dispatcher:
-    """The next runtime's, of the same home and keeper."""
+    """Return the dispatcher of the next runtime, with the same home and keeper."""
     again = Dispatcher(dispatcher.db, dispatcher.home)
     again.keeper = told  # type: ignore[assignment]
     return again
@@ -286,7 +289,7 @@ async def test_a_running_run_without_a_row_becomes_a_cancellable_task(
     try:
         wait_until(lambda: Path(f"/proc/{job.pid}/cmdline").read_bytes().startswith(b"sleep"))
         word = make_started_event(runid, pid=job.pid, ticks=journal._read_start_ticks(job.pid))
-        for _ in range(2):  # a hello that comes again changes nothing
+        for _ in range(2):  # a repeated hello changes nothing
             dispatcher.handle_event({"is": "hello", "runs": [word, make_started_event(make_uuid7(), pid=0), make_ended_event(make_uuid7())]})
             await dispatcher.run_round()
     finally:
@@ -306,7 +309,7 @@ async def test_a_running_run_without_a_row_becomes_a_cancellable_task(
 
 async def test_an_older_database_reuses_no_assigned_number(call: Call, dispatcher: Dispatcher, home: Path):
     await submit_task(call)
-    await number_file.raise_mark(home, 7)  # told beside the database, which lacks the tasks from #2 to #7
+    await number_file.raise_mark(home, 7)  # as in the number file; the database lacks tasks #2 to #7
 
     dispatcher.handle_event({"is": "hello", "runs": []})
     await dispatcher.run_round()
@@ -577,7 +580,7 @@ async def test_processes_left_by_a_run_are_reported(
 
 
 def fail_next_rounds(monkeypatch: pytest.MonkeyPatch, *faults: Exception) -> None:
-    """Let the next transactions of rounds end with these."""
+    """Make the next rounds fail with these errors."""
     left, promote = list(faults), transitions.release_due
 
     def once_more(c: Any) -> None:

@@ -1,4 +1,4 @@
-"""A runtime that nobody can reach any more ends by itself, and the next one takes over."""
+"""Removal of socket, lock or home: the unreachable runtime ends, and the next one takes over."""
 
 from __future__ import annotations
 
@@ -25,4 +25,4 @@ def test_a_runtime_without_its_files_ends_and_the_next_takes_over(runtime: Runti
 
     wait_until(lambda: not any(map(is_alive, pids)), "the runtime gone, and its keeper with it")
     assert list(runtime.list_processes()) == []
-    runtime.home.mkdir()  # for those who tidy up
+    runtime.home.mkdir()  # for the cleanup of the fixture

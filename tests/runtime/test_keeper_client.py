@@ -1,4 +1,4 @@
-"""The client of the keeper, against real keepers."""
+"""The keeper client, against real keepers."""
 
 import asyncio
 import errno
@@ -20,7 +20,7 @@ from tests.keeper.keeper_home import KeeperHome, is_running, wait_for
 
 
 class EventCollector:
-    """Collects what the line passes on, and can be waited for."""
+    """Collects keeper events and waits for them."""
 
     def __init__(self):
         self.seen, self.news = [], asyncio.Event()
@@ -30,7 +30,7 @@ class EventCollector:
         self.news.set()
 
     async def wait_for(self, what, run=None, after=0):
-        """The first such event after so many events."""
+        """Return the first such event after `after` events."""
         async with asyncio.timeout(20):
             while True:
                 for event in self.seen[after:]:
@@ -41,7 +41,7 @@ class EventCollector:
 
 
 def make_run(home, *argv, run=None):
-    """What the runtime says of a run."""
+    """Return the spawn request of a run."""
     run = run or str(uuid.uuid4())
     home.runs.append(run)
     env = {"PATH": os.environ["PATH"], "TASKDECK_RUNID": run}
@@ -51,7 +51,6 @@ def make_run(home, *argv, run=None):
 
 @pytest.fixture
 def empty_home(tmp_path):
-    """A home without a keeper."""
     home = KeeperHome(tmp_path / "home")
     try:
         yield home
@@ -61,7 +60,7 @@ def empty_home(tmp_path):
 
 @pytest.fixture
 async def client_and_events(empty_home):
-    """A connected client and its events."""
+    """Yield a connected client and its events."""
     events = EventCollector()
     client = await KeeperClient.open(empty_home.path, events)
     await events.wait_for("hello")
@@ -274,7 +273,8 @@ async def test_a_brief_lack_of_processes_does_not_break_the_connection(client_an
 
     monkeypatch.setattr(subprocess, "run", none_left)
     seen = len(events.seen)
-    os.kill(client.pid, signal.SIGSTOP)  # else it may have another guard before it is killed itself
+    # otherwise the keeper may start another guard before it is killed
+    os.kill(client.pid, signal.SIGSTOP)
     os.kill(client.guard_pid, signal.SIGKILL)
     os.kill(client.pid, signal.SIGKILL)
     await events.of("hello", after=seen)
@@ -327,11 +327,11 @@ async def test_a_keeper_of_another_protocol_with_runs_is_refused(empty_home, num
         "until they have ended, use the version that started them"
     )
     with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # it is alive
+        fcntl.flock(file, fcntl.LOCK_EX)  # the keeper is alive
         with pytest.raises(NoKeeper, match=refused):
             await KeeperClient.open(empty_home.path, EventCollector())
 
-    (journal / "00000001.log").touch()  # it left an end
+    (journal / "00000001.log").touch()  # the keeper left an unreported end
     with pytest.raises(NoKeeper, match=refused):
         await KeeperClient.open(empty_home.path, EventCollector())
 

@@ -1,4 +1,4 @@
-"""What the clock does: a duty that fails is written down and tried again; a full disk pauses the starting and nothing else."""
+"""Periodic jobs: failures are logged and retried, and a full disk halts only the starting."""
 
 from __future__ import annotations
 
@@ -37,12 +37,11 @@ from tests.service.calls import execute_sql, submit_task
 
 @pytest.fixture
 def duties(db: Database, dispatcher: Dispatcher, home: Path) -> Duties:
-    """The duties over a dispatcher."""
     return Duties(db, dispatcher, UsageSampler(home))
 
 
 async def start_one_run(call: Call, dispatcher: Dispatcher, told: FakeKeeper) -> str:
-    """Start a task's run; its id."""
+    """Start a run and return its run id."""
     await submit_task(call)
     await dispatcher.run_round()
     dispatcher.handle_event(make_started_event(told.spawned_runs[-1], pid=1 << 30))
@@ -371,7 +370,7 @@ async def test_cleanup_removes_logs_with_their_runs(
 
 
 async def add_old_failure(call: Call) -> None:
-    """A task that failed 31 days ago."""
+    """Add a task that failed 31 days ago."""
     await submit_task(call)
     then = timestamps.from_unix(time.time() - 31 * 86400)
     await execute_sql(call, "UPDATE tasks SET status = 'failed', ended_at = ?", then)

@@ -1,4 +1,4 @@
-"""What the runtime writes down each minute for the history."""
+"""Periodic samples and counts for the history."""
 
 from __future__ import annotations
 
@@ -23,12 +23,10 @@ from tests.service.calls import execute_sql
 
 @pytest.fixture
 def duties(db: Database, dispatcher: Dispatcher, home: Path) -> Duties:
-    """The duties over a dispatcher."""
     return Duties(db, dispatcher, UsageSampler(home))
 
 
 async def complete_run(call: Call, dispatcher: Dispatcher, told: FakeKeeper) -> None:
-    """A whole run of a task."""
     dispatcher.handle_event(make_ended_event(await start_one_run(call, dispatcher, told), 1))
     await dispatcher.run_round()
 

@@ -1,4 +1,4 @@
-"""Rules on figures of Taskdeck itself, looked at by the clock."""
+"""Periodic evaluation of rules on internal metrics."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ from tests.service.calls import execute_sql
 
 @pytest.fixture
 def duties(db: Database, dispatcher: Dispatcher, home: Path) -> Duties:
-    """The duties over a dispatcher."""
     return Duties(db, dispatcher, UsageSampler(home))
 
 
 async def run_duties(duties: Duties, *names: str) -> None:
-    """These duties, once each, as the clock fires them."""
+    """Run these duties once each, as the scheduler does."""
     table = {duty.name: duty for duty in duties.list_duties()}
     for name in names:
         await duties._run_duty(table[name])

@@ -1,4 +1,4 @@
-"""What was slow is written down by the clock, by whose duty or verb it was; what ails the database is an alert for as long as it does."""
+"""Periodic storage of slow statements by caller, and alerts on database conditions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from db.maintenance import slow_queries
 
 
 class RecordAllConfig(ConfigWatcher):
-    """Settings that mind whatever takes a microsecond."""
+    """Settings with a threshold of a microsecond."""
 
     def __init__(self) -> None:
         super().__init__("/nonexistent")
@@ -33,7 +33,7 @@ class RecordAllConfig(ConfigWatcher):
 
 @pytest.fixture
 def duties(db: Database, dispatcher: Dispatcher, home: Path) -> Duties:
-    """The duties, minding everything."""
+    """Return duties that record every statement as slow."""
     return Duties(db, dispatcher, UsageSampler(home), RecordAllConfig())
 
 

@@ -1,4 +1,4 @@
-"""A value that cannot be read stops what has it, and nothing else."""
+"""Quarantine: an unreadable value stops only its own row."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.service.calls import execute_sql, submit_task
 
 
 async def run_all_rounds(dispatcher: Dispatcher) -> None:
-    """Rounds until none asks for the next."""
+    """Run dispatcher rounds until none asks for the next."""
     dispatcher.wake()
     while dispatcher._wake.is_set():
         dispatcher._wake.clear()
@@ -54,7 +54,8 @@ async def test_an_unreadable_task_is_held_and_the_others_start(call: Call, dispa
     assert (await views.ls(call))["tasks"] and "release" not in [cure["verb"] for cure in why["cures"]]
     told_of = {row["object"].split()[0]: row for row in await operations.ls(call, verb="set aside")}
     assert (told_of["task"]["object"], told_of["task"]["by"]) == ("task #1", "taskdeck")
-    assert told_of.keys() == ({"task", "run"} if column == "tags" else {"task"})  # a run takes the tags over
+    # a run copies the tags
+    assert told_of.keys() == ({"task", "run"} if column == "tags" else {"task"})
     (kept,) = await execute_sql(call, "SELECT launch FROM tasks WHERE number = 1")
     assert json.loads(kept[0])["unreadable"] == {column: '["argv": '}
 
@@ -263,7 +264,7 @@ async def test_an_unreadable_operation_does_not_hide_the_others(call: Call):
 
 
 def change_while_stopped(living: RuntimeProcess, statement: str) -> None:
-    """A change of the database by another program, while no runtime has it."""
+    """Change the database as another program while no runtime is running."""
     assert run_command(living.home, "stop").returncode == 0
     wait_until(lambda: not lock.is_held(living.home), "the runtime's end")
     with closing(sqlite3.connect(paths.database_path(living.home))) as c:

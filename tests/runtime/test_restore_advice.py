@@ -1,4 +1,4 @@
-"""What is said of a damaged database: never that there is no backup while nobody knows where they lie."""
+"""Restore advice for a damaged database."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from db.errors import DamagedDatabase
 
 @pytest.fixture
 def config_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where config.toml is."""
     monkeypatch.setenv("XDG_CONFIG_HOME", os.fspath(tmp_path))
     path = tmp_path / "taskdeck" / "config.toml"
     path.parent.mkdir()

@@ -1,4 +1,4 @@
-"""A runtime that dies loses nothing: the next one finds every run, started or not, and its end."""
+"""Runs across a killed runtime: the next runtime finds each run and its end."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.runtime_process import HOME_VARIABLE, RuntimeProcess, is_alive, wait_
 
 
 def submit_gated_job(living: RuntimeProcess, name: str, code: int) -> tuple[str, Path]:
-    """A job that ends with this code once its gate is there."""
+    """Submit a job that exits with `code` once its gate file exists."""
     gate = living.home / name
     return living.submit("sh", "-c", f"until [ -e '{gate}' ]; do sleep 0.05; done; exit {code}", cpu=0), gate
 
 
 class RestartedRuntime:
-    """A home whose runtime was killed while four jobs ran, and whose next one is up."""
+    """A home whose runtime was killed while four jobs ran, and was started again."""
 
     def __init__(self, living: RuntimeProcess) -> None:
         self.living = living
@@ -40,7 +40,7 @@ class RestartedRuntime:
         wait_until(lambda: read_process_state(self.runs[self.paused]["pid"]) in "TD", "the job or its child stands still")
 
         living.kill()
-        assert setup.was_unclean_shutdown(living.home)  # the next one looks the database over
+        assert setup.was_unclean_shutdown(living.home)  # the next runtime checks the database
         end.touch()
         wait_until(lambda: not is_alive(self.runs[self.ended]["pid"]), "the job has ended")
         engine = create_write_engine(living.home / "taskdeck.db")
@@ -51,7 +51,6 @@ class RestartedRuntime:
 
 
 def read_process_state(pid: int) -> str:
-    """The state letter of a process."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
@@ -108,7 +107,10 @@ def test_a_killed_keeper_takes_no_run_with_it(restarted_runtime: RestartedRuntim
 
 
 def claim_task_offline(living: RuntimeProcess, boot: str = "", **more) -> str:
-    """A task that a runtime claimed before it died: the keeper was never told of its run. With a `boot` it was seen to start in that."""
+    """Insert a task claimed before the runtime died, without telling the keeper.
+
+    With `boot` its start was also recorded in that boot.
+    """
     engine = create_write_engine(living.home / "taskdeck.db")
     env = {"PATH": os.environ["PATH"], HOME_VARIABLE: os.fspath(living.home)}
     with engine.begin() as c:

@@ -1,4 +1,4 @@
-"""What the end of a run means."""
+"""The verdict on an ended run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from db.states import RunStatus
 
 
 def make_facts(**more: Any) -> RunFacts:
-    """A run of a task that allows one retry."""
+    """Return the facts of a run whose task allows one retry."""
     known: dict[str, Any] = dict.fromkeys(RunFacts.__slots__)
     return RunFacts(**(known | {"runid": "r", "task_id": "t", "status": "running", "retries": 1, "failures": 0, "retry_delay": 2.0,
                                 "timeout": 90.0, "log_limit": 5.0, "queue": "q"} | more))  # fmt: skip

@@ -1,4 +1,4 @@
-"""The index of texts follows the tasks by itself, quietly, whatever becomes of its file, and leaves the writer to others."""
+"""The search indexer: follows the tasks in the background and leaves the writer to others."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ from tests.service.calls import execute_sql
 
 
 async def submit_many(db: Database, count: int) -> None:
-    """Submit so many tasks at once."""
     await db.write(lambda c: transitions.submit(c, [builders.make_task_row(name=f"work {at}") for at in range(count)], [], "ann"))
 
 
@@ -110,7 +109,7 @@ async def test_an_unusable_index_is_rebuilt(
     else:
         await db.run_on_index(db.index.create)
 
-    await duty.catch_up()  # though nothing was committed
+    await duty.catch_up()  # even without a commit
 
     assert (await db.read(fts.count_unindexed), (await db.read(fts.read_state)).upto) == (0, 300)
     assert ("the search index is made anew: " in caplog.text) == (trouble == "damaged")

@@ -1,4 +1,4 @@
-"""What a runtime does to the process it is given."""
+"""A runtime in the foreground: its own process session and exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A runtime comes up when somebody needs it, once, and ends when it is told to."""
+"""Starting, stopping and draining a runtime."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RunCommand = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def stopped_runtime(module_runtime: RuntimeProcess) -> RuntimeProcess:
-    """That home with no runtime up, as the test before leaves it, and none that was stopped on purpose."""
+    """Return a home without a runtime, and without the mark of a manual stop."""
     if module_runtime.open_client(autostart=False).is_runtime_up():
         module_runtime.kill()
     Path(paths.stop_marker_path(module_runtime.home)).unlink(missing_ok=True)

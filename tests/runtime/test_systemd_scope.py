@@ -1,6 +1,6 @@
-"""The keeper's scope: how systemd is asked for it, and that the keeper comes up whatever systemd says.
+"""The systemd scope of the keeper.
 
-No machine that tests run on need have systemd, so a program of its name stands in for `systemd-run`.
+Test machines need no systemd: a script named `systemd-run` replaces the program.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from app.runtime.keeper_client import NoKeeper, start_keeper
 from tests.runtime_process import RuntimeProcess, wait_until
 
 EXEC_COMMAND = 'while [ "$1" != -- ]; do shift; done; shift; exec "$@"'
-"""What `systemd-run --scope` comes to: it becomes the command."""
+"""Shell code that executes the given command, as `systemd-run --scope` does."""
 
 
 @pytest.fixture
 def fake_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """A machine with systemd, whose systemd-run does as the script says; gives the file that its words are written to."""
+    """Return a function that installs a fake `systemd-run` and returns its log file."""
     monkeypatch.setattr(systemd_scope, "SYSTEMD_FOLDER", tmp_path)
     monkeypatch.setattr(systemd_scope, "LINGER_FOLDER", tmp_path)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
@@ -38,7 +38,7 @@ def fake_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[s
 
 
 def is_keeper_up(living: RuntimeProcess) -> bool:
-    """Whether a keeper serves the home."""
+    """Tell whether a keeper serves the home."""
     return len(list(living.list_processes())) == 2 and any((living.home / "run").glob("keeper*.sock"))
 
 

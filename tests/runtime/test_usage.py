@@ -1,4 +1,4 @@
-"""What a run took, kept in ten cells however long it runs; measured on a real process."""
+"""Usage samples of a run, kept in ten cells and measured on a real process."""
 
 from __future__ import annotations
 

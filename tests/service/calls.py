@@ -1,4 +1,4 @@
-"""A database as every home has it, and a caller of verbs."""
+"""Verb calls on a fresh database, and shortcuts to submit tasks and to run SQL."""
 
 import atexit
 import shutil
@@ -28,7 +28,7 @@ def _prepare_once() -> Path:
 
 @asynccontextmanager
 async def open_call(home: Path) -> AsyncIterator[Call]:
-    """Ann, who calls verbs on a fresh database."""
+    """Yield a verb call by ann on a fresh database."""
     target = paths.database_path(home)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(_prepare_once(), target)
@@ -37,13 +37,13 @@ async def open_call(home: Path) -> AsyncIterator[Call]:
 
 
 async def submit_task(call: Call, **spec: Any) -> dict[str, Any]:
-    """One task of these options, by default a command."""
+    """Submit one task, by default a command, and return the answer."""
     task = spec if {"template", "script"} & spec.keys() else {"argv": ["true"], **spec}
     return (await submit.submit(call, tasks=[task], env={}))[0]
 
 
 async def execute_sql(call: Call, statement: str, *values: Any) -> list[Any]:
-    """One statement, committed; its rows."""
+    """Run one statement, commit it and return its rows."""
 
     def run(c: Any) -> list[Any]:
         found = c.exec_driver_sql(statement, values)
@@ -53,11 +53,11 @@ async def execute_sql(call: Call, statement: str, *values: Any) -> list[Any]:
 
 
 async def list_operations(call: Call) -> list[tuple[str, str]]:
-    """What the operation log holds, first first: verb and object."""
+    """Return verb and object of ann's operations, oldest first."""
     rows = await execute_sql(call, "SELECT verb, object FROM operations WHERE by = 'ann' ORDER BY id")
     return [(row[0], row[1]) for row in rows]
 
 
 def to_stored_time(seconds: float) -> str:
-    """UNIX seconds as they are stored."""
+    """Return UNIX seconds as the database stores them."""
     return timestamps.from_unix(seconds)

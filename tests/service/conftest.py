@@ -1,4 +1,4 @@
-"""People who call verbs, and runs that start and end without a keeper."""
+"""Callers of verbs, a fake runtime, and a worker that starts and ends runs without a keeper."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.db.builders import TaskBuilder
 
 
 class FakeRuntime:
-    """A runtime that is up, without its processes: what a verb may ask of it, and what it was asked."""
+    """A runtime without processes, which records what verbs ask of it."""
 
     def __init__(self, feed: ChangeFeed) -> None:
         self.halted: str | None = None
@@ -69,17 +69,17 @@ class FakeRuntime:
 
 
 class Worker:
-    """Starts and ends runs of tasks, named by their numbers."""
+    """Starts and ends runs of tasks, which it takes by number."""
 
     def __init__(self, db: Database) -> None:
         self.db = db
 
     async def start(self, number: int) -> str:
-        """Claim and start a task; its run."""
+        """Claim and start a task; return its run id."""
         return await self.db.write(lambda c: TaskBuilder(c).start_run(_find_uuid(c, number)))
 
     async def run(self, number: int, code: int | None = 0, **end: object) -> str:
-        """A whole run of a task."""
+        """Start and end a run of a task; return its run id."""
         runid = await self.start(number)
         await self.end(runid, code, **end)
         return runid
@@ -94,7 +94,6 @@ def _find_uuid(c: Connection, number: int) -> str:
 
 @pytest.fixture
 def fake_runtime(db: Database) -> FakeRuntime:
-    """A runtime that is up."""
     feed = ChangeFeed()
     db.after_commit(feed.wake)
     return FakeRuntime(feed)
@@ -102,17 +101,16 @@ def fake_runtime(db: Database) -> FakeRuntime:
 
 @pytest.fixture
 def caller_notes() -> list[str]:
-    """What was noted to the caller of `live`."""
+    """Return the notes sent to the caller of `runtime_call`."""
     return []
 
 
 @pytest.fixture
 def runtime_call(call: Call, fake_runtime: FakeRuntime, caller_notes: list[str]) -> Call:
-    """A verb called by ann while a runtime is up."""
+    """Return a verb call by ann while a runtime is up."""
     return replace(call, live=fake_runtime, note=caller_notes.append)
 
 
 @pytest.fixture
 def worker(db: Database) -> Worker:
-    """Runs tasks."""
     return Worker(db)

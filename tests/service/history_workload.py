@@ -1,4 +1,4 @@
-"""Days of work of a home, written straight into its database: tasks that ran, their runs, events, minute samples and operations."""
+"""Days of past work inserted directly: ended tasks with runs, events, samples and operations."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _INSERTS = (
 
 
 def insert_day(c: Connection, begin: datetime, number: int, tasks: int) -> None:
-    """The work of one day, its `number` from 0, with so many tasks, one in ten of which failed."""
+    """Insert one day of `tasks` tasks, one in ten failed; days count from 0."""
     given = {"first": number * tasks + 1, "last": (number + 1) * tasks + 1, "day": number, "begin": timestamps.format_time(begin)[:19]}
     for statement in _INSERTS:
         c.exec_driver_sql(statement, given)
 
 
 def insert_days(c: Connection, until: datetime, many: int, tasks: int) -> None:
-    """So many days, the last of which ends at that moment."""
+    """Insert `many` days of work, the last one ending at `until`."""
     for number in range(many):
         insert_day(c, until - timedelta(days=many - number), number, tasks)

@@ -1,4 +1,4 @@
-"""Alerts as people see and acknowledge them."""
+"""Alerts: listing, acknowledging and silencing."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -25,7 +25,7 @@ async def call(tmp_path: Path) -> AsyncIterator[Call]:
 
 
 async def make_late_task(call: Call, name: str = "soon", minutes: float = 60, severity: str = "warning") -> dict[str, Any]:
-    """An alert on a task that has waited so long, allowed 30m."""
+    """Return an alert on a task that waited `minutes`, with 30 minutes allowed."""
     if not [row for row in await slas.ls(call) if row["name"] == name]:
         await slas.create(call, name=name, preset="starts-within", value="30m", task=name, severity=severity)
     made = await submit_task(call, name=name)
@@ -131,7 +131,7 @@ async def test_the_list_honours_its_limit(call: Call) -> None:
     assert len(await alerts.ls(call, limit=2)) == 2
 
 
-# --- silences -------------------------------------------------------------------------------------------------------
+# Silences
 
 
 async def silence(call: Call, until: str = "5h", **which: Any) -> dict[str, Any]:
@@ -250,7 +250,7 @@ async def test_a_reason_has_a_maximum_length(call: Call) -> None:
         await alerts.silence(call, until="1h", sla="soon", reason=7)  # type: ignore[arg-type]
 
 
-# --- one alert ------------------------------------------------------------------------------------------------------
+# One alert
 
 
 async def test_an_alert_shows_its_rule_its_task_and_similar_tasks(call: Call) -> None:

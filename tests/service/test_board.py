@@ -1,4 +1,4 @@
-"""The one snapshot that the deck shows, and `status`."""
+"""The board snapshot that the deck and `status` show."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from tests.service.calls import execute_sql, submit_task
 
 
 async def read_board_again(call: Call) -> Board:
+    """Return the board after a JSON round trip."""
     return Board.from_dict(json.loads(json.dumps(await board.show_board(call))))
 
 
@@ -50,7 +51,7 @@ async def test_an_unused_home_says_so(call: Call):
 
 async def test_an_idle_home_reads_only_runtime_figures_again(runtime_call: Call, fake_runtime, monkeypatch):
     await submit_task(runtime_call, name="held", hold=True)
-    for name in ("_TODAY", "_UNSEEN"):  # what was counted for the test before may still be remembered
+    for name in ("_TODAY", "_UNSEEN"):  # drop counts cached by earlier tests
         monkeypatch.setattr(board, name, board.EndedCount(["failed"]))
     began, read = timestamps.utcnow(), []
     monkeypatch.setattr(Database, "read", partialmethod(_count_reads, Database.read, read))

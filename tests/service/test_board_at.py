@@ -1,4 +1,4 @@
-"""The board as of a minute that is over: what ran, waited and had ended then, whatever became of it."""
+"""The board at a past minute: running, waiting and ended tasks as of then."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ MINUTE, HOUR = 60.0, 3600.0
 
 
 async def read_board(call: Call, ago: float) -> Board:
-    """The board so many seconds ago."""
+    """Return the board `ago` seconds ago."""
     return Board.from_dict((await read_answer(call, ago))["board"])
 
 
 async def read_answer(call: Call, ago: float) -> dict[str, Any]:
-    """The whole answer."""
+    """Return the whole answer for `ago` seconds ago."""
     return await board_at.board_at(call, at=timestamps.from_unix(time.time() - ago))
 
 
 async def add_past_task(call: Call, created: float, began: float | None = None, ended: float | None = None, code: int = 0, **spec: Any) -> int:
-    """A task that was submitted, began and ended so many seconds ago; its number."""
+    """Add a task with these times, in seconds before now; return its number."""
     now, number = time.time(), (await submit_task(call, **spec))["number"]
     made, whose = to_stored_time(now - created), "task_id = (SELECT uuid FROM tasks WHERE number = ?)"
     await execute_sql(call, "UPDATE tasks SET created_at = ? WHERE number = ?", made, number)
@@ -55,15 +55,16 @@ async def add_past_task(call: Call, created: float, began: float | None = None, 
 
 
 def find_midnight(board: Board) -> float:
-    """The midnight before the moment of a board."""
+    """Return the midnight before the moment of a board."""
     return board_at.get_midnight(timestamps.parse_time(timestamps.from_unix(board.at))).timestamp()
 
 
 @pytest.fixture(autouse=True)
 async def sampled_minutes(call: Call) -> None:
-    """A runtime was up for the last two hours, but for ten minutes an hour ago."""
+    """Sample the last two hours, except for ten minutes an hour ago."""
     await insert_samples(call, *(n * MINUTE for n in range(120) if not 55 <= n < 65), running=0)
-    await execute_sql(call, "DROP TRIGGER IF EXISTS operations_stay")  # time passes
+    # allow changes of the log, as if time passed
+    await execute_sql(call, "DROP TRIGGER IF EXISTS operations_stay")
     await execute_sql(call, "UPDATE operations SET created_at = ?", to_stored_time(time.time() - 3 * HOUR))
 
 
@@ -184,7 +185,8 @@ async def test_queues_and_pools_match_the_samples(call: Call):
 async def test_later_changes_of_settings_are_reverted(call: Call):
     before = (await queues.queue_show(call, name="default"))["capacity"]
     await queues.queue_create(call, name="old", capacity=2)
-    await execute_sql(call, "DROP TRIGGER IF EXISTS operations_stay")  # time passes
+    # allow changes of the log, as if time passed
+    await execute_sql(call, "DROP TRIGGER IF EXISTS operations_stay")
     await execute_sql(call, "UPDATE operations SET created_at = ?", to_stored_time(time.time() - 2 * HOUR))
     await queues.queue_set(call, name="default", capacity=before + 5)
     await queues.queue_pause(call, name="default")
@@ -198,7 +200,7 @@ async def test_later_changes_of_settings_are_reverted(call: Call):
 
 
 async def test_a_queue_whose_first_task_exceeded_the_free_cores_lacked_room(call: Call):
-    free = (await queues.pool_show(call, name="default"))["total_cpu"] - 2.0  # as sampled
+    free = (await queues.pool_show(call, name="default"))["total_cpu"] - 2.0  # as in the samples
     small = await add_past_task(call, 700, cpu=free)
     assert [queue.word for queue in (await read_board(call, 500)).queues] == ["open"]
 

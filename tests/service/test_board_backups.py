@@ -1,4 +1,4 @@
-"""How old the newest backup and the replica are, as the board tells it."""
+"""The age of the newest backup on the board."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def read_board(call: Call) -> Board:
 
 
 async def add_backup(call: Call, ago: float, good: bool = True, file: str = "x", base: int | None = None) -> float:
-    """When a backup was taken, of which a row says that its file lies in the home."""
+    """Record a backup taken `ago` seconds ago and return its time."""
     (call.home / "backups").mkdir(exist_ok=True)
     (call.home / "backups" / file).touch()
     moment = round(time.time() - ago, 3)
@@ -56,7 +56,7 @@ async def test_a_backup_older_than_its_rule_is_late(runtime_call: Call, fake_run
 
 @pytest.fixture
 def no_backup_cache(monkeypatch: pytest.MonkeyPatch):
-    """Every board looks whether the file is there."""
+    """Make every board check whether the backup file exists."""
     monkeypatch.setattr("app.service.database.backups.NEWEST_TTL", 0.0)
 
 

@@ -1,4 +1,4 @@
-"""History: what is counted is what ran, whenever it is counted; what nobody saw is not zero."""
+"""History: counts match the runs, whenever they are counted, and unobserved minutes are gaps."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 
 
 async def add_past_run(call: Call, ago: float, run: float = 10.0, wait: float = 5.0, code: int = 0, **spec: Any) -> None:
-    """A task that ended so many seconds ago, after it had waited and run."""
+    """Add a task that ended `ago` seconds ago after this wait and run time."""
     task = await submit_task(call, **spec)
     runid = await Worker(call.db).run(task["number"], code)
     ended = time.time() - ago
@@ -34,7 +34,7 @@ async def add_past_run(call: Call, ago: float, run: float = 10.0, wait: float = 
 
 
 async def insert_samples(call: Call, *ago: float, **values: Any) -> None:
-    """Samples of the default queue and pool in minutes so many seconds ago."""
+    """Insert samples of the default queue and pool, in minutes so long ago."""
     queue = {"running": 1, "waiting": 2} | {k: v for k, v in values.items() if k in ("running", "waiting")}
     pool = {"used_cpu": 2.0, "measured_cpu": 1.5, "used_memory": 512.0, "measured_memory": 256.0}
     now = time.time()
@@ -48,13 +48,12 @@ async def insert_samples(call: Call, *ago: float, **values: Any) -> None:
 
 
 def get_total(answer: dict[str, Any], name: str | None = None) -> dict[str, Any]:
-    """The figures of one row."""
+    """Return the figures of one row."""
     return next(row["total"] for row in answer["rows"] if row["name"] == name)
 
 
 @pytest.fixture
 def query_history(call: Call) -> Callable[..., Any]:
-    """The verb."""
 
     async def asked(metric: str = "throughput", **args: Any) -> dict[str, Any]:
         return await history.read_history(call, metric=metric, **args)
@@ -201,7 +200,7 @@ async def test_minutes_without_a_runtime_are_gaps_not_zero(call: Call, query_his
     series = answer["rows"][0]["series"]["ended"]
     assert [value for value, known in zip(series, answer["known"], strict=True) if known] == [0, 0, 0]
     assert answer["since"] == answer["at"][answer["known"].index(True)]
-    assert sum(value or 0 for value in series) == 1  # what is there is shown, also out of a gap
+    assert sum(value or 0 for value in series) == 1  # existing counts are shown even in a gap
     assert series.count(None) >= 55
 
 

@@ -1,4 +1,4 @@
-"""The operation log as it is read: by pages, by words, by who, what, to what and since when."""
+"""Reading the operation log: pages, search words and filters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ORIGIN = "pts/3 4120 81734"
 
 @pytest.fixture
 async def ann_call(call: Call) -> Call:
-    """Ann, who did a few things from her deck after somebody did one from elsewhere."""
+    """Return a call by ann, after one operation by bob and three by ann."""
     ann = replace(call, by=Actor("ann", "deck", ORIGIN))
     await submit_task(ann, name="Encode Été")
     await registry.call_verb(replace(call, by=Actor("bob")), "queue.pause", {"name": "default"})
@@ -76,7 +76,8 @@ async def test_a_page_continues_after_the_previous_one(ann_call: Call):
 
 
 async def test_entries_older_than_since_are_left_out(ann_call: Call):
-    await execute_sql(ann_call, "DROP TRIGGER IF EXISTS operations_stay")  # time passes
+    # allow changes of the log, as if time passed
+    await execute_sql(ann_call, "DROP TRIGGER IF EXISTS operations_stay")
     await execute_sql(ann_call, "UPDATE operations SET created_at = '2020-01-01T00:00:00.000000Z' WHERE verb <> 'hold'")
 
     assert await list_verbs(ann_call, since="1h") == ["hold"]

@@ -1,4 +1,4 @@
-"""The runtime and its machine, as the verbs for administrators tell them."""
+"""Verbs for administrators of the runtime."""
 
 from __future__ import annotations
 

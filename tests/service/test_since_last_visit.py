@@ -1,4 +1,4 @@
-"""What happened since somebody last looked, and which failures nobody has seen."""
+"""Events since the last visit, and failures that nobody has seen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.service.calls import submit_task
 
 
 async def _run_three_tasks(live: Call, worker) -> float:
-    """A success, then a moment, then a failure and a success; the moment."""
+    """Return a moment after one success and before a failure and a success."""
     for name in ("early", "bad", "good"):
         await submit_task(live, name=name)
     await worker.run(1, 0)

@@ -1,4 +1,4 @@
-"""Rules on figures of Taskdeck itself: one alert each, which fires, is read as of now, and resolves."""
+"""Rules on internal metrics: one alert each, which fires, shows current values and resolves."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -35,7 +35,7 @@ def format_ago(seconds: float) -> str:
 
 
 async def add_replica(call: Call, minutes: float | None = None, chosen: float = 60) -> None:
-    """A replica that was chosen so many minutes ago, and whose last whole copy was begun so many ago."""
+    """Add a replica configured and last synchronized this many minutes ago."""
     synced = format_ago(minutes * MINUTE) if minutes is not None else None
     await execute_sql(call, "DELETE FROM replicas")
     row = ("there", "here", synced, format_ago(chosen * MINUTE), format_ago(chosen * MINUTE))
@@ -52,20 +52,20 @@ async def add_backup(call: Call, hours: float, problem: str | None = None, check
 
 
 async def add_counter(call: Call, name: str, minutes: float, value: int) -> None:
-    """What was slow, or waited, so many minutes ago."""
+    """Add a counter of slow statements or lock waits, `minutes` ago."""
     at = format_ago(minutes * MINUTE)
     statement = "INSERT INTO counters (name, value, created_at, updated_at) VALUES (?, ?, ?, ?)"
     await execute_sql(call, statement, name + at[:16], value, at, at)
 
 
 async def create_replica_rule(call: Call, **more: Any) -> dict[str, Any]:
-    """A rule that a replica is less than 5 minutes old."""
+    """Create a rule that the replica is less than 5 minutes old."""
     given = {"name": "replica-fresh", "preset": "stays-below", "metric": "replica-lag", "value": "5m", "severity": "critical"}
     return await slas.create(call, **given | more)
 
 
 async def evaluate_rules(call: Call) -> tuple[int, int]:
-    """What the duty does, at most: alerts that fired and resolved, none when a look is not worth it."""
+    """Evaluate the rules if due; return how many alerts fired and resolved."""
     if not await call.db.read(slas.has_work, timestamps.utcnow()):
         return 0, 0
     done = await call.db.write(slas.evaluate, timestamps.utcnow())

@@ -1,4 +1,4 @@
-"""Boards with fixed contents and a fixed clock, for tests and for pictures."""
+"""Boards with fixed contents and a fixed clock, for tests and screenshots."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from app.core.board import (
 )
 
 NOW = datetime(2026, 11, 25, 10, 42, 7, tzinfo=UTC).timestamp()
-"""The moment at which every board here is seen."""
+"""Time at which every board here was read."""
 
 MINUTE, HOUR, G = 60.0, 3600.0, 1024.0
 _SPARKS = "▁▂▃▄▅▆▇█"
@@ -57,7 +57,7 @@ def make_running(
     number: int, name: str, queue: str, ran: float, timeout: float | None, left: float | None, cpu: tuple[float, float],
     memory: tuple[float, float], output: str, status: str = "running", note: str = "",
 ) -> RunningEntry:  # fmt: skip
-    """A running line; `cpu` and `memory` (MiB) are measured and asked."""
+    """Return a running row; `cpu` and `memory` (MiB) are pairs of measured and requested."""
     return RunningEntry(
         uuid=f"0193f0c2-0000-7000-8000-{number:012d}", runid=f"0193f0c3-0000-7000-8000-{number:012d}", number=number, name=name,
         queue=queue, status=status, attempt=1, started_at=NOW - ran, timeout=timeout, left=left, cpu=cpu[1], memory=memory[1],
@@ -87,7 +87,7 @@ def make_waiting(
     number: int, name: str, queue: str, status: str, since: float, why: str, short: str, starts_in: float | None = None,
     starts_at: float | None = None,
 ) -> NextEntry:  # fmt: skip
-    """A waiting line, waiting for `since` seconds."""
+    """Return a row that has waited for `since` seconds."""
     return NextEntry(
         f"0193f0c2-0000-7000-8000-{number:012d}", number, name, queue, status, NOW - since, why, short,
         starts_in=starts_in, starts_at=starts_at,
@@ -112,7 +112,7 @@ NEXT = (
 
 
 def make_ended(number: int, name: str, queue: str, status: str, ago: float, how: str) -> EndedEntry:
-    """A line that ended `ago` seconds before."""
+    """Return a row that ended `ago` seconds before `NOW`."""
     return EndedEntry(f"0193f0c2-0000-7000-8000-{number:012d}", number, name, queue, status, NOW - ago, how)
 
 
@@ -127,7 +127,7 @@ def make_alert(
     number: int, rule: str, severity: str, status: str, object: str, why: str, since: float, short: str = "", by: str | None = None,
     task: int | None = None,
 ) -> AlertEntry:  # fmt: skip
-    """An alert that came `since` seconds ago."""
+    """Return an alert that began `since` seconds before `NOW`."""
     uuid = None if task is None else f"0193f0c2-0000-7000-8000-{task:012d}"
     return AlertEntry(number, rule, severity, status, object, why, short or why, NOW - since, uuid, task, by)
 
@@ -143,7 +143,7 @@ COUNTS = {"running": 7, "queued": 22, "blocked": 3, "held": 2, "scheduled": 4}
 
 
 def busy() -> Board:
-    """The busy deck."""
+    """Return the board of a busy deck."""
     return Board(
         at=NOW, home="/var/lib/taskdeck",
         runtime=RuntimeFacts("running", 4120, NOW - 6 * 86400, None, 0.003, 4122, 4123),
@@ -155,7 +155,7 @@ def busy() -> Board:
 
 
 def trouble() -> Board:
-    """Somebody stopped the runtime eleven minutes ago."""
+    """Return the busy board after someone stopped the runtime eleven minutes ago."""
     runtime = RuntimeFacts("stopped", None, NOW - 11 * MINUTE - 7, "ann")
     alerts = (make_alert(9, "runtime-down", "critical", "firing", "system", "no runtime for 11m", 11 * MINUTE), *ALERTS)
     waits = _make_all_wait("nothing starts: no runtime since 10:31")
@@ -163,12 +163,12 @@ def trouble() -> Board:
 
 
 def _make_all_wait(why: str) -> tuple[NextEntry, ...]:
-    """Everything waits for the same."""
+    """Return the waiting rows, all with the same reason."""
     return tuple(line._replace(why=why, why_short=why, starts_in=None, starts_at=None) for line in NEXT)
 
 
 def halted() -> Board:
-    """The disk is full."""
+    """Return the busy board with a full disk."""
     runtime = busy().runtime._replace(halted="disk full since 10:31")
     late = BackupFacts(NOW - 3 * 86400, late=True)
     largest = (DiskUsageEntry("runs/", int(41.2 * 1024**3)), DiskUsageEntry("backups/", int(3.1 * 1024**3)))
@@ -178,7 +178,7 @@ def halted() -> Board:
 
 
 def empty() -> Board:
-    """A home on which nothing was ever submitted."""
+    """Return the board of a home without any task."""
     queue = QueueEntry("default", "default", 16, 0, 0, None, "active", "open", 0, starts=(0,) * 10)
     pool = PoolEntry("default", 16, 62 * G, 0, 0, "active", 0.0, 0.0, (0.0,) * 8, (0.0,) * 8)
     return Board(
@@ -202,11 +202,11 @@ HOSTILE = (
     "👨\u200d👩\u200d👧 \U0001f3fb ✓\ufe0f",
     "$(reboot) `id` {{ x }} %s",
 )
-"""Names and outputs that try to drive the terminal, the markup or the layout."""
+"""Names and outputs that try to control the terminal, the markup or the layout."""
 
 
 def hostile() -> Board:
-    """The busy board with hostile text in every field that comes from outside."""
+    """Return the busy board with hostile text in every field that comes from outside."""
     texts = [HOSTILE[n % len(HOSTILE)] for n in range(40)]
     pick = iter(texts * 9)
     board = busy()

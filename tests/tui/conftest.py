@@ -1,4 +1,4 @@
-"""Apps under test are looked at more often: Textual's own pace, fifty times a second, is most of what these tests take."""
+"""Fixtures that speed up the apps under test: less polling, and each style sheet parsed once."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from textual.pilot import Pilot
 from app.tui.data import heartbeat
 
 POLL_INTERVAL = 1 / 125
-"""Seconds between two looks at whether an app has come to rest."""
+"""Seconds between two checks of whether an app is idle."""
 
 
 PARSED_STYLES: dict[str, Any] = {}
-"""What styles came to, by the variables of the theme and by the styles: the same for each app of a process."""
+"""Parsed styles by the theme's variables and the source, shared by all apps of a process."""
 
 
 @pytest.fixture(autouse=True)
 def cached_stylesheets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Styles are parsed for the first app that has them."""
+    """Parse each style sheet once per process."""
     parse = Stylesheet._parse_rules
 
     def parse_rules(self: Stylesheet, *args: Any, **kwargs: Any) -> Any:
@@ -37,14 +37,17 @@ def cached_stylesheets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def fast_polling(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every wait for rest looks this often."""
+    """Poll more often than Textual's 50 times a second, which would take most of the test time."""
     monkeypatch.setattr(_wait, "SLEEP_GRANULARITY", POLL_INTERVAL)
     monkeypatch.setattr(_wait, "SLEEP_IDLE", POLL_INTERVAL / 20)
 
 
 @pytest.fixture(autouse=True)
 def skip_idle_widgets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where every widget is at rest none is sent a message only to see that it has done all it was sent: a third of all messages."""
+    """Send no message to widgets that are all idle.
+
+    A third of all messages would only find out that a widget is idle.
+    """
     wait = Pilot._wait_for_screen
 
     async def wait_for_screen(self: Pilot[Any], timeout: float = 30.0) -> bool:
@@ -56,13 +59,13 @@ def skip_idle_widgets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _is_idle(node: MessagePump) -> bool:
-    """Whether it waits for its next message, and none is there."""
+    """Return whether a widget waits for its next message and has none."""
     ready: Any = node._message_queue.ready_event
     return not ready.is_set() and bool(ready._waiters)
 
 
 @pytest.fixture(autouse=True)
 def unlimited_heartbeat(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The doubles of a runtime send nothing by themselves, and a test may take as long as it takes."""
+    """Disable the silence limit, since fake runtimes send nothing by themselves."""
     if request.module.__name__.rpartition(".")[2] != "test_heartbeat":
         monkeypatch.setattr(heartbeat, "SILENCE_LIMIT", float("inf"))

@@ -1,7 +1,4 @@
-"""What the runtime would answer about everything on the busy board, so that every screen of the deck has something to show.
-
-`busy` is a client factory of a full house, `bare` that of a new one, `broken` one whose readings fail.
-"""
+"""Fake homes for every screen: the answers of a runtime about everything on the busy board."""
 
 from __future__ import annotations
 
@@ -20,11 +17,12 @@ Row = dict[str, Any]
 
 
 def format_timestamp(ago: float) -> str:
-    """The time so many seconds before now."""
+    """Return the time a number of seconds before `NOW`."""
     return datetime.fromtimestamp(NOW - ago, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-# --- tasks ---------------------------------------------------------------------------------------------------------------------------
+# --- tasks
+# ---------------------------------------------------------------------------------------------------------------------------
 
 _EVENTS = (("queued", 5 * HOUR, "ann", "submitted (pts/2)"), ("running", 198 * MINUTE, "taskdeck", None))
 RUNNING = make_task_row(
@@ -96,7 +94,7 @@ TRACEBACK += "FileNotFoundError: No such file: /srv/in/S02E09.mkv\n"
 
 
 def _find_task(ident: Any) -> Row:
-    """The task that is asked for; those of which nothing else is known are like the one that waits, or runs."""
+    """Return the requested task; unknown ones resemble the waiting or the running task."""
     number = int(str(ident)[-12:])
     if number in TASKS:
         return TASKS[number]
@@ -106,7 +104,7 @@ def _find_task(ident: Any) -> Row:
 
 
 class _LogFiles:
-    """Log files in a folder of their own."""
+    """Log files in their own folder."""
 
     def __init__(self, folder: Path) -> None:
         self.paths = {1042: folder / "1042.log", 1048: folder / "1048.log"}
@@ -141,15 +139,16 @@ def _make_why_answer(row: Mapping[str, Any]) -> Row:
     return WHY | {"cures": SUGGESTIONS}
 
 
-# --- lists ---------------------------------------------------------------------------------------------------------------------------
+# --- lists
+# ---------------------------------------------------------------------------------------------------------------------------
 
 
 _DURATIONS = {1045: 10 * MINUTE, 1046: 44 * MINUTE + 2, 1048: 3}
-"""Seconds that those ran which the board tells of as just ended."""
+"""Seconds that each recently ended task of the board ran."""
 
 
 def _make_list_rows() -> list[Row]:
-    """The rows of `browse`, newest first, by the names of its columns."""
+    """Return the rows of `browse`, newest first, by column name."""
     rows = [_list_row(line.number, line.name, line.queue, "running", started_at=format_timestamp(NOW - (line.started_at or NOW)),
                       run=line.status, timeout=line.timeout, cpu=line.cpu, memory=line.memory) for line in BOARD.running]  # fmt: skip
     rows += [_list_row(line.number, line.name, line.queue, line.status, why=line.why_short, expected=line.starts_in) for line in BOARD.next]
@@ -176,7 +175,7 @@ LIST_ROWS = _make_list_rows()
 
 
 def answer_browse(args: Mapping[str, Any]) -> Row:
-    """A page of the rows that the filter's words and states mean."""
+    """Return a page of the rows that match the filter's words and states."""
     words = args["filter"].split()
     states = [state for word in words if word.startswith("status:") for state in word[7:].split(",")]
     plain = [word for word in words if ":" not in word]
@@ -220,7 +219,8 @@ OPERATIONS = [
 ]  # fmt: skip
 
 
-# --- definitions ---------------------------------------------------------------------------------------------------------------------
+# --- definitions
+# ---------------------------------------------------------------------------------------------------------------------
 
 ENCODE_TEMPLATE: Row = {
     "name": "encode", "type": "shell", "engine": "shell", "template": None, "description": "transcode one file for the archive",
@@ -272,7 +272,7 @@ script = 'ffmpeg -i "$input" -crf $crf "$output"'
 
 
 def _check_definition(args: Mapping[str, Any]) -> Row:
-    """As the runtime looks a definition over: `timout` is no key."""
+    """Return the check of a definition, in which `timout` is an unknown key."""
     text = args["text"]
     at = next((n for n, line in enumerate(text.split("\n"), 1) if line.startswith("timout")), None)
     faults = [{"line": at, "column": 1, "message": 'unknown key "timout". Nearest: timeout'}] if at else []
@@ -280,7 +280,8 @@ def _check_definition(args: Mapping[str, Any]) -> Row:
     return {"name": "encode", "faults": faults, "before": DEFINITION, "after": text, "fields": fields}
 
 
-# --- alerts --------------------------------------------------------------------------------------------------------------------------
+# --- alerts
+# --------------------------------------------------------------------------------------------------------------------------
 
 
 def _make_alert(id: int, sla: str, severity: str, number: int | None, short: str, since: float, **more: Any) -> Row:
@@ -334,13 +335,13 @@ def _answer_alert_show(args: Mapping[str, Any]) -> Row:
     return row | {"rule": rule, "task": task if row["task_uuid"] else None, "runs": _RULE_RUNS}
 
 
-# --- the past ------------------------------------------------------------------------------------------------------------------------
+# --- history
 
 _SPANS: dict[str, tuple[int, int]] = {"hour": (60, 1), "day": (96, 15), "week": (84, 120)}
 
 
 def answer_history(args: Mapping[str, Any]) -> Row:
-    """Waves over a day, with a gap in which no runtime was up."""
+    """Return sine waves over a span, with a gap without a runtime."""
     count, minutes = _SPANS[args["span"]]
     first = int(NOW // 60) // minutes * minutes - (count - 1) * minutes
     known = [not count // 5 <= n < count // 4 for n in range(count)]
@@ -382,11 +383,11 @@ AWAY_ANSWER: Row = {
 }  # fmt: skip
 
 
-# --- houses --------------------------------------------------------------------------------------------------------------------------
+# --- homes
 
 
 def make_busy_home(folder: Path, **more: Any) -> FakeRuntime:
-    """A full house, its log files in a folder."""
+    """Return the runtime of a busy home, with its log files in a folder."""
     logs = _LogFiles(folder)
     usual: Row = {
         "about": logs.about, "show": lambda args: _find_task(args["id"]), "why": lambda args: [_make_why_answer(_find_task(args["ids"][0]))], "log": logs.of,
@@ -400,14 +401,14 @@ def make_busy_home(folder: Path, **more: Any) -> FakeRuntime:
 
 
 def _answer_board_at(args: Mapping[str, Any]) -> Row:
-    """The deck an hour ago."""
+    """Return the deck of an hour ago."""
     then = BOARD._replace(at=NOW - HOUR, running=BOARD.running[:3], ended=(), alerts=(), news=None)
     ends = {"first": NOW - 86_400, "last": NOW - 60, "before": NOW - HOUR - 60, "after": NOW - HOUR + 60}
     return {"at": (NOW - HOUR) // 60 * 60, "board": then.as_dict(), "up": True, "notes": ["What was paused is as of now."], **ends}
 
 
 def make_empty_home(**more: Any) -> FakeRuntime:
-    """A new house: nothing was ever submitted."""
+    """Return the runtime of a new home without any task."""
     none = {"columns": COLUMNS, "rows": [], "more_before": False, "more_after": False, "total": 0, "of": 0, "lag": 0, "complete": True,
             "stopped": None}  # fmt: skip
     usual: Row = {
@@ -419,5 +420,5 @@ def make_empty_home(**more: Any) -> FakeRuntime:
 
 
 def make_broken_home(**more: Any) -> FakeRuntime:
-    """A house that is shown, but of which nothing can be read."""
+    """Return a runtime whose board is readable and nothing else."""
     return FakeRuntime(boards.halted(), **({"doctor": []} | more))

@@ -1,4 +1,4 @@
-"""What the runtime would answer about a few tasks, clients that answer it and remember what they were asked, the deck."""
+"""Fake runtime: clients that answer verbs from a table and record the calls, and a deck on them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tests.tui.boards import NOW
 from tests.tui.screen_text import read_screen_lines
 
 UUID = "0193f0c2-0000-7000-8000-{:012d}"
-"""The uuid of a task on the busy board, by its number."""
+"""UUID of a task on the busy board, by its number."""
 
 
 def make_task_row(**values: Any) -> dict[str, Any]:
-    """A task row as `show` answers it."""
+    """Return a task row as `show` answers it."""
     row: dict[str, Any] = {
         "uuid": UUID.format(1049), "number": 1049, "name": "resnet50-sweep-08", "template": None,
         "type": "exec", "status": "queued", "parameters": {}, "priority": 5, "timeout": 14400.0, "queue": "gpu",
@@ -43,7 +43,7 @@ def make_task_row(**values: Any) -> dict[str, Any]:
 
 
 def make_run_row(**values: Any) -> dict[str, Any]:
-    """An instance row."""
+    """Return an instance row."""
     row: dict[str, Any] = {
         "runid": "019ab000-0000-7000-8000-00000000aaaa", "task_id": UUID.format(1049),
         "number": 1049, "name": "resnet50-sweep-08", "queue": "gpu", "pool": "gpu", "attempt": 1, "status": "running",
@@ -55,7 +55,7 @@ def make_run_row(**values: Any) -> dict[str, Any]:
 
 
 def make_log_answer(row: Mapping[str, Any], *runs: Mapping[str, Any], why: str = "") -> dict[str, Any]:
-    """What `log` answers for a task and its runs; each run needs a `path`, or `logs`."""
+    """Return the answer of `log` for a task and its runs. Each run needs a `path` or `logs`."""
     kept = ("runid", "attempt", "status", "path", "log_bytes", "logs", "exit_code", "signal", "reason", "end_time")
     shown = [{name: {"path": "", "logs": "", **r}.get(name) for name in kept} for r in runs]
     return {"number": row["number"], "uuid": row["uuid"], "name": row["name"], "status": row["status"], "runs": shown, "why": why}
@@ -74,8 +74,11 @@ WHY = {
 
 
 class FakeRuntime:
-    """Clients that answer verbs from one table (a value, a function of the arguments, or a Problem) and share what they
-    were asked in `calls`. Calling it makes such a client."""
+    """A fake runtime that answers each verb from one table and records the calls in `calls`.
+
+    An answer is a value, a function of the arguments, or an exception to raise. Calling the object
+    makes a client.
+    """
 
     def __init__(self, board: Board | None = None, **answers: Any) -> None:
         self.board = board or BOARD
@@ -86,12 +89,12 @@ class FakeRuntime:
         return _FakeClient(self)
 
     def asked(self, verb: str) -> list[dict[str, Any]]:
-        """The arguments of every call of a verb."""
+        """Return the arguments of every call of a verb."""
         return [args for called, args in self.calls if called == verb]
 
 
 class _FakeClient:
-    """One client of the deck's."""
+    """A client of the deck."""
 
     def __init__(self, answers: FakeRuntime) -> None:
         self._answers = answers
@@ -110,7 +113,7 @@ class _FakeClient:
         return copy.deepcopy(found)
 
     def _about(self, args: dict[str, Any]) -> dict[str, Any]:
-        """What `about` would answer: `show`, with `why` or `log`, and nothing else that is known."""
+        """Return the answer of `about`, built from `show` and from `why` or `log`."""
         row = self.call("show", args)
         waits = row["status"] in ("scheduled", "blocked", "held", "queued", "retrying")
         tree = {
@@ -124,19 +127,19 @@ class _FakeClient:
         }  # fmt: skip
 
     def watch(self) -> Iterator[None]:
-        """No change until it is closed: the deck begins with the board, and one that a test puts in its place stays."""
+        """Report no change until closed, so that a board set by a test stays."""
         self._closed.wait()
         return iter(())
 
     def start(self, resume: bool = False) -> None:
-        """A runtime is up already."""
+        """Do nothing, as if a runtime ran already."""
 
     def close(self) -> None:
         self._closed.set()
 
 
 def _make_board() -> Board:
-    """The busy board, its queue gpu drawing from a pool of its own."""
+    """Return the busy board with a pool of its own for queue gpu."""
     busy = boards.busy()
     return busy._replace(
         queues=tuple(line._replace(pool="gpu") if line.name == "gpu" else line for line in busy.queues)
@@ -147,19 +150,19 @@ BOARD = _make_board()
 
 
 def make_deck(answers: FakeRuntime, **how: Any) -> TaskdeckApp:
-    """The deck's app with these answers and a clock that stands still."""
+    """Return the deck's app on these answers, with a stopped clock."""
     ticks = itertools.count(1000, 1)
     return TaskdeckApp(answers, now=lambda: NOW, ticks=lambda: float(next(ticks)), first=answers.board, **how)
 
 
 def read_screen_line(app: App[Any], number: int) -> str:
-    """One line of the screen; "" before the screen was drawn."""
+    """Return one line of the screen, or "" before the first drawing."""
     lines = read_screen_lines(app)
     return lines[number] if number < len(lines) else ""
 
 
 async def wait_until(pilot: Pilot[Any], true: Callable[[], Any]) -> None:
-    """Let the app work until something is so; fails after ten seconds with what is on the screen."""
+    """Let the app work until a condition holds; fail after ten seconds with the screen's text."""
     end = time.monotonic() + 10.0
     while not true():
         assert time.monotonic() < end, "\n".join(read_screen_lines(pilot.app))

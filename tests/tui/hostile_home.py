@@ -1,4 +1,4 @@
-"""A home in which everything that comes from outside is hostile, with a runtime that serves it."""
+"""A home with hostile text in everything that comes from outside, with a runtime that serves it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from tests.acceptance.hostile_text import ALL_TEXT, MARKUP
 from tests.runtime_process import RuntimeProcess
 
 NAME = "[|red] [bold]夜间 {0} %s é" + "\u0301" * 20 + " 👍🏽❤️🇩🇪 שלום 한글 ☁︎"
-"""As hostile as a name may be: printable, and without a slash."""
+"""A name as hostile as allowed: printable and without a slash."""
 LONG_NAME = "x" * 200
-"""A name without a blank, as long as names may be."""
+"""A name of maximum length, without a blank."""
 PRINT_HOSTILE = "printf '%s\\n%s\\r%s' \"$1\" 50% 100%; "
 
 
 def fill_home(home: RuntimeProcess) -> None:
-    """Queues, a template, a rule and tasks: running, waiting for one another, failed, and one that cannot start."""
+    """Create queues, a pool, a template, a rule and tasks.
+
+    The tasks run, wait for each other, have failed, or cannot start.
+    """
     home.call("queue.create", name=NAME, capacity=1)
     home.call("pool.create", name=LONG_NAME, cpu=1.0, memory=100.0)
     home.call("queue.create", name=LONG_NAME, capacity=1, pool=LONG_NAME, description=ALL_TEXT)

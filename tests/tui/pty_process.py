@@ -1,4 +1,4 @@
-"""A program on a terminal of its own: what it writes, what it is sent, how it ends. Answers the cursor's place as asked."""
+"""A program on a pseudo-terminal that answers cursor position requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _CURSOR_REQUEST = b"\x1b[6n"
 
 
 class PtyProcess:
-    """Runs a command on a pty. `column` is where the terminal says the cursor stands (2: a `─` took one cell; 0: silence)."""
+    """A command that runs on a pseudo-terminal.
+
+    `column` is the cursor column to report: 2 means that `─` took one cell, 0 means no answer.
+    """
 
     def __init__(
         self,
@@ -55,21 +58,21 @@ class PtyProcess:
         os.write(self._fd, keys)
 
     def wait_for(self, text: str) -> None:
-        """Read until the program has written this, whatever its colours."""
+        """Read until the program has written this text, in any colours."""
         self._read_until(lambda: text.encode() in _COLOUR_CODES.sub(b"", self.heard), text)
 
     def kill(self, number: int) -> None:
-        """Send it a signal."""
+        """Send a signal to the program."""
         self._process.send_signal(number)
 
     def hang_up(self) -> int:
-        """Take the terminal away; the exit code of what ran on it."""
+        """Close the terminal and return the program's exit code."""
         os.close(self._fd)
         self._fd = os.open(os.devnull, os.O_RDWR)
         return self._process.wait(TIMEOUT)
 
     def finish(self) -> int:
-        """Read until it ends; its exit code."""
+        """Read until the program ends and return its exit code."""
         self._read_until(lambda: self._process.poll() is not None, "its end")
         while self._read(0.05):
             pass

@@ -1,4 +1,4 @@
-"""A client that shows a given board, answers verbs and remembers what it was asked; and an app on it."""
+"""Fake runtime that shows a given board, answers verbs and records them; and a deck on it."""
 
 from __future__ import annotations
 
@@ -20,27 +20,30 @@ from tests.tui import boards
 
 
 class RecordingRuntime:
-    """What the runtime would be: a board, the verbs asked, and answers by verb (or an exception to raise)."""
+    """A fake runtime with a board, the recorded calls, and answers by verb.
+
+    An answer that is an exception is raised.
+    """
 
     def __init__(self, board: Board) -> None:
         self.board = board
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.answers: dict[str, Any] = {}
         self.held: tuple[Event, str] | None = None
-        """What a verb that changes something waits for, and what is said of that."""
+        """Event for which changing verbs wait, and the notice shown meanwhile."""
         self.resumed = 0
         self.closed = 0
 
     def client(self) -> RecordingClient:
-        """Another client to the same runtime."""
+        """Return another client of this runtime."""
         return RecordingClient(self)
 
     def verbs(self) -> list[str]:
-        """The names of the verbs asked, without the board's."""
+        """Return the names of the recorded verbs, without `board`."""
         return [verb for verb, _ in self.asked if verb != "board"]
 
     def answer(self, verb: str, args: dict[str, Any]) -> Any:
-        """The scripted answer, else what a runtime says that did as asked."""
+        """Return the scripted answer, or the answer of a runtime that did as asked."""
         if verb == "board":
             return self.board.as_dict()
         if verb in self.answers:
@@ -59,7 +62,7 @@ class RecordingRuntime:
 
 
 class RecordingClient:
-    """A client of a Recording."""
+    """A client of a recording runtime."""
 
     waits: Callable[[str], object] | None = None
 
@@ -68,7 +71,6 @@ class RecordingClient:
         self._over = Event()
 
     def call(self, verb: str, args: dict[str, Any] | None = None, note: Any = None) -> Any:
-        """Remember it and answer."""
         self._recording.asked.append((verb, args or {}))
         if self._recording.held and self.waits and verb not in READ_ONLY_VERBS:
             freed, said = self._recording.held
@@ -77,27 +79,26 @@ class RecordingClient:
         return self._recording.answer(verb, args or {})
 
     def watch(self) -> Iterator[None]:
-        """One change at once, then nothing until the runtime is over."""
+        """Report one change at once, then none until closed."""
         yield
         self._over.wait()
 
     def start(self, resume: bool = False) -> None:
-        """Count those that bring back what somebody stopped; a runtime is up already."""
+        """Count the starts of a stopped runtime."""
         self._recording.resumed += resume
 
     def close(self) -> None:
-        """The deck lets go."""
         self._recording.closed += 1
         self._over.set()
 
 
 def parse_task_number(uuid: str) -> int:
-    """The number that the boards here hide in a uuid."""
+    """Return the task number in a UUID of the boards here."""
     return int(uuid[-12:]) if uuid[-12:].isdigit() else 0
 
 
 class Clock:
-    """Monotonic seconds that stand still until moved."""
+    """Monotonic seconds that change only when a test moves them."""
 
     def __init__(self) -> None:
         self.at = 1000.0
@@ -112,7 +113,7 @@ _FED_APPS: WeakSet[TaskdeckApp] = WeakSet()
 def make_recorded_deck(
     board: Board | None = None, *, look: Look | None = None, read_only: bool = False
 ) -> tuple[TaskdeckApp, RecordingRuntime]:
-    """A deck on a board whose clock stands still at `boards.NOW`."""
+    """Return a deck on a recording runtime, with its clock stopped at `boards.NOW`."""
     recording = RecordingRuntime(board or boards.busy())
     factory: Any = recording.client
     app = TaskdeckApp(
@@ -129,18 +130,18 @@ def make_recorded_deck(
 
 
 def is_fed(app: TaskdeckApp) -> bool:
-    """Whether the feed's first board has come: one that a test puts in its place afterwards stays."""
+    """Return whether the feed's first board has come; a board set after it stays."""
     return app in _FED_APPS
 
 
 def post_keys(app: TaskdeckApp, *keys: str) -> None:
-    """All of them before the first one is looked at."""
+    """Post all keys before the app handles the first one."""
     for key in keys:
         app.post_message(Key(_character_to_key(key) if len(key) == 1 else key, key if len(key) == 1 else None))
 
 
 async def wait_for(pilot: Pilot[Any], condition: Callable[[], bool]) -> None:
-    """Let the app work until the condition holds; fails after five seconds."""
+    """Let the app work until a condition holds; fail after five seconds."""
     last = time.monotonic() + 5
     while not condition():
         assert time.monotonic() < last, "it never came to that"

@@ -1,4 +1,7 @@
-"""A program: the real deck on this terminal, on a board of `tests.tui.boards` named by the first argument."""
+"""Program that opens the real deck on this terminal.
+
+The first argument names a board of `tests.tui.boards`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from tests.tui.recording_runtime import RecordingRuntime
 
 
 def main(name: str) -> int:
-    """Open the deck; the exit code is 1 when something failed in it."""
+    """Open the deck and return its exit code, which is 1 after a failure."""
     plain, utf8 = capabilities.detect_characters(0, 2)
     recording = RecordingRuntime(getattr(boards, name)())
     factory: Any = recording.client

@@ -1,4 +1,7 @@
-"""A program: the real deck on this terminal, in which every log is the file that is the first argument."""
+"""Program that opens the real deck on this terminal.
+
+The first argument is the file shown as every log.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from tests.tui.fake_runtime import FakeRuntime, make_log_answer, make_run_row, m
 
 
 def main(path: str) -> int:
-    """Open it; the exit code is 1 when something failed in it."""
+    """Open the deck and return its exit code, which is 1 after a failure."""
     row = make_task_row(status="running", number=1042, name="resnet50-sweep-06")
     answers = FakeRuntime(log=make_log_answer(row, make_run_row(path=path, runid="r1042")), show=row)
     app = TaskdeckApp(answers, now=lambda: boards.NOW, first=answers.board, driver_class=ClickDriver)

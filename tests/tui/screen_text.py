@@ -1,4 +1,4 @@
-"""What a screen shows, as lines of text."""
+"""Text of the screen on top."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from textual.app import App
 
 
 def read_screen_segments(app: App[Any]) -> list[list[Segment]]:
-    """The segments of each line of the screen that is on top, as they would go to the terminal."""
+    """Return the segments of each line as the terminal would get them."""
     return [list(strip) for strip in app.screen._compositor.render_strips()]
 
 
 def read_screen_lines(app: App[Any]) -> list[str]:
-    """Each line of the screen that is on top, blanks at its end cut off."""
+    """Return the lines of the screen on top, without trailing blanks."""
     return ["".join(segment.text for segment in line if not segment.control).rstrip() for line in read_screen_segments(app)]

@@ -1,4 +1,4 @@
-"""Text from outside cannot drive the terminal: in the drawn strips, and in what the real deck writes to a real terminal."""
+"""Hostile text cannot control the terminal, in drawn strips and in the deck's real output."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ from tests.tui.screen_text import read_screen_lines, read_screen_segments
 ROOT = Path(__file__).parents[2]
 ALLOWED_SEQUENCES = re.compile(
     r"\x1b\[[0-9;]*m"  # colours
-    r"|\x1b\[\d+;\d+H"  # where to write
-    r"|\x1b\[\?(?:1000|1006|1004|1049|2004|2026|25|7)[hl]"  # mouse clicks, focus, screen, paste, sync, cursor, wrap
-    r"|\x1b\[\?2026\$p|\x1b\[6n|\x1b\[K"  # questions about sync and the cursor, and wiping the probe
-    r"|\x1b\[[<>]\d*u"  # the keyboard protocol, on and off
+    r"|\x1b\[\d+;\d+H"  # cursor position
+    # mouse clicks, focus, alternate screen, paste, sync, cursor, line wrap
+    r"|\x1b\[\?(?:1000|1006|1004|1049|2004|2026|25|7)[hl]"
+    # requests for sync support and the cursor position, and erasing the probe
+    r"|\x1b\[\?2026\$p|\x1b\[6n|\x1b\[K"
+    r"|\x1b\[[<>]\d*u"  # keyboard protocol on and off
 )
 
 
 def find_control_characters(text: str) -> list[str]:
-    """Control, bidi and other characters that must never be drawn."""
+    """Return the control, bidi and other characters that must never be drawn."""
     return re.findall(
         r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e0fff]",
         text,
@@ -98,7 +100,7 @@ WALK: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("escape", "n"), "SubmitScreen", "[|red]"),
     (("escape", "slash", "["), "DeckScreen", "[|red]"),
 )  # fmt: skip
-"""Keys from the deck on, the screen they lead to, and what it shows of the hostile names and texts."""
+"""Keys from the deck on, the screen they lead to, and a hostile text shown there."""
 
 
 async def test_every_screen_shows_hostile_text_harmlessly_at_every_size(runtime: RuntimeProcess):
@@ -118,7 +120,7 @@ async def test_every_screen_shows_hostile_text_harmlessly_at_every_size(runtime:
 
 
 async def wait_for_screen(pilot: Any, screen: str, words: str, size: tuple[int, int]) -> None:
-    """Wait until this screen has this size and shows the words (small ones show what they can)."""
+    """Wait until a screen has this size and, if not small, shows this text."""
     app = pilot.app
     await wait_until(
         pilot,

@@ -1,4 +1,4 @@
-"""Keys that come in one burst, as over a slow line, act in the order they were typed and on what was meant."""
+"""Bursts of keys act in typing order and on the intended target."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ async def test_a_verb_right_after_a_pane_key_acts_in_that_pane():
     async with app.run_test(size=(120, 40)) as pilot:
         await wait_for(pilot, lambda: app.board is not None)
         post_keys(app, "1", "e")
-        await wait_for(pilot, lambda: "There is no queue media any more." in read_screen_lines(app)[-2])  # the form for it found none
+        # The edit form found no such queue.
+        await wait_for(pilot, lambda: "There is no queue media any more." in read_screen_lines(app)[-2])
         post_keys(app, "3", "2", "p")
         await wait_for(pilot, lambda: "pool.pause" in recording.verbs())
     assert [args for verb, args in recording.asked if verb == "pool.pause"] == [{"name": "gpu"}]
@@ -70,7 +71,8 @@ async def test_enter_applies_the_filter_before_the_next_key():
     app, _ = make_recorded_deck()
     async with app.run_test(size=(120, 40)) as pilot:
         await wait_for(pilot, lambda: app.board is not None)
-        post_keys(app, "/", *"#9", "left", "#", "delete", "enter", "j", "k", "+")  # moves in the line, too, have their turn
+        # Cursor keys inside the line are queued too.
+        post_keys(app, "/", *"#9", "left", "#", "delete", "enter", "j", "k", "+")
         await wait_for(pilot, lambda: not isinstance(app.focused, FilterInput))
         assert app.deck is not None and app.deck.words == "##"
         post_keys(app, "/", *"xq", "escape", "/", *"zqx", "enter", "5")

@@ -1,4 +1,4 @@
-"""Every key has an id, no two actions of a place share one, and a user may choose others."""
+"""Keymap: every key has an id, no key has two actions in one place, and users may rebind keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A deck that is left open: ever new rows pass through it, and its memory stays what it was."""
+"""Memory of a deck left open while new rows pass through it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from app.core.board import Board
 from tests.tui.recording_runtime import make_recorded_deck, wait_for
 
 BOARD_COUNT = 240
-"""Each brings 17 rows that were never seen before."""
+"""Each board brings 17 new rows."""
 
 
 def replace_rows(board: Board, turn: int) -> Board:
-    """The board with rows of other tasks."""
+    """Return the board with the rows of other tasks."""
 
     def new(rows: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(row._replace(uuid=f"{turn}-{n}", number=turn * 100 + n, name=f"{row.name} {turn}") for n, row in enumerate(rows))
@@ -41,7 +41,6 @@ async def test_new_rows_do_not_grow_memory():
 
 
 def _measure_resident_mib() -> float:
-    """MiB of this process in memory."""
     return psutil.Process().memory_info().rss / 2**20
 
 

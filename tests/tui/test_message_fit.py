@@ -1,4 +1,4 @@
-"""What is said fits the line in such a way that one can read what to do, and goes when it holds no longer."""
+"""Status messages: cut so that the advice stays readable, and cleared once obsolete."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def is_shown(app: object, text: str) -> bool:
 
 @pytest.fixture
 def lasting_messages(monkeypatch: pytest.MonkeyPatch):
-    """What is said stays for as long as nothing takes it away."""
+    """Keep messages until something clears them."""
     monkeypatch.setattr("app.tui.status_messages.MESSAGE_SECONDS", float("inf"))
 
 
 async def test_an_error_stays_until_a_board_of_a_runtime_comes(lasting_messages: None):
     app = make_deck(FakeRuntime())
     async with app.run_test(size=(120, 40)) as pilot:
-        app.feed.stop()  # whose boards would be those of a living runtime
+        app.feed.stop()  # The feed's boards would be those of a running runtime.
         await pilot.pause()
         app._receive_feed_error(Storage("the database is gone.", ADVICE), False)
         await wait_until(pilot, lambda: is_shown(app, ADVICE))

@@ -1,4 +1,4 @@
-"""The plain look, for whoever has the screen read out: words, no lines, one pane, the terminal's cursor on the row."""
+"""Plain style for screen readers: words, no lines, one pane, the terminal cursor on the row."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def test_a_pool_labels_its_reserved_figures():
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_graphics_become_words_or_numbers_under_their_headings(size: tuple[int, int]):
-    """You should see each alert's state once, as a word, and how many tasks each queue started."""
+    """Expect each alert's state once as a word, and the starts of each queue."""
     app, _ = make_recorded_deck(look=PLAIN)
     async with app.run_test(size=size) as pilot:
         await wait_for(pilot, lambda: "3 Running 7" in "\n".join(read_screen_lines(app)))

@@ -1,4 +1,4 @@
-"""What did not fit into the message line can be read in full, and its end, which says what to do, is in the line."""
+"""Long messages: the line keeps the end, and the list of recent messages has the full text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LONG_MESSAGE = f"Priority 0 → 1: #1 long-1.  {NOTE}  u undo"
 
 
 def read_plain_screen(app: TaskdeckApp) -> str:
-    """The whole screen as one line, without the frame of a box."""
+    """Return the screen as one line, without the frame of a dialog."""
     return re.sub(r"[\s│|]+", " ", " ".join(read_screen_lines(app)))
 
 

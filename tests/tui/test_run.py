@@ -1,4 +1,4 @@
-"""How the deck comes up and leaves: the probe of the terminal, the line for the shell."""
+"""Start and exit of the deck: terminal probe, settings, signals and the last line for the shell."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ async def test_a_wide_deck_is_styled_only_once(monkeypatch: pytest.MonkeyPatch):
     async with deck.run_test(size=(120, 40)):
         assert deck.screen.has_class("-wide")
 
-    assert styled.count(True) == 1  # when the screen comes up, which is Textual's doing
+    assert styled.count(True) == 1  # Textual styles the screen once when it comes up.
 
 
 async def test_the_form_is_imported_in_advance(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -1,6 +1,6 @@
-"""What every screen shows, empty, busy and in trouble, at the sizes people have: texts in `snapshots/`, one file each.
+"""Text snapshots of every screen, empty, busy and in trouble, at common sizes.
 
-`python -m tests.tui.test_snapshots` writes them anew; then look at what changed, since that is what people will see.
+Run `python -m tests.tui.test_snapshots` to rewrite `snapshots/`, and review the changes.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ SMALL_SIZES, USUAL_SIZES = ((60, 16),), ((80, 24),)
 Route = Callable[[TaskdeckApp, Pilot[Any]], Awaitable[None]]
 
 
-# --- the ways to the screens ----------------------------------------------------------------------------------------
+# --- routes to the screens
 
 
 def make_direct_route(do: Callable[[TaskdeckApp], object]) -> Route:
-    """To a screen that is opened by one call."""
+    """Return a route to a screen that one call opens."""
 
     async def way(app: TaskdeckApp, pilot: Pilot[Any]) -> None:
         do(app)
@@ -56,7 +56,7 @@ def make_direct_route(do: Callable[[TaskdeckApp], object]) -> Route:
 
 
 def make_key_route(*keys: str) -> Route:
-    """To a screen as a person goes there from the deck, each key when the one before has done its work."""
+    """Return a route by keys from the deck; each key waits for the one before to take effect."""
 
     async def way(app: TaskdeckApp, pilot: Pilot[Any]) -> None:
         for key in keys:
@@ -71,13 +71,13 @@ NAMED_KEYS = frozenset({"enter", "escape", "tab", "down", "ctrl+j", "left"})
 
 
 def type_key(app: TaskdeckApp, key: str) -> None:
-    """A key as the terminal sends it, without waiting for what it does: a character, or one of the named ones."""
+    """Post a character or named key as the terminal sends it, without waiting."""
     name = key if len(key) > 1 else _character_to_key(key)
     app.post_message(Key(name, key if len(key) == 1 else None))
 
 
 def make_task_route(number: int) -> Route:
-    """To the screen of a task."""
+    """Return the route to a task screen."""
     return make_direct_route(lambda app: app.open_task(UUID.format(number)))
 
 
@@ -131,7 +131,7 @@ ONE_SIZE_ONLY = (
     "deck-queues", "deck-zoomed", "deck-filter", "deck-marks", "tasks-none", "log-search", "editor-fault", "alert-silence", "columns",
     "order", "copy", "signals", "themes", "views", "history-moment", "operation", "edit-queue", "run-again",
 )  # fmt: skip
-"""Seen at one size only."""
+"""Screens drawn at one size only."""
 EMPTY_SCREENS = ("deck", "tasks", "templates", "alerts", "history", "operations", "new-task")
 NO_RUNTIME_SCREENS = ("deck", "why", "task-waiting")
 DISK_FULL_SCREENS = ("deck", "task-running", "tasks")
@@ -150,7 +150,10 @@ def _open_edit_form(app: TaskdeckApp, pane: int) -> None:
 
 @dataclass(frozen=True)
 class SnapshotTour:
-    """Screens of one house, seen with one look at some sizes. `name` begins the names of its files."""
+    """Screens of one fake home, in one style at some sizes.
+
+    `name` is the prefix of the snapshot files.
+    """
 
     name: str
     house: Callable[[Path], FakeRuntime]
@@ -160,7 +163,7 @@ class SnapshotTour:
 
 
 def _make_runtime_factory(board: Callable[[], Any]) -> Callable[[Path], FakeRuntime]:
-    """The full house with another board."""
+    """Return a factory of the busy home with another board."""
 
     def house(folder: Path) -> FakeRuntime:
         answers = fake_home.make_busy_home(folder)
@@ -184,11 +187,11 @@ TOURS = (
 )
 
 
-# --- seeing them ----------------------------------------------------------------------------------------------------
+# --- drawing
 
 
 async def wait_until_idle(app: TaskdeckApp, pilot: Pilot[Any]) -> None:
-    """Return when nothing is being read any more, nothing is due soon, and nothing changes on the screen."""
+    """Wait until nothing is loading, no timer is due and the screen stays the same."""
     before, carried = None, _list_pending_calls(app)
     for _ in range(1000):
         await pilot.pause(0.003)
@@ -203,7 +206,7 @@ async def wait_until_idle(app: TaskdeckApp, pilot: Pilot[Any]) -> None:
 
 
 def _list_pending_calls(app: TaskdeckApp) -> list[Event]:
-    """Each is set when the errands that were sent before it, or what a log was asked before it, are done."""
+    """Return events set once all queued calls and log requests are done."""
     return [*map(_mark_call_queue, (app.write_queue, app.read_queue)), *(_mark_log_view(view) for view in app.screen.query(LogView) if view.is_open)]
 
 
@@ -220,20 +223,23 @@ def _mark_log_view(view: LogView) -> Event:
 
 
 def _is_reading(app: TaskdeckApp) -> bool:
-    """Whether a thread works for the screen; that which reads a log does so as long as it is open."""
+    """Return whether a worker loads data for the screen.
+
+    The worker of an open log always runs and does not count.
+    """
     logs = [view for view in app.screen.query(LogView) if view.is_open]
     busy = any(view.page.lines is None or view.page.progress < 100 for view in logs)
     return busy or any(worker.is_running and worker.group != "log" for worker in app.workers)
 
 
 def _is_due(app: TaskdeckApp) -> bool:
-    """Whether something is to be done once in a moment."""
+    """Return whether a one-shot timer is pending."""
     timers = [timer for node in app.screen.walk_children(with_self=True) for timer in node._timers]
     return any(timer._repeat == 0 and timer._task is not None and not timer._task.done() for timer in timers)
 
 
 def read_terminal_lines(app: TaskdeckApp) -> list[str]:
-    """Each line as the terminal shows it, with what stands behind a dialog."""
+    """Return the terminal's lines, with the screen below a dialog."""
     update: Any = app.screen._compositor.render_update(full=True, screen_stack=app._background_screens)
     lines = [[segment for strip in line for segment in strip] for line in update.strips]
     return ["".join(segment.text for segment in line if not segment.control).rstrip() for line in lines]
@@ -241,10 +247,11 @@ def read_terminal_lines(app: TaskdeckApp) -> list[str]:
 
 @asynccontextmanager
 async def open_deck(tour: SnapshotTour, folder: Path) -> AsyncIterator[tuple[TaskdeckApp, Pilot[Any]]]:
-    """The deck of a tour, at rest."""
+    """Open the idle deck of a tour."""
     answers = tour.house(folder)
     ticks = Clock()
-    ticks.at = 1e9  # later than the machine's own, by which a table knows that its row went away just now
+    # later than the monotonic clock, which tables use to detect rows that just went away
+    ticks.at = 1e9
     app = TaskdeckApp(answers, look=tour.look, now=lambda: boards.NOW, ticks=ticks, first=answers.board)
     async with app.run_test(size=tour.sizes[0]) as pilot:
         await wait_until_idle(app, pilot)
@@ -252,7 +259,7 @@ async def open_deck(tour: SnapshotTour, folder: Path) -> AsyncIterator[tuple[Tas
 
 
 async def return_to_deck(app: TaskdeckApp, pilot: Pilot[Any], size: tuple[int, int]) -> None:
-    """Back on the deck, as if nothing had been done there."""
+    """Return to the deck and reset its state."""
     if isinstance(app.focused, Input):
         type_key(app, "escape")
         await wait_until_idle(app, pilot)
@@ -260,8 +267,8 @@ async def return_to_deck(app: TaskdeckApp, pilot: Pilot[Any], size: tuple[int, i
     assert isinstance(app.ticks, Clock) and deck is not None
     app.action_place(0)
     await pilot.resize_terminal(*size)
-    app.feed.notification_count += 1  # of a runtime something is heard all the while
-    app.ticks.at += 120.0  # what was said is gone, and no row went away just now
+    app.feed.notification_count += 1  # as if the runtime had sent a notification
+    app.ticks.at += 120.0  # messages have expired, and no row went away just now
     app.past.return_to_live()
     deck.clear_filter()
     for pane in deck.panes:
@@ -274,8 +281,8 @@ async def return_to_deck(app: TaskdeckApp, pilot: Pilot[Any], size: tuple[int, i
 
 
 async def visit_screens(tour: SnapshotTour) -> AsyncIterator[tuple[str, list[str]]]:
-    """Each screen at each size: the name of its file and its lines."""
-    # The word for a reading that takes long hangs on a clock that stands still here; nobody need wait for it.
+    """Yield the file name and the lines of each screen at each size."""
+    # The notice of a slow read depends on the stopped clock, so shorten its delay.
     with fixed_environment(), tempfile.TemporaryDirectory() as folder, patch("app.tui.screens.base_polling.LOADING_DELAY", 0.001):
         async with open_deck(tour, Path(folder)) as (app, pilot):
             for screen in tour.screens:
@@ -286,7 +293,10 @@ async def visit_screens(tour: SnapshotTour) -> AsyncIterator[tuple[str, list[str
 
 
 async def show_screen(app: TaskdeckApp, pilot: Pilot[Any], screen: str, size: tuple[int, int], first: bool) -> None:
-    """A screen at a size: opened, or the open one in a window that has become another. What stands below a dialog is opened with it."""
+    """Open a screen at a size, or resize the open one.
+
+    A dialog is reopened together with the screen below it.
+    """
     if first or isinstance(app.screen, ModalScreen):
         await return_to_deck(app, pilot, size)
         await ROUTES[screen](app, pilot)
@@ -295,19 +305,19 @@ async def show_screen(app: TaskdeckApp, pilot: Pilot[Any], screen: str, size: tu
         await wait_until_idle(app, pilot)
 
 
-# --- comparing ------------------------------------------------------------------------------------------------------
+# --- comparison
 
 
 @pytest.mark.parametrize("tour", TOURS, ids=lambda tour: tour.name or f"busy at {len(tour.sizes)} sizes")
 async def test_every_screen_matches_its_snapshot(tour: SnapshotTour):
-    """You should see nothing; a failure shows each screen that is another, as a diff."""
+    """Fail with a diff of each changed screen."""
     wrong = [found async for name, lines in visit_screens(tour) if (found := diff_snapshot(name, lines))]
 
     assert not wrong, "\n\n".join(wrong) + "\n\nIf that is as wanted: python -m tests.tui.test_snapshots"
 
 
 def diff_snapshot(name: str, lines: Sequence[str]) -> str:
-    """How the lines differ from those that are kept; "" when they do not."""
+    """Return the diff between the lines and the stored snapshot, or ""."""
     kept = FOLDER / f"{name}.txt"
     before = kept.read_text("utf-8").splitlines() if kept.exists() else []
     return "\n".join(difflib.unified_diff(before, lines, f"{name} as it was", f"{name} as it is", n=1, lineterm=""))
@@ -318,7 +328,7 @@ def test_every_snapshot_is_drawn():
 
 
 def list_file_names() -> Iterator[str]:
-    """The names of all files."""
+    """Yield the names of all snapshot files."""
     for tour in TOURS:
         for screen in tour.screens:
             for columns, rows in tour.sizes:
@@ -337,7 +347,7 @@ def test_snapshots_have_their_stated_size_with_header_and_footer():
 
 
 async def main() -> None:
-    """Write all of them anew."""
+    """Rewrite all snapshots."""
     FOLDER.mkdir(exist_ok=True)
     for kept in FOLDER.iterdir():
         if kept.name not in set(list_file_names()):

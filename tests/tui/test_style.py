@@ -1,4 +1,4 @@
-"""Glyphs, bars, sparklines, rules: what a terminal shows of a state."""
+"""Style: glyphs, bars, sparklines and lines, in Unicode and in ASCII."""
 
 from __future__ import annotations
 

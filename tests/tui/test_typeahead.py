@@ -1,4 +1,4 @@
-"""Keys that are typed, or sent by a script, faster than the form opens: on a real terminal, before a real runtime."""
+"""Type-ahead on a real terminal with a real runtime: keys sent before the form opens."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tests.acceptance.conftest import open_home
 
 
 def test_one_burst_opens_the_form_fills_it_in_and_submits() -> None:
-    """`n`, a command, tab, a directory and ctrl+j in one write: one task, exactly as typed, and no verb of the deck."""
+    """Submit exactly one task as typed, and trigger no verb of the deck."""
     with open_home() as house:
         house.run_ok("serve", "--detach")
         with house.open_terminal(columns=80, rows=24) as deck:

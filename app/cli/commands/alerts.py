@@ -1,4 +1,4 @@
-"""`taskdeck alert`: what is too late now."""
+"""`taskdeck alert`: list, acknowledge and silence alerts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FIELDS = ("id", "sla", "severity", "status", "object", "task_number", "short", "
 
 
 def format_alert_row(alert: dict[str, Any]) -> list[Span]:
-    """One line of `alert ls`; the same without its id in `status`."""
+    """Return one line of `alert ls`. `status` shows it without the id."""
     style = styles.SEVERITIES.get(alert["severity"], ("", ""))[1]
     return [
         (str(alert["id"]), ""),
@@ -60,27 +60,27 @@ def _format_state(alert: dict[str, Any]) -> str:
 
 
 def list_alerts(session: CommandContext, args: Args) -> int:
-    """List what fires, or all."""
+    """List firing alerts, or all with --all."""
     found = session.call("alert.ls", all=args.all)
     return definition_group.print_list(args, found, COLUMNS, format_alert_row, FIELDS, "no alert" if args.all else "no alert fires")
 
 
 def acknowledge(session: CommandContext, args: Args) -> int:
-    """Say that somebody looks after it."""
+    """Acknowledge alerts."""
     if not args.ids:
         raise Usage("ack which alert? Give its id, or the name of its SLA.", "List: taskdeck alert ls")
     return report_results(args, session.call("alert.ack", ids=args.ids), _format_alert_result)
 
 
 def unacknowledge(session: CommandContext, args: Args) -> int:
-    """Take that back."""
+    """Withdraw acknowledgements."""
     if not args.ids:
         raise Usage("unack which alert? Give its id, or the name of its SLA.", "List: taskdeck alert ls")
     return report_results(args, session.call("alert.unack", ids=args.ids), _format_alert_result)
 
 
 def silence(session: CommandContext, args: Args) -> int:
-    """Hear no more of rules for a time."""
+    """Silence rules until a given time."""
     if not args.ids:
         asked = "silence what, and until when?" if args.until is None else "silence what?"
         raise Usage(f"{asked} Such as: taskdeck alert silence SLA --until 8h", "List: taskdeck sla ls")
@@ -91,7 +91,7 @@ def silence(session: CommandContext, args: Args) -> int:
 
 
 def unsilence(session: CommandContext, args: Args) -> int:
-    """Hear of rules again."""
+    """End the silence of rules."""
     if not args.ids:
         raise Usage("unsilence which rule? Give the name of an SLA, or the id of an alert.", "List: taskdeck alert ls")
     return report_results(args, session.call("alert.unsilence", ids=args.ids), _format_silence_result)

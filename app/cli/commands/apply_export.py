@@ -1,4 +1,4 @@
-"""`taskdeck apply` and `export`: all definitions as one file, TOML or YAML."""
+"""`taskdeck apply` and `export`: all definitions as one TOML or YAML file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FORMATS = ("toml", "yaml")
 
 
 def apply_definitions(session: CommandContext, args: Args) -> int:
-    """Make everything as the file says, all or nothing; with --dry-run only say what would change."""
+    """Apply a definitions file completely or not at all; with --dry-run, show the changes."""
     if args.file is None:
         raise Usage("apply which file? taskdeck apply -f FILE (- is stdin)")
     text, source = read_text(args.file)
@@ -32,7 +32,7 @@ def apply_definitions(session: CommandContext, args: Args) -> int:
 
 
 def read_text(file: str) -> tuple[str, str]:
-    """The text of a file (`-`: stdin), and its name. Raises NotFound or Usage."""
+    """Return the text of a file (`-` is stdin) and its name. Raise NotFound or Usage."""
     shown = truncate(sanitize(file), 200)
     try:
         if file == "-":
@@ -64,7 +64,7 @@ def _print_changes(changes: list[dict[str, Any]], dry: bool) -> None:
 
 
 def _format_fields(change: dict[str, Any]) -> str:
-    """`: capacity 2 -> 4`, for what is there already."""
+    """Return `: capacity 2 → 4` for an updated definition."""
     if change["change"] != "update":
         return ""
     told = [f"{sanitize(key)} {_shorten(old)} → {_shorten(new)}" for key, (old, new) in change["fields"].items()]

@@ -1,4 +1,4 @@
-"""`taskdeck completion`: scripts made by shtab from the same parsers that read the words."""
+"""`taskdeck completion`: shell completion scripts, built by shtab from the verbs' parsers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 SHELLS = ("bash", "zsh", "fish")
 _KINDS = {"QUEUE": "queue", "POOL": "pool", "TEMPLATE": "template", "SLA": "sla", "OPERATION": "operation"}
-"""What there is now, by what a help calls it."""
+"""Kind of candidates by metavar."""
 _ID_KINDS = {"alert": "alert", "db": "backup"}
-"""What an id is of, by the group of the verb; elsewhere it is a task's."""
+"""Kind of an ID by verb group; elsewhere an ID is a task's."""
 
 
 def print_completion(session: CommandContext, args: Args) -> int:
@@ -33,7 +33,10 @@ def print_completion(session: CommandContext, args: Args) -> int:
 
 
 def build_script(shell: str) -> str:
-    """The completion of one shell: what never changes by shtab, what there is now by asking for it."""
+    """Return the completion script of one shell.
+
+    shtab supplies the fixed words; the script asks the runtime for names and numbers.
+    """
     from shtab import complete
 
     from app.cli.completion import scripts
@@ -43,8 +46,12 @@ def build_script(shell: str) -> str:
 
 
 def _patch_zsh(made: str) -> str:
-    """shtab takes the first only of several words, a long option's value only as a word of its own, and a file that is sourced for
-    one that is loaded by itself; a shell without completion yet begins it."""
+    """Work around limits of shtab's zsh output.
+
+    shtab completes only the first of several words, takes the value of a long option only as a
+    separate word, and treats a sourced file as an autoloaded one. The script also loads completion
+    in a shell that has not done so.
+    """
     import re
 
     from app.cli.completion.scripts import ZSH_SOURCED
@@ -59,11 +66,11 @@ _FIXED_WORDS = {
     "SIGNAL": ("TERM", "INT", "HUP", "QUIT", "KILL", "USR1", "USR2", "STOP", "CONT"),
     "ENGINE": ("exec", "shell", "python"),
 }
-"""What never changes, by what a help calls it."""
+"""Fixed words by metavar."""
 
 
 def build_full_parser() -> Parser:
-    """One parser of all verbs, options and groups."""
+    """Return one parser of all verbs, options and groups."""
     top = Parser("taskdeck", "runs the jobs of one server, from the keyboard")
     top.add_option("--home", metavar="DIR", help="the home to work with")
     top.add_option("--in-process", action="store_true", help="the deck with the runtime in it")
@@ -89,7 +96,6 @@ def _add_verb(verbs: Any, name: str, command: Command, full: str) -> None:
 
 
 def _attach_completion(action: Any, full: str) -> None:
-    """Tell shtab what the value of an option or a word may be."""
     from shtab import DIRECTORY, FILE
 
     called, kind = (action.metavar or action.dest).upper(), _find_kind(action, full)
@@ -104,7 +110,6 @@ def _attach_completion(action: Any, full: str) -> None:
 
 
 def _find_kind(action: Any, full: str) -> str | None:
-    """What of that which there is now may stand there."""
     verb, _, second = full.partition(" ")
     if "-p" in action.option_strings:
         return "parameter"
@@ -116,7 +121,7 @@ def _find_kind(action: Any, full: str) -> str | None:
 
 
 def _make_query(kind: str) -> dict[str, Any]:
-    """The function of `app.cli.completion.scripts`, called for a kind, as each shell writes it."""
+    """Return the shell functions that query candidates of a kind, for each shell."""
     name = f"_taskdeck_{kind.replace(':', '_')}"
     return {
         "bash": name,

@@ -1,4 +1,4 @@
-"""What the groups of definitions have in common: list them, show one, do something to one by name."""
+"""Shared commands of the definition groups: list, show, and verbs that take one name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 def make_list_command(
     group: str, columns: list[Column], row: Callable[[Row], list[Span]], fields: Sequence[str], seen: Callable[[Row], Row] = dict
 ) -> Command:
-    """`GROUP ls`; `fields` are what it prints for other programs, the name first; `seen` makes of a row what may be seen."""
+    """Build `GROUP ls`.
+
+    `fields` are the machine-readable fields, the name first; `seen` masks secrets of a row.
+    """
 
     def ls(session: CommandContext, args: Args) -> int:
         found = [seen(one_) for one_ in session.call(f"{group}.ls")]
@@ -39,7 +42,7 @@ def _add_list_arguments(parser: Parser) -> None:
 def print_list(
     args: Args, found: list[Row], columns: list[Column], row: Callable[[Row], list[Span]], fields: Sequence[str], none: str
 ) -> int:
-    """Print rows as a table, or for other programs."""
+    """Print rows as a table or in a machine-readable format."""
     if args.json or args.jsonl:
         output.print_json(found, args.jsonl)
     elif args.rows:
@@ -52,7 +55,7 @@ def print_list(
 
 
 def make_show_command(group: str, facts: Callable[[Row], list[tuple[str, str]]], seen: Callable[[Row], Row] = dict) -> Command:
-    """`GROUP show NAME`; `seen` makes of the row what may be seen."""
+    """Build `GROUP show NAME`; `seen` masks secrets of the row."""
 
     def show(session: CommandContext, args: Args) -> int:
         found = seen(session.call(f"{group}.show", name=require_one_name(args, group)))
@@ -76,13 +79,13 @@ def _format_page(found: Row, facts: list[tuple[str, str]]) -> list[Line]:
 
 
 def add_name(parser: Parser) -> None:
-    """One NAME."""
+    """Add the NAME argument."""
     parser.add_option("names", nargs="*", metavar="NAME", help="its name")
     add_json_options(parser)
 
 
 def make_verb_command(group: str, verb: str, summary: str, past: str) -> Command:
-    """`GROUP pause NAME` and the like: a verb that takes a name and nothing else."""
+    """Build a verb that takes only a name, such as `GROUP pause NAME`."""
     return Command(summary, partial(_run_verb, group=group, verb=verb, past=past), add_name)
 
 
@@ -93,7 +96,7 @@ def _run_verb(session: CommandContext, args: Args, group: str, verb: str, past: 
 
 
 def _format_result(answer: Row, past: str) -> str:
-    """What became of it, where it was in another state than the usual one before."""
+    """Return the result, including the previous state if it was unusual."""
     was, now = (answer.get("before") or {}).get("status"), answer.get("status", "")
     if was is None or "active" in (was, now) and was != now:
         return past
@@ -101,7 +104,7 @@ def _format_result(answer: Row, past: str) -> str:
 
 
 def print_result(args: Args, answer: Any, said: str) -> int:
-    """Say in a line what was done, or print the row as it is now."""
+    """Print the result in one line, or the row as JSON."""
     if args.json or args.jsonl:
         output.print_json(answer, args.jsonl)
     else:
@@ -110,5 +113,5 @@ def print_result(args: Args, answer: Any, said: str) -> int:
 
 
 def collect_options(args: Args, *keys: str) -> Row:
-    """Those of the options that were given."""
+    """Return the options that were given."""
     return {key: getattr(args, key) for key in keys if getattr(args, key) is not None}

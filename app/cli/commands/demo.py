@@ -1,8 +1,8 @@
-"""`taskdeck demo`: a busy deck to play with, in a throw-away home.
+"""`taskdeck demo`: a busy deck in a temporary home.
 
-Everything is niced and keeps to a pool of 2 cores and 512 MiB. The deck runs as a process of its own, so that
-whatever ends it, this one is there to stop the runtime, end what runs and remove the home. After ten minutes it ends
-by itself.
+Jobs are niced and limited to a pool of 2 cores and 512 MiB. The deck is a separate process, so this
+process can always stop the runtime, end the jobs and remove the home. The demo ends after ten
+minutes.
 """
 
 from __future__ import annotations
@@ -39,23 +39,23 @@ if TYPE_CHECKING:
 MAX_DURATION = 600.0
 NICENESS = 10
 CLOSE_TIMEOUT = 5.0
-"""Seconds for the deck to close when it is told to."""
+"""Seconds for the deck to close after a signal."""
 
 MAX_BACKLOG = 40
-"""Waiting tasks above which no more are submitted until some have gone."""
+"""Number of waiting tasks above which submissions pause."""
 
 WAITING_STATES = ("queued", "blocked", "retrying")
 
 
 class DemoEnd(BaseException):
-    """A signal asked for the end."""
+    """Request to end the demo by a signal."""
 
     def __init__(self, number: int) -> None:
         self.number = number
 
 
 def run_demo(session: CommandContext, args: Args) -> int:
-    """Run it until the deck is left, the time is over, or a signal comes; then remove everything."""
+    """Run the demo until the deck closes, time is up or a signal arrives; then clean up."""
     if not args.headless and not (output.is_stdout_terminal() and output.is_stdin_terminal()):
         raise Usage("the demo's deck needs a terminal. Without one: taskdeck demo --headless --for 30s")
     seed = args.seed if args.seed is not None else SystemRandom().randrange(10_000)
@@ -69,7 +69,7 @@ def run_demo(session: CommandContext, args: Args) -> int:
 
 @contextmanager
 def _temporary_home() -> Iterator[str]:
-    """A home with a runtime in it, gone afterwards, whatever happens in between."""
+    """Create a home with a runtime and always remove both afterwards."""
     root = tempfile.mkdtemp(prefix="taskdeck-demo-")
     home = os.path.join(root, "home")
     os.nice(NICENESS)
@@ -92,7 +92,7 @@ def _raise_demo_end(number: int, frame: FrameType | None) -> None:
 
 
 def _start_runtime(home: str) -> None:
-    """A runtime that knows it is a demo, the definitions, and what is there when the deck opens."""
+    """Start a demo runtime, apply the definitions and submit the first tasks."""
     from app import runtime_launcher
 
     runtime_launcher.ensure_runtime(home, demo=True)
@@ -111,7 +111,7 @@ def _submit(client: Client, tasks: list[dict[str, Any]]) -> None:
 
 @contextmanager
 def _submit_in_background(home: str, seed: int) -> Iterator[None]:
-    """A thread that submits the stream of this seed for as long as the body runs."""
+    """Submit the stream of this seed in a thread while the body runs."""
     over = threading.Event()
     thread = threading.Thread(target=_keep_submitting, args=(home, seed, over), daemon=True)
     thread.start()
@@ -131,7 +131,7 @@ def _keep_submitting(home: str, seed: int, over: threading.Event) -> None:
             if over.is_set():
                 return
             _submit(client, [task])
-    except Problem:  # the runtime was stopped from the deck: there is nothing to submit to
+    except Problem:  # the runtime was stopped from the deck
         return
     finally:
         client.close()
@@ -143,7 +143,6 @@ def _count_waiting(client: Client) -> int:
 
 
 def _run_deck(home: str, seconds: float) -> int:
-    """The deck, in a process of its own on this terminal."""
     with preserve_terminal():
         deck = subprocess.Popen([sys.executable, "-P", "-m", "app", "--home", home])
         try:
@@ -155,7 +154,7 @@ def _run_deck(home: str, seconds: float) -> int:
 
 
 def _close_deck(deck: subprocess.Popen[bytes]) -> None:
-    """End a deck that is still open, and put the terminal's main screen back in its place."""
+    """Close a deck that is still open and return to the terminal's main screen."""
     if deck.poll() is None:
         deck.terminate()
         try:
@@ -167,7 +166,6 @@ def _close_deck(deck: subprocess.Popen[bytes]) -> None:
 
 
 def _run_headless(home: str, seed: int, seconds: float) -> int:
-    """No screen: let it run, then say what happened, as the verbs tell it."""
     began = time.monotonic()
     threading.Event().wait(seconds)
     client = Client(home, autostart=False)

@@ -1,5 +1,4 @@
-"""How the demo leaves nothing behind: what runs is ended, the runtime stopped, its keeper gone, the terminal as it
-was."""
+"""Demo teardown: ends jobs, runtime, keeper and guard, and restores the terminal."""
 
 from __future__ import annotations
 
@@ -21,13 +20,13 @@ if TYPE_CHECKING:
     from typing import Any
 
 END_TIMEOUT = 15.0
-"""Seconds for everything to end by itself; what is still there then is killed."""
+"""Seconds before remaining processes are killed."""
 
 ACTIVE_STATES = [*ordered(WAITING), TaskStatus.RUNNING.value]
 
 
 def end_all(home: str) -> None:
-    """End tasks, runtime, keeper and guard of a home that is ours alone."""
+    """End tasks, runtime, keeper and guard of the demo home."""
     client = Client(home, autostart=False)
     try:
         found = client.call("status")
@@ -42,7 +41,10 @@ def end_all(home: str) -> None:
 
 
 def _open_pidfds(status: dict[str, Any]) -> dict[int, int]:
-    """Descriptors of runtime, keeper and guard by pid: a number cannot mean another process while they are open."""
+    """Return pidfds of runtime, keeper and guard by pid.
+
+    An open pidfd keeps the pid from denoting another process.
+    """
     found: dict[int, int] = {}
     for pid in (status["runtime"].get("pid"), status["keeper"].get("pid"), status["keeper"].get("guard_pid")):
         try:
@@ -53,7 +55,6 @@ def _open_pidfds(status: dict[str, Any]) -> dict[int, int]:
 
 
 def _cancel_tasks(client: Client) -> None:
-    """Cancel everything and wait until nothing runs."""
     until = time.monotonic() + END_TIMEOUT
     client.call("cancel", {"select": {"status": ACTIVE_STATES}, "grace": 0.5})
     for _ in Client(client.home, autostart=False).watch():
@@ -62,7 +63,6 @@ def _cancel_tasks(client: Client) -> None:
 
 
 def _wait_or_kill(watched: dict[int, int]) -> None:
-    """Return when all these processes have ended; the last ones are killed."""
     until = time.monotonic() + END_TIMEOUT
     for fd in watched.values():
         if not select.select([fd], [], [], max(0.0, until - time.monotonic()))[0]:
@@ -72,7 +72,7 @@ def _wait_or_kill(watched: dict[int, int]) -> None:
 
 @contextmanager
 def preserve_terminal() -> Iterator[None]:
-    """However the deck ends, the terminal's modes are afterwards as they were."""
+    """Restore the terminal modes when the body ends."""
     fd = sys.stdin.fileno()
     before = termios.tcgetattr(fd)
     try:

@@ -1,5 +1,4 @@
-"""What the demo does all day: its definitions, and an endless stream of submissions that a seed makes the same each
-time."""
+"""Demo workload: definitions and an endless stream of submissions, reproducible by seed."""
 
 from __future__ import annotations
 
@@ -122,7 +121,7 @@ FILES = ("holiday", "concert", "lecture", "interview", "trailer", "夜间备份"
 
 
 def make_opening_tasks() -> list[Spec]:
-    """What is there when the deck opens: something in every pane, and in every state soon."""
+    """Return the first tasks: something in every pane and soon in every state."""
     return [
         *(_make_compress(f"{name}.mkv", 30 + 5 * at) for at, name in enumerate(FILES[:5])),
         _make_hanging("crawl shop-a", "1.5s"),
@@ -138,7 +137,7 @@ def make_opening_tasks() -> list[Spec]:
 
 
 def generate_stream(random: Random) -> Iterator[tuple[float, Spec]]:
-    """Endless (seconds to rest before it, submission)."""
+    """Yield pairs of seconds to wait and submission, endlessly."""
     number = 1
     while True:
         number += 1

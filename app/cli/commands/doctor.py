@@ -1,5 +1,7 @@
-"""`taskdeck doctor`: what could go wrong on this machine, and the cure. Works without a runtime and with a broken
-home."""
+"""`taskdeck doctor`: health checks with suggested fixes.
+
+The checks work without a runtime and with a broken home.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def run_doctor(session: CommandContext, args: Args) -> int:
-    """Look at everything; 1 when something is broken, 0 when there are only hints."""
+    """Run all checks; exit 1 if anything is broken, 0 if there are only hints."""
     from app.health.runner import run_checks
 
     asked = _query_status(session)
@@ -31,13 +33,13 @@ def run_doctor(session: CommandContext, args: Args) -> int:
 
 
 def _check_start(home: str) -> None:
-    from app.offline.maintenance import refuse_start  # takes long to import
+    from app.offline.maintenance import refuse_start  # slow to import
 
     refuse_start(home)
 
 
 def _query_status(session: CommandContext) -> dict[str, Any] | Problem:
-    """What `status` says, or why it says nothing."""
+    """Return the answer of `status`, or the problem that prevented it."""
     try:
         return session.call("status")
     except Problem as problem:
@@ -45,7 +47,6 @@ def _query_status(session: CommandContext) -> dict[str, Any] | Problem:
 
 
 def _find_newest_submission(session: CommandContext) -> str | None:
-    """When the newest task was submitted."""
     try:
         tasks = session.call("ls", limit=1)["tasks"]
     except Problem:

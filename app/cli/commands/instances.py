@@ -1,4 +1,4 @@
-"""`taskdeck instances`: runs, newest first."""
+"""`taskdeck instances`: list runs, newest first."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FIELDS = (
 
 
 def list_runs(session: CommandContext, args: Args) -> int:
-    """List the runs of a task, or of all."""
+    """List the runs of a task, or of all tasks."""
     if len(args.ids) > 1:
         raise Usage("instances takes one task, or none for all.")
     found = session.call("instances", id=args.ids[0] if args.ids else None, limit=args.limit)
@@ -70,7 +70,7 @@ def _format_row(run: dict[str, Any], now: float) -> list[Span]:
 
 
 def format_usage(run: dict[str, Any], now: float) -> list[Span]:
-    """When it started, what it took in time, CPU and memory."""
+    """Return start time, duration, CPU time and peak memory."""
     took = run.get("run_seconds")
     if took is None:
         took = time_format.seconds_between(run.get("start_time"), run.get("end_time"), now)
@@ -83,7 +83,7 @@ def format_usage(run: dict[str, Any], now: float) -> list[Span]:
 
 
 def format_result(run: dict[str, Any]) -> str:
-    """`exit 1`, `signal 9 (KILL)`, a reason, or nothing when all went well or nothing is known."""
+    """Return `exit 1`, `signal 9`, a reason, or a dash if nothing is wrong or known."""
     if run.get("reason"):
         return run["reason"]
     if run.get("signal") is not None:

@@ -1,4 +1,7 @@
-"""`taskdeck logs`: what a task wrote. To a pipe the bytes as they are; to a terminal cleaned, with their colours."""
+"""`taskdeck logs`: show the output of a task.
+
+A pipe receives the raw bytes; a terminal receives sanitized text with its colours.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +25,13 @@ if TYPE_CHECKING:
 BLOCK_SIZE = 1 << 20
 READ_INTERVAL = 0.05
 REQUEST_INTERVAL = 0.25
-"""Seconds between looks at the file, and between questions to the runtime, while following. Files send no wake-ups."""
+"""Seconds between reads of the file and between requests to the runtime while following. Files send
+no wake-ups."""
 
 
 
 def show_logs(session: CommandContext, args: Args) -> int:
-    """Show a task's output; with -f as it comes, until the task has ended."""
+    """Show the output of a task; with -f, follow it until the task has ended."""
     if len(args.ids) != 1:
         raise Usage("logs of which task? Give one number.", "List: taskdeck ls")
     if args.follow:
@@ -63,7 +67,6 @@ def _print_runs(found: dict[str, Any], last: int | None) -> None:
 
 
 def _format_end(run: dict[str, Any]) -> str:
-    """How a run ended, and why."""
     word = sanitize(run["status"].replace("_", " "))
     return f"{word}, {output.add_home_option(sanitize(run['reason']))}" if run.get("reason") else word
 
@@ -93,7 +96,7 @@ def _write_block(screen: LogTerminal | None, block: bytes) -> None:
 
 
 def _read_blocks(run: dict[str, Any]) -> Any:
-    """The log in pieces; what is stored with the run when its file has gone."""
+    """Yield the log in blocks, or the stored rest if the file is gone."""
     try:
         with open(run["path"], "rb") as file:
             while block := file.read(BLOCK_SIZE):
@@ -103,7 +106,7 @@ def _read_blocks(run: dict[str, Any]) -> Any:
 
 
 def read_tail(run: dict[str, Any], last: int) -> bytes:
-    """The last lines of a run's log, read from its end."""
+    """Return the last lines of a run's log, read from its end."""
     if not last:
         return b""
     try:
@@ -116,7 +119,7 @@ def read_tail(run: dict[str, Any], last: int) -> bytes:
 
 
 def _read_stored(run: dict[str, Any]) -> bytes:
-    """What is stored with a run whose file has gone; says so when that is not all."""
+    """Return the stored rest of a missing log file and say if some is lost."""
     kept, written = (run.get("logs") or "").encode("utf-8", "surrogateescape"), run.get("log_bytes") or 0
     if written > len(kept):
         output.print_message(f"taskdeck: the log file has gone; of its {units.format_bytes(written)} the last {units.format_bytes(len(kept))} were kept.")
@@ -135,21 +138,20 @@ def _read_last_lines(file: Any, last: int) -> bytes:
 
 
 def _add_texts(found: dict[str, Any]) -> dict[str, Any]:
-    """The answer for --json, with the whole text of each run."""
+    """Return the answer for --json with the full text of each run."""
     runs = [{**run, "text": b"".join(_read_blocks(run)).decode("utf-8", "replace")} for run in found["runs"]]
     return {**found, "runs": runs}
 
 
 class LogTerminal:
-    """A terminal that a log is written to, a line at a time; the last line, still without its end, is redrawn as it
-    grows."""
+    """Terminal output of a log, line by line."""
 
     def __init__(self) -> None:
         self.style: Style = PLAIN
         self.partial = b""
 
     def write(self, data: bytes) -> None:
-        """Show the lines that are complete now."""
+        """Print the lines completed by `data`."""
         *complete, self.partial = (self.partial + data).split(b"\n")
         for line in complete:
             spans = parse_sgr_line(line.removesuffix(b"\r"), self.style)
@@ -157,14 +159,14 @@ class LogTerminal:
             output.print_line(output.format_coloured(spans))
 
     def end(self) -> None:
-        """Show what is left, without the newline that it lacks."""
+        """Print the rest, which lacks a newline."""
         if self.partial:
             output.print_line(output.format_coloured(parse_sgr_line(self.partial, self.style)))
         self.partial = b""
 
 
 class RunFollower:
-    """What has been shown of one run."""
+    """Progress of following one run."""
 
     def __init__(self, run: dict[str, Any], last: int | None) -> None:
         self.attempt: int = run["attempt"]
@@ -177,7 +179,7 @@ class RunFollower:
             self.at = _get_size(self.path)
 
     def print_new(self) -> bool:
-        """Show what has come since; False when nothing has."""
+        """Print new output; return False if there is none."""
         try:
             with open(self.path, "rb") as file:
                 file.seek(self.at)
@@ -191,7 +193,7 @@ class RunFollower:
         return bool(data)
 
     def finish(self) -> None:
-        """Show the rest."""
+        """Print the rest."""
         while self.print_new():
             pass
         if self.screen:
@@ -206,7 +208,7 @@ def _get_size(path: str) -> int:
 
 
 def follow(session: CommandContext, given: Any, last: int | None = None) -> None:
-    """Show the output of a task as it comes, attempt after attempt, until it has ended."""
+    """Print the output of a task, attempt after attempt, until it has ended."""
     now: RunFollower | None = None
     said, pause = "", READ_INTERVAL
     while True:
@@ -229,7 +231,6 @@ def follow(session: CommandContext, given: Any, last: int | None = None) -> None
 
 
 def _print_last_run(run: dict[str, Any], last: int | None) -> None:
-    """The latest run of a task that has ended: nothing more will come."""
     _print_attempt(run)
     _print_log(run, last)
 
@@ -247,7 +248,7 @@ def _print_attempt(run: dict[str, Any]) -> None:
 
 
 def _print_wait_reason(found: dict[str, Any], said: str) -> str:
-    """Say why it waits, once for each reason."""
+    """Print why the task waits, once per reason."""
     why = found.get("why") or ""
     if why and why != said:
         output.print_message(f"taskdeck: #{found['number']} {sanitize(found['name'])} waits: {sanitize(why)}")
@@ -255,7 +256,6 @@ def _print_wait_reason(found: dict[str, Any], said: str) -> str:
 
 
 def _poll_file(now: RunFollower | None, seconds: float) -> None:
-    """Look at the file for as long as the runtime need not be asked."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if now is None or not now.print_new():

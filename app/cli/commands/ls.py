@@ -1,4 +1,7 @@
-"""`taskdeck ls`: tasks, newest first. The count goes to stderr, so that a cut list is never silent."""
+"""`taskdeck ls`: list tasks, newest first.
+
+The count goes to stderr, so that a truncated list is never silent.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from app.cli.context import CommandContext
 
     TaskNote = Sequence[Any]
-    """State and reason of its run, why it waits, and in how many seconds it is expected to start."""
+    """State and reason of the run, the reason to wait, and the seconds until the expected start."""
 
 DEFAULT_LIMIT = 100
 
@@ -53,7 +56,7 @@ FIELDS = (
 
 
 def list_tasks(session: CommandContext, args: Args) -> int:
-    """List what the filters find; without any, what is active and what ended in the last 24 hours."""
+    """List matching tasks; without filters, active ones and those ended in 24 hours."""
     chosen = collect_filters(args)
     if args.words:
         raise Usage("ls takes filters, not names.", "One task: taskdeck show 42. By name: taskdeck ls --name NAME")
@@ -61,7 +64,7 @@ def list_tasks(session: CommandContext, args: Args) -> int:
         output.print_note(said)
     recent = not chosen and args.limit is None
     limit = (0 if args.rows == "name" else DEFAULT_LIMIT) if args.limit is None else args.limit
-    gc.disable()  # a long list is no garbage, and this process ends with it
+    gc.disable()  # a long list creates no garbage, and the process ends afterwards
     if "filter" in chosen:
         return _list_filtered(session, args, limit)
     whole = args.json or args.jsonl or args.rows == "tsv"
@@ -74,17 +77,17 @@ def list_tasks(session: CommandContext, args: Args) -> int:
 
 
 def _warn_stale(session: CommandContext, states: set[str]) -> None:
-    """Say that nobody keeps these states up to date, when that is so."""
+    """Warn that states may be stale if no runtime is running."""
     if not states.issubset(ENDED) and not session.client.is_runtime_up():
         output.print_note("no runtime is up, so what has not ended may stand here in an old state. Start it: taskdeck serve --detach")
 
 
 PAGE_SIZE = 1000
-"""Tasks that are asked for at a time; a search that takes long stops before, and goes on with the next page."""
+"""Tasks per request. A slow search stops early and continues with the next page."""
 
 
 def _list_filtered(session: CommandContext, args: Args, limit: int) -> int:
-    """List what a filter line finds, as the deck's own list does."""
+    """List the tasks that match a filter, as the deck's task list does."""
     tasks, found = _fetch_pages(session, args.filter, limit)
     if args.json or args.jsonl or args.rows == "tsv":
         _print_tasks(args, tasks, found)
@@ -97,7 +100,7 @@ def _list_filtered(session: CommandContext, args: Args, limit: int) -> int:
 
 
 def _fetch_pages(session: CommandContext, filter: str, limit: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The tasks, and what the last answer says besides."""
+    """Return the tasks and the rest of the last answer."""
     tasks: list[dict[str, Any]] = []
     at = None
     while True:
@@ -109,7 +112,6 @@ def _fetch_pages(session: CommandContext, filter: str, limit: int) -> tuple[list
 
 
 def _print_tasks(args: Args, tasks: list[Any], found: dict[str, Any]) -> None:
-    """The tasks in the form that was asked for."""
     if args.json or args.jsonl:
         output.print_json(tasks, args.jsonl)
     elif args.rows == "tsv":
@@ -121,7 +123,7 @@ def _print_tasks(args: Args, tasks: list[Any], found: dict[str, Any]) -> None:
 
 
 def _print_count(args: Args, shown: int, found: dict[str, Any]) -> None:
-    """Say how many tasks are listed, unless that is all that the filters find."""
+    """Print the number of tasks listed, unless all matching tasks are shown."""
     chosen, total = collect_filters(args), found["total"]
     more = bool(found.get("more_after")) if total is None else shown < total
     if not chosen or more or not shown:
@@ -129,7 +131,10 @@ def _print_count(args: Args, shown: int, found: dict[str, Any]) -> None:
 
 
 def format_count(shown: int, total: int | None, all_: int, chosen: Collection[str] = ()) -> str:
-    """`11 of 1,204 tasks (newest first). More: …`; `total`: how many match (None: not known), `chosen`: the filters that were given."""
+    """Return `11 of 1,204 tasks (newest first). More: …`.
+
+    `total` is the number of matches, None if unknown; `chosen` are the filters in use.
+    """
     if not all_:
         return "no task yet. The first: taskdeck submit -- COMMAND"
     if not shown:
@@ -144,13 +149,13 @@ def format_count(shown: int, total: int | None, all_: int, chosen: Collection[st
 
 BRIEF_COLUMNS = ("uuid", "number", "name", "status", "queue", "timeout", "reason", "started_at", "ended_at", "created_at")
 NOTE_COLUMNS = ("run", "run_reason", "why", "expected")
-"""What a line shows, by the names of `browse`."""
+"""Columns of `browse` that a line shows."""
 
 EMPTY_NOTE = (None, None, None, None)
 
 
 class LazyCache(dict):  # type: ignore[type-arg]
-    """Made once for each key: ten thousand tasks have few states, names and ages."""
+    """Cache that makes each value once: many tasks share few states, names and ages."""
 
     def __init__(self, make: Callable[[str], Any]) -> None:
         self._make = make
@@ -161,7 +166,7 @@ class LazyCache(dict):  # type: ignore[type-arg]
 
 
 class TaskRowFormatter:
-    """The lines of the table; `now` in UNIX seconds."""
+    """Formatter of the task table; `now` in UNIX seconds."""
 
     def __init__(self, notes: dict[str, TaskNote], now: float) -> None:
         self._notes, self._now = notes, now
@@ -171,7 +176,7 @@ class TaskRowFormatter:
         self._ages = LazyCache(lambda second: (units.format_age(time_format.seconds_since(second, now)), "dim"))
 
     def format_rows(self, tasks: list[list[Any]]) -> list[list[Span]]:
-        """One line for each task."""
+        """Return one line per task."""
         states, texts, ages, notes = self._states, self._texts, self._ages, self._notes
         found = []
         for uuid, number, name, status, queue, timeout, reason, started, ended, created in tasks:
@@ -183,13 +188,12 @@ class TaskRowFormatter:
         return found
 
     def _format_time(self, status: str, started: str, ended: str | None) -> str:
-        """How long its last attempt took, or has been running."""
         if status not in (*ENDED, "running"):
             return units.MISSING
         return units.format_duration(time_format.seconds_between(started, ended, self._now))
 
     def _format_result(self, status: str, reason: str | None, note: TaskNote) -> str | None:
-        """Why it waits or how it ended; None for what runs."""
+        """Return why the task waits or how it ended; None while it runs."""
         run, run_reason, short, _ = note
         if status in ENDED:
             return reason or units.MISSING
@@ -198,7 +202,7 @@ class TaskRowFormatter:
         return None if status == "running" else short or reason or units.MISSING
 
     def _format_progress(self, started: str | None, limit: float | None, note: TaskNote) -> str:
-        """`84% of 3h ~12m`: how much of its limit is over, and how long it may still take."""
+        """Return `84% of 3h ~12m`: the used share of the timeout and the estimated rest."""
         elapsed, expected = time_format.seconds_since(started, self._now), note[3]
         if elapsed is None:
             return units.MISSING

@@ -1,4 +1,4 @@
-"""`taskdeck operations` and `undo`: who did what to what, newest first, and how to take it back."""
+"""`taskdeck operations` and `undo`: operation log, newest first."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ COLUMNS = [
 
 FIELDS = ("id", "at", "by", "verb", "object", "name", "before", "after", "source", "undoable", "undone_by")
 MAX_NAMED = 3
-"""Operations that a question names."""
+"""Maximum number of operations named in a question."""
 
 
 def list_operations(session: CommandContext, args: Args) -> int:
-    """List them."""
+    """List operations."""
     wanted = {key: getattr(args, key) for key in ("by", "verb", "object", "since") if getattr(args, key) is not None}
     words = {"words": args.words} if args.words else {}
     none = "nothing of the kind was done" if wanted or words else "nothing was done yet"
@@ -62,15 +62,17 @@ def _format_row(operation: dict[str, Any]) -> list[Span]:
 
 
 def undo_operations(session: CommandContext, args: Args) -> int:
-    """Take back the operations that are named, or the last thing that was done from this terminal once it was shown."""
+    """Undo the given operations, or the last action of this terminal after confirmation."""
     ids, refused = (args.ids, []) if args.ids else _find_last(session, args)
     found = session.call("undo", ids=ids)
     return report_results(args, found | {"refused": [*found["refused"], *refused]}, lambda row: f"undone: {_format_undo(row)}")
 
 
 def _find_last(session: CommandContext, args: Args) -> tuple[list[int], list[dict[str, Any]]]:
-    """The operations of the last thing that was done from here, and why the others of it cannot be taken back. Raises Problem when none
-    can be, or nobody wants that."""
+    """Return the last operations of this terminal and why some cannot be undone.
+
+    Raise Problem if none can be undone or the user declines.
+    """
     found = session.call("undo", dry_run=True)
     texts, refused = [_format_undo(row) for row in found["done"]], [sanitize(refusal["message"]) for refusal in found["refused"]]
     if not texts:
@@ -87,17 +89,18 @@ def _find_last(session: CommandContext, args: Args) -> tuple[list[int], list[dic
 
 
 def _join_some(texts: list[str], between: str) -> str:
-    """The first of them."""
     return between.join(texts[:MAX_NAMED]) + (f"{between}…" if len(texts) > MAX_NAMED else "")
 
 
 def _format_undo(row: dict[str, Any]) -> str:
-    """What an undo does, `hold of #12 x: status held → queued`; a runtime of before this says what was done instead."""
+    """Return the effect of an undo, such as `hold of #12 x: status held → queued`.
+
+    A runtime of an older version sends only `text`.
+    """
     return sanitize(row.get("back") or row["text"])
 
 
 def _parse_operation_id(text: str) -> int:
-    """The number of an operation."""
     return _parse_number(text.removeprefix("#"))
 
 
@@ -123,7 +126,7 @@ def _add_arguments(parser: Parser) -> None:
 
 
 def _parse_object(text: str) -> str:
-    """What the log calls it: a number is a task's."""
+    """Return the name in the operation log; a number is a task's."""
     digits = text.removeprefix("#")
     return f"task #{digits}" if digits.isascii() and digits.isdigit() else text
 

@@ -1,4 +1,7 @@
-"""`taskdeck pool`: CPU and memory that tasks share. What a task asks for is reserved, not enforced."""
+"""`taskdeck pool`: manage pools of CPU and memory.
+
+Requests of tasks are reserved, not enforced.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ _OPTIONS = ("cpu", "memory", "sla", "description")
 
 
 def format_pool_row(pool: dict[str, Any]) -> list[Span]:
-    """One line of `pool ls`."""
+    """Return one line of `pool ls`."""
     return [
         (sanitize(pool["name"]), ""),
         (units.format_cpu_pair(pool["used_cpu"], pool["total_cpu"]), ""),
@@ -41,7 +44,7 @@ def format_pool_row(pool: dict[str, Any]) -> list[Span]:
 
 
 def format_pool_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
-    """The lines of `pool show`."""
+    """Return the lines of `pool show`."""
     return [
         ("what for", pool.get("description") or ""),
         ("state", styles.format_pool_state(pool["status"])[0]),
@@ -53,7 +56,7 @@ def format_pool_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def create_pool(session: CommandContext, args: Args) -> int:
-    """Make a pool."""
+    """Create a pool."""
     name = require_new_name(args, "pool")
     if args.cpu is None or args.memory is None:
         raise Usage("a pool needs both --cpu and --memory. Nothing was created.", "Such as: --cpu 8 --memory 32G")
@@ -74,7 +77,6 @@ def set_pool(session: CommandContext, args: Args) -> int:
 
 
 def _format_changes(args: Args, pool: dict[str, Any]) -> list[str]:
-    """What was set, as it is now."""
     found = {
         "cpu": f"cpu {units.format_number(pool['total_cpu'])}",
         "memory": f"memory {units.format_memory(pool['total_memory'])}",
@@ -85,7 +87,7 @@ def _format_changes(args: Args, pool: dict[str, Any]) -> list[str]:
 
 
 def _warn_empty(args: Args, pool: dict[str, Any]) -> None:
-    """Say that a pool without cores or memory starts nothing that asks for some, when it was set so just now."""
+    """Warn that a pool just set to zero CPU or memory starts no task that requests any."""
     name = sanitize(pool["name"])
     if args.cpu == 0:
         output.print_note(f"nothing can start in pool {name} that asks for CPU, as every task does unless it says --cpu 0.")

@@ -1,4 +1,4 @@
-"""`taskdeck queue`: where tasks wait."""
+"""`taskdeck queue`: manage queues."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _OPTIONS = ("capacity", "pool", "priority", "description")
 
 
 def format_queue_row(queue: dict[str, Any]) -> list[Span]:
-    """One line of `queue ls`."""
+    """Return one line of `queue ls`."""
     word = queue.get("word") or queue["status"]
     return [
         (sanitize(queue["name"]), ""),
@@ -47,7 +47,7 @@ def format_queue_row(queue: dict[str, Any]) -> list[Span]:
 
 
 def format_queue_facts(queue: dict[str, Any]) -> list[tuple[str, str]]:
-    """The lines of `queue show`."""
+    """Return the lines of `queue show`."""
     return [
         ("what for", queue.get("description") or ""),
         ("state", queue.get("word") or queue["status"]),
@@ -65,7 +65,7 @@ def _format_waiting(queue: dict[str, Any]) -> str:
 
 
 def create_queue(session: CommandContext, args: Args) -> int:
-    """Make a queue."""
+    """Create a queue."""
     name = require_new_name(args, "queue")
     answer = session.call("queue.create", name=name, **definition_group.collect_options(args, *_OPTIONS))
     code = definition_group.print_result(
@@ -85,7 +85,6 @@ def set_queue(session: CommandContext, args: Args) -> int:
 
 
 def _format_changes(args: Args, queue: dict[str, Any]) -> list[str]:
-    """What was set, as it is now."""
     found = {
         "capacity": f"{queue['capacity']} at once",
         "pool": f"pool {sanitize(queue['pool'])}",
@@ -96,7 +95,7 @@ def _format_changes(args: Args, queue: dict[str, Any]) -> list[str]:
 
 
 def _warn_closed(args: Args, queue: dict[str, Any]) -> None:
-    """Say that a queue with no slot starts nothing, when it was made so just now."""
+    """Warn that a queue just set to capacity 0 starts nothing."""
     if args.capacity == 0:
         name = sanitize(shlex.quote(queue["name"]))
         output.print_note(f"nothing can start in queue {sanitize(queue['name'])} now. To let one at a time: taskdeck queue set {name} --capacity 1")

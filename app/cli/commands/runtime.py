@@ -1,4 +1,4 @@
-"""`taskdeck serve`, `stop` and `version`: the runtime's life."""
+"""`taskdeck serve`, `stop` and `version`: control the runtime."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def serve(session: CommandContext, args: Args) -> int:
-    """Be the runtime, or with --detach bring one up in the background and return when it answers."""
+    """Run the runtime here, or start one in the background with --detach."""
     if args.replace:
         from app import runtime_launcher as app_runtime_launcher
 
@@ -32,10 +32,10 @@ def serve(session: CommandContext, args: Args) -> int:
 
 
 def stop_runtime(session: CommandContext, args: Args) -> int:
-    """End the runtime, wait until it has gone, and keep commands from bringing it up again."""
+    """Stop the runtime, wait for its end and prevent automatic restarts."""
     from app import client, runtime_launcher
 
-    # What the kernel says of who listens: a runtime whose database is damaged has no status.
+    # The pid comes from the kernel: a runtime with a damaged database has no status.
     sock = client.open_socket(session.home) if session.client.is_runtime_up() else None
     if sock is None:
         raise Conflict("no runtime is up; there is nothing to stop.")
@@ -58,7 +58,7 @@ def stop_runtime(session: CommandContext, args: Args) -> int:
 
 
 def _check_drained(session: CommandContext) -> None:
-    """Raise Problem when the runtime ended in another way than by having nothing left to wait for."""
+    """Raise Problem if the runtime ended before the drain was complete."""
     found = session.call("status")
     running = found["counts"].get("running", 0)
     if running or found["runtime"]["state"] == "running":
@@ -67,7 +67,7 @@ def _check_drained(session: CommandContext) -> None:
 
 
 def print_version(session: CommandContext, args: Args) -> int:
-    """Which Taskdeck this is."""
+    """Print the version."""
     if args.json or args.jsonl:
         output.print_json({"version": VERSION}, args.jsonl)
     else:

@@ -1,4 +1,4 @@
-"""Tasks chosen by filters instead of numbers: which of them a verb means, what is asked before, and what is told afterwards."""
+"""Task selection by filters: default states of a verb, confirmation and summary of results."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ DEFAULT_STATES = {
     "set": ("running", *_WAITING),
     "front": _WAITING,
 }
-"""What a verb means when no state is named: those that it is for. Nobody who wants failed tasks again means those that were cancelled."""
+"""Default states of a verb. Retry excludes cancelled tasks: failed ones are what people mean."""
 
 MAX_NAMED = 3
-"""Tasks that a question names, and refusals that are told one by one."""
+"""Maximum number of tasks named in a question, and of refusals printed."""
 
 
 def add_default_states(verb: str, chosen: dict[str, Any], args: Args) -> dict[str, Any]:
-    """The filters, with the verb's own states where they name none."""
+    """Return the filters, with the verb's default states unless states are given."""
     again = ("succeeded",) if getattr(args, "again", False) else ()
     states = ["running"] if getattr(args, "signal", None) else [*DEFAULT_STATES[verb], *again]
     if getattr(args, "to_at", None):
@@ -44,21 +44,22 @@ def add_default_states(verb: str, chosen: dict[str, Any], args: Args) -> dict[st
 
 
 def format_default_states(verb: str) -> str:
-    """The states that a verb means, in words."""
+    """Return the default states of a verb in words."""
     return _format_states(DEFAULT_STATES[verb])
 
 
 def _format_states(states: Iterable[str]) -> str:
-    """`failed, timed out or lost`."""
+    """Return `failed, timed out or lost`."""
     *others, last = map(styles.format_status, states)
     return f"{', '.join(others)} or {last}" if others else last
 
 
 def confirm(session: CommandContext, args: Args, verb: str, what: str, chosen: dict[str, Any]) -> tuple[dict[str, Any], int | None] | None:
-    """What to go on with: filters may find more than was thought, so ask, or want --yes where nobody can answer.
+    """Ask for confirmation, since filters may match more than expected.
 
-    The selection, as of the question where there was one: nobody agreed to what has come or changed since; and of how many tasks it was,
-    else None. None when they find nothing. Raises Usage without a yes. `what` is the verb as a sentence begins: "set priority 5 on".
+    Return the selection and the number of tasks confirmed, or None if no task matches. A confirmed
+    selection excludes tasks that changed after the question; with --yes there is no number. Raise
+    Usage without a confirmation. `what` begins the question: "set priority 5 on".
     """
     if args.yes:
         return chosen, None
@@ -75,14 +76,14 @@ def confirm(session: CommandContext, args: Args, verb: str, what: str, chosen: d
 
 
 def print_no_match(verb: str, chosen: dict[str, Any]) -> None:
-    """Say that the filters found no task, and which states were looked for."""
+    """Print that no task matches, and which states were searched."""
     if "filter" in chosen:
         return output.print_note(f"nothing to {verb}: no task matches {truncate(sanitize(chosen['filter']), 200)}")
     output.print_note(f"nothing to {verb}: no task that matches is {_format_states(chosen['status'])}. Others: --status STATE")
 
 
 def _query_matches(session: CommandContext, chosen: dict[str, Any]) -> tuple[dict[str, int], list[dict[str, Any]], int]:
-    """How many tasks the filters find in each state, the newest of them, and the last event that was known then."""
+    """Return the matches per state, the newest of them and the last known event."""
     if "filter" in chosen:
         found = session.call("review", **chosen)
         return {state: count for state, count in found["statuses"].items() if count}, found["first"], found["as_of"]
@@ -95,7 +96,7 @@ def _query_matches(session: CommandContext, chosen: dict[str, Any]) -> tuple[dic
 
 
 def _format_counts(counts: dict[str, int]) -> str:
-    """`14 tasks (12 queued, 2 running)`, or in one state only `14 queued tasks`."""
+    """Return `14 tasks (12 queued, 2 running)`, or `14 queued tasks` for one state."""
     total = sum(counts.values())
     tasks = f"task{'' if total == 1 else 's'}"
     if len(counts) == 1:
@@ -105,13 +106,12 @@ def _format_counts(counts: dict[str, int]) -> str:
 
 
 def _format_tasks(tasks: list[dict[str, Any]], total: int) -> str:
-    """`#42 nightly, #41 thumbs`, and that there are more."""
     names = ", ".join(f"#{task['number']} {truncate(sanitize(task['name']), 24)}" for task in tasks[:MAX_NAMED])
     return names if total <= len(tasks[:MAX_NAMED]) else f"{names}, …"
 
 
 def print_summary(done: dict[str, Any], said: Callable[[dict[str, Any]], str]) -> None:
-    """What became of them, counted, on stdout; the first of what was refused or is to be known, on stderr."""
+    """Print the results by count on stdout, and the first notes and refusals on stderr."""
     counts: dict[str, int] = {}
     for row in done["done"]:
         counts[said(row)] = counts.get(said(row), 0) + 1
@@ -122,7 +122,7 @@ def print_summary(done: dict[str, Any], said: Callable[[dict[str, Any]], str]) -
 
 
 def print_skipped(done: dict[str, Any], asked: int) -> None:
-    """Say how many of those that a person was asked about have changed since; nothing was done to them."""
+    """Print how many confirmed tasks were skipped because they changed meanwhile."""
     if (left := asked - sum(len(done.get(key, ())) for key in ("done", "refused", "notes"))) > 0:
         has, it = ("has", "it") if left == 1 else ("have", "them")
         output.print_note(f"{left:,} of the {asked:,} {has} changed since you were asked; nothing was done to {it}.")

@@ -1,4 +1,4 @@
-"""`taskdeck service`: have systemd keep the runtime up, from boot on."""
+"""`taskdeck service`: run the runtime as a systemd unit."""
 
 from __future__ import annotations
 
@@ -34,15 +34,18 @@ TasksMax=infinity
 [Install]
 WantedBy={target}
 """
-"""KillMode=process: jobs live through a restart of the unit. OOMPolicy=continue: one job's end by the kernel is not ours.
-RestartPreventExitStatus: after `taskdeck stop` nothing brings it up again but `systemctl start` or `taskdeck serve`."""
+"""Template of the unit.
+
+KillMode=process lets jobs survive a restart of the unit. OOMPolicy=continue keeps the unit running
+when the kernel kills a job. RestartPreventExitStatus keeps the runtime down after `taskdeck stop`.
+"""
 
 _PLAIN_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:@,=")
-"""What systemd takes as it stands."""
+"""Characters that systemd takes without quoting."""
 
 
 def install_unit(session: CommandContext, args: Args) -> int:
-    """Write the unit and say what to type next; nothing is started."""
+    """Write the unit and print the next commands; start nothing."""
     if args.user and args.system:
         raise Usage("--user and --system: which of the two?")
     system = args.system or (not args.user and os.geteuid() == 0)
@@ -67,17 +70,16 @@ def install_unit(session: CommandContext, args: Args) -> int:
 
 
 def make_unit(home: str, system: bool) -> str:
-    """The unit's text, for this program and that home."""
+    """Return the text of the unit for this program and `home`."""
     user = f"User={_get_user()}\n" if system else ""
     target = "multi-user.target" if system else "default.target"
-    word = _quote_for_systemd(home).replace("$", "$$")  # in the first word, the program, a $ is only itself
+    word = _quote_for_systemd(home).replace("$", "$$")  # $ is literal in the first word, the program
     return _UNIT_TEMPLATE.format(
         home=word, described=home.replace("%", "%%"), program=_quote_for_systemd(_find_program()), user=user, target=target, stopped=paths.STOPPED_CODE
     )
 
 
 def _get_user() -> str:
-    """Our login name, or the number."""
     import pwd
 
     try:
@@ -87,17 +89,16 @@ def _get_user() -> str:
 
 
 def _is_foreign_unit(found: str | None, home: str) -> bool:
-    """Is this the unit of a runtime of some other home?"""
     return found is not None and "ExecStart=" in found and f" --home {_quote_for_systemd(home).replace('$', '$$')} serve" not in found
 
 
 def _find_program() -> str:
-    """The console script beside our interpreter."""
+    """Return the console script next to our interpreter."""
     return os.path.join(os.path.dirname(os.path.abspath(sys.executable)), "taskdeck")
 
 
 def _quote_for_systemd(word: str) -> str:
-    """A word as systemd reads it back: % is a specifier there, quotes and backslashes are escaped. Raises Usage."""
+    """Quote a word for systemd, where % is a specifier. Raise Usage."""
     if not _is_writable(word):
         raise Usage(
             f"{sanitize(word)} has control characters or is no UTF-8, which a unit file cannot hold.", "Choose another: --home DIR"
@@ -108,7 +109,6 @@ def _quote_for_systemd(word: str) -> str:
 
 
 def _is_writable(word: str) -> bool:
-    """Can it stand in a unit file at all?"""
     try:
         word.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""`taskdeck show`: everything about one task."""
+"""`taskdeck show`: one task in detail."""
 
 from __future__ import annotations
 
@@ -47,7 +47,6 @@ def show_task(session: CommandContext, args: Args) -> int:
 
 
 def _query_reasons(session: CommandContext, task: dict[str, Any]) -> list[str]:
-    """Why a waiting task waits."""
     if task["status"] in (*ENDED, "running"):
         return []
     return [reason["text"] for reason in session.call("why", ids=[task["uuid"]])[0]["reasons"]]
@@ -75,12 +74,12 @@ def _format_title(task: dict[str, Any], now: float, room: int | None) -> Line:
 
 
 def _get_status(task: dict[str, Any]) -> str:
-    """Of a running task, how its run stands: paused, stopping."""
+    """Return the state of the run for a running task: paused, stopping."""
     return task["instances"][-1]["status"] if task["status"] == "running" and task["instances"] else task["status"]
 
 
 def _format_outcome(task: dict[str, Any], now: float) -> str:
-    """`, exit 1, 2m ago`. "Scheduled for 2m" would say when it starts."""
+    """Return `, exit 1, 2m ago`. "Scheduled for 2m" would read as a start time."""
     if task["status"] == "scheduled":
         return f", submitted {units.format_age(time_format.seconds_since(task['created_at'], now))} ago"
     if task["status"] not in ENDED:
@@ -118,7 +117,6 @@ def _format_fact(label: str, text: str, room: int | None) -> list[Line]:
 
 
 def _format_command(task: dict[str, Any]) -> list[tuple[str, str]]:
-    """The command or shell text, its first lines."""
     launch = task["launch"]
     if "argv" in launch:
         from shlex import join
@@ -145,7 +143,6 @@ def _format_pool(task: dict[str, Any]) -> str:
 
 
 def _format_parameter(value: Any) -> str:
-    """A parameter as it may have been typed."""
     if isinstance(value, str):
         return truncate(sanitize(value), 200)
     import json
@@ -163,7 +160,7 @@ def _format_request(task: dict[str, Any]) -> str:
 
 
 def _format_usage(use: dict[str, Any] | None) -> str:
-    """What it takes while it runs, as the runtime measured it last, and at most so far."""
+    """Return the latest measured usage and its peak."""
     if not use:
         return ""
     most = f"at most {units.format_cpu(use['most_cpu'])} and {units.format_memory(use['most_memory'])}"
@@ -217,13 +214,13 @@ def _format_exit(run: dict[str, Any]) -> str:
 
 
 def get_last_lines(task: dict[str, Any]) -> list[str]:
-    """The end of the latest log, safe to show."""
+    """Return the sanitized end of the latest log."""
     found = ["".join(text for text, _ in parse_sgr_line(line)) for line in task.get("last_lines") or ()]
     return [line for line in found if line.strip()]
 
 
 def _list_next_commands(task: dict[str, Any], room: int | None) -> list[str]:
-    """What to type next: in one line where that fits, else a line each."""
+    """Return the next commands, in one line if they fit."""
     number = task["number"]
     if task["status"] in ENDED:
         verbs = ("logs", "retry") if task["instances"] else ("retry",)

@@ -1,4 +1,4 @@
-"""`taskdeck sla`: how late is too late."""
+"""`taskdeck sla`: manage SLA rules."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FIELDS = ("name", "severity", "enabled", "conditions", "actions", "created_at", 
 
 
 def format_sla_row(sla: dict[str, Any]) -> list[Span]:
-    """One line of `sla ls`."""
+    """Return one line of `sla ls`."""
     severity, style = styles.SEVERITIES.get(_get_severity(sla), (_get_severity(sla), ""))
     return [
         (sanitize(sla["name"]), ""),
@@ -51,7 +51,7 @@ def format_sla_row(sla: dict[str, Any]) -> list[Span]:
 
 
 def format_sla_facts(sla: dict[str, Any]) -> list[tuple[str, str]]:
-    """The lines of `sla show`."""
+    """Return the lines of `sla show`."""
     return [
         ("wants", _format_condition(sla["conditions"])),
         ("now" if sla.get("metric") else "of", _format_scope(sla)),
@@ -62,7 +62,7 @@ def format_sla_facts(sla: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _format_state(sla: dict[str, Any]) -> Span:
-    """How it stands now: `2 firing, 1 pending`."""
+    """Return the open alerts: `2 firing, 1 pending`."""
     if not sla["enabled"]:
         return "off", "warn"
     alerts = [f"{count:,} {sanitize(status)}" for status, count in sla["open"].items() if count]
@@ -78,7 +78,7 @@ def _format_condition(conditions: dict[str, Any]) -> str:
 
 
 def _format_scope(sla: dict[str, Any]) -> str:
-    """Which tasks a rule is about; of one on a figure how that stands."""
+    """Return the tasks a rule covers, or the present value of its metric."""
     if sla.get("metric"):
         return str(sla["stands"])
     return ", ".join(f"{key} {_format_value(value)}" for key, value in (sla["conditions"].get("match") or {}).items()) or "every task"
@@ -94,7 +94,7 @@ def _get_severity(sla: dict[str, Any]) -> str:
 
 
 def create_sla(session: CommandContext, args: Args) -> int:
-    """Make an SLA."""
+    """Create an SLA."""
     name = require_new_name(args, "sla")
     given = _collect_limits(args)
     if len(given) != 1:
@@ -106,13 +106,11 @@ def create_sla(session: CommandContext, args: Args) -> int:
 
 
 def _collect_limits(args: Args) -> list[dict[str, Any]]:
-    """The limits that were given."""
     limits = {"finishes-within": args.finishes, "starts-within": args.starts, "stays-below": args.below}
     return [{"preset": preset, "value": value} for preset, value in limits.items() if value is not None]
 
 
 def _collect_scope(args: Args) -> dict[str, Any]:
-    """What it is for and how bad it is."""
     more = definition_group.collect_options(args, "metric", "template", "queue", "task", "severity")
     return more | ({"tag": dict(args.tag)} if args.tag else {})
 
@@ -147,7 +145,7 @@ def _add_arguments(parser: Parser, kind: Callable[[str], str] = require_text) ->
 
 
 def _add_set_arguments(parser: Parser) -> None:
-    _add_arguments(parser, str)  # where an empty name takes away what was said before
+    _add_arguments(parser, str)  # an empty name removes the earlier one
     parser.add_option("--on", action="store_true", help="heed it again")
     parser.add_option("--off", action="store_true", help="heed it no more, and close its alerts")
 

@@ -1,4 +1,4 @@
-"""`taskdeck status`: runtime, keeper, database, queues, pools and alerts on one screen, or in one line."""
+"""`taskdeck status`: runtime, keeper, database, queues, pools and alerts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _COUNTED_STATES = ("running", "queued", "blocked", "held", "scheduled", "retryin
 
 
 def show_status(session: CommandContext, args: Args) -> int:
-    """Show how everything is; with --check also exit with 1 when something is wrong."""
+    """Show the status; with --check, exit 1 if something is wrong."""
     if args.tmux and not args.line:
         raise Usage("--tmux goes with --line.")
     if args.watch:
@@ -52,7 +52,6 @@ def show_status(session: CommandContext, args: Args) -> int:
 
 
 def _watch_status(session: CommandContext, args: Args) -> int:
-    """Show it again after every change, until ^C."""
     if args.json and not args.jsonl:
         raise Usage("--watch with JSON is a document a line: --jsonl")
     from app.cli.commands import status_line, status_watch
@@ -62,7 +61,7 @@ def _watch_status(session: CommandContext, args: Args) -> int:
 
 
 def _print_line(session: CommandContext, args: Args) -> int:
-    """The one line; exit code 0 whatever it says, unless --check asks."""
+    """Print one line and exit 0, unless --check finds trouble."""
     from app.cli.commands import status_line as command_status_line
 
     found = command_status_line.query_status(session.home)
@@ -129,7 +128,10 @@ def _format_keeper(keeper: dict[str, Any], home: str, running: int) -> tuple[str
 
 
 def _is_keeper_alive(home: str) -> bool:
-    """Whether a keeper, of this version or another, holds its lock, which tells without a runtime to ask."""
+    """Return True if a keeper of any version holds its lock.
+
+    The lock needs no runtime to ask.
+    """
     import os
 
     run = os.path.join(home, "run")
@@ -163,7 +165,7 @@ def _format_database(database: dict[str, Any]) -> tuple[str, str]:
 
 
 def _format_backup(backup: dict[str, Any] | None) -> Span:
-    """`; backup 41m ago, verified`; nothing where none are taken."""
+    """Return `; backup 41m ago, verified`, or nothing if backups are off."""
     if backup is None:
         return "", ""
     if backup.get("gone"):
@@ -175,7 +177,7 @@ def _format_backup(backup: dict[str, Any] | None) -> Span:
 
 
 def _format_replica(replica: dict[str, Any] | None) -> list[Line]:
-    """How old the copy is, and what keeps it from being younger; no line where there is none."""
+    """Return the age of the replica and its problem; no line without a replica."""
     if replica is None or replica["target"] is None:
         return []
     age = f"{units.format_age(replica['lag'])} old" if replica["lag"] is not None else "never copied yet"
@@ -204,7 +206,7 @@ def _format_queue_state(queue: dict[str, Any], word: str) -> str:
 
 
 def _format_pools(pools: list[dict[str, Any]]) -> tuple[list[Column], list[list[Span]]]:
-    """The table of pools; their state only when one of them is not active."""
+    """Return the table of pools; show states only if one is not active."""
     shown = len(POOL_COLUMNS) if any(pool["status"] != "active" for pool in pools) else -1
     return POOL_COLUMNS[:shown], [_format_pool_row(pool)[:shown] for pool in pools]
 

@@ -1,6 +1,6 @@
-"""The status in one short line, for a status bar: quick, and without an error when there is nobody to ask.
+"""Status line for a status bar: quick, and never an error.
 
-No text from outside stands in it, since a status bar may take some text for its own commands.
+The line contains no external text, which a status bar might take for its own commands.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from typing import Any
 
 TIMEOUT = 2.0
-"""Seconds that a status bar is kept waiting."""
+"""Seconds to wait for the runtime."""
 
 _DOWN_TEXTS = {"none": "no runtime", "stopped": "stopped", "silent": "no answer", "strange": "see: taskdeck status"}
 
 
 def query_status(home: str) -> dict[str, Any]:
-    """What `status` answers, or of it only the state of a runtime that does not answer."""
+    """Return the answer of `status`, or only the state of a runtime that does not answer."""
     from app import client, paths
 
     silent = False
@@ -53,7 +53,10 @@ def _make_down_status(state: str) -> dict[str, Any]:
 
 
 def format_status_line(found: dict[str, Any], tmux: bool = False) -> str:
-    """`7r 22q 1! tick 3ms`, or why there are no numbers; with `tmux` what is wrong is coloured as tmux does it."""
+    """Return `7r 22q 1! tick 3ms`, or why there are no numbers.
+
+    `tmux` colours problems for tmux.
+    """
     runtime, counts, state = found["runtime"], found["counts"], found["runtime"]["state"]
     if state != "running":
         return _colour(_DOWN_TEXTS.get(state) or str(state), "yellow", tmux)

@@ -1,7 +1,8 @@
-"""`taskdeck status --watch`: the status after every change, until ^C, whatever becomes of the runtime.
+"""`taskdeck status --watch`: the status after every change, until ^C.
 
-A thread asks, so that a runtime that hangs does not freeze the screen; a pipe wakes the main thread for an answer and for a signal.
-On a terminal only the lines that differ are written again; elsewhere a status that says the same as the last is not repeated.
+A thread queries the runtime, so that a hanging runtime does not freeze the screen. A pipe wakes the
+main thread for answers and signals. A terminal is redrawn line by line; other outputs get no
+repeated status.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ if TYPE_CHECKING:
     from app.cli.table import Line
 
 RETRY_INTERVAL = 1.0
-"""Seconds between two looks for a runtime where there is none."""
+"""Seconds between checks for a runtime."""
 SILENCE_LIMIT = 5.0
-"""Seconds without an answer after which that is told."""
+"""Seconds without an answer before a warning."""
 _VOLATILE_FIELDS = ("tick_lag", "measured_cpu", "measured_memory", "size")
-"""What differs from one look to the next though nothing happened."""
+"""Values that change without an event."""
 
 
 class StatusPoller(threading.Thread):
-    """Keeps the latest answer to `status`, and rings for each."""
+    """Thread that keeps the latest answer of `status` and signals each one."""
 
     def __init__(self, home: str, ring: Callable[[], object]) -> None:
         super().__init__(name="status", daemon=True)
@@ -45,7 +46,7 @@ class StatusPoller(threading.Thread):
         self._open: tuple[Any, ...] = ()
 
     def run(self) -> None:
-        """Ask after every change, and once in a while where there is no runtime."""
+        """Query after every change, and periodically without a runtime."""
         from app.client import Client
 
         while not self._ended.is_set():
@@ -61,12 +62,12 @@ class StatusPoller(threading.Thread):
             self._ended.wait(RETRY_INTERVAL)
 
     def stop(self) -> None:
-        """Ask no more."""
+        """Stop querying."""
         self._ended.set()
         self.close_clients()
 
     def close_clients(self) -> None:
-        """Let go of the runtime."""
+        """Close the connections."""
         for line in self._open:
             line.close()
 
@@ -79,7 +80,7 @@ class StatusPoller(threading.Thread):
 
 
 def watch_status(home: str, page: Callable[[dict[str, Any]], list[Line]], document: bool) -> int:
-    """Show `page` of the status again and again, or the answer itself as a JSON document a line. Ends by ^C only."""
+    """Show `page` of the status repeatedly, or each answer as a JSON line. Ends only by ^C."""
     bell, rope = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     asking = StatusPoller(home, lambda: _signal(rope))
     shown = _TerminalView(page) if output.can_redraw() and not document else _StreamView(page, document)
@@ -105,22 +106,22 @@ def _signal(rope: int) -> None:
     try:
         os.write(rope, b".")
     except OSError:
-        pass  # it has been rung already, or nobody listens any more
+        pass  # already signalled, or the reader is gone
 
 
 class _TerminalView:
-    """A terminal that is drawn on from its top."""
+    """Terminal output, drawn from the top."""
 
     def __init__(self, page: Callable[[dict[str, Any]], list[Line]]) -> None:
         self._page = page
         self._drawn: list[str] | None = None
 
     def reset(self, number: int, frame: FrameType | None) -> None:
-        """The terminal has another size, or somebody else drew on it."""
+        """Redraw everything after a resize or a suspension."""
         self._drawn = None
 
     def show(self, asking: StatusPoller) -> None:
-        """Draw what is not there yet."""
+        """Draw the lines that changed."""
         page = self._page(asking.found) if asking.found else []
         told = _format_trouble(asking)
         if page or told:
@@ -128,7 +129,7 @@ class _TerminalView:
 
 
 class _StreamView:
-    """A pipe or a file: whole answers, one after the other."""
+    """Output to a pipe or a file: complete answers in sequence."""
 
     def __init__(self, page: Callable[[dict[str, Any]], list[Line]], document: bool) -> None:
         self._page, self._document = page, document
@@ -136,10 +137,10 @@ class _StreamView:
         self._told = ""
 
     def reset(self, number: int, frame: FrameType | None) -> None:
-        """Nothing is drawn here."""
+        """Ignore the signal."""
 
     def show(self, asking: StatusPoller) -> None:
-        """Print the answer, if it says something new."""
+        """Print the answer if it differs from the last."""
         told = _format_trouble(asking) if asking.problem else ""
         if told and told != self._told:
             output.print_message(told)
@@ -157,14 +158,14 @@ class _StreamView:
 
 
 def _drop_volatile(found: Any) -> Any:
-    """An answer without what moves all the time."""
+    """Return an answer without values that change all the time."""
     if isinstance(found, dict):
         return {key: _drop_volatile(value) for key, value in found.items() if key not in _VOLATILE_FIELDS}
     return [_drop_volatile(item) for item in found] if isinstance(found, list) else found
 
 
 def _format_trouble(asking: StatusPoller) -> str:
-    """What is wrong with the asking itself, and how old the answer is that stands above."""
+    """Return a message about a failed or overdue query."""
     silent = time.monotonic() - asking.answered
     if asking.problem is not None:
         return f"taskdeck: {asking.problem}"

@@ -1,4 +1,4 @@
-"""Where a submission comes from: directory, umask and environment of the shell it was typed in."""
+"""Submission context: directory, umask and environment of the submitting shell."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def collect_context(args: Args) -> dict[str, Any]:
-    """`cwd`, `umask` and `env` of a submission with these options. Raises Usage."""
+    """Return `cwd`, `umask` and `env` for these options. Raise Usage."""
     cwd = resolve_directory(args.cwd)
     env = select_environment(args.keep_env)
     if args.cwd and "PWD" in env:
@@ -26,7 +26,7 @@ def collect_context(args: Args) -> dict[str, Any]:
 
 
 def resolve_directory(given: str | None) -> str:
-    """The directory to run in, absolute. Raises Usage when it is not there."""
+    """Return the working directory, absolute. Raise Usage if it does not exist."""
     try:
         here = os.getcwd()
     except OSError:
@@ -49,7 +49,7 @@ def _make_directory_error(path: str) -> Usage:
 
 
 def _find_nearest_directory(path: str) -> str | None:
-    """Where the first name that is not there may be a slip of the pen."""
+    """Return the existing directory most similar to a mistyped path, if any."""
     parent, name = os.path.split(path)
     while parent != "/" and not os.path.isdir(parent):
         parent, name = os.path.split(parent)
@@ -62,7 +62,11 @@ def _find_nearest_directory(path: str) -> str | None:
 
 
 def select_environment(keep: str | None) -> dict[str, str]:
-    """The variables a task gets: without `keep` all but the session's; else `all`, `none` or names with commas."""
+    """Return the variables of a task.
+
+    Without `keep`, all but those of the terminal session; else `all`, `none` or comma-separated
+    names.
+    """
     if keep is None:
         return shell_context.read_environment()
     if keep == "all":

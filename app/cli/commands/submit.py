@@ -1,4 +1,7 @@
-"""`taskdeck submit`: from words, stdin or a file to tasks. Prints the numbers and nothing else on stdout."""
+"""`taskdeck submit`: create tasks from words, stdin or a file.
+
+stdout receives only the numbers of the tasks.
+"""
 
 from __future__ import annotations
 
@@ -34,11 +37,11 @@ _COPIED_OPTIONS = (
     "after_any",
     "at",
 )
-"""Options that go into a task as they are, when they were given."""
+"""Options copied into a task unchanged."""
 
 
 def submit_tasks(session: CommandContext, args: Args) -> int:
-    """Submit what the words say; the exit code is the task's with --wait or --follow."""
+    """Submit tasks; with --wait or --follow, exit with the task's code."""
     if args.lines is not None:
         return _submit_lines(session, args)
     stored = _send(session, args, _make_tasks(args))
@@ -48,7 +51,10 @@ def submit_tasks(session: CommandContext, args: Args) -> int:
 
 
 def _print_and_wait(session: CommandContext, args: Args, stored: list[dict[str, Any]], many: bool = False) -> int:
-    """Print the numbers; show and wait when that was asked for. ^C ends the waiting only, and says so."""
+    """Print the numbers, then follow and wait as requested.
+
+    ^C interrupts only the wait, and a message says so.
+    """
     try:
         _print_numbers(args, stored, many)
         if args.follow:
@@ -72,7 +78,7 @@ def _send(session: CommandContext, args: Args, tasks: list[dict[str, Any]]) -> l
 
 
 def _improve_error(args: Args, problem: Problem) -> Problem:
-    """A program that was taken for a template gets the line to type."""
+    """Suggest the command line if a program was given as a template."""
     words = args.words
     if words and problem.exit_code == NotFound.exit_code and problem.message.startswith("no template"):
         return _make_program_error(words) or (_make_shell_text_error(words[0]) if _is_shell_text(words[0]) else problem)
@@ -80,7 +86,7 @@ def _improve_error(args: Args, problem: Problem) -> Problem:
 
 
 def _improve_usage_error(given: list[str], wrong: Usage) -> Problem:
-    """Options that are none of ours may be those of a program, which belongs after --."""
+    """Suggest `--` if unknown options may belong to a program."""
     return (_make_program_error(given) if given[0][:1] != "-" else None) or wrong
 
 
@@ -94,7 +100,6 @@ def _make_program_error(words: list[str]) -> Problem | None:
 
 
 def _is_program(word: str) -> bool:
-    """Is there such a program?"""
     if "/" in word:
         return os.path.isfile(word) and os.access(word, os.X_OK)
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
@@ -102,7 +107,7 @@ def _is_program(word: str) -> bool:
 
 
 def _make_tasks(args: Args) -> list[dict[str, Any]]:
-    """The tasks that these words describe. Raises Usage before anything is sent."""
+    """Return the tasks described by these words. Raise Usage before anything is sent."""
     task = {**_parse_work(args), **_collect_settings(args)}
     if not args.each:
         if args.nul:
@@ -117,7 +122,6 @@ def _make_tasks(args: Args) -> list[dict[str, Any]]:
 
 
 def _parse_work(args: Args) -> dict[str, Any]:
-    """What is to be run: a command, shell text or a template."""
     given = [args.command is not None, args.script is not None, bool(args.words)]
     if sum(given) == 0:
         raise Usage(f"submit needs a command: taskdeck submit -- COMMAND, or -c 'SHELL TEXT', or a template. {NOT_SUBMITTED}")
@@ -159,7 +163,10 @@ def _make_shell_text_error(word: str) -> Usage:
 
 
 def _is_shell_text(word: str) -> bool:
-    """Did somebody put a whole shell line in quotes? A file of that name is taken for what it is."""
+    """Return True if the word looks like a quoted shell line.
+
+    A file with the name of the word is taken as a program.
+    """
     return word.isprintable() and not _SHELL_CHARACTERS.isdisjoint(word) and not os.path.exists(word) and not _is_program(word)
 
 
@@ -193,7 +200,6 @@ def _collect_settings(args: Args) -> dict[str, Any]:
 
 
 def _submit_lines(session: CommandContext, args: Args) -> int:
-    """The bulk way: a file of JSON lines."""
     from app.cli.commands.submit_each import read_lines_file
 
     _check_from_alone(args)
@@ -213,7 +219,6 @@ def _submit_lines(session: CommandContext, args: Args) -> int:
 
 
 def _check_from_alone(args: Args) -> None:
-    """--from takes everything from its lines."""
     given = [key for key in (*_COPIED_OPTIONS, "tags", "parameters", "script", "words", "command") if getattr(args, key)]
     if given or args.hold or args.each or args.follow or args.dry_run:
         raise Usage(f"with --from, each line says what it wants; other options do not go with it. {NOT_SUBMITTED}")
@@ -238,12 +243,15 @@ def _print_numbers(args: Args, stored: list[dict[str, Any]], many: bool) -> None
 
 
 def _wants_position(tasks: list[dict[str, Any]]) -> bool:
-    """Is somebody told where these stand? A script is not, nor is it to wait for that to be found out."""
+    """Return True if a person should see the position of a single task.
+
+    Scripts do not wait for that query.
+    """
     return output.is_stderr_terminal() and len(tasks) == 1
 
 
 def _format_position(row: dict[str, Any], when: str) -> str:
-    """Where a new task stands, for the person who typed it, and when it may start."""
+    """Return the state and position of a new task, and its expected start."""
     from app.core.text.units import format_ordinal
 
     stands = f"#{row['number']} {sanitize(row['name'])} is {row['status'].replace('_', ' ')} in {sanitize(row['queue'])}"
@@ -271,7 +279,7 @@ def _print_dry_run(args: Args, tasks: list[dict[str, Any]]) -> int:
 
 
 def _format_settings(args: Args, task: dict[str, Any]) -> list[str]:
-    """What was asked of a task beyond what it is, by its template or here; of what is usual nothing."""
+    """Return the settings that differ from the defaults."""
     from app.cli import time_format
     from app.core.text import units
 

@@ -1,4 +1,7 @@
-"""Many tasks from one input: an item a line, or a JSON document a line. All or nothing."""
+"""Bulk input for submit: one item or one JSON document per line.
+
+A bulk submission is stored completely or not at all.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,11 @@ PLACEHOLDER = "{}"
 
 
 def expand_items(task: dict[str, Any], data: bytes, nul: bool) -> list[dict[str, Any]]:
-    """One task an item of `data`, the item put where `{}` stands in its arguments or parameters, or at the end; and in name and tags."""
+    """Return one task per item of `data`.
+
+    The item replaces `{}` in arguments, parameters, name and tags; without `{}`, it is appended to
+    the arguments.
+    """
     items = _split_items(data, nul)
     if not items:
         raise Usage(f"--each found nothing on standard input. {NOT_SUBMITTED}")
@@ -29,7 +36,10 @@ def expand_items(task: dict[str, Any], data: bytes, nul: bool) -> list[dict[str,
 
 
 def _make_labels(task: dict[str, Any], item: str) -> dict[str, Any]:
-    """Name and tags of the item's task. Of a path a name has the last part, since no name has a slash."""
+    """Return name and tags of the task for an item.
+
+    A path contributes its last part, because a name must not contain a slash.
+    """
     found: dict[str, Any] = {}
     if PLACEHOLDER in task.get("name", ""):
         found["name"] = truncate(task["name"].replace(PLACEHOLDER, sanitize(item).rstrip("/").rpartition("/")[2]), 200)
@@ -39,7 +49,7 @@ def _make_labels(task: dict[str, Any], item: str) -> dict[str, Any]:
 
 
 def _split_items(data: bytes, nul: bool) -> list[str]:
-    """Lines without the empty ones, or what NULs end."""
+    """Split into non-empty lines, or at NUL bytes."""
     if nul:
         found = data.split(b"\0")
         return [os.fsdecode(item) for item in (found if found[-1] else found[:-1])]
@@ -57,8 +67,10 @@ def _fill_argv(argv: list[str], item: str) -> list[str]:
 
 
 def read_lines_file(file: str) -> tuple[str, str]:
-    """The text of a file of JSON lines (bytes that are no UTF-8 as surrogates), and its name for messages ("" for
-    stdin)."""
+    """Return the text of a JSON-lines file and its display name ("" for stdin).
+
+    Bytes that are not UTF-8 become surrogates.
+    """
     if file == "-":
         return sys.stdin.buffer.read().decode("utf-8", "surrogateescape"), ""
     shown = truncate(sanitize(file), 200)

@@ -1,4 +1,4 @@
-"""The options of `taskdeck submit`, and how their values are read."""
+"""Options of `taskdeck submit` and the parsers of their values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def _parse_parameter(text: str) -> tuple[str, Any, bool]:
-    """`KEY=VALUE`, or `KEY:=JSON`."""
+    """Parse `KEY=VALUE` or `KEY:=JSON`."""
     key, value = parse_pair(text)
     if not key.endswith(":"):
         return key, value, False
@@ -36,7 +36,7 @@ def _parse_parameter(text: str) -> tuple[str, Any, bool]:
 
 
 def parse_at(text: str) -> str:
-    """A time as UTC, because the runtime may live in another zone than this shell."""
+    """Return a time as UTC, since the runtime may use another time zone than this shell."""
     from datetime import UTC, datetime
 
     from app.core.text.units import parse_time
@@ -45,7 +45,7 @@ def parse_at(text: str) -> str:
 
 
 def add_submit_options(parser: Parser) -> None:
-    """What, how, and then: in three groups."""
+    """Add the options in three groups: what to run, how, and what to do then."""
     what = parser.add_argument_group("what")
     what.add_argument("words", nargs="*", metavar="TEMPLATE", help="the template to run; a command stands after --")
     what.add_argument("-c", dest="script", metavar="SCRIPT", help="shell text; - reads it from stdin")

@@ -1,4 +1,7 @@
-"""Verbs that change tasks: on ids, or on all that filters find (asked for on a terminal, --yes elsewhere)."""
+"""Verbs that change tasks, given by id or by filters.
+
+Filters need a confirmation on a terminal and --yes elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -40,13 +43,16 @@ MAX_LISTED = 20
 
 
 _RESULTS = {"set": "changed", "front": "moved to the front"}
-"""What became of a task, where its state does not tell."""
+"""Results of verbs that leave the state unchanged."""
 
 
 def _run_task_verb(
     session: CommandContext, args: Args, verb: str, more: Callable[[Args], dict[str, Any]] | None = None, what: str = "", became: str = ""
 ) -> int:
-    """Do `verb` on the tasks that were named, print what became of each (`became`, else its state), return the exit code."""
+    """Run `verb` on the chosen tasks, print each result and return the exit code.
+
+    `became` replaces the state as the result.
+    """
     which, asked = _choose_tasks(session, args, verb, what or verb)
     if not which:
         return 0
@@ -63,7 +69,7 @@ def _run_task_verb(
 
 
 def report_results(args: Args, done: dict[str, Any], said: Callable[[dict[str, Any]], str]) -> int:
-    """Print what a verb on several did and refused, a line each (`said` makes it), or as JSON; the exit code."""
+    """Print results and refusals, one line each or as JSON, and return the exit code."""
     if args.json or args.jsonl:
         output.print_json(done, args.jsonl)
     else:
@@ -76,21 +82,23 @@ def _format_state(row: dict[str, Any]) -> str:
 
 
 def _format_cancel_result(row: dict[str, Any]) -> str:
-    """What a cancel made of a task: one that runs has its grace to end in."""
     grace = f" (TERM sent, KILL after {units.format_duration_setting(row['grace'])})" if row.get("run") == "stopping" else ""
     return _format_state(row) + grace
 
 
 def _choose_tasks(session: CommandContext, args: Args, verb: str, what: str) -> tuple[dict[str, Any], int | None]:
-    """`ids` or `select` for the verb, and of how many tasks a person was asked; empty when there is nothing to do. Raises Usage for
-    neither: it never means all."""
+    """Return the `ids` or `select` argument and the number of tasks a person confirmed.
+
+    The dict is empty when nothing is left to do. Raise Usage without ids and filters, which never
+    means all tasks.
+    """
     chosen = collect_filters(args) if hasattr(args, "yes") else {}
     if args.ids and chosen:
         raise Usage(f"{verb} takes tasks or filters, not both. Nothing was changed.")
     if args.ids:
         return {"ids": args.ids}, None
     if not chosen:
-        queue = "--in-queue" if verb == "set" else "--queue"  # which is the new one there
+        queue = "--in-queue" if verb == "set" else "--queue"  # `set` uses --queue for the new queue
         filters = f", or filters such as {queue} or --status" if hasattr(args, "yes") else ""
         raise Usage(f"{verb} which task? Give a number{filters}.", "List: taskdeck ls")
     if said := explain_wildcards(chosen):
@@ -102,7 +110,6 @@ def _choose_tasks(session: CommandContext, args: Args, verb: str, what: str) -> 
 
 
 def _print_results(done: dict[str, Any], said: Callable[[dict[str, Any]], str]) -> None:
-    """A line for each while they are few; refusals and notes on stderr."""
     rows = done["done"]
     for row in rows[:MAX_LISTED]:
         output.print_line(said(row))
@@ -117,7 +124,10 @@ def _print_results(done: dict[str, Any], said: Callable[[dict[str, Any]], str]) 
 
 
 def _get_exit_code(done: dict[str, Any]) -> int:
-    """0 when all was done; the refusals' own code when nothing was and they agree; else 1."""
+    """Return 0 if nothing was refused.
+
+    Return the common code of the refusals if nothing was done, else 1.
+    """
     codes = {refusal["exit_code"] for refusal in done.get("refused", ())}
     if not codes:
         return 0
@@ -125,14 +135,14 @@ def _get_exit_code(done: dict[str, Any]) -> int:
 
 
 def cancel(session: CommandContext, args: Args) -> int:
-    """End tasks, or send a signal."""
+    """Cancel tasks, or send them a signal."""
     number = parse_signal(args.signal)
     what = "" if number is None else f"send signal {args.signal} to"
     return _run_task_verb(session, args, "cancel", lambda a: {"signal": number, "grace": a.grace}, what)
 
 
 def parse_signal(text: str | None) -> int | None:
-    """The number of `KILL`, `SIGKILL` or `9`. Raises Usage."""
+    """Return the number of `KILL`, `SIGKILL` or `9`. Raise Usage."""
     if text is None:
         return None
     from signal import SIGRTMAX, Signals
@@ -150,7 +160,7 @@ def parse_signal(text: str | None) -> int | None:
 
 
 def set_fields(session: CommandContext, args: Args) -> int:
-    """Change what tasks ask for."""
+    """Change settings of tasks."""
     fields = {key[3:]: value for key, value in vars(args).items() if key.startswith("to_") and value is not None}
     if not fields:
         raise Usage("set what? Name it: --priority 5, --queue gpu, --memory 11G, …", "See: taskdeck set --help")
@@ -164,7 +174,7 @@ def set_fields(session: CommandContext, args: Args) -> int:
 
 
 NOW = "now"
-"""In place of a time: not to wait for one any more."""
+"""Value of --at that removes the start time."""
 
 
 def _parse_at(text: str) -> str:
@@ -172,14 +182,13 @@ def _parse_at(text: str) -> str:
 
 
 def _format_start(when: str) -> str:
-    """A time as it was understood; empty for one that is not to be waited for."""
+    """Return the time as understood, or an empty string if there is nothing to wait for."""
     from app.cli import time_format
 
     return "" if when == NOW else time_format.format_future(when)
 
 
 def _format_value(key: str, value: Any) -> str:
-    """A new value as it may have been typed."""
     if key == "pinned":
         return "yes" if value else "no"
     if key == "at":

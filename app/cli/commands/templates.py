@@ -1,4 +1,4 @@
-"""`taskdeck template`: reusable definitions. Longer ones are easier to keep in a file: `taskdeck apply`."""
+"""`taskdeck template`: manage templates. Keep long ones in a file: `taskdeck apply`."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ ENGINES = ("exec", "shell", "python")
 
 
 def format_template_row(template: dict[str, Any]) -> list[Span]:
-    """One line of `template ls`."""
+    """Return one line of `template ls`."""
     return [
         (sanitize(template["name"]), ""),
         (sanitize(template["engine"]), ""),
@@ -59,7 +59,7 @@ def format_template_row(template: dict[str, Any]) -> list[Span]:
 
 
 def format_template_facts(template: dict[str, Any]) -> list[tuple[str, str]]:
-    """The lines of `template show`."""
+    """Return the lines of `template show`."""
     return [
         ("what for", template.get("description") or ""),
         ("engine", template["engine"]),
@@ -75,7 +75,7 @@ def format_template_facts(template: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _format_schema_value(value: Any) -> str:
-    """A value of the engine's schema: text as it is, a list of words as a command line."""
+    """Return a schema value as text; a list of words as a command line."""
     if isinstance(value, list):
         from shlex import join
 
@@ -84,7 +84,6 @@ def _format_schema_value(value: Any) -> str:
 
 
 def _format_parameters(schema: dict[str, Any]) -> list[str]:
-    """A line a parameter: name, type, whether it must be given, its default, what it is."""
     needed, properties = schema.get("required") or (), schema.get("properties") or {}
     return [
         _format_parameter(name, found if isinstance(found, dict) else {}, name in needed) for name, found in properties.items()
@@ -101,7 +100,7 @@ def _format_parameter(name: str, schema: dict[str, Any], needed: bool) -> str:
 
 
 def create_template(session: CommandContext, args: Args) -> int:
-    """Make a template."""
+    """Create a template."""
     name = require_new_name(args, "template")
     engine, schema = _make_schema(args)
     more = definition_group.collect_options(args, *_DEFAULTS)
@@ -112,7 +111,7 @@ def create_template(session: CommandContext, args: Args) -> int:
 
 
 def _make_schema(args: Args) -> tuple[str, dict[str, Any]]:
-    """The engine and how to run it. Raises Usage unless exactly one way was given."""
+    """Return engine and schema. Raise Usage unless exactly one way to run is given."""
     ways = [args.command is not None, args.script is not None, args.callable is not None]
     if sum(ways) != 1:
         raise Usage("a template needs one of --script, --callable, and a command after --. Nothing was created.")
@@ -127,7 +126,6 @@ def _make_schema(args: Args) -> tuple[str, dict[str, Any]]:
 
 
 def _choose_engine(args: Args, usual: str, *others: str) -> str:
-    """The engine that was named, when it fits what is to be run."""
     if args.engine is None:
         return usual
     if args.engine not in (usual, *others):
@@ -136,7 +134,7 @@ def _choose_engine(args: Args, usual: str, *others: str) -> str:
 
 
 def _read_parameters(args: Args) -> Any:
-    """The JSON Schema that was typed, or is in the file after @."""
+    """Return the JSON Schema given inline or in the file after @."""
     if args.parameters is None:
         return None
     import json
@@ -151,7 +149,7 @@ def _read_parameters(args: Args) -> Any:
 
 
 def set_template(session: CommandContext, args: Args) -> int:
-    """Change what a template's tasks ask for."""
+    """Change a template."""
     name = require_one_name(args, "template")
     more = definition_group.collect_options(args, *_DEFAULTS)
     if args.command is not None or args.script is not None or args.callable is not None:

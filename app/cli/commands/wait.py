@@ -1,4 +1,4 @@
-"""`taskdeck wait`: until tasks have ended, and then their code."""
+"""`taskdeck wait`: wait for tasks to end and exit with their code."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 POLL_INTERVAL = 0.5
-"""Seconds between two looks for a runtime that somebody starts."""
+"""Seconds between checks for a runtime."""
 
 
 def wait(session: CommandContext, args: Args) -> int:
-    """Wait for all the tasks; exit with the first code that is not 0, in the order given."""
+    """Wait for all tasks; exit with the first nonzero code in the given order."""
     if not args.ids:
         raise Usage("wait for which task? Give a number.", "List: taskdeck ls")
     ends = _wait_and_print(session, args.ids, args.timeout)
@@ -32,12 +32,12 @@ def wait(session: CommandContext, args: Args) -> int:
 
 
 def wait_for_tasks(session: CommandContext, numbers: list[int]) -> int:
-    """The code to exit with, once these have ended."""
+    """Wait for these tasks and return the exit code."""
     return _get_exit_code(_wait_and_print(session, numbers, None))
 
 
 def print_continues(numbers: list[int]) -> None:
-    """Say that only the waiting was interrupted."""
+    """Print that only the wait was interrupted."""
     which = f"#{numbers[0]} goes" if len(numbers) == 1 else f"the {len(numbers):,} tasks go"
     output.print_note(f"{which} on. See: taskdeck show {numbers[0]}")
 
@@ -51,7 +51,10 @@ def _wait_and_print(session: CommandContext, given: list[Any], timeout: float | 
 
 
 def _wait_until_ended(session: CommandContext, given: list[Any], timeout: float | None) -> list[dict[str, Any]]:
-    """What `wait` answers. While no runtime is up, and none may be started, no end is recorded: that is said, and waited out."""
+    """Return the answer of `wait`.
+
+    Without a runtime no end is recorded: say so once and keep waiting for a runtime.
+    """
     began, left, told = time.monotonic(), timeout, False
     while True:
         try:

@@ -1,4 +1,7 @@
-"""`taskdeck why`: why tasks wait, with numbers, and when they may start; without ids the whole queue by reason."""
+"""`taskdeck why`: reasons why tasks wait, and expected start times.
+
+Without ids, waiting tasks are grouped by reason.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def explain_tasks(session: CommandContext, args: Args) -> int:
-    """Explain tasks, or all that wait."""
+    """Explain the given tasks, or all that wait."""
     found = session.call("why", ids=args.ids)
     if args.json or args.jsonl:
         output.print_json(found[0] if len(args.ids) == 1 and not args.jsonl else found, args.jsonl)
@@ -42,7 +45,10 @@ _SINGULAR = {"wait": "waits", "are": "is"}
 
 
 def _conjugate(count: int, text: str) -> str:
-    """What stands behind a number: `1 waits for queue media`, `2 are held`, `3 wait: no runtime is up`."""
+    """Return the text after a count.
+
+    Examples: `1 waits for queue media`, `2 are held`, `3 wait: no runtime is running`.
+    """
     verb, _, rest = text.partition(" ")
     if verb not in _SINGULAR:
         return f"{'waits' if count == 1 else 'wait'}: {text}"
@@ -50,7 +56,7 @@ def _conjugate(count: int, text: str) -> str:
 
 
 def _format_task(task: dict[str, Any]) -> list[Line]:
-    """A blank line, the heading, and a numbered reason a paragraph."""
+    """Return a blank line, the heading and one numbered paragraph per reason."""
     page: list[Line] = [[], _format_heading(task)]
     reasons = [] if _is_not_waiting(task) else task["reasons"]
     if reasons:
@@ -61,7 +67,6 @@ def _format_task(task: dict[str, Any]) -> list[Line]:
 
 
 def _format_last_line(task: dict[str, Any]) -> list[Line]:
-    """What a task that did not succeed said last."""
     if not task.get("last_lines"):
         return []
     from app.cli.commands.show import get_last_lines
@@ -71,7 +76,7 @@ def _format_last_line(task: dict[str, Any]) -> list[Line]:
 
 
 def _format_suggestions(task: dict[str, Any]) -> list[Line]:
-    """What could help: the command to type, and what it would bring below it; where nothing can, a line that says so."""
+    """Return suggestions: each command and its expected gain, or a line that nothing helps."""
     offered = task.get("cures") or ()
     found = [cure for cure in offered if cure["command"]]
     if offered and not found:
@@ -84,13 +89,11 @@ def _format_suggestions(task: dict[str, Any]) -> list[Line]:
 
 
 def _wrap_dim(text: str, margin: int) -> list[Line]:
-    """What is said beside, as far right as `margin`."""
     room, said = output.get_room(), sanitize(text)
     return [[(" " * margin + piece, "dim")] for piece in ([said] if room is None else wrap_text(said, max(20, room - margin)))]
 
 
 def _is_not_waiting(task: dict[str, Any]) -> bool:
-    """Does it not wait at all?"""
     return task["status"] in (*ENDED, "running")
 
 
@@ -101,7 +104,7 @@ def _format_heading(task: dict[str, Any]) -> Line:
         return [(shown, "bold"), (f": {told}.", "")]
     start = f" Expected start {sanitize(task['expected_start'])}." if task.get("expected_start") else ""
     waits = units.format_age(task.get("waits"))
-    # "Scheduled for 2m" would say when it starts.
+    # "Scheduled for 2m" would read as a start time.
     since = f", submitted {waits} ago" if task["status"] == "scheduled" else f" for {waits}"
     return [(shown, "bold"), (f" is {styles.format_status(task['status'])} in {sanitize(task['queue'])}{since}.{start}", "")]
 

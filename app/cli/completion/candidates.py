@@ -1,7 +1,8 @@
-"""What a shell may complete at the end of a line: names and numbers of what there is now, asked of the runtime, quickly or not at all.
+"""Completion candidates. The runtime supplies them quickly or not at all.
 
-The scripts of `taskdeck completion` call this with the kind that is wanted and the words of the line, the last being the one that is
-completed. It prints a candidate a line, a tab and what it is; it never prints an error, and never starts a runtime.
+The scripts of `taskdeck completion` pass the kind and the words of the line; the last word is being
+completed. Each line printed is a candidate, a tab and a description. Errors are never printed, and
+no runtime is ever started.
 """
 
 from __future__ import annotations
@@ -23,15 +24,18 @@ if TYPE_CHECKING:
     Candidates = Iterator[tuple[str, str]]
 
 TIMEOUT = 0.5
-"""Seconds that a person who pressed tab is kept waiting."""
+"""Seconds to wait for candidates."""
 MAX_CANDIDATES = 100
 
 _STATES = {**selection.DEFAULT_STATES, "pause": ("running",), "resume": ("running",), "wait": selection.DEFAULT_STATES["cancel"], "retry": ordered(ENDED)}
-"""Which tasks a verb can do something with; the others take any."""
+"""States of the tasks a verb applies to; other verbs take any task."""
 
 
 def print_candidates(given: list[str]) -> int:
-    """Print the candidates of a kind: SHELL KIND WORD…"""
+    """Print the candidates of a kind.
+
+    The arguments are SHELL KIND WORD…
+    """
     import signal
 
     def late(*_: Any) -> None:
@@ -42,7 +46,7 @@ def print_candidates(given: list[str]) -> int:
     try:
         found = _find_candidates(given)
     except Exception:
-        found = []  # whatever it is, the line that is being typed is no place to say it
+        found = []  # an error message would garble the line being typed
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -68,13 +72,12 @@ def _find_candidates(given: list[str]) -> list[tuple[str, str]]:
 
 
 def _strip_program(words: list[str]) -> list[str]:
-    """The words after the program; before it may stand others (`sudo`, a pipe)."""
+    """Return the words after the program, which may follow others (`sudo`, a pipe)."""
     at = [at for at, word in enumerate(words[:-1]) if os.path.basename(word) == "taskdeck"]
     return words[at[-1] + 1 :] if at else words[1:]
 
 
 def _find_home(words: list[str]) -> str | None:
-    """The home that the line names."""
     for at, word in enumerate(words[:-1]):
         name, sign, value = word.partition("=")
         if name == "--home":
@@ -87,7 +90,6 @@ def _is_typeable(value: str) -> bool:
 
 
 def _query_kind(kind: str, words: list[str], call: Call) -> Candidates:
-    """Candidates of a kind, and what they are."""
     if kind.startswith("task"):
         return _list_tasks(kind.partition(":")[2], words, call)
     if kind == "parameter":
@@ -98,7 +100,7 @@ def _query_kind(kind: str, words: list[str], call: Call) -> Candidates:
 
 
 def _list_tasks(verb: str, words: list[str], call: Call) -> Candidates:
-    """Numbers of tasks that the verb can do something with, newest first, less those that stand there already."""
+    """Yield numbers of tasks the verb applies to, newest first, except those already typed."""
     import json
 
     states = {"status": list(_STATES[verb])} if verb in _STATES else {}
@@ -150,7 +152,7 @@ _LISTERS: dict[str, Callable[[Call], Candidates]] = {
 
 
 def _find_template(words: list[str]) -> str | None:
-    """The template that a submission names: the first word that is neither an option nor an option's value."""
+    """Return the template of a submission: the first word that belongs to no option."""
     from app.cli import registry as verbs
 
     options = verbs.load_commands("submit")["submit"].make_parser("submit")._option_string_actions
@@ -166,7 +168,7 @@ def _find_template(words: list[str]) -> str | None:
 
 
 def _list_parameters(words: list[str], call: Call) -> Candidates:
-    """`NAME=` for what the template takes and has not got yet; behind the sign the values, where they are few and known."""
+    """Yield `NAME=` for missing parameters, and known values after the equals sign."""
     template = _find_template(words[:-1])
     if template is None:
         return
@@ -193,7 +195,7 @@ def _describe_parameter(about: dict[str, Any], needed: bool) -> str:
 
 
 def unquote_bash(word: str) -> str:
-    """A word of bash as it is meant, though its quote may not be closed yet."""
+    """Return a bash word without its quoting, even if a quote is still open."""
     found, quote, at = "", "", 0
     while at < len(word):
         sign = word[at]
@@ -209,7 +211,7 @@ def unquote_bash(word: str) -> str:
 
 
 def quote_bash(value: str, typed: str) -> str:
-    """A value as bash wants it inserted: within the quote that was begun, else with backslashes."""
+    """Quote a value for bash: inside the quote already begun, else with backslashes."""
     if typed[:1] == "'":
         return value.replace("'", "'\\''")
     special = '"\\$`' if typed[:1] == '"' else " \"'\\$`&|;<>()*?[]{}!#~"

@@ -1,4 +1,4 @@
-"""The parts of the completion scripts that ask for what there is now; shtab makes the rest."""
+"""Completion scripts: the parts that query the runtime. shtab generates the rest."""
 
 from __future__ import annotations
 

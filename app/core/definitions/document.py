@@ -1,7 +1,7 @@
-"""The definitions file: pools, queues, templates and SLAs as one TOML or YAML text.
+"""Definitions document: pools, queues, templates and SLA rules as one TOML or YAML text.
 
-The file is the whole truth of each thing it names (a key left out has its default) and says nothing of what it does not
-name. Numbers may be amounts (`"32G"`, `"30m"`); seconds, cores and MiB otherwise.
+The document defines each object it names completely: an omitted key has its default. Other objects
+are left alone. Numbers may have units (`"32G"`, `"30m"`); bare numbers are seconds, cores or MiB.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ def _parse_severity(value: Any) -> int:
 
 
 class Definition(BaseModel):
-    """What every table of the file obeys: no unknown key, no silent conversion."""
+    """Base of all definitions. Unknown keys and implicit conversions are rejected."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=True)
 
 
 class PoolDefinition(Definition):
-    """`sla` is the name of the one that holds for every task of its queues."""
+    """A pool. `sla` names the rule for every task of its queues."""
 
     total_cpu: Cpu
     total_memory: Size
@@ -51,7 +51,7 @@ class PoolDefinition(Definition):
 
 
 class QueueDefinition(Definition):
-    """Without `capacity`: as many as the pool has cores."""
+    """A queue. The default `capacity` is the number of cores of its pool."""
 
     pool: NameStr = "default"
     capacity: Capacity | None = None
@@ -60,7 +60,10 @@ class QueueDefinition(Definition):
 
 
 class TemplateDefinition(Definition):
-    """How to run (`engine`, `schema`), what may be filled in (`parameters`, JSON Schema), defaults for its tasks."""
+    """A template: how to run it, its parameters, and defaults for its tasks.
+
+    `engine` and `schema` say how to run it. `parameters` is a JSON Schema.
+    """
 
     engine: str
     schema_: Any = Field(alias="schema")
@@ -75,7 +78,7 @@ class TemplateDefinition(Definition):
 
 
 class SlaDefinition(Definition):
-    """See `app.core.sla`; `severity` is stored as the priority."""
+    """An SLA rule (see `app.core.sla`). `severity` is stored as the priority."""
 
     conditions: Annotated[dict[str, Any], BeforeValidator(sla.normalize_conditions)]
     actions: dict[str, Any] = {}
@@ -89,14 +92,14 @@ KINDS: Mapping[str, type[Definition]] = {
     "templates": TemplateDefinition,
     "slas": SlaDefinition,
 }
-"""The tables of the file, in the order in which they refer to each other."""
+"""Tables of the document, each after the tables it refers to."""
 
 Definitions = dict[str, dict[str, Any]]
-"""{"pools": {name: PoolDefinition}, "queues": …, "templates": …, "slas": …}; every kind is there."""
+"""Definitions by kind and name: {"pools": {name: PoolDefinition}, …}. Every kind is present."""
 
 
 def parse_document(text: str, format: str = "toml") -> Definitions:
-    """What a file defines. Raises Usage with everything that is wrong in it, each fault with its table and key."""
+    """Parse a document. Raise Usage with all faults, each with its table and key."""
     found, faults = parse_with_faults(text, format)
     if faults:
         more = [f"and {len(faults) - MAX_FAULTS} more"] if len(faults) > MAX_FAULTS else []
@@ -105,7 +108,10 @@ def parse_document(text: str, format: str = "toml") -> Definitions:
 
 
 def parse_with_faults(text: str, format: str = "toml") -> tuple[Definitions, list[str]]:
-    """What a file defines as far as it is sound, and everything that is wrong in it. Raises Usage for a text that cannot be read."""
+    """Parse a document and return its valid definitions and all faults.
+
+    Raise Usage if the text is not valid TOML or YAML.
+    """
     from app.core.definitions import toml_yaml
 
     data = toml_yaml.read_document(text, format)
@@ -118,7 +124,7 @@ def parse_with_faults(text: str, format: str = "toml") -> tuple[Definitions, lis
 
 
 def build_definition(kind: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    """One definition as the file holds it, from its row: without what is the default, numbers as amounts."""
+    """Build one definition from its row, without defaults and with units."""
     fields = KINDS[kind].model_fields
     found = {}
     for name, field in fields.items():
@@ -129,7 +135,7 @@ def build_definition(kind: str, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def validate_definition(definition: type[Definition], values: Mapping[str, Any]) -> Any:
-    """One definition from the options of a command. Raises Usage with everything that is wrong."""
+    """Build one definition from command options. Raise Usage with all faults."""
     try:
         return definition.model_validate(dict(values))
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Where in a definitions file a fault is: the line and column that an editor puts the cursor on. Pure."""
+"""Line and column of a fault in a definitions document, for the cursor of an editor."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _VALUE = re.compile(r"""["']([^"']{1,200})["']""")
 _FIRST = re.compile(r"[A-Za-z_][\w.-]*")
 
 TextPosition = tuple[int, int]
-"""Line and column, both from 1."""
+"""Line and column, from 1."""
 
 
 def find_syntax_error(text: str) -> TextPosition | None:
-    """Where a TOML text stops making sense; None when it does not, or where nobody knows."""
+    """Return the position of a TOML syntax error, or None if there is none."""
     try:
         tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -34,8 +34,11 @@ def _find_end(text: str) -> TextPosition:
 
 
 def locate_fault(text: str, fault: str) -> TextPosition | None:
-    """What a fault is about: the line that it names, the key that is unknown, a value that it quotes, the key that it begins with, or
-    its table."""
+    """Return the position that a fault message refers to.
+
+    Candidates in order: the line it names, an unknown key, a quoted value, its first key, its
+    table.
+    """
     if line := _LINE.match(fault):
         return int(line[1]), 1
     about = _ABOUT.match(fault)
@@ -48,7 +51,7 @@ def locate_fault(text: str, fault: str) -> TextPosition | None:
 
 
 def _locate_quoted(text: str, said: str) -> TextPosition | None:
-    """The first value that a fault quotes and that stands in the text once."""
+    """Return the position of the first quoted value that occurs exactly once."""
     for value in _VALUE.findall(said):
         found = [match.start() for match in re.finditer(rf"[\"']{re.escape(value)}[\"']", text)]
         if len(found) == 1:
@@ -57,7 +60,7 @@ def _locate_quoted(text: str, said: str) -> TextPosition | None:
 
 
 def _locate_key(text: str, path: str) -> TextPosition | None:
-    """The first key of that name, given by itself, in a dotted key or in the head of a table."""
+    """Return the first key of this name: bare, in a dotted key, or in a table header."""
     steps = [step for step in path.split(".") if step]
     if not steps:
         return None
@@ -67,7 +70,7 @@ def _locate_key(text: str, path: str) -> TextPosition | None:
 
 
 def _locate_table(text: str, table: str) -> TextPosition | None:
-    """The head of a table; in YAML its name."""
+    """Return the header of a table, in YAML its name."""
     kind, _, name = table.partition(".")
     found = re.search(rf"(?m)^\s*\[{re.escape(kind)}\.[\"']?{re.escape(name)}[\"']?\]", text) if name else None
     return _to_position(text, found.end() - len(found[0].lstrip())) if found else _locate_key(text, name) if name else None

@@ -1,8 +1,8 @@
-"""TOML and YAML: read safely, and written so that they read back the same.
+"""Safe reading and writing of TOML and YAML.
 
-A text is at most 4 MiB and 200,000 values (references to earlier parts make small YAML texts huge), its keys are
-unique, and it holds text that can be stored. What is written has a stable layout, and scripts of several lines stay
-readable.
+A text is limited to 4 MiB and 200,000 values, because YAML aliases can expand a small text
+enormously. Keys are unique, and all strings can be stored. The output has a stable layout, reads
+back unchanged, and keeps multi-line scripts readable.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ MAX_BYTES = 4 * 1024 * 1024
 MAX_NODES = 200_000
 
 _SPREAD_KEYS = ("properties", "$defs", "definitions")
-"""Keys of a JSON Schema whose entries get a line each."""
+"""JSON Schema keywords whose entries get one line each."""
 _PLAIN_LINES = re.compile(r"[\t\n\x20-\x7e\u00a1-\u2027\u2030-\u205f\u2070-\ud7ff]*")
-"""Text without controls, direction marks and the like, which are written as escapes."""
+"""Text without control or direction characters, which need escapes."""
 _INVISIBLE = re.compile(r"[\x7f-\xa0\u2028-\u202f\u2060-\u206f\ufeff]")
 
 
 def read_document(text: str, format: str) -> dict[str, Any]:
-    """The tables in a text. Raises Usage with the line."""
+    """Parse a text into tables. Raise Usage with the line of an error."""
     if format not in FORMATS:
         raise Usage(f"format must be toml or yaml, not {quote(format)}")
     if len(text) > MAX_BYTES:
@@ -54,14 +54,17 @@ def read_document(text: str, format: str) -> dict[str, Any]:
 
 
 def write_document(document: Mapping[str, Mapping[str, Mapping[str, Any]]], format: str) -> str:
-    """{kind: {name: {key: value}}} as text. Raises Refused for what TOML cannot hold."""
+    """Format {kind: {name: {key: value}}} as text.
+
+    Raise Refused for values TOML cannot hold.
+    """
     if format not in FORMATS:
         raise Usage(f"format must be toml or yaml, not {quote(format)}")
     return _write_toml(document) if format == "toml" else _write_yaml(document)
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML that refuses a key given twice, as TOML does."""
+    """YAML loader that rejects duplicate keys, as TOML does."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -83,7 +86,7 @@ def _find_line(text: str, at: int) -> int:
 
 
 def _format_parse_error(error: Exception) -> str:
-    """`line 3: what the parser said`."""
+    """Format a parser error with its line: `line 3: …`."""
     mark = getattr(error, "problem_mark", None)
     if mark is not None:
         said = getattr(error, "problem", None) or "cannot be read as YAML"
@@ -95,7 +98,7 @@ def _format_parse_error(error: Exception) -> str:
 
 
 def _check_values(found: Any) -> None:
-    """Every value once, with a limit; texts that can be stored."""
+    """Check the number of values, and that all strings can be stored."""
     pending, count = [found], 0
     while pending:
         node = pending.pop()
@@ -133,7 +136,7 @@ def _iterate_leaves(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[A
 
 
 def _write_definition(body: Mapping[str, Any]) -> items.Table:
-    """Return the table of one definition: plain keys first, then what needs its own table."""
+    """Yield the tables of one definition, simple keys first."""
     own = {key for key, value in body.items() if isinstance(value, Mapping) and _needs_table(key, value)}
     made = tomlkit.table(is_super_table=len(own) == len(body) > 0)
     for key in sorted(body, key=lambda key: key in own):
@@ -164,6 +167,7 @@ def _format_key(*names: str) -> items.Key:
 
 
 def _format_value(value: Any) -> items.Item:
+    """Format a value for one line."""
     if isinstance(value, Mapping):
         made = items.InlineTable(Container(parsed=True), items.Trivia(), new=True)
         for key, inner in value.items():
@@ -178,7 +182,7 @@ def _format_value(value: Any) -> items.Item:
 
 
 def _format_string(text: str) -> items.String:
-    """Keep a script as it was typed: in single quotes, over several lines where it has some."""
+    """Format a string; use single quotes for scripts, on several lines if needed."""
     literal = _PLAIN_LINES.fullmatch(text) and "'''" not in text and not text.endswith("'")
     if literal and "\n" in text:
         return items.String(items.StringType.MLL, text, f"\n{text}", items.Trivia())
@@ -186,7 +190,7 @@ def _format_string(text: str) -> items.String:
 
 
 class _Dumper(yaml.SafeDumper):
-    """YAML in the order given, without references, several lines as a block."""
+    """YAML dumper that keeps the order, avoids aliases and uses blocks for long text."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

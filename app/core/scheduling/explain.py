@@ -1,4 +1,4 @@
-"""Why a task waits, from the same facts that the plan decides on, with numbers; and when it is likely to start."""
+"""Waiting reasons and expected start of a task, from the same facts as the dispatch plan."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,21 +13,22 @@ __all__ = ["ParentTask", "WaitReason", "TaskState", "Explanation", "build_waitin
 
 
 def explain(view: DispatchView, subject: TaskState, position: int | None, decisions: int = MAX_DECISIONS) -> Explanation:
-    """Why the task waits. `position` is its place in its queue's order, 0 first, and may lie beyond the view's window.
+    """Return why the task waits and when it may start.
 
-    A task that does not wait has no reasons. With fewer `decisions` it is not looked as far ahead.
+    `position` is the place in the queue, from 0, and may be beyond the view. A task that does not
+    wait has no reasons. Fewer `decisions` shorten the forecast.
     """
     return _explain_task(build_context(view, [subject], decisions), subject, position)
 
 
 def explain_all(view: DispatchView, asked: Sequence[tuple[TaskState, int | None]]) -> tuple[Explanation, ...]:
-    """The same for several tasks at the price of one plan and one forecast a pool."""
+    """Explain several tasks with one plan and one forecast per pool."""
     scene = build_context(view, [subject for subject, _ in asked])
     return tuple(_explain_task(scene, subject, position) for subject, position in asked)
 
 
 def build_context(view: DispatchView, subjects: Sequence[TaskState], decisions: int = MAX_DECISIONS) -> PlanContext:
-    """What follows from a view, for these tasks."""
+    """Compute the plan and its context for these tasks."""
     done = decide(view)
     queues = {queue.name: queue for queue in view.queues}
     holders: dict[str, list[ActiveRun]] = {pool.name: [] for pool in view.pools}
@@ -39,7 +40,7 @@ def build_context(view: DispatchView, subjects: Sequence[TaskState], decisions: 
 
 
 def build_waiting_task(scene: PlanContext, subject: TaskState, position: int | None) -> WaitingTask:
-    """One task in it; a position in line that is not known is looked up."""
+    """Return a task with its queue and pool; find its position if it is None."""
     queue = scene.queues[subject.queue]
     case = WaitingTask(scene, subject, position, queue, scene.rooms[queue.pool], scene.holders[queue.pool])
     return replace(case, position=case.index) if position is None and subject.status == "queued" else case
@@ -53,7 +54,7 @@ def _explain_task(scene: PlanContext, subject: TaskState, position: int | None) 
 
 
 def _estimate_start(case: WaitingTask) -> tuple[float, float] | None:
-    """The range in which it may start, or for one that is not in line yet, may join it."""
+    """Return the range in which the task may start, or may join its queue."""
     subject = case.subject
     if case.scene.view.halted is not None or subject.status == "held" or subject.held_by or not case.is_open:
         return None
@@ -69,5 +70,5 @@ def _estimate_start(case: WaitingTask) -> tuple[float, float] | None:
 
 
 def _find_end_range(scene: PlanContext, number: int) -> TimeRange | None:
-    """When a task that others wait for may end; None when that cannot be known."""
+    """Return the range in which a task may end, or None if it is unknown."""
     return next((found for pool in scene.holders if (found := scene.get_forecast(pool).may_end.get(number))), None)

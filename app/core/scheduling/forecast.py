@@ -1,4 +1,4 @@
-"""What past runs say about the next one, and when waiting tasks start if runs take as long as expected."""
+"""Forecast of run durations from history, and of start times from the dispatch plan."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,24 +6,24 @@ from math import ceil, inf
 
 from app.core.scheduling.plan import ActiveRun, DispatchView, QueuedTask, QueueView, get_known_end, make_plan
 
-# Below that many runs a median says little.
+# A median of fewer runs says little.
 MIN_RUNS = 3
 
-# How far run times may be off. Were all of them a fifth shorter or longer, the same plan would play out at four or six
-# fifths of each time: that is the range. A run of which only the limit is known may end at any time before.
+# Tolerance of run durations: the range replays the plan with all of them a fifth shorter or longer.
+# A run with only a known limit may end at any time before.
 EARLY_FACTOR, LATE_FACTOR = 0.8, 1.2
 
 TimeRange = tuple[float, float]
-"""The soonest and the latest, in seconds from now."""
+"""Earliest and latest time, in seconds from now."""
 
-# The forecast looks no further than a screen can use: decisions, and tasks a queue.
+# Limits of the forecast, in decisions and in tasks per queue. No screen shows more.
 MAX_DECISIONS = 128
 MAX_QUEUE_DEPTH = 64
 
 
 @dataclass(frozen=True, slots=True)
 class DurationStats:
-    """How long successful runs took, in seconds, and how many there were."""
+    """Duration of successful runs in seconds, and their number."""
 
     median: float
     p95: float
@@ -32,7 +32,10 @@ class DurationStats:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Seconds from now, by task number: when waiting tasks start, and when they and the active runs end; and the range of each."""
+    """Expected starts and ends by task number, in seconds from now, with their ranges.
+
+    `ends` and `may_end` include the active runs.
+    """
 
     starts: Mapping[int, float]
     ends: Mapping[int, float]
@@ -41,7 +44,7 @@ class Forecast:
 
 
 def compute_duration_stats(run_seconds: Sequence[float]) -> DurationStats | None:
-    """Median and 95th percentile (nearest rank) of past successful runs; None under 3 of them."""
+    """Return median and 95th percentile (nearest rank), or None below 3 runs."""
     n, runs = len(run_seconds), sorted(run_seconds)
     if n < MIN_RUNS:
         return None
@@ -49,17 +52,19 @@ def compute_duration_stats(run_seconds: Sequence[float]) -> DurationStats | None
 
 
 def estimate_duration(past: DurationStats | None, limit: float | None) -> float | None:
-    """Run seconds to plan with: the timeout until history knows better; None is unbounded.
+    """Return the run duration to plan with, in seconds; None is unbounded.
 
-    The 95th percentile and not the median, so that a task let past a reserved one rarely delays it.
+    The timeout applies until history is available. The 95th percentile is used instead of the
+    median, so that a backfilled task rarely delays a reservation.
     """
     return _min_known(past.p95 if past else None, limit)
 
 
 def estimate_remaining(elapsed: float, past: DurationStats | None, limit: float | None) -> float | None:
-    """Seconds until a run is expected to end; at or below 0 it is late by that much; None is unknown.
+    """Return the seconds until the expected end of a run; None is unknown.
 
-    It aims at the median, once past that at the 95th percentile, and never beyond the limit.
+    The value is 0 or negative for an overdue run. The expected end is the median, then the 95th
+    percentile once the median has passed, and never beyond the limit.
     """
     aim = None if past is None else past.median if elapsed < past.median else past.p95
     end = _min_known(aim, limit)
@@ -67,9 +72,9 @@ def estimate_remaining(elapsed: float, past: DurationStats | None, limit: float 
 
 
 def make_forecast(view: DispatchView, wanted: Collection[int], decisions: int = MAX_DECISIONS) -> Forecast:
-    """Play the plan forward until every wanted number has started, no known end is left, or so many decisions were made.
+    """Simulate the plan until all wanted tasks start, or for `decisions` rounds.
 
-    What only an unbounded or overdue run can decide is not foreseen.
+    Starts that depend on the end of an unbounded or overdue run are left out.
     """
     starts: dict[int, float] = {}
     due = {run.number: get_known_end(run.ends_in) for run in view.active}
@@ -98,14 +103,14 @@ def make_forecast(view: DispatchView, wanted: Collection[int], decisions: int = 
 
 
 def _estimate_range(seconds: float, of: ActiveRun | QueuedTask) -> TimeRange:
-    """What so many seconds may come to."""
+    """Return the possible range of an expected duration."""
     if not of.known:
         return 0.0, seconds
     return seconds * EARLY_FACTOR, min(seconds * LATE_FACTOR, inf if of.limit is None else of.limit)
 
 
 def _project_view(view: DispatchView, now: float, runs: Iterable[ActiveRun], due: Mapping[int, float], gone: Collection[int]) -> DispatchView:
-    """The view as it will be then: these runs active, and those that have started gone from their queues."""
+    """Return the view at a later time: these active runs, no started tasks in queues."""
     active = tuple(replace(run, ends_in=due[run.number] - now) for run in runs)
     return replace(view, queues=tuple(_remove_started(queue, gone) for queue in view.queues), active=active)
 

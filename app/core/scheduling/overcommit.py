@@ -1,4 +1,7 @@
-"""Pools that give out more than their machine has: not wrong, as cores may be shared on purpose, but to be known. Pure."""
+"""Overcommit: pools larger than the machine.
+
+Deliberate sharing of cores is valid, so this is a warning only.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,15 @@ PoolRecord = Mapping[str, Any]
 """A pool: name, total_cpu (cores), total_memory (MiB)."""
 _FORMATTERS = {"cpu": units.format_number, "memory": units.format_memory}
 _TOLERANCE = 1.001
-"""A figure that was typed may be a rounded one."""
+"""Tolerance for rounded input."""
 
 
 class Overcommit(NamedTuple):
-    """A sentence, and the pool to make smaller, with its `cpu` and `memory` that would fit; `alone`: it is too large by itself."""
+    """A warning, and the pool to shrink.
+
+    `fits` holds the `cpu` and `memory` that would fit. `alone` means that the pool exceeds the
+    machine by itself.
+    """
 
     said: str
     pool: str
@@ -25,7 +32,7 @@ class Overcommit(NamedTuple):
 
 
 def find_overcommit(pools: Sequence[PoolRecord], cpu: float, memory: float) -> Iterator[Overcommit]:
-    """Each pool that is larger than a machine of so much by itself; where none is, what all are larger in together."""
+    """Yield each pool larger than the machine, else the excess of all together."""
     there = {"cpu": cpu, "memory": memory}
     alone = [(pool, over) for pool in pools if (over := _find_excess({what: pool[f"total_{what}"] for what in there}, there))]
     for pool, over in alone:
@@ -38,7 +45,7 @@ def find_overcommit(pools: Sequence[PoolRecord], cpu: float, memory: float) -> I
 
 
 def list_warnings(pools: Sequence[PoolRecord], cpu: float, memory: float, changed: Iterable[str]) -> list[str]:
-    """The sentences to say once these pools were changed: of each of them, and of all together."""
+    """Return the warnings that apply to these changed pools or to all pools together."""
     names = {*changed}
     return [one.said for one in find_overcommit(pools, cpu, memory) if not one.alone or one.pool in names]
 

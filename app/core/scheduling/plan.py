@@ -1,11 +1,13 @@
-"""The dispatch decision: which waiting tasks start now, and which task has a place reserved.
+"""Dispatch decision: the tasks that start now, and the task with a reservation in each pool.
 
-EASY backfilling (Lifka 1995) on two resources: the first task in order that does not fit its pool gets a place at the
-moment enough runs will have ended; a later task starts before it only if it ends by then, or fits beside it for good.
-One place a pool. Tasks of the reserved task's own queue leave it a slot too: with its queue full it would no longer be
-the first that could start, and would lose its place.
+EASY backfilling (Lifka 1995) on two resources. The first task in order that does not fit its pool
+gets a reservation at the time when enough runs will have ended. A later task starts earlier only if
+it ends by then or fits beside the reserved task. Each pool has one reservation. Tasks of the
+reserved task's own queue also leave it a slot: with its queue full, the reserved task could not
+start and would lose its reservation.
 
-Pools share nothing, so each is planned by itself. Seconds are floats from now; memory is MiB, cpu is cores.
+Pools share nothing, so each is planned separately. Times are seconds from now as floats, memory is
+MiB, CPU is cores.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,7 +16,7 @@ from itertools import chain, groupby
 from math import inf
 from typing import NamedTuple
 
-# Sums of tenths drift by 1e-15 a step; a millionth of a core or of a MiB is nothing that anybody asks for.
+# Sums of tenths drift by 1e-15 per step. Nobody requests a millionth of a core or of a MiB.
 EPSILON = 1e-6
 
 ACTIVE = "active"
@@ -22,7 +24,7 @@ ACTIVE = "active"
 
 @dataclass(frozen=True, slots=True)
 class PoolView:
-    """A pool: cores and MiB in all; status is active, paused or draining."""
+    """A pool: total cores and MiB. `status` is active, paused or draining."""
 
     name: str
     total_cpu: float
@@ -32,9 +34,10 @@ class PoolView:
 
 @dataclass(frozen=True, slots=True)
 class QueuedTask:
-    """A task that may start now. `expected` is its run time in seconds; None is unbounded.
+    """A task that may start now.
 
-    `known`: past runs say so; else it is only the limit. `limit` is when it is stopped.
+    `expected` is the run time in seconds; None is unbounded. `known` is True if past runs give the
+    run time; otherwise it is only the limit. `limit` is the timeout.
     """
 
     uuid: str
@@ -52,9 +55,9 @@ class QueuedTask:
 
 @dataclass(frozen=True, slots=True)
 class QueueView:
-    """A queue with the first of its waiting tasks, in its order (front, priority, number).
+    """A queue with its first waiting tasks, ordered by front, priority and number.
 
-    `waiting_total` counts beyond `waiting`; `paused_since` is UNIX seconds.
+    `waiting_total` includes tasks beyond `waiting`. `paused_since` is in UNIX seconds.
     """
 
     name: str
@@ -70,9 +73,10 @@ class QueueView:
 
 @dataclass(frozen=True, slots=True)
 class ActiveRun:
-    """A run that holds resources. `ends_in` None is unknown; at or below 0 it is overdue: no longer known.
+    """A run that holds resources.
 
-    `known` and `limit`, in seconds from now, as those of `Waiting`.
+    `ends_in` is None if unknown, and 0 or negative if overdue. `known` and `limit` are as in
+    `QueuedTask`, in seconds from now.
     """
 
     number: int
@@ -87,9 +91,10 @@ class ActiveRun:
 
 @dataclass(frozen=True, slots=True)
 class DispatchView:
-    """Everything that decides. Must hold the pool of every queue and the queue of every active run.
+    """Complete input of the decision.
 
-    `halted` is a sentence why nothing starts at all. `now` (UNIX seconds) only helps to write dates.
+    The pool of every queue and the queue of every run must be present. `halted` is the reason why
+    nothing starts. `now` (UNIX seconds) is only used to format dates.
     """
 
     pools: tuple[PoolView, ...]
@@ -101,7 +106,7 @@ class DispatchView:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """The place kept for one task: when (None: unknown), and how much of which pool."""
+    """Resources of a pool reserved for one task from `starts_in` on (None: unknown)."""
 
     uuid: str
     number: int
@@ -113,14 +118,14 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What starts now, best first, and the place kept in each pool that has no room for its first task."""
+    """Tasks that start now, best first, and the reservations."""
 
     starts: tuple[QueuedTask, ...]
     reservations: tuple[Reservation, ...]
 
 
 class PendingRelease(NamedTuple):
-    """What comes free in how many seconds (inf: unknown)."""
+    """Resources that become free in `ends_in` seconds (inf: unknown)."""
 
     ends_in: float
     cpu: float
@@ -129,7 +134,7 @@ class PendingRelease(NamedTuple):
 
 @dataclass(slots=True)
 class BackfillBudget:
-    """What may be taken for good without delaying the reserved task: what is free beside it at its start."""
+    """Resources that remain free beside the reserved task once it starts."""
 
     task: QueuedTask
     starts_in: float
@@ -137,7 +142,7 @@ class BackfillBudget:
     memory: float
 
     def admits(self, task: QueuedTask, slots: int) -> bool:
-        """Whether the task delays the reserved one by nothing; what it takes for good is then taken."""
+        """Return True if the task does not delay the reserved one; deduct its resources."""
         if task.queue == self.task.queue and slots < 2:
             return False
         if task.expected is not None and task.expected <= self.starts_in < inf:
@@ -151,7 +156,7 @@ class BackfillBudget:
 
 @dataclass(slots=True)
 class PoolBudget:
-    """What is left of one pool while its plan is made, and the place kept in it."""
+    """Free resources of one pool during planning, and the reservation in it."""
 
     pool: PoolView
     cpu: float
@@ -160,21 +165,21 @@ class PoolBudget:
     kept: BackfillBudget | None = None
 
     def occupy(self, cpu: float, memory: float, ends_in: float) -> None:
-        """Count a run that holds resources of this pool; `ends_in` inf is unknown."""
+        """Deduct a run that holds resources of the pool; `ends_in` inf is unknown."""
         self.cpu -= cpu
         self.memory -= memory
         self.ends.append(PendingRelease(ends_in, cpu, memory))
 
     def can_ever_fit(self, cpu: float, memory: float) -> bool:
-        """Whether that much would fit if the pool were empty."""
+        """Return True if the request fits into the empty pool."""
         return can_fit(cpu, self.pool.total_cpu) and can_fit(memory, self.pool.total_memory)
 
     def has_free(self, cpu: float, memory: float) -> bool:
-        """Whether that much is free now."""
+        """Return True if the request fits now."""
         return can_fit(cpu, self.cpu) and can_fit(memory, self.memory)
 
     def reserve(self, task: QueuedTask) -> None:
-        """Keep a place for a task that does not fit, at the first moment when enough known ends have passed."""
+        """Reserve resources for a task from the time when enough runs have ended."""
         cpu, memory, starts_in = self.cpu, self.memory, 0.0
         for end in sorted(self.ends):
             enough = can_fit(task.cpu, cpu) and can_fit(task.memory, memory)
@@ -182,15 +187,15 @@ class PoolBudget:
                 break
             cpu, memory, starts_in = cpu + end.cpu, memory + end.memory, end.ends_in
         if not (can_fit(task.cpu, cpu) and can_fit(task.memory, memory)):
-            # A run without a known end may end next, before all others: only what is free beside the task even then,
-            # or what the task does not use, may be taken.
+            # A run with unknown end may end before all others. Only resources free beside the task
+            # even then, or not used by the task, may be taken.
             cpu, memory, starts_in = self.cpu, self.memory, inf
         self.kept = BackfillBudget(task, starts_in, cpu - task.cpu, memory - task.memory)
 
 
 @dataclass(slots=True)
 class DispatchDecision:
-    """A plan with what it left over: rooms by pool, free slots by queue, and the starts, best first."""
+    """A decision with its details: pools, free slots by queue, and starts, best first."""
 
     rooms: dict[str, PoolBudget]
     slots: dict[str, int]
@@ -198,23 +203,26 @@ class DispatchDecision:
 
 
 def get_known_end(ends_in: float | None) -> float:
-    """Seconds until a run ends; inf when that is not known, or was wrong."""
+    """Return the seconds until a run ends, or inf if unknown or overdue."""
     return inf if ends_in is None or ends_in <= 0 else ends_in
 
 
 def can_fit(need: float, free: float) -> bool:
-    """Whether that much is free. Nothing always fits, even into a pool that was shrunk below its use."""
+    """Return True if `need` is free.
+
+    A need of 0 always fits, even into an overcommitted pool.
+    """
     return need <= free + EPSILON or need == 0
 
 
 def make_plan(view: DispatchView) -> Plan:
-    """Decide what starts now, and which tasks have a place reserved. Linear in the waiting tasks in view."""
+    """Decide which tasks start now and which get a reservation, in linear time."""
     done = decide(view)
     return Plan(tuple(done.starts), tuple(_make_reservation(r.kept, r.pool.name) for r in done.rooms.values() if r.kept))
 
 
 def decide(view: DispatchView) -> DispatchDecision:
-    """The decision with what it left over, for those who explain it."""
+    """Make the decision and return its details, for explanations."""
     rooms = {pool.name: PoolBudget(pool, pool.total_cpu, pool.total_memory) for pool in view.pools}
     room_of = {queue.name: rooms[queue.pool] for queue in view.queues}
     slots = {queue.name: queue.capacity for queue in view.queues}
@@ -226,7 +234,7 @@ def decide(view: DispatchView) -> DispatchDecision:
 
 
 def _iterate_candidates(view: DispatchView, rooms: dict[str, PoolBudget], slots: dict[str, int]) -> Iterator[QueuedTask]:
-    """The tasks of open queues with a free slot: queue priority, front, priority, age."""
+    """Yield startable tasks, ordered by queue priority, front, priority and age."""
     if view.halted is not None:
         return
     candidates = [q for q in view.queues if is_open(q, rooms[q.pool].pool) and q.waiting and slots[q.name] >= 1]
@@ -240,17 +248,17 @@ def _merge(lines: list[tuple[QueuedTask, ...]]) -> Iterable[QueuedTask]:
 
 
 def get_sort_key(task: QueuedTask) -> tuple[int, int, int]:
-    """Where a task stands among those of queues of one priority: smaller is earlier."""
+    """Return the sort key of a task among queues of the same priority."""
     return -task.front, -task.priority, task.number
 
 
 def is_open(queue: QueueView, pool: PoolView) -> bool:
-    """Whether tasks of the queue may start as far as somebody's word goes."""
+    """Return True if queue and pool are active."""
     return queue.status == ACTIVE and pool.status == ACTIVE
 
 
 def _try_start(task: QueuedTask, room: PoolBudget, slots: dict[str, int]) -> bool:
-    """Take the room and the slot for a task that may start; keep a place for the first that does not fit."""
+    """Start a task if allowed; reserve resources for the first one that does not fit."""
     free = slots[task.queue]
     if free < 1:
         return False

@@ -1,4 +1,4 @@
-"""The reasons why a task waits, each with its numbers, a sentence and a form that fits 44 cells."""
+"""Reasons why a task waits, with numbers: a sentence and a form of at most 44 cells each."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ from app.core.text.units import (
 SHORT_WIDTH = 44
 MAX_PARENTS = 5
 RESTORE_HOLDER = "restore"
-"""Who holds what may have run since a backup, when that is restored."""
+"""Holder of tasks that may have run after the backup that was restored."""
 PARENT_ENDINGS = {"failed": "has failed", "timed_out": "has timed out", "cancelled": "was cancelled", "lost": "is lost"}
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceNeed:
-    """One resource of one task: what it needs, what the pool has, and how to write it."""
+    """One resource of a task: its need, and free and total amounts of the pool."""
 
     code: str
     needs: float
@@ -39,12 +39,12 @@ class ResourceNeed:
 
     @property
     def is_lacking(self) -> bool:
-        """Whether the pool has not that much free."""
+        """True if the pool has too little free."""
         return not can_fit(self.needs, self.free)
 
 
 def find_reasons(case: WaitingTask) -> tuple[WaitReason, ...]:
-    """All reasons that hold now, most binding first; there is always one."""
+    """Return all current reasons, most binding first; there is at least one."""
     facts = GENERAL_CHECKS + QUEUED_CHECKS if case.subject.status == "queued" else GENERAL_CHECKS
     return tuple(reason for fact in facts for reason in fact(case)) or (_explain_soon(),)
 
@@ -53,7 +53,7 @@ def _explain_halt(case: WaitingTask) -> Iterator[WaitReason]:
     if case.scene.view.halted is not None:
         halted = sanitize(case.scene.view.halted)
         what, _, rest = halted.partition(" (")
-        # Short, without what stands in brackets: where that is, and how much is free.
+        # The short form omits the text in brackets: the location and the free space.
         yield _make_reason("halted", f"nothing starts: {halted}", f"nothing starts: {what}{rest.rpartition(')')[2]}")
 
 
@@ -72,7 +72,10 @@ def _explain_not_before(case: WaitingTask) -> Iterator[WaitReason]:
 
 
 def _describe_closed(case: WaitingTask) -> str | None:
-    """What keeps it from starting at its time too: the time alone would be taken for a promise."""
+    """Return the state of a closed queue or pool.
+
+    The start time alone would look like a promise.
+    """
     queue, pool = case.queue.status, case.room.pool.status
     return f"queue {sanitize(queue)}" if queue != ACTIVE else f"pool {sanitize(pool)}" if pool != ACTIVE else None
 
@@ -128,7 +131,7 @@ def _explain_needs(case: WaitingTask) -> Iterator[WaitReason]:
 
 
 def find_needs(case: WaitingTask) -> tuple[ResourceNeed, ResourceNeed]:
-    """CPU and memory of the task against what runs leave free in its pool now."""
+    """Return the task's needs for memory and CPU, compared with its pool."""
     pool, task, runs = case.room.pool, case.subject, case.holders
     free_cpu = max(0.0, pool.total_cpu - sum(run.cpu for run in runs))
     free = max(0.0, pool.total_memory - sum(run.memory for run in runs))
@@ -140,7 +143,7 @@ def find_needs(case: WaitingTask) -> tuple[ResourceNeed, ResourceNeed]:
 
 
 def _choose_memory_format(*amounts: float) -> Callable[[float], str]:
-    """How to write these MiB: as usual, or exactly when different amounts would look the same."""
+    """Return a format for these MiB, an exact one if amounts would look equal."""
     return format_memory if len({format_memory(mib) for mib in amounts}) == len(set(amounts)) else _format_exact_memory
 
 
@@ -162,7 +165,10 @@ def _explain_need(need: ResourceNeed, case: WaitingTask) -> WaitReason:
 
 
 def _find_sufficient_ends(need: ResourceNeed, runs: Sequence[ActiveRun]) -> tuple[list[ActiveRun], float]:
-    """The runs whose ends, soonest first, free enough, and when that is; none and inf when it cannot be known."""
+    """Return the runs whose ends free enough, and the time of the last end.
+
+    Return no runs and inf if the time is unknown.
+    """
     free, chosen = need.free, list[ActiveRun]()
     for run in runs:
         if need.of(run) > 0:
@@ -175,7 +181,7 @@ def _find_sufficient_ends(need: ResourceNeed, runs: Sequence[ActiveRun]) -> tupl
 
 
 def _format_releases(need: ResourceNeed, runs: Sequence[ActiveRun], when: float) -> str:
-    """`#1042 frees 12.0G in ~6m`, with what else must end."""
+    """Format the ends that free enough: `#1042 frees 12.0G in ~6m`."""
     if not runs:
         return "no end is known that frees enough"
     first = f"#{runs[0].number} frees {need.write(need.of(runs[0]))} {_format_wait(get_known_end(runs[0].ends_in), runs[:1])}"
@@ -184,7 +190,7 @@ def _format_releases(need: ResourceNeed, runs: Sequence[ActiveRun], when: float)
 
 
 def _format_overdue(need: ResourceNeed, case: WaitingTask, enough: Sequence[ActiveRun]) -> str | None:
-    """The first overdue run that holds what is needed, when no known end helps."""
+    """Name the first overdue run with the resource, if no known end frees enough."""
     late = [run for run in case.holders if run.ends_in is not None and run.ends_in <= 0 and need.of(run) > 0]
     return f"#{late[0].number} is overdue" if late and not enough else None
 
@@ -196,7 +202,7 @@ def _format_releases_short(need: ResourceNeed, runs: Sequence[ActiveRun], when: 
 
 
 def _explain_position(case: WaitingTask) -> Iterator[WaitReason]:
-    """What the plan says of a task whose queue has a slot: its place is kept, another's is, or it starts."""
+    """Explain a task whose queue has a slot: reserved, behind another, or starting."""
     if case.is_full or not case.is_open or not case.room.can_ever_fit(case.subject.cpu, case.subject.memory):
         return
     kept, uuid = case.room.kept, case.subject.uuid
@@ -244,7 +250,7 @@ def _explain_behind_start(first: QueuedTask) -> WaitReason:
 
 
 def _format_wait(seconds: float, runs: Sequence[ActiveRun] = ()) -> str:
-    """`in ~6m`; `within 6m` when of one of these runs only the limit is known."""
+    """Format a wait: `in ~6m`, or `within 6m` if a run is only bounded by its limit."""
     return f"in {format_estimate(seconds)}" if all(run.known for run in runs) else f"within {format_upper_bound(seconds)}"
 
 
@@ -257,7 +263,7 @@ def _format_since(case: WaitingTask) -> str:
 
 
 def _format_nth(number: int) -> str:
-    """`1st`, where `first` is too long."""
+    """Format a short ordinal: `1st`."""
     return f"{number}{('st', 'nd', 'rd')[number - 1] if number < 4 else 'th'}" if number <= 10 else format_ordinal(number)
 
 
@@ -274,7 +280,7 @@ def _join_parts(*parts: str | None) -> str:
 
 
 def _fit_parts(first: str, *more: str | None) -> str:
-    """As many parts, from the first on, as fit the short form."""
+    """Join as many parts, from the first on, as fit the short form."""
     text = truncate(first, SHORT_WIDTH)
     for part in filter(None, more):
         if measure_width(f"{text}; {part}") > SHORT_WIDTH:
@@ -284,7 +290,7 @@ def _fit_parts(first: str, *more: str | None) -> str:
 
 
 GENERAL_CHECKS = (_explain_halt, _explain_hold, _explain_not_before, _explain_dependencies, _explain_retry, _explain_closed_queue, _explain_closed_pool)
-"""What keeps a task from starting whatever is free, most binding first."""
+"""Reasons that apply regardless of free resources, most binding first."""
 
 QUEUED_CHECKS = (_explain_full_queue, _explain_needs, _explain_position)
-"""What a task in line waits for."""
+"""Reasons that apply to queued tasks."""

@@ -1,4 +1,4 @@
-"""What past runs of the same kind say about the next one: how long it takes, and how much to ask for."""
+"""Statistics of past runs of the same kind: usual duration and recommended request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from app.core.scheduling.forecast import MIN_RUNS, DurationStats, compute_durati
 from app.core.text.units import format_number
 
 REQUEST_MARGIN = 1.2
-"""A request is the 95th percentile of what was used, and a fifth more."""
+"""Ratio of a recommended request to the 95th percentile of use."""
 MIN_SECONDS = 1.0
-"""Seconds: a shorter run says nothing about the cores it needs."""
+"""Minimum seconds of a run for a meaningful CPU use."""
 
 
 class PastRun(NamedTuple):
-    """One successful run: seconds, CPU seconds, peak MiB; None where it was not measured."""
+    """One successful run: seconds, CPU seconds, peak MiB; None if not measured."""
 
     seconds: float | None
     cpu_seconds: float | None
@@ -24,9 +24,11 @@ class PastRun(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RunStats:
-    """`n` past runs. `of` says of what: "template", "name", or "like" for names that differ in their digits only.
+    """Statistics of `n` past runs.
 
-    Cores are means of whole runs, MiB are peaks; each with the most and the 95th percentile (None: not measured).
+    `of` is the match: "template", "name", or "like" for names that differ only in digits. Cores are
+    means over whole runs, MiB are peaks; each has the maximum and the 95th percentile (None: not
+    measured).
     """
 
     of: str
@@ -39,17 +41,17 @@ class RunStats:
 
     @property
     def cpu(self) -> float | None:
-        """Cores to ask for."""
+        """Recommended cores."""
         return None if self.cpu_p95 is None else round_up_cpu(self.cpu_p95 * REQUEST_MARGIN)
 
     @property
     def memory(self) -> float | None:
-        """MiB to ask for."""
+        """Recommended MiB."""
         return None if self.memory_p95 is None else round_up_memory(self.memory_p95 * REQUEST_MARGIN)
 
 
 def compute_run_stats(of: str, runs: Sequence[PastRun]) -> RunStats | None:
-    """What these runs say; None when they are too few to say anything."""
+    """Return the statistics of these runs, or None if there are too few."""
     if len(runs) < MIN_RUNS:
         return None
     seconds = [run.seconds for run in runs if run.seconds is not None]
@@ -63,7 +65,7 @@ def compute_run_stats(of: str, runs: Sequence[PastRun]) -> RunStats | None:
 
 
 def _compute_max_and_p95(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """The greatest and the 95th percentile (nearest rank); None, None under 3 of them."""
+    """Return maximum and 95th percentile (nearest rank), None for fewer than 3 values."""
     if len(values) < MIN_RUNS:
         return None, None
     ranked = sorted(values)
@@ -71,13 +73,13 @@ def _compute_max_and_p95(values: Sequence[float]) -> tuple[float | None, float |
 
 
 def round_up_cpu(cores: float) -> float:
-    """Up to a tenth below one core, to a half above; never nothing."""
+    """Round cores up, to a tenth up to one core, to a half above; never return 0."""
     step = 10 if cores <= 1 else 2
     return max(1, ceil(round(cores * step, 6))) / step
 
 
 def round_up_memory(mib: float) -> float:
-    """MiB rounded up to what a person would type: `64M` `110M` `1.3G` `11G`."""
+    """Round MiB up to a typical input: `64M` `110M` `1.3G` `11G`."""
     if mib < 1000:
         step = 1 if mib < 100 else 10
         return float(max(1, ceil(round(mib / step, 6))) * step)
@@ -86,6 +88,6 @@ def round_up_memory(mib: float) -> float:
 
 
 def format_exact_memory(mib: float) -> str:
-    """MiB as a person would type them, nothing lost: `11G` `1.3G` `110M`."""
+    """Format MiB as typed, without loss: `11G` `1.3G` `110M`."""
     in_g = format_number(mib / 1024)
     return f"{in_g}G" if mib >= 1000 and abs(float(in_g) * 1024 - mib) < 0.01 else f"{format_number(mib)}M"

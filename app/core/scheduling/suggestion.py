@@ -1,7 +1,6 @@
-"""A cure for a waiting task: one verb, what it would bring, and how it is taken back.
+"""Suggestion for a waiting task: one verb, its predicted gain, and its undo.
 
-What it brings is what `explain` says of the world as it would be then, so the text never promises what the dispatcher
-would not do.
+The gain comes from `explain` on the changed view, so the text matches the dispatcher's behavior.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,14 +15,14 @@ from app.core.scheduling.waiting_task import Explanation, TaskState
 from app.core.text.units import format_estimate, format_number
 
 LOOKAHEAD_DECISIONS = 24
-"""Decisions for which a changed world is looked ahead: what takes longer is no cure, and several are tried for one answer."""
+"""Forecast decisions per what-if. Several are tried per answer, and a later start is no help."""
 SOONER_RATIO = 0.9
-"""It is sooner when it is a tenth sooner, at least."""
+"""Maximum ratio of new to old waiting time that counts as sooner."""
 
 
 @dataclass(frozen=True, slots=True)
 class SuggestionUndo:
-    """The verb that takes a cure back, and the words that say so."""
+    """Verb that undoes a suggestion, with the sentence that reports the undo."""
 
     verb: str
     args: Mapping[str, Any]
@@ -32,10 +31,11 @@ class SuggestionUndo:
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """One thing that could be done. `command` is the same on the command line; both are empty for what only informs.
+    """One possible action for a waiting task.
 
-    `said` begins the sentence when it was done ("Priority 5 → 6:"), about `object` where the answer names no task.
-    `asks` is the number of the running task whose work would be lost.
+    `command` is the equivalent command line; `verb` and `command` are empty for pure information.
+    `said` starts the report of the action ("Priority 5 → 6:"). `object` names the changed object if
+    the reply names no task. `asks` is the number of the running task whose work would be lost.
     """
 
     name: str
@@ -49,11 +49,12 @@ class Suggestion:
     object: str = ""
     asks: int | None = None
     worth: int = 0
-    """Smaller is better: 0 starts at once, 1 sooner, 2 takes one obstacle away, 3 no sooner, 4 only informs."""
+    """Rank, smaller is better: 0 starts at once, 1 sooner, 2 removes one obstacle, 3 no sooner, 4
+    informs only."""
 
 
 class RunProgress(NamedTuple):
-    """What is known of an active run beside what the plan needs: seconds it has run, its priority."""
+    """Elapsed seconds and priority of an active run."""
 
     elapsed: float
     priority: int
@@ -61,9 +62,10 @@ class RunProgress(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """The task as the plan sees it (`task`, queued or not yet), the view, and what may be changed.
+    """Input of a what-if evaluation: the task, the dispatch view, and what may change.
 
-    `runs` is by number. `cores` and `memory` (MiB) are the machine's, None when not known; `past` what past runs took.
+    `task` is the task as the plan sees it, queued or not. `runs` is by task number. `cores` and
+    `memory` (MiB) belong to the machine, None if unknown. `past` holds statistics of past runs.
     """
 
     view: DispatchView
@@ -77,7 +79,7 @@ class WhatIf:
 
 
 def predict_gain(world: WhatIf, view: DispatchView, task: QueuedTask, **changed: Any) -> tuple[int, str]:
-    """The worth of a changed world, and what it brings in words."""
+    """Return rank (see `Suggestion.worth`) and gain in words of a changed view."""
     subject = replace(
         world.subject, queue=task.queue, priority=task.priority, cpu=task.cpu, memory=task.memory, **changed
     )
@@ -95,20 +97,20 @@ def predict_gain(world: WhatIf, view: DispatchView, task: QueuedTask, **changed:
 
 
 def _is_position_unknown(view: DispatchView, task: QueuedTask) -> bool:
-    """Whether more tasks are before it than the view shows, so that its place in it says nothing."""
+    """Return True if tasks beyond the view may precede the task."""
     queue = next(queue for queue in view.queues if queue.name == task.queue)
     return bool(queue.waiting) and queue.waiting[-1].uuid == task.uuid and queue.waiting_total > len(queue.waiting)
 
 
 def _estimate_wait(why: Explanation) -> float:
-    """The middle of its range; the end of one that only says by when, which is what the plan reckons with."""
+    """Return the middle of the expected range, or its end if it has no start."""
     if why.expected_in is None:
         return inf
     return why.expected_in[1] if why.starts_in is None else sum(why.expected_in) / 2
 
 
 def _place_task(view: DispatchView, task: QueuedTask) -> DispatchView:
-    """The view with the task where it belongs, and nowhere else."""
+    """Return the view with the task in its queue and in no other."""
     return replace(view, queues=tuple(_place_in_queue(queue, task) for queue in view.queues))
 
 
@@ -121,30 +123,36 @@ def _place_in_queue(queue: QueueView, task: QueuedTask) -> QueueView:
 
 
 def replace_queue(view: DispatchView, name: str, **changed: Any) -> DispatchView:
+    """Return the view with one queue changed."""
     return replace(view, queues=tuple(replace(q, **changed) if q.name == name else q for q in view.queues))
 
 
 def replace_pool(view: DispatchView, name: str, **changed: Any) -> DispatchView:
+    """Return the view with one pool changed."""
     return replace(view, pools=tuple(replace(p, **changed) if p.name == name else p for p in view.pools))
 
 
 def make_ids_args(world: WhatIf) -> dict[str, Any]:
+    """Return the verb arguments that select the task."""
     return {"ids": [world.subject.uuid]}
 
 
 def is_in_view(world: WhatIf) -> bool:
-    """Whether the plan sees it: what is asked of one far down in its queue changes nothing now."""
+    """Return True if the plan sees the task.
+
+    Changes to a task beyond the view have no effect now.
+    """
     return any(task.uuid == world.task.uuid for queue in world.view.queues for task in queue.waiting)
 
 
 def add_task_command(world: WhatIf, cure: Suggestion, word: str, options: tuple[str, ...], undo: SuggestionUndo) -> Suggestion:
-    """A cure with the verb's words for the task itself."""
+    """Complete a suggestion with the command and undo for the task itself."""
     command = ("taskdeck", word, str(world.subject.number), *options)
     return replace(cure, args={**make_ids_args(world), **cure.args}, command=command, undo=(undo,))
 
 
 def add_field_change(world: WhatIf, cure: Suggestion, old: Mapping[str, Any], new: Mapping[str, Any]) -> Suggestion:
-    """A cure that sets something of the task."""
+    """Complete a suggestion that sets fields of the task."""
     was, now = ({name: _format_option(name, value) for name, value in amounts.items()} for amounts in (old, new))
     said, unsaid = (_make_sentence(parts) for parts in ([f"{n} {was[n]} → {now[n]}" for n in new], [f"{n} {was[n]} again" for n in old]))
     back = SuggestionUndo("set", {**make_ids_args(world), "fields": dict(old)}, unsaid)
@@ -161,5 +169,5 @@ _OPTION_FORMATTERS: dict[str, Callable[[Any], str]] = {"memory": format_exact_me
 
 
 def _format_option(name: str, value: Any) -> str:
-    """A value as a person would type it after its option."""
+    """Format a value as typed after its option."""
     return "none" if value is None else _OPTION_FORMATTERS.get(name, str)(value)

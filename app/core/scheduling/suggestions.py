@@ -1,6 +1,6 @@
-"""What could help a waiting task, and what each would bring: every cure is tried on the plan before it is offered.
+"""Suggestions for a waiting task.
 
-Pure: the world of a task in, cures out, the best first.
+Each one is tried on the dispatch plan before it is offered.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -28,15 +28,18 @@ from app.core.text.sanitize import sanitize
 from app.core.text.units import format_age, format_count, format_memory, format_number
 
 MAX_SUGGESTIONS = 6
-"""Cures that are told."""
+"""Maximum number of suggestions."""
 RESERVATION_SHARE = 0.9
-"""The share of the time until a reserved place is taken that one may run who goes before."""
+"""Share of the time until a reservation starts that a backfilled task may use."""
 MAX_TRIALS = 3
-"""Other queues, and runs to cancel, that are tried."""
+"""Maximum number of other queues, or of runs to cancel, that are evaluated."""
 
 
 def find_suggestions(world: WhatIf) -> tuple[Suggestion, ...]:
-    """What could help, the best first, what loses work behind the rest; nothing when nothing starts at all, or when it starts now."""
+    """Return suggestions, best first, with those that lose work last.
+
+    Return nothing if dispatch is halted or the task is about to start.
+    """
     codes = {reason.code for reason in world.why.reasons}
     if world.view.halted is not None or not codes or "starting-soon" in codes:
         return ()
@@ -48,7 +51,7 @@ def find_suggestions(world: WhatIf) -> tuple[Suggestion, ...]:
 
 
 def _suggest_release(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
-    """A hold that somebody set: on the task itself, or on one that it waits for."""
+    """Suggest releasing the task or a held parent."""
     if "held" in codes and not case.subject.aside:
         waits = "blocked" if world.subject.unmet else "scheduled" if world.subject.not_before_in else None
         status = waits or "queued"
@@ -68,7 +71,7 @@ def _suggest_parent_release(parent: ParentTask) -> Suggestion:
 
 
 def _suggest_resume(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
-    """A queue or a pool that starts nothing."""
+    """Suggest resuming the task's queue or pool."""
     places = (("queue", case.queue.name, case.queue.status, replace_queue), ("pool", case.queue.pool, case.room.pool.status, replace_pool))
     for kind, name, status, changed in places:
         if status == ACTIVE or not codes & {f"{kind}-paused", f"{kind}-draining"}:
@@ -83,7 +86,7 @@ _UNDO_WORDS = {"paused": "Paused", "draining": "Drains"}
 
 
 def _suggest_smaller_request(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
-    """Ask for what past runs used, where it asks for more of what is scarce."""
+    """Suggest a smaller request for scarce resources, based on past runs."""
     past = world.past
     if past is None or not is_in_view(world):
         return
@@ -103,12 +106,12 @@ def _suggest_smaller_request(world: WhatIf, case: WaitingTask, codes: set[str]) 
 
 
 def _format_used(past: RunStats, name: str) -> str:
-    """`9.1G`, `0.5 cores`: the most that was used; never nothing."""
+    """Format the maximum use, never zero: `9.1G`, `0.5 cores`."""
     return format_memory(past.memory_most) if name == "memory" else _format_cores(max(0.1, round(past.cpu_most or 0.0, 1)))
 
 
 def _format_requested(name: str, wanted: float) -> str:
-    """`11G`, `1 core`: what would be asked for."""
+    """Format a suggested request: `11G`, `1 core`."""
     return format_exact_memory(wanted) if name == "memory" else _format_cores(wanted)
 
 
@@ -117,7 +120,7 @@ def _format_cores(many: float) -> str:
 
 
 def _suggest_timeout(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
-    """A limit that lets it start before a reserved place, because it ends in time."""
+    """Suggest a timeout short enough to let the task start before a reservation."""
     kept, past = case.room.kept, world.past
     if "reserved" not in codes or kept is None or kept.starts_in == inf or past is None or past.of == "template":
         return
@@ -134,7 +137,7 @@ def _suggest_timeout(world: WhatIf, case: WaitingTask, codes: set[str]) -> Itera
 
 
 def _suggest_front(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
-    """Ahead of the others in its queue, by its place or by its priority."""
+    """Suggest moving the task to the front, or raising its priority."""
     if world.subject.status != "queued" or not case.is_open:
         return
     if case.position == 0:
@@ -169,7 +172,7 @@ def _format_ahead(case: WaitingTask, gain: str) -> str:
 
 
 def _suggest_other_queue(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
-    """Another queue that would start it; else how near the roomiest comes."""
+    """Suggest another queue that starts the task, or describe the nearest candidate."""
     if world.subject.status != "queued":
         return
     roomy = [queue for queue in world.view.queues if _can_start_task(queue, case)]
@@ -188,7 +191,7 @@ def _move_task(task: QueuedTask, queue: QueueView) -> QueuedTask:
 
 
 def _can_start_task(queue: QueueView, case: WaitingTask) -> bool:
-    """Whether another queue starts things, has a slot, and a pool with room for the task."""
+    """Return True if another queue is active and has a slot and enough free resources."""
     room, mine = case.scene.rooms[queue.pool], case.subject
     return (
         queue.name != case.queue.name and queue.status == ACTIVE and room.pool.status == ACTIVE
@@ -197,7 +200,7 @@ def _can_start_task(queue: QueueView, case: WaitingTask) -> bool:
 
 
 def _describe_nearest_queue(world: WhatIf, case: WaitingTask) -> str | None:
-    """Of the queues on other pools the one with most memory free, and what it lacks."""
+    """Describe the queue of another pool with the most free memory, and its shortage."""
     others = [q for q in world.view.queues if q.pool != case.queue.pool and q.status == ACTIVE]
     free = {q.name: case.scene.rooms[q.pool] for q in others if case.scene.slots[q.name] >= 1}
     if not free:
@@ -212,7 +215,7 @@ def _describe_nearest_queue(world: WhatIf, case: WaitingTask) -> str | None:
 
 
 def _suggest_capacity(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
-    """One more at once in its queue."""
+    """Suggest one more slot for a full queue."""
     if "queue-full" not in codes:
         return
     old, new = case.queue.capacity, max(case.queue.capacity, case.load) + 1
@@ -226,7 +229,7 @@ def _suggest_capacity(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iter
 
 
 def _suggest_larger_pool(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
-    """A larger pool, where the machine has what the pool was not given, or where it could never start."""
+    """Suggest a larger pool, if the machine has room or the task could never start."""
     pool, needs = case.room.pool, [need for need in find_needs(case) if need.is_lacking]
     wanted = {_OPTION_NAMES[need.code]: _compute_required_total(need) for need in needs}
     machine = {"memory": world.memory, "cpu": world.cores}
@@ -249,7 +252,7 @@ def _suggest_larger_pool(world: WhatIf, case: WaitingTask, codes: set[str]) -> I
 
 
 def _explain_machine_limit(pool: PoolView, beyond: Mapping[str, tuple[float, float | None]]) -> Iterator[Suggestion]:
-    """Why the pool is not made larger: what the machine has, where more would be wanted."""
+    """Explain why the pool cannot grow: the machine has too little."""
     has = {"memory": pool.total_memory, "cpu": pool.total_cpu}
     told = [
         f"pool {sanitize(pool.name)} has all {_AMOUNT_FORMATTERS[name](most)} of the machine" if has[name] >= most
@@ -266,18 +269,18 @@ _AMOUNT_FORMATTERS: dict[str, Callable[[float], str]] = {"memory": lambda mib: f
 
 
 def _make_pool_args(pool: str, amounts: Mapping[str, float]) -> dict[str, str]:
-    """Amounts of a pool as its verb takes them, with nothing lost."""
+    """Return pool amounts as verb arguments, without rounding."""
     return {"name": pool} | {name: f"{format_number(n)}M" if name == "memory" else format_number(n) for name, n in amounts.items()}
 
 
 def _compute_required_total(need: ResourceNeed) -> float:
-    """How large the pool would have to be."""
+    """Return the total that the pool would need."""
     amount = need.total + need.needs - need.free
     return round_up_memory(amount) if need.code == "pool-memory" else round_up_cpu(amount)
 
 
 def _suggest_cancel(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
-    """The one run whose end would help most and lose least."""
+    """Suggest cancelling the one run that helps most and loses least."""
     if not codes & {"queue-full", "pool-memory", "pool-cpu"}:
         return
     able = [run for run in case.holders if _is_blocking(run, case)]
@@ -294,7 +297,7 @@ def _suggest_cancel(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterat
 
 
 def _is_blocking(run: ActiveRun, case: WaitingTask) -> bool:
-    """Whether its end alone gives the task the slot and the room."""
+    """Return True if ending this run alone frees the slot and the resources."""
     if case.is_full and (run.queue != case.queue.name or case.load > case.queue.capacity):
         return False
     cpu, mib = find_needs(case)[1], find_needs(case)[0]
@@ -317,4 +320,4 @@ def _get_priority(world: WhatIf, run: ActiveRun) -> int:
 
 
 _GENERATORS = (_suggest_release, _suggest_resume, _suggest_smaller_request, _suggest_other_queue, _suggest_timeout, _suggest_front, _suggest_capacity, _suggest_larger_pool, _suggest_cancel)
-"""In the order in which cures of the same worth are told: what loses nothing first."""
+"""Generators in order of display for suggestions of the same rank, harmless ones first."""

@@ -1,4 +1,4 @@
-"""A waiting task before the plan: what is asked, what is answered, and the facts between."""
+"""A waiting task with the facts that explain why it waits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +11,10 @@ from db.states import ENDED, TaskStatus
 
 
 class ParentTask(NamedTuple):
-    """A task that another waits for: `kind` is success, or any for however it ends."""
+    """A task that another task waits for.
+
+    `kind` is success, or any for every kind of end.
+    """
 
     number: int
     name: str
@@ -20,13 +23,16 @@ class ParentTask(NamedTuple):
 
 
 _SATISFYING_STATES = {"success": frozenset({TaskStatus.SUCCEEDED}), "any": ENDED}
-"""By kind of dependency: the states of the parent that end the waiting."""
+"""Parent states that satisfy each kind of dependency."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskState:
-    """The task that is asked about. Seconds are from now; `attempt` counts the attempts made so far, `failures` those since a person last
-    had it run again; `aside`: it is held since it cannot be read, which no release mends."""
+    """State of the task to explain.
+
+    Times are in seconds from now. `attempt` counts all attempts; `failures` counts those since the
+    last manual retry. `aside` marks a quarantined task, which a release does not fix.
+    """
 
     uuid: str
     number: int
@@ -48,17 +54,17 @@ class TaskState:
 
     @property
     def last_attempt(self) -> int:
-        """The number of the last attempt that it may make by itself, if the next one is."""
+        """Number of the last automatic attempt."""
         return self.attempt + 1 + max(0, self.retries - self.failures)
 
     @property
     def unmet(self) -> list[ParentTask]:
-        """The parents that it still waits for."""
+        """Parents that the task still waits for."""
         return [parent for parent in self.parents if parent.status not in _SATISFYING_STATES[parent.kind]]
 
 
 class WaitReason(NamedTuple):
-    """One reason: a stable code, a sentence, and a form of it that fits 44 cells."""
+    """One reason for waiting: a stable code, a sentence, and a 44-cell form."""
 
     code: str
     text: str
@@ -66,14 +72,17 @@ class WaitReason(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """All reasons that hold now, most binding first, and the range of seconds in which it may start (None: unknown)."""
+    """All current reasons, most binding first, and the expected start.
+
+    `expected_in` is a range in seconds, None if unknown.
+    """
 
     reasons: tuple[WaitReason, ...]
     expected_in: tuple[float, float] | None
 
     @property
     def starts_in(self) -> float | None:
-        """The range as one figure; None for one that only says by when."""
+        """Expected start in seconds; None if the range has only an upper bound."""
         if self.expected_in is None:
             return None
         soonest, latest = self.expected_in
@@ -82,7 +91,7 @@ class Explanation(NamedTuple):
 
 @dataclass(slots=True)
 class PlanContext:
-    """A view with what follows from it, worked out once for all tasks that are asked about."""
+    """A dispatch view and its plan, computed once for all tasks to explain."""
 
     view: DispatchView
     wanted: frozenset[int]
@@ -91,13 +100,13 @@ class PlanContext:
     slots: dict[str, int]
     starts: dict[str, QueuedTask]
     holders: dict[str, list[ActiveRun]]
-    """Active runs by pool, the soonest to end first."""
+    """Active runs by pool, earliest expected end first."""
     decisions: int = MAX_DECISIONS
-    """How far it is looked ahead."""
+    """Number of dispatch decisions that the forecast looks ahead."""
     futures: dict[str, Forecast] = field(default_factory=dict)
 
     def get_forecast(self, pool: str) -> Forecast:
-        """What is foreseen for a pool; the pools share nothing."""
+        """Return the forecast of a pool. Pools share no resources."""
         if pool not in self.futures:
             queues = tuple(queue for queue in self.view.queues if queue.pool == pool)
             mine = {task.number for queue in queues for task in queue.waiting}
@@ -108,7 +117,7 @@ class PlanContext:
 
 @dataclass(frozen=True, slots=True)
 class WaitingTask:
-    """One task with where it stands."""
+    """One waiting task with its queue, its pool and its position."""
 
     scene: PlanContext
     subject: TaskState
@@ -119,26 +128,26 @@ class WaitingTask:
 
     @property
     def is_open(self) -> bool:
-        """Whether queue and pool start anything at all."""
+        """True if queue and pool are both active."""
         return self.queue.status == ACTIVE and self.room.pool.status == ACTIVE
 
     @property
     def index(self) -> int | None:
-        """Its place among the tasks in view, None when it lies beyond."""
+        """Position among the queue's tasks in the view; None if it is beyond the view."""
         return next((i for i, task in enumerate(self.queue.waiting) if task.uuid == self.subject.uuid), None)
 
     @property
     def load(self) -> int:
-        """Runs of the task's queue."""
+        """Number of active runs in the task's queue."""
         return sum(run.queue == self.queue.name for run in self.holders)
 
     @property
     def is_full(self) -> bool:
-        """Whether the task's queue has no free slot."""
+        """True if the task's queue has no free slot."""
         return self.load >= self.queue.capacity
 
     def format_position(self, word: Callable[[int], str] = format_ordinal) -> str | None:
-        """`first of 14`."""
+        """Format the position in the queue: `first of 14`."""
         if self.position is None:
             return None
         return f"{word(self.position + 1)} of {format_count(max(self.queue.waiting_total, self.position + 1))}"

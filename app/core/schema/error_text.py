@@ -1,4 +1,4 @@
-"""What is wrong with a set of parameters, in words: `encode: crf must be 0 to 51, not 99 (parameter crf).`"""
+"""Error text for parameters, such as `crf must be 0 to 51, not 99 (parameter crf)`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
 MAX_FAULTS = 20
-"""Faults told at once; the rest is counted."""
+"""Maximum faults in one message; the rest are counted."""
 
 _TYPE_WORDS = {
     "string": "text",
@@ -47,14 +47,14 @@ _PATH_WORDS = ("file", "path", "dir", "input", "output", "folder")
 
 @dataclass(frozen=True, slots=True)
 class ParameterFault:
-    """One thing that is wrong with the parameter `name` ("" for all of them together)."""
+    """One fault of the parameter `name`, or of the whole set if `name` is ""."""
 
     name: str
     text: str
 
 
 class FaultCollector:
-    """Gathers what is wrong, then stops the submission with all of it."""
+    """Collector of faults, reported together."""
 
     def __init__(self, template: str) -> None:
         self.template = sanitize(template)
@@ -65,7 +65,10 @@ class FaultCollector:
         self._found.update({fault.text: fault for fault in faults})
 
     def add_error(self, error: ValidationError, properties: Mapping[str, Mapping[str, Any]], hidden: Collection[str]) -> None:
-        """A validation error, unless it was told in other words already. `properties` are the schema's, by name; `hidden`: see `rule`."""
+        """Add a validation error, unless the parameter has a fault already.
+
+        `properties` are the schema's properties by name. See `describe_violation` for `hidden`.
+        """
         path = tuple(error.absolute_path)
         if path and self.has_fault(str(path[0])):
             return
@@ -80,7 +83,7 @@ class FaultCollector:
         return any(fault.name == name for fault in self._found.values())
 
     def raise_if_any(self) -> None:
-        """Raises Usage when anything was found."""
+        """Raise Usage if there are faults."""
         if not self._found and not self._missing:
             return
         needs = f"needs {', '.join(_describe_parameter(*item) for item in self._missing.items())}"
@@ -94,13 +97,15 @@ class FaultCollector:
 
 
 def format_label(*path: str | int) -> str:
-    """The name of a parameter, or of a place inside it, safe to show."""
+    """Format the name of a parameter, or of a place inside it."""
     return format_path(path)
 
 
 def describe_violation(error: ValidationError, hidden: Collection[str] = ()) -> str:
-    """What the value must be, and what it is: `must be 0 to 51, not 99`. Neither is told of one that its schema, the name of its parameter
-    or being one of `hidden` makes secret."""
+    """Describe the allowed value and the actual one: `must be 0 to 51, not 99`.
+
+    Both are left out for a secret: declared in the schema, by parameter name, or one of `hidden`.
+    """
     schema = error.schema if isinstance(error.schema, Mapping) else {}
     if isinstance(schema.get("errorMessage"), str):
         return f"is refused: {truncate(sanitize(schema['errorMessage']), 160)}"
@@ -118,14 +123,17 @@ def describe_violation(error: ValidationError, hidden: Collection[str] = ()) -> 
 
 
 def _may_hide_secret(error: ValidationError) -> bool:
-    """Whether there is text where something with parts should be: which of it is secret cannot be told then."""
+    """Return True if there is text instead of a list or object.
+
+    Its secret parts cannot be identified.
+    """
     wanted: Any = error.validator_value
     kinds = wanted if isinstance(wanted, list) else [wanted]
     return error.validator == "type" and isinstance(error.instance, str) and ("object" in kinds or "array" in kinds)
 
 
 def find_missing(error: ValidationError) -> Iterator[str]:
-    """The names that an object should have and has not."""
+    """Yield the missing names of an object."""
     wanted: Any = error.validator_value
     if not isinstance(error.instance, Mapping):
         return
@@ -136,7 +144,7 @@ def find_missing(error: ValidationError) -> Iterator[str]:
 
 
 def describe_missing(error: ValidationError, name: str) -> str:
-    """Why `name`, which is lacking, should be there: `required: where the .mp4 goes`, `needed with input`."""
+    """Describe why `name` is needed: `required: …`, `needed with input`."""
     if error.validator in _DEPENDENCY_RULES:
         wanted: Any = error.validator_value
         return f"needed with {format_label(next(of for of in _find_causes(error) if name in wanted[of]))}"
@@ -147,7 +155,7 @@ def describe_missing(error: ValidationError, name: str) -> str:
 
 
 def _find_causes(error: ValidationError) -> list[str]:
-    """The names that are there and ask for others."""
+    """Return the present names that require others."""
     wanted: Any = error.validator_value
     given: Any = error.instance
     return [of for of, needs in wanted.items() if of in given and isinstance(needs, list)]
@@ -159,7 +167,7 @@ def _describe_parameter(name: str, schema: Mapping[str, Any]) -> str:
 
 
 def _make_sample(name: str, schema: Mapping[str, Any]) -> str:
-    """What stands for a value in a line to copy."""
+    """Return a placeholder for a value in a command to copy."""
     if isinstance(schema.get("enum"), list) and not (is_declared_secret(schema) or is_secret(name, ())):
         return "|".join(truncate(sanitize(str(value)), 20) for value in schema["enum"][:3])
     if "path" in str(schema.get("format", "")) or any(word in name.lower() for word in _PATH_WORDS):
@@ -212,7 +220,7 @@ def _describe_extra(error: ValidationError, schema: Mapping[str, Any]) -> str:
 
 
 def _describe_alternatives(error: ValidationError, hidden: Collection[str]) -> str:
-    """Of several forms none fits: the types when that is all, else the fault of the form that fits best."""
+    """Describe the allowed types, or the fault of the closest form."""
     inner = error.context or []
     if inner and all(e.validator == "type" and not e.path for e in inner):
         return _describe_kinds(inner)
@@ -262,4 +270,4 @@ _RULES_WITH_VALUE = frozenset(
 _VALUE_FREE_RULES = (_RULES_WITH_VALUE - {"enum", "const"}) | {
     "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties", "uniqueItems",
 }  # fmt: skip
-"""Rules that tell nothing of a value in words."""
+"""Rules whose wording does not reveal the value."""

@@ -1,7 +1,7 @@
-"""The fields of a form made from a schema: where each value stands, and how a text becomes a value and back. Pure.
+"""Form fields from a schema, and conversion between their texts and values.
 
-`app.core.schema.form_outline` finds them. What the values may be is judged by `app.core.schema.parameters` alone; `value_of` reads a text
-as `taskdeck submit -p` does.
+`app.core.schema.form_outline` finds the fields. `app.core.schema.parameters` alone validates
+values. `parse_value` reads a text as `taskdeck submit -p` does.
 """
 
 from __future__ import annotations
@@ -19,106 +19,115 @@ from app.core.schema.secrets import is_declared_secret
 from app.core.text.sanitize import MASK, is_secret_name
 
 FieldPath = tuple[str, ...]
-"""Where a value stands: names from the outside in. The last one is `REST` for what an object holds beside its fields."""
+"""Location of a value, from the outside in. The last name is `REST` for additional properties."""
 
 REST_NAME = "\0"
-"""No name that any value may have: no process can be given a NUL."""
+"""Impossible name: no process can receive a NUL."""
 SECRET_PREFIXES = ("env:", "file:")
-"""What a text begins with that says where a secret is: `env:API_TOKEN`, `file:~/.token`."""
+"""Prefixes of a reference to a secret: `env:API_TOKEN`, `file:~/.token`."""
 
 _PATH_FORMATS = ("file-path", "directory-path", "path")
 
 
 @dataclass(frozen=True, slots=True)
 class FormField:
-    """One value to fill in. `schema` has what its references and `allOf` say taken in."""
+    """One value to fill in.
+
+    `schema` includes the keywords of its references and of `allOf`.
+    """
 
     path: FieldPath
     schema: Mapping[str, Any] = field(compare=False)
     kinds: frozenset[str]
-    """The JSON types it takes; none said, none here."""
+    """JSON types of the value; empty if the schema names none."""
     required: bool = False
-    """Whether a task cannot do without it, whatever else is filled in."""
+    """True if the task always needs the value."""
     needed: bool = False
-    """Whether its group cannot do without it."""
+    """True if the group needs the value."""
     items: frozenset[str] | None = None
-    """The types of the items of a list of plain values; None for anything else."""
+    """JSON types of the items for a list of plain values, else None."""
     choices: tuple[tuple[str, Any, str], ...] = field(default=(), compare=False)
-    """What it may be when that is a list: the text of each value, the value, its title."""
+    """Allowed values, if the schema lists them: text, value and title of each."""
 
     @property
     def name(self) -> str:
-        """As errors name it: `ref.species`; `ref.*` for what `ref` holds beside its fields."""
+        """Name as in errors: `ref.species`, or `ref.*` for additional properties."""
         return ".".join((*self.path[:-1], "*")) if self.is_rest else ".".join(self.path)
 
     @property
     def is_rest(self) -> bool:
-        """Whether it takes what an object holds beside its fields."""
+        """True for the field that takes the additional properties of an object."""
         return self.path[-1] == REST_NAME
 
     @property
     def is_switch(self) -> bool:
-        """Whether it is on or off and nothing else."""
+        """True if the value can only be true or false."""
         return self.kinds == {"boolean"}
 
     @property
     def is_list(self) -> bool:
-        """Whether it takes plain values with commas between them."""
+        """True if the text is a comma-separated list of plain values."""
         return self.items is not None and "string" not in self.kinds
 
     @property
     def is_json(self) -> bool:
-        """Whether only JSON says its value."""
+        """True if only JSON can express the value."""
         return bool(self.kinds) and self.kinds <= {"object", "array", "null"} and not self.is_list
 
     @property
     def is_hidden(self) -> bool:
-        """Whether it is folded away until it is asked for."""
+        """True if the form hides the field until the user asks for it."""
         return self.schema.get("hidden") is True or self.schema.get("readOnly") is True
 
     @property
     def is_secret(self) -> bool:
-        """Whether its text is masked, and may say where the secret is instead (`REFERENCES`)."""
+        """True if the text is masked.
+
+        It may be a reference to the secret (`SECRET_PREFIXES`).
+        """
         if self.choices or not self.kinds <= {"string", "null"}:
             return False
         return is_declared_secret(self.schema) or (is_secret_name(self.path[-1]) and self.schema.get("format") not in _PATH_FORMATS)
 
     @property
     def default(self) -> str:
-        """The text of its default; "" when there is none."""
+        """Text of the default, "" if there is none."""
         return format_value(self, self.schema["default"]) if "default" in self.schema else ""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldGroup:
-    """Fields under a title; `path` is () when they are parameters themselves, else that of the object they are parts of."""
+    """Fields under a title.
+
+    `path` is () for top-level parameters, else the path of the object that the fields belong to.
+    """
 
     path: FieldPath
     title: str
     about: str
     fields: tuple[FormField, ...]
     required: bool = True
-    """Whether the object is there even when nothing of it is filled in."""
+    """True if the object exists even when all its fields are empty."""
 
 
 @dataclass(frozen=True)
 class FormOutline:
-    """All groups of a schema in its order."""
+    """All groups of a schema, in schema order."""
 
     groups: tuple[FieldGroup, ...]
 
     @cached_property
     def fields(self) -> Mapping[FieldPath, FormField]:
-        """Every field by its path."""
+        """All fields by path."""
         return {found.path: found for group in self.groups for found in group.fields}
 
     @cached_property
     def objects(self) -> Mapping[FieldPath, bool]:
-        """Every object that is a group, by its path, with whether it is always there."""
+        """All objects that are groups, by path, with True if the object is always present."""
         return {group.path: group.required for group in self.groups if group.path}
 
     def parse_texts(self, texts: Mapping[FieldPath, str]) -> dict[str, Any]:
-        """The parameters that these texts say. A text that is "" says nothing."""
+        """Return the parameters from these texts. Empty texts are ignored."""
         tree: dict[str, Any] = {}
         for path in (path for path, needed in self.objects.items() if needed):
             _get_or_create(tree, path)
@@ -129,18 +138,18 @@ class FormOutline:
         return tree
 
     def find_unparsed(self, texts: Mapping[FieldPath, str]) -> list[FormField]:
-        """The fields for further names whose text is no JSON object; `values` leaves them out."""
+        """Return the fields for additional properties whose text is not a JSON object."""
         said = [found for path, found in self.fields.items() if found.is_rest and texts.get(path)]
         return [found for found in said if not isinstance(parse_value(found, texts[found.path]), Mapping)]
 
     def format_values(self, values: Mapping[str, Any]) -> dict[FieldPath, str]:
-        """The texts that say these parameters; a masked secret is none."""
+        """Return the texts for these parameters, without masked secrets."""
         found: dict[FieldPath, str] = {}
         self._collect_texts(values, (), found)
         return {path: text for path, text in found.items() if text != MASK}
 
     def format_given_values(self, values: Mapping[str, Any]) -> dict[FieldPath, str]:
-        """As `texts`, without what is there anyway: defaults where they count."""
+        """Return the texts for these parameters, without effective defaults."""
         found = self.format_values(values)
         return {
             path: text
@@ -149,14 +158,14 @@ class FormOutline:
         }
 
     def is_present(self, path: FieldPath, texts: Mapping[FieldPath, str]) -> bool:
-        """Whether the object that a field is part of will be there: defaults inside it count only then."""
+        """Return True if the object of a field will exist, so that its defaults apply."""
         objects = [path[:depth] for depth in range(1, len(path))]
         return all(
             self.objects.get(of, True) or any(_is_under(p, of) for p, text in texts.items() if text) for of in objects
         )
 
     def find_location(self, path: Sequence[str | int]) -> FieldPath:
-        """The field or the object that a place inside the values belongs to; () when it is none of them."""
+        """Return the path of the field or object that holds a value, or ()."""
         steps = tuple(str(step) for step in path)
         for depth in range(len(steps), 0, -1):
             for known in (steps[:depth], (*steps[: depth - 1], REST_NAME)):
@@ -165,7 +174,7 @@ class FormOutline:
         return ()
 
     def _set_switch_defaults(self, tree: dict[str, Any]) -> None:
-        """What is on or off and must be said is off when nobody touched it, in every object that is there."""
+        """Set required switches without a value to false, in every existing object."""
         for path, found in self.fields.items():
             holder = _get_nested(tree, path[:-1])
             if found.is_switch and found.needed and "default" not in found.schema and isinstance(holder, dict):
@@ -186,7 +195,7 @@ class FormOutline:
 
 
 def parse_value(found: FormField, text: str) -> Any:
-    """The value that a text says. What cannot be read stays text, for the schema to refuse."""
+    """Parse the text of a field. Invalid text stays text, for the schema to reject."""
     for said, value, _ in found.choices:
         if said == text:
             return value
@@ -199,7 +208,7 @@ def parse_value(found: FormField, text: str) -> Any:
 
 
 def format_value(found: FormField, value: Any) -> str:
-    """The text that says a value."""
+    """Format the value of a field."""
     for said, choice, _ in found.choices:
         if is_equal_json(choice, value):
             return said
@@ -213,12 +222,15 @@ def format_value(found: FormField, value: Any) -> str:
 
 
 def is_equal_json(one: Any, other: Any) -> bool:
-    """Whether two values are the same to JSON: 1 is neither true nor "1"."""
+    """Return True if two values are equal in JSON: 1 is neither true nor "1"."""
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def _parse_plain(text: str, kinds: frozenset[str]) -> Any:
-    """As `parameters.typed`; a text of quotation marks alone is read as JSON, so that an empty text can be said."""
+    """Parse a text by type.
+
+    Text of quotation marks only is JSON, so that "" can be entered.
+    """
     return json.loads(text) if _is_quotes(text) else parameters.parse_typed(text, kinds)
 
 
@@ -229,7 +241,7 @@ def _format_typed(value: Any, kinds: frozenset[str]) -> str:
 
 
 def _is_quotes(text: str) -> bool:
-    """`""`, and the JSON of texts of which nothing but quotation marks and their backslashes is left."""
+    """Return True for JSON strings of quotation marks and backslashes only."""
     if len(text) < 2 or not set(text) <= {'"', "\\"}:
         return False
     try:
@@ -239,7 +251,7 @@ def _is_quotes(text: str) -> bool:
 
 
 def _split_items(text: str) -> list[str]:
-    """The items of `a, "b, c", d`, also over several lines."""
+    """Split `a, "b, c", d`, also over several lines."""
     rows = csv.reader(io.StringIO(text), skipinitialspace=True)
     try:
         return [item.strip() for row in rows for item in row if item.strip()]
@@ -248,7 +260,7 @@ def _split_items(text: str) -> list[str]:
 
 
 def _join_items(items: Sequence[str]) -> str:
-    """Items as `_items` reads them."""
+    """Join items so that `_split_items` can read them."""
     return ", ".join(_quote_item(item) if set(item) & set('",') else item for item in items)
 
 

@@ -1,7 +1,7 @@
-"""A template's parameters as a form shows them: titled groups of fields, one field for each value to fill in. Pure.
+"""Form outline of a template's parameters: titled groups of fields.
 
-The parts of a schema that have a title (the `allOf` groups of a pipeline's schema) and the objects in it become groups.
-What is too deep, refers to itself or has several forms is one field that takes JSON.
+Titled parts of a schema (such as the `allOf` groups of a pipeline) and nested objects become
+groups. A value that is too deep, recursive or has several forms becomes one field that takes JSON.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from app.core.schema import json_schema, parameters
 from app.core.schema.form_fields import REST_NAME, FieldGroup, FieldPath, FormField, FormOutline, is_equal_json
 
 MAX_DEPTH = 4
-"""Levels of groups inside each other; what is deeper is JSON."""
+"""Maximum depth of nested groups; deeper objects are JSON fields."""
 MAX_FIELDS = 2_000
-"""Fields, after which an object is one field whatever it holds."""
+"""Number of fields after which every object is one JSON field."""
 _SCALARS = frozenset(("string", "integer", "number", "boolean", "null"))
 
 
 def build_outline(schema: Mapping[str, Any]) -> FormOutline:
-    """The groups and fields of a schema that `parameters.check_schema` has passed."""
+    """Return the groups and fields of a schema that `parameters.check_schema` accepts."""
     return _build_outline(json.dumps(schema))
 
 
@@ -34,17 +34,17 @@ def _build_outline(text: str) -> FormOutline:
 
 
 _SchemaPart = tuple[Mapping[str, Any], bool, Any]
-"""A schema, whether it always holds, and what looks up its references."""
+"""A schema, True if it applies unconditionally, and the resolver of its references."""
 
 
 @dataclass(slots=True)
 class _Property:
-    """One property, as every part of the schema that speaks of it says."""
+    """One property, with all parts of the schema that describe it."""
 
     said: list[_SchemaPart] = field(default_factory=list)
 
     def add(self, part: _SchemaPart) -> None:
-        """Parts that always hold are heard alone; a condition is not what it asks about."""
+        """Add a part. Unconditional parts replace conditional ones."""
         if not self.said or part[1] == self.said[0][1]:
             self.said.append(part)
         elif part[1]:
@@ -55,7 +55,7 @@ class _Property:
             yield from _expand_schema(node, looked)
 
     def merge_keywords(self) -> dict[str, Any]:
-        """What it says with its references taken in; what is said first counts."""
+        """Return the keywords with references resolved; the first occurrence wins."""
         words: dict[str, Any] = {}
         for part, _ in self.iterate_parts():
             words = {**part, **words}
@@ -65,7 +65,7 @@ class _Property:
         return frozenset().union(*(parameters.find_kinds_with(node, looked) for node, _, looked in self.said))
 
     def find_choices(self) -> list[tuple[Any, str]] | None:
-        """What it may be: what a part that always holds lists; else all that the others list, when each does."""
+        """Return the allowed values, if an unconditional part or all others list them."""
         each = [_find_first_choices(node, looked) for node, _, looked in self.said]
         if self.said[0][1]:
             return next((found for found in each if found is not None), None)
@@ -74,12 +74,12 @@ class _Property:
 
 @dataclass(slots=True)
 class _OutlineReader:
-    """Goes through a schema once; counts the fields, so that parts that refer to each other end."""
+    """Traversal of a schema. Counts the fields, so that recursive schemas terminate."""
 
     count: int = 0
 
     def read_groups(self, node: Mapping[str, Any], looked: Any, path: FieldPath, title: str, required: bool) -> Iterator[FieldGroup]:
-        """The groups of an object: its own fields first, then the parts with a title, each followed by the objects in it."""
+        """Yield the groups of an object: own fields, titled parts, then nested objects."""
         parts = list(parameters.iterate_parts(node, looked))
         needed = {name for part, always, _ in parts if always for name in part.get("required", ())}
         properties = _collect_properties(parts)
@@ -109,7 +109,7 @@ class _OutlineReader:
         yield from below
 
     def _is_object(self, found: _Property, path: FieldPath) -> bool:
-        """Whether its parts get fields of their own."""
+        """Return True if the parts of the property get fields of their own."""
         if not found.find_kinds() <= {"object"} or len(path) > MAX_DEPTH or self.count > MAX_FIELDS:
             return False
         return any(
@@ -117,7 +117,7 @@ class _OutlineReader:
         )
 
     def _make_rest_field(self, path: FieldPath, parts: Sequence[_SchemaPart]) -> FormField:
-        """What an object may hold beside its fields; folded away unless the schema speaks of it."""
+        """Return the field for additional properties, hidden if the schema has none."""
         said = any(part.get(word) for part, _, _ in parts for word in ("additionalProperties", "patternProperties"))
         return FormField(
             (*path, REST_NAME), {"description": "more of them, as a JSON object", "hidden": not said}, frozenset({"object"})
@@ -125,7 +125,11 @@ class _OutlineReader:
 
 
 def _is_open(path: FieldPath, parts: Iterable[_SchemaPart]) -> bool:
-    """Whether an object may hold what its schema does not name: parameters only when it says so, others unless it forbids."""
+    """Return True if an object accepts additional properties.
+
+    Parameters accept them only if the schema says so, nested objects unless the schema forbids
+    them.
+    """
     said = [
         part[word] for part, _, _ in parts for word in ("additionalProperties", "unevaluatedProperties") if word in part
     ]
@@ -142,7 +146,7 @@ def _collect_properties(parts: Iterable[_SchemaPart]) -> dict[str, _Property]:
 
 
 def _group_by_title(parts: Iterable[_SchemaPart], title: str) -> dict[tuple[str, str], list[str]]:
-    """The names that each part brings, by its title and description; those of the object itself and of parts without a title first."""
+    """Return property names by title and description, untitled ones first."""
     found: dict[tuple[str, str], list[str]] = {(title, ""): []}
     for number, (part, _, _) in enumerate(parts):
         said = (str(part.get("title") or ""), str(part.get("description") or "")) if number else ("", "")
@@ -160,7 +164,7 @@ def _make_field(found: _Property, path: FieldPath, required: bool, needed: bool)
 
 
 def _find_item_kinds(found: _Property) -> frozenset[str] | None:
-    """The types of the items when they are plain values, else None."""
+    """Return the JSON types of plain items, else None."""
     kinds = frozenset[str]()
     for part, looked in found.iterate_parts():
         items = part.get("items")
@@ -172,7 +176,7 @@ def _find_item_kinds(found: _Property) -> frozenset[str] | None:
 
 
 def _format_choices(choices: Sequence[tuple[Any, str]], kinds: frozenset[str]) -> tuple[tuple[str, Any, str], ...]:
-    """Each choice once, with a text that no other has."""
+    """Return each choice once, with a unique text."""
     found: dict[str, tuple[str, Any, str]] = {}
     for value, title in choices:
         text = value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
@@ -187,7 +191,7 @@ def _merge_keywords(node: Mapping[str, Any], looked: Any) -> dict[str, Any]:
 
 
 def _expand_schema(node: Mapping[str, Any], looked: Any) -> Iterator[tuple[Mapping[str, Any], Any]]:
-    """A schema, what it refers to, its `allOf`, and the one thing that it is when it is not null; each once."""
+    """Yield a schema, its references, `allOf`, and only non-null form, each once."""
     pending, seen = [(node, looked)], set[int]()
     while pending:
         node, looked = pending.pop(0)
@@ -201,7 +205,7 @@ def _expand_schema(node: Mapping[str, Any], looked: Any) -> Iterator[tuple[Mappi
 
 
 def _find_only_form(node: Mapping[str, Any]) -> list[Any]:
-    """The form that is left of several when null is taken away."""
+    """Return the only form besides null, or an empty list."""
     for word in ("anyOf", "oneOf"):
         forms = [form for form in node.get(word, ()) if not (isinstance(form, Mapping) and form.get("type") == "null")]
         if len(forms) == 1:
@@ -214,7 +218,7 @@ def _find_first_choices(node: Mapping[str, Any], looked: Any) -> list[tuple[Any,
 
 
 def _list_choices(node: Mapping[str, Any]) -> list[tuple[Any, str]] | None:
-    """The values that a schema lists, each with its title; None when it lists none."""
+    """Return the values that a schema lists, with titles, or None."""
     title = str(node.get("title") or "")
     if isinstance(node.get("enum"), list):
         return [(value, "") for value in node["enum"]]

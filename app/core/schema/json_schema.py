@@ -1,7 +1,9 @@
-"""JSON Schema without surprises: references stay inside the document, no schema, pattern or value can hang the caller.
+"""Bounded JSON Schema evaluation.
 
-jsonschema does the work, with a step counted for each schema applied to each value, `app.core.schema.regex` for patterns
-and a uniqueness test that is linear. It is imported by the first schema that is looked at, not at start.
+References stay inside the document, and no schema, pattern or value can hang the caller. The
+jsonschema package evaluates; every schema applied to a value counts as a step,
+`app.core.schema.regex` matches patterns, and the uniqueness test is linear. The package is imported
+on first use.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ _steps: ContextVar[int] = ContextVar("steps", default=0)
 
 
 class BadSchema(ValueError):
-    """The schema cannot be used; the text says where and why."""
+    """The schema cannot be used; the message gives location and reason."""
 
 
 class LimitExceeded(ValueError):
@@ -38,8 +40,10 @@ class LimitExceeded(ValueError):
 
 
 def find_errors(schema: Mapping[str, Any], value: Any, *, formats: bool = False) -> list[ValidationError]:
-    """Everything in `value` that the schema forbids; with `formats`, also what is no e-mail address, date … where those
-    are asked for. Raises TooMuch, or BadSchema for a reference to nothing.
+    """Return all schema violations in `value`.
+
+    With `formats`, check e-mail addresses, dates and so on too. Raise TooMuch, or BadSchema for an
+    unresolvable reference.
     """
     from referencing.exceptions import Unresolvable
 
@@ -53,7 +57,7 @@ def find_errors(schema: Mapping[str, Any], value: Any, *, formats: bool = False)
 
 
 def check_schema(schema: Mapping[str, Any]) -> None:
-    """Raises BadSchema when this is no JSON Schema, refers outside itself, or is too large or too deep."""
+    """Raise BadSchema for an invalid or oversized schema, or external references."""
     if measure_depth(schema) > MAX_DEPTH:
         raise BadSchema(f"is nested more than {MAX_DEPTH} levels deep")
     if len(_to_json(schema)) > MAX_BYTES:
@@ -69,7 +73,10 @@ def check_schema(schema: Mapping[str, Any]) -> None:
 
 
 def measure_depth(value: Any) -> int:
-    """How many levels of lists and objects a value has; it need not be a tree that JSON could write."""
+    """Return the nesting depth of lists and objects.
+
+    The value may be any Python object.
+    """
     level, found = [value], 0
     while level and found <= MAX_DEPTH + 1:
         level = [item for node in level for item in _list_children(node)]
@@ -78,7 +85,10 @@ def measure_depth(value: Any) -> int:
 
 
 def make_resolver(schema: Mapping[str, Any]) -> Any:
-    """Looks up the `$ref`s of a schema: `.lookup(ref).contents`; raises `referencing.exceptions.Unresolvable`."""
+    """Return a resolver for `$ref`.
+
+    Its lookup raises `referencing.exceptions.Unresolvable`.
+    """
     from jsonschema_specifications import REGISTRY
     from referencing.jsonschema import specification_with
 
@@ -87,7 +97,7 @@ def make_resolver(schema: Mapping[str, Any]) -> Any:
 
 
 def resolve_reference(node: Mapping[str, Any], looked: Any) -> Any:
-    """What the `$ref` of a schema leads to (`.contents`, `.resolver`), or None."""
+    """Return the target of a schema's `$ref` (`.contents`, `.resolver`), or None."""
     from referencing.exceptions import Unresolvable
 
     try:
@@ -97,7 +107,7 @@ def resolve_reference(node: Mapping[str, Any], looked: Any) -> Any:
 
 
 def format_path(path: Any) -> str:
-    """`ref.species`, `items[0].name`: where in a value or a schema."""
+    """Format a path inside a value or schema: `ref.species`, `items[0].name`."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return truncate(sanitize(text.removeprefix(".")), 80)
 
@@ -109,7 +119,7 @@ def _list_children(node: Any) -> list[Any]:
 
 
 def iterate_nodes(node: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:
-    """Every object in a document with the place it stands at."""
+    """Yield every object in a document with its path."""
     if isinstance(node, Mapping):
         yield path, node
     steps = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ()
@@ -145,7 +155,10 @@ def _check_patterns(path: tuple[str | int, ...], node: Mapping[str, Any]) -> Non
 
 
 def _find_pattern_fault(pattern: str, names: bool) -> str:
-    """Why a pattern cannot be used. jsonschema itself matches names, so theirs must be plain enough for any matcher."""
+    """Return why a pattern cannot be used, or "".
+
+    The jsonschema package itself matches property names, so their patterns must be simple.
+    """
     try:
         with _charge_time():
             regex.compile_pattern(pattern)
@@ -210,7 +223,7 @@ def _find_draft(schema: Mapping[str, Any]) -> Any:
 
 @cache
 def _make_bounded_class(draft: Any) -> Any:
-    """`draft` with every step counted."""
+    """Return the validator class of a draft with step counting."""
     from jsonschema.validators import create
 
     legacy = "draft-0" in _get_dialect(draft)
@@ -230,7 +243,10 @@ def _make_bounded_class(draft: Any) -> Any:
 
 @lru_cache(maxsize=64)
 def _make_validator(text: str, formats: bool) -> Any:
-    """The validator of a schema. `$schema` is dropped inside, where it would bring jsonschema's own classes back."""
+    """Return a validator.
+
+    Nested `$schema` is removed, because it would select jsonschema's own classes.
+    """
     from referencing import Registry
 
     schema = json.loads(text)
@@ -266,7 +282,7 @@ def _validate_pattern(validator: Any, pattern: str, value: Any, schema: Any) -> 
 
 @contextmanager
 def _charge_time() -> Iterator[None]:
-    """Patterns at their price: a second spent on them costs all the steps that there are."""
+    """Charge the time of patterns: one second uses up all steps."""
     began = time.thread_time()
     yield
     _count_steps(int((time.thread_time() - began) * MAX_STEPS))
@@ -282,7 +298,7 @@ def _validate_unique(validator: Any, wanted: bool, value: Any, schema: Any) -> I
 
 
 def _normalize(value: Any) -> Any:
-    """1.0 as 1: JSON Schema holds them equal."""
+    """Convert 1.0 to 1, which are equal in JSON Schema."""
     if isinstance(value, list):
         return [_normalize(item) for item in value]
     if isinstance(value, dict):

@@ -1,8 +1,9 @@
-"""The parameters of a template: a JSON Schema of what may be filled in, and values checked against it.
+"""Validation of template parameters against their JSON Schema.
 
-Every fault of a set of values is told at once, each with its path and in words (`app.core.schema.error_text`). A value may be a
-reference to a secret, `{"secret": {"env": NAME}}` or `{"secret": {"file": PATH}}`: it is stored as it is, looked up
-when the task starts (`app.engines`), and stands for a text that no schema can check.
+All faults of a set of values are reported together, each with its path, worded by
+`app.core.schema.error_text`. A value may refer to a secret: `{"secret": {"env": NAME}}` or
+`{"secret": {"file": PATH}}`. The reference is stored as it is, and `app.engines` resolves it when
+the task starts. It represents a text that no schema can check.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
 JsonSchema = Mapping[str, Any]
 
 MAX_VALUE = 128 * 1024
-"""Bytes of one value as a task receives it: Linux takes no longer argument or variable."""
+"""Maximum bytes of a value; Linux accepts no longer argument or variable."""
 MAX_PARAMETERS = 1_000
 MAX_DEFAULT_DEPTH = 8
-"""Objects inside each other that get their defaults; a schema may refer to itself without an end."""
+"""Maximum depth of nested defaults, because a schema may be recursive."""
 
 _TRUE_WORDS, _FALSE_WORDS = ("true", "yes", "on"), ("false", "no", "off")
 _BRANCHES = ("allOf", "anyOf", "oneOf")
@@ -37,15 +38,15 @@ _BRANCHES = ("allOf", "anyOf", "oneOf")
 
 @dataclass(frozen=True, slots=True)
 class ParameterShape:
-    """What a schema says of an object: its `properties` by name (also those of `allOf`, `$ref` …), and the rest."""
+    """Properties of an object from its schema, including `allOf`, `$ref` and so on."""
 
     properties: Mapping[str, JsonSchema]
     kinds: Mapping[str, frozenset[str]]
-    """The JSON types that each property allows; none said, none here."""
+    """JSON types of each property; empty if the schema names none."""
     required: frozenset[str]
     patterns: tuple[str, ...]
     open: bool
-    """Whether a name that is not listed is welcome."""
+    """True if additional names are allowed."""
 
     def is_known(self, name: str) -> bool:
         return self.open or name in self.properties or any(regex.search(p, name) for p in self.patterns)
@@ -53,22 +54,28 @@ class ParameterShape:
 
 @dataclass(frozen=True, slots=True)
 class ParameterFinding:
-    """One thing that is wrong with a set of parameters. `path` leads to it from the outside in; () is all of them."""
+    """One fault in a set of parameters.
+
+    `path` locates the fault; () means the whole set.
+    """
 
     path: tuple[str | int, ...]
     text: str
-    """What is wrong, with the name in front: `crf must be 0 to 51, not 99`."""
+    """The fault with the name in front: `crf must be 0 to 51, not 99`."""
     missing: bool = False
-    """Whether it is only that nothing was given."""
+    """True if the value is missing."""
 
     @property
     def name(self) -> str:
-        """The parameter, or the place inside it; "" for all of them."""
+        """Name of the parameter or of the place inside it; "" for the whole set."""
         return error_text.format_label(*self.path)
 
 
 def check_schema(schema: Any) -> None:
-    """Whether a template may have this schema of its parameters. Raises Usage, which names the place."""
+    """Check that a template may have this parameter schema.
+
+    Raise Usage with the location.
+    """
     if not isinstance(schema, Mapping):
         raise Usage("parameters: must be a JSON Schema (an object)")
     if schema.get("type", "object") != "object":
@@ -83,25 +90,26 @@ def check_schema(schema: Any) -> None:
 
 
 def read_shape(schema: JsonSchema) -> ParameterShape:
-    """The parameters that a schema names, in its order; for forms and help too."""
+    """Return the parameters of a schema, in schema order."""
     return _read_shape(json.dumps(schema))
 
 
 def find_kinds(schema: JsonSchema, root: JsonSchema) -> frozenset[str]:
-    """The JSON types that one property's schema allows: of its `type`, `enum`, `const`, `$ref` and alternatives."""
+    """Return the JSON types that a property's schema allows."""
     return find_kinds_with(schema, json_schema.make_resolver(root))
 
 
 def find_kinds_with(node: Any, looked: Any) -> frozenset[str]:
-    """As `kinds`, with what looks up the references of this part (`schemas.resolver`)."""
+    """Return the JSON types that a schema allows, with a resolver for its references."""
     return frozenset(_collect_kinds(node, looked, set()))
 
 
 def convert_texts(texts: Iterable[tuple[str, str]], schema: JsonSchema) -> dict[str, Any]:
-    """Values from `-p NAME=TEXT`, each by its property's type: 2, true, null, [1, 2] where those are asked for.
+    """Convert `-p NAME=TEXT` pairs to values of their properties' types.
 
-    A list may be given as JSON or one item at a time. What does not convert stays text, for `resolve` to name with
-    everything else that is wrong. Raises Usage for a name that is given twice but takes one value.
+    A list may be given as JSON or one item at a time. Text that does not convert stays text, so
+    that `resolve` can report it with all other faults. Raise Usage if a single value is given
+    twice.
     """
     shown = read_shape(schema)
     found: dict[str, Any] = {}
@@ -117,7 +125,10 @@ def convert_texts(texts: Iterable[tuple[str, str]], schema: JsonSchema) -> dict[
 
 
 def resolve_values(schema: JsonSchema, given: Mapping[str, Any], template: str = "") -> dict[str, Any]:
-    """`given` with the defaults filled in, checked. Raises Usage with all faults, led by the template's name."""
+    """Fill in defaults and validate.
+
+    Raise Usage with all faults, after the template's name.
+    """
     shown = read_shape(schema)
     faults = error_text.FaultCollector(template)
     faults.add(*_find_unusable(given), *_find_unknown(shown, given))
@@ -134,7 +145,7 @@ def resolve_values(schema: JsonSchema, given: Mapping[str, Any], template: str =
 
 
 def find_faults(schema: JsonSchema, given: Mapping[str, Any]) -> list[ParameterFinding]:
-    """All that `resolve` would refuse, each at its place, for a form that shows it there."""
+    """Return all faults that `resolve` would report, each with its location."""
     shown = read_shape(schema)
     told = {fault.name: fault.text for fault in (*_find_unusable(given), *_find_unknown(shown, given))}
     found = [ParameterFinding((name,) if name else (), text) for name, text in told.items()]
@@ -150,7 +161,7 @@ def find_faults(schema: JsonSchema, given: Mapping[str, Any]) -> list[ParameterF
 
 
 def split_texts(values: Mapping[str, Any], schema: JsonSchema) -> tuple[list[list[str]], dict[str, Any]]:
-    """Parameters as pairs for `-p NAME=TEXT`, as far as `convert` reads the same values from them, and the others."""
+    """Split parameters into `-p NAME=TEXT` pairs that read back alike, and the rest."""
     pairs, others = list[list[str]](), dict[str, Any]()
     for name, value in values.items():
         text = as_text(value)
@@ -162,7 +173,7 @@ def split_texts(values: Mapping[str, Any], schema: JsonSchema) -> tuple[list[lis
 
 
 def get_secret_reference(value: Any) -> Mapping[str, str] | None:
-    """The reference in a value such as `{"secret": {"env": "API_TOKEN"}}`, or None when it is none."""
+    """Return the reference in `{"secret": {"env": "API_TOKEN"}}`, else None."""
     inner = value.get("secret") if isinstance(value, Mapping) and len(value) == 1 else None
     if isinstance(inner, Mapping) and len(inner) == 1 and next(iter(inner)) in ("env", "file"):
         return inner if isinstance(next(iter(inner.values())), str) else None
@@ -170,12 +181,12 @@ def get_secret_reference(value: Any) -> Mapping[str, str] | None:
 
 
 def as_text(value: Any) -> str:
-    """A value as a task receives it: text as it is, anything else as JSON."""
+    """Return a value as the task receives it: text as it is, other values as JSON."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def can_be_argument(text: str) -> bool:
-    """Whether Linux takes it as one argument."""
+    """Return True if Linux accepts the text as one argument."""
     return len(text.encode("utf-8", "surrogateescape")) < MAX_VALUE
 
 
@@ -198,7 +209,10 @@ def _read_shape(text: str) -> ParameterShape:
 
 
 def iterate_parts(schema: JsonSchema, looked: Any) -> Iterator[tuple[JsonSchema, bool, Any]]:
-    """The schemas that speak of the same object, each once, with whether it always holds and what looks up its references."""
+    """Yield the schemas that describe the same object, each once.
+
+    Each comes with True if it applies unconditionally, and with the resolver of its references.
+    """
     pending, seen = [(schema, looked, True)], set[int]()
     while pending:
         node, looked, always = pending.pop(0)
@@ -210,7 +224,7 @@ def iterate_parts(schema: JsonSchema, looked: Any) -> Iterator[tuple[JsonSchema,
 
 
 def _iterate_subschemas(node: JsonSchema, looked: Any, always: bool) -> Iterator[tuple[Any, Any, bool]]:
-    """The schemas that a schema takes in; a part that was cut out of its document may refer to what is not there."""
+    """Yield the subschemas of a schema that apply to the same object."""
     if (target := json_schema.resolve_reference(node, looked)) is not None:
         yield target.contents, target.resolver, always
     for word in _BRANCHES:
@@ -220,7 +234,7 @@ def _iterate_subschemas(node: JsonSchema, looked: Any, always: bool) -> Iterator
 
 
 def _collect_kinds(node: Any, looked: Any, seen: set[int]) -> set[str]:
-    """As `kinds`; each part is looked at once, because parts may refer to each other."""
+    """Collect JSON types, visiting each part once, because parts may be recursive."""
     if not isinstance(node, Mapping) or id(node) in seen:
         return set()
     seen.add(id(node))
@@ -249,13 +263,13 @@ def _convert_first(text: str, allowed: frozenset[str], schema: JsonSchema, root:
 
 
 def _convert_item(text: str, schema: JsonSchema, root: JsonSchema) -> Any:
-    """One item of a list that is given one by one."""
+    """Convert one item of a list that is given item by item."""
     items = schema.get("items")
     return parse_typed(text, find_kinds(items, root) if isinstance(items, Mapping) else frozenset({"string"}))
 
 
 def parse_typed(text: str, allowed: frozenset[str]) -> Any:
-    """`text` as the first of the allowed JSON types that it reads as, text last."""
+    """Parse a text as the first allowed JSON type that matches, text last."""
     word = text.strip()
     if "boolean" in allowed and word.lower() in _TRUE_WORDS + _FALSE_WORDS:
         return word.lower() in _TRUE_WORDS
@@ -267,7 +281,7 @@ def parse_typed(text: str, allowed: frozenset[str]) -> Any:
 
 
 def _parse_json(text: str) -> Any:
-    """What `text` says as JSON; None when it says nothing, or a number that is none."""
+    """Parse JSON; return None for invalid text and for non-finite numbers."""
     try:
         return json.loads(text, parse_constant=_reject_constant, parse_float=_parse_finite)
     except (ValueError, RecursionError):
@@ -285,7 +299,7 @@ def _parse_finite(text: str) -> float:
 
 
 def _find_unusable(given: Mapping[str, Any]) -> Iterator[error_text.ParameterFault]:
-    """Values that no process could be given."""
+    """Yield a fault for each value that cannot be passed to a process."""
     if len(given) > MAX_PARAMETERS:
         yield error_text.ParameterFault("", f"at most {MAX_PARAMETERS:,} parameters, not {len(given):,}")
     for name, value in given.items():
@@ -317,7 +331,7 @@ def _find_unknown(shown: ParameterShape, given: Mapping[str, Any]) -> Iterator[e
 
 
 def _iterate_errors(schema: JsonSchema, filled: Mapping[str, Any]) -> Iterator[ValidationError]:
-    """What the schema forbids, formats included, but for references to secrets, which it cannot know."""
+    """Yield schema violations, formats included, but none of references to secrets."""
     secrets = {name for name, value in filled.items() if get_secret_reference(value)}
     for error in json_schema.find_errors(schema, filled, formats=True):
         if not (error.absolute_path and error.absolute_path[0] in secrets):
@@ -325,10 +339,10 @@ def _iterate_errors(schema: JsonSchema, filled: Mapping[str, Any]) -> Iterator[V
 
 
 def _make_findings(error: ValidationError, hidden: Collection[str]) -> Iterator[ParameterFinding]:
-    """An error as findings: what is missing stands where it is missed. `hidden`: see `wording.rule`."""
+    """Convert an error to findings. A missing value is located where it belongs."""
     path = tuple(error.absolute_path)
     if not path and error.validator in ("additionalProperties", "unevaluatedProperties"):
-        return  # `_unknown` has told of each
+        return  # `_find_unknown` reports each one
     missing = list(error_text.find_missing(error))
     for name in missing:
         yield ParameterFinding((*path, name), f"{error_text.format_label(*path, name)} is {error_text.describe_missing(error, name)}", missing=True)
@@ -337,7 +351,7 @@ def _make_findings(error: ValidationError, hidden: Collection[str]) -> Iterator[
 
 
 def _can_round_trip(name: str, text: str, value: Any, schema: JsonSchema) -> bool:
-    """Whether `-p NAME=TEXT` gives this value."""
+    """Return True if `-p NAME=TEXT` yields this value."""
     found = convert_texts([(name, text)], schema)[name]
     plain = isinstance(value, (str, int, float, bool)) or value is None
     return plain and type(found) is type(value) and found == value
@@ -350,7 +364,7 @@ def _read_defaults(text: str) -> Defaults:
 
 
 Defaults = Mapping[str, tuple[tuple[Any, ...], "Defaults"]]
-"""By property: its default, when there is one (a tuple of none or one), and the defaults inside the object it is."""
+"""Defaults by property: a tuple with the default or (), and the defaults of its object."""
 
 
 def _collect_defaults(schema: JsonSchema, looked: Any, depth: int) -> Defaults:
@@ -368,7 +382,7 @@ def _find_default(inner: JsonSchema, looked: Any, depth: int) -> tuple[tuple[Any
 
 
 def _fill_defaults(value: Mapping[str, Any], schema: JsonSchema) -> dict[str, Any]:
-    """`value` with the defaults of what is missing, also inside the objects it holds."""
+    """Return `value` with defaults for missing entries, also in nested objects."""
     return _merge_defaults(value, _read_defaults(json.dumps(schema)))
 
 
@@ -383,7 +397,7 @@ def _merge_defaults(value: Mapping[str, Any], defaults: Defaults) -> dict[str, A
 
 
 def _check_properties(schema: JsonSchema) -> None:
-    """Every name is one, and every default is allowed by what it is the default of."""
+    """Check all property names, and all defaults against their schemas."""
     for name in read_shape(schema).properties:
         if reason := find_name_error(name):
             raise Usage(f"parameters: a name {reason}")

@@ -1,8 +1,8 @@
-"""JSON Schema patterns, matched by the `regex` package, which gives up in time where Python's `re` would hang.
+"""JSON Schema patterns with a time limit, matched by the `regex` package.
 
-What JSON Schema asks for, ECMA-262, is written a little differently there: `_translated` says it in `regex`'s way and
-lets nothing else of that dialect through. Back-references are refused. The package bounds neither the building of a
-pattern (a count is written out, a long text is indexed) nor each single scan: the limits below do.
+Python's `re` has no time limit. `_translate` converts ECMA-262 syntax to that of `regex` and
+rejects everything else, including back-references. The package limits neither the compilation of a
+pattern (repeat counts are expanded, long texts are indexed) nor a single scan. The limits below do.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TIMEOUT = 0.1
 MAX_TEXT = 128 * 1024
 MAX_LENGTH, MAX_SIZE, MAX_DEPTH = 1_000, 2_000, 50
-"""Of a pattern: its characters, its parts with each count written out, its groups inside each other."""
+"""Limits of a pattern: characters, parts with expanded repeat counts, nested groups."""
 
 _SETS = {
     "d": "[0-9]",
@@ -50,15 +50,18 @@ _MEMBER = re.compile(rf"({_ESCAPE}|[^\\])(?:-({_ESCAPE}|[^\\]))?", re.DOTALL)
 
 
 class BadPattern(ValueError):
-    """The pattern cannot be used; the text says why, to follow "its pattern …"."""
+    """The pattern cannot be used. The message follows "its pattern …"."""
 
 
 class TooSlow(Exception):
-    """The text is too long for this pattern to be tried in bounded time."""
+    """The text is too long for a search in bounded time."""
 
 
 def search(pattern: str, text: str) -> bool:
-    """Whether `pattern` occurs in `text`. Raises BadPattern, or TooSlow for 0.1 seconds or 128 thousand characters."""
+    """Return True if `pattern` occurs in `text`.
+
+    Raise BadPattern, or TooSlow after 0.1 seconds or for more than 128 K characters.
+    """
     if len(text) > MAX_TEXT:
         raise TooSlow
     try:
@@ -69,8 +72,8 @@ def search(pattern: str, text: str) -> bool:
 
 @lru_cache(maxsize=256)
 def compile_pattern(pattern: str) -> regex.Pattern[str]:
-    """What `search` uses of a pattern. Raises BadPattern."""
-    import regex  # not at the start of the runtime
+    """Return the compiled pattern. Raise BadPattern."""
+    import regex  # imported on first use, not when the runtime starts
 
     try:
         return regex.compile(_translate(pattern), regex.VERSION1, cache_pattern=False)
@@ -93,15 +96,18 @@ def _translate(pattern: str) -> str:
 
 
 class _PatternSize:
-    """How large a pattern becomes when its counts are written out, and whether each count has something to repeat."""
+    """Size of a pattern with its repeat counts expanded.
+
+    Checks that each count can repeat something.
+    """
 
     def __init__(self) -> None:
         self.groups = [0]
         self.last = 0
-        """The size of what a count would repeat; 0 where it must not stand."""
+        """Size of the part that a count would repeat; 0 if a count is invalid here."""
 
     def add(self, token: re.Match[str]) -> None:
-        """Raises BadPattern."""
+        """Add a token. Raise BadPattern."""
         kind = token.lastgroup
         if kind == "count" and not self.last:
             raise BadPattern(f"has a {token[0]} with nothing to repeat")
@@ -139,7 +145,10 @@ def _translate_set(text: str) -> str:
 
 
 def _translate_member(found: re.Match[str]) -> str:
-    """One member of a set: a character, a range, or a set such as `\\w`, after which a hyphen is only a hyphen."""
+    r"""Translate one member of a set: a character, a range, or a class such as `\\w`.
+
+    A hyphen after a class is literal.
+    """
     if found[2] is None:
         return _translate_character(found[1])
     low, high = _translate_character(found[1]), _translate_character(found[2])
@@ -148,7 +157,7 @@ def _translate_member(found: re.Match[str]) -> str:
 
 
 def _translate_character(text: str) -> str:
-    """A character as it stands or behind a backslash, or the set that a letter behind a backslash means."""
+    """Translate a literal or escaped character, or an escape that denotes a set."""
     kind, rest = text[1:2], text[2:]
     if not kind or kind in _CONTROLS:
         return re.escape(_CONTROLS.get(kind, text))

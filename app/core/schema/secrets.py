@@ -1,4 +1,7 @@
-"""Which values of parameters are secret: by their name, or because the schema says so (`writeOnly`, `format: password`); masked."""
+"""Secret parameter values and their masking.
+
+A value is secret by its name, or because the schema declares it (`writeOnly`, `format: password`).
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,18 @@ from typing import Any
 from app.core.text.sanitize import MASK, is_secret_name
 
 MAX_DEPTH = 80
-"""Levels of a value that are looked through for secrets; what lies deeper is not shown."""
+"""Levels searched for secrets; deeper values are always masked."""
 _VALUE_KEYWORDS = frozenset({"default", "const", "enum", "example", "examples"})
-"""What a schema says of values themselves."""
+"""Schema keywords that quote values."""
 
 
 def is_declared_secret(schema: Mapping[str, Any]) -> bool:
-    """Whether a schema says that its value is secret."""
+    """Return True if a schema declares its value secret."""
     return schema.get("format") == "password" or schema.get("writeOnly") is True
 
 
 def find_secret_names(schema: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """The parameters among these, and the parts of them, that their schema declares secret."""
+    """Return the names in `given`, at any depth, that the schema declares secret."""
     exact, like = _find_declared_names(json.dumps(schema))
     if not (exact or like):
         return []
@@ -31,7 +34,7 @@ def find_secret_names(schema: Mapping[str, Any], given: Mapping[str, Any]) -> li
 
 
 def mask_value(value: Any, hidden: Collection[str] = (), depth: int = 0) -> Any:
-    """A parameter's value with what is secret masked, by its name or because it is one of `hidden`, however deep it lies."""
+    """Mask secrets in a parameter value, at any depth."""
     if depth > MAX_DEPTH:
         return MASK
     if isinstance(value, dict):
@@ -40,7 +43,7 @@ def mask_value(value: Any, hidden: Collection[str] = (), depth: int = 0) -> Any:
 
 
 def find_secret_texts(value: Any, hidden: Collection[str] = (), depth: int = 0) -> Iterator[str]:
-    """What `opened` masks, as it may stand in a command."""
+    """Yield the texts that `mask_value` hides, as they may appear in a command."""
     if isinstance(value, dict) and depth <= MAX_DEPTH:
         for name, inner in value.items():
             yield from _iterate_texts(inner) if is_secret(str(name), hidden) else find_secret_texts(inner, hidden, depth + 1)
@@ -50,13 +53,16 @@ def find_secret_texts(value: Any, hidden: Collection[str] = (), depth: int = 0) 
 
 
 def is_secret(name: str, hidden: Collection[str]) -> bool:
-    """Whether a value is secret by its name, or as one of `hidden`."""
+    """Return True if a value is secret by its name or as one of `hidden`."""
     return name in hidden or is_secret_name(name)
 
 
 def mask_record(value: Any, secret: bool = False) -> Any:
-    """What was recorded, or a schema, without what is secret: plain values under such a name, and what a schema says of the values of
-    a secret parameter. What only says where a secret is says no more than that, and stays."""
+    """Mask secrets in a recorded value or in a schema.
+
+    Plain values under a secret name are masked, and schema keywords that quote values of a secret
+    parameter. References to a secret are kept, because they do not contain the secret.
+    """
     if isinstance(value, list):
         return [mask_record(inner, secret) for inner in value]
     if not isinstance(value, Mapping):
@@ -73,7 +79,7 @@ def _mask_entry(name: str, value: Any, secret: bool) -> Any:
 
 
 def _iterate_texts(value: Any) -> Iterator[str]:
-    """A value as it may stand in a command: text as it is, and as within JSON, all else as JSON, a list's items too."""
+    """Yield the forms of a value in a command: raw and JSON text, also of its items."""
     yield from {value, json.dumps(value)[1:-1]} if isinstance(value, str) else [json.dumps(value)]
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         yield from _iterate_texts(inner)
@@ -81,7 +87,7 @@ def _iterate_texts(value: Any) -> Iterator[str]:
 
 @lru_cache(maxsize=64)
 def _find_declared_names(text: str) -> tuple[frozenset[str], tuple[str, ...]]:
-    """The names of properties that a schema declares secret anywhere in it, and the patterns of such names."""
+    """Return the property names and name patterns that a schema declares secret."""
     if not any(word in text for word in ('"password"', '"writeOnly"')):
         return frozenset(), ()
     from app.core.schema import json_schema, parameters
@@ -103,7 +109,7 @@ def _find_declared_names(text: str) -> tuple[frozenset[str], tuple[str, ...]]:
 
 
 def _iterate_names(value: Any, depth: int = 0) -> Iterator[str]:
-    """Every name in a value."""
+    """Yield every name in a value."""
     if depth <= MAX_DEPTH:
         for name, inner in value.items() if isinstance(value, Mapping) else (("", one) for one in value) if isinstance(value, list) else ():
             yield str(name)

@@ -1,4 +1,4 @@
-"""What is different between two states of a thing, in words: `priority 5 → 9`, and line by line for longer texts. Pure."""
+"""Differences between two states of an object: `priority 5 → 9`, and line by line for texts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.core.text import units
 from app.core.text.sanitize import sanitize, truncate
 
 MAX_VALUE_WIDTH = 40
-"""Cells of a value within a sentence."""
+"""Maximum cells of a value in a sentence."""
 CONTEXT_LINES = 2
 """Unchanged lines around a change."""
 
@@ -21,13 +21,13 @@ _CPU_COLUMNS = frozenset({"cpu", "total_cpu"})
 _COLUMN_NAMES = {"total_memory": "memory", "total_cpu": "cpu", "retry_delay": "retry delay", "sla_id": "SLA", "not_before": "not before",
           "retry_at": "next attempt"}  # fmt: skip
 TIMESTAMP_COLUMNS = frozenset({"not_before", "retry_at"})
-"""Columns that hold a stored moment."""
+"""Columns that hold a timestamp."""
 STATE_NAMES = {"active": "open"}
-"""Stored states that are called otherwise."""
+"""Stored states with a different display name."""
 
 
 class ChangedField(NamedTuple):
-    """One thing that differs; None for what is not there."""
+    """One changed field; None means a missing value."""
 
     name: str
     before: Any
@@ -35,7 +35,10 @@ class ChangedField(NamedTuple):
 
 
 def diff_fields(before: Any, after: Any) -> list[ChangedField]:
-    """What differs, by its key; of what was made or taken away, all that says something."""
+    """Return the changed fields by key.
+
+    A created or deleted object lists all its values.
+    """
     was, now = (value if isinstance(value, Mapping) else {} for value in (before, after))
     return [
         ChangedField(str(key), was.get(key), now.get(key)) for key in dict.fromkeys([*was, *now]) if _normalize(was.get(key)) != _normalize(now.get(key))
@@ -43,7 +46,10 @@ def diff_fields(before: Any, after: Any) -> list[ChangedField]:
 
 
 def find_relevant_changes(before: Any, after: Any) -> list[ChangedField]:
-    """What changed, less what follows from something else that did; of what was made or taken away nothing: its name says it."""
+    """Return the changed fields worth showing.
+
+    Fields that follow from other changes are left out. A created or deleted object has none.
+    """
     if before is None or after is None:
         return []
     found = diff_fields(before, after)
@@ -54,42 +60,45 @@ _DERIVED_COLUMNS = frozenset({"hold", "retry_at", "ids", "with"})
 
 
 def parse_task_number(obj: str) -> int | None:
-    """The number in `task #12`."""
+    """Return the number in `task #12`, or None for another object."""
     digits = obj.removeprefix("task #")
     return int(digits) if digits != obj and digits.isascii() and digits.isdigit() and len(digits) < 19 else None
 
 
 def format_object(obj: str, title: str | None = None) -> str:
-    """`#12 encode` for a task of that name, else the object itself; safe."""
+    """Format an object, a task with its name: `#12 encode`. The result is sanitized."""
     number = parse_task_number(obj)
     return sanitize(obj) if number is None else f"#{number}" + (f" {sanitize(title)}" if title else "")
 
 
 def format_operation(verb: str, obj: str, title: str | None, before: Any, after: Any) -> str:
-    """What was done, in safe words: `hold of #12 encode: status queued → held`."""
+    """Format an operation, sanitized: `hold of #12 encode: status queued → held`."""
     changed = ", ".join(format_change(field) for field in find_relevant_changes(before, after))
     return f"{sanitize(verb)} of {format_object(obj, title)}" + (f": {changed}" if changed else "")
 
 
 def _normalize(value: Any) -> str:
-    """Numbers compare as numbers (true is not 1), all else as JSON whatever the order of its keys."""
+    """Normalize a value for comparison: 1 equals 1.0, not true; key order is ignored."""
     return json.dumps(float(value) if type(value) is int else value, sort_keys=True, default=str)
 
 
 def format_change(field: ChangedField) -> str:
-    """`priority 5 → 9`, in safe text; of what has parts only that it changed."""
+    """Format a change: `priority 5 → 9`.
+
+    Lists and objects are only reported as changed.
+    """
     if isinstance(field.before, (dict, list)) or isinstance(field.after, (dict, list)):
         return f"{format_column(field.name)} changed"
     return f"{format_column(field.name)} {format_value(field.name, field.before)} → {format_value(field.name, field.after)}"
 
 
 def format_column(key: str) -> str:
-    """A column as people call it."""
+    """Return the display name of a column."""
     return _COLUMN_NAMES.get(key) or sanitize(key).replace("_", " ")
 
 
 def format_value(key: str, value: Any) -> str:
-    """A value in a few safe words, with its unit."""
+    """Format a value as short sanitized text, with its unit."""
     return truncate(_format_full_value(key, value).replace("\n", " "), MAX_VALUE_WIDTH)
 
 
@@ -108,7 +117,7 @@ def _format_full_value(key: str, value: Any) -> str:
 
 
 def format_timestamp(text: str) -> str:
-    """A stored moment as a clock on the wall says it."""
+    """Format a stored timestamp as local time."""
     try:
         return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M")
     except ValueError:
@@ -122,9 +131,9 @@ def _find_formatter(key: str) -> Callable[[float], str] | None:
 
 
 def diff_lines(before: str, after: str) -> Iterator[tuple[str, str]]:
-    """Line by line what two texts have (" "), what only the first ("-") and only the second ("+"); "@" where lines are left out.
+    """Yield the line differences of two texts, unsanitized.
 
-    The lines are as they are in the texts, not yet safe.
+    Each line has a mark: " " for both texts, "-" for the first, "+" for the second, "@" for a gap.
     """
     from difflib import unified_diff
 
@@ -138,7 +147,7 @@ def diff_lines(before: str, after: str) -> Iterator[tuple[str, str]]:
 
 
 def to_text(value: Any) -> str:
-    """A value as lines: text as it is, structures as indented JSON."""
+    """Return a value as text; structures become indented JSON."""
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)

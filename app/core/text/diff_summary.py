@@ -1,4 +1,4 @@
-"""What an operation changed, as one short line of safe words: `priority 0 → 5`, `paused → open`, `task #122`. Pure."""
+"""One-line summary of an operation's changes: `priority 0 → 5`, `paused → open`, `task #122`."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from app.core.text.diff import ChangedField
 from app.core.text.sanitize import sanitize, truncate
 
 MAX_ITEMS = 3
-"""Things that are told of what was made or taken away."""
+"""Maximum number of properties shown for a created or deleted object."""
 _STATUS_COLUMNS = frozenset({"status", "run"})
-"""Columns whose values need no name."""
+"""Columns whose values need no label."""
 _TIME_COLUMNS = diff.TIMESTAMP_COLUMNS | {"until"}
 _HIDDEN_COLUMNS = frozenset({"name", "created_at", "updated_at", "current_load", "by", "ids", "with", "uuid", "id", "type", "enabled"})
-"""What tells nothing of what was made or taken away."""
+"""Columns left out for a created or deleted object."""
 
 
 def summarize_change(obj: str, before: Any, after: Any) -> str:
-    """What became of it; of what was made or taken away, what it is or was; "" where there is nothing to tell."""
+    """Return a summary of a change, "" if nothing is worth showing.
+
+    For a created or deleted object, list its main properties.
+    """
     if numbers := format_created_tasks(after):
         return numbers
     if before is None or after is None:
@@ -30,7 +33,7 @@ def summarize_change(obj: str, before: Any, after: Any) -> str:
 
 
 def format_created_tasks(after: Any) -> str:
-    """The tasks that a submission made: `task #12`, `tasks #12–#14`; "" for what made none."""
+    """Format the tasks of a submission: `task #12`, `tasks #12–#14`; "" for none."""
     if not isinstance(after, Mapping) or set(after) != {"first", "last"}:
         return ""
     first, last = after["first"], after["last"]
@@ -45,7 +48,6 @@ def _format_field(obj: str, field: ChangedField) -> str:
 
 
 def _format_items(obj: str, found: Any) -> str:
-    """What there is to tell of it."""
     if isinstance(found, Sequence) and not isinstance(found, str):
         told = [truncate(sanitize(str(text)), diff.MAX_VALUE_WIDTH) for text in found]
     elif isinstance(found, Mapping):
@@ -66,7 +68,7 @@ def _format_item(obj: str, key: str, value: Any) -> str:
 
 
 def _format_rule(conditions: Any) -> str:
-    """The sentence of a rule; "" for one that is none."""
+    """Format an SLA rule as a sentence; return "" if it is invalid."""
     from app.core import sla
 
     try:

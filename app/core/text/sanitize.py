@@ -1,41 +1,45 @@
-"""Hostile text made safe for a terminal, measured in cells and cut to fit; names judged; secrets recognised.
+"""Sanitizing and measuring of untrusted text, validation of names, detection of secrets.
 
-Everything that comes from outside (names, parameters, logs, errors, terminal data) passes here before it is drawn.
-What could drive a terminal or hide is shown as a visible one-cell stand-in: C0 controls and DEL as control pictures
-(U+2400…), the rest (C1, bidi and zero-width format characters, lone surrogates, unassigned and private-use
-characters) as `�`. Terminals disagree about the width that parts of emoji give: so variation selectors, skin tones and
-keycaps are dropped, and the two halves of a flag are shown as the letters they stand for. Marks are joined to their
-characters (NFC), for few terminals do that with the parts of a Hangul syllable. Standard library only, and little of it
-at import.
+All external text (names, parameters, logs, errors, terminal data) passes through here before it is
+drawn. Characters that could control a terminal or hide are replaced by a visible one-cell
+character: C0 controls and DEL by control pictures (U+2400…), the rest (C1, bidi and zero-width
+format characters, lone surrogates, unassigned and private-use characters) by `�`. Terminals
+disagree on the width of emoji sequences. Variation selectors, skin tones and keycaps are therefore
+dropped, and the halves of a flag become letters. Marks are composed with their characters (NFC),
+because few terminals compose Hangul syllables. Every command imports this module, so it uses only
+the standard library.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # what only type checkers need costs a command a millisecond
+TYPE_CHECKING = False  # importing typing costs a command 1 ms
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 MASK = "•••"
-"""Stands for the value of a secret in every output."""
+"""Replacement for the value of a secret in every output."""
 
 _REPLACEMENT = "�"
 _FILLERS = frozenset("\u115f\u1160\u3164\uffa0")
 _SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "KEY", "PRIVATE", "COOKIE")
-# Wide since Unicode 16, which the oldest Python we run on does not know yet.
+# Wide since Unicode 16, which the oldest supported Python does not know.
 _NEW_WIDE = ((0x2630, 0x2637), (0x268A, 0x268F), (0x4DC0, 0x4DFF), (0x1D300, 0x1D356), (0x1D360, 0x1D376))
 _JAMO = ((0x1160, 0x11FF), (0xD7B0, 0xD7FF))
 _MAX_MARKS = 8
-"""Marks that may stand on one character; what more there are is dropped."""
+"""Maximum number of marks on one character; more are dropped."""
 _MAX_COLUMN = 1000
-"""The column beyond which no sequence moves the cursor of a line."""
+"""Column beyond which no sequence moves the cursor."""
 _replacement_cache: dict[str, str] = {}
 _width_cache: dict[str, int] = {}
 _zero_width_seen: set[str] = set()
-"""Characters without a cell of their own that were met so far."""
+"""Zero-width characters seen so far."""
 
 
 def sanitize(text: str) -> str:
-    """One line that is safe on any terminal; a newline or a tab in it becomes a stand-in too."""
+    """Return one line that is safe on any terminal.
+
+    Newlines and tabs are replaced too.
+    """
     if text.isascii() and text.isprintable():
         return text
     safe = "".join([_replacement_cache.get(c) or _find_replacement(c) if c not in _DROPPED else "" for c in text])
@@ -43,19 +47,22 @@ def sanitize(text: str) -> str:
 
 
 def sanitize_lines(text: str) -> str:
-    """Several safe lines: newlines kept, tabs expanded, and of each line what is left after its carriage returns."""
+    """Return several safe lines.
+
+    Newlines stay, tabs are expanded, and carriage returns overwrite the start of their line.
+    """
     return "\n".join(_apply_returns(line) for line in text.split("\n"))
 
 
 def measure_width(text: str) -> int:
-    """Cells that cleaned text takes on a terminal."""
+    """Return the terminal cells of sanitized text."""
     if text.isascii():
         return len(text)
     return sum([_width_cache[c] if c in _width_cache else _measure_char(c) for c in text])
 
 
 def truncate(text: str, cells: int, ellipsis: str = "…") -> str:
-    """The beginning of cleaned text, at most `cells` wide, ending in `ellipsis` when something was left out."""
+    """Return sanitized text cut to `cells`, with `ellipsis` at the end if shortened."""
     if len(text) <= cells and text.isascii() or measure_width(text) <= cells:
         return text
     room = cells - measure_width(ellipsis)
@@ -63,7 +70,7 @@ def truncate(text: str, cells: int, ellipsis: str = "…") -> str:
 
 
 def truncate_middle(text: str, cells: int, ellipsis: str = "…") -> str:
-    """Both ends of cleaned text, at most `cells` wide, `ellipsis` between them when something was left out."""
+    """Return both ends of sanitized text, with `ellipsis` between them if shortened."""
     if measure_width(text) <= cells:
         return text
     room = cells - measure_width(ellipsis)
@@ -75,13 +82,19 @@ def truncate_middle(text: str, cells: int, ellipsis: str = "…") -> str:
 
 
 def pad(text: str, cells: int, align: str = "<") -> str:
-    """Cleaned text filled up with spaces to `cells`; `align` is "<" or ">". Longer text stays as it is."""
+    """Fill sanitized text with spaces to `cells`; `align` is "<" or ">".
+
+    Longer text is kept.
+    """
     fill = " " * (cells - measure_width(text))
     return fill + text if align == ">" else text + fill
 
 
 def find_name_error(name: str) -> str | None:
-    """Why this cannot be a name (follows "--name: "), or None: 1 to 200 printable characters, no `/` or leading dot."""
+    """Return why a name is invalid, to follow "--name: ", or None for a valid name.
+
+    A name has 1 to 200 printable characters, no `/` and no leading dot.
+    """
     if not name.strip():
         return "must not be empty"
     if len(name) > 200:
@@ -94,7 +107,7 @@ def find_name_error(name: str) -> str | None:
 
 
 def find_nearest(word: str, candidates: Iterable[str]) -> str | None:
-    """The candidate that `word` was probably meant to be, or None when none is near."""
+    """Return the candidate that `word` probably means, or None."""
     from difflib import get_close_matches
 
     by_fold = {c.casefold(): c for c in candidates}
@@ -103,14 +116,16 @@ def find_nearest(word: str, candidates: Iterable[str]) -> str | None:
 
 
 def is_secret_name(name: str) -> bool:
-    """Does this name of an environment variable or parameter look as if its value were secret?"""
+    """Return True if a variable or parameter of this name probably holds a secret."""
     upper = name.upper()
     return any(word in upper for word in _SECRET_WORDS) or upper.endswith("PASS")
 
 
 class Style:
-    """How a piece of output was coloured. `fg` and `bg` are a palette index 0..255, an (r, g, b) triple, or None.
-    Never changed."""
+    """Immutable color and attributes of a piece of output.
+
+    `fg` and `bg` are a palette index from 0 to 255, an (r, g, b) triple, or None.
+    """
 
     __slots__ = ("bg", "bold", "dim", "fg", "italic", "reverse", "strike", "underline")
 
@@ -131,7 +146,7 @@ class Style:
         raise AttributeError(f"a Style is never changed, {name} neither")
 
     def replace(self, **values: object) -> Style:
-        """This style with some of its values replaced."""
+        """Return this style with some values replaced."""
         return Style(**{**{name: getattr(self, name) for name in self.__slots__}, **values})
 
     def _key(self) -> tuple[object, ...]:
@@ -152,12 +167,13 @@ PLAIN = Style()
 
 
 def parse_sgr_line(line: bytes | str, before: Style = PLAIN) -> list[tuple[str, Style]]:
-    """One line of a program's output (without its newline) as a terminal would show it: safe text with its colours.
+    """Convert one line of program output, without its newline, into safe styled text.
 
-    Understood: SGR colours, wide characters, and what moves or erases within the line (carriage return, backspace, tab,
-    cursor left, right and to a column, erase, insert and delete). Other escape sequences are dropped, other controls
-    shown as stand-ins. The line begins in the style `before`; the last span's style is
-    the one in force at the end (its text may be empty), to be handed to the next line.
+    Supported: SGR colors, wide characters, and controls that move or erase within the line
+    (carriage return, backspace, tab, cursor left, right and to a column, erase, insert, delete).
+    Other escape sequences are dropped; other controls become visible replacements. The line starts
+    in the style `before`. The last span, whose text may be empty, has the style for the start of
+    the next line.
     """
     text = line.decode("utf-8", "replace") if isinstance(line, bytes) else line
     if not any(c in text for c in "\x1b\r\b\t"):
@@ -173,7 +189,10 @@ def parse_sgr_line(line: bytes | str, before: Style = PLAIN) -> list[tuple[str, 
 
 
 class _TerminalLine:
-    """The cells of one line while it is written: one text a cell, "" in the second cell of a wide character."""
+    """Cells of one line during output.
+
+    Each cell holds one text; the second cell of a wide character holds "".
+    """
 
     def __init__(self) -> None:
         self.cells: list[str] = []
@@ -181,7 +200,7 @@ class _TerminalLine:
         self.at = 0
 
     def write(self, text: str, style: Style) -> None:
-        """Write cleaned text over what stands at the cursor."""
+        """Write text at the cursor."""
         safe = sanitize(text)
         if safe.isascii():
             return self._write_cells(list(safe), style)
@@ -215,7 +234,7 @@ class _TerminalLine:
         self.styles += [PLAIN] * missing
 
     def apply_control(self, sequence: str) -> None:
-        """What moves or erases within the line; anything else has no effect."""
+        """Apply a control that moves or erases within the line; ignore all others."""
         if sequence == "\r":
             self.at = 0
         elif sequence == "\b":
@@ -237,11 +256,11 @@ class _TerminalLine:
             self._edit_cells(last, min(max(count, 1), _MAX_COLUMN))
 
     def _move_to(self, column: int) -> None:
-        """To a column, but no further than a screen could be wide."""
+        """Move the cursor to a column, limited to a plausible screen width."""
         self.at = max(0, min(column, max(self.at, _MAX_COLUMN)))
 
     def _edit_cells(self, how: str, count: int) -> None:
-        """Blank, delete or insert so many cells at the cursor."""
+        """Blank, delete or insert `count` cells at the cursor."""
         end = min(self.at + count, len(self.cells))
         if self.at >= end:
             return
@@ -253,12 +272,12 @@ class _TerminalLine:
             blanks = end - self.at if how == "X" else count
             self.cells[self.at : self.at] = [" "] * blanks
             self.styles[self.at : self.at] = [PLAIN] * blanks
-        if how == "@":  # what is pushed out at the right of a screen is lost
+        if how == "@":  # insertion pushes cells off the right edge of a screen
             del self.cells[max(_MAX_COLUMN, len(self.cells) - count) :]
             del self.styles[len(self.cells) :]
 
     def _split_wide(self, column: int) -> None:
-        """Let nothing wide lie across the left edge of a column."""
+        """Blank a wide character that crosses the left edge of a column."""
         if 0 < column < len(self.cells) and self.cells[column] == "":
             self.cells[column - 1] = self.cells[column] = " "
 
@@ -276,11 +295,10 @@ class _TerminalLine:
             self.styles[:end] = [PLAIN] * end
 
     def to_text(self) -> str:
-        """What the line shows."""
         return "".join(self.cells)
 
     def to_spans(self, last: Style) -> list[tuple[str, Style]]:
-        """The line as runs of one style; an empty one at the end when `last` differs from the style of the last run."""
+        """Return spans of one style each, with an empty one last if `last` differs."""
         found: list[tuple[str, Style]] = []
         begin = 0
         for at in range(1, len(self.cells) + 1):
@@ -310,17 +328,17 @@ def _apply_returns(line: str) -> str:
 
 
 def _iterate_cells(text: str) -> Iterator[tuple[str, int]]:
-    """Cleaned text a character at a time, each with its cells."""
+    """Yield each character of sanitized text with its cells."""
     for c in text:
         yield c, _width_cache[c] if c in _width_cache else _measure_char(c)
 
 
 def _split_sequences(text: str) -> Iterator[tuple[str, str]]:
-    """Text between control sequences, each with the sequence that follows it ("" at the end)."""
+    """Yield pieces of text, each with the control sequence after it ("" at the end)."""
     import re
 
-    # CSI, OSC and the other strings with their ends, two-character escapes; what is cut off matches the last and
-    # shows its rest.
+    # CSI, OSC and other string sequences with their terminators, then two-character escapes. A
+    # truncated sequence matches the last alternative, so the rest of its text shows.
     pattern = (
         r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[PX^_][^\x07\x1b]*(?:\x07|\x1b\\)"
         r"|\x1b[ -/]*[0-~]|[\r\b\t]"
@@ -337,7 +355,7 @@ _ATTRIBUTES_OFF = {23: "italic", 24: "underline", 27: "reverse", 29: "strike"}
 
 
 def _apply_sgr(style: Style, parameters: str) -> Style:
-    """`style` after an SGR sequence with these parameters; what is not known in them is passed over."""
+    """Return `style` after an SGR sequence. Unknown parameters are ignored."""
     codes, at = _parse_codes(parameters), 0
     while at < len(codes):
         code = codes[at]
@@ -352,8 +370,10 @@ def _apply_sgr(style: Style, parameters: str) -> Style:
 
 
 def _parse_codes(parameters: str) -> list[int]:
-    """The numbers of an SGR sequence; groups with colons (`4:3`, `38:5:n`, `38:2::r:g:b`) as if written with
-    semicolons."""
+    """Return the numbers of an SGR sequence.
+
+    Groups with colons (`4:3`, `38:5:n`, `38:2::r:g:b`) are read as if written with semicolons.
+    """
     codes: list[int] = []
     for group in parameters.split(";")[:64]:
         parts = [_parse_code(p) for p in group.split(":")]
@@ -365,12 +385,12 @@ def _parse_codes(parameters: str) -> list[int]:
 
 
 def _parse_code(text: str) -> int:
-    """A number of an SGR sequence; nothing stands for 0, and -1 for what is none."""
+    """Parse one SGR number: 0 for empty text, -1 for invalid text."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 5 else -1 if text else 0
 
 
 def _parse_color(codes: list[int]) -> tuple[int | tuple[int, int, int] | None, int]:
-    """The colour that follows 38 or 48, and how many codes it took (0: none understood)."""
+    """Return the color after code 38 or 48 and the codes used (0 if unknown)."""
     if codes[:1] == [5] and len(codes) > 1 and 0 <= codes[1] <= 255:
         return codes[1], 2
     if codes[:1] == [2] and len(codes) > 3 and all(0 <= c <= 255 for c in codes[1:4]):
@@ -395,7 +415,7 @@ def _apply_simple_code(style: Style, code: int) -> Style:
 
 
 def _take_cells(text: str, cells: int) -> str:
-    """As much of the beginning as fits, marks that combine with the last character included."""
+    """Return the longest start that fits, with the marks of its last character."""
     used = 0
     for at, (_, more) in enumerate(_iterate_cells(text)):
         used += more
@@ -413,7 +433,7 @@ _FLAG_LETTERS = range(0x1F1E6, 0x1F200)
 
 
 def _is_hidden(c: str) -> bool:
-    """Is this a character that clean() would not show as itself? (Spaces of every kind are shown.)"""
+    """Return True if `sanitize` replaces the character. All kinds of spaces are kept."""
     if c.isprintable():
         return c in _FILLERS
     from unicodedata import category
@@ -422,7 +442,7 @@ def _is_hidden(c: str) -> bool:
 
 
 def _find_replacement(c: str) -> str:
-    """What is shown for a character, remembered."""
+    """Return and cache the text shown for a character."""
     code = ord(c)
     if _is_hidden(c):
         shown = chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else _REPLACEMENT
@@ -435,8 +455,10 @@ def _find_replacement(c: str) -> str:
 
 
 def _compose_marks(text: str) -> str:
-    """The text with its marks joined to their characters where there is one character for both, and at most
-    `_MOST_MARKS` on any; a part of a Hangul syllable that joins to none is shown as strange."""
+    """Compose marks with their characters, keeping at most `_MAX_MARKS` per character.
+
+    Parts of a Hangul syllable that do not compose are replaced.
+    """
     from unicodedata import normalize
 
     kept: list[str] = []
@@ -451,7 +473,7 @@ def _compose_marks(text: str) -> str:
 
 
 def _measure_char(c: str) -> int:
-    """Cells of one character (Unicode East Asian Width; marks that combine take none), remembered."""
+    """Return and cache the cells of one character (East Asian Width; marks take none)."""
     from unicodedata import category, east_asian_width
 
     code = ord(c)

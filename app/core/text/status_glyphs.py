@@ -1,7 +1,8 @@
-"""How states are shown, in the deck, on the command line and in the documents: one table.
+"""Status glyphs of the deck, the command line and the documentation.
 
-A sign is (one-cell glyph, its ASCII twin, the word, the name of a style). A state is never colour alone, and no two
-states of a task share a glyph or a word. Standard library only, nothing imported: every command pays for this.
+An entry is (one-cell glyph, ASCII replacement, word, style name). No state relies on color alone,
+and no two task states share a glyph or a word. Every command imports this module, so it imports
+nothing.
 """
 
 StatusGlyph = tuple[str, str, str, str]
@@ -22,10 +23,10 @@ STATES: dict[str, StatusGlyph] = {
     "cancelled": ("⊘", "/", "cancelled", "dim"),
     "lost": ("?", "?", "lost", "unknown"),
 }
-"""Tasks and instances, by status."""
+"""Tasks and runs, by status."""
 
 FAILED_STATES = ("failed", "timed_out", "lost")
-"""How a task ends that one wants to know of."""
+"""Ended states that need attention."""
 
 ALERTS: dict[str, StatusGlyph] = {
     "pending": ("△", "'", "pending", "warn"),
@@ -44,7 +45,7 @@ QUEUES: dict[str, StatusGlyph] = {
     "draining": ("▽", "v", "draining", "warn"),
     "pool off": ("✗", "X", "pool off", "warn"),
 }
-"""Queues, by the word for what they do."""
+"""Queues, by state word."""
 
 RUNTIME: dict[str, StatusGlyph] = {
     "none": ("○", "o", "none", "dim"),
@@ -52,7 +53,7 @@ RUNTIME: dict[str, StatusGlyph] = {
     "running": STATES["running"],
     "stopped": ("‖", '"', "stopped", "warn"),
 }
-"""The runtime, by its state."""
+"""The runtime, by state."""
 
 UNKNOWN: StatusGlyph = ("?", "?", "unknown", "unknown")
-"""A state that this version does not know."""
+"""State unknown to this version."""

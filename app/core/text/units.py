@@ -1,8 +1,8 @@
-"""Numbers, durations, sizes and times, read and written: one module for deck and command line.
+"""Parsing and formatting of numbers, durations, sizes and times.
 
-`parse_*` read what people type and raise ValueError with a sentence that can follow "--timeout: ". The others write
-for a screen: seconds in, short text out, `MISSING` for what is not known. Units: seconds, cores, MiB. Standard
-library only, and little of it at import: every command pays for this module.
+The `parse_*` functions read user input. They raise ValueError with a sentence that can follow
+"--timeout: ". The `format_*` functions return short text for a screen, or `MISSING` for an unknown
+value. Units: seconds, cores, MiB. Every command imports this module, so its imports are few.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 
 from app.core.text.sanitize import sanitize, truncate
 
-TYPE_CHECKING = False  # typing costs a command 2 ms
+TYPE_CHECKING = False  # importing typing costs a command 2 ms
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -22,19 +22,22 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": _DAY}
 _MIB = {"k": 1 / 1024, "m": 1.0, "g": 1024.0, "t": 1024.0**2}
 _MAX_DURATION = 3653 * _DAY
 _MIN_YEAR, _MAX_YEAR = 1000, 9000
-"""Years of four digits, and of which other zones, and limits that are added, stay within what a time can be."""
+"""Four-digit years, with room to convert time zones and to add a limit."""
 _NUMERIC = frozenset("0123456789.eE+-")
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
 
 def quote(text: str) -> str:
-    """What was typed, safe and short enough to stand in a message."""
+    """Return user input in quotes, sanitized and shortened for a message."""
     return f'"{truncate(sanitize(text), 40)}"'
 
 
 def parse_duration(text: str) -> float:
-    """Seconds from `30s`, `5m`, `2h`, `1d`, `1h30m`, `250ms` or a bare number of seconds; 0 to 10 years."""
+    """Parse a duration and return seconds, 0 to 10 years.
+
+    Accepts `30s`, `5m`, `2h`, `1d`, `1h30m`, `250ms` or a bare number of seconds.
+    """
     seconds = _parse_units(text.strip().lower())
     if seconds is None or math.isnan(seconds):
         raise ValueError(f"must be a duration such as 30s, 5m or 1h30m, not {quote(text)}")
@@ -42,7 +45,11 @@ def parse_duration(text: str) -> float:
 
 
 def parse_size(text: str) -> float:
-    """MiB from `512M`, `1.5G`, `100K`, `2T` (also `MiB`, `GB` and so on) or a bare number of MiB; 0 to 1e9 MiB."""
+    """Parse a size and return MiB, 0 to 1e9.
+
+    Accepts `512M`, `1.5G`, `100K`, `2T`, the endings `MiB`, `GB` and so on, or a bare number of
+    MiB.
+    """
     word = text.strip().lower().removesuffix("b").removesuffix("i")
     unit = _MIB.get(word[-1:])
     mib = _parse_number(word[:-1] if unit else word)
@@ -52,7 +59,7 @@ def parse_size(text: str) -> float:
 
 
 def parse_cpu(text: str) -> float:
-    """Cores, 0 to 100,000, at most 3 decimals."""
+    """Parse a number of cores, 0 to 100,000 with at most 3 decimals."""
     cores = _parse_number(text.strip())
     if cores is None or math.isnan(cores):
         raise ValueError(f"must be a number of cores such as 2 or 0.5, not {quote(text)}")
@@ -63,7 +70,7 @@ def parse_cpu(text: str) -> float:
 
 
 def parse_int(text: str, low: int, high: int) -> int:
-    """A whole number from `low` to `high`."""
+    """Parse a whole number from `low` to `high`."""
     word = text.strip()
     digits = word[1:] if word[:1] in ("-", "+") else word
     if not (digits.isascii() and digits.isdigit()):
@@ -74,8 +81,11 @@ def parse_int(text: str, low: int, high: int) -> int:
 
 
 def parse_time(text: str, now: datetime) -> datetime:
-    """An aware time: ISO (local when it names no zone), `23:30` (the next one), `today`/`tomorrow 02:00`, a duration
-    from `now`."""
+    """Parse a time and return an aware datetime.
+
+    Accepts ISO format (local without a zone), `23:30` (its next occurrence), `today 02:00`,
+    `tomorrow 02:00`, or a duration from `now`.
+    """
     word = text.strip().lower()
     try:
         found = _parse_iso(word) if word[4:5] == "-" else _parse_clock_time(word, now) if ":" in word or word[:2] == "to" else None
@@ -90,7 +100,7 @@ def parse_time(text: str, now: datetime) -> datetime:
 
 
 def format_duration(seconds: float | None) -> str:
-    """`0.4s` `31s` `12m07s` `3h18m` `6d03h` `27d`."""
+    """Format a duration: `0.4s` `31s` `12m07s` `3h18m` `6d03h` `27d`."""
     if _is_unknown(seconds):
         return MISSING
     seconds = max(0.0, seconds or 0.0)
@@ -105,7 +115,7 @@ def format_duration(seconds: float | None) -> str:
 
 
 def format_latency(seconds: float | None) -> str:
-    """A time in which a machine does something: `62ms` `1.24s`."""
+    """Format the short duration of a machine operation: `62ms` `1.24s`."""
     if _is_unknown(seconds):
         return MISSING
     seconds = max(0.0, seconds or 0.0)
@@ -113,12 +123,12 @@ def format_latency(seconds: float | None) -> str:
 
 
 def format_duration_setting(seconds: float | None) -> str:
-    """A duration that somebody chose: as `duration`, without a decimal that says nothing (`2s`, `1.5s`, `10m`)."""
+    """Format a configured duration without a zero decimal: `2s` `1.5s` `10m`."""
     return format_duration(seconds).replace(".0s", "s")
 
 
 def format_age(seconds: float | None) -> str:
-    """How long ago or for how long, where seconds no longer matter after a minute: `3s` `41m` `2h12m` `6d03h`."""
+    """Format an age, with seconds in the first minute only: `3s` `41m` `2h12m`."""
     if _is_unknown(seconds):
         return MISSING
     whole = int(max(0.0, seconds or 0.0))
@@ -128,7 +138,7 @@ def format_age(seconds: float | None) -> str:
 
 
 def format_estimate(seconds: float | None) -> str:
-    """`~40s` `~6m` `~1h18m`: one unit up to an hour."""
+    """Format an estimate, with one unit up to an hour: `~40s` `~6m` `~1h18m`."""
     if _is_unknown(seconds):
         return MISSING
     whole = max(1, round(seconds or 0.0))
@@ -139,13 +149,16 @@ def format_estimate(seconds: float | None) -> str:
 
 
 def format_upper_bound(seconds: float) -> str:
-    """`40s` `7m` `1h19m`: as `estimate`, of a time that is no estimate but a bound, and so rounded up."""
+    """Format an upper bound, rounded up: `40s` `7m` `1h19m`."""
     whole = max(1, math.ceil(seconds))
     return format_estimate(whole if whole < 60 else math.ceil(whole / 60) * 60)[1:]
 
 
 def format_clock_time(at: datetime, now: datetime, seconds: bool = False) -> str:
-    """Local wall time: today `10:42`, within a week `Tue 23:10`, this year `11-03 23:10`, else `2025-11-03`."""
+    """Format local wall-clock time.
+
+    Today `10:42`, within a week `Tue 23:10`, within the year `11-03 23:10`, else `2025-11-03`.
+    """
     here, today = at.astimezone(), now.astimezone()
     time = f"{here:%H:%M:%S}" if seconds else f"{here:%H:%M}"
     days = (here.date() - today.date()).days
@@ -157,23 +170,23 @@ def format_clock_time(at: datetime, now: datetime, seconds: bool = False) -> str
 
 
 def format_time_range(first: datetime, last: datetime, now: datetime) -> str:
-    """A range of wall time: `10:43–10:55`."""
+    """Format a range of wall-clock time: `10:43–10:55`."""
     begin, end = format_clock_time(first, now), format_clock_time(last, now)
     return begin if begin == end else f"{begin}–{end}"
 
 
 def format_memory(mib: float | None) -> str:
-    """`84M` `1.2G` `12.0G` `1.0T`."""
+    """Format MiB: `84M` `1.2G` `12.0G` `1.0T`."""
     return MISSING if _is_unknown(mib) else _format_binary(max(0.0, mib or 0.0) * 1024**2, small="M")
 
 
 def format_bytes(count: float | None) -> str:
-    """Bytes, for logs and files: `412B` `2.1K` `4.1M`."""
+    """Format bytes: `412B` `2.1K` `4.1M`."""
     return MISSING if _is_unknown(count) else _format_binary(max(0.0, count or 0.0), small="B")
 
 
 def format_memory_pair(used: float | None, total: float | None) -> str:
-    """`30.0/32G`: the unit once, chosen by the total."""
+    """Format used and total MiB with the unit of the total: `30.0/32G`."""
     if _is_unknown(used) or _is_unknown(total):
         return MISSING
     used, total = max(0.0, used or 0.0), max(0.0, total or 0.0)
@@ -184,22 +197,22 @@ def format_memory_pair(used: float | None, total: float | None) -> str:
 
 
 def format_cpu(cores: float | None) -> str:
-    """Cores, one decimal: `5.1`."""
+    """Format cores with one decimal: `5.1`."""
     return MISSING if _is_unknown(cores) else f"{cores:.1f}"
 
 
 def format_cpu_pair(used: float | None, total: float | None) -> str:
-    """`2.9/4`."""
+    """Format used and total cores: `2.9/4`."""
     return MISSING if _is_unknown(used) or _is_unknown(total) else f"{used:.1f}/{format_number(total or 0.0)}"
 
 
 def format_number(number: float) -> str:
-    """A number as a person would type it: `2`, `0.5`, `1.25`."""
+    """Format a number as a person types it: `2`, `0.5`, `1.25`."""
     return f"{number:.3f}".rstrip("0").rstrip(".")
 
 
 def format_count(number: float | None) -> str:
-    """`9,999` `12.4k` `124k` `1.2M`."""
+    """Format a count: `9,999` `12.4k` `124k` `1.2M`."""
     if _is_unknown(number):
         return MISSING
     number = number or 0
@@ -210,7 +223,7 @@ def format_count(number: float | None) -> str:
 
 
 def format_percent(part: float | None, whole: float | None) -> str:
-    """`95%`; never `100%` before it is over, `>999%` beyond."""
+    """Format a share. Never `100%` before completion; `>999%` above that."""
     if _is_unknown(part) or _is_unknown(whole) or not whole:
         return MISSING
     value = int((part or 0.0) * 100 / whole + 1e-9)
@@ -220,7 +233,7 @@ def format_percent(part: float | None, whole: float | None) -> str:
 
 
 def format_ordinal(number: int) -> str:
-    """`first` `second` … `tenth`, `11th`, `22nd`."""
+    """Format an ordinal: `first` `second` … `tenth`, `11th`, `22nd`."""
     if 1 <= number <= 10:
         return _ORDINALS[number - 1]
     ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
@@ -232,7 +245,10 @@ def _is_unknown(number: float | None) -> bool:
 
 
 def _parse_number(word: str) -> float | None:
-    """A plain decimal number, or "nan" and "inf", which the caller refuses in its own words; None when it is none."""
+    """Parse a decimal number, "nan" or "inf"; return None for other text.
+
+    The caller rejects "nan" and "inf" with its own message.
+    """
     if len(word) > 500 or not (set(word) <= _NUMERIC or word.lstrip("+-").lower() in ("nan", "inf", "infinity")):
         return None
     try:
@@ -250,7 +266,7 @@ def _check_range(value: float, high: float, shown: str, text: str) -> float:
 
 
 def _parse_units(word: str) -> float | None:
-    """Seconds of `1h30m` and the like, each unit once, large to small; None when it is none."""
+    """Parse `1h30m`: each unit once, in descending order. Return None for other text."""
     if not word or word[-1] not in _SECONDS:
         return _parse_number(word)
     total, begin, last, at = 0.0, 0, math.inf, 0
@@ -273,7 +289,7 @@ def _parse_iso(word: str) -> datetime:
 
 
 def _parse_clock_time(word: str, now: datetime) -> datetime:
-    """`23:30`, `today 23:30`, `tomorrow`, `tomorrow 02:00`, in local time."""
+    """Parse `23:30`, `today 23:30`, `tomorrow` or `tomorrow 02:00` as local time."""
     from datetime import datetime, time, timedelta
 
     day, _, hour = word.partition(" ") if word[:2] == "to" else ("", "", word)
@@ -303,7 +319,10 @@ def _format_hours(whole: int) -> str:
 
 
 def _format_binary(count: float, small: str) -> str:
-    """Bytes in 1024 steps, three significant digits at most, never below the unit `small`."""
+    """Format bytes in steps of 1024, with up to three digits.
+
+    `small` is the smallest unit.
+    """
     units = "BKMGTPE"
     step = units.index(small)
     value = count / 1024**step

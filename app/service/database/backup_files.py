@@ -1,4 +1,4 @@
-"""The backups of a home as files, for which neither database nor runtime is needed: where they lie, which there are, which are good."""
+"""Backup folder of a home and its manifest. Needs neither the database nor a runtime."""
 
 from __future__ import annotations
 
@@ -25,26 +25,34 @@ from db.restore import previous_databases
 
 Row = dict[str, Any]
 GOOD_BACKUPS_SQL = "SELECT id, parent_id, created_at, file FROM backups WHERE verified_at IS NOT NULL AND problem IS NULL ORDER BY id DESC"
-"""What the database tells of those that are good, the newest first."""
+"""Query for good backups, newest first."""
 
 
 def read_settings() -> Settings:
-    """The section `backup` of config.toml as it is now, with the default of what is wrong. Raises Usage while that may be the folder."""
+    """Return the current `backup` section of config.toml, with defaults for bad values.
+
+    Raise Usage while a bad value may be the folder.
+    """
     found = config.read(paths.get_config_path())
     found.require_folder()
     return found.maintenance.backup
 
 
 def get_folder(home: Path, chosen: Settings) -> Path:
-    """Where the backups of a home lie: in it, or in a folder of its own within the one of the settings, which all homes share.
+    """Return the backup folder of a home.
 
-    That one is named by the home and by where it really is: a home that was moved begins a new one, and the old one stays as it is.
+    Without a configured folder it is inside the home. All homes share a configured folder, in which
+    each has a subfolder named by the home and its real path. A moved home therefore starts a new
+    subfolder and leaves the old one unchanged.
     """
     return Path(chosen.folder) / tool.make_folder_name(os.path.realpath(home)) if chosen.folder else home / "backups"
 
 
 def require_parent(folder: Path, undone: str) -> None:
-    """Raises Conflict where neither a folder is there nor the one in which it is to be made: its disk may be missing."""
+    """Raise Conflict if neither the folder nor its parent exists.
+
+    The disk of the folder may not be mounted.
+    """
     above = folder.parent
     if not folder.exists() and not above.is_dir():
         said = f"there is no folder {sanitize(str(above))}, in which {sanitize(folder.name)} is to be made. {undone}"
@@ -52,9 +60,13 @@ def require_parent(folder: Path, undone: str) -> None:
 
 
 def require_disk(home: Path, chosen: Settings, file: str, at: str) -> None:
-    """Raises Storage where the folder of the settings is not there, or empty, though the newest good backup, which is this `file` and of
-    that stored time, was taken since they were written: its disk may be missing, and one that is taken now would lie below it."""
-    if chosen.folder is None or (home / "backups" / file).exists():  # the settings came after it, though a copied file keeps its time
+    """Raise Storage if the configured folder is missing or empty but should hold a backup.
+
+    The newest good backup, with this `file` and stored time, was taken after config.toml was last
+    written. The disk may not be mounted, and a new backup would be written below the mount point.
+    """
+    # The setting is newer than the backup, although a copied config file keeps its old mtime.
+    if chosen.folder is None or (home / "backups" / file).exists():
         return
     with suppress(OSError):
         as_then = timestamps.from_unix(os.stat(paths.get_config_path()).st_mtime) < at
@@ -67,13 +79,15 @@ def _make_folder_gone(where: Path) -> Storage:
 
 
 def list_backups(home: Path) -> list[Row]:
-    """The backups of a home, oldest first; neither database nor runtime is needed."""
+    """Return the backups of a home, oldest first."""
     return [to_row(found) for found in open_store(home).list_backups()]
 
 
 def find_left_behind(home: Path) -> Row | None:
-    """Good backups in the home while there is none in the folder that the settings name: {"path", "good", "at"}, path and time of the
-    newest; None where there are none."""
+    """Return the good backups in the home if the configured folder has none.
+
+    Return {"path", "good", "at"} with the path and time of the newest, or None.
+    """
     chosen = read_settings()
     database = paths.database_path(home)
     if chosen.folder is None or BackupCatalog(get_folder(home, chosen), database).list_good():
@@ -83,20 +97,27 @@ def find_left_behind(home: Path) -> Row | None:
 
 
 def list_kept(home: Path) -> Row:
-    """What restores and upgrades have put aside: {"files": [{path, at, bytes}], oldest first; "keep": seconds that all but the newest
-    stay, or null}."""
+    """Return the database files that restores and upgrades have put aside.
+
+    Return {"files": [{path, at, bytes}], oldest first; "keep": seconds after which all but the
+    newest are deleted, or None}.
+    """
     found = [{"path": os.fspath(one.path), "at": one.at, "bytes": one.bytes} for one in previous_databases.list_previous(paths.database_path(home))]
     return {"files": found, "keep": read_settings().keep}
 
 
 def open_store_for(home: Path, ident: str | None) -> BackupCatalog:
-    """Where the backup lies that a path names, which may be any folder; else that of the home."""
+    """Return the store of the folder that a path names, else the store of the home."""
     where = os.path.dirname(ident or "")
     return BackupCatalog(Path(os.path.abspath(where))) if where else open_store(home)
 
 
 def open_store(home: Path) -> BackupCatalog:
-    """The backups of the home. Raises Storage where their folder is not there though some were taken, or cannot be made."""
+    """Return the backup store of the home.
+
+    Raise Storage if backups were taken but their folder is missing, or if the folder cannot be
+    created.
+    """
     chosen, database = read_settings(), paths.database_path(home)
     where = get_folder(home, chosen)
     if _is_missing(where):
@@ -104,13 +125,17 @@ def open_store(home: Path) -> BackupCatalog:
         if chosen.folder and _is_missing(Path(chosen.folder)) and _is_missing(above):
             said = f"the folder of the backups is out of reach: there is no {sanitize(str(above))}."
             raise Storage(said, f"Is its disk mounted? Where there is to be none: mkdir -p {shlex.quote(str(above))}")
-        if (newest := _find_newest_recorded(database)) and not (home / "backups" / newest).exists():  # else the settings came after it
+        # Otherwise the setting is newer than the backup.
+        if (newest := _find_newest_recorded(database)) and not (home / "backups" / newest).exists():
             raise _make_folder_gone(where)
     return BackupCatalog(where, database)
 
 
 def _is_missing(path: Path) -> bool:
-    """Whether nothing is there; what cannot be looked at is told by who opens it."""
+    """Return whether nothing exists at the path.
+
+    Other errors appear when the path is opened.
+    """
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -121,7 +146,7 @@ def _is_missing(path: Path) -> bool:
 
 
 def _find_newest_recorded(database: Path) -> str | None:
-    """The file of the newest good backup that the database tells of, where it can be read."""
+    """Return the file of the newest good backup in the database, or None."""
     with suppress(*raw_sql.DRIVER_ERRORS):
         if database.exists():
             with closing(sqlite3.connect(sqlite_files.undisturbed_uri(database), uri=True)) as c:
@@ -131,13 +156,16 @@ def _find_newest_recorded(database: Path) -> str | None:
 
 
 def check_backups(home: Path, ident: str | None = None, step: Callable[[], None] = lambda: None, marks: bool = True) -> Row:
-    """Build one backup up and check it, which an id, its first letters or a path names; without one check the files of all, and build
-    up the newest.
+    """Rebuild and check one backup, given by id, id prefix or path.
 
-    {"checked": how many, "bad": [{id, problem}], "odd": [{id, problem}], "strangers": [{id, of}],
-    "damaged_lines": numbers of the manifest's}. One that is found bad is told in the manifest, and counts no more; not so, and nothing is
-    swept, unless `marks`. What is odd is no fault of the backup: it cannot be read as things stand, or what travels along is not as it
-    was. Strangers are `of` the database of another home. Raises NoBackup and Storage.
+    Without `ident` check the files of all backups and rebuild the newest.
+
+    Return {"checked": how many, "bad": [{id, problem}], "odd": [{id, problem}], "strangers": [{id,
+    of}], "doubtful": [{id, of}], "damaged_lines": line numbers in the manifest}. Odd problems are
+    not faults of the backup: it cannot be read at the moment, or its attached files have changed.
+    Strangers belong to the database of another home; doubtful backups may. With `marks`, mark bad
+    backups in the manifest, so that they no longer count, and remove leftover files. Raise NoBackup
+    and Storage.
     """
     store = open_store_for(home, ident)
     if not store.folder.is_dir():
@@ -158,7 +186,7 @@ def _check_store(store: BackupCatalog, ident: str | None, step: Callable[[], Non
     own = [one for one in asked if one.id not in bad and not one.stranger]
     whole = asked[0] if ident else next(reversed(own), None)
     if marks:
-        with suppress(OSError):  # the next backup sweeps
+        with suppress(OSError):  # The next backup cleans up.
             backup_folder.remove_temporary_files(store.folder)
     try:
         faults += _rebuild(store, whole, step) if whole else []
@@ -177,7 +205,7 @@ def _check_store(store: BackupCatalog, ident: str | None, step: Callable[[], Non
 
 
 def _group_by_backup(faults: Iterable[BackupFault]) -> dict[str, str]:
-    """What there is of each, by its id."""
+    """Join the faults of each backup, by its id."""
     found: dict[str, dict[str, None]] = {}
     for fault in faults:
         found.setdefault(fault.ident, {})[fault.why] = None
@@ -185,8 +213,11 @@ def _group_by_backup(faults: Iterable[BackupFault]) -> dict[str, str]:
 
 
 def _rebuild(store: BackupCatalog, backup: Backup, step: Callable[[], None]) -> list[BackupFault]:
-    """What is wrong with it as a whole, built up beside, or where temporary files go if that disk takes nothing. Raises DiskFull and
-    ReadOnlyDisk where it cannot be built up."""
+    """Return the faults found by rebuilding the backup.
+
+    If the backup's disk takes no image, use the folder for temporary files. Raise DiskFull or
+    ReadOnlyDisk if neither takes one.
+    """
     needed = backup.pages * backup.page_size if backup.verified else 0
     try:
         space_errors.require_space(store.folder, needed, space_errors.CHECK_UNFINISHED)
@@ -201,7 +232,10 @@ def _rebuild(store: BackupCatalog, backup: Backup, step: Callable[[], None]) -> 
 
 
 def _mark_bad(store: BackupCatalog, ident: str, why: str) -> None:
-    """A disk that is full, or read-only, may take no line; the next check finds it again."""
+    """Mark a backup as bad.
+
+    A full or read-only disk may refuse the line; the next check finds the fault again.
+    """
     try:
         backup_folder.mark_bad(store.folder, ident, why)
     except OSError as error:
@@ -210,8 +244,12 @@ def _mark_bad(store: BackupCatalog, ident: str, why: str) -> None:
 
 
 def to_row(backup: Backup) -> Row:
-    """{id, kind, at, path, bytes, verified, base, problem, stranger, unreadable}: `at` as stored, `bytes` of its file;
-    `stranger`: the database of another home that it is of, null for one of our own; `unreadable`: what of it cannot be read."""
+    """Return {id, kind, at, path, bytes, verified, base, problem, stranger, doubtful, unreadable}.
+
+    `at` is as stored, `bytes` the size of the file. `stranger` is the database of another home, or
+    None. `doubtful` is the database that may be another home's. `unreadable` lists the parts that
+    cannot be read.
+    """
     return {
         "id": backup.id, "kind": backup.kind, "at": backup.at, "path": os.fspath(backup.path), "bytes": backup.bytes,
         "verified": backup.verified, "base": backup.base, "problem": backup.problem, "stranger": backup.stranger,

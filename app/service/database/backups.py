@@ -1,4 +1,7 @@
-"""Backups as people ask for them and as the runtime takes them: what travels along, and what is run after each."""
+"""Backup verbs, and the backups that the runtime takes.
+
+A backup includes the settings and definitions. A configured program may run after each backup.
+"""
 
 from __future__ import annotations
 
@@ -42,15 +45,18 @@ from db.restore import previous_databases
 
 T = TypeVar("T")
 AFTER_PROGRAM_TIMEOUT = 6 * 3600.0
-"""How long the program that is run after a backup may take."""
+"""Time limit of the after-program, in seconds."""
 NOTICE_DELAY = 1.0
-"""Seconds until who waits for it is told so."""
+"""Seconds until a waiting caller is notified."""
 MAX_WAIT = 60.0
-"""Seconds for which who asked for a backup waits for it where a runtime is up, in which it goes on."""
+"""Seconds that a caller waits for the after-program while a runtime is up."""
 
 
 async def backup(call: Call, *, full: bool = False, to: str | None = None) -> Row:
-    """Take one now: see `finished`; `to` is an absolute path of another folder, in which nothing is pruned."""
+    """Take a backup now and return it as `finished` does.
+
+    `to` is the absolute path of another folder, in which nothing is pruned.
+    """
     taken, chosen = await take_requested(call, full, to, not (call.live and call.live.clock_doubt))
     if call.live is not None:
         if chosen:
@@ -60,8 +66,11 @@ async def backup(call: Call, *, full: bool = False, to: str | None = None) -> Ro
 
 
 async def take_requested(call: Call, full: bool, to: str | None, prune: bool) -> tuple[Backup, Settings | None]:
-    """Take one for somebody who asked, and the settings by which a program is run after it; None where none is. `prune`: the clock may say
-    what is outdated. Raises Problem."""
+    """Take a backup for a user. Return it with the settings for its after-program.
+
+    The settings are None if no program runs. `prune` is false while the clock is in doubt. Raise
+    Problem.
+    """
     chosen = read_settings() if to is None else config.read(paths.get_config_path()).maintenance.backup
     if to is not None and (not to.startswith("/") or "\0" in to):
         raise Usage("the folder for a backup must be an absolute path. Nothing was done.")
@@ -70,13 +79,18 @@ async def take_requested(call: Call, full: bool, to: str | None, prune: bool) ->
 
 
 async def finish_backup(call: Call, taken: Backup, chosen: Settings | None) -> Row:
-    """Run what is to be run after it; what `as_row` says, and `after`: what was wrong with that program, null when nothing was.
-    Without a runtime the database is not looked at any more."""
+    """Run the after-program. Return the backup row with `after`, its error or None.
+
+    Without a runtime the database is not read any more.
+    """
     return {**to_row(taken), "after": await _run_after_program(call, chosen, taken) if chosen else None}
 
 
 async def _run_after_program(call: Call, chosen: Settings, taken: Backup) -> str | None:
-    """Run what is to be run after a backup, for somebody who waits for it, though not for hours; what went wrong until then."""
+    """Run the after-program and return its error so far.
+
+    A caller with a runtime waits at most LONG_ENOUGH; the program then continues.
+    """
     name = sanitize(next(iter(chosen.after), ""))
     said = f"the backup {taken.id} is taken; waiting for {name}, which is run after it"
     patience = asyncio.get_running_loop().call_later(NOTICE_DELAY, call.note, said)
@@ -97,21 +111,26 @@ async def _run_after_program(call: Call, chosen: Settings, taken: Backup) -> str
 
 
 _RUNNING: set[asyncio.Task[str | None]] = set()
-"""Those that nobody waits for any more, so that they stay."""
+"""References to programs without a waiter, against garbage collection."""
 
 
 async def _run_and_record(call: Call, chosen: Settings, taken: Backup) -> str | None:
-    """Run it; what went wrong, which stands in the log of operations while a runtime is up."""
+    """Run the after-program and return its error.
+
+    While a runtime is up, record the error in the operation log.
+    """
     wrong = await run_hook(call.home, chosen, taken.path.parent)
     if wrong and call.live is not None:
-        with suppress(Problem):  # it is told all the same to who waits
+        with suppress(Problem):  # The waiting caller receives the error anyway.
             await call.db.write(operations.record, call.by, "db backup after", f"backup {taken.id}", after={"problem": wrong})
     return wrong
 
 
 async def take_one_backup(call: Call, chosen: Settings, full: bool = False, to: Path | None = None) -> Backup:
-    """Take a backup by the settings, in a thread of its own; what restores and upgrades have put aside goes by the same rule. Raises
-    Problem."""
+    """Take a backup with these settings, in a thread of its own.
+
+    Files put aside by restores and upgrades are pruned by the same rule. Raise Problem.
+    """
     rules = BackupRules(chosen.full, chosen.increment, chosen.keep if to is None else None)
     beside = await _read_attachments(call)
     where = to or get_folder(call.home, chosen)
@@ -119,10 +138,11 @@ async def take_one_backup(call: Call, chosen: Settings, full: bool = False, to: 
     def work(step: Callable[[], None]) -> Backup:
         if to is not None or chosen.folder:
             require_parent(to or Path(chosen.folder or ""), space_errors.NO_BACKUP_TAKEN)
-        migrate.read_version(call.db.path)  # what has lost it could not be restored
+        # A database that has lost its version could not be restored.
+        migrate.read_version(call.db.path)
         taken = take_backup(call.db.path, where, rules, full, beside, step)
         if rules.keep is not None:
-            with suppress(OSError):  # the next one tries again
+            with suppress(OSError):  # The next backup tries again.
                 previous_databases.prune_previous(call.db.path, rules.keep)
         return taken
 
@@ -130,17 +150,20 @@ async def take_one_backup(call: Call, chosen: Settings, full: bool = False, to: 
 
 
 async def update_table(call: Call, where: Path) -> None:
-    """Have what lies there in the table of backups."""
+    """Update the table of backups from a folder."""
     found = await asyncio.to_thread(BackupCatalog(where, call.db.path).list_own)
     await call.db.write(write_backup_rows, found)
 
 
 class BackupCancelled(Exception):
-    """Nobody waits for the work any more."""
+    """The caller no longer waits for the work."""
 
 
 async def _run_in_thread(work: Callable[[Callable[[], None]], T]) -> T:
-    """`work` in a thread, given what it is to call now and then; it is given up when whoever asked is cancelled."""
+    """Run `work` in a thread and stop it when the caller is cancelled.
+
+    `work` receives a step function to call regularly.
+    """
     over = threading.Event()
 
     def step() -> None:
@@ -154,33 +177,38 @@ async def _run_in_thread(work: Callable[[Callable[[], None]], T]) -> T:
 
 
 async def _read_attachments(call: Call) -> dict[str, bytes]:
-    """The user's settings and all definitions, as far as there are any to be had."""
-    from app.service.definitions import apply  # which would take most of the time of a command that only lists
+    """Return the settings and all definitions, as far as they can be read."""
+    # The import dominates the time of a command that only lists.
+    from app.service.definitions import apply
 
     texts = {}
     with suppress(OSError):
         texts["config"] = config.read_regular_file(paths.get_config_path())
-    with suppress(Problem, sqlite3.Error, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):  # a value may be damaged
+    # A stored value may be damaged.
+    with suppress(Problem, sqlite3.Error, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         texts["definitions"] = (await apply.export(call)).encode()
     return texts
 
 
 async def list_all(call: Call) -> list[Row]:
-    """All of them, oldest first: see `as_row`."""
+    """Return all backups, oldest first, as rows."""
     return await asyncio.to_thread(list_backups, call.home)
 
 
 async def verify(call: Call, *, id: str | None = None) -> Row:
-    """See `checked`."""
+    """Check backups and return the result of `check_backups`."""
     return await _run_in_thread(lambda step: check_backups(call.home, id, step))
 
 
 NEWEST_TTL = 2.0
-"""Seconds for which a look at the files of the backups holds: their disk may be slow, and the board is asked for many times a second."""
+"""Seconds for which a look at the backup files is valid."""
 
 
 class NewestBackup:
-    """The newest good backup whose file is there, looked for again only after a while or when another was taken."""
+    """Cache of the newest good backup whose file exists.
+
+    The cache is refreshed after a while, or when another backup was taken.
+    """
 
     def __init__(self) -> None:
         self._of: tuple[Any, ...] = ()
@@ -188,8 +216,11 @@ class NewestBackup:
         self._found: tuple[str | None, str] = (None, "")
 
     def find_existing(self, c: Connection, folder: str, alone: Path | None = None) -> tuple[str | None, str]:
-        """As `_newest_there`. While there is no runtime nobody keeps the table of backups, and the folder is looked at first, for the
-        database `alone`."""
+        """Return the result of `_newest_there`, cached.
+
+        Without a runtime nobody updates the table of backups, so look at the folder of database
+        `alone` first.
+        """
         of = (folder, alone, next(iter(raw_sql.fetch_rows(c, f"{GOOD_BACKUPS_SQL} LIMIT 1")), None))
         if self._of != of or monotonic() >= self._due:
             lying = _find_newest_in_folder(folder, alone) if alone else None
@@ -202,28 +233,31 @@ NEWEST = NewestBackup()
 
 
 def _find_newest_in_folder(folder: str, database: Path) -> str | None:
-    """The stored time of the newest good backup, as the folder tells it."""
-    with suppress(Problem, OSError):  # what is wrong there is told by the files of those that the table knows
+    """Return the stored time of the newest good backup in the folder, or None."""
+    # Problems in the folder show up in the files that the table names.
+    with suppress(Problem, OSError):
         return next((one.at for one in reversed(BackupCatalog(Path(folder), database).list_good())), None)
     return None
 
 
 def _find_newest_existing(c: Connection, folder: str) -> tuple[str | None, str]:
-    """The stored time of the newest good backup that is there, and ""; where none is, that of the newest, None for none yet, and why it is
-    none any more."""
+    """Return the time of the newest good backup that exists, and "".
+
+    If none exists, return the time of the newest recorded one, or None, and the reason.
+    """
     rows = raw_sql.fetch_rows(c, GOOD_BACKUPS_SQL)
     by_id, whys = {row.id: row for row in rows}, []
     for row in rows:
         whys.append(_find_gap(folder, row, by_id))
         if not whys[-1]:
             return row.created_at, ""
-        if whys[-1] != FILE_GONE:  # the others lie there too
+        if whys[-1] != FILE_GONE:  # The other backups exist as well.
             break
     return (rows[0].created_at, whys[0]) if rows else (None, "")
 
 
 def _find_gap(folder: str, row: Any, by_id: dict[int, Any]) -> str:
-    """Why a backup is none any more; "" while its file is there, and those of the ones that it is built upon."""
+    """Return why a backup is unusable, or "" if its file and all its bases exist."""
     why = _find_file_problem(os.path.join(folder, row.file))
     base = by_id.get(row.parent_id) if row.parent_id and row.parent_id < row.id else None
     return why or (_find_gap(folder, base, by_id) if base is not None else "")
@@ -243,8 +277,11 @@ def _find_file_problem(path: str) -> str:
 
 
 async def run_hook(home: Path, chosen: Settings, where: Path) -> str | None:
-    """Run the program of the settings with the folder as its last word, when those of earlier backups of the home have ended; what went
-    wrong, or None. Cancelled, it is ended."""
+    """Run the after-program with the folder as its last argument.
+
+    Programs of earlier backups of the home finish first. Return the error or None. Kill the program
+    when cancelled.
+    """
     if not chosen.after:
         return None
     async with _hook_lock(home):
@@ -252,12 +289,15 @@ async def run_hook(home: Path, chosen: Settings, where: Path) -> str | None:
 
 
 LOCK_POLL_INTERVAL = 0.05
-"""Seconds between two looks whether the program of an earlier backup has ended, which another process may wait for."""
+"""Seconds between two attempts to get the lock, which another process may hold."""
 
 
 @asynccontextmanager
 async def _hook_lock(home: Path) -> AsyncIterator[None]:
-    """Hold the folder of what runs for a home, as no file can be made on a full disk; without that folder nobody waits."""
+    """Lock the run folder of a home while the after-program runs.
+
+    The folder itself is locked, as a full disk takes no new file. Without the folder nobody waits.
+    """
     try:
         fd = os.open(home / "run", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:

@@ -1,7 +1,8 @@
-"""`db cleanup`: ended work leaves by the rules of config.toml, and what is left of it; what would leave is found in the same way.
+"""Retention: `db cleanup` deletes ended work by the rules of config.toml.
 
-The logs of runs are removed once their rows are gone for good. Which ones these are is in the database meanwhile, so that a crash
-leaks none. On a full disk some go first (see `makingroom`).
+A dry run finds the same rows as a real one. Log files are deleted after the deletion of their rows
+is committed; until then the database lists them, so that a crash leaks none. On a full disk some
+logs go first, see `cleanup_full_disk`.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ from db.queries.retention import ExpiredRun, ExpiryRule, RemovedRows, RetentionR
 from db.restore import previous_databases
 
 FOLDERS = tuple(f"{number:02x}" for number in range(256))
-"""The folders of logs."""
+"""Names of the log folders."""
 STRAY_AGE = 7 * DAY
-"""Seconds without a write after which the log of a run that nobody knows is removed."""
+"""Seconds without a write after which the log of an unknown run is deleted."""
 
 
 @dataclass
 class CleanupFigures:
-    """How much goes: runs, tasks, bytes of their log files, and about the bytes of their rows."""
+    """Amount of deleted runs and tasks, with the bytes of their logs and rows."""
 
     runs: int = 0
     tasks: int = 0
@@ -50,46 +51,54 @@ class CleanupFigures:
     rows: int = 0
 
     def add(self, other: CleanupFigures) -> None:
-        """Count that in."""
+        """Add other figures."""
         self.runs, self.tasks = self.runs + other.runs, self.tasks + other.tasks
         self.logs, self.rows = self.logs + other.logs, self.rows + other.rows
 
 
 @dataclass
 class CleanupReport:
-    """What goes by each rule and for each reason (`age`, `runs`, `logs`, `removed`), and rows of the other tables. `freed`: what went
-    before the rows."""
+    """Figures by rule and reason, and rows of other tables.
+
+    Reasons are `age`, `runs`, `logs` and `removed`. `freed` counts the logs deleted before their
+    rows.
+    """
 
     by_rule: dict[tuple[ExpiryRule, str], CleanupFigures] = field(default_factory=dict)
     others: dict[str, int] = field(default_factory=dict)
     freed: FreedSpace = field(default_factory=FreedSpace)
 
     def sum_all(self) -> CleanupFigures:
-        """The sum over the rules."""
+        """Return the sum over the rules."""
         total = CleanupFigures()
         for figures in self.by_rule.values():
             total.add(figures)
         return total
 
     def count(self, scope: ExpiryRule, why: str, **figures: int) -> None:
-        """Add to what goes by a rule."""
+        """Add figures to a rule."""
         self.by_rule.setdefault((scope, why), CleanupFigures()).add(CleanupFigures(**figures))
 
     def summarize(self) -> dict[str, int]:
-        """All that is not nothing."""
+        """Return all figures that are not zero."""
         return {name: number for name, number in {**asdict(self.sum_all()), **self.others}.items() if number}
 
 
 async def cleanup(call: Call, *, dry_run: bool = False, sure: bool = False) -> dict[str, Any]:
-    """Remove what is old now, or say only what would go; `sure`: a person says that the clock is right. Raises Conflict while it may be
-    so wrong that all would go by one of the rules, DiskFull where no row can be removed.
+    """Delete old work, or with `dry_run` report it.
 
-    {"dry_run", "rules": [{"rule", "why", "because", "runs", "tasks", "logs", "rows"}], "runs", "tasks", "logs", "rows", "others":
-    {table: rows}, "kept", "waiting": {"runs", "logs"}, "freed": {"logs", "bytes"}, "unknown", "paused", "size": {"before", "after"},
-    "next"}: `logs` and `rows` in bytes, `kept` the old runs that stay as the last success of a task's name or a template, `waiting` those
-    that go once the history has counted them, `freed` how many logs went first, as the disk was full, and their bytes, `unknown` what is
-    odd about the rules, `size` that of the database, and `next` what the cleanup after this one will remove as things stand: {"runs",
-    "tasks", "bytes", "words"}. While it is not known what may go, `paused` says why a dry run names nothing, and a real one raises Usage.
+    `sure` confirms that the clock is right. Raise Conflict while the clock may be so wrong that a
+    rule would delete everything, and DiskFull if no row can be deleted.
+
+    Return {"dry_run", "rules": [{"rule", "why", "because", "runs", "tasks", "logs", "rows"}],
+    "runs", "tasks", "logs", "rows", "others": {table: rows}, "kept", "waiting": {"runs", "logs"},
+    "freed": {"logs", "bytes"}, "unknown", "paused", "size": {"before", "after"}, "next"}.
+
+    `logs` and `rows` are bytes. `kept` counts old runs that stay as the last success of a name or
+    template, `waiting` those that the history has yet to count, `freed` logs deleted first on a
+    full disk. `unknown` lists doubtful rules, `size` is that of the database, and `next` describes
+    the next cleanup: {"runs", "tasks", "bytes", "words"}. If the rules cannot be read, `paused`
+    says why a dry run is empty, and a real run raises Usage.
     """
     upkeep = call.live.upkeep if call.live else config.read(paths.get_config_path()).maintenance
     if upkeep.doubt and not dry_run:
@@ -117,7 +126,7 @@ async def _run(call: Call, upkeep: MaintenanceSettings, dry_run: bool) -> Cleanu
 
 
 async def _count_kept(call: Call, upkeep: MaintenanceSettings) -> tuple[int, dict[str, int]]:
-    """How many runs stay that the rules would let go, each as the last success of a name or a template, and which only wait."""
+    """Return how many old runs stay as a last success, and how many wait."""
     found = await call.db.read(retention.find_rule_runs, await _read_rules(call.home, upkeep))
     waiting = [await call.db.read(retention.count_waiting, part) for part in found]
     kept = sum([await call.db.read(retention.count_spared, part) for part in found])
@@ -125,7 +134,10 @@ async def _count_kept(call: Call, upkeep: MaintenanceSettings) -> tuple[int, dic
 
 
 async def find_unknown_names(db: Database, upkeep: MaintenanceSettings) -> list[str]:
-    """A sentence about each rule for a queue or a template that there is not: its name may be misspelt."""
+    """Describe each rule for a queue or template that does not exist.
+
+    The name may be misspelt.
+    """
     named = {"queue": upkeep.retention.queues, "template": upkeep.retention.templates}
     return [
         f"[retention.{kind}.{shown(name)}]: there is no {kind} {shown(name)}"
@@ -135,13 +147,13 @@ async def find_unknown_names(db: Database, upkeep: MaintenanceSettings) -> list[
 
 
 def _format_rule(scope: ExpiryRule, why: str, figures: CleanupFigures, upkeep: MaintenanceSettings) -> dict[str, Any]:
-    """What goes by one rule on the wire."""
+    """Return what one rule deletes, as sent to clients."""
     name = {"all": "all", "removed": "removed by hand"}.get(scope.kind, f"{scope.kind} {scope.name}")
     return {"rule": name, "why": why, "because": _describe_reason(scope, why, upkeep), **asdict(figures)}
 
 
 def _describe_reason(scope: ExpiryRule, why: str, upkeep: MaintenanceSettings) -> str:
-    """The reason in words: `older than 30d`."""
+    """Return the reason in words: `older than 30d`."""
     named = {"queue": upkeep.retention.queues, "template": upkeep.retention.templates}.get(scope.kind, {})
     rule = named.get(scope.name, upkeep.retention.all)
     return {
@@ -164,17 +176,19 @@ def _pluralize(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-# --- the rules ----------------------------------------------------------------------------------------------------------------------
+# --- rules ------------------------------------------------------------------------------
 
 
 async def _read_rules(home: Path, upkeep: MaintenanceSettings) -> RetentionRules:
-    """The rules as of now."""
+    """Return the rules as of now."""
     return build_rules(upkeep, timestamps.utcnow(), await to_thread(find_oldest, home, upkeep.backup))
 
 
 def build_rules(upkeep: MaintenanceSettings, moment: datetime, since: str) -> RetentionRules:
-    """The rules of the settings as of an aware time. One that is more special goes before the others: template, queue, all.
-    `since`: see `oldest`."""
+    """Return the rules as of an aware time, for the oldest backup `since`.
+
+    Specific rules come first: template, queue, all.
+    """
     found = upkeep.retention
     scopes = [_make_scope("template", name, rule, moment) for name, rule in found.templates.items()]
     scopes += [_make_scope("queue", name, rule, moment) for name, rule in found.queues.items()]
@@ -186,17 +200,23 @@ def build_rules(upkeep: MaintenanceSettings, moment: datetime, since: str) -> Re
 
 
 def _get_ledger_start(upkeep: MaintenanceSettings, moment: datetime, since: str) -> str:
-    """From when on the ledger is kept: as far back as backups are by the rules, and as any is that lies there; empty: for good."""
+    """Return the time from which the ledger is kept, or "" to keep all of it.
+
+    The ledger reaches back to the oldest backup by the rules, and to the oldest existing one.
+    """
     return "" if upkeep.backup.keep is None else min(_stamp_ago(moment, upkeep.backup.keep), since)
 
 
 END_OF_TIME = "~"
-"""Behind all times."""
+"""A stamp later than all times."""
 
 
 def find_oldest(home: Path, chosen: BackupSettings) -> str:
-    """The stored time of the oldest database that may be brought back: a backup, or what a restore has put aside. Empty while that cannot
-    be known, as a folder is out of reach."""
+    """Return the time of the oldest restorable database, or "" if unknown.
+
+    Backups and databases put aside by a restore count. The time is unknown while a folder is out of
+    reach.
+    """
     folders = {home / "backups", backup_files.get_folder(home, chosen)}
     try:
         if any(_may_hold_backups(home, folder) for folder in folders):
@@ -208,7 +228,10 @@ def find_oldest(home: Path, chosen: BackupSettings) -> str:
 
 
 def _may_hold_backups(home: Path, folder: Path) -> bool:
-    """Whether there may be backups in a folder that is not there: the one in the home is made with the first of them."""
+    """Return whether a missing folder may hold backups.
+
+    The folder in the home is created with its first backup.
+    """
     return not folder.is_dir() and (folder.parent != home or os.path.lexists(folder))
 
 
@@ -218,7 +241,7 @@ def _make_scope(kind: str, name: str, rule: RetentionRule, moment: datetime) -> 
 
 
 def _get_longest_age(upkeep: MaintenanceSettings) -> float:
-    """Seconds that the most patient rule keeps things."""
+    """Return the longest age limit of all rules, in seconds."""
     found = upkeep.retention
     return max((rule.keep for rule in (found.all, *found.queues.values(), *found.templates.values()) if rule.keep), default=30 * DAY)
 
@@ -227,11 +250,11 @@ def _stamp_ago(moment: datetime, seconds: float) -> str:
     return timestamps.format_time(moment - timedelta(seconds=seconds))
 
 
-# --- looking, and doing it ----------------------------------------------------------------------------------------------------------
+# --- deletion ---------------------------------------------------------------------------
 
 
 async def preview(db: Database, home: Path, upkeep: MaintenanceSettings) -> CleanupReport:
-    """What `clean` would remove now."""
+    """Report what `clean` would delete now."""
     by, report, seen = await _read_rules(home, upkeep), CleanupReport(), Counter[str]()
     for part in await db.read(retention.find_rule_runs, by):
         async for runs in read_batches(db, retention.list_expired, part):
@@ -246,8 +269,11 @@ async def preview(db: Database, home: Path, upkeep: MaintenanceSettings) -> Clea
 
 
 async def clean(db: Database, home: Path, upkeep: MaintenanceSettings, by: str | None = None) -> CleanupReport:
-    """Remove what the rules let go, with its logs; then the file shrinks. Without a person `by` the runtime does it by itself. Raises
-    DiskFull where not even the logs that go make room enough."""
+    """Delete by the rules, with logs, then shrink the file.
+
+    `by` is None when the runtime cleans up by itself. Raise DiskFull if even deleting logs first
+    does not make enough room.
+    """
     found, report = await _read_rules(home, upkeep), CleanupReport()
     before: dict[str, int] | None = None
     while True:
@@ -263,7 +289,7 @@ async def clean(db: Database, home: Path, upkeep: MaintenanceSettings, by: str |
 
 
 def _make_disk_full(problem: DiskFull, report: CleanupReport) -> DiskFull:
-    """The disk is full, and what was removed nevertheless."""
+    """Return a DiskFull problem that names what was deleted nevertheless."""
     gone, logs = report.sum_all(), report.freed.logs
     removed = [f"{many:,} {what}" for many, what in ((gone.runs, "runs"), (gone.tasks, "tasks"), (logs, "logs of runs that go")) if many]
     undone = f"Removed: {', '.join(removed)}. To remove more takes room." if removed else "Nothing was removed, which takes some room."
@@ -271,11 +297,12 @@ def _make_disk_full(problem: DiskFull, report: CleanupReport) -> DiskFull:
 
 
 async def _clean_once(db: Database, home: Path, found: RetentionRules, report: CleanupReport, by: str | None) -> None:
-    """Do it, and count it in the report. What an earlier try has done is not done again."""
+    """Delete once and count in the report. Work of an earlier attempt is not repeated."""
     await delete_leftover_logs(db, home)
     parts, unlinked = await db.read(retention.find_rule_runs, found), list[str]()
     if any(part.edge != part.without_wait().edge for part in parts):
-        await db.write_quietly(engine.test_write)  # on a full disk the history never counts what waits for that
+        # Fail early on a full disk, where the history never counts the runs that wait for it.
+        await db.write_quietly(engine.test_write)
     for part in parts:
         async for runs in read_batches(db, retention.list_expired, part):
             taken = await db.write(retention.remove_runs, [run.id for run in runs])
@@ -292,12 +319,15 @@ async def _clean_once(db: Database, home: Path, found: RetentionRules, report: C
         await db.write_quietly(retention.remove_unused_environments)
     if by is not None or report.summarize() or await db.read(_has_other_day, _get_today()):
         await db.write_quietly(_record, report.summarize(), by)
-    with suppress(DiskFull):  # what is free in the file is used again in any case
+    with suppress(DiskFull):  # Free pages are reused in any case.
         await _shrink(db)
 
 
 def _count_batch(report: CleanupReport, part: RuleRuns, runs: Sequence[ExpiredRun], taken: RemovedRows) -> None:
-    """Count a batch in. A task goes for the reason of its last run; one that never ran is old, or was removed."""
+    """Count a batch.
+
+    A task goes for the reason of its last run. A task that never ran is old or was removed.
+    """
     reasons: dict[str, str] = {}
     gone = set(taken.runs)
     for run in runs:
@@ -315,7 +345,7 @@ def _count_others(report: CleanupReport, table: str, rows: int) -> None:
 
 
 async def _remove_old(db: Database, table: str, by: RetentionRules, report: CleanupReport) -> None:
-    """Old rows of one of the other tables."""
+    """Delete old rows of one of the other tables."""
     left = await db.read(retention.count_old, table, by)
     while left > 0:
         done = await db.write_quietly(retention.remove_old, table, by)
@@ -324,7 +354,7 @@ async def _remove_old(db: Database, table: str, by: RetentionRules, report: Clea
 
 
 async def _shrink(db: Database) -> None:
-    """Give what is free in the file back to the disk."""
+    """Return free pages of the file to the disk."""
     free = await db.read(retention.count_free_pages)
     while free:
         await db.write_quietly(retention.free_pages)
@@ -333,24 +363,27 @@ async def _shrink(db: Database) -> None:
             return
 
 
-# --- logs ---------------------------------------------------------------------------------------------------------------------------
+# --- logs -------------------------------------------------------------------------------
 
 
 async def delete_leftover_logs(db: Database, home: Path) -> None:
-    """Remove the logs of pruned runs that a crash has left."""
+    """Delete the logs of deleted runs that a crash left behind."""
     while unlinked := await to_thread(_delete_logs, home, await db.read(retention.list_discarded)):
         await _unlist_logs(db, unlinked)
 
 
 async def _unlist_logs(db: Database, unlinked: list[str]) -> None:
-    """Remember no longer that these logs are to be removed, and empty the list."""
+    """Unlist deleted logs in the database and empty the list."""
     if unlinked:
         await db.write_quietly(retention.mark_logs_removed, list(unlinked))
         unlinked.clear()
 
 
 def _delete_logs(home: Path, runids: Sequence[str]) -> list[str]:
-    """Those of the runs that have no log any more; one that cannot be removed is tried again next time."""
+    """Delete logs and return the runs that have none any more.
+
+    A log that cannot be deleted is tried again next time.
+    """
     done = []
     for runid in runids:
         try:
@@ -364,14 +397,14 @@ def _delete_logs(home: Path, runids: Sequence[str]) -> list[str]:
 
 
 async def sweep(db: Database, home: Path, folder: str) -> int:
-    """Remove old logs of runs that the database does not know, in one of FOLDERS; how many there were."""
+    """Delete old logs of unknown runs in one of FOLDERS. Return their number."""
     found = await to_thread(_find_old_logs, home / "runs" / folder)
     strays = await db.read(retention.find_unknown, found) if found else []
     return len(await to_thread(_delete_logs, home, strays))
 
 
 def _find_old_logs(folder: Path) -> list[str]:
-    """The runs whose logs there were not written to lately."""
+    """Return the runs whose logs in a folder have not been written to lately."""
     before = timestamps.utcnow().timestamp() - STRAY_AGE
     try:
         with os.scandir(folder) as files:
@@ -384,10 +417,10 @@ def _is_old_log(file: os.DirEntry[str], folder: str, before: float) -> bool:
     return file.name.endswith(f"{folder}.log") and file.is_file(follow_symlinks=False) and file.stat().st_mtime < before
 
 
-# --- the operation log --------------------------------------------------------------------------------------------------------------
+# --- operation log ----------------------------------------------------------------------
 
 _PREFIX = "cleanup/"
-"""Where `counters` hold what the runtime has removed since it was last recorded, and since which day (20261125)."""
+"""Prefix in `counters` of unrecorded deletions by the runtime and their day (20261125)."""
 
 
 def _get_today() -> int:
@@ -400,12 +433,15 @@ def _read_noted(c: Connection) -> dict[str, int]:
 
 
 def _has_other_day(c: Connection, day: int) -> bool:
-    """Whether something was noted on another day; on one to come where the clock was ahead."""
+    """Return whether figures of another day are noted.
+
+    The day may lie in the future if the clock was ahead.
+    """
     return _read_noted(c).get("day", day) != day
 
 
 def _record(c: Connection, removed: Mapping[str, int], by: str | None) -> None:
-    """Record what a person has removed; what the runtime does every few minutes is recorded once a day."""
+    """Record a person's cleanup at once and the runtime's cleanups once a day."""
     if by is not None:
         operations.record(c, by, "db cleanup", "database", after=dict(removed))
         return

@@ -1,9 +1,9 @@
-"""Room for a cleanup on a full disk, where no row can be deleted: that takes some room itself. There the logs go before the rows.
+"""Free space for a cleanup on a full disk.
 
-They go a few at a time, and only logs of runs that go by the rules, which the writer looks at once more while it lets nobody else
-change them: what is pinned or tried again meanwhile keeps its log. A row that stays for now, as it is not counted yet or there is no
-room after all, is of a run that is told as one whose log file has gone. No file is kept in reserve to be given up here: whatever fills
-the disk would have its room in the same moment, and homes that are full already have none.
+Deleting rows needs disk space, so a few log files are deleted first. Only logs of expired runs go,
+and the writer checks each run again in its transaction: a run pinned or retried meanwhile keeps its
+log. A row that stays for now is shown as a run whose log file is gone. No reserve file is kept,
+since whatever fills the disk would take its space at once.
 """
 
 from __future__ import annotations
@@ -24,32 +24,35 @@ from db.queries import retention
 from db.queries.retention import Cutoff, ExpiredRun, RetentionRules, RuleRuns
 
 ENOUGH_BYTES = 4 * 2**20
-"""Bytes that are made free before the rows are tried again: what SQLite's log mostly grows to."""
+"""Bytes to free before rows are tried again, about the maximum size of the WAL."""
 MAX_FILES = 1000
-"""Files that are removed for it at most: where no more of them can be made, it is not bytes that lack."""
+"""Maximum number of files to delete.
+
+If no file can be created, inodes may be short instead of bytes.
+"""
 BLOCK_BYTES = 512
-"""Bytes of a block of `st_blocks`, whatever the file system's own are."""
+"""Unit of `st_blocks` in bytes, whatever the file system's block size."""
 
 
 @dataclass
 class FreedSpace:
-    """Logs that went before the rows of their runs, and the bytes that they took on the disk."""
+    """Log files deleted before the rows of their runs, and their bytes on the disk."""
 
     logs: int = 0
     bytes: int = 0
 
     def add(self, other: FreedSpace) -> None:
-        """Count that in."""
+        """Add other figures."""
         self.logs, self.bytes = self.logs + other.logs, self.bytes + other.bytes
 
     @property
     def is_enough(self) -> bool:
-        """Whether the rows can be tried again."""
+        """True if the deletion of rows can be tried again."""
         return self.bytes >= ENOUGH_BYTES or self.logs >= MAX_FILES
 
 
 async def free_space(db: Database, home: Path, by: RetentionRules) -> FreedSpace:
-    """Remove some of the logs that go, the oldest of each rule first, and let SQLite use the room of its own log again."""
+    """Delete some logs of expired runs, oldest first by rule, and checkpoint the WAL."""
     freed = await _delete_expired_logs(db, home, by)
     with suppress(Storage):
         await db.checkpoint()
@@ -57,7 +60,11 @@ async def free_space(db: Database, home: Path, by: RetentionRules) -> FreedSpace
 
 
 async def _delete_expired_logs(db: Database, home: Path, by: RetentionRules) -> FreedSpace:
-    """Those whose rows can go now are first, then those that the history has yet to count, which it cannot do while the disk is full."""
+    """Delete logs until enough is free.
+
+    Logs of rows that can be deleted now come first, then logs of runs that the history has yet to
+    count, which a full disk prevents.
+    """
     found, freed = await db.read(retention.find_rule_runs, by), FreedSpace()
     for part in (*found, *(part.without_wait() for part in found)):
         async for runs in read_batches(db, retention.list_expired, part):
@@ -68,7 +75,7 @@ async def _delete_expired_logs(db: Database, home: Path, by: RetentionRules) -> 
 
 
 async def read_batches(db: Database, find: Any, part: RuleRuns, *more: Any) -> AsyncIterator[list[ExpiredRun]]:
-    """What `find` finds of a part, in lists that are short enough for one transaction."""
+    """Yield the results of `find` for a part, in lists that fit one transaction."""
     after: Cutoff = retention.NO_CUTOFF
     while found := await db.read(find, part, *more, after):
         for at in range(0, len(found), retention.BATCH):
@@ -77,7 +84,7 @@ async def read_batches(db: Database, find: Any, part: RuleRuns, *more: Any) -> A
 
 
 def _delete_logs(c: Connection, home: Path, runids: Sequence[str]) -> FreedSpace:
-    """Remove logs of those runs that may go, where that makes room for the database, until it is enough."""
+    """Delete logs of expired runs on the home's disk until enough is free."""
     disk, freed = os.stat(home).st_dev, FreedSpace()
     for runid in sorted(retention.map_removable(c, runids)):
         if freed.is_enough:

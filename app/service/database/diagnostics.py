@@ -1,4 +1,4 @@
-"""The database's own health, as people see it: what was slow, how large it is, and what its indexes are worth."""
+"""Database diagnostics: slow statements, size and index usage."""
 
 from __future__ import annotations
 
@@ -12,22 +12,30 @@ from db.maintenance import size_stats, slow_queries
 
 
 async def list_slow(call: Call) -> list[dict[str, Any]]:
-    """The statements that were slow, the slowest first: see `db.slowlog.SlowRow`; seconds, and the plan as text or null."""
+    """Return the slow statements, slowest first.
+
+    Rows are those of `db.slowlog.SlowRow`, with times in seconds and the plan as text or None.
+    """
     await _flush_slow_log(call)
     return [asdict(row) for row in await call.db.read(slow_queries.list_slow)]
 
 
 async def clear_slow(call: Call) -> dict[str, Any]:
-    """Begin anew: {"cleared": how many statements are forgotten}."""
+    """Clear the list of slow statements. Return {"cleared": how many}."""
     await _flush_slow_log(call)
     return {"cleared": await call.db.write_quietly(slow_queries.clear_slow)}
 
 
 async def read_stats(call: Call) -> dict[str, Any]:
-    """{"bytes", "page_bytes", "pages", "free_pages", "fragmentation": 0 to 1, "exact", "wal_bytes", "tables": [{name, rows, bytes,
-    index_bytes, unused}], "indexes": [{name, table, columns, bytes, used, serves, unused}], "missing": [{table, columns, statements}],
-    "used_since", "lock_waits": {count, total, worst} in seconds since the runtime began, null without one, "cache": {bytes, from_disk,
-    hits: 0 to 1} of what the runtime has read since it began, null without one}."""
+    """Return the size of the database and the usage of its indexes.
+
+    Keys: "bytes", "page_bytes", "pages", "free_pages", "fragmentation" (0 to 1), "exact",
+    "wal_bytes", "tables" ([{name, rows, bytes, index_bytes, unused}]), "indexes" ([{name, table,
+    columns, bytes, used, serves, unused}]), "missing" ([{table, columns, statements}]),
+    "used_since", "lock_waits" ({count, total, worst}, in seconds since the runtime began) and
+    "cache" ({bytes, from_disk, hits: 0 to 1}, of the runtime's reads). The last two are None
+    without a runtime.
+    """
     await _flush_slow_log(call)
     found = await call.db.read(size_stats.read_stats)
     waits, read = call.db.slow.waits, size_stats.read_counts() if call.live else None
@@ -45,7 +53,7 @@ async def read_stats(call: Call) -> dict[str, Any]:
 
 
 async def _flush_slow_log(call: Call) -> None:
-    """What was slow a moment ago is told, too, unless the disk takes nothing."""
+    """Store the statements recorded so far, unless the disk refuses writes."""
     if call.live is None:
         return
     with suppress(DiskFull, ReadOnlyDisk):

@@ -1,4 +1,7 @@
-"""The whole database looked at: its pages, its rows, and the runs that the keeper and the disk know; and what of it can be mended."""
+"""Integrity check and repair of the database.
+
+The check covers pages, rows, and the runs that the keeper and the log files know.
+"""
 
 from __future__ import annotations
 
@@ -22,17 +25,17 @@ from db.queries import operations, transitions
 from db.readonly import MAX_FAULTS, open_read_only
 
 VALIDATORS: DocumentChecks = {("slas", "conditions"): sla.parse_conditions}
-"""What means something to the program alone: the database takes any document."""
+"""Parsers of columns that accept any document in the database."""
 
 
 async def check(call: Call) -> dict[str, Any]:
-    """Read the whole database and say what is wrong with it."""
+    """Check the whole database and list its problems."""
     problems = await asyncio.to_thread(find_problems, call.home, call.live is not None)
     return {"ok": not problems, "problems": problems}
 
 
 async def repair(call: Call) -> dict[str, Any]:
-    """Mend what can be derived; what was done, and what is still wrong."""
+    """Repair derived data. Return the repairs and the remaining problems."""
     if call.live is None:
         raise Conflict("no runtime is up, so nothing was done.", "Type: taskdeck db check --repair")
     damage = await asyncio.to_thread(checks.find_damage, call.db.path)
@@ -44,7 +47,11 @@ async def repair(call: Call) -> dict[str, Any]:
 
 
 def find_problems(home: Path, live: bool) -> list[str]:
-    """What is wrong, in words. While a runtime is up (`live`) a run may be on its way to the keeper, so none is missed there."""
+    """Return the problems of a home as sentences.
+
+    While a runtime is up (`live`), a run may still be on its way to the keeper, so runs missing
+    there are no problem.
+    """
     path = paths.database_path(home)
     runs, logs = journal.list_known_runs(home), list(journal.list_logs(home))
     problems = checks.check_database(path, VALIDATORS)
@@ -60,17 +67,20 @@ def find_problems(home: Path, live: bool) -> list[str]:
 
 
 def find_highest_number(home: Path) -> int:
-    """The highest number of a task that its backups or the jobs that live know of; 0 where there are none to be read."""
+    """Return the highest task number known to backups and living jobs, or 0."""
     found = list(journal.read_task_numbers(home))
-    with suppress(Problem, OSError):  # a folder that is out of reach, or settings that do not say which
+    with suppress(Problem, OSError):  # The folder is out of reach, or its setting cannot be read.
         own = BackupCatalog(backup_files.get_folder(home, backup_files.read_settings()), paths.database_path(home)).list_own()
         found += [int(backup.facts.get("highest") or 0) for backup in own if backup.verified]
     return max((number for number in found if number < transitions.MAX_NUMBER), default=0)
 
 
 def find_lost_writes(home: Path, path: Path | None = None) -> list[str]:
-    """That the database of a home lacks what was written last; nobody may be writing meanwhile. `path`: where it lies, if not in its
-    place. Raises Storage."""
+    """Return problems that show the loss of the latest writes.
+
+    Nobody may write meanwhile. `path` is the database if it is not in its usual place. Raise
+    Storage.
+    """
     path = path or paths.database_path(home)
     return checks.find_lost_writes(path) or checks.find_missing_runs(path, journal.list_logs(home), journal.make_possible_start_check(home))
 
@@ -99,22 +109,24 @@ def _get_size(path: Path) -> int:
 
 
 def find_orphan_logs(home: Path) -> list[str]:
-    """The runs of which there is a log and nothing else, neither a row nor a word of the keeper."""
+    """Return runs with a log but without a row or a journal entry."""
     logs, runs = list(journal.list_logs(home)), journal.read_runs(home)
     with open_read_only(paths.database_path(home)) as c:
         return [runid for runid in checks.find_unknown_runs(c, logs) if runid not in runs]
 
 
 def restore_version(c: Connection, by: str) -> list[str]:
-    """Let a database that has lost its version say it again; what was done, which goes into the log of operations."""
+    """Restore the database's lost version number and record the repair."""
     done = [checks.restore_version(c)]
     operations.record(c, by, "db repair", "database", after=done)
     return done
 
 
 def apply_repairs(c: Connection, logs: list[str], by: str, highest: int = 0) -> list[str]:
-    """Mend the rows, and let the cleanup remove these logs; what was done, which goes into the log of operations. No number up to
-    `highest` is given again."""
+    """Repair rows and discard the given logs. Record and return the repairs.
+
+    No number up to `highest` is given again.
+    """
     done = checks.repair_database(c, highest, VALIDATORS)
     if logs:
         checks.discard_logs(c, logs)

@@ -1,4 +1,7 @@
-"""The runs of a home as its keeper's journal and their logs show them, without a database: what a restore has when that is damaged."""
+"""Runs of a home, read from the keeper's journal and the log files.
+
+A restore uses them when the database is damaged.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,13 @@ from db.queries.transitions import MAX_NUMBER
 from db.restore.adopt_runs import UNKNOWN_NAME, ObservedRun
 
 Records = dict[str, dict[str, Any]]
-"""The records of one run, by their letter; `f`: it was forgotten."""
+"""Journal records of a run by their letter; `f` marks a forgotten run."""
 END_OF_TIME = 253402300800
-"""The UNIX time of the year 10000, which no stored time has."""
+"""UNIX time of the year 10000, beyond all stored times."""
 
 
 def read_runs(home: Path) -> dict[str, Records]:
-    """What the journal says of each run that was started or may have been, oldest file first."""
+    """Return the journal records of each run that was or may have been started."""
     runs: dict[str, Records] = {}
     for record in _read_records(home):
         letter = next(iter(record), "")
@@ -39,7 +42,7 @@ def read_runs(home: Path) -> dict[str, Records]:
 
 
 def _read_records(home: Path) -> Iterator[dict[str, Any]]:
-    """All of them; what is torn, or of another shape, is passed over."""
+    """Yield all records, oldest file first. Torn and malformed records are skipped."""
     for file in sorted((home / "run").glob("journal*/*.log")):
         with suppress(OSError):
             for line in file.read_bytes().rstrip(b"\0").split(b"\n"):
@@ -50,22 +53,25 @@ def _read_records(home: Path) -> Iterator[dict[str, Any]]:
 
 
 def list_known_runs(home: Path) -> set[str]:
-    """Runs that a keeper will tell of in its hello."""
+    """Return the runs that a keeper reports in its hello."""
     return {runid for runid, records in read_runs(home).items() if "f" not in records}
 
 
 def read_ends(home: Path, runids: Collection[str]) -> dict[str, dict[str, Any]]:
-    """How those of these runs ended that the journal still tells of, as their keeper would: it forgets what was recorded, which a
-    database that was put back may lack."""
+    """Return the ends of runs that the journal still holds, as the keeper would report.
+
+    The keeper forgets recorded ends, which a restored database may lack.
+    """
     found = read_runs(home) if runids else {}
     return {runid: end for runid in runids if (end := _build_end(runid, found.get(runid, {}))) is not None}
 
 
 def _build_end(runid: str, records: dict[str, Any]) -> dict[str, Any] | None:
-    """None where it is not known, or not written as it should be."""
+    """Return the end of a run, or None if unknown or malformed."""
     with suppress(KeyError, TypeError, AttributeError):
         end, began = records["e"], records["i"]["at"] if "p" in records else None
-        again = end.get("again", True) and "f" not in records  # forgotten, it was stored, and later attempts may have been made
+        # A forgotten end was stored, and later attempts may exist.
+        again = end.get("again", True) and "f" not in records
         event = {"run": runid, "code": end["code"], "signal": end["signal"], "reason": end.get("reason"), "lost": end.get("lost", False),
                  "again": again, "stop": records["s"]["reason"] if "s" in records else None, "started_at": began,
                  "at": end["at"], "run_seconds": end["seconds"], "cpu": end["cpu"], "maxrss": end["rss"]}  # fmt: skip
@@ -76,7 +82,10 @@ def _build_end(runid: str, records: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def list_runs(home: Path) -> list[ObservedRun]:
-    """Every run that the journal knows, and those of which there is only a log. No time tells which are new: a clock may be set back."""
+    """Return every run in the journal or with a log.
+
+    No time tells which runs are new, since the clock may have been set back.
+    """
     runs = read_runs(home)
     found = [_build_run(runid, records) for runid, records in runs.items()]
     return found + [ObservedRun(runid) for runid in list_logs(home) if runid not in runs]
@@ -95,32 +104,32 @@ def _build_run(runid: str, records: Records) -> ObservedRun:
 
 
 def build_started_run(event: dict[str, Any]) -> ObservedRun:
-    """A run that its keeper says goes on."""
+    """Return a run that the keeper reports as running."""
     return _build_living_run(event["run"], event, event["at"], told=True)
 
 
 def _build_living_run(runid: str, process: dict[str, Any] | None, began: Any, told: bool) -> ObservedRun:
-    """A run that has not ended as far as is known, with what its leader shows if that lives."""
+    """Return a run without a known end, with details of its leader if that is alive."""
     number, attempt = _read_marks(process)
     begin = began if isinstance(began, int | float) and 0 <= began < END_OF_TIME else None
     trace = ObservedRun(runid, number, told, attempt=attempt, begin=begin)
     with suppress(psutil.Error, OSError, ValueError, KeyError, TypeError):
         if process is not None and _read_start_ticks(process["pid"]) == process["ticks"]:
             leader, argv, cwd = psutil.Process(process["pid"]), (), "/"
-            with suppress(psutil.Error):  # it may be another user's by now
+            with suppress(psutil.Error):  # The process may belong to another user by now.
                 argv, cwd = tuple(leader.cmdline()), leader.cwd()
             return replace(trace, lives=True, argv=argv, cwd=cwd, name=_make_name(argv) if argv else UNKNOWN_NAME)
     return trace
 
 
 def _make_name(argv: tuple[str, ...]) -> str:
-    from app.service.tasks import submit  # which few need, and takes long to read
+    from app.service.tasks import submit  # The import is slow, and few callers need it.
 
     return submit.make_name(argv)
 
 
 def read_task_numbers(home: Path) -> Iterator[int]:
-    """The numbers of the tasks whose jobs live, as those were started with them."""
+    """Yield the task numbers of living jobs, from their environment."""
     for records in read_runs(home).values():
         number, _ = _read_marks(records.get("p"))
         if number is not None:
@@ -128,24 +137,25 @@ def read_task_numbers(home: Path) -> Iterator[int]:
 
 
 def _read_marks(pid: dict[str, Any] | None) -> tuple[int | None, int]:
-    """The number of the task and the attempt that a living process was started with."""
+    """Return task number and attempt from a living process's environment."""
     with suppress(psutil.Error, OSError, ValueError, KeyError, TypeError):
         if pid is not None and _read_start_ticks(pid["pid"]) == pid["ticks"]:
             variables = psutil.Process(pid["pid"]).environ()
             number, attempt = int(variables["TASKDECK_TASK"]), int(variables["TASKDECK_ATTEMPT"])
-            if 0 < number < MAX_NUMBER and 0 < attempt < MAX_NUMBER:  # a job may write into them what it likes
+            # A job may write anything into its environment.
+            if 0 < number < MAX_NUMBER and 0 < attempt < MAX_NUMBER:
                 return number, attempt
     return None, 1
 
 
 def _read_start_ticks(pid: int) -> int | None:
-    """When a process began, in ticks after the boot; None for one that is over and that nobody has waited for."""
+    """Return the start of a process in ticks since boot, or None for a zombie."""
     told = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     return None if told[0] in b"ZX" else int(told[19])
 
 
 def list_logs(home: Path) -> Iterator[str]:
-    """The runs of which there is a log."""
+    """Yield the runs that have a log."""
     for folder in _list_entries(home / "runs"):
         for entry in _list_entries(folder):
             if entry.name.endswith(".log"):
@@ -153,14 +163,21 @@ def list_logs(home: Path) -> Iterator[str]:
 
 
 def make_started_check(home: Path) -> Callable[[str], bool]:
-    """Tells whether a run with a log was started: one that is empty may be left of a start that failed, unless the journal tells of it."""
+    """Return a check that a run with a log was started.
+
+    A start that failed may leave an empty log. The check accepts an empty log only if the journal
+    knows the run.
+    """
     runs = read_runs(home)
     return lambda runid: runid in runs or _is_written(Path(paths.log_path(home, runid)))
 
 
 def make_possible_start_check(home: Path) -> Callable[[str], bool]:
-    """Tells whether a run with a log may have been started. Many a job writes nothing, and the journal goes with its keeper: an empty log
-    is left of a start that failed only where that tells so."""
+    """Return a check that a run with a log may have been started.
+
+    Many jobs write nothing, and the journal goes with its keeper. An empty log counts as a failed
+    start only if the journal records the failure.
+    """
     failed = {str(record[letter]) for record in _read_records(home) if (letter := next(iter(record), "")) in ("r", "v")}
     return lambda runid: runid not in failed or _is_written(Path(paths.log_path(home, runid)))
 
@@ -169,7 +186,7 @@ def _is_written(log: Path) -> bool:
     try:
         return log.stat().st_size > 0
     except OSError:
-        return False  # removed meanwhile
+        return False  # The log was deleted meanwhile.
 
 
 def _list_entries(folder: Path) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""The warm copy of the database: where it is, and how old."""
+"""Replica of the database: status and settings."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ from db.queries import replicas
 from db.queries.replicas import Replica
 
 LATE_AFTER = 120.0
-"""Seconds from which on a copy is late."""
+"""Lag in seconds above which a replica is late."""
 
 
 async def status(call: Call) -> dict[str, Any]:
-    """{"target", "at", "lag", "late", "problem", "promoted"}; target is None when there is none."""
+    """Return {"target", "at", "lag", "late", "problem", "promoted"}.
+
+    `target` is None without a replica.
+    """
     return to_dict(await call.db.read(replicas.find_replica))
 
 
 async def set_(call: Call, *, to: str) -> dict[str, Any]:
-    """Copy to a folder, or HOST:FOLDER, from now on; as `status` after the first copy."""
+    """Replicate to a folder, or to HOST:FOLDER. Return the status after the first copy."""
     if not to or "\0" in to or "\n" in to or to.startswith("-"):
         raise Usage("the copy needs a folder, or HOST:FOLDER. Nothing was changed.", "Type: taskdeck db replica set /mnt/second/taskdeck")
     host, folder = split_target(to)
@@ -35,24 +38,24 @@ async def set_(call: Call, *, to: str) -> dict[str, Any]:
 
 
 def _format_command(to: str, when: str) -> str:
-    """The command that copies there."""
+    """Return a hint with the command for a target."""
     return f"{when}: taskdeck db replica set {sanitize(shlex.quote(to))}"
 
 
 def split_target(target: str) -> tuple[str, str]:
-    """Host and folder of HOST:FOLDER; the host is "" for a folder of this machine."""
+    """Split HOST:FOLDER. The host is "" for a local folder."""
     host, colon, folder = target.partition(":")
     return (host, folder) if colon and "/" not in host else ("", target)
 
 
 async def disable(call: Call) -> dict[str, Any]:
-    """Copy nowhere any more; the copy stays where it `was`, None where there was none."""
+    """Stop replication. The replica stays in its folder `was`, None if there was none."""
     before = await call.db.read(replicas.find_replica)
     return {**await _change_target(call, None), "was": before.target if before else None}
 
 
 async def _change_target(call: Call, to: str | None) -> dict[str, Any]:
-    """Copy to there from now on. The copy before stays where it lies and gets old, which is noted."""
+    """Change the target. Note that the previous replica stays and becomes stale."""
     if call.live is None:
         raise Refused("a copy is kept by the runtime, and none is up.", "Type: taskdeck serve")
     before = await call.db.read(replicas.find_replica)
@@ -63,7 +66,7 @@ async def _change_target(call: Call, to: str | None) -> dict[str, Any]:
 
 
 def to_dict(replica: Replica | None) -> dict[str, Any]:
-    """The copy as verbs answer it; `lag` in seconds."""
+    """Return the status of a replica as sent to clients, with `lag` in seconds."""
     if replica is None:
         return {"target": None, "at": None, "lag": None, "late": False, "problem": None, "promoted": False}
     since = replica.synced_at

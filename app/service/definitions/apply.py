@@ -1,4 +1,4 @@
-"""All definitions as one file: `apply` makes them so, whole or not at all, and `export` writes them down."""
+"""`apply` and `export` of all definitions as one file. A file is applied entirely or not at all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from db.queries import alerts, definitions, reads
 from db.rows import PoolRow
 
 _ORDER = ("slas", "pools", "queues", "templates")
-"""What is referred to comes first."""
+"""Kinds in order of dependency, referenced ones first."""
 _TABLES: Mapping[str, Table] = {
     "pools": schema.pools,
     "queues": schema.queues,
@@ -33,7 +33,10 @@ _TABLES: Mapping[str, Table] = {
 
 @dataclass(frozen=True, slots=True)
 class DefinitionChange:
-    """What a file does to one thing: `fields` as {column: [old, new]}, `values` all that it says."""
+    """Effect of a file on one definition.
+
+    `fields` is {column: [old, new]}, `values` holds all columns.
+    """
 
     kind: str
     name: str
@@ -43,7 +46,7 @@ class DefinitionChange:
 
     @property
     def word(self) -> str:
-        """create, update or same."""
+        """The kind of change: create, update or same."""
         return "create" if self.new else "update" if self.fields else "same"
 
     def as_dict(self) -> dict[str, Any]:
@@ -51,9 +54,10 @@ class DefinitionChange:
 
 
 async def apply(call: Call, *, text: str, format: str = "toml", dry_run: bool = False) -> dict[str, Any]:
-    """Make everything that a file names as it says, in one transaction; what is so already is not touched.
+    """Apply a definitions file in one transaction.
 
-    Returns {"changes": [{"kind", "name", "change": create|update|same, "fields"}]}; with `dry_run` nothing is changed.
+    Return {"changes": [{"kind", "name", "change": create|update|same, "fields"}]}. With `dry_run`
+    nothing is changed.
     """
     wanted = await asyncio.to_thread(_parse_checked, text, format)
     changes = await (call.db.read(plan_changes, wanted) if dry_run else call.db.write(_apply, wanted, call.by))
@@ -64,7 +68,10 @@ async def apply(call: Call, *, text: str, format: str = "toml", dry_run: bool = 
 
 
 async def export(call: Call, *, format: str = "toml") -> str:
-    """All definitions as text, in a fixed order. Raises Refused when TOML cannot hold one."""
+    """Return all definitions as text, in a fixed order.
+
+    Raise Refused if TOML cannot hold one of them.
+    """
     from app.core.definitions import toml_yaml
 
     return await asyncio.to_thread(toml_yaml.write_document, await call.db.read(_read_documents), format)
@@ -77,7 +84,7 @@ def _parse_checked(text: str, format: str) -> Definitions:
 
 
 def check_engines(wanted: Definitions) -> None:
-    """Each template can be run by its engine. Raises Usage."""
+    """Raise Usage if an engine cannot run one of the templates."""
     for name, definition in wanted["templates"].items():
         with _prefix_problems("templates", name):
             templates.check_engine(definition)
@@ -85,7 +92,7 @@ def check_engines(wanted: Definitions) -> None:
 
 @contextmanager
 def _prefix_problems(kind: str, name: str) -> Iterator[None]:
-    """Puts the table's name before what is wrong in it."""
+    """Prefix problems raised in the block with the table's name."""
     try:
         yield
     except (Usage, NotFound, Refused) as problem:
@@ -100,7 +107,10 @@ def _apply(c: Connection, wanted: Definitions, by: str) -> list[DefinitionChange
 
 
 def plan_changes(c: Connection, wanted: Definitions) -> list[DefinitionChange]:
-    """What the file would change, in the order of `_ORDER`. Raises NotFound for a reference to nothing."""
+    """Return the changes a file would make, in the order of `_ORDER`.
+
+    Raise NotFound for an unknown reference.
+    """
     _check_references(c, wanted)
     found = {kind: read_existing(c, kind) for kind in _ORDER}
     cores = {name: row["total_cpu"] for name, row in found["pools"].items()}
@@ -120,7 +130,7 @@ def _make_change(kind: str, name: str, values: dict[str, Any], row: Mapping[str,
 
 
 def _to_columns(kind: str, definition: Any, cores: Mapping[str, float]) -> dict[str, Any]:
-    """A definition under its row's column names; a pool's SLA by name."""
+    """Return a definition by column names; a pool's SLA rule stays a name."""
     if kind == "templates":
         return templates.to_columns(definition, build_definition(kind, definition.model_dump(by_alias=True)))
     values = definition.model_dump()
@@ -132,7 +142,7 @@ def _to_columns(kind: str, definition: Any, cores: Mapping[str, float]) -> dict[
 
 
 def apply_change(c: Connection, change: DefinitionChange, by: str) -> None:
-    """Do one change."""
+    """Apply one change."""
     if not (change.new or change.fields):
         return
     values = change.values if change.new else {key: change.values[key] for key in change.fields}
@@ -150,7 +160,7 @@ def apply_change(c: Connection, change: DefinitionChange, by: str) -> None:
 
 
 def read_existing(c: Connection, kind: str) -> dict[str, Mapping[str, Any]]:
-    """The rows of a kind by name."""
+    """Return the rows of a kind by name."""
     if kind == "pools":
         names = {row.id: row.name for row in definitions.list_slas(c)}
         return {row.name: row._asdict() | {"sla": names.get(row.sla_id or 0)} for row in reads.list_pools(c)}
@@ -160,7 +170,7 @@ def read_existing(c: Connection, kind: str) -> dict[str, Mapping[str, Any]]:
 
 
 def _check_references(c: Connection, wanted: Definitions) -> None:
-    """Every name that a definition uses is in the file or in the database, and what a template asks for fits."""
+    """Check that all references exist and that each template fits its pool."""
     names = {kind: [*dict.fromkeys([*wanted[kind], *read_existing(c, kind)])] for kind in KINDS}
     for kind, key, owner in (("pools", "sla", "slas"), ("queues", "pool", "pools"), ("templates", "queue", "queues")):
         for name, definition in wanted[kind].items():
@@ -176,7 +186,7 @@ def _check_references(c: Connection, wanted: Definitions) -> None:
 
 
 def _check_pools(c: Connection, wanted: Definitions) -> None:
-    """No pool points at an SLA that is about no task."""
+    """Check that no pool refers to an SLA rule about a metric."""
     rules = {row.name: row.conditions for row in definitions.list_slas(c)} | {name: rule.conditions for name, rule in wanted["slas"].items()}
     pools = {name: row["sla"] for name, row in read_existing(c, "pools").items()} | {name: pool.sla for name, pool in wanted["pools"].items()}
     for name, level in pools.items():
@@ -186,7 +196,7 @@ def _check_pools(c: Connection, wanted: Definitions) -> None:
 
 
 def _check_room(c: Connection, wanted: Definitions) -> None:
-    """No template of the file asks for more than the pool of its queue will hold."""
+    """Check that no template of the file asks for more than its pool holds."""
     pools = {row.name: row for row in reads.list_pools(c)}
     pools |= {
         name: PoolRow(name, pool.total_cpu, pool.total_memory, 0.0, 0.0, "active", None, None, None, None, "", "")
@@ -200,7 +210,7 @@ def _check_room(c: Connection, wanted: Definitions) -> None:
 
 
 def list_names(c: Connection, kind: str) -> list[str]:
-    """What there is of a kind."""
+    """Return the names of all definitions of a kind."""
     return sorted(read_existing(c, kind))
 
 
@@ -209,7 +219,7 @@ def _read_documents(c: Connection) -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def to_document(kind: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row under the file's keys."""
+    """Return a row by the keys of the file."""
     if kind == "slas":
         row = dict(row) | {"severity": row["priority"]}
     return templates.to_source(row) if kind == "templates" else build_definition(kind, row)

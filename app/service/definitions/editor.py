@@ -1,6 +1,7 @@
-"""One definition at a time, as text: read, looked over while it is typed, and stored unless somebody changed it meanwhile.
+"""Editor verbs for one definition as text: show, check and set.
 
-The text is what `export` writes and `apply` reads, with exactly one table: `[templates.encode]`.
+The text has the format of `export` and `apply`, with exactly one table, such as
+`[templates.encode]`. A definition is stored only if nobody changed it meanwhile.
 """
 
 from __future__ import annotations
@@ -25,14 +26,17 @@ from db import timestamps
 from db.queries import operations
 
 MAX_LENGTH = 256 * 1024
-"""Characters of one definition."""
+"""Maximum number of characters of a definition."""
 
 Row = Mapping[str, Any]
-"""A definition by the names of its columns."""
+"""A definition by column names."""
 
 
 async def show(call: Call, *, kind: str, name: str) -> dict[str, Any]:
-    """{"text", "format"}: one definition as it is stored. Format is toml, or yaml where TOML cannot hold it. Raises NotFound."""
+    """Return {"text", "format"} of a stored definition.
+
+    The format is toml, or yaml if TOML cannot hold the definition. Raise NotFound.
+    """
     row = await call.db.read(_read_row, _check_kind(kind), name)
     if row is None:
         known = await call.db.read(apply.list_names, _check_kind(kind))
@@ -42,11 +46,11 @@ async def show(call: Call, *, kind: str, name: str) -> dict[str, Any]:
 
 
 async def check(call: Call, *, kind: str, text: str, name: str | None = None, format: str = "toml") -> dict[str, Any]:
-    """What `set` would do with this text, and all that is wrong with it; stores nothing.
+    """Report the effect of `set` with this text, and all faults, without storing it.
 
-    {"name", "faults": [{"line", "column", "message"}], "before", "after": the stored and the new definition in the same words,
-    "fields": {column: [old, new]}}. `name` is the one that is edited, None for a new one; lines and columns count from 1, None where
-    nobody knows.
+    Return {"name", "faults": [{"line", "column", "message"}], "before", "after": the stored and the
+    new definition in the same format, "fields": {column: [old, new]}}. `name` is None for a new
+    definition. Lines and columns count from 1, and are None if unknown.
     """
     wanted, faults = await asyncio.to_thread(_parse_text, _check_kind(kind), name, text, format)
     if wanted is None:
@@ -59,10 +63,13 @@ async def check(call: Call, *, kind: str, text: str, name: str | None = None, fo
 async def set_(
     call: Call, *, kind: str, text: str, name: str | None = None, was: str | None = None, format: str = "toml"
 ) -> dict[str, Any]:
-    """Store it. `was` is the text that the change was made to (None: a new one): when what is stored is another by now, or is not
-    there, nothing is changed. Raises Usage with what is wrong, Conflict with who changed it.
+    """Store a definition.
 
-    {"name", "change": create|update|same, "fields"}.
+    `was` is the text on which the edit was based, None for a new definition. If the stored text
+    differs from it, nothing is changed. Raise Usage with the faults, or Conflict with the other
+    author.
+
+    Return {"name", "change": create|update|same, "fields"}.
     """
     wanted, faults = await asyncio.to_thread(_parse_text, _check_kind(kind), name, text, format)
     if wanted is None:
@@ -81,11 +88,14 @@ def _get_word(kind: str) -> str:
     return "SLA" if kind == "slas" else kind.removesuffix("s")
 
 
-# --- looking it over ----------------------------------------------------------------------------------------------------------------
+# --- check ------------------------------------------------------------------------------
 
 
 def _parse_text(kind: str, name: str | None, text: str, format: str) -> tuple[Definitions | None, list[dict[str, Any]]]:
-    """What a text defines, None when that is not one thing of this kind; and all that can be said against it without a database."""
+    """Parse a text that must define one object, and list the faults.
+
+    Return None instead of the definition if it has faults. The database is not needed.
+    """
     if len(text) > MAX_LENGTH:
         return None, [_make_fault(None, f"is longer than {MAX_LENGTH // 1024} KiB")]
     try:
@@ -99,7 +109,7 @@ def _parse_text(kind: str, name: str | None, text: str, format: str) -> tuple[De
 
 
 def _find_extra(wanted: Definitions, kind: str, name: str | None) -> list[str]:
-    """What is defined beside the one thing that is edited."""
+    """Return a fault if the text does not define exactly the edited object."""
     found = [(table, each) for table in KINDS for each in wanted[table]]
     head = f"[{kind}.{_quote_name(name) if name is not None else 'NAME'}]"
     if not found:
@@ -112,12 +122,12 @@ def _find_extra(wanted: Definitions, kind: str, name: str | None) -> list[str]:
 
 
 def _quote_name(name: str) -> str:
-    """A name as the head of a table has it."""
+    """Quote a name for a table heading if needed."""
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(sanitize(name), ensure_ascii=False)
 
 
 def _find_engine_fault(wanted: Definitions) -> list[str]:
-    """What an engine has against a template."""
+    """Return the engine's objection to a template, if any."""
     try:
         apply.check_engines(wanted)
     except Problem as problem:
@@ -136,7 +146,7 @@ def _make_usage(faults: list[dict[str, Any]]) -> Usage:
 
 
 def _plan_change(c: Connection, kind: str, wanted: Definitions) -> tuple[Row | None, apply.DefinitionChange | Problem]:
-    """What is stored under that name, and what would be done to it or why it cannot be."""
+    """Return the stored row, and the planned change or the reason against it."""
     (found,) = wanted[kind]
     stored = _read_row(c, kind, found)
     try:
@@ -149,7 +159,7 @@ def _plan_change(c: Connection, kind: str, wanted: Definitions) -> tuple[Row | N
 def _build_answer(
     kind: str, name: str, text: str, format: str, new: bool, stored: Row | None, change: apply.DefinitionChange | Problem
 ) -> dict[str, Any]:
-    """The answer of `check`."""
+    """Build the answer of `check`."""
     answer = {"name": name, "before": "" if new or stored is None else _format_text(kind, name, stored)[0]}
     if isinstance(change, Problem):
         return answer | {"faults": [_make_fault(None, change.message, text)], "after": "", "fields": {}}
@@ -157,7 +167,7 @@ def _build_answer(
     return answer | {"faults": faults, "after": _format_text(kind, name, change.values, format)[0], "fields": change.fields}
 
 
-# --- storing ------------------------------------------------------------------------------------------------------------------------
+# --- store ------------------------------------------------------------------------------
 
 
 def _store(
@@ -173,7 +183,7 @@ def _store(
 
 
 def _make_conflict(c: Connection, kind: str, name: str, gone: bool, new: bool) -> Problem:
-    """Somebody was quicker."""
+    """Return the problem that somebody else changed the definition first."""
     word, shown = _get_word(kind), sanitize(name)
     if new:
         return Conflict(f"there is a {word} {shown} already. Nothing was changed.")
@@ -187,18 +197,21 @@ def _make_conflict(c: Connection, kind: str, name: str, gone: bool, new: bool) -
     return Conflict(f"{word} {shown} was changed meanwhile{who}. Nothing was changed.")
 
 
-# --- as text ------------------------------------------------------------------------------------------------------------------------
+# --- text -------------------------------------------------------------------------------
 
 
 def _read_row(c: Connection, kind: str, name: str) -> Row | None:
-    """What is stored under that name."""
+    """Return the stored row of that name, or None."""
     return apply.read_existing(c, kind).get(name)
 
 
 def _format_text(kind: str, name: str, values: Row, format: str = "toml") -> tuple[str, str]:
-    """A definition as text, and its format: YAML where TOML cannot hold it. Takes time, so never within the event loop: what is read
-    from the database is read there."""
-    from app.core.definitions import toml_yaml  # which reads YAML's library: a runtime need not have it to come up
+    """Return a definition as text, and the format: YAML if TOML cannot hold it.
+
+    Formatting is slow, so never call this on the event loop.
+    """
+    # The import loads the YAML library, which the runtime does not need to start.
+    from app.core.definitions import toml_yaml
 
     document = {kind: {name: apply.to_document(kind, values)}}
     try:

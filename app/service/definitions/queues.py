@@ -1,4 +1,4 @@
-"""Queues and pools, as people make and change them."""
+"""Queue and pool verbs."""
 
 from __future__ import annotations
 
@@ -53,16 +53,16 @@ def _check_name(name: str) -> None:
         raise Usage(f"name {wrong}. Nothing was changed.")
 
 
-# --- queues -------------------------------------------------------------------------------------------------------------------------
+# --- queues -----------------------------------------------------------------------------
 
 
 async def queue_ls(call: Call) -> list[dict[str, Any]]:
-    """All queues, highest priority first, with what waits in them."""
+    """Return all queues, highest priority first, with their waiting tasks."""
     return await call.db.read(queue_dicts)
 
 
 def queue_dicts(c: Connection) -> list[dict[str, Any]]:
-    """Queues on the wire."""
+    """Return the queues as sent to clients."""
     counted, now = reads.read_counters(c), reads.map_queue_facts(c)
     return [
         {**row._asdict(), "waiting": counted.get((row.name, "queued"), 0), "oldest_at": now[row.name].oldest_at,
@@ -72,8 +72,11 @@ def queue_dicts(c: Connection) -> list[dict[str, Any]]:
 
 
 async def queue_line(call: Call, *, names: Sequence[str]) -> dict[str, Any]:
-    """What waits in some queues: {"first": uuid of the task that starts first, or, where none is in line, of the one whose next attempt
-    comes first; "waiting": {status: tasks}}."""
+    """Summarize the waiting tasks of some queues.
+
+    Return {"first": uuid of the task that starts first, or of the next retry if no task is queued;
+    "waiting": {status: tasks}}.
+    """
     return await call.db.read(_summarize_waiting, names)
 
 
@@ -91,7 +94,7 @@ def _summarize_waiting(c: Connection, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _get_word(row: QueueRow, now: Any) -> str:
-    """What a queue does now: open, full, no room, paused, draining or pool off."""
+    """Return the state of a queue: open, full, no room, paused, draining or pool off."""
     if now.pool_status != "active":
         return "pool off"
     if row.status != "active":
@@ -115,7 +118,10 @@ async def queue_create(
     priority: Any = None,
     description: str | None = None,
 ) -> dict[str, Any]:
-    """A new queue; by default as many at once as its pool has cores."""
+    """Create a queue.
+
+    By default its capacity is the number of its pool's cores.
+    """
     _check_name(name)
     values = {
         "pool": "default",
@@ -161,16 +167,16 @@ async def queue_set(
     return await queue_show(call, name=name)
 
 
-# --- pools --------------------------------------------------------------------------------------------------------------------------
+# --- pools ------------------------------------------------------------------------------
 
 
 async def pool_ls(call: Call) -> list[dict[str, Any]]:
-    """All pools."""
+    """Return all pools."""
     return await call.db.read(pool_dicts)
 
 
 def pool_dicts(c: Connection) -> list[dict[str, Any]]:
-    """Pools on the wire, with the name of their SLA."""
+    """Return the pools as sent to clients, with the names of their SLA rules."""
     slas = {row.id: row.name for row in c.execute(schema.slas.select())}
     return [
         {**row._asdict(), "sla": slas.get(row.sla_id) if row.sla_id is not None else None} for row in reads.list_pools(c)
@@ -180,7 +186,7 @@ def pool_dicts(c: Connection) -> list[dict[str, Any]]:
 async def pool_create(
     call: Call, *, name: str, cpu: Any, memory: Any, sla: str | None = None, description: str | None = None
 ) -> dict[str, Any]:
-    """A new pool of so many cores and MiB."""
+    """Create a pool with a number of cores and MiB of memory."""
     _check_name(name)
     values = _parse_values({"cpu": cpu, "memory": memory, "sla": sla, "description": description})
 
@@ -194,13 +200,16 @@ async def pool_create(
 
 
 async def note_oversize(call: Call, names: Sequence[str]) -> None:
-    """Say that these pools, or all together, give out more than the machine has: people share cores on purpose, so it is not refused."""
+    """Note that pools offer more than the machine has.
+
+    People share cores on purpose, so oversized pools are not refused.
+    """
     for said in overcommit.list_warnings(await call.db.read(pool_dicts), *host.read_capacity(), names):
         call.note(f"{said}: more may start than it can run well.")
 
 
 def _resolve_sla(c: Connection, values: dict[str, Any]) -> dict[str, Any]:
-    """The SLA's id in place of its name."""
+    """Replace the name of the SLA rule by its id."""
     if "sla" not in values:
         return values
     rules = {row.name: row for row in definitions.list_slas(c)}
@@ -220,7 +229,7 @@ async def pool_set(
     sla: str | None = None,
     description: str | None = None,
 ) -> dict[str, Any]:
-    """Change a pool. What runs keeps what it has, also when the pool gets smaller."""
+    """Change a pool. Active runs keep their resources even if the pool shrinks."""
     values = _parse_values({"cpu": cpu, "memory": memory, "sla": sla, "description": description})
     if not values:
         raise Usage("nothing to set. Say what: --cpu, --memory, --sla or --description.")
@@ -235,12 +244,12 @@ async def pool_set(
     return await pool_show(call, name=name)
 
 
-# --- both ---------------------------------------------------------------------------------------------------------------------------
+# --- both -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class DefinitionKind:
-    """A queue or a pool: its word, its table, its rows on the wire, and what refers to one."""
+    """Queue or pool: its name, table, rows for clients, and users."""
 
     word: str
     table: Table
@@ -248,13 +257,13 @@ class DefinitionKind:
     users: Callable[[Connection, str], dict[str, int]]
 
     def require_known(self, c: Connection, name: str) -> None:
-        """Raise NotFound, with the nearest, when there is none of that name."""
+        """Raise NotFound, with the nearest name, if the name does not exist."""
         names = [row["name"] for row in self.dicts(c)]
         if name not in names:
             raise lookup.make_unknown_name(self.word, name, names)
 
     def require_new(self, c: Connection, name: str) -> None:
-        """Raise Conflict when there is one of that name."""
+        """Raise Conflict if the name exists."""
         if name in [row["name"] for row in self.dicts(c)]:
             word, shown = self.word, sanitize(name)
             raise Conflict(
@@ -263,7 +272,7 @@ class DefinitionKind:
 
 
 async def _show(kind: DefinitionKind, call: Call, *, name: str) -> dict[str, Any]:
-    """One, as it is now."""
+    """Return one queue or pool."""
 
     def read(c: Connection) -> dict[str, Any]:
         kind.require_known(c, name)
@@ -273,7 +282,7 @@ async def _show(kind: DefinitionKind, call: Call, *, name: str) -> dict[str, Any
 
 
 async def _rm(kind: DefinitionKind, call: Call, *, name: str) -> dict[str, Any]:
-    """Take away one that nothing refers to."""
+    """Delete a queue or pool that is not in use."""
 
     def remove(c: Connection) -> None:
         kind.require_known(c, name)
@@ -285,7 +294,10 @@ async def _rm(kind: DefinitionKind, call: Call, *, name: str) -> dict[str, Any]:
 
 
 async def _set_status(kind: DefinitionKind, status: str, verb: str, call: Call, *, name: str) -> dict[str, Any]:
-    """Let it start things again, or nothing more; the row, and its status `before`, which may have been the same."""
+    """Change the status of a queue or pool.
+
+    Return the row with the old status in `before`, which may be the same.
+    """
 
     def change(c: Connection) -> str:
         kind.require_known(c, name)

@@ -1,4 +1,4 @@
-"""SLAs: made, changed and taken away by people, looked at by the runtime."""
+"""SLA rules: verbs for users, and evaluation by the runtime."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from db.rows import SlaRow
 from db.states import ENDED
 
 MAX_ALERTS = 500
-"""Alerts fired or closed in one look, give or take a page."""
+"""Approximate number of alerts fired or resolved in one evaluation."""
 DAY = timedelta(days=1)
 MAX_COUNTED = 1000
 MAX_RUNS = 12
@@ -29,7 +29,10 @@ MAX_RUNS = 12
 
 @dataclass(frozen=True, slots=True)
 class EvaluationResult:
-    """What one look did; `next_due` is when the next is worth it (UNIX seconds; None: after the next submission)."""
+    """Result of one evaluation.
+
+    `next_due` is the UNIX time of the next useful evaluation, None until the next submission.
+    """
 
     fired: int
     resolved: int
@@ -37,18 +40,21 @@ class EvaluationResult:
 
 
 async def ls(call: Call) -> list[dict[str, Any]]:
-    """All SLAs, the most severe first, each with how it stands (`with_state`)."""
+    """Return all SLA rules with their state, most severe first."""
     return await call.db.read(lambda c: add_state(c, definitions.list_slas(c)))
 
 
 async def show(call: Call, *, name: str) -> dict[str, Any]:
-    """One SLA, with how it stands."""
+    """Return one SLA rule with its state."""
     return await call.db.read(lambda c: add_state(c, [require_rule(c, name)])[0])
 
 
 async def read_history(call: Call, *, name: str) -> dict[str, Any]:
-    """How the last runs kept an SLA: {"name", "limit", how its figure stands (see `metrics.told`), "runs": [see `runs`], oldest first,
-    "was": [see `was`]}."""
+    """Return the recent results of a rule.
+
+    The keys are "name", "limit", the state of its metric, "runs" (see `list_runs`) and "was" (see
+    `list_high_spells`).
+    """
 
     def read(c: Connection) -> dict[str, Any]:
         row = require_rule(c, name)
@@ -59,9 +65,13 @@ async def read_history(call: Call, *, name: str) -> dict[str, Any]:
 
 
 def add_state(c: Connection, rows: Sequence[SlaRow]) -> list[dict[str, Any]]:
-    """SLAs on the wire. To the columns come `severity`, `words` (the rule as a sentence), `limit` in its `unit`, how its figure stands
-    (see `metrics.told`), `open` ({status: alerts}), `silence` ({"until", "by", "reason"} or None), and of the last day `late` (alerts
-    that are over; no more than a thousand of all rules are counted) and `last_late`."""
+    """Return SLA rules as sent to clients.
+
+    To the columns come `severity`, `words` (the rule as a sentence), `limit` in its `unit`, the
+    state of its metric, `open` ({status: alerts}), and `silence` ({"until", "by", "reason"} or
+    None). `late` and `last_late` cover resolved alerts of the last day; at most a thousand of all
+    rules are counted.
+    """
     counts, quiet = alerts.count_by_rule(c), alerts.map_silences(c)
     over = alerts.map_resolved(c, timestamps.format_time(timestamps.utcnow() - DAY), MAX_COUNTED)
     return [_add_state(c, row, counts.get(row.id, {}), quiet.get(row.id), over.get(row.id, (0, None))) for row in rows]
@@ -79,14 +89,17 @@ def _add_state(
 
 
 def match_similar(c: Connection, task: sla_cursor.SlaTask) -> dict[str, str]:
-    """What the tasks like this one have in common: its template, else its name."""
+    """Return a match for similar tasks: same template, else same name."""
     row = reads.list_by_uuid(c, [task.uuid])
     return {"template": row[0].template} if row and row[0].template else {"task": task.name}
 
 
 def list_runs(c: Connection, rule: sla.SlaRule, match: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """How the last dozen tasks did by a rule: [{"number", "name", "status", "at": when it did what is asked, "value": seconds that
-    took, "late"}], oldest first; none by a rule on a figure. `match` says which tasks, as `db.alerts.lately`."""
+    """Return the results of the last dozen tasks under a rule, oldest first.
+
+    Each is {"number", "name", "status", "at": when the task met the rule, "value": seconds needed,
+    "late"}. A rule about a metric has none. `match` selects the tasks as in `db.alerts.lately`.
+    """
     if rule.metric:
         return []
     found = [(task, sla.judge_task(rule, to_facts(task), 0.0)) for task in alerts.list_recent_tasks(c, match)]
@@ -100,8 +113,10 @@ def list_runs(c: Connection, rule: sla.SlaRule, match: Mapping[str, Any]) -> lis
 
 
 def list_high_spells(c: Connection, row: SlaRow) -> list[dict[str, str]]:
-    """When the figure of a rule was too high in the last day: [{"since", "until"}], oldest first, a dozen at most; none by a rule about
-    tasks."""
+    """Return when a rule's metric was too high in the last day.
+
+    Return at most a dozen {"since", "until"}, oldest first; none for a rule about tasks.
+    """
     if not sla_metrics.is_metric(row):
         return []
     found = alerts.list_intervals(c, row.id, timestamps.format_time(timestamps.utcnow() - DAY), MAX_COUNTED)[:MAX_RUNS]
@@ -112,7 +127,10 @@ async def create(
     call: Call, *, name: str, preset: str, value: Any, metric: str | None = None, template: str | None = None,
     queue: str | None = None, task: str | None = None, tag: Any = None, severity: str = "warning",
 ) -> dict[str, Any]:  # fmt: skip
-    """A new SLA of one of the presets; `metric` is for `stays-below`. Raises Conflict when there is one of that name."""
+    """Create an SLA rule from a preset; `metric` belongs to `stays-below`.
+
+    Raise Conflict if the name exists.
+    """
     if wrong := find_name_error(name):
         raise Usage(f"name {wrong}. Nothing was changed.")
     match = {"template": template, "queue": queue, "task": task, "tag": tag}
@@ -132,10 +150,11 @@ async def set_(
     call: Call, *, name: str, preset: str | None = None, value: Any = None, metric: str | None = None, template: str | None = None,
     queue: str | None = None, task: str | None = None, tag: Any = None, severity: str | None = None, enabled: bool | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Change an SLA: what is None stays, an empty text takes a part of what it matches away.
+    """Change an SLA rule. None keeps a value, an empty text removes a match condition.
 
-    One that asks something else now, or was turned on or off, closes its alerts and looks at every task again. What a rule on tasks
-    matched goes when it is one on a metric from now on, and the metric when it is the other way round.
+    A changed condition, or a change of `enabled`, closes the rule's alerts and evaluates all tasks
+    again. A rule that changes from tasks to a metric loses its match conditions, and in the other
+    direction its metric.
     """
     match = {"template": template, "queue": queue, "task": task, "tag": tag}
     asked = {"preset": preset, "value": value, "metric": metric}
@@ -162,7 +181,10 @@ async def set_(
 def _merge_changes(
     row: SlaRow, asked: Mapping[str, Any], match: Mapping[str, Any], severity: str | None, enabled: bool | None
 ) -> dict[str, Any]:
-    """The columns of an SLA with these changes; `asked` are its preset, value and metric."""
+    """Return the columns of a rule with these changes.
+
+    `asked` holds the preset, value and metric.
+    """
     if not (enabled is None or isinstance(enabled, bool)):
         raise Usage("enabled must be true or false. Nothing was changed.")
     given = {key: word for key, word in asked.items() if word is not None}
@@ -180,7 +202,10 @@ def _merge_changes(
 
 
 async def rm(call: Call, *, name: str) -> dict[str, Any]:
-    """Take away an SLA that nothing refers to; its open alerts are closed, all keep its name, and its silence goes with it."""
+    """Delete an SLA rule that is not in use.
+
+    Open alerts are closed, all alerts keep the rule's name, and its silence is deleted.
+    """
 
     def remove(c: Connection) -> None:
         row = require_rule(c, name)
@@ -193,7 +218,7 @@ async def rm(call: Call, *, name: str) -> dict[str, Any]:
 
 
 def require_rule(c: Connection, name: str) -> SlaRow:
-    """The SLA of that name. Raises NotFound with the nearest."""
+    """Return the rule of that name. Raise NotFound with the nearest name."""
     found = {row.name: row for row in definitions.list_slas(c)}
     if name not in found:
         raise lookup.make_unknown_name("sla", name, list(found))
@@ -201,7 +226,10 @@ def require_rule(c: Connection, name: str) -> SlaRow:
 
 
 def check_match(conditions: dict[str, Any], templates: Sequence[str], queues: Sequence[str]) -> None:
-    """What an SLA matches must exist. Raises NotFound: a rule with a typo would never be late."""
+    """Raise NotFound if a match condition names an unknown template or queue.
+
+    A rule with a typing error would never be late.
+    """
     match = conditions.get("match", {})
     for kind, names in (("template", templates), ("queue", queues)):
         if kind in match and match[kind] not in names:
@@ -209,7 +237,7 @@ def check_match(conditions: dict[str, Any], templates: Sequence[str], queues: Se
 
 
 def check_pool(name: str, conditions: Mapping[str, Any]) -> None:
-    """A pool's SLA is about its tasks. Raises Refused for one on a figure."""
+    """Raise Refused if a pool refers to a rule about a metric."""
     if metric := conditions.get("metric"):
         raise Refused(f"sla {sanitize(name)} is about {metric} of Taskdeck itself, and no task: no pool can point at it.")
 
@@ -224,14 +252,13 @@ def _make_columns(preset: str, value: Any, metric: str | None, match: dict[str, 
     return {"conditions": conditions, "actions": {}, "priority": sla.SEVERITIES[severity], "enabled": True}
 
 
-# --- evaluation -----------------------------------------------------------------------------------------------------
+# --- evaluation -------------------------------------------------------------------------
 
 
 def evaluate(c: Connection, moment: datetime) -> EvaluationResult:
-    """Tell of tasks that are late, and of figures that are too high, and close what is no longer so, as of an aware time, in the
-    caller's transaction.
+    """Fire and resolve alerts as of an aware time, in the caller's transaction.
 
-    A page or two of each at most; when there is more to do `next_due` is now.
+    One call handles a page or two of alerts; if more are left, `next_due` is now.
     """
     now = moment.timestamp()
     resolved, more = _resolve_alerts(c, now)
@@ -249,7 +276,10 @@ def evaluate(c: Connection, moment: datetime) -> EvaluationResult:
 
 
 def has_work(c: Connection, moment: datetime) -> bool:
-    """Whether `evaluate` would find anything to do: reads only, so that an idle runtime writes nothing."""
+    """Return whether `evaluate` has work.
+
+    The function only reads, so an idle runtime writes nothing.
+    """
     now = moment.timestamp()
     rows = [row for row in definitions.list_slas(c) if row.enabled]
     on_tasks = (row for row in rows if not sla_metrics.is_metric(row))
@@ -257,7 +287,7 @@ def has_work(c: Connection, moment: datetime) -> bool:
 
 
 def find_unreadable_metrics(c: Connection, moment: datetime) -> dict[str, str]:
-    """{metric: why it cannot be read}, of those that rules are about, as of an aware time. Such rules stay as they are."""
+    """Return {metric: why it cannot be read} for the metrics of all rules."""
     return sla_metrics.find_unreadable(c, definitions.list_slas(c), moment.timestamp())
 
 
@@ -277,7 +307,7 @@ def _has_due_tasks(c: Connection, row: SlaRow, now: float) -> bool:
 
 
 def to_facts(task: sla_cursor.SlaTask) -> sla.TaskTimes:
-    """A task as its rule sees it."""
+    """Return a task's times as an SLA rule needs them."""
     ended = task.ended_at if task.status in ENDED else None
     return sla.TaskTimes(timestamps.to_unix(task.created_at), *map(_parse_unix, (task.not_before, task.first_start, ended)))
 
@@ -287,7 +317,10 @@ def _parse_unix(text: str | None) -> float | None:
 
 
 def _resolve_alerts(c: Connection, now: float) -> tuple[int, bool]:
-    """Close alerts by what has happened since the last look: how many, and whether there is more to look at."""
+    """Resolve alerts by the events since the last evaluation.
+
+    Return their number, and whether more events are left.
+    """
     seen, last = sla_cursor.read_event_cursor(c), sla_cursor.find_last_event(c)
     if last == seen:
         return 0, False
@@ -301,7 +334,7 @@ def _resolve_alerts(c: Connection, now: float) -> tuple[int, bool]:
 
 
 def _close_alert(found: alerts.OpenAlert, now: float) -> dict[str, Any]:
-    """How an alert reads when it is over: as of the moment its task did what the rule asks."""
+    """Return the final values of an alert, as of the time its task met the rule."""
     row = found.alert
     as_it_was = {"key": row.id, "text": row.text, "short": row.short, "value": row.value}
     rule = sla.parse_conditions(found.conditions) if found.conditions is not None else None
@@ -313,7 +346,10 @@ def _close_alert(found: alerts.OpenAlert, now: float) -> dict[str, Any]:
 
 
 def _evaluate_rule(c: Connection, row: SlaRow, now: float, room: int) -> tuple[int, float | None]:
-    """One SLA's look at the tasks whose time is up: how many alerts it fired, and when its next task is due."""
+    """Evaluate one rule on tasks whose time is up.
+
+    Return the number of alerts fired, and when the next task is due.
+    """
     if room <= 0:
         return 0, now
     rule, scope = sla.parse_conditions(row.conditions), sla_cursor.build_scope(c, row.id, row.conditions.get("match", {}))
@@ -324,7 +360,7 @@ def _evaluate_rule(c: Connection, row: SlaRow, now: float, room: int) -> tuple[i
 
 
 def _take_new(c: Connection, row: SlaRow, rule: sla.SlaRule, scope: sla_cursor.TaskScope, now: float) -> list[sla_cursor.SlaTask]:
-    """The next page of tasks submitted so long ago that their time is up; moves the cursor past them."""
+    """Return the next page of due tasks and advance the cursor."""
     at = sla_cursor.read_cursor(c, row.id)
     last = min(sla_cursor.find_last_created(c, timestamps.from_unix(now - rule.value)), at + sla_cursor.SPAN)
     if last <= at:
@@ -337,7 +373,7 @@ def _take_new(c: Connection, row: SlaRow, rule: sla.SlaRule, scope: sla_cursor.T
 def _judge(
     c: Connection, row: SlaRow, rule: sla.SlaRule, tasks: Sequence[sla_cursor.SlaTask], now: float
 ) -> list[dict[str, Any]]:
-    """Alerts for those of these tasks that are late; those whose time is still to come are put off."""
+    """Return alerts for late tasks and postpone tasks that are not due yet."""
     verdicts = [(task, sla.judge_task(rule, to_facts(task), now)) for task in tasks]
     waiting = [(verdict.due, task.number) for task, verdict in verdicts if verdict.done is None and not verdict.late]
     sla_cursor.defer_tasks(c, row.id, waiting)
@@ -355,7 +391,7 @@ def _make_alert(row: SlaRow, rule: sla.SlaRule, task: sla_cursor.SlaTask, verdic
 
 
 def _find_next_due(c: Connection, row: SlaRow, rule: sla.SlaRule, scope: sla_cursor.TaskScope, now: float) -> float | None:
-    """When the next task in scope may be late: not before `now`, which says that there is more to look at."""
+    """Return when the next task may be late, or `now` if more tasks are left."""
     found = sla_cursor.find_next_created(c, scope, sla_cursor.read_cursor(c, row.id))
     times = [timestamps.to_unix(found) + rule.value if found else None, sla_cursor.find_next_due(c, row.id)]
     coming = [at for at in times if at is not None]

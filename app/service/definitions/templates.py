@@ -1,4 +1,4 @@
-"""Templates, as people make, change and take them away one by one. `app.service.definitions.apply` does so from a file."""
+"""Template verbs. `definitions.apply` handles templates in files."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ from db.queries import definitions, reads
 from db.rows import PoolRow, TemplateRow
 
 MAX_COUNTED = 10_000
-"""Uses of a template that are counted; more are told as that many."""
+"""Maximum number of uses that are counted."""
 
 
 async def ls(call: Call, *, usage: bool = False) -> list[dict[str, Any]]:
-    """All templates by name. With `usage` also `used` (tasks, COUNTED at most), `active` (of them not ended), `last_used` (when the
-    last ended) and `median` (seconds its last successful runs took)."""
+    """Return all templates by name.
+
+    With `usage`, add `used` (tasks, at most COUNTED), `active` (tasks not ended), `last_used` (last
+    end) and `median` (seconds of the last successful runs).
+    """
     return await call.db.read(_ls, usage)
 
 
@@ -40,12 +43,15 @@ def _read_usage(c: Connection, name: str) -> dict[str, Any]:
 
 
 async def show(call: Call, *, name: str) -> dict[str, Any]:
-    """One template."""
+    """Return one template."""
     return (await call.db.read(require_template, name))._asdict()
 
 
 async def create(call: Call, *, name: str, **given: Any) -> dict[str, Any]:
-    """A new template of `engine`, `schema`, `parameters` (else what the schema names) and defaults for its tasks."""
+    """Create a template.
+
+    Parameters default to the names in the schema.
+    """
     if wrong := find_name_error(name):
         raise Usage(f"name {wrong}. Nothing was changed.")
     given = {key: value for key, value in given.items() if value is not None}
@@ -64,7 +70,7 @@ async def create(call: Call, *, name: str, **given: Any) -> dict[str, Any]:
 
 
 async def set_(call: Call, *, name: str, **given: Any) -> dict[str, Any]:
-    """Change what is given of a template; tasks that were submitted keep what they had."""
+    """Change a template. Submitted tasks keep their values."""
     if not any(value is not None for value in given.values()):
         raise Usage("nothing to set. Say what: --queue, --timeout, --cpu, --memory, --retries or --description.")
 
@@ -79,7 +85,10 @@ async def set_(call: Call, *, name: str, **given: Any) -> dict[str, Any]:
 
 
 async def retire(call: Call, *, name: str, back: bool = False) -> dict[str, Any]:
-    """Let it take no more tasks, though what refers to it keeps it; or, with `back`, take some again."""
+    """Retire a template, or with `back` restore it.
+
+    A retired template takes no new tasks; existing references stay valid.
+    """
 
     def change(c: Connection) -> None:
         row = require_template(c, name)
@@ -92,7 +101,7 @@ async def retire(call: Call, *, name: str, back: bool = False) -> dict[str, Any]
 
 
 async def rm(call: Call, *, name: str) -> dict[str, Any]:
-    """Take away a template that nothing refers to."""
+    """Delete a template that is not in use."""
 
     def remove(c: Connection) -> None:
         require_template(c, name)
@@ -107,17 +116,17 @@ DEFINITION_FIELDS = tuple(field.alias or name for name, field in TemplateDefinit
 
 
 def get_set_fields(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What a row says of its definition, by the definition's keys."""
+    """Return the fields of a definition that a row sets."""
     return {key: row[key] for key in DEFINITION_FIELDS if row.get(key) is not None}
 
 
 def to_source(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row as a definitions file has it: what it may be said to be made from."""
+    """Return a row as a definitions file has it."""
     return build_definition("templates", dict(row) | ({"type": None} if row["type"] == row["engine"] else {}))
 
 
 def require_template(c: Connection, name: str) -> TemplateRow:
-    """The template of that name. Raises NotFound with the nearest."""
+    """Return the template of that name. Raise NotFound with the nearest name."""
     row = definitions.find_template(c, name)
     if row is None:
         raise lookup.make_unknown_name("template", name, definitions.list_template_names(c))
@@ -125,14 +134,14 @@ def require_template(c: Connection, name: str) -> TemplateRow:
 
 
 def make_definition(given: Mapping[str, Any]) -> TemplateDefinition:
-    """A definition that an engine can run. Raises Usage."""
+    """Return a definition that its engine can run. Raise Usage."""
     definition: TemplateDefinition = validate_definition(TemplateDefinition, given)
     check_engine(definition)
     return definition
 
 
 def check_engine(definition: TemplateDefinition) -> None:
-    """Its engine can run its schema with its parameters. Raises Usage."""
+    """Raise Usage if the engine cannot run the schema with its parameters."""
     try:
         engines.check_template(definition.engine, definition.schema_, definition.parameters)
     except Usage as problem:
@@ -140,7 +149,10 @@ def check_engine(definition: TemplateDefinition) -> None:
 
 
 def check_place(definition: TemplateDefinition, queues: Mapping[str, PoolRow]) -> None:
-    """Its queue exists, and what it asks for can fit that queue's pool. Raises NotFound and Refused."""
+    """Check that the queue exists and its pool can hold the request.
+
+    Raise NotFound or Refused.
+    """
     queue = definition.queue or DEFAULT_QUEUE
     if queue not in queues:
         raise lookup.make_unknown_queue(queue, list(queues))
@@ -148,12 +160,12 @@ def check_place(definition: TemplateDefinition, queues: Mapping[str, PoolRow]) -
 
 
 def read_queue_pools(c: Connection) -> dict[str, PoolRow]:
-    """The pool of each queue, by the queue's name."""
+    """Return {queue: its pool}."""
     pools = {row.name: row for row in reads.list_pools(c)}
     return {row.name: pools[row.pool] for row in reads.list_queues(c)}
 
 
 def to_columns(definition: TemplateDefinition, source: Mapping[str, Any]) -> dict[str, Any]:
-    """The definition as its row holds it; `source` is what it was made from, as it was typed."""
+    """Return a definition by column names; `source` is the definition as typed."""
     values = definition.model_dump(by_alias=True)
     return values | {"type": definition.type or definition.engine, "template": dict(source)}

@@ -1,4 +1,7 @@
-"""What people do to tasks. Each verb takes ids or a selection, does all it can in one transaction, and lists what it refused."""
+"""Task actions: cancel, pause, hold, retry, edit and wait.
+
+Each verb takes ids or a selection, does all it can, and lists its refusals.
+"""
 
 from __future__ import annotations
 
@@ -30,23 +33,24 @@ from db.states import ACTIVE, ENDED, WAITING, RunStatus, TaskStatus
 Ids = Sequence[str | int] | None
 Select = dict[str, Any] | None
 BATCH_SIZE = 1000
-"""Tasks in one transaction of a verb: some tens of milliseconds on the writer thread."""
+"""Tasks in one transaction of a verb, some tens of milliseconds on the writer thread."""
 
 TaskCheck = Callable[[TaskRow], None]
 TaskAction = Callable[[Connection, list[TaskRow]], Any]
 
 
 def _make_note(text: str) -> Problem:
-    """Something to tell that is no failure."""
+    """Return a problem that is only a note and no failure."""
     problem = Problem(text)
     problem.exit_code = 0
     return problem
 
 
 async def _apply_to_tasks(call: Call, verb: str, ids: Ids, select: Select, may: TaskCheck, act: TaskAction) -> dict[str, Any]:
-    """Choose tasks, leave out those that `may` raises a Problem for, `act` on the rest, and record it.
+    """Apply an action to tasks and record it, leaving out tasks that `may` refuses.
 
-    One transaction for up to BATCH tasks; more of them in several, so that starts and ends go on between.
+    Up to BATCH tasks share one transaction. More tasks take several, so that starts and ends go
+    through in between.
     """
     if not select and (isinstance(ids, (str, int)) or len(ids or ()) <= BATCH_SIZE):
         return await call.db.write(_apply, call.by, verb, ids, select, may, act)
@@ -66,7 +70,10 @@ def _apply(c: Connection, by: str, verb: str, ids: Ids, select: Select, may: Tas
 def _apply_to_batch(
     c: Connection, by: str, verb: str, uuids: Sequence[str], select: Select, may: TaskCheck, act: TaskAction
 ) -> dict[str, Any]:
-    """A part of what was chosen a moment ago, less what has left the states that were asked for: it started, say."""
+    """Apply the action to a batch of resolved tasks.
+
+    Tasks that left the selected states meanwhile are skipped.
+    """
     return _apply_to_resolved(c, by, verb, lookup.recheck(c, uuids, select), may, act)
 
 
@@ -96,7 +103,7 @@ def _apply_to_resolved(c: Connection, by: str, verb: str, found: lookup.Resolved
 
 
 _RUN_VERBS = ("pause", "resume")
-"""Verbs that may find a run as they would leave it: that is a note, and no operation."""
+"""Verbs that may find a run already in the wanted state, which is only a note."""
 _RECORDED_FIELDS = (
     "priority", "front", "hold", "queue", "cpu", "memory", "timeout", "retries", "retry_delay", "grace", "name", "not_before", "retry_at",
     "pinned",
@@ -105,13 +112,13 @@ _RECORDED_FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class TaskStates:
-    """Tasks as they are at one moment, and where their active runs stand."""
+    """Tasks at one moment, with the status of their active runs."""
 
     rows: dict[str, TaskRow]
     runs: dict[str, str]
 
     def get_difference(self, later: TaskStates, uuid: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What is different of a task later, as it was and as it is: the status always, of the rest what differs."""
+        """Return a task's changed fields before and after, always with the status."""
         was, now = self.rows[uuid], later.rows.get(uuid)
         if now is None:
             return {"status": was.status}, {"status": "deleted"}
@@ -124,17 +131,17 @@ class TaskStates:
 
 
 def read_states(c: Connection, rows: Sequence[TaskRow]) -> TaskStates:
-    """These tasks as they are now."""
+    """Return the current states of tasks."""
     return TaskStates({row.uuid: row for row in reads.list_by_uuid(c, _get_uuids(rows))}, _read_runs(c, rows))
 
 
 def _read_runs(c: Connection, rows: Sequence[TaskRow]) -> dict[str, str]:
-    """{uuid: status of the active run}, looked for when one of the tasks has, or had, one."""
+    """Return {uuid: status of the active run}, reading only if a task runs."""
     return {run.task_id: run.status for run in reads.list_running(c)} if any(row.status == TaskStatus.RUNNING for row in rows) else {}
 
 
 def _format_done(was: TaskRow, row: TaskRow | None, run: str | None) -> dict[str, Any]:
-    """What became of a task; `run` is where its active run stands, None without one."""
+    """Return the result for one task; `run` is the status of its active run."""
     status = row.status if row else "deleted"
     before = {"status": was.status, "priority": was.priority, "front": was.front, "hold": was.hold}
     return {"number": was.number, "uuid": was.uuid, "name": was.name, "status": status, "run": run, "grace": (row or was).grace,
@@ -163,7 +170,7 @@ _ENDS: TypeAdapter[dict[str, float]] = TypeAdapter(dict[str, float])
 
 
 def _validate(name: str, kind: TypeAdapter[Any], value: Any) -> Any:
-    """`value` as it is meant. Raises Usage that begins with the name of the option."""
+    """Return the parsed value. Raise Usage that begins with the option's name."""
     try:
         return kind.validate_python(value)
     except ValidationError as error:
@@ -174,8 +181,11 @@ async def cancel(
     call: Call, *, ids: Ids = None, select: Select = None, signal: int | None = None, grace: float | None = None, waiting: bool = False,
     attempts: dict[str, int] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """End tasks: waiting ones at once, running ones by TERM, grace, KILL. With `signal` only that is sent; with `waiting` what has
-    started is refused, and of those that ran, by uuid, in these `attempts`, what was asked to run once more since."""
+    """Cancel tasks: waiting ones at once, running ones by TERM, grace and KILL.
+
+    With `signal`, only send that signal. With `waiting`, refuse tasks that have started. `attempts`
+    gives the expected attempt by uuid; a task that was retried since is refused.
+    """
     meant = _validate("attempts", _ATTEMPTS, attempts or {})
     if signal is not None:
         return await _send_signal(call, ids, select, _validate("signal", _SIGNAL, signal), meant)
@@ -202,8 +212,10 @@ async def cancel(
 
 
 def _refuse_other_run(row: TaskRow, attempts: Mapping[str, int]) -> None:
-    """Refuse a task whose run has ended since it was looked at, and that runs once more or waits for that: nobody agreed to lose this. One
-    that is about to try again by itself is still meant."""
+    """Refuse a task whose expected run has ended and that runs or waits again.
+
+    The user did not confirm the new run. An automatic retry is still covered.
+    """
     meant = row.status in (TaskStatus.RUNNING, TaskStatus.RETRYING) and row.attempts == attempts.get(row.uuid)
     if row.uuid in attempts and row.status not in ENDED and not meant:
         now = "runs once more" if row.status == TaskStatus.RUNNING else f"is {row.status}"
@@ -213,7 +225,10 @@ def _refuse_other_run(row: TaskRow, attempts: Mapping[str, int]) -> None:
 async def _cancel_unrecorded(
     call: Call, ids: Ids, select: Select, grace: float | None, problem: DiskFull, attempts: Mapping[str, int]
 ) -> dict[str, Any]:
-    """With a full disk what runs can still be ended, and it may be what filled it: the keeper keeps the word, though not whose it was."""
+    """Cancel running tasks on a full disk, without recording the caller.
+
+    The running tasks may be what filled the disk. The keeper still records the stop.
+    """
     found = await call.db.read(lookup.resolve, ids, select)
     runs = {run.task_id: run.runid for run in await call.db.read(reads.list_running)}
     going = [row for row in found.tasks if row.uuid in runs and attempts.get(row.uuid, row.attempts) == row.attempts]
@@ -251,7 +266,7 @@ async def _send_signal(call: Call, ids: Ids, select: Select, number: int, attemp
 
 
 async def pause(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str, Any]:
-    """Running tasks stand still."""
+    """Pause running tasks."""
 
     def may(row: TaskRow) -> None:
         if row.status in WAITING:
@@ -276,7 +291,7 @@ async def pause(call: Call, *, ids: Ids = None, select: Select = None) -> dict[s
 
 
 async def resume(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str, Any]:
-    """Paused tasks go on."""
+    """Resume paused tasks."""
 
     def may(row: TaskRow) -> None:
         if row.status != TaskStatus.RUNNING:
@@ -289,7 +304,7 @@ async def resume(call: Call, *, ids: Ids = None, select: Select = None) -> dict[
 
 
 async def _wait_for_start(call: Call, ids: Ids, select: Select) -> None:
-    """Wait, a second at most, until none of the tasks is between its claim and its start."""
+    """Wait until no task is between claim and start, at most a second."""
 
     def starting(c: Connection) -> bool:
         return any(run.status == RunStatus.STARTING for row in lookup.resolve(c, ids, select).tasks if row.status == TaskStatus.RUNNING
@@ -307,7 +322,7 @@ async def _wait_for_start(call: Call, ids: Ids, select: Select) -> None:
 
 
 async def hold(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str, Any]:
-    """Keep tasks from starting; a running one from its next attempt."""
+    """Hold tasks. A running task is held from its next attempt on."""
 
     def may(row: TaskRow) -> None:
         if row.status in ENDED:
@@ -325,7 +340,7 @@ async def hold(call: Call, *, ids: Ids = None, select: Select = None) -> dict[st
 
 
 async def release(call: Call, *, ids: Ids = None, select: Select = None) -> dict[str, Any]:
-    """Let held tasks start; none that could not be read as it was stored."""
+    """Release held tasks, except tasks that could not be read as stored."""
     bare = await call.db.read(quarantine.find_without_environment)
 
     def may(row: TaskRow) -> None:
@@ -339,7 +354,7 @@ async def release(call: Call, *, ids: Ids = None, select: Select = None) -> dict
 
 
 def refuse_unreadable(row: TaskRow, bare: bool = False) -> None:
-    """Refuse to let a task start without what could not be read of it, which a `bare` one's environment is."""
+    """Raise Conflict if parts of a task are unreadable; `bare` means its environment."""
     lost = [*quarantine.find_lost_values(row.launch), *(["environment"] if bare else [])]
     if lost:
         over = row.status in ENDED
@@ -353,8 +368,11 @@ def refuse_unreadable(row: TaskRow, bare: bool = False) -> None:
 async def retry(
     call: Call, *, ids: Ids = None, select: Select = None, again: bool = False, ends: dict[str, float] | None = None
 ) -> dict[str, Any]:
-    """Run ended tasks once more; one that succeeded only with `again`. Of those that ended, by uuid, at these UNIX seconds, what has ended
-    once more since is refused."""
+    """Retry ended tasks, successful ones only with `again`.
+
+    `ends` gives the expected end by uuid, in UNIX seconds; a task that ended again since is
+    refused.
+    """
     meant = _validate("ends", _ENDS, ends or {})
 
     def may(row: TaskRow) -> None:
@@ -381,18 +399,18 @@ async def retry(
 
 
 def _refuse_other_end(row: TaskRow, ends: Mapping[str, float]) -> None:
-    """Refuse a task that has ended once more since its end was looked at: nobody was asked about this one."""
+    """Refuse a task that has ended again since the user confirmed."""
     if row.uuid in ends and ends[row.uuid] != (timestamps.to_unix(row.ended_at) if row.ended_at else 0.0):
         ended = row.status.replace("_", " ")
         raise Conflict(f"{_format_number(row)} has ended once more meanwhile ({ended}), so it was left alone: look, and ask again.")
 
 
 _MAX_NAMED = 10
-"""So many tasks are named in a note."""
+"""Maximum number of tasks named in a note."""
 
 
 def _describe_left_cancelled(rows: Sequence[TaskRow], numbers: Sequence[int]) -> list[str]:
-    """What was cancelled with these does not come back with them."""
+    """Note the tasks that were cancelled together with these and stay cancelled."""
     if not numbers:
         return []
     named = [str(number) for number in numbers[:_MAX_NAMED]]
@@ -405,13 +423,13 @@ def _describe_left_cancelled(rows: Sequence[TaskRow], numbers: Sequence[int]) ->
 
 
 def _describe_failed_parents(alone: Sequence[Any]) -> list[str]:
-    """What runs though a task that it was after did not succeed."""
+    """Note the tasks that run although a parent did not succeed."""
     said = [f"#{row.number} runs all the same: #{row.parent}, which it was after, {PARENT_ENDINGS[row.status]}." for row in alone[:_MAX_NAMED]]
     return said + ([f"and {len(alone) - _MAX_NAMED:,} more such."] if alone[_MAX_NAMED:] else [])
 
 
 async def rm(call: Call, *, ids: Ids = None, select: Select = None, ends: dict[str, float] | None = None) -> dict[str, Any]:
-    """Take ended tasks away, with their runs and logs; `ends` as of `retry`."""
+    """Delete ended tasks with their runs and logs; `ends` as in `retry`."""
     meant = _validate("ends", _ENDS, ends or {})
 
     def may(row: TaskRow) -> None:
@@ -437,7 +455,10 @@ _TOP_FRONT_SQL = (
 
 
 async def front(call: Call, *, ids: Ids = None, select: Select = None, value: int | None = None) -> dict[str, Any]:
-    """To the head of their queues, in the order given; `value` puts back what it was before."""
+    """Move tasks to the front of their queues, in the given order.
+
+    `value` restores an earlier position.
+    """
 
     def act(c: Connection, rows: list[TaskRow]) -> None:
         top = c.exec_driver_sql(_TOP_FRONT_SQL).scalar_one()
@@ -449,12 +470,12 @@ async def front(call: Call, *, ids: Ids = None, select: Select = None, value: in
 
     if not select:
         return await call.db.write(_apply, call.by, "front", ids, select, _check_movable, act)
-    uuids, _ = await call.db.read(lookup.resolve_uuids, ids, select)  # looking for them must not keep the writer
+    uuids, _ = await call.db.read(lookup.resolve_uuids, ids, select)  # The search must not block the writer.
     return await call.db.write(_apply_to_batch, call.by, "front", uuids, select, _check_movable, act)
 
 
 def update_column(c: Connection, column: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Write one column of tasks: rows of {at: uuid, column: value}."""
+    """Write one column of tasks from rows of {at: uuid, column: value}."""
     if not rows:
         return
     table = schema.tasks
@@ -491,13 +512,13 @@ _FIELDS: dict[str, TypeAdapter[Any]] = {
     "at": TypeAdapter(str),
 }
 NOW = "now"
-"""What takes away the time before which a task does not start."""
+"""Value that removes the earliest start time."""
 ALWAYS_SETTABLE = frozenset({"pinned"})
-"""Fields of which no run knows: they may be set of a task that has ended, too."""
+"""Fields that do not affect runs and can also be set on ended tasks."""
 
 
 async def set_(call: Call, *, ids: Ids = None, select: Select = None, fields: dict[str, Any]) -> dict[str, Any]:
-    """Change what tasks ask for. A running one keeps what it has; the change counts for its next attempt."""
+    """Change settings of tasks. A running task uses them from its next attempt on."""
     values = {name: _parse_field(name, value) for name, value in fields.items()}
     if not values:
         raise Usage("nothing to set. Say what: --priority, --queue, --cpu, --memory, --timeout, …")
@@ -533,8 +554,10 @@ def _write_fields(c: Connection, uuids: Sequence[str], values: dict[str, Any]) -
 
 
 def _make_settable_check(c: Connection, values: dict[str, Any]) -> TaskCheck:
-    """What refuses a task that has ended (unless it is only to be pinned), or would ask for more than its pool can ever hold. Raises
-    NotFound for the queue."""
+    """Return a check that refuses ended tasks and requests their pool cannot hold.
+
+    Ended tasks can still be pinned. Raise NotFound for the queue.
+    """
     places = templates.read_queue_pools(c)
     if "queue" in values and values["queue"] not in places:
         raise lookup.make_unknown_queue(values["queue"], list(places))
@@ -550,7 +573,7 @@ def _make_settable_check(c: Connection, values: dict[str, Any]) -> TaskCheck:
 
 
 def refuse_misfit(places: Mapping[str, PoolRow], row: TaskRow, values: Mapping[str, Any]) -> None:
-    """Refuse values that a task could never start with: a queue that there is not, or more than its pool will ever hold."""
+    """Raise a problem if the queue does not exist or its pool can never hold the task."""
     if not values.keys() & {"queue", "cpu", "memory"}:
         return
     queue = values.get("queue", row.queue)
@@ -569,11 +592,14 @@ def _parse_field(name: str, value: Any) -> Any:
     return _validate(name, _FIELDS[name], value)
 
 
-# --- waiting for ends ---------------------------------------------------------------------------------------------------------------
+# --- wait -------------------------------------------------------------------------------
 
 
 async def wait(call: Call, *, ids: Sequence[str | int], timeout: float | None = None) -> list[dict[str, Any]]:
-    """Return when all have ended, with what the command line exits with for each; says once what cannot move by itself."""
+    """Wait until all tasks have ended and return their outcomes with exit codes.
+
+    A task that cannot proceed by itself is noted once.
+    """
     timeout = _validate("timeout", _SECONDS, timeout)
     rows = await call.db.read(lambda c: [lookup.find_task(c, ident) for ident in ids])
     if not rows:
@@ -610,7 +636,7 @@ def _read_outcomes(c: Connection, uuids: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _format_outcome(row: TaskRow | None, run: Any, uuid: str) -> dict[str, Any]:
-    if row is None:  # removed while we waited
+    if row is None:  # The task was deleted during the wait.
         return {"number": None, "name": uuid, "status": TaskStatus.CANCELLED, "exit_code": None, "signal": None, "reason": "removed",
                 "code": 125}  # fmt: skip
     exit_code, signal = (run.exit_code, run.signal) if run and row.status in ENDED else (None, None)
@@ -619,7 +645,7 @@ def _format_outcome(row: TaskRow | None, run: Any, uuid: str) -> dict[str, Any]:
 
 
 def _get_exit_code(status: str, exit_code: int | None, signal: int | None) -> int:
-    """What `wait` exits with."""
+    """Return the exit code of `wait`."""
     fixed = {TaskStatus.SUCCEEDED: 0, TaskStatus.TIMED_OUT: 124, TaskStatus.CANCELLED: 125, TaskStatus.LOST: 125}
     if status in fixed:
         return fixed[TaskStatus(status)]
@@ -627,7 +653,7 @@ def _get_exit_code(status: str, exit_code: int | None, signal: int | None) -> in
 
 
 def _note_stuck(call: Call, going: Sequence[Any], told: set[str]) -> None:
-    """Say once of each task that it does not go on by itself."""
+    """Note once each task that does not proceed by itself."""
     halted = call.live.halted if call.live else None
     stops = [f"nothing starts: {halted}"] if halted and any(task.status == TaskStatus.QUEUED for task in going) else []
     for said in (*stops, *map(_describe_stuck, going)):
@@ -645,7 +671,7 @@ def _describe_stuck(task: Any) -> str | None:
 
 
 def _describe_closed(task: Any) -> str | None:
-    """What keeps a queue from starting anything, whatever is free."""
+    """Describe what keeps a queue from starting anything, regardless of free resources."""
     queue, pool = sanitize(task.queue), sanitize(task.pool)
     named, drawn = sanitize(shlex.quote(task.queue)), sanitize(shlex.quote(task.pool))
     if task.queue_status != "active":

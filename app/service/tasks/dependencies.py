@@ -1,4 +1,4 @@
-"""The dependencies of a task as a tree, in both directions, bounded."""
+"""Dependency tree of a task in both directions, limited in size."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sqlalchemy import Connection
 from db.queries import dependencies
 
 MAX_TASKS, MAX_LEVELS = 100, 12
-"""Tasks, and levels, in each direction."""
+"""Maximum number of tasks and of levels in each direction."""
 
 
 def read_tree(c: Connection, uuid: str) -> dict[str, list[dict[str, Any]]]:
-    """{"parents": lines, "children": lines} in the order of the tree, see `_lines`."""
+    """Return {"parents": lines, "children": lines}, in tree order."""
     return {"parents": _build_lines(c, dependencies.PARENTS, uuid), "children": _build_lines(c, dependencies.CHILDREN, uuid)}
 
 
@@ -26,7 +26,7 @@ def _build_lines(c: Connection, way: dict[str, str], uuid: str) -> list[dict[str
 
 
 def _read_levels(c: Connection, way: dict[str, str], uuid: str) -> tuple[dict[str, list[dependencies.RelatedTask]], set[str]]:
-    """The relatives of each task that was looked at, by number; and those of which there are, or may be, more."""
+    """Read the relatives of each visited task, and the tasks that may have more."""
     found: defaultdict[str, list[dependencies.RelatedTask]] = defaultdict(list)
     seen, level, room = {uuid}, [uuid], MAX_TASKS
     for _ in range(MAX_LEVELS):
@@ -47,7 +47,10 @@ def _read_levels(c: Connection, way: dict[str, str], uuid: str) -> tuple[dict[st
 def _walk(
     uuid: str, found: dict[str, list[dependencies.RelatedTask]], more: dict[str, int], depth: int, told: set[str]
 ) -> Iterator[dict[str, Any]]:
-    """{depth, uuid, number, name, status, kind, again: told further up, more: relatives of the task above not listed}."""
+    """Yield the tree as {depth, uuid, number, name, status, kind, again, more}.
+
+    `again` marks a task listed further up, `more` the number of omitted relatives.
+    """
     for row in found.get(uuid, ()):
         again = row.uuid in told
         told.add(row.uuid)

@@ -1,4 +1,7 @@
-"""All about one task, as its screen shows it: one answer from one moment, so that its parts never disagree."""
+"""The detail of one task.
+
+All parts come from one read transaction, so that they agree with each other.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +26,17 @@ JsonObject = dict[str, Any]
 
 
 async def read_detail(call: Call, *, id: str | int) -> dict[str, Any]:
-    """{"task": as `show`, "why": as `why` (of one that waits), "log": as `log` (else), and what else its screen shows}."""
+    """Return the detail that the task screen shows.
+
+    Keys: `task` as `show` returns it, `why` as `why` returns it for a waiting task, `log` as `log`
+    returns it for any other, and past runs, suggested resources, expected end, use, dependency
+    tree, rules and operations.
+    """
     return await call.db.read(build_detail, call, id)
 
 
 def build_detail(c: Connection, call: Call, ident: str | int) -> JsonObject:
-    """What `about` answers."""
+    """Build the detail of a task within a read transaction."""
     row = lookup.find_task(c, ident)
     task, waits = views.build_task(c, row.uuid), row.status in WAITING
     history, use = similar_runs.learn_from_similar(c, row), views.get_use(call, task["instances"])
@@ -47,7 +55,10 @@ def build_detail(c: Connection, call: Call, ident: str | int) -> JsonObject:
 
 
 def _suggest_resources(runs: Sequence[JsonObject], use: JsonObject | None, found: RunStats | None) -> JsonObject:
-    """{cpu, memory}: what to ask for by past runs, and not less than the task's own needed so far; None where nothing is known."""
+    """Return the suggested {cpu, memory} from past runs, None where unknown.
+
+    The memory is never below the task's own measured need.
+    """
     memory = found.memory if found else None
     own = max([run["max_rss"] or 0.0 for run in runs] + ([use["most_memory"]] if use else []), default=0.0)
     if memory is not None and own:
@@ -56,12 +67,16 @@ def _suggest_resources(runs: Sequence[JsonObject], use: JsonObject | None, found
 
 
 def _estimate_end(c: Connection, row: TaskRow, runs: Sequence[JsonObject]) -> list[float] | None:
-    """The range of seconds in which a run ends, by past runs and never beyond its limit; below 0 it is late by that much."""
+    """Return the range of seconds until the active run ends, or None.
+
+    Past runs give the range, limited by the timeout. A negative value is the lateness of an overdue
+    run.
+    """
     run = next((run for run in runs if run["status"] in ACTIVE and run["start_time"]), None)
     if run is None:
         return None
     ran = timestamps.utcnow().timestamp() - timestamps.to_unix(run["start_time"])
-    # Asked as the board asks: an end that one screen knows the others know too.
+    # Use the board's estimate, so that all screens agree.
     if (usual := dispatch_view.get_cache(c).get_usual_of_run(c, row.template, row.name, ran)) is None:
         return None
     ends = sorted(min(end, row.timeout or end) - ran for end in (usual.median, usual.p95))
@@ -69,7 +84,7 @@ def _estimate_end(c: Connection, row: TaskRow, runs: Sequence[JsonObject]) -> li
 
 
 def _judge_rules(c: Connection, row: TaskRow, task: JsonObject) -> Iterator[JsonObject]:
-    """The rules that the task must keep, the most severe first, and how it stands."""
+    """Yield the verdict of each SLA rule that applies to the task, most severe first."""
     pools = reads.list_pools(c)
     started = next((run["start_time"] for run in task["instances"] if run["start_time"]), None)
     ended = row.ended_at if row.status in ENDED else None
@@ -82,7 +97,10 @@ def _judge_rules(c: Connection, row: TaskRow, task: JsonObject) -> Iterator[Json
 
 
 def _matches(rule: SlaRow, row: TaskRow, pool: str, pools: Sequence[PoolRow]) -> bool:
-    """Whether a rule is about a task: by all that it names, and by the pools that point at it, when some do; one on a figure never."""
+    """Return whether a task rule applies to the task.
+
+    A rule attached to pools applies only to tasks of these pools.
+    """
     if sla_metrics.is_metric(rule):
         return False
     match = rule.conditions.get("match", {})
@@ -96,6 +114,6 @@ def _matches(rule: SlaRow, row: TaskRow, pool: str, pools: Sequence[PoolRow]) ->
 
 
 def _format_operation(found: Any) -> JsonObject:
-    """Something that somebody changed about it: {at, by, verb, before, after}."""
+    """Return an operation on the task as {at, by, verb, before, after}."""
     before, after = (operations.parse_state(text) or {} for text in (found.before, found.after))
     return {"at": found.created_at, "by": found.by, "verb": found.verb, "before": before, "after": after}

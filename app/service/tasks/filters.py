@@ -1,4 +1,4 @@
-"""What a filter line means to the database."""
+"""Translation of filter lines to database conditions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COLUMNS = {"queue": "queue", "template": "template", "by": "submitted_by", "nam
 
 
 def parse_line(text: str) -> Query:
-    """What a line means now. Raises Usage."""
+    """Parse a filter line as of now. Raise Usage."""
     try:
         text.encode()
         return parse_query(text, timestamps.utcnow())
@@ -30,7 +30,7 @@ def parse_line(text: str) -> Query:
 
 
 def to_conditions(query: Query) -> TaskSelection:
-    """The tasks that it keeps."""
+    """Return the conditions that a query sets for tasks."""
     asked = [term for term in query.terms if not term.no]
     with_word = any(term.kind == "word" for term in asked)
     hints = tuple(hint for term in asked if with_word or term.kind != "template" for hint in _make_hints(term))
@@ -38,7 +38,7 @@ def to_conditions(query: Query) -> TaskSelection:
 
 
 def get_queue_names(query: Query) -> list[str]:
-    """The queues that it names."""
+    """Return the queues that a query names."""
     return [p.text for term in query.terms if term.kind == "queue" for p in term.patterns if p.text is not None]
 
 
@@ -65,8 +65,11 @@ def _stamp(seconds: float | None) -> str | None:
 
 
 def _make_hints(term: QueryTerm) -> list[str]:
-    """Parts of the texts of all tasks that a condition keeps. ASCII only, which folding keeps as long as it is. A template has an index
-    of its own and helps where words are looked for."""
+    """Return folded substrings that the text of every matching task contains.
+
+    Only ASCII parts count, as folding keeps their length. A template has its own index and helps
+    only together with words.
+    """
     if term.kind in ("name", "template") and len(term.patterns) == 1:
         found = term.patterns[0].parts
     elif term.kind == "tag" and len(term.patterns) == 1:

@@ -1,4 +1,4 @@
-"""From what people type to tasks: `42`, `#42`, a uuid or its beginning, a unique name."""
+"""Lookup of tasks by what users type: `42`, `#42`, a uuid or its prefix, a unique name."""
 
 from __future__ import annotations
 
@@ -23,13 +23,16 @@ from db.states import TaskStatus
 
 _PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{7,35}")
 _NUMBER_LIST = re.compile(r"#?[0-9]{1,7}((,|-|:|\.\.)#?[0-9]{1,7})+")
-"""`21,22` or `21-23`, as other queues take it."""
+"""`21,22` or `21-23`, as other queue managers accept."""
 _LARGEST = 2**63 - 1
 _SELECTORS = ("status", "queue", "name", "tag", "since", "filter", "as_of")
 
 
 def find_task(c: Connection, ident: str | int) -> TaskRow:
-    """The one task that is meant. Raises NotFound, or Conflict for a name that several have."""
+    """Return the task that an id refers to.
+
+    Raise NotFound, or Conflict if several tasks have the name.
+    """
     word = str(ident).strip()
     found = _look_up(c, word)
     if not found:
@@ -67,14 +70,17 @@ def _describe_ambiguity(word: str, found: Sequence[TaskRow]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedTasks:
-    """The tasks a verb was given, and what could not be found."""
+    """The tasks of a verb, and refusals for ids that were not found."""
 
     tasks: tuple[TaskRow, ...]
     refused: tuple[dict[str, Any], ...]
 
 
 def resolve(c: Connection, ids: Sequence[str | int] | None, select: dict[str, Any] | None) -> ResolvedTasks:
-    """Tasks by their ids, each once, in the order given; or all that a selection finds. Neither is a usage error, never all."""
+    """Resolve ids, without duplicates and in order, or a selection to tasks.
+
+    Raise Usage if both are empty, which never means all tasks.
+    """
     wanted, as_of = _parse_selection(select or {})
     if wanted:
         return ResolvedTasks(_drop_changed(c, _list_selected(c, wanted), as_of), ())
@@ -94,8 +100,11 @@ def resolve(c: Connection, ids: Sequence[str | int] | None, select: dict[str, An
 def resolve_uuids(
     c: Connection, ids: Sequence[str | int] | None, select: dict[str, Any] | None
 ) -> tuple[list[str], tuple[dict[str, Any], ...]]:
-    """As `chosen`, but what was found as uuids, which of a million tasks fit into memory; also what has changed since `as_of`, which
-    `again` leaves out."""
+    """Resolve ids or a selection to uuids.
+
+    The uuids of a million tasks fit into memory. Tasks changed since `as_of` are included;
+    `recheck` drops them.
+    """
     wanted, _ = _parse_selection(select or {})
     if "filter" in wanted:
         return pagination.list_uuids(c, pagination.list_matching(c, _read_selection_filter(c, wanted))), ()
@@ -119,14 +128,14 @@ def _fetch_in_order(c: Connection, uuids: Sequence[str]) -> list[TaskRow]:
 
 
 def _read_selection_filter(c: Connection, wanted: dict[str, Any]) -> pagination.TaskSelection:
-    """The filter line of a selection."""
+    """Return the filter of a selection, which must be its only condition."""
     if len(wanted) > 1 or not isinstance(wanted["filter"], str):
         raise Usage("a filter is a line of text, and the only selection. Nothing was done.")
     return parse_selection_filter(c, wanted["filter"])
 
 
 def parse_selection_filter(c: Connection, text: str) -> pagination.TaskSelection:
-    """What a filter line chooses. One that says nothing would choose every task, and is refused."""
+    """Parse a filter that selects tasks. Refuse an empty filter, which would match all."""
     found = parse_filter(c, text)
     if not found.conditions:
         raise Usage("the filter says nothing; it would choose every task. Nothing was done.")
@@ -134,7 +143,10 @@ def parse_selection_filter(c: Connection, text: str) -> pagination.TaskSelection
 
 
 def parse_filter(c: Connection, text: str) -> pagination.TaskSelection:
-    """What a filter line keeps. Raises Usage for one that means nothing, and NotFound for a queue that there is not."""
+    """Parse a filter line.
+
+    Raise Usage for an invalid line, and NotFound for an unknown queue.
+    """
     query = filter_lines.parse_line(text)
     for name in filter_lines.get_queue_names(query):
         require_queue(c, name)
@@ -142,7 +154,10 @@ def parse_filter(c: Connection, text: str) -> pagination.TaskSelection:
 
 
 def recheck(c: Connection, uuids: Sequence[str], select: dict[str, Any] | None) -> ResolvedTasks:
-    """Tasks that were chosen before, in their order, as far as they still are in the states that were asked for, or a filter keeps them."""
+    """Return the tasks that still have the selected states, or still match the filter.
+
+    The order of `uuids` is kept.
+    """
     wanted, as_of = _parse_selection(select or {})
     if "filter" in wanted:
         return ResolvedTasks(_drop_changed(c, _fetch_in_order(c, pagination.filter_matching_uuids(c, _read_selection_filter(c, wanted), uuids)), as_of), ())
@@ -151,20 +166,22 @@ def recheck(c: Connection, uuids: Sequence[str], select: dict[str, Any] | None) 
 
 
 def _drop_changed(c: Connection, rows: Sequence[TaskRow], as_of: int | None) -> tuple[TaskRow, ...]:
-    """Those that are as they were when they were looked at: nobody agreed to what has started, ended or come since."""
+    """Drop tasks that changed since the user confirmed."""
     changed = reads.find_changed(c, [row.uuid for row in rows], as_of) if as_of is not None else ()
     return tuple(row for row in rows if row.uuid not in changed)
 
 
 def require_queue(c: Connection, name: str | None) -> None:
-    """Raise NotFound, with the nearest, for a queue that there is not."""
+    """Raise NotFound, with the nearest name, if the queue does not exist."""
     if name is not None and name not in (known := [row.name for row in reads.list_queues(c)]):
         raise make_unknown_name("queue", name, known)
 
 
 def _parse_selection(select: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
-    """What a selection really says, and as of which event. A word we do not know must not be passed over: it would choose more than was
-    meant."""
+    """Return the conditions of a selection that are set, and its `as_of`.
+
+    Raise Usage for an unknown key, as ignoring the key would select more tasks than intended.
+    """
     for word in select:
         if word not in _SELECTORS:
             near = find_nearest(word, _SELECTORS)
@@ -177,12 +194,15 @@ def _parse_selection(select: dict[str, Any]) -> tuple[dict[str, Any], int | None
 
 
 def make_refusal(problem: Problem, ident: str | int, number: int | None = None) -> dict[str, Any]:
-    """One thing that a verb on several could not do."""
+    """Return a problem with one of several tasks, as sent to clients."""
     return {"id": str(ident), "number": number, **problem_to_dict(problem), "message": str(problem)}
 
 
 def to_list_arguments(select: dict[str, Any]) -> dict[str, Any]:
-    """A selection in the words of `reads.list_tasks`; `since` is seconds ago."""
+    """Convert a selection to the arguments of `reads.list_tasks`.
+
+    `since` is in seconds ago.
+    """
     status = select.get("status", ())
     statuses = [word.replace("-", "_").replace(" ", "_") for word in ([status] if isinstance(status, str) else status)]
     for word in statuses:
@@ -202,7 +222,7 @@ def to_list_arguments(select: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parse_since(seconds: Any) -> str | None:
-    """The moment so many seconds ago."""
+    """Return the timestamp that lies `seconds` in the past."""
     if seconds is None:
         return None
     try:
@@ -213,7 +233,10 @@ def _parse_since(seconds: Any) -> str | None:
 
 
 def require_unused(c: Connection, kind: str, name: str, users: dict[str, int]) -> None:
-    """Refuse to take away what something refers to; `users` counts what does, by its kind."""
+    """Raise Refused if a definition is in use.
+
+    `users` counts the objects that refer to it, by kind.
+    """
     who = _find_users(c, kind, name) if any(users.values()) else {}
     said = [f"{n} {word}{'s' if n > 1 else ''}{_format_names(who.get(word, []))}" for word, n in users.items() if n]
     if said:
@@ -223,7 +246,7 @@ def require_unused(c: Connection, kind: str, name: str, users: dict[str, int]) -
 
 
 def _find_users(c: Connection, kind: str, name: str) -> dict[str, list[str]]:
-    """The names of the definitions that refer to one, by their kind."""
+    """Return the names of the definitions that refer to a definition, by kind."""
     key = kind.lower()
     found = {"SLA": [row.name for row in definitions.list_slas(c) if row.conditions.get("match", {}).get(key) == name]}
     if key == "queue":
@@ -237,12 +260,15 @@ def _find_users(c: Connection, kind: str, name: str) -> dict[str, list[str]]:
 
 
 def _format_names(names: Sequence[str]) -> str:
-    """` (encode, thumbs, etl, …)`."""
+    """Return a list of names in parentheses: ` (encode, thumbs, etl, …)`."""
     return f" ({', '.join([sanitize(name) for name in names[:3]] + ['…'] * (len(names) > 3))})" if names else ""
 
 
 def make_unknown_queue(name: str, known: Sequence[str]) -> NotFound:
-    """There is no queue of that name for tasks to wait in; how to make it, where it is no slip of the fingers."""
+    """Return the problem of an unknown queue.
+
+    Suggest creating the queue unless the name looks like a typing error.
+    """
     if not known:
         return NotFound(f'no queue "{truncate(sanitize(name), 60)}", and no other.', "Have one made: taskdeck db check --repair")
     if find_nearest(name, known) or find_name_error(name):
@@ -252,7 +278,7 @@ def make_unknown_queue(name: str, known: Sequence[str]) -> NotFound:
 
 
 def make_unknown_name(kind: str, name: str, known: Sequence[str]) -> NotFound:
-    """There is no queue, pool, … of that name; with the nearest that there is."""
+    """Return the problem of an unknown name, with the nearest existing one."""
     near = find_nearest(name, known)
     return NotFound(
         f'no {kind} "{truncate(sanitize(name), 60)}".' + (f" Nearest: {near}." if near else ""), f"List: taskdeck {kind} ls"

@@ -1,8 +1,9 @@
-"""The numbers of tasks that were given, told outside the database too: a lost one takes its own figure along, and backups are of before.
+"""The file `run/numbers` with the high-water mark of task numbers.
 
-`run/numbers` has the highest in its first line, of a fixed length, so that it is written in place, on a full disk too; then, a line
-each, the first and the last of those that a restore passed over. Each line ends with a sum of it: of one that has changed by itself
-nothing is believed.
+Numbers are not reused even if the database is lost, since backups may be older. The first line
+holds the highest number in a fixed width, so that it can be updated in place even on a full disk.
+Each further line holds a range that a restore skipped. Every line ends with a checksum, and a line
+with a wrong checksum is ignored.
 """
 
 from __future__ import annotations
@@ -25,20 +26,20 @@ from db.restore.reconcile import SAFETY_MARGIN
 FILE_NAME = "numbers"
 _WIDTH = len(str(transitions.MAX_NUMBER))
 _LINE_LENGTH = _WIDTH + 10
-"""Bytes of a line with one number: that, its sum, and what is between and behind."""
+"""Bytes of a line with one number, including checksum and separators."""
 _SYNC_INTERVAL = SAFETY_MARGIN // 2
-"""After so many numbers the file is seen on the disk: as many as a restore passes over may be told of by nobody, and no more."""
+"""Numbers between two syncs of the file. At most as many as a restore skips may be lost."""
 
 
 class TaskNumbers(NamedTuple):
-    """The highest number that is known to have been given or passed over, and what was passed over."""
+    """The high-water mark and the ranges that restores skipped."""
 
     highest: int = 0
     passed: tuple[tuple[int, int], ...] = ()
 
 
 def read_numbers(home: Path) -> TaskNumbers:
-    """What the file tells, of its lines those that are whole; none, or what is no file, tells nothing."""
+    """Read the valid lines of the file. A missing file gives no numbers."""
     try:
         first, *more = config.read_regular_file(os.fspath(home / "run" / FILE_NAME)).split(b"\n")
     except OSError:
@@ -48,7 +49,10 @@ def read_numbers(home: Path) -> TaskNumbers:
 
 
 async def raise_mark(home: Path, highest: int) -> None:
-    """Numbers up to `highest` were given. Where no file can be written the backups tell alone."""
+    """Raise the high-water mark to `highest`.
+
+    If the file cannot be written, only backups hold the mark.
+    """
     with suppress(OSError):
         fd = os.open(home / "run" / FILE_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -70,20 +74,25 @@ def _add_checksum(text: bytes) -> bytes:
 
 
 def _parse_line(line: bytes) -> tuple[int, ...]:
-    """What a line says; nothing where its sum is another."""
+    """Return the numbers of a line, or an empty tuple if its checksum is wrong."""
     text = line.rpartition(b" ")[0]
     return tuple(map(int, text.split())) if line == _add_checksum(text) else ()
 
 
 def _parse_mark(line: bytes) -> int:
-    """The number of the first line; 0 where that says none, so that it is written anew by the next that is given."""
+    """Return the number of the first line, or 0 if invalid.
+
+    The next submission then writes the line again.
+    """
     numbers = _parse_line(line)
     return numbers[0] if len(numbers) == 1 else 0
 
 
 def skip_numbers(home: Path, highest: int, passed: Sequence[int]) -> None:
-    """A restore has the next number be above `highest`, and passes over from the first to the last of `passed`, if any. On the disk when
-    this returns. Raises OSError, and Storage where there is a folder in its place."""
+    """Record that a restore skips the range `passed` and numbers up to `highest`.
+
+    The file is on the disk on return. Raise OSError, or Storage if a folder has its name.
+    """
     path = home / "run" / FILE_NAME
     if path.is_dir():
         raise Storage(f"{sanitize(str(path))} is a folder, and was to be a file of ours. Nothing was restored.", "Move it away.")

@@ -1,4 +1,4 @@
-"""Lists of tasks a page at a time, and what a selection comes to before anything is done to it."""
+"""Keyset-paginated task lists, and the review of a selection before an action."""
 
 from __future__ import annotations
 
@@ -26,16 +26,19 @@ TASK_COLUMNS = (
     "created_at", "started_at", "ended_at", "not_before", "submitted_by", "tags", "reason",
 )  # fmt: skip
 _REASON_COLUMNS = ("hold", "held_by", "retry_at", "failures")
-"""What is read besides, to say why one waits."""
+"""Extra columns for the reasons for waiting."""
 COLUMNS = (*TASK_COLUMNS, "run", "run_reason", "why", "expected", "at")
-"""Of a row of `browse`. `run` and `run_reason`: of the run under way; `why` and `expected` (seconds): of one that waits; `at`: its place,
-which together with its number says where a page begins."""
+"""Columns of a row of `browse`.
+
+`run` and `run_reason` belong to the active run. `why` and `expected` (seconds) belong to a waiting
+task. `at` and the number form the cursor of a page.
+"""
 
 DIRECTIONS = ("after", "before", "from")
 MAX_ROWS = 1000
-"""Rows of a page at most."""
+"""Maximum number of rows of a page."""
 DEFAULT_NAMED = 8
-"""Tasks that a review names unless it is asked for more."""
+"""Default number of tasks that a review names."""
 MAX_NAMED = 500
 
 
@@ -43,18 +46,19 @@ async def browse(
     call: Call, *, filter: str = "", order: str = "number", down: bool = True, at: Sequence[Any] | None = None, way: str = "after",
     limit: int = 200,
 ) -> dict[str, Any]:  # fmt: skip
-    """A page of the tasks that a filter keeps, in an order.
+    """Return a page of the tasks that match a filter.
 
-    `at` is a row's [at, number]: the page has the rows shown after it, before it, or (`from`) itself and those after it; without, the
-    first rows, or the last with `before`. `total` is null where counting would take too long. Where `complete` is false the page is
-    shorter than it could be, since looking on would have taken too long; what it has is right, and the next may begin at `stopped`.
+    `at` is a row's [at, number]: the page holds the rows after it, before it, or (`from`) the row
+    itself and those after it. Without `at` it holds the first rows, or with `before` the last.
+    `total` is None if counting would take too long. If `complete` is false, the search stopped
+    early: the rows are correct, and the next page may begin at `stopped`.
     """
     place = _check_arguments(order, at, way, limit)
     return await call.db.read(_read_page, call, filter, order, down, place, way, limit)
 
 
 def _check_arguments(order: str, at: Sequence[Any] | None, way: str, limit: int) -> PagePosition | None:
-    """The place that is meant. Raises Usage."""
+    """Check the arguments and return the cursor. Raise Usage."""
     if order not in ORDERS:
         near = find_nearest(order, ORDERS)
         raise Usage(f"tasks have no such order; there are {', '.join(ORDERS)}." + (f" Nearest: {near}." if near else ""))
@@ -84,7 +88,6 @@ def _read_page(
 
 
 def _build_rows(c: Connection, call: Call, rowids: Sequence[int], order: str) -> list[list[Any]]:
-    """The rows of a page."""
     found = {row.place: row for row in pages.fetch_columns(c, ("rowid AS place", *TASK_COLUMNS, *_REASON_COLUMNS), rowids)}
     rows = [found[rowid] for rowid in rowids]
     runs = {run.task_id: run for run in reads.list_running(c)} if any(row.status == "running" for row in rows) else {}
@@ -99,7 +102,10 @@ def _build_row(row: Any, run: ActiveRunRow | None, why: tuple[str | None, float 
 
 
 def _read_reasons(c: Connection, call: Call, waiting: Sequence[Any]) -> dict[str, tuple[str | None, float | None]]:
-    """{uuid: why it waits and for how many seconds yet}, of all of a page: any of them may be the one that is looked at."""
+    """Return {uuid: (reason for waiting, seconds to the expected start)}.
+
+    All rows of the page need a reason, as the user may select any of them.
+    """
     if not waiting:
         return {}
     found = dispatch_view.explain_waiting(c, dispatch_view.get_cache(c), waiting, get_halt_reason(call))
@@ -109,8 +115,12 @@ def _read_reasons(c: Connection, call: Call, waiting: Sequence[Any]) -> dict[str
 async def review(
     call: Call, *, filter: str | None = None, ids: Sequence[str | int] | None = None, first: int = DEFAULT_NAMED
 ) -> dict[str, Any]:
-    """What a selection comes to: how many tasks, of which states, the `first` so many by name, how many others wait for them to succeed,
-    and `as_of`, the last event that was known: a verb that is given it in its `select` leaves alone what has changed since."""
+    """Summarize a selection before an action.
+
+    Return the number of tasks, their states, the names of the `first` tasks, and the number of
+    other tasks that depend on their success. `as_of` is the last known event: an action with this
+    number in its `select` skips tasks that have changed since.
+    """
     first = min(first, MAX_NAMED)
     return await (call.db.read(_review_ids, ids, first) if filter is None else call.db.read(_review_filter, filter, first))
 

@@ -1,4 +1,4 @@
-"""The text of a task that words are looked for in: its name, template, tags and command. Values of secret parameters are not in it."""
+"""Searchable text of a task: name, template, tags and command, without secrets."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from app.service.tasks import views
 from db.rows import TaskRow
 
 MAX_COMMAND_LENGTH = 4_000
-"""Characters of a command that can be found; scripts may be longer than anyone looks for."""
+"""Searchable characters of a command."""
 
 
 def make_stored_text(row: Any) -> str:
-    """The text of a row as the database has it (`db.search.READ`)."""
+    """Return the text of a raw database row (`db.search.READ`)."""
     return _join_text(row.name, row.template, _parse_json(row.tags), _parse_json(row.parameters), _parse_json(row.launch))
 
 
 def make_text(row: TaskRow) -> str:
-    """The text of a task."""
+    """Return the text of a task."""
     return _join_text(row.name, row.template, row.tags, row.parameters, row.launch)
 
 

@@ -1,4 +1,4 @@
-"""Which past runs are like a task, asked of the database."""
+"""Past runs similar to a task."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _DIGITS = re.compile(r"\d+")
 
 
 def learn_from_similar(c: Connection, task: TaskRow) -> RunStats | None:
-    """What past runs say of a task: those of its template, else of its name, else of names that differ in digits only."""
+    """Return the statistics of past runs similar to a task.
+
+    Runs of its template count, else of its name, else of names that differ only in digits.
+    """
     if task.template is not None:
         return compute_run_stats("template", [PastRun(*row) for row in run_history.list_of_template(c, task.template)])
     same = [PastRun(*row) for row in run_history.list_of_name(c, task.name)]
@@ -28,5 +31,5 @@ def learn_from_similar(c: Connection, task: TaskRow) -> RunStats | None:
 
 
 def strip_digits(name: str) -> str:
-    """`encode S#E#.mkv`: a name without its digits."""
+    """Return a name without its digits: `encode S#E#.mkv`."""
     return _DIGITS.sub("#", name)

@@ -1,4 +1,8 @@
-"""From a submission to rows: whole or not at all, on disk before it is answered, the same one sent twice being one task."""
+"""Submission of tasks.
+
+A submission is stored entirely or not at all, and is on the disk before the answer. A submission
+sent twice creates its tasks once.
+"""
 
 from __future__ import annotations
 
@@ -34,16 +38,19 @@ from db.rows import PoolRow, QueuePositionRow, QueueRow, TemplateRow
 
 DEFAULT_QUEUE = "default"
 MAX_NAMED_ERRORS = 10
-"""Mistakes that one refusal names."""
+"""Maximum number of errors named in one refusal."""
 MAX_BATCH = 1_000_000
 LARGE_BATCH = 5_000
 MAX_EDGES = 1_000_000
-"""Of who waits for whom in one batch: they grow with the square of the tasks of one name, and keep the writer from all else."""
+"""Maximum number of dependencies of a batch.
+
+They grow with the square of the tasks of one name, and storing them blocks the writer.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a submission comes from: what the shell it was typed in had."""
+    """The submitting user and shell context."""
 
     by: str
     cwd: str
@@ -52,7 +59,11 @@ class Origin:
 
 
 class DependencyEdge(NamedTuple):
-    """The task at a place waits for another of the same batch, by its place, or for one that there was, by its uuid."""
+    """A dependency of a batch task.
+
+    `task` is a position in the batch. `parent` is a position in the batch, or the uuid of an
+    existing task.
+    """
 
     task: int
     parent: int | str
@@ -61,7 +72,7 @@ class DependencyEdge(NamedTuple):
 
 @dataclass(slots=True)
 class SubmitBatch:
-    """Tasks that are stored together; looks up each queue and template once."""
+    """Tasks that are stored together. Each queue and template is read once."""
 
     c: Connection
     origin: Origin
@@ -72,7 +83,7 @@ class SubmitBatch:
     templates: dict[str, TemplateRow] = field(default_factory=dict)
 
     def add(self, spec: TaskSpec) -> None:
-        """Make the row of one task. Raises Problem with what is wrong with it."""
+        """Append the row of one task. Raise Problem."""
         template = self.get_template(spec.template) if spec.template is not None else None
         given = _resolve_parameters(spec, template)
         launch, kind = _make_launch(spec, template, given)
@@ -97,7 +108,7 @@ class SubmitBatch:
         self.rows.append(row)
 
     def get_queue(self, name: str) -> tuple[QueueRow, PoolRow]:
-        """A queue and its pool. Raises NotFound with the nearest."""
+        """Return a queue and its pool. Raise NotFound with the nearest name."""
         if not self.queues:
             pools = {pool.name: pool for pool in reads.list_pools(self.c)}
             self.queues = {queue.name: (queue, pools[queue.pool]) for queue in reads.list_queues(self.c)}
@@ -106,7 +117,7 @@ class SubmitBatch:
         return self.queues[name]
 
     def get_template(self, name: str) -> TemplateRow:
-        """A template that still takes tasks."""
+        """Return a template that is not retired."""
         if name not in self.templates:
             found = definitions.find_template(self.c, name)
             if found is None or found.retired_at is not None:
@@ -115,16 +126,19 @@ class SubmitBatch:
         return self.templates[name]
 
     def find_parents(self, lines: Sequence[int] = ()) -> tuple[list[DependencyEdge], dict[int, Problem]]:
-        """What waits for what, and for tasks of which a parent is not known, or which would wait for themselves, by their place, what is
-        wrong; a parent may be a task of the same batch, by its name, unless that is such a one itself. `lines`: on which each stands.
-        Raises Usage for more than can be kept."""
+        """Return the dependencies, and the problems by task position.
+
+        Unknown parents and cycles are problems. A parent may be a batch task given by name, unless
+        that task has a problem itself. `lines` are the line numbers of the tasks. Raise Usage for
+        too many dependencies.
+        """
         here: dict[str, list[int]] = {}
         for at, row in enumerate(self.rows):
             here.setdefault(row["name"], []).append(at)
         specs, found, heirs = dict(self.after), dict[int, list[DependencyEdge]](), dict[int, list[int]]()
         unknown: dict[int, Problem] = {}
         left, many = list(specs), 0
-        while True:  # those that wait for one that is lost are looked at again
+        while True:  # Tasks that depend on a rejected task are checked again.
             lost = list[int]()
             for at in left:
                 missing, edges = list[Problem](), list[DependencyEdge]()
@@ -150,27 +164,30 @@ class SubmitBatch:
             left = list(dict.fromkeys(heir for at in lost for heir in heirs.pop(at, ()) if heir not in unknown))
 
     def drop_tasks(self, places: Collection[int], edges: Sequence[DependencyEdge]) -> list[DependencyEdge]:
-        """Without these tasks, of which no edge tells; the edges by the places that the others have then."""
+        """Remove tasks without dependencies and return the edges with new positions."""
         kept = [at for at in range(len(self.rows)) if at not in places]
         place = {at: n for n, at in enumerate(kept)}
         self.rows = [{**self.rows[at], "uuid": make_following_id(self.first, n)} for n, at in enumerate(kept)]
         return [DependencyEdge(place[e.task], place[e.parent] if isinstance(e.parent, int) else e.parent, e.kind) for e in edges]
 
     def _find_in_batch(self, here: dict[str, list[int]], reference: str | int, at: int) -> list[int]:
-        """The tasks of this batch that a reference names: digits never do, and its own name means an earlier task if there is one."""
+        """Return the batch tasks that a reference names.
+
+        Digits never name a batch task. A task's own name refers to an earlier task if one exists.
+        """
         if isinstance(reference, int) or _NUMBER.fullmatch(reference):
             return []
         named = here.get(reference, [])
         return [i for i in named if i != at] or ([] if reads.find_by_name(self.c, reference, 1) else named)
 
     def _make_cycle_problem(self, ring: Sequence[int], lines: Sequence[int]) -> Conflict:
-        """That each of these would wait for the next, and the last for the first."""
+        """Return the problem of a dependency cycle."""
         names = [f'"{sanitize(self.rows[at]["name"])}"{f" (line {lines[at]})" if lines else ""}' for at in ring[:MAX_NAMED_ERRORS]]
         more = [f"{len(ring) - MAX_NAMED_ERRORS:,} more"] if len(ring) > MAX_NAMED_ERRORS else []
         return Conflict(f"{' would wait for '.join([*names, *more, names[0]])}: a cycle. {NOT_SUBMITTED}")
 
     def store(self, edges: Sequence[DependencyEdge]) -> None:
-        """Insert all, with these of `parents`, as one operation."""
+        """Insert all tasks with these dependencies, as one operation."""
         sha = _store_environment(self.c, self.origin.env)
         for row in self.rows:
             row["env_id"] = sha
@@ -182,7 +199,10 @@ class SubmitBatch:
 
 
 def _fill_batch(c: Connection, specs: Sequence[TaskSpec], origin: Origin, first: str) -> SubmitBatch:
-    """With the rows of all of them. Raises Problem; of a single task with all that is wrong."""
+    """Return a batch with the rows of all tasks.
+
+    Raise Problem; for a single task, the problem includes unknown parents.
+    """
     batch = SubmitBatch(c, origin, first)
     for spec in specs:
         try:
@@ -196,7 +216,7 @@ def _fill_batch(c: Connection, specs: Sequence[TaskSpec], origin: Origin, first:
 
 
 def _link(batch: SubmitBatch) -> list[DependencyEdge]:
-    """What waits for what. Raises Problem with all parents that are not known."""
+    """Return the dependencies. Raise Problem with all unknown parents."""
     edges, unknown = batch.find_parents()
     if unknown:
         raise _combine_errors(list(unknown.values()))
@@ -204,7 +224,10 @@ def _link(batch: SubmitBatch) -> list[DependencyEdge]:
 
 
 def _make_too_many_edges(here: Mapping[str, Sequence[int]], spec: TaskSpec) -> Usage:
-    """What to say where so many wait for so many: a name means each task that has it."""
+    """Return the problem of too many dependencies.
+
+    A name refers to every task that has it.
+    """
     several = max((*spec.after, *spec.after_any), key=lambda reference: len(here.get(str(reference), ())))
     named = f'"{sanitize(str(several))}" names {len(here.get(str(several), ())):,} of these tasks, and who waits for it waits for each'
     return Usage(f"these tasks wait for one another in more than {MAX_EDGES:,} ways: {named}. {NOT_SUBMITTED}",
@@ -212,7 +235,7 @@ def _make_too_many_edges(here: Mapping[str, Sequence[int]], spec: TaskSpec) -> U
 
 
 def _find_uuid(c: Connection, reference: str | int, missing: list[Problem]) -> list[str]:
-    """The uuid of the task that is meant; what is wrong with the reference goes to `missing`."""
+    """Return the uuid of the referenced task; append a problem to `missing`."""
     try:
         return [lookup.find_task(c, reference).uuid]
     except Problem as problem:
@@ -221,7 +244,7 @@ def _find_uuid(c: Connection, reference: str | int, missing: list[Problem]) -> l
 
 
 def _combine_errors(problems: Sequence[Problem]) -> Problem:
-    """All of them as one of the first's kind."""
+    """Combine problems into one of the first one's type."""
     first, *others = problems
     if not others:
         return first
@@ -234,8 +257,11 @@ _NUMBER = re.compile(r"#?[0-9]+")
 
 
 def _find_cycles(found: Mapping[int, Sequence[DependencyEdge]], without: Collection[int]) -> list[list[int]]:
-    """Rings among who waits for whom, less those tasks: none has one of another, and with all of them gone nobody waits for itself. Without
-    recursion: a chain may be long."""
+    """Return disjoint dependency cycles, ignoring tasks in `without`.
+
+    Removing the cycles leaves no task that waits for itself. The search is iterative, since chains
+    may be long.
+    """
     rings, done = list[list[int]](), set(without)
     for start in found:
         path = list[int]()
@@ -248,7 +274,8 @@ def _find_cycles(found: Mapping[int, Sequence[DependencyEdge]], without: Collect
                 done.add(node)
             elif node in place:
                 ring = path[place[node] :]
-                while stack.pop() != (node, True):  # what else these wait for is looked at by itself
+                # Other dependencies of these tasks are searched from their own start.
+                while stack.pop() != (node, True):
                     pass
                 for at in ring:
                     del place[at]
@@ -264,7 +291,7 @@ def _find_cycles(found: Mapping[int, Sequence[DependencyEdge]], without: Collect
 
 
 def _pick_first(given: Any, usual: Any, default: Any) -> Any:
-    """The first that is there."""
+    """Return the first value that is not None."""
     return given if given is not None else default if usual is None else usual
 
 
@@ -278,7 +305,7 @@ def _resolve_parameters(spec: TaskSpec, template: TemplateRow | None) -> dict[st
 
 
 def _make_launch(spec: TaskSpec, template: TemplateRow | None, given: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """What will be run, resolved, and the task's type."""
+    """Return the resolved launch and the type of a task."""
     if template is not None:
         launch = engines.make_launch(template.engine, template.schema, given, template.parameters)
         hidden = secrets.find_secret_names(template.parameters, given)
@@ -289,7 +316,7 @@ def _make_launch(spec: TaskSpec, template: TemplateRow | None, given: dict[str, 
 
 
 def require_fit(pool: PoolRow, cpu: float, memory: float, undone: str = NOT_SUBMITTED) -> None:
-    """Refuse what could never start, with all that there is too little of."""
+    """Raise Refused if a pool can never hold the request, naming all shortages."""
     asked = (("memory", memory, pool.total_memory, units.format_memory), ("cpu", cpu, pool.total_cpu, units.format_number))
     lacking = [(word, needed, write(needed), write(total)) for word, needed, total, write in asked if needed > total + 1e-6]
     if lacking:
@@ -304,14 +331,17 @@ def require_fit(pool: PoolRow, cpu: float, memory: float, undone: str = NOT_SUBM
 
 
 def _describe_machine_limit(needs: Mapping[str, float]) -> str:
-    """What the machine itself has too little of, so that no pool should be made so large; empty where it has enough."""
+    """Describe the machine's own shortage, if any.
+
+    A pool should not be made larger than the machine.
+    """
     there, write = host.read_capacity()._asdict(), {"memory": units.format_memory, "cpu": units.format_number}
     over = [f"{write[word](there[word])} {word}" for word, needed in needs.items() if needed > there[word] + 1e-6]
     return f" (this machine has {' and '.join(over)} in all)" if over else ""
 
 
 def parse_start_time(at: str | int | float) -> str:
-    """A time to start, as it is stored. Raises Usage."""
+    """Return a start time as stored. Raise Usage."""
     try:
         return timestamps.format_time(units.parse_time(str(at), timestamps.utcnow()))
     except (ValueError, OverflowError) as error:
@@ -319,11 +349,15 @@ def parse_start_time(at: str | int | float) -> str:
 
 
 _PATH = re.compile(r"[^\s;|&$<>()`'\"*?]{1,300}|[^\t\r\n;|&$<>()`'\"*?]{1,300}\.\w{1,8}")
-"""No shell text, no expansion: what may well be the name of a file, with spaces only where it ends as one."""
+"""Likely file names: no shell syntax or globs, and spaces only before a file extension."""
 
 
 def make_default_name(spec: TaskSpec, launch: dict[str, Any]) -> str:
-    """The template, or program and last path-like argument (without one, last plain word), as a name: `ffmpeg a.mp4`, `sleep 30`."""
+    """Return a name for a task: `ffmpeg a.mp4`, `sleep 30`.
+
+    The name is the template, or the program with its last path-like argument, else with its last
+    plain word.
+    """
     if spec.template is not None:
         return spec.template
     if spec.script is not None:
@@ -332,7 +366,7 @@ def make_default_name(spec: TaskSpec, launch: dict[str, Any]) -> str:
 
 
 def make_name(argv: Sequence[str]) -> str:
-    """The program and its last path-like argument, as a name."""
+    """Return a name from the program and its last path-like argument."""
     plain = [word for word in argv[1:] if word[:1] not in ("-", "") and _PATH.fullmatch(word)]
     paths = [word for word in plain if set(word) & {".", "/"}] or [word for word in plain if len(word) <= 40]
     return as_name(" ".join([os.path.basename(argv[0]), *(os.path.basename(word.rstrip("/")) for word in paths[-1:])]))
@@ -347,29 +381,32 @@ _FOLDER_PARTS = re.compile(
 
 
 def as_name(text: str) -> str:
-    """`text` made into a valid name, with of each path its last part: `sort passwd | uniq`."""
+    """Convert text to a valid name, shortening paths: `sort passwd | uniq`."""
     words = _FOLDER_PARTS.sub("", sanitize(text)).replace("/", " ").split()
     name = truncate(" ".join(words).lstrip(". "), 60)
     return name if not find_name_error(name) else "task"
 
 
 def _store_environment(c: Connection, env: dict[str, str]) -> str:
-    """Store an environment once, whoever shares it; its key."""
+    """Store an environment, shared by equal ones, and return its key."""
     text = json.dumps(env, sort_keys=True)
     sha = hashlib.sha256(text.encode()).hexdigest()
     transitions.keep_environment(c, sha, text)
     return sha
 
 
-# --- the verbs ----------------------------------------------------------------------------------------------------------------------
+# --- verbs ------------------------------------------------------------------------------
 
 
 async def submit(
     call: Call, *, tasks: Sequence[dict[str, Any]], uuid: str | None = None, cwd: str = "/", umask: int = 0o022,
     env: dict[str, str] | None = None, dry_run: bool = False, explain: bool = False,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Store tasks, all or none; where each stands, and with `explain` why the first waits, which costs as much as storing it. With
-    `dry_run` only what would be stored."""
+    """Store all tasks or none, and return their places.
+
+    With `explain`, add the reason why the first task waits, which costs as much as storing the
+    task. With `dry_run`, return the rows without storing them.
+    """
     first = _check_uuid(uuid)
     specs = [_validate(TaskSpec.model_validate, task) for task in tasks]
     if not specs:
@@ -388,11 +425,14 @@ async def submit(
 
 
 PAST_TOLERANCE = 5.0
-"""Seconds for which a time to start is not over yet: until here it was still to come when it was typed."""
+"""Seconds for which a start time does not yet count as past. It was future when typed."""
 
 
 def _note_past(call: Call, specs: Sequence[TaskSpec]) -> None:
-    """Say of which tasks the time to start is over already: they are stored all the same, as scripts rely on that."""
+    """Note start times in the past.
+
+    Such tasks are stored all the same, as scripts rely on that.
+    """
     past = {at: get_seconds_since(at) for at in {spec.at for spec in specs} if at is not None}
     over = [(spec, past[spec.at]) for spec in specs if spec.at is not None and past[spec.at] > PAST_TOLERANCE]
     if len(specs) > 1 and over:
@@ -403,7 +443,7 @@ def _note_past(call: Call, specs: Sequence[TaskSpec]) -> None:
 
 
 def get_seconds_since(at: str | int | float) -> float:
-    """Seconds since a time to start was; 0 for what is none, which was refused."""
+    """Return the seconds since a start time, 0 for an invalid one."""
     now = timestamps.utcnow()
     with suppress(ValueError, OverflowError):
         return (now - units.parse_time(str(at), now)).total_seconds()
@@ -411,15 +451,17 @@ def get_seconds_since(at: str | int | float) -> float:
 
 
 def _note_halted(call: Call) -> None:
-    """Say that what was stored does not start now, to a script too, which might wait for it."""
+    """Note that nothing starts at the moment. A script might wait for the tasks."""
     if call.live is not None and (halted := call.live.halted):
         again = ". To have it start things again: taskdeck serve --detach" if halted == DRAINING else ""
         call.note(f"nothing starts: {sanitize(halted)}{again}")
 
 
 async def _read_short_reason(call: Call, uuid: str) -> str:
-    """Why it waits, as `ls` has it, or was cancelled at once. "" where nothing starts, which was noted, and where that cannot be read: the
-    task is stored all the same."""
+    """Return the short reason why a task waits or was cancelled at once.
+
+    Return "" if nothing starts, which was noted, or if the reason cannot be read.
+    """
     if call.live is not None and call.live.halted:
         return ""
     with suppress(Storage):
@@ -437,7 +479,7 @@ _UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-
 
 
 def _check_uuid(given: object) -> str:
-    """The uuid of the first task, which the caller made; a new one when there is none."""
+    """Check the uuid of the first task, or make a new one."""
     if given is None:
         return make_uuid7()
     if not isinstance(given, str) or not _UUID7.fullmatch(given):
@@ -460,7 +502,8 @@ def _dry_run(c: Connection, specs: Sequence[TaskSpec], origin: Origin) -> list[d
 
 def _store(c: Connection, specs: Sequence[TaskSpec], origin: Origin, first: str) -> list[dict[str, Any]]:
     batch = _fill_batch(c, specs, origin, first)
-    if not transitions.is_known(c, first):  # else it was stored, and the answer was lost
+    # Otherwise an earlier call stored the batch, and its answer was lost.
+    if not transitions.is_known(c, first):
         batch.store(_link(batch))
     uuids = [row["uuid"] for row in batch.rows]
     stored = {row.uuid: row for row in reads.list_queue_positions(c, uuids)}
@@ -469,7 +512,7 @@ def _store(c: Connection, specs: Sequence[TaskSpec], origin: Origin, first: str)
 
 
 def record_submission(c: Connection, by: str, numbers: Sequence[int]) -> None:
-    """One operation for one submission, however many tasks it has."""
+    """Record one operation for a submission of any size."""
     what = f"task #{numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} tasks #{numbers[0]}–#{numbers[-1]}"
     operations.record(c, by, "submit", what, after={"first": numbers[0], "last": numbers[-1]})
 
@@ -485,7 +528,10 @@ async def submit_lines(
     call: Call, *, text: str, uuid: str | None = None, cwd: str = "/", umask: int = 0o022, env: dict[str, str] | None = None,
     keep_going: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
-    """Store one task per JSON line. A bad line refuses the whole, by its number, unless `keep_going`."""
+    """Store one task for each JSON line.
+
+    An invalid line refuses all lines, unless `keep_going`.
+    """
     first = _check_uuid(uuid)
     parsed = await asyncio.to_thread(_parse_lines, text)
     try:
@@ -504,10 +550,13 @@ async def submit_lines(
 
 
 def _trim_memory() -> None:
-    """Let the system have the memory of a large batch again; the allocator would keep it for a runtime that lives for weeks."""
+    """Return the memory of a large batch to the system.
+
+    The allocator would keep it for a runtime that lives for weeks.
+    """
     import ctypes
 
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc only
     if trim is not None:
         trim(0)
 
@@ -532,7 +581,7 @@ def _store_lines(
     c: Connection, parsed: Sequence[tuple[int, TaskSpec | Problem]], origin: Origin, first: str, keep_going: bool
 ) -> dict[str, Any]:
     batch, lines, refused = _fill_from_lines(c, parsed, origin, first, keep_going)
-    stored = transitions.is_known(c, first)  # and the answer was lost
+    stored = transitions.is_known(c, first)  # An earlier call stored the batch, and its answer was lost.
     edges, unknown = batch.find_parents(lines) if keep_going or not stored else ([], {})
     if unknown and not keep_going:
         at = min(unknown)
@@ -553,8 +602,10 @@ def _store_lines(
 def _fill_from_lines(
     c: Connection, parsed: Sequence[tuple[int, TaskSpec | Problem]], origin: Origin, first: str, keep_going: bool
 ) -> tuple[SubmitBatch, list[int], dict[int, Problem]]:
-    """The rows of the good lines, the numbers of these, and what is wrong with the others. Raises Problem with the first that is wrong
-    unless `keep_going`."""
+    """Return the batch of valid lines, their numbers, and the problems by line.
+
+    Raise the first problem unless `keep_going`.
+    """
     batch, lines, refused = SubmitBatch(c, origin, first), list[int](), dict[int, Problem]()
     for n, spec in parsed:
         try:
@@ -570,7 +621,7 @@ def _fill_from_lines(
 
 
 def _make_line_problem(n: int, problem: Problem, total: int) -> Problem:
-    """The same problem, by its line."""
+    """Return a problem with its line number."""
     none = "It was not stored" if total == 1 else f"None of the {total:,} lines was stored"
     said = f"line {n}: {str(problem).replace(' Nothing was submitted.', '')}".rstrip(".")
     kind = type(problem) if isinstance(problem, (Usage, NotFound, Conflict)) else Usage

@@ -1,4 +1,4 @@
-"""What could help tasks that wait, from the database and the machine."""
+"""Suggestions for waiting tasks, from the database and the machine."""
 
 from __future__ import annotations
 
@@ -21,13 +21,16 @@ from db.queries import reads
 from db.rows import TaskRow
 
 MAX_TASKS = 5
-"""Cures are worked out for so many tasks of one question."""
+"""Maximum number of tasks of one request that get suggestions."""
 
 
 def find_task_suggestions(
     c: Connection, call: Call, habits: dispatch_view.RunTimeCache, rows: Sequence[TaskRow], seen: DispatchView, why: dict[str, Explanation]
 ) -> dict[str, list[dict[str, Any]]]:
-    """{uuid: cures} of the first of these tasks that wait; `why` is their explanation in the same view."""
+    """Return {uuid: suggestions} for the first waiting tasks among these.
+
+    `why` explains the tasks in the same view.
+    """
     waiting = [row for row in rows if row.uuid in why][:MAX_TASKS]
     if not waiting:
         return {}
@@ -40,6 +43,7 @@ def find_task_suggestions(
 def _build_inputs(
     c: Connection, call: Call, habits: dispatch_view.RunTimeCache, row: TaskRow, seen: DispatchView, why: Explanation, held: dict[int, RunProgress]
 ) -> WhatIf:
+    """Collect the inputs of the suggestions for one task."""
     host = call.live.get_host() if call.live else None
     return WhatIf(
         seen, dispatch_view.read_subjects(c, [row])[0], dispatch_view.to_waiting(c, habits, row), why, held, similar_runs.learn_from_similar(c, row),
@@ -48,7 +52,7 @@ def _build_inputs(
 
 
 def _find_held(c: Connection) -> dict[int, RunProgress]:
-    """What holds resources, by number."""
+    """Return age and priority of the active runs, by task number."""
     now = timestamps.utcnow().timestamp()
     return {
         run.number: RunProgress(now - timestamps.to_unix(run.start_time) if run.start_time else 0.0, run.priority)
@@ -57,7 +61,10 @@ def _find_held(c: Connection) -> dict[int, RunProgress]:
 
 
 def _suggest_start(call: Call) -> list[dict[str, Any]]:
-    """When nothing starts at all because nobody starts it; a full disk is not ours to cure."""
+    """Suggest starting the runtime if it is down or draining.
+
+    Other halts, such as a full disk, have no suggestion.
+    """
     if call.live is not None and call.live.halted != DRAINING:
         return []
     what = "start the runtime" if call.live is None else "let it start things again"
@@ -66,6 +73,6 @@ def _suggest_start(call: Call) -> list[dict[str, Any]]:
 
 
 def _to_dict(cure: Suggestion) -> dict[str, Any]:
-    """A cure on the wire."""
+    """Return a suggestion as sent to clients."""
     found = asdict(cure)
     return {**found, "command": list(cure.command), "undo": list(found["undo"])}

@@ -1,4 +1,4 @@
-"""What can be asked about tasks and their runs, as plain dicts with the database's names."""
+"""Read verbs for tasks and runs: ls, show, why, instances and log."""
 
 from __future__ import annotations
 
@@ -27,25 +27,28 @@ from db.states import ACTIVE, ENDED, WAITING, TaskStatus
 
 RECENT = timedelta(hours=24)
 MAX_EXPLAINED = 100
-"""`ls` says why for so many waiting tasks, as many as it usually lists; in a longer list that would cost more than it tells."""
+"""Waiting tasks that `ls` explains, its usual number of rows.
+
+Longer lists would cost too much.
+"""
 
 SAMPLE_SIZE = 200
-"""`why` without a task looks at so many of each queue, and of what waits for each other thing."""
+"""Tasks of each queue and each waiting state that `why` examines without ids."""
 
 
 def task_to_dict(row: TaskRow) -> dict[str, Any]:
-    """A task on the wire. Values of secret parameters are masked, and so is what they became in the launch."""
+    """Return a task as sent to clients, with secret parameters masked."""
     return row._asdict() | mask_task(row.parameters, row.launch)
 
 
 def mask_task(parameters: dict[str, Any], launch: dict[str, Any]) -> dict[str, Any]:
-    """A task's parameters and launch as they may be shown."""
+    """Return a task's parameters and launch with secrets masked."""
     hidden = launch.get(HIDDEN, ())
     return {"parameters": schema_secrets.mask_value(parameters, hidden), "launch": _mask_launch(list(schema_secrets.find_secret_texts(parameters, hidden)), launch)}
 
 
 HIDDEN = "hidden"
-"""What a launch calls the names of parameters that the template's schema declared secret when the task was submitted."""
+"""Key in a launch for the names of parameters that were secret at submission."""
 
 
 def _mask_launch(secrets: Sequence[str], launch: dict[str, Any]) -> dict[str, Any]:
@@ -62,7 +65,7 @@ _PAIR = re.compile(r'"((?:[^"\\]|\\.)*)"(\s*:\s*)(?:"(?:[^"\\]|\\.)*"?|\[[^\]]*\
 
 
 def _mask_unreadable(text: str, names: Collection[str]) -> str:
-    """What could not be read, as it was stored; what is secret by its name, or one of these, is masked as far as its shape still tells."""
+    """Return unreadable stored text, with secrets masked as far as recognizable."""
     return sanitize(_PAIR.sub(lambda pair: f'"{pair[1]}"{pair[2]}{MASK}' if schema_secrets.is_secret(pair[1], names) else pair[0], text))
 
 
@@ -73,7 +76,7 @@ def _mask_word(word: str, hidden: Sequence[str]) -> str:
 
 
 def run_to_dict(row: InstanceRow) -> dict[str, Any]:
-    """An instance on the wire."""
+    """Return a run as sent to clients."""
     return row._asdict()
 
 
@@ -81,10 +84,11 @@ async def ls(
     call: Call, *, status: Sequence[str] | str = (), queue: str | None = None, name: str | None = None, tag: dict[str, str] | None = None,
     since: float | None = None, limit: int = 50, recent: bool = False, brief: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
-    """Tasks, newest first, and `as_of`, the last event that was known; `recent` leaves out what ended over a day ago.
+    """Return tasks, newest first, and `as_of`, the last known event.
 
-    With `brief`, only what a line shows: `lines` is the JSON text of a list of lists (`db.reads.BRIEF` says of what), and
-    `notes` has by uuid what `NOTES` names.
+    `recent` leaves out tasks that ended more than a day ago. With `brief`, return only the
+    displayed columns: `lines` is the JSON text of a list of lists (columns in `db.reads.BRIEF`),
+    and `notes` holds the values of `NOTES` by uuid.
     """
     wanted = lookup.to_list_arguments({"status": status, "queue": queue, "name": name, "tag": tag, "since": since})
     return await call.db.read(_ls_brief if brief else _ls, call, wanted, limit, recent)
@@ -111,7 +115,7 @@ def _build_query(c: Connection, wanted: dict[str, Any], recent: bool) -> dict[st
 
 
 def _count_matches(c: Connection, wanted: dict[str, Any], limit: int, found: int) -> dict[str, int]:
-    """How many match, and how many there are in all."""
+    """Return the number of matches and of all tasks."""
     total = found if not limit or found < limit else reads.count_tasks(c, **wanted)
     return {"total": total, "of": sum(reads.count_by_status(c).values())}
 
@@ -121,7 +125,7 @@ _NO_NOTES = (None, None, None, None)
 
 
 def _read_notes(c: Connection, call: Call, waiting: Sequence[TaskRow]) -> dict[str, tuple[Any, ...]]:
-    """{uuid: what a list says beside the task's own columns}: of those that run, and of these that wait."""
+    """Return {uuid: values of NOTES} for running and waiting tasks."""
     why = dispatch_view.explain_waiting(c, dispatch_view.get_cache(c), waiting, get_halt_reason(call))
     told: dict[str, tuple[Any, ...]] = {run.task_id: (run.status, run.reason, None, None) for run in reads.list_running(c)}
     for uuid, found in why.items():
@@ -131,7 +135,7 @@ def _read_notes(c: Connection, call: Call, waiting: Sequence[TaskRow]) -> dict[s
 
 
 def get_halt_reason(call: Call) -> str | None:
-    """Why nothing starts at all."""
+    """Return why nothing starts at all, or None."""
     if call.live is not None:
         return call.live.halted
     stop = read_stop_marker(call.home)
@@ -139,20 +143,20 @@ def get_halt_reason(call: Call) -> str | None:
 
 
 async def show(call: Call, *, id: str | int) -> dict[str, Any]:
-    """One task with its runs, what it waits for, what waits for it, its history, and what it uses while it runs."""
+    """Return a task with runs, dependencies, history and current resource use."""
     task = await call.db.read(build_task, id)
     return task | {"use": get_use(call, task["instances"])}
 
 
 def get_use(call: Call, runs: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """What the active of these runs takes."""
+    """Return the resource use of the active run, or None."""
     run = next((run for run in runs if run["status"] in ACTIVE), None)
     used = call.live.get_run_use(run["runid"]) if run and call.live else None
     return used._asdict() if used else None
 
 
 def build_task(c: Connection, ident: str | int) -> dict[str, Any]:
-    """What `show` answers."""
+    """Build the answer of `show`, except for the resource use."""
     row = lookup.find_task(c, ident)
     env, added = reads.get_environment(c, row.uuid)
     place = None
@@ -176,18 +180,18 @@ def build_task(c: Connection, ident: str | int) -> dict[str, Any]:
 
 
 def _read_last_lines(c: Connection, row: TaskRow, lines: int = 4) -> list[str]:
-    """The end of the last run's log, of a task that ended."""
+    """Return the last lines of the log of an ended task's last run."""
     last = reads.map_last_runs(c, [row.uuid]).get(row.uuid)
     return [line for line in (last.logs or "").splitlines() if line.strip()][-lines:] if last else []
 
 
 async def explain(call: Call, *, ids: Sequence[str | int] = ()) -> Any:
-    """Why tasks wait, with numbers; without ids all that wait, counted by reason."""
+    """Explain why tasks wait; without ids count all waiting tasks by reason."""
     return await call.db.read(explain_tasks if ids else _group_reasons, call, ids)
 
 
 def explain_tasks(c: Connection, call: Call, ids: Sequence[str | int]) -> list[dict[str, Any]]:
-    """What `why` answers of some tasks."""
+    """Build the answer of `why` for some tasks."""
     rows = [lookup.find_task(c, ident) for ident in ids]
     habits = dispatch_view.get_cache(c)
     seen = dispatch_view.read_view(c, habits, get_halt_reason(call))
@@ -213,7 +217,7 @@ def _build_answer(row: TaskRow, why: Explanation | None, c: Connection) -> dict[
 
 
 def _describe_state(row: TaskRow, c: Connection) -> dict[str, str]:
-    """A task that does not wait: it runs, or how it ended."""
+    """Describe a task that does not wait."""
     if row.status in ENDED:
         how = row.status.replace("_", " ") + (f": {sanitize(row.reason)}" if row.reason else "")
         return {"code": "ended", "text": f"it has ended, {how}", "short": how[:44]}
@@ -225,7 +229,10 @@ def _describe_state(row: TaskRow, c: Connection) -> dict[str, str]:
 
 
 def _group_reasons(c: Connection, call: Call, ids: Sequence[str | int]) -> dict[str, Any]:
-    """Everything that waits, by the first reason. What stands behind those that were looked at waits as the last of them does."""
+    """Count all waiting tasks by their first reason.
+
+    Tasks beyond the sample count like the last one sampled.
+    """
     counts, lines = reads.read_counters(c), {}
     for queue in reads.list_queues(c):
         lines[queue.name] = (reads.list_queued(c, queue.name, SAMPLE_SIZE), counts.get((queue.name, TaskStatus.QUEUED.value), 0))
@@ -262,7 +269,7 @@ def _format_group(row: TaskRow | TaskLineRow, why: Explanation) -> str:
 
 
 async def list_instances(call: Call, *, id: str | int | None = None, limit: int = 50) -> list[dict[str, Any]]:
-    """Runs of one task, or the newest of all."""
+    """Return the runs of one task, or the newest of all."""
 
     def read(c: Connection) -> list[InstanceRow]:
         return reads.list_runs(c, lookup.find_task(c, id).uuid) if id is not None else reads.list_runs(c, limit=limit)
@@ -271,12 +278,12 @@ async def list_instances(call: Call, *, id: str | int | None = None, limit: int 
 
 
 async def find_logs(call: Call, *, id: str | int, attempt: int | str | None = None) -> dict[str, Any]:
-    """Where the logs of a task's runs are; the latest run, one attempt, or all."""
+    """Return the logs of a task's latest run, one attempt, or all."""
     return await call.db.read(build_logs, call, id, attempt)
 
 
 def build_logs(c: Connection, call: Call, ident: str | int, attempt: int | str | None) -> dict[str, Any]:
-    """What `log` answers."""
+    """Build the answer of `log`."""
     row = lookup.find_task(c, ident)
     runs = reads.list_runs(c, row.uuid)
     chosen = (

@@ -1,4 +1,4 @@
-"""Taking back what was done to tasks, many at once: each is looked at alone, what is written is written together."""
+"""Undo of operations on tasks. Each is checked alone; all are written together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from db.states import ACTIVE, ENDED, RunStatus, TaskStatus
 
 @dataclass(frozen=True, slots=True)
 class TaskUndo:
-    """One operation that can be taken back: its task as it is, and the values that it gets again."""
+    """Undo of one operation: its task, and the values to restore."""
 
     operation: OperationRow
     task: TaskRow
@@ -31,7 +31,7 @@ class TaskUndo:
 
 @dataclass(frozen=True, slots=True)
 class UndoFacts:
-    """What is needed to say whether operations can be taken back, as of now."""
+    """Current data for deciding which operations can be undone."""
 
     tasks: Mapping[int, TaskRow]
     runs: Mapping[str, str]
@@ -41,7 +41,7 @@ class UndoFacts:
 
 
 def plan_undo(c: Connection, rows: Sequence[OperationRow]) -> tuple[list[TaskUndo], list[tuple[OperationRow, Problem]]]:
-    """Those that can be taken back as things stand, and why the others cannot."""
+    """Return the operations that can be undone, and the refusals of the others."""
     found = reads.map_by_number(c, [parse_task_number(row.object) or 0 for row in rows])
     cancelled = [task.uuid for task in found.values() if task.status == TaskStatus.CANCELLED]
     facts = UndoFacts(found, actions.read_states(c, list(found.values())).runs, operations.map_later(c, rows), templates.read_queue_pools(c),
@@ -57,7 +57,7 @@ def plan_undo(c: Connection, rows: Sequence[OperationRow]) -> tuple[list[TaskUnd
 
 
 def apply_undo(c: Connection, by: Actor, backs: Sequence[TaskUndo]) -> None:
-    """Take them back, and record it."""
+    """Undo the operations and record the undo."""
     rows = [back.task for back in backs]
     before = actions.read_states(c, rows)
     others = _restore_cancelled(c, by, [back for back in backs if back.operation.verb == "cancel"])
@@ -77,7 +77,7 @@ def _restore_cancelled(c: Connection, by: Actor, backs: Sequence[TaskUndo]) -> l
 
 
 def _restore_holds_and_pauses(c: Connection, by: Actor, backs: Sequence[TaskUndo]) -> None:
-    """Hold, release, pause, go on."""
+    """Restore holds and pauses."""
     for on in (True, False):
         held = [back.task.uuid for back in backs if back.values.get("hold") is on]
         if held:
@@ -88,11 +88,14 @@ def _restore_holds_and_pauses(c: Connection, by: Actor, backs: Sequence[TaskUndo
             turn(c, runs, by)
 
 
-# --- whether it can be ------------------------------------------------------------------------------------------------------------------
+# --- checks -----------------------------------------------------------------------------
 
 
 def _plan_one(row: OperationRow, facts: UndoFacts, coming: set[int]) -> TaskUndo:
-    """Raises Refused; `coming` are the tasks that come back before it."""
+    """Return the undo of an operation. Raise Refused.
+
+    `coming` are tasks that earlier undos bring back.
+    """
     number = parse_task_number(row.object) or 0
     task = facts.tasks.get(number)
     if task is None:
@@ -126,7 +129,7 @@ def _check_run(task: TaskRow, was: ChangedField, facts: UndoFacts) -> None:
 
 
 def _check_fields(task: TaskRow, was: Mapping[str, ChangedField], facts: UndoFacts) -> None:
-    """Set, front, hold and release: every field is as it was left, and what it gets again is possible."""
+    """Check that all fields are unchanged and that their old values are possible."""
     if task.status in ENDED and not was.keys() - {"status"} <= actions.ALWAYS_SETTABLE:
         raise Refused(f"#{task.number} has ended ({task.status.replace('_', ' ')}).")
     for name, field in was.items():

@@ -1,4 +1,8 @@
-"""Taking back what was done: only while things still stand as it left them, whole, and recorded as an operation of its own."""
+"""Undo of operations.
+
+An operation is undone only entirely, and only while its objects are as it left them. Each undo is
+an operation itself.
+"""
 
 from __future__ import annotations
 
@@ -25,27 +29,28 @@ from db.queries.operations import Actor
 from db.rows import OperationRow, SlaRow
 
 BATCH_SIZE = 100
-"""Operations on tasks that are undone in one transaction; those on all else are few, and refer to each other."""
+"""Task operations undone in one transaction. Others are few and depend on each other."""
 MAX_EARLIER = 20
-"""Earlier calls that are looked at for one that can be undone, where the last cannot."""
+"""Earlier calls examined when the last one cannot be undone."""
 MAX_NAMED = 8
-"""Operations of such a call that are named, so that they can be typed."""
+"""Maximum number of operation ids in such a suggestion."""
 
 
 @dataclass(frozen=True, slots=True)
 class UndoStep:
-    """What takes back one operation on something that is no task. `act` does and records it."""
+    """Undo of one operation that is not on a task. `act` performs and records it."""
 
     operation: OperationRow
     act: Callable[[Connection, Actor], None]
 
 
 async def undo(call: Call, *, ids: Sequence[int] | int | None = None, dry_run: bool = False) -> dict[str, Any]:
-    """Take operations back, or without ids all of the last call from this terminal; with `dry_run` only say what would be.
+    """Undo operations, or without ids the last call from this terminal.
 
-    {"done": [{"id", "verb", "object", "number", "name", "text", "back"}], "refused", "notes"}: `text` is what was done, `back` the same
-    the other way round. What has changed since is refused, naming what changed and by whom.
-    Raises Refused when there is nothing to undo, NotFound for an operation that there is not.
+    With `dry_run` only report the result. Return {"done": [{"id", "verb", "object", "number",
+    "name", "text", "back"}], "refused", "notes"}: `text` describes the operation, `back` its
+    reverse. Objects changed since are refused, with the change and its author. Raise Refused if
+    there is nothing to undo, and NotFound for an unknown id.
     """
     by = call.by if isinstance(call.by, Actor) else Actor(call.by)
     rows = await call.db.write_quietly(_select_operations, by, ids)
@@ -58,7 +63,7 @@ async def undo(call: Call, *, ids: Sequence[int] | int | None = None, dry_run: b
 
 
 def _split_batches(rows: Sequence[OperationRow]) -> list[list[int]]:
-    """Operations in their order, as they are undone together."""
+    """Split operations into batches for one transaction each, in order."""
     parts: list[list[int]] = [[]]
     on_tasks = 0
     for row in rows:
@@ -75,7 +80,10 @@ def _is_on_task(row: OperationRow) -> bool:
 
 
 def _select_operations(c: Connection, by: Actor, ids: Sequence[int] | int | None) -> list[OperationRow]:
-    """What is meant, in the order to undo it: the newest first, but of tasks that were cancelled together what others wait for first."""
+    """Return the operations to undo, newest first.
+
+    Cancellations of one call are ordered by task number, so that parents come first.
+    """
     rows = _read_given(c, [ids] if isinstance(ids, int) else ids) if ids is not None else _read_last_call(c, by)
     return sorted(rows, key=lambda row: (-(row.batch or row.id), parse_task_number(row.object) or 0 if row.verb == "cancel" else -row.id))
 
@@ -101,8 +109,7 @@ def _read_last_call(c: Connection, by: Actor) -> list[OperationRow]:
 
 
 def _suggest_earlier(c: Connection, by: Actor, first: int) -> str:
-    """What was done from there before the call that begins with operation `first` and can be taken back as things stand, with how to;
-    "" for nothing."""
+    """Suggest the latest earlier call from this terminal that can be undone, or ""."""
     for (batch,) in c.exec_driver_sql(_EARLIER_SQL, (by.origin, first, MAX_EARLIER)).fetchall():
         rows = [row for row in operations.list_batch(c, batch) if row.undone_by is None]
         able = [done["id"] for done in _try_undo(c, [row.id for row in rows], by)["done"]] if len(rows) <= MAX_NAMED else []
@@ -127,11 +134,14 @@ def _format_words(row: OperationRow, name: str | None) -> str:
     return diff.format_operation(row.verb, row.object, name, row.before, row.after)
 
 
-# --- in a transaction ---------------------------------------------------------------------------------------------------------------
+# --- transaction ------------------------------------------------------------------------
 
 
 def _try_undo(c: Connection, ids: Sequence[int], by: Actor) -> dict[str, Any]:
-    """What `_each` would do. It is done and given up, since one operation may only be possible once another was taken back."""
+    """Return the result of `_undo_each` without effect.
+
+    The undo runs in a savepoint and is rolled back, since one undo may enable another.
+    """
     with c.begin_nested() as trial:
         found = _undo_each(c, ids, Actor.copy_actor(by))
         trial.rollback()
@@ -139,7 +149,7 @@ def _try_undo(c: Connection, ids: Sequence[int], by: Actor) -> dict[str, Any]:
 
 
 def _undo_each(c: Connection, ids: Sequence[int], by: Actor) -> dict[str, Any]:
-    """Take back what can be, each as those before it leave things."""
+    """Undo what can be undone, each after the effects of the earlier ones."""
     found = {row.id: row for row in operations.list_by_id(c, ids)}
     total: dict[str, Any] = {"done": [], "refused": [], "notes": []}
     for on_tasks, rows in groupby((found[number] for number in ids), _is_on_task):
@@ -150,7 +160,7 @@ def _undo_each(c: Connection, ids: Sequence[int], by: Actor) -> dict[str, Any]:
 
 
 def _undo_other(c: Connection, rows: Sequence[OperationRow], by: Actor) -> tuple[list[dict[str, Any]], list[tuple[OperationRow, Problem]]]:
-    """Take back what was done to anything but tasks; what was, and why the others were not."""
+    """Undo operations on anything but tasks. Return the results and the refusals."""
     done: list[dict[str, Any]] = []
     refused: list[tuple[OperationRow, Problem]] = []
     for row in rows:
@@ -165,7 +175,7 @@ def _undo_other(c: Connection, rows: Sequence[OperationRow], by: Actor) -> tuple
 
 
 def _undo_on_tasks(c: Connection, rows: Sequence[OperationRow], by: Actor) -> tuple[list[dict[str, Any]], list[tuple[OperationRow, Problem]]]:
-    """The same for what was done to tasks, many at once."""
+    """Undo operations on tasks, many at once."""
     done: list[dict[str, Any]] = []
     refused: list[tuple[OperationRow, Problem]] = [(row, _make_refusal(c, row)) for row in rows if explain_not_undoable(row)]
     for wave in _split_by_object([row for row in rows if not explain_not_undoable(row)]):
@@ -178,7 +188,7 @@ def _undo_on_tasks(c: Connection, rows: Sequence[OperationRow], by: Actor) -> tu
 
 
 def _split_by_object(rows: Sequence[OperationRow]) -> list[list[OperationRow]]:
-    """Operations in their order, each object once in a wave."""
+    """Split operations so that each part has an object at most once, keeping order."""
     waves: list[dict[str, OperationRow]] = []
     for row in rows:
         wave = next((wave for wave in waves if row.object not in wave), None)
@@ -194,12 +204,12 @@ def _format_done(row: OperationRow, name: str | None) -> dict[str, Any]:
 
 
 def _make_refusal(c: Connection, row: OperationRow) -> Refused:
-    """It can never be taken back."""
+    """Return the refusal of an operation that can never be undone."""
     return Refused(f"{_describe(c, row)}: {explain_not_undoable(row)}.")
 
 
 def _make_step(c: Connection, row: OperationRow) -> UndoStep:
-    """What takes this back. Raises Refused when it cannot be, as things stand."""
+    """Return the undo of an operation. Raise Refused if it cannot be undone now."""
     if explain_not_undoable(row):
         raise _make_refusal(c, row)
     if row.verb.startswith("alert "):
@@ -216,11 +226,11 @@ def _describe_change_since(c: Connection, row: OperationRow, touched: set[str]) 
     return describe_later_change(operations.map_later(c, [row]).get(row.object, ()), row, touched)
 
 
-# --- queues, pools, templates and SLAs ----------------------------------------------------------------------------------------------
+# --- queues, pools, templates and SLAs --------------------------------------------------
 
 
 def _make_change_step(c: Connection, row: OperationRow, table: Table, name: str) -> UndoStep:
-    """What was set or turned gets the values that it had."""
+    """Return the step that restores changed values."""
     stored = _read_stored(c, row, table, name)
     values = dict(row.before or {})
     if how := _describe_change_since(c, row, set(values)):
@@ -242,7 +252,7 @@ def _make_change_step(c: Connection, row: OperationRow, table: Table, name: str)
 
 
 def _update_alerts(c: Connection, rule: SlaRow, values: dict[str, Any]) -> None:
-    """Its alerts follow."""
+    """Update the alerts of a changed rule."""
     if values.keys() & {"conditions", "enabled"}:
         alerts.restart_rule(c, rule.id)
     if "priority" in values:
@@ -250,7 +260,10 @@ def _update_alerts(c: Connection, rule: SlaRow, values: dict[str, Any]) -> None:
 
 
 def _make_create_step(c: Connection, row: OperationRow, table: Table, name: str) -> UndoStep:
-    """What was made is taken away, when nothing refers to it and nobody changed it."""
+    """Return the step that deletes a created definition.
+
+    Nothing may refer to the definition, and nobody may have changed it.
+    """
     stored = _read_stored(c, row, table, name)
     if how := _describe_change_since(c, row, {*stored}):
         raise make_has_changed(sanitize(row.object), how)
@@ -269,7 +282,7 @@ def _make_create_step(c: Connection, row: OperationRow, table: Table, name: str)
 
 
 def _make_delete_step(c: Connection, row: OperationRow, table: Table, name: str) -> UndoStep:
-    """What was taken away is there again, as it was."""
+    """Return the step that restores a deleted definition."""
     if definitions.get_row(c, table, name) is not None:
         raise Conflict(f"there is a {sanitize(row.object)} again. It was left as it is.")
     _check_references(c, table, row.before)
@@ -284,7 +297,7 @@ def _read_stored(c: Connection, row: OperationRow, table: Table, name: str) -> d
 
 
 def _check_references(c: Connection, table: Table, row: dict[str, Any]) -> None:
-    """What it refers to must be there."""
+    """Raise a problem if a referenced object no longer exists."""
     pools = [pool.name for pool in reads.list_pools(c)]
     if table is schema.queues and row["pool"] not in pools:
         raise lookup.make_unknown_name("pool", row["pool"], pools)
@@ -296,7 +309,7 @@ def _check_references(c: Connection, table: Table, row: dict[str, Any]) -> None:
         raise Refused("the SLA that it pointed at is not there any more.")
 
 
-# --- alerts -------------------------------------------------------------------------------------------------------------------------
+# --- alerts -----------------------------------------------------------------------------
 
 
 def _make_alert_step(c: Connection, row: OperationRow) -> UndoStep:
@@ -308,7 +321,7 @@ def _make_alert_step(c: Connection, row: OperationRow) -> UndoStep:
 
 
 def _make_acknowledge_step(c: Connection, row: OperationRow) -> UndoStep:
-    """What was acknowledged fires again, as far as it is still open; and the other way round."""
+    """Return the step that reverts an acknowledgement, or its removal."""
     status, back = ("acknowledged", "firing") if row.verb == "alert ack" else ("firing", "acknowledged")
     ids = (row.after or {}).get("ids") or []
     left = [found.id for number in ids if (found := alerts.find_alert(c, number)) is not None and found.status == status]
@@ -326,7 +339,7 @@ def _make_acknowledge_step(c: Connection, row: OperationRow) -> UndoStep:
 
 
 def _make_silence_step(c: Connection, row: OperationRow) -> UndoStep:
-    """A rule is as quiet, or as loud, as it was."""
+    """Return the step that restores the earlier silence of a rule."""
     rule = slas.require_rule(c, row.object.removeprefix("sla "))
     quiet = alerts.map_silences(c).get(rule.id)
     was, now = row.before or {}, row.after or {}

@@ -1,4 +1,4 @@
-"""Verbs on all that a filter means: the question that names what will happen, and the deeds. Pure."""
+"""Commands on all tasks that match a filter: the confirmation and the requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.tui.style import STATES, UNKNOWN, Look, Span
 from db.states import ENDED, WAITING, ordered
 
 MAX_REVIEWED = 200
-"""Tasks that a review is asked to name."""
+"""Maximum tasks that a review names."""
 _WAITING, _ENDED = ordered(WAITING), ordered(ENDED)
 _COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "cancel": ("Cancel", "Cancelled", ("running", *_WAITING)),
@@ -23,17 +23,20 @@ _COMMANDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "release": ("Release", "Released", ("held",)),
     "front": ("To the front", "To the front of its queue:", _WAITING),
 }
-"""By verb: what it is called, how what was done is said, the states it is for."""
+"""By command: title, start of the result message, applicable states."""
 
 
 def list_commands(statuses: Collection[str]) -> list[str]:
-    """The verbs that are for tasks in one of these states; to release is for when there are none to hold."""
+    """Return the commands for tasks in these states; release only if none can be held."""
     able = [verb for verb, (_, _, states) in _COMMANDS.items() if not {*states}.isdisjoint(statuses)]
     return [verb for verb in able if verb != "release" or "hold" not in able]
 
 
 def confirm_all(verb: str, words: str, found: Mapping[str, Any], look: Look) -> Question | None:
-    """Do this to all of them? `found` is the answer of `review`; None when the verb is for none of them."""
+    """Build the confirmation for a command; None if it applies to no task.
+
+    `found` is the reply of `review`.
+    """
     title, _, states = _COMMANDS[verb]
     able = {status: n for status, n in found["statuses"].items() if status in states and n}
     total = sum(able.values())
@@ -53,7 +56,7 @@ def confirm_all(verb: str, words: str, found: Mapping[str, Any], look: Look) -> 
 
 
 def _list_names(names: Sequence[list[Span]], beyond: int, look: Look) -> Sequence[list[Span]]:
-    """What `enter` lists, and how many there are beside."""
+    """Return the list that enter opens, with the number of tasks not named."""
     listed = list_hidden_lines(names)
     return [*listed, [(look.adapt_text(f"… and {beyond:,} more"), "dim")]] if listed and beyond else listed
 
@@ -72,11 +75,11 @@ def _format_task(task: Mapping[str, Any], look: Look) -> list[Span]:
 
 
 def build_requests(verb: str, words: str, found: Mapping[str, Any]) -> list[Request]:
-    """The one deed that does it to what `review` found: what came or changed since is not meant."""
+    """Build the request for the reviewed tasks; tasks that changed since are excluded."""
     _, said, states = _COMMANDS[verb]
     more = {"again": True} if verb == "retry" else {"value": None} if verb == "front" else {}
     able = ",".join(status.replace("_", "-") for status in states)
-    # The words come last: a quote that is not closed reaches to the end.
+    # The filter words come last: an unclosed quote reaches to the end.
     select = {"filter": f"status:{able} {words}", "as_of": found["as_of"]}
     asked = sum(n for status, n in found["statuses"].items() if status in states)
     return [Request(verb, {"select": select} | more, said, asked=asked)]

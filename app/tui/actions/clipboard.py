@@ -1,4 +1,4 @@
-"""What `y` can copy of a task: the choices, and the text behind each."""
+"""Clipboard: properties of a task that `y` copies, and their texts."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from app.tui.screens.dialogs.choice import Answer, Question
 from app.tui.style import Look
 
 TAIL_LINES, REPORT_LINES = 200, 30
-"""Lines of a log that are copied; and of them those in a report."""
+"""Maximum log lines copied; and in a report."""
 
 
 def ask_copy(row: TaskRow, look: Look) -> Question:
-    """What of this task?"""
+    """Build the dialog that asks which property to copy."""
     answers = [
         Answer("i", f"its number, #{row.number}"),
         Answer("u", "its uuid"),
@@ -34,7 +34,7 @@ def ask_copy(row: TaskRow, look: Look) -> Question:
 
 
 def read_text(key: str, uuid: str, client: VerbClient) -> str:
-    """The text for an answer."""
+    """Return the text for an answer."""
     return _TEXTS[key](client.call("show", {"id": uuid}), client)
 
 
@@ -56,7 +56,7 @@ def _format_command(task: Mapping[str, Any], client: VerbClient) -> str:
 
 
 def _format_submit(task: Mapping[str, Any], client: VerbClient) -> str:
-    """The `taskdeck submit` that makes the same task once more, under the same name."""
+    """Return the `taskdeck submit` command that creates the task again under the same name."""
     return quote_words(build_submit_words(build_spec_from_task(task)))
 
 
@@ -66,7 +66,7 @@ def _read_log_tail(task: Mapping[str, Any], client: VerbClient, most: int = TAIL
 
 
 def _read_log_end(run: Mapping[str, Any]) -> str:
-    """The end of the log file, else what is stored of it."""
+    """Return the end of the log file, else of the stored log."""
     try:
         with open(str(run["path"]), "rb") as log:
             log.seek(max(0, int(run.get("log_bytes") or 0) - 65536))
@@ -76,7 +76,7 @@ def _read_log_end(run: Mapping[str, Any]) -> str:
 
 
 def _format_report(task: Mapping[str, Any], client: VerbClient) -> str:
-    """What somebody else needs to know of how it ended: what it was, each attempt, the end of the log."""
+    """Return a report for others: the task, each attempt, the end of the log."""
     runs = task.get("instances") or ()
     lines = [
         f"#{task['number']} {task['name']}: {task['status'].replace('_', ' ')}{_format_reason(task['reason'])}",

@@ -1,4 +1,4 @@
-"""The questions before a verb that loses something: what is about to happen, by name. Pure."""
+"""Confirmations of destructive commands, naming the affected objects."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ from app.tui.screens.dialogs.choice import Answer, Question
 from app.tui.style import STATES, UNKNOWN, Look, Span
 
 MAX_NAMED = 8
-"""So many objects are named; the others are counted, and listed when they are asked for."""
+"""Maximum objects named in a dialog; enter lists the others."""
 
 SpanLine = list[Span]
 _Row = TypeVar("_Row", bound=TaskRow)
 
 
 def confirm_cancel(rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]], now: float, look: Look) -> Question:
-    """Cancel these? `details` are answers of `show`, for grace and dependants; fewer than the rows when they failed."""
+    """Build the confirmation for cancelling.
+
+    `details` are replies of `show` for grace and dependants, fewer than the rows if some calls
+    failed.
+    """
     waiting = sum(isinstance(row, NextEntry) for row in rows)
     names = _format_rows(rows, look, lambda row: _describe_loss(row, now))
     body: list[SpanLine] = [[(f"Cancel {_count_tasks(len(rows))}?", "")], [], *limit_lines(names, look)]
@@ -41,7 +45,10 @@ def confirm_cancel(rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]]
 
 
 def confirm_retry(rows: Sequence[TaskRow], look: Look) -> Question | None:
-    """Run those of these that ended again? One asks nothing, unless it has succeeded: nothing is to be made good there."""
+    """Build the confirmation for retrying ended tasks.
+
+    Return None for one task that has not succeeded: a retry of a failure needs no confirmation.
+    """
     if len(rows) < 2 and not any(row.status == "succeeded" for row in rows):
         return None
     count, names, left = _describe_ended(rows, look)
@@ -52,7 +59,7 @@ def confirm_retry(rows: Sequence[TaskRow], look: Look) -> Question | None:
 
 
 def confirm_delete(rows: Sequence[TaskRow], look: Look) -> Question:
-    """Delete those of these that ended?"""
+    """Build the confirmation for deleting ended tasks."""
     count, names, left = _describe_ended(rows, look)
     body = [[(f"Delete {_count_tasks(count)} with log and history?", "")], [], *limit_lines(names, look), *left]
     answers = [Answer("y", f"delete {count}" if count > 1 else "delete it"), Answer("n", "keep")]
@@ -60,13 +67,13 @@ def confirm_delete(rows: Sequence[TaskRow], look: Look) -> Question:
 
 
 def _describe_ended(rows: Sequence[TaskRow], look: Look) -> tuple[int, list[SpanLine], list[SpanLine]]:
-    """How many of these ended, their lines, and what is said of the others."""
+    """Return the number of ended tasks, their lines, and a note about the others."""
     ended = [row for row in rows if isinstance(row, EndedEntry)]
     return len(ended), _format_rows(ended, look, format_end), format_excluded(len(rows) - len(ended), "not ended")
 
 
 def format_excluded(count: int, why: str) -> list[SpanLine]:
-    """That so many of the marked ones are not meant: `2 more are marked, and left out: not ended.`"""
+    """Return the note about marked rows that are excluded."""
     return [[], [(f"{count:,} more {'is' if count == 1 else 'are'} marked, and left out: {why}.", "warn")]] if count else []
 
 
@@ -75,14 +82,17 @@ def _count_tasks(count: int) -> str:
 
 
 def limit_lines(lines: Sequence[SpanLine], look: Look, beyond: int = 0) -> list[SpanLine]:
-    """As many of the lines as a question has, and how many there are more; `beyond`: of which there are no lines."""
+    """Return the lines shown in a dialog and the number of further ones.
+
+    `beyond` counts objects without lines.
+    """
     more = max(0, len(lines) - MAX_NAMED) + beyond
     listed = " (↵ lists them)" if len(lines) > MAX_NAMED else ""
     return [*lines[:MAX_NAMED], *([[(look.adapt_text(f"… and {more:,} more{listed}"), "dim")]] if more else [])]
 
 
 def list_hidden_lines(lines: Sequence[SpanLine]) -> Sequence[SpanLine]:
-    """All lines, where `some` are not all."""
+    """Return all lines if the dialog does not show them all, else none."""
     return lines if len(lines) > MAX_NAMED else ()
 
 
@@ -114,7 +124,10 @@ def _format_timeout_share(row: RunningEntry, now: float) -> str:
 
 
 def find_dependants(rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]]) -> dict[int, str]:
-    """Number and name of the tasks that are cancelled with these rows, as far as `details` (answers of `show`) tell."""
+    """Return number and name of the tasks that are cancelled with these rows.
+
+    Only dependants in `details` (replies of `show`) are found.
+    """
     chosen = {row.number for row in rows}
     return {
         child["number"]: str(child["name"])

@@ -1,4 +1,4 @@
-"""What keys ask of queues and pools: rows in, deeds, questions and sentences out. Pure."""
+"""Queue and pool commands: rows in; requests, dialogs and messages out."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ QueueOrPool = QueueEntry | PoolEntry
 
 
 def list_places(rows: Iterable[Any]) -> list[QueueOrPool]:
-    """The rows that are queues or pools."""
+    """Return the queues and pools among the rows."""
     found = [row.pool if isinstance(row, PoolTableRow) else row for row in rows]
     return [row for row in found if isinstance(row, (QueueEntry, PoolEntry))]
 
 
 def get_kind(place: QueueOrPool) -> str:
-    """`queue` or `pool`."""
+    """Return `queue` or `pool`."""
     return "queue" if isinstance(place, QueueEntry) else "pool"
 
 
 def get_label(place: QueueOrPool) -> str:
-    """`queue media`, not cleaned."""
+    """Return `queue media`, unsanitized."""
     return f"{get_kind(place)} {place.name}"
 
 
@@ -37,7 +37,10 @@ def _make_request(place: QueueOrPool, verb: str, said: str, undo: tuple[Request,
 
 
 def change_place_priority(rows: Sequence[QueueOrPool], by: int, asked: dict[str, int]) -> list[Request]:
-    """Raise or lower the priorities of queues; `asked` holds what was asked a moment ago and is not on the board yet."""
+    """Raise or lower queue priorities.
+
+    `asked` holds requested values that the board does not show yet.
+    """
     queues = [row for row in rows if isinstance(row, QueueEntry)]
     if not queues:
         raise NotApplicable("A pool has no priority: its queues have, and their tasks.")
@@ -51,7 +54,7 @@ def change_place_priority(rows: Sequence[QueueOrPool], by: int, asked: dict[str,
 
 
 def toggle_drain(place: QueueOrPool) -> list[Request]:
-    """Let what runs there end, and start nothing new; of one that drains already, take that back."""
+    """Drain a queue or pool; resume one that is draining."""
     go, stop = _make_request(place, "resume", "Resumed"), _make_request(place, "drain", "Drains:")
     if place.status == "draining":
         return [_make_request(place, "resume", "Resumed", (stop,))]
@@ -60,30 +63,30 @@ def toggle_drain(place: QueueOrPool) -> list[Request]:
 
 
 def delete_places(rows: Sequence[QueueOrPool]) -> list[Request]:
-    """Delete them; the runtime refuses those that are in use."""
+    """Delete queues or pools; the runtime refuses those in use."""
     return [_make_request(row, "rm", "Deleted") for row in rows]
 
 
 def confirm_delete_places(rows: Sequence[QueueOrPool], look: Look) -> Question:
-    """Delete these?"""
+    """Build the confirmation for deleting."""
     names = ", ".join(look.cut(look.sanitize(get_label(row)), 40, "middle") for row in rows[:3])
     more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
     body = [[(f"Delete {names}{more}?", "")], [], [("One that is in use, by tasks or queues, is refused. O takes it back.", "dim")]]
     return Question("Delete", body, [Answer("y", "delete"), Answer("n", "keep")], safe="n")
 
 
-# --- what can be copied -------------------------------------------------------------------------------------------------
+# --- clipboard ---
 
 
 def ask_copy_place(place: QueueOrPool, look: Look) -> Question:
-    """What of this?"""
+    """Build the dialog that asks which property to copy."""
     answers = [Answer("i", "its name"), Answer("s", f"the line that makes such a {get_kind(place)}"), Answer("n", "nothing")]
     return Question("Copy", [[(look.sanitize(get_label(place)), "bold")]], answers, safe="n", column=True, deaf=0.0)
 
 
 def read_place_text(place: QueueOrPool, key: str) -> str:
-    """The text for an answer."""
-    from app.tui.actions.shell_command import quote_words  # with all of parameters behind it
+    """Return the text for an answer."""
+    from app.tui.actions.shell_command import quote_words  # imports the whole of `core.parameters`
 
     if key == "i":
         return quote_words([place.name]) if place.name.split() != [place.name] else place.name
@@ -94,26 +97,29 @@ def read_place_text(place: QueueOrPool, key: str) -> str:
     return quote_words(["taskdeck", get_kind(place), "create", place.name, *more])
 
 
-# --- why nothing starts there -------------------------------------------------------------------------------------------
+# --- why nothing starts ---
 
 
 def list_queue_names(place: QueueOrPool, board: Board) -> list[str]:
-    """The queue itself, or those that draw from the pool."""
+    """Return the queue itself, or the queues of the pool."""
     return [place.name] if isinstance(place, QueueEntry) else [queue.name for queue in board.queues if queue.pool == place.name]
 
 
 def make_queue_filter(names: Sequence[str]) -> str:
-    """The filter that means the tasks of these queues."""
+    """Return the filter for the tasks of these queues."""
     return f"queue:{','.join(map(filter_query.quote_word, names))}"
 
 
 def find_first_queued(names: Sequence[str], board: Board) -> NextEntry | None:
-    """The task that would start first in these queues, where the board has it."""
+    """Return the task that would start first in these queues, if on the board."""
     return next((row for row in board.next if row.queue in names and row.status == "queued"), None)
 
 
 def describe_idle(place: QueueOrPool, waiting: Mapping[str, int], look: Look) -> str:
-    """How it stands, where nothing is in line that it could start; safe. `waiting`: tasks by status."""
+    """Describe a queue or pool without queued tasks, sanitized.
+
+    `waiting` counts tasks by status.
+    """
     name = look.cut(look.sanitize(get_label(place)), 40, "middle")
     others = ", ".join(f"{units.format_count(n)} {STATES.get(status, UNKNOWN).word}" for status, n in waiting.items())
     if place.status != "active":

@@ -1,4 +1,4 @@
-"""What to ask for by what was used: the deeds behind `m` for a task, `M` for its template. Pure."""
+"""Right-sizing of requested resources from measured use: `m` for a task, `M` for its template."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RESOURCES = ("memory", "cpu")
 
 @dataclass(frozen=True, slots=True)
 class ResourceChange:
-    """One amount as it is asked for and as it would be; None is "not said"."""
+    """A requested amount and its new value; `old` is None if not set."""
 
     name: str
     old: float | None
@@ -27,20 +27,20 @@ class ResourceChange:
 
 
 def format_amount(name: str, amount: float | None) -> str:
-    """An amount as people read it; nothing asked is "none"."""
+    """Format an amount; nothing requested is "none"."""
     if not amount:
         return "none"
     return units.format_memory(amount) if name == "memory" else units.format_number(amount)
 
 
 def find_changes(asked: Mapping[str, Any], fit: Mapping[str, Any]) -> list[ResourceChange]:
-    """What asking for what was used would change."""
+    """Return the changes that match the request to the use."""
     found = [ResourceChange(name, asked.get(name), fit[name]) for name in RESOURCES if fit.get(name)]
     return [change for change in found if change.old is None or abs(change.old - change.new) > 1e-6]
 
 
 def right_size_task(row: Mapping[str, Any], fit: Mapping[str, Any], ended: bool) -> list[Request]:
-    """Set a task's request from what was used. Raises Unfit with the reason why not."""
+    """Set a task's request from its use. Raise NotApplicable with the reason."""
     found = find_changes(row, fit)
     if not any(fit.get(name) for name in RESOURCES):
         raise NotApplicable("What it needs is not known yet: three runs like it must succeed first.")
@@ -64,7 +64,7 @@ def _join_changes(found: Sequence[ResourceChange]) -> str:
 
 
 def confirm_template(template: Mapping[str, Any], fit: Mapping[str, Any], runs: int, look: Look) -> Question:
-    """Set the template's defaults for its next tasks? Raises Unfit when there is nothing to change."""
+    """Build the confirmation for a template's defaults. Raise NotApplicable if nothing changes."""
     found = find_changes(template, fit)
     if not found:
         raise NotApplicable(f"Template {template['name']} asks for what was used already.")
@@ -75,7 +75,10 @@ def confirm_template(template: Mapping[str, Any], fit: Mapping[str, Any], runs: 
 
 
 def right_size_template(row: Mapping[str, Any], fit: Mapping[str, Any]) -> list[Request]:
-    """Set a template's defaults from what was used; undone where it said something before."""
+    """Set a template's defaults from its use.
+
+    Undo is possible only if all changed values were set before.
+    """
     found = find_changes(row, fit)
     name, object_ = {"name": row["name"]}, f"template {row['name']}"
     old = {change.name: change.old for change in found if change.old is not None}

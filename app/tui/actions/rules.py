@@ -1,4 +1,4 @@
-"""What a key asks of the runtime about alerts and rules: rows in, deeds out, each with what undoes it. Pure."""
+"""Alert and rule commands: rows in, requests with undo out."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from app.tui.style import Look
 RulesByName = Mapping[str, RuleRow]
 SILENCE_ENDS = {"h": "1h", "f": "5h", "t": "tomorrow 08:00", "d": "1d", "w": "7d", "m": "30d"}
 _SILENCE_LABELS = {"h": "for an hour", "f": "for 5 hours", "t": "until tomorrow 08:00", "d": "for a day", "w": "for a week", "m": "for 30 days"}
-"""Letters only: a digit that comes before the dialog is there would go to a place."""
+"""Letters only: a digit typed before the dialog opens would open a screen."""
 MAX_NAMED = 4
 
 
 def acknowledge_rows(rows: Sequence[Any]) -> list[Request]:
-    """Acknowledge firing alerts; of a rule, all that fire."""
+    """Acknowledge firing alerts; for a rule, all its firing ones."""
     firing = [row for row in rows if isinstance(row, AlertEntry) and row.status == "firing"]
     named = [row for row in rows if isinstance(row, RuleRow) and row.firing and row.until is None]
     ids: list[str | int] = [row.id for row in firing]
@@ -32,7 +32,10 @@ def acknowledge_rows(rows: Sequence[Any]) -> list[Request]:
 
 
 def find_rules(rows: Sequence[Any], rules: RulesByName) -> list[RuleRow]:
-    """The rules that rows are, or are alerts of, each once. Raises Unfit when one has none."""
+    """Return the rules of rows or of their alerts, once each.
+
+    Raise NotApplicable if a row has none.
+    """
     found: dict[str, RuleRow] = {}
     for row in rows:
         name = row.name if isinstance(row, RuleRow) else row.sla
@@ -46,7 +49,7 @@ def find_rules(rows: Sequence[Any], rules: RulesByName) -> list[RuleRow]:
 
 
 def ask_silence(rules: Sequence[RuleRow], look: Look) -> Question:
-    """How long not to hear of these rules."""
+    """Build the dialog that asks how long to silence rules."""
     names = ", ".join(look.cut(look.sanitize(rule.name), 24, "middle") for rule in rules[:MAX_NAMED])
     more = f" and {len(rules) - MAX_NAMED} more" if len(rules) > MAX_NAMED else ""
     count = sum(rule.firing + rule.acknowledged for rule in rules)
@@ -64,7 +67,7 @@ def ask_silence(rules: Sequence[RuleRow], look: Look) -> Question:
 
 
 def silence_rules(rules: Sequence[RuleRow], until: str, reason: str = "") -> list[Request]:
-    """Hear no more of rules until then."""
+    """Silence rules until a time."""
     more = {"reason": reason} if reason else {}
     return [
         Request("alert.silence", {"sla": rule.name, "until": until, **more}, f"Quiet {_format_until(until)}:", (_make_silence_undo(rule),), rule.name)
@@ -78,7 +81,7 @@ def _format_until(until: str) -> str:
 
 
 def _make_silence_undo(rule: RuleRow) -> Request:
-    """What brings back how a rule is silenced now."""
+    """Return the request that restores the current silence."""
     was = rule.facts.get("silence")
     if not was:
         return Request("alert.unsilence", {"sla": rule.name}, "Heard again:", object=rule.name)
@@ -87,13 +90,13 @@ def _make_silence_undo(rule: RuleRow) -> Request:
 
 
 def unsilence_rules(rules: Sequence[RuleRow]) -> list[Request]:
-    """Hear of silenced rules again."""
+    """End the silence of rules."""
     quiet = [rule for rule in rules if rule.until is not None]
     return [Request("alert.unsilence", {"sla": rule.name}, "Heard again:", (_make_silence_undo(rule),), rule.name) for rule in quiet]
 
 
 def toggle_rules(rules: Sequence[RuleRow]) -> list[Request]:
-    """Turn rules off, or on where all of them are off."""
+    """Turn rules off; turn them on if all are off."""
     deeds = []
     for rule in [rule for rule in rules if rule.enabled] or rules:
         on, off = ({"name": rule.name, "enabled": enabled} for enabled in (True, False))
@@ -104,7 +107,7 @@ def toggle_rules(rules: Sequence[RuleRow]) -> list[Request]:
 
 
 def confirm_delete_rules(rules: Sequence[RuleRow], look: Look) -> Question:
-    """Whether to take rules away."""
+    """Build the confirmation for deleting rules."""
     count = sum(rule.firing + rule.acknowledged for rule in rules)
     names = [[(f"  {look.cut(look.sanitize(f'{rule.name}: {rule.words}'), 60)}", "")] for rule in rules]
     closes = f"{count:,} open alert{'s close' if count != 1 else ' closes'}. " if count else ""
@@ -118,7 +121,7 @@ def confirm_delete_rules(rules: Sequence[RuleRow], look: Look) -> Question:
 
 
 def delete_rules(rules: Sequence[RuleRow]) -> list[Request]:
-    """Take rules away; undo makes them again."""
+    """Delete rules; undo creates them again."""
     return [Request("sla.rm", {"name": rule.name}, "Deleted rule", _make_delete_undo(rule), rule.name) for rule in rules]
 
 
@@ -132,7 +135,7 @@ def _make_delete_undo(rule: RuleRow) -> tuple[Request, ...]:
 
 
 def make_task_filter(row: Any, rules: RulesByName) -> str:
-    """The filter that shows the tasks a rule is about. Raises Unfit for one on a figure."""
+    """Return the filter for the tasks of a rule. Raise NotApplicable for a rule on a metric."""
     if rules[row.name].facts.get("metric"):
         raise NotApplicable(f"{row.name} is about Taskdeck itself, and no task.")
     match = (rules[row.name].facts.get("conditions") or {}).get("match") or {}
@@ -146,7 +149,7 @@ def _quote_word(word: str) -> str:
 
 
 def format_row(row: Any) -> str:
-    """A row as one line of text, to copy; not cleaned."""
+    """Return a row as one line of text to copy, unsanitized."""
     if isinstance(row, RuleRow):
         return f"{row.name}: {row.words} ({row.severity})"
     return f"{row.severity} {row.sla}: {row.object}, {row.why}"

@@ -1,4 +1,4 @@
-"""The command line that does the same: words for `taskdeck submit`, quoted for a shell."""
+"""Equivalent shell commands: the words of `taskdeck submit`, with quoting."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MIB = ((1024, "G"), (1, "M"))
 
 
 def build_submit_words(spec: Mapping[str, Any]) -> list[str]:
-    """The words of the `taskdeck submit` that submits this specification (shape: verb `submit`, one of its tasks)."""
+    """Return the `taskdeck submit` words for a specification (a task of verb `submit`)."""
     words = ["taskdeck", "submit"]
     if spec.get("template"):
         words.append(str(spec["template"]))
@@ -34,24 +34,24 @@ def build_submit_words(spec: Mapping[str, Any]) -> list[str]:
 
 
 def quote_words(words: Sequence[str]) -> str:
-    """Words as one safe line that a shell reads back as these words."""
+    """Quote words as one sanitized line that a shell splits into the same words."""
     return " ".join(sanitize(shlex.quote(word)) for word in words)
 
 
 def format_typed_value(value: Any) -> str:
-    """A parameter's value as a person would type it: text as it is, anything else as JSON."""
+    """Return a parameter value as typed: strings as they are, others as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def format_launch(launch: Mapping[str, Any]) -> str:
-    """What a task runs, as a person would type it: the quoted command, or the shell text on one line."""
+    """Return a task's command as typed: quoted argv, or the script on one line."""
     if launch.get("argv"):
         return quote_words([str(word) for word in launch["argv"]])
     return sanitize(str(launch.get("script") or "").strip().replace("\n", "; "))
 
 
 def build_spec_from_task(task: Mapping[str, Any]) -> dict[str, Any]:
-    """The specification that would submit a task again, from its row."""
+    """Build the specification that submits a task again, from its row."""
     spec: dict[str, Any] = {"name": task["name"], "queue": task["queue"], "cwd": task["cwd"], "tags": task.get("tags")}
     if task.get("template"):
         spec |= {"template": task["template"], "parameters": task.get("parameters")}
@@ -61,7 +61,7 @@ def build_spec_from_task(task: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _list_resources(task: Mapping[str, Any]) -> dict[str, Any]:
-    """What a task asks for, where it differs from what it would get without asking."""
+    """Return requested resources that differ from the defaults."""
     asked: dict[str, Any] = {"priority": task["priority"] or None, "retries": task["retries"] or None}
     asked["timeout"] = _format_exact(task["timeout"], _SECONDS) if task["timeout"] else None
     asked["cpu"] = format_number(task["cpu"]) if task["cpu"] != 1 else None
@@ -70,7 +70,7 @@ def _list_resources(task: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _format_exact(number: float, units: Sequence[tuple[int, str]]) -> str:
-    """An amount in the largest unit that takes nothing from it."""
+    """Format an amount exactly, in the largest unit."""
     size, unit = next((size, unit) for size, unit in units if size == 1 or number % size == 0)
     return f"{format_number(number / size)}{unit}"
 
@@ -86,7 +86,7 @@ def _build_parameter_words(spec: Mapping[str, Any]) -> list[str]:
 
 
 def _format_parameter(name: str, value: Any) -> str:
-    """`NAME=TEXT` for a text that nothing else could be meant by, else `NAME:=JSON`."""
+    """Return `NAME=TEXT` for unambiguous text, else `NAME:=JSON`."""
     if is_secret_name(name) and not get_secret_reference(value):
         return f"{name}={MASK}"
     if isinstance(value, str) and parse_typed(value, _ANY_TYPE) == value:

@@ -1,6 +1,7 @@
-"""What a key asks of the runtime: rows in, deeds out. A deed knows how it is said and how it is undone. Pure.
+"""Task commands: rows in, requests out.
 
-Every function takes the chosen rows and gives deeds, or raises `Unfit` with the reason that goes to the message line.
+A request knows its message and how to undo it. Every function here is pure and raises
+`NotApplicable` with the reason shown in the message line.
 """
 
 from __future__ import annotations
@@ -17,33 +18,33 @@ from app.tui.rows.work import LingeringRow
 TaskRow = RunningEntry | NextEntry | EndedEntry
 
 NAME_CELLS = 32
-"""Cells that a name gets within a sentence, so that what follows it is seen too."""
+"""Maximum cells of a name within a message, so that the rest stays visible."""
 
 
 class NotApplicable(Exception):
-    """These rows cannot be asked that; the text says why."""
+    """The command does not apply to the rows. The text gives the reason."""
 
 
 class Request(NamedTuple):
-    """One call to the runtime. `said` begins the sentence about what was done: "Paused"."""
+    """One call to the runtime. `said` begins the message about the result, such as "Paused"."""
 
     verb: str
     args: dict[str, Any]
     said: str = ""
     undo: tuple[Request, ...] = ()
     object: str = ""
-    """What it was done to, where the answer does not name it (a queue, an alert)."""
+    """Object of the request if the reply does not name it, such as a queue or an alert."""
     asked: int = 0
-    """Of how many tasks it was asked, where those that have changed since are left alone."""
+    """Number of tasks the request was meant for; tasks that changed since are skipped."""
 
 
 def get_underlying_row(row: Any) -> Any:
-    """The line behind a row: of one that just ended its end, of one in the list of all tasks the deck's kind of line."""
+    """Return the task line behind a row of any list."""
     return row.end if isinstance(row, LingeringRow) else getattr(row, "line", row)
 
 
 def list_task_rows(rows: Iterable[Any]) -> list[TaskRow]:
-    """The rows that are tasks; one that just ended counts as ended."""
+    """Return the lines of the rows that are tasks; a lingering row counts as ended."""
     return [row for row in map(get_underlying_row, rows) if isinstance(row, (RunningEntry, NextEntry, EndedEntry))]
 
 
@@ -52,13 +53,16 @@ def _format_subject(rows: Sequence[TaskRow]) -> str:
 
 
 def list_uuids(rows: Iterable[TaskRow]) -> list[str]:
-    """Their uuids."""
+    """Return the uuids of the rows."""
     return [row.uuid for row in rows]
 
 
 def cancel_tasks(rows: Sequence[TaskRow]) -> list[Request]:
-    """Cancel what has not ended. What waits can be brought back, and is left alone where it has started meanwhile, as is what runs where
-    that is another run by now: nobody was told that its work would be lost."""
+    """Cancel active and waiting tasks.
+
+    Waiting tasks can be restored by undo. Tasks that started meanwhile and tasks in another attempt
+    are skipped, since the user did not confirm losing their work.
+    """
     waiting, running = list_uuids(row for row in rows if isinstance(row, NextEntry)), [row for row in rows if isinstance(row, RunningEntry)]
     if not waiting and not running:
         raise NotApplicable(f"Nothing to cancel: {_format_subject(rows)} ended." if rows else "Nothing to cancel here.")
@@ -68,12 +72,12 @@ def cancel_tasks(rows: Sequence[TaskRow]) -> list[Request]:
 
 
 def _select_runs(rows: Sequence[RunningEntry]) -> dict[str, Any]:
-    """These tasks, as long as they are in the runs that their rows show."""
+    """Return arguments that select the tasks only while they are in the shown attempts."""
     return {"ids": list_uuids(rows), "attempts": {row.uuid: row.attempt for row in rows}}
 
 
 def signal_tasks(rows: Sequence[TaskRow], number: int, name: str) -> list[Request]:
-    """Send a signal to the running ones."""
+    """Send a signal to the running tasks."""
     running = [row for row in rows if isinstance(row, RunningEntry)]
     if not running:
         raise NotApplicable("A signal needs a running task.")
@@ -87,11 +91,11 @@ _TOGGLES: dict[str, tuple[str, str, str, str]] = {
     "release": ("release", "Released", "hold", "Held"),
 }
 STOPPING_TOGGLES = ("pause", "hold")
-"""The turns after which it does not go on."""
+"""Toggles that stop something."""
 
 
 def find_toggle(row: Any) -> str | None:
-    """What `p` does to a row: pause, resume, hold or release; None to one that it does nothing to."""
+    """Return what `p` does to a row: pause, resume, hold or release; None if nothing."""
     if isinstance(row, (QueueEntry, PoolEntry)):
         return "pause" if row.status == "active" else "resume"
     if isinstance(row, RunningEntry):
@@ -102,19 +106,22 @@ def find_toggle(row: Any) -> str | None:
 
 
 def plan_toggles(rows: Sequence[Any]) -> list[tuple[str, Any]]:
-    """What `p` does to which of these rows, places once each. All go one way: where one of them goes on, those that do are stopped."""
+    """Return what `p` does to each row, with each queue and pool once.
+
+    All go in one direction: if any row can be stopped, only those are toggled.
+    """
     found = {row.key: (turned, row) for row in map(_get_toggle_target, rows) if (turned := find_toggle(row))}
     stops = [pair for pair in found.values() if pair[0] in STOPPING_TOGGLES]
     return stops or list(found.values())
 
 
 def _get_toggle_target(row: Any) -> Any:
-    """What `p` on a row is about: the line of a task, the pool of either of its two rows."""
+    """Return the object behind a row: the line of a task, the pool of either of its rows."""
     return row.pool if isinstance(row, PoolTableRow) else get_underlying_row(row)
 
 
 def toggle_rows(rows: Sequence[Any]) -> list[Request]:
-    """Make it not go on, or undo that: pause, continue, hold, release; for queues and pools pause and resume."""
+    """Pause, resume, hold or release tasks; pause or resume queues and pools."""
     found, tasks = plan_toggles(rows), list_task_rows(rows)
     if not found:
         raise NotApplicable(f"Nothing to pause: {_format_subject(tasks)} ended." if tasks else "Nothing to pause here.")
@@ -138,8 +145,11 @@ def _make_place_toggle(turned: str, place: QueueEntry | PoolEntry) -> Request:
 
 
 def retry_tasks(rows: Sequence[TaskRow], asked: Mapping[str, float]) -> list[Request]:
-    """Run ended tasks again. `asked` holds the ends, by uuid, of those that were asked to just before: a row that still shows that end is
-    of before, and a key pressed twice is not meant twice."""
+    """Run ended tasks again.
+
+    `asked` maps uuids to the end times of tasks that were just retried. A row that still shows this
+    end time is stale, so a repeated key is rejected.
+    """
     ended = [row for row in rows if isinstance(row, EndedEntry)]
     if not ended:
         raise NotApplicable(f"{_format_subject(rows).capitalize()} not ended: r runs ended tasks again." if rows else "Nothing to run again here.")
@@ -149,12 +159,12 @@ def retry_tasks(rows: Sequence[TaskRow], asked: Mapping[str, float]) -> list[Req
 
 
 def _select_ended(rows: Sequence[EndedEntry]) -> dict[str, Any]:
-    """These tasks, as long as they ended as their rows show."""
+    """Return arguments that select the tasks only while their ends are as shown."""
     return {"ids": list_uuids(rows), "ends": {row.uuid: row.ended_at for row in rows}}
 
 
 def move_to_front(rows: Sequence[TaskRow]) -> list[Request]:
-    """To the front of the queue, and back to the old place on undo."""
+    """Move waiting tasks to the front of their queues; undo restores their places."""
     waiting = [row for row in rows if isinstance(row, NextEntry)]
     if not waiting:
         raise NotApplicable("Only a waiting task can go to the front of its queue.")
@@ -163,7 +173,10 @@ def move_to_front(rows: Sequence[TaskRow]) -> list[Request]:
 
 
 def change_priority(rows: Sequence[TaskRow], by: int, asked: dict[str, int]) -> list[Request]:
-    """Raise or lower priorities; `asked` holds what was asked a moment ago and is not on the board yet."""
+    """Raise or lower priorities.
+
+    `asked` holds requested values that the board does not show yet.
+    """
     able = [row for row in rows if not isinstance(row, EndedEntry)]
     if not able:
         raise NotApplicable("Only a task that has not ended has a priority to change.")
@@ -187,7 +200,7 @@ def acknowledge_rows(rows: Sequence[Any]) -> list[Request]:
 
 
 def acknowledge_alerts(ids: Sequence[str | int], about: str) -> Request:
-    """Acknowledge these: alerts by their ids, or a rule by its name, which is all of it that fires."""
+    """Acknowledge alerts by id, or all firing alerts of a rule by its name."""
     back = Request("alert.unack", {"ids": list(ids)}, "Not acknowledged any more:", object=about)
     return Request("alert.ack", {"ids": list(ids)}, "Acknowledged", (back,), about)
 
@@ -201,7 +214,7 @@ def delete_tasks(rows: Sequence[TaskRow]) -> list[Request]:
 
 
 def format_result(deed: Request, answer: Any, clean: Callable[[str], str]) -> str:
-    """What was done, in words: `Paused #1052 sha256 photos.`, and what was refused with its reason."""
+    """Format the result of a request: `Paused #1052 sha256 photos.`, then refusals with reasons."""
     if not isinstance(answer, dict) or "done" not in answer:
         return f"{deed.said} {truncate_middle(clean(deed.object), NAME_CELLS)}".strip() + "."
     parts = []

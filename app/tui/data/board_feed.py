@@ -1,7 +1,7 @@
-"""The feed: one thread that follows the runtime's changes and brings each board to the app.
+"""Board feed: one thread that follows change notifications and fetches each board.
 
-When the runtime goes, the feed says so and brings another up. When that cannot be (somebody stopped it, or it fails), the
-client reads the database itself, every `RETRY` seconds. Nothing else in the deck fetches the board.
+If the runtime stops, the feed reports this and starts another. If none can be started, the client
+reads the database every `RETRY` seconds. Nothing else in the deck fetches the board.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from app.core.board import Board
 from app.errors import Problem
 
 DOWN_STATES = ("none", "stopped")
-"""States of a runtime that is not there."""
+"""Runtime states without a running process."""
 
 
 def keep_last_measurements(board: Board, before: Board | None) -> Board:
-    """The board, with the measures of the one `before` where that has later ones: the database knows those of whole minutes, and none
-    of single runs."""
+    """Return the board with later measurements of the previous board.
+
+    The database stores whole minutes only, and nothing about single runs.
+    """
     known_at = before and (before.measured_at or before.at)
     if board.runtime.state not in DOWN_STATES or before is None or not known_at or (board.measured_at or 0.0) > known_at:
         return board
@@ -43,15 +45,15 @@ def _copy_measurements(row: Any, was: Any) -> Any:
 
 
 MIN_INTERVAL = 0.1
-"""Seconds between two boards at least."""
+"""Minimum seconds between two boards."""
 SLOW_START = 0.8
-"""Seconds after which the start of a runtime takes long."""
+"""Seconds after which starting a runtime is reported as slow."""
 RETRY_INTERVAL = 2.0
-"""Seconds between two looks while no runtime is up."""
+"""Seconds between attempts while no runtime is up."""
 
 
 class BoardClient(Protocol):
-    """What the feed asks of a client."""
+    """Client methods used by the feed."""
 
     def call(self, verb: str, args: dict[str, Any] = ..., /) -> Any: ...
 
@@ -63,8 +65,11 @@ class BoardClient(Protocol):
 
 
 class BoardFeed(Thread):
-    """Runs until `stop()`. In this thread it calls `show(board)`, `gone()` when the runtime went, and
-    `lost(error, lives)` when there is no board to be had, with whether a runtime lives all the same."""
+    """A thread that runs until `stop()`.
+
+    In this thread it calls `show(board)`, `gone()` when the runtime stopped, and `lost(error,
+    lives)` when no board can be read; `lives` is True if a runtime is up anyway.
+    """
 
     def __init__(
         self,
@@ -76,9 +81,9 @@ class BoardFeed(Thread):
         start: bool = True,
         args: Callable[[], dict[str, Any]] = dict,
     ) -> None:
-        """`args` gives what the board is asked with, in this thread."""
+        """Create the feed. `args` returns the arguments of the board request, in this thread."""
         super().__init__(name="feed", daemon=True)
-        # A watch keeps its connection, so boards are asked for on another.
+        # A watch occupies its connection, so boards need another.
         self._watcher = client_factory()
         self._reader = client_factory()
         self._show = show
@@ -88,19 +93,19 @@ class BoardFeed(Thread):
         self._args = args
         self._lives = False
         self.notification_count = 0
-        """Counts the signs of life of the runtime; read by the app's thread."""
+        """Number of notifications received; read by the app's thread."""
         self._stop_requested = Event()
         self._retry = Event()
 
     def stop(self) -> None:
-        """End the thread soon; it is not waited for."""
+        """Stop the thread soon; do not wait for it."""
         self._stop_requested.set()
         self._retry.set()
         self._watcher.close()
         self._reader.close()
 
     def retry_now(self) -> None:
-        """Do not wait for the next look: something was done about the runtime."""
+        """Try again at once, without waiting for `RETRY`."""
         self._retry.set()
 
     def run(self) -> None:
@@ -114,7 +119,7 @@ class BoardFeed(Thread):
             self._retry.clear()
 
     def _follow_runtime(self) -> bool:
-        """Show boards until the runtime goes; False when there was none to follow."""
+        """Show boards until the runtime stops; return False if none was running."""
         self._lives = False
         self._lives = self._ensure_runtime()
         if not self._lives:
@@ -131,7 +136,10 @@ class BoardFeed(Thread):
         return lived
 
     def _ensure_runtime(self) -> bool:
-        """See to it that a runtime is up; when it cannot be, show what the database says, and why."""
+        """Make sure that a runtime is up.
+
+        If none can be started, show the board from the database and report the error.
+        """
         try:
             if self._may_start:
                 self._start_runtime()
@@ -143,18 +151,21 @@ class BoardFeed(Thread):
         return self._read_board() == "running"
 
     def _start_runtime(self) -> None:
-        """Bring one up; where that takes long, as of a database that is looked over first, what is in it is shown meanwhile."""
+        """Start a runtime.
+
+        If the start takes long, for example for a database check, show the stored board meanwhile.
+        """
         with ThreadPoolExecutor(1, "start") as apart:
             started = apart.submit(self._watcher.start)
             try:
                 started.result(SLOW_START)
             except FuturesTimeout:
-                with suppress(Problem):  # what is wrong is told better by the start
+                with suppress(Problem):  # the start reports the error more precisely
                     self._read_board()
                 started.result()
 
     def _read_board(self) -> str:
-        """Show the board as it is now; the state of its runtime."""
+        """Fetch and show the current board; return the state of its runtime."""
         began = monotonic()
         board = Board.from_dict(self._reader.call("board", self._args()))
         self.notification_count += 1

@@ -1,4 +1,4 @@
-"""Errands: a thread that carries verbs to the runtime, one after the other, so that no key ever waits for one."""
+"""Call queue: a thread that sends requests to the runtime one by one, so no key blocks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BackupCallback = Callable[[Mapping[str, Any] | None, Exception | None], object]
 
 
 class BackupThread(Thread):
-    """Takes one. `done(answer, error)` is called in this thread."""
+    """A thread that takes a backup and calls `done(answer, error)` itself."""
 
     def __init__(self, client_factory: Callable[[], Client], done: BackupCallback) -> None:
         super().__init__(name="backing up", daemon=True)
@@ -36,11 +36,14 @@ class BackupThread(Thread):
 
 
 def format_backup_result(answer: Mapping[str, Any] | None, error: Exception | None, look: Look) -> tuple[str, str]:
-    """What came of it, in words, and their style. What the program that is run after a backup failed with is told, too."""
+    """Return the message for a finished backup and its style.
+
+    Includes the error of the command that runs after a backup.
+    """
     if answer is None:
         return look.sanitize(f"Not backed up: {error}"), "broken"
     size = units.format_bytes(answer["bytes"])
-    if wrong := answer.get("after"):  # first, for a narrow screen cuts off the end
+    if wrong := answer.get("after"):  # the warning comes first: a narrow screen cuts off the end
         return look.sanitize(f"Backed up, but {wrong.rstrip('.')}. {answer['id']}, {size}, restored and checked."), "warn"
     return look.sanitize(f"Backed up, {size}, restored and checked: {answer['id']}."), ""
 
@@ -49,7 +52,7 @@ ReplyCallback = Callable[[Any, Exception | None], object]
 
 
 class VerbClient(Protocol):
-    """What an errand asks of a client."""
+    """Client methods used by the call queue."""
 
     def call(self, verb: str, args: dict[str, Any] = ..., /) -> Any: ...
 
@@ -57,7 +60,10 @@ class VerbClient(Protocol):
 
 
 class CallQueue(Thread):
-    """Runs calls in their order. `done(answer, error)` is called in this thread after each."""
+    """A thread that runs calls in order and passes each result to its callback.
+
+    `done(answer, error)` is called in this thread.
+    """
 
     def __init__(self, client_factory: Callable[[], VerbClient], name: str = "errands") -> None:
         super().__init__(name=name, daemon=True)
@@ -65,15 +71,15 @@ class CallQueue(Thread):
         self._queue: SimpleQueue[tuple[Callable[[VerbClient], Any], ReplyCallback] | None] = SimpleQueue()
 
     def send(self, verb: str, args: dict[str, Any], done: ReplyCallback) -> None:
-        """Ask one verb of the runtime."""
+        """Queue a call of one verb."""
         self.submit_work(lambda client: client.call(verb, args), done)
 
     def submit_work(self, work: Callable[[VerbClient], Any], done: ReplyCallback) -> None:
-        """Do any work with the client."""
+        """Queue any work that needs a client."""
         self._queue.put((work, done))
 
     def stop(self) -> None:
-        """End after what is asked already; it is not waited for."""
+        """Stop after the queued calls; do not wait for the thread."""
         self._queue.put(None)
 
     def run(self) -> None:
@@ -86,7 +92,10 @@ class CallQueue(Thread):
             done(answer, error)
 
     def _run_work(self, work: Callable[[VerbClient], Any]) -> Any:
-        """Each errand on a line of its own: one that outlived a runtime could not tell whether a verb was done."""
+        """Run the work with a new client.
+
+        A connection that outlived its runtime could not tell whether a request was processed.
+        """
         client = self._client_factory()
         try:
             return work(client)

@@ -1,15 +1,15 @@
-"""How long nothing was heard of a runtime that is connected, in seconds during which the deck itself was awake."""
+"""Heartbeat: seconds since the runtime was last heard, while the deck itself was awake."""
 
 from __future__ import annotations
 
 CHECK_INTERVAL = 1.0
-"""Seconds between two looks."""
+"""Seconds between checks."""
 SILENCE_LIMIT = 6.0
-"""Seconds of silence from which on it is said: a runtime sends something every two seconds, whatever it does."""
+"""Seconds of silence that are reported; a runtime sends something every two seconds."""
 
 
 class Heartbeat:
-    """What goes by while the deck is stopped itself, or the machine sleeps, is no silence of the runtime."""
+    """Silence of the runtime, not counting time while the deck is stopped or the machine sleeps."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -17,7 +17,7 @@ class Heartbeat:
         self._looked: float | None = None
 
     def update(self, heard: int, ticks: float) -> float:
-        """Seconds of silence by now. `heard` counts what came; `ticks` are seconds that only go forward."""
+        """Return the seconds of silence. `heard` counts notifications; `ticks` is monotonic."""
         gone = 0.0 if self._looked is None else min(CHECK_INTERVAL, ticks - self._looked)
         self.seconds = self.seconds + gone if heard == self._heard else 0.0
         self._heard, self._looked = heard, ticks

@@ -1,4 +1,4 @@
-"""Asking the runtime all about one task, and reading the end of its log."""
+"""Task snapshot: all details of one task and the end of its log."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     from app.client import Client
 
 TAIL_LINES = 4
-"""Lines of the log that are kept of a run that ended."""
+"""Number of log lines kept of an ended run."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskSnapshot:
-    """The task, the run whose log is shown, the last lines of that log when the run is over, and all that `about` answered."""
+    """A task, its run with the shown log, and the reply of `about`.
+
+    `tail` holds the last log lines of an ended run.
+    """
 
     task: Mapping[str, Any]
     run: Mapping[str, Any] | None = None
@@ -28,7 +31,7 @@ class TaskSnapshot:
 
 
 def fetch_snapshot(client: Client, ident: str) -> TaskSnapshot:
-    """Ask all about one task. Raises Problem when there is none."""
+    """Fetch all details of a task. Raise Problem if it does not exist."""
     about = client.call("about", {"id": ident})
     runs = (about["log"] or {}).get("runs")
     run = runs[-1] if runs else None
@@ -37,7 +40,7 @@ def fetch_snapshot(client: Client, ident: str) -> TaskSnapshot:
 
 
 def open_source(run: Mapping[str, Any]) -> LogSource:
-    """The log's file, or what the database holds of it."""
+    """Return the log file as a source, else the stored log."""
     try:
         return FileSource(run["path"])
     except (OSError, TypeError, ValueError):
@@ -45,7 +48,7 @@ def open_source(run: Mapping[str, Any]) -> LogSource:
 
 
 def read_last_lines(run: Mapping[str, Any]) -> tuple[str, ...]:
-    """The end of a run's log: the last lines that are not blank, without colours."""
+    """Return the last lines of a run's log that are not blank, without colours."""
     source = open_source(run)
     try:
         lines, found = LogLines(source), list[str]()

@@ -1,5 +1,6 @@
-"""The deck in the past: which minute it shows, and the board as of then. One question is under way at a time, for the last minute
-that was asked for; meanwhile the board before it stays.
+"""Time travel: the minute shown by the deck and its board.
+
+One request at a time is pending, for the last requested minute; meanwhile the previous board stays.
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ from app.core.text import units
 from app.tui.time_format import format_wall_time
 
 READ_ONLY_MESSAGE = "This is the past: 0 returns to now."
-"""What every verb says there."""
+"""Message of every command in history mode."""
 MINUTE = 60.0
 
 ReplyHandler = Callable[[Any, Exception | None], None]
 
 
 class TimeTravel:
-    """Which minute the deck shows. `ask(args, then)` asks the verb `board.at` and calls `then(answer, error)` in the app's thread;
-    `show()` draws the deck anew; `say(text)` puts a text, not cleaned yet, into the message line; `now()` is the app's real clock.
+    """State of the history mode.
+
+    `ask(args, then)` calls verb `board.at` and passes the reply to `then(answer, error)` in the
+    app's thread. `show()` redraws the deck, `say(text)` shows an unsanitized message, `now()` is
+    the app's clock.
     """
 
     def __init__(
@@ -33,33 +37,35 @@ class TimeTravel:
     ) -> None:
         self._ask, self._show, self._say, self._now = ask, show, say, now
         self.board: Board | None = None
-        """The board as of then; None while the deck is live."""
+        """Board of the shown minute; None while live."""
         self.notes: Sequence[str] = ()
-        """What could not be known of it, not cleaned."""
+        """Notes about missing data, unsanitized."""
         self._wanted: float | None = None
         self._asking = False
         self._answer: dict[str, Any] = {}
 
     @property
     def is_active(self) -> bool:
-        """Whether the deck shows the past, or is on its way there."""
+        """True if the deck shows, or is loading, a past minute."""
         return self._wanted is not None
 
     @property
     def shown_at(self) -> float | None:
-        """The moment that is shown, UNIX seconds: ages on the deck count to it. None while the deck is live."""
+        """Shown time in UNIX seconds, to which ages refer; None while live."""
         return self.board.at if self.board else None
 
     @property
     def label(self) -> str:
-        """`AS OF 10:31 (−11m)`, for the header; "" while the deck is live."""
+        """Header label `AS OF 10:31 (−11m)`; "" while live."""
         if self._wanted is None:
             return ""
         return f"AS OF {format_wall_time(self._wanted, self._now())} (−{units.format_age(self._now() - self._wanted)})"
 
     def step(self, minutes: int) -> None:
-        """So many minutes on, or back; beyond the last one the deck is live again. Out of a time without samples a step leads to the
-        next minute that has one."""
+        """Move by minutes; past the latest minute the deck becomes live.
+
+        From a gap without samples, a step leads to the next minute that has one.
+        """
         if self._wanted is None and minutes > 0:
             self._say("This is now.")
             return
@@ -70,11 +76,11 @@ class TimeTravel:
             self._go_to((self._now() if self._wanted is None else self._wanted) + minutes * MINUTE, back=minutes < 0)
 
     def go_to(self, at: float) -> None:
-        """To the minute of this moment, UNIX seconds."""
+        """Go to the minute of a time in UNIX seconds."""
         self._go_to(at, back=True)
 
     def return_to_live(self) -> bool:
-        """Back to now; False when the deck was there already."""
+        """Return to the present; return False if live already."""
         was, self._wanted, self.board, self.notes, self._answer = self.is_active, None, None, (), {}
         if was:
             self._show()
@@ -116,7 +122,7 @@ class TimeTravel:
             self._show()
 
     def _report_failure(self, why: str) -> None:
-        """Stay where one was: at the minute that is shown, or now."""
+        """Stay at the shown minute, or live."""
         self._wanted = None if self.board is None else self.board.at - self.board.at % MINUTE
         self._show()
         self._say(why)

@@ -1,7 +1,8 @@
-"""What an edit form works on: what is stored, what was typed over it, and what to ask of the runtime for it. Pure.
+"""Edit form model: stored values, typed texts, and the requests that save the changes.
 
-Only what differs from what is stored is sent, so a form never overwrites what others changed meanwhile in fields that were not
-touched. Several rows are edited as one: a field in which they differ begins empty, and left empty it stays as it is in each.
+Only changed fields are sent, so a form never overwrites changes by others in untouched fields.
+Several rows are edited as one: a field in which they differ starts empty, and an empty field leaves
+each row unchanged.
 """
 
 from __future__ import annotations
@@ -21,54 +22,57 @@ from app.tui.actions.tasks import Request
 NO_LIMIT = ("none", "no limit", "-")
 MAX_DESCRIBED = 2
 NOW = "now"
-"""The time to start at that takes another away."""
+"""Start time that clears a scheduled one."""
 
 
 @dataclass(frozen=True, slots=True)
 class EditField:
-    """One thing that can be changed. `parse` reads a text, with what the field `by` holds where there is one, or raises ValueError with
-    the rest of a sentence; `show` writes it."""
+    """An editable field.
+
+    `parse` reads a text, given the text of the field `by` if set, or raises ValueError with the
+    rest of a sentence. `show` formats a value.
+    """
 
     name: str
     label: str
     parse: Callable[..., Any]
     show: Callable[[Any], str]
     option: str = ""
-    """How the command line calls it; "" for one that it sets in another way."""
+    """Command-line option; "" if the command line sets the field differently."""
     of: str = "entry"
-    """The widget: entry, pick, choice."""
+    """Widget: entry, pick or choice."""
     size: int = 8
-    """Cells; 0 for all there are."""
+    """Width in cells; 0 for all available."""
     hint: str = ""
     needed: bool = False
-    """A new thing must have it."""
+    """Required for a new object."""
     blank: bool = False
-    """It may be empty."""
+    """May be empty."""
     alone: bool = False
-    """Only where one row is edited: names."""
+    """Editable only for a single row, such as a name."""
     by: str = ""
-    """The field that says how this one is read."""
+    """Field that determines how this one is parsed."""
 
 
 def to_text(value: Any) -> str:
-    """A text as it is; None is empty."""
+    """Return a value as text; None is empty."""
     return "" if value is None else str(value)
 
 
 def to_safe_text(value: Any) -> str:
-    """A text of others, as it may stand in a field."""
+    """Return untrusted text sanitized for a field."""
     return sanitize(to_text(value))
 
 
 def format_size(mib: float | None) -> str:
-    """MiB in the largest unit that takes nothing from it: `12G`, `1536M`."""
+    """Format MiB exactly, in the largest unit: `12G`, `1536M`."""
     if mib is None:
         return ""
     return f"{mib / 1024:.0f}G" if mib and mib % 1024 == 0 else f"{units.format_number(mib)}M" if mib else "0"
 
 
 def format_duration(seconds: float | None) -> str:
-    """Seconds in the largest unit that takes nothing from them: `4h`, `90m`; empty for no limit."""
+    """Format seconds exactly, in the largest unit: `4h`, `90m`; empty for no limit."""
     if seconds is None:
         return ""
     unit, by = next((pair for pair in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)) if seconds and seconds % pair[1] == 0), ("s", 1))
@@ -76,24 +80,24 @@ def format_duration(seconds: float | None) -> str:
 
 
 def parse_limit(word: str) -> float | None:
-    """A duration; nothing, `none` or `-` is no limit."""
+    """Parse a duration; nothing, `none` or `-` is no limit."""
     return None if not word or word.lower() in NO_LIMIT else units.parse_duration(word)
 
 
 def make_int_parser(low: int, high: int) -> Callable[[str], int]:
-    """Reads a whole number."""
+    """Return a parser for whole numbers."""
     return lambda word: units.parse_int(word, low, high)
 
 
 def parse_name(word: str) -> str:
-    """Reads a name."""
+    """Parse a name."""
     if wrong := find_name_error(word):
         raise ValueError(wrong)
     return word
 
 
 def format_start_time(stamp: str | None) -> str:
-    """A stored moment as a clock on the wall says it, to the second where it has some; empty for none."""
+    """Format a stored time in local time, with seconds only if not zero; empty for none."""
     if not stamp:
         return ""
     at = datetime.fromisoformat(stamp).astimezone()
@@ -101,20 +105,20 @@ def format_start_time(stamp: str | None) -> str:
 
 
 def parse_start_time(word: str) -> str:
-    """Reads a time to start, and gives it with its zone; empty for at once."""
+    """Parse a start time and return it with its zone; empty for now."""
     return "" if word.lower() == NOW else units.parse_time(word, datetime.now(UTC)).astimezone(UTC).isoformat()
 
 
 @dataclass(frozen=True, slots=True)
 class EditKind:
-    """A kind of thing: its word, its fields, the field of rows that says which one it is, the field the cursor begins in."""
+    """A kind of object: its word, fields, identifying field and first focused field."""
 
     word: str
     slots: tuple[EditField, ...]
     ident: str = "name"
     first: str = ""
     check: Callable[[EditSheet], list[str]] = lambda sheet: []
-    """What is wrong between the fields."""
+    """Checks that involve several fields."""
 
 
 PRIORITY = EditField("priority", "Priority", make_int_parser(-1_000_000, 1_000_000), to_text, "--priority", hint="higher first")
@@ -154,20 +158,20 @@ QUEUE = EditKind(
 )
 POOL = EditKind("pool", (CPU, MEMORY, DESCRIPTION, STATUS), first="memory")
 _DEFAULT_HINTS = {"capacity": "at once; empty: the pool's cores", "pool": "empty: default", "priority": "higher first; empty: 0"}
-"""What a new queue gets in a field that is left empty."""
+"""Defaults of a new queue, shown in empty fields."""
 NEW_QUEUE = EditKind("queue", (NAME, *(replace(slot, hint=_DEFAULT_HINTS.get(slot.name, slot.hint)) for slot in QUEUE.slots[:-1])), first="name")
 NEW_POOL = EditKind("pool", (NAME, replace(CPU, needed=True), replace(MEMORY, needed=True), DESCRIPTION), first="name")
 
 ON_TASKS = (("finishes-within", "a task finishes within"), ("starts-within", "a task starts within"))
 PRESETS = (*ON_TASKS, *((metric, f"{metric} stays below") for metric in metrics.METRICS))
-"""What a rule may ask: something of tasks, or of a figure of Taskdeck itself, which is named in place of its preset."""
+"""Conditions of a rule: on tasks, or on a metric of Taskdeck, given in place of a preset."""
 MATCH = ("template", "queue", "task", "tag")
 SEVERITIES = (("critical", "critical"), ("warning", "warning"), ("info", "info"))
 SWITCH = (("on", "on"), ("off", "off"))
 
 
 def _parse_tags(word: str) -> dict[str, str]:
-    """Reads `team=ml host="big one"`."""
+    """Parse `team=ml host="big one"`."""
     try:
         pairs = [part.partition("=") for part in shlex.split(word)]
     except ValueError:
@@ -182,7 +186,7 @@ def _format_tags(tags: Mapping[str, str] | None) -> str:
 
 
 def _check_future_time(word: str) -> str:
-    """Reads a time to come, and leaves it as it was typed."""
+    """Check that the text is a future time and return it as typed."""
     now = datetime.now(UTC)
     if units.parse_time(word, now) <= now:
         raise ValueError(f"must be a time to come, not {units.quote(word)}")
@@ -190,7 +194,7 @@ def _check_future_time(word: str) -> str:
 
 
 def _parse_rule_limit(word: str, what: str) -> str:
-    """Reads a limit of what a rule asks, and writes a time in its largest unit."""
+    """Parse a rule's limit; durations are formatted in their largest unit."""
     if what in metrics.METRICS:
         value = metrics.parse_limit(what, word)
         return format_duration(value) if metrics.get_unit(what) == metrics.SECONDS else word
@@ -198,7 +202,7 @@ def _parse_rule_limit(word: str, what: str) -> str:
 
 
 def _check_metric_filters(sheet: EditSheet) -> list[str]:
-    """A rule on a figure is about no task."""
+    """Reject task filters in a rule on a metric."""
     what = sheet.get_text(sheet.find_field("preset"))
     matched = [sheet.find_field(name) for name in MATCH if what in metrics.METRICS and sheet.get_text(sheet.find_field(name))]
     return [f"{slot.label} must be empty: {what} is about no task." for slot in matched]
@@ -229,12 +233,12 @@ SILENCE = EditKind(
     first="until",
 )
 INITIAL_VALUES = {"preset": "finishes-within", "severity": "warning"}
-"""What a new one begins with."""
+"""Initial values of a new rule."""
 
 
 @dataclass(frozen=True, slots=True)
 class EditSheet:
-    """A form's contents: the rows' values as stored (none for a new thing), and the texts as typed."""
+    """Contents of a form: stored values of the rows (none for a new object) and typed texts."""
 
     kind: EditKind
     stored: tuple[Mapping[str, Any], ...]
@@ -242,39 +246,38 @@ class EditSheet:
 
     @property
     def is_new(self) -> bool:
-        """Whether it makes something."""
+        """True if the form creates an object."""
         return not self.stored
 
     @property
     def fields(self) -> tuple[EditField, ...]:
-        """The fields there are."""
+        """Fields of the form."""
         return tuple(slot for slot in self.kind.slots if not (slot.alone and len(self.stored) > 1))
 
     def find_field(self, name: str) -> EditField:
-        """A field by its name."""
         return next(slot for slot in self.kind.slots if slot.name == name)
 
     def get_initial_text(self, slot: EditField) -> str:
-        """The text a field begins with: what is stored, nothing where the rows differ."""
+        """Return a field's initial text: the stored value, or "" if the rows differ."""
         if self.is_new:
             return INITIAL_VALUES.get(slot.name, "")
         found = {slot.show(row.get(slot.name)) for row in self.stored}
         return found.pop() if len(found) == 1 else ""
 
     def has_differences(self, slot: EditField) -> bool:
-        """Whether the rows differ in it."""
+        """Return True if the rows differ in the field."""
         return len({slot.show(row.get(slot.name)) for row in self.stored}) > 1
 
     def get_text(self, slot: EditField) -> str:
-        """What stands in a field."""
+        """Return the current text of a field."""
         return self.texts.get(slot.name, self.get_initial_text(slot)).strip()
 
     def is_touched(self, slot: EditField) -> bool:
-        """Whether something else was typed than it began with."""
+        """Return True if the text differs from the initial one."""
         return self.get_text(slot) != self.get_initial_text(slot).strip()
 
     def parse_value(self, slot: EditField) -> Any:
-        """What a field without a fault means."""
+        """Return the value of a valid field."""
         word = self.get_text(slot)
         return self._parse_text(slot, word) if word or slot.parse is parse_limit else ""
 
@@ -282,7 +285,7 @@ class EditSheet:
         return slot.parse(word, self.get_text(self.find_field(slot.by))) if slot.by else slot.parse(word)
 
     def find_fault(self, slot: EditField) -> str:
-        """What is wrong with a field, as a sentence; "" when nothing is."""
+        """Return the error of a field as a sentence; "" if valid."""
         word = self.get_text(slot)
         if not word and slot.needed and self.is_new:
             return f"{slot.label} is needed."
@@ -295,11 +298,11 @@ class EditSheet:
         return ""
 
     def find_faults(self) -> list[str]:
-        """All that is wrong."""
+        """Return all errors."""
         return [*(fault for slot in self.fields if (fault := self.find_fault(slot))), *self.kind.check(self)]
 
     def find_changes(self) -> dict[str, Any]:
-        """{field: its new value}, of those that differ from what is stored in some row and make sense."""
+        """Return {field: new value} for valid fields that differ from any stored row."""
         found = {}
         for slot in self.fields:
             if self.find_fault(slot) or not (self.is_touched(slot) or (self.is_new and self.get_text(slot))):
@@ -310,11 +313,11 @@ class EditSheet:
         return found
 
 
-# --- what is asked of the runtime ---------------------------------------------------------------------------------------
+# --- requests ---
 
 
 def build_save_requests(sheet: EditSheet) -> list[Request]:
-    """What saving does, each with what undoes it; nothing when nothing was changed."""
+    """Return the requests that save the changes, each with its undo."""
     changes = sheet.find_changes()
     if sheet.is_new:
         return [_build_create(sheet, changes)]
@@ -334,7 +337,7 @@ def _build_create(sheet: EditSheet, changes: Mapping[str, Any]) -> Request:
 
 
 def _to_verb_args(values: dict[str, Any]) -> dict[str, Any]:
-    """Values of fields as a verb takes them: a metric stands in the place of its preset."""
+    """Return field values as a verb takes them: a metric replaces the preset."""
     if values.get("preset") in metrics.METRICS:
         return {**values, "preset": "stays-below", "metric": values["preset"]}
     return values
@@ -356,7 +359,7 @@ def _build_task_update(sheet: EditSheet, rows: Sequence[Mapping[str, Any]], chan
 
 
 def _to_set_args(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of fields as `set` takes them: no time to start at is now."""
+    """Return field values as `set` takes them: no start time means now."""
     return {**values, "at": values["at"] or NOW} if "at" in values else dict(values)
 
 
@@ -365,7 +368,7 @@ def _group_key(row: Mapping[str, Any], changes: Mapping[str, Any]) -> str:
 
 
 def _build_row_update(sheet: EditSheet, row: Mapping[str, Any], changes: Mapping[str, Any]) -> list[Request]:
-    """One deed for the columns, one for the state."""
+    """Return one request for the columns and one for the state."""
     word, about = sheet.kind.word, f"{_name_kind(sheet.kind.word)} {row['name']}"
     own = {name: value for name, value in changes.items() if row.get(name) != value}
     status = own.pop("status", None)
@@ -384,12 +387,12 @@ _STATUS_VERBS = {"active": ("resume", "Resumed"), "paused": ("pause", "Paused"),
 
 
 def _to_arg(value: Any) -> Any:
-    """An old value as a verb takes it: None would mean that it is to stay."""
+    """Return an old value as a verb takes it: None would leave the field unchanged."""
     return "" if value is None else value
 
 
 def describe_changes(sheet: EditSheet) -> str:
-    """`Memory 12G → 8G, timeout 4h → 2h`, or how many things were changed."""
+    """Describe the changes: `Memory 12G → 8G, timeout 4h → 2h`, or their number."""
     parts = [_describe_change(sheet, sheet.find_field(name), value) for name, value in sheet.find_changes().items() if name != "status"]
     if len(parts) > MAX_DESCRIBED:
         return f"{len(parts)} things changed of"
@@ -411,11 +414,14 @@ def _name_empty(slot: EditField) -> str:
     return "no limit" if slot.parse is parse_limit else "none"
 
 
-# --- the same from a shell ------------------------------------------------------------------------------------------------
+# --- the same in a shell ---
 
 
 def build_commands(sheet: EditSheet) -> list[list[str]]:
-    """The words of the command lines that do the same; none where they cannot: a limit, or all tags, taken away."""
+    """Return the equivalent command lines, as words.
+
+    None exist for removing a timeout or all tags.
+    """
     changes = sheet.find_changes()
     if not changes or any(name in ("timeout", "tag") and not value for name, value in changes.items()):
         return []
@@ -441,6 +447,6 @@ def _build_option(sheet: EditSheet, slot: EditField, value: Any) -> list[str]:
         return [word for key, said in value.items() for word in ("--tag", f"{key}={said}")]
     if slot.name == "enabled":
         return ["--on" if value else "--off"]
-    if slot.name == "at":  # as it was typed: a time from now on moves
+    if slot.name == "at":  # as typed: a relative time changes meaning
         return [slot.option, sheet.get_text(slot) or NOW]
     return [slot.option, slot.show(value)] if slot.option else []

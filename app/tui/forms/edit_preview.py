@@ -1,6 +1,6 @@
-"""What saving an edit would bring, in words: from the board, before anything is asked of the runtime. Pure.
+"""Edit previews: the effect of saving an edit, in sentences computed from the board.
 
-Texts of others are cleaned here; the sentences are for people, the runtime decides.
+Text from outside is sanitized here. The sentences are for people; the runtime decides.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ EPSILON = 1e-6
 
 
 def preview_edit(sheet: EditSheet, board: Board | None) -> list[str]:
-    """Sentences about what would happen, the weightiest first."""
+    """Return sentences about the effect of the edit, most important first."""
     changes = sheet.find_changes()
     if not changes or board is None:
         return []
@@ -28,7 +28,10 @@ def preview_edit(sheet: EditSheet, board: Board | None) -> list[str]:
 
 
 def get_hint(sheet: EditSheet, name: str, board: Board | None) -> str:
-    """What there is to know beside a field, from the board: `2.0G of 32.0G is free in pool gpu`; of a rule's limit what it is."""
+    """Return the hint beside a field.
+
+    Such as `2.0G of 32.0G free in pool gpu`, or the format of a rule's limit.
+    """
     if sheet.kind in (RULE, NEW_RULE) and name == "value":
         return _LIMITS[metrics.get_unit(metric)] if (metric := _get_metric(sheet)) else "from its submission"
     if sheet.kind is not TASK or name not in ("cpu", "memory", "queue") or board is None:
@@ -63,11 +66,11 @@ def _find_pool(board: Board, name: Any) -> PoolEntry | None:
 
 
 def _find_target_queue(sheet: EditSheet, board: Board) -> QueueEntry | None:
-    """The queue that the tasks will be in; None where they differ."""
+    """Return the queue the tasks will be in; None if they differ."""
     return _find_queue(board, sheet.get_text(sheet.find_field("queue")))
 
 
-# --- tasks ------------------------------------------------------------------------------------------------------------
+# --- tasks ---
 
 
 def _preview_task(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:
@@ -94,7 +97,7 @@ def _preview_move(changes: Mapping[str, Any], board: Board) -> str:
 
 
 def _preview_fit(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:
-    """Whether what is asked for fits the pool: ever, and now."""
+    """Yield sentences about the pool: can it ever hold the request, and can it now."""
     queue = _find_target_queue(sheet, board)
     pool = _find_pool(board, queue.pool) if queue else None
     if pool is None or not changes.keys() & {"cpu", "memory", "queue"}:
@@ -115,13 +118,13 @@ def _preview_fit(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> 
 
 
 def _get_largest_request(sheet: EditSheet, name: str) -> float:
-    """The most that one of the tasks will ask for."""
+    """Return the largest request among the tasks."""
     if name in sheet.find_changes():
         return float(sheet.find_changes()[name] or 0.0)
     return max((float(row.get(name) or 0.0) for row in sheet.stored), default=0.0)
 
 
-# --- queues and pools -------------------------------------------------------------------------------------------------
+# --- queues and pools ---
 
 
 def _preview_queue(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:
@@ -184,14 +187,14 @@ def _preview_resize(name: str, was: float, used: float, total: float) -> str:
     return f"{start}{_format_amount(name, total - used)} free."
 
 
-# --- rules ------------------------------------------------------------------------------------------------------------
+# --- rules ---
 
 
 _LIMITS = {metrics.SECONDS: "a time: 5m, 250ms", metrics.COUNT: "a count: 20", metrics.BYTES: "a size: 64M"}
 
 
 def _get_metric(sheet: EditSheet) -> str:
-    """The figure that a rule is about; "" for one about tasks."""
+    """Return the metric of a rule; "" for a rule about tasks."""
     what = sheet.get_text(sheet.find_field("preset"))
     return what if what in metrics.METRICS else ""
 

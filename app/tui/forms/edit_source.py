@@ -1,4 +1,4 @@
-"""Where an edit form reads what is stored, as rows by the names of its fields, and what its lists offer."""
+"""Edit source: reads the stored rows of an edit form and the options of its lists."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SourceRow = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class EditRows:
-    """The rows that are edited, what each list offers, the names that are taken."""
+    """Rows being edited, options of each list, names in use."""
 
     rows: tuple[SourceRow, ...] = ()
     options: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -26,7 +26,7 @@ class EditRows:
 
 @dataclass(frozen=True, slots=True)
 class EditSource:
-    """What is edited: a kind of thing, and which of them (none: a new one)."""
+    """Objects being edited: their kind and ids (none for a new object)."""
 
     kind: EditKind
     idents: tuple[str, ...] = ()
@@ -34,17 +34,17 @@ class EditSource:
 
     @property
     def is_new(self) -> bool:
-        """Whether the form makes something."""
+        """True if the form creates an object."""
         return self.kind in (NEW_QUEUE, NEW_POOL, NEW_RULE, SILENCE)
 
     @property
     def word(self) -> str:
-        """`queue`, `rule`."""
+        """Word for the kind: `queue`, `rule`."""
         return "rule" if self.kind.word == "sla" else self.kind.word
 
     @property
     def title(self) -> str:
-        """`Edit queue media`, `New rule`."""
+        """Title: `Edit queue media`, `New rule`."""
         if self.kind is SILENCE:
             return f"Silence {self.idents[0]}"
         if self.is_new:
@@ -53,11 +53,14 @@ class EditSource:
 
     @property
     def key(self) -> str:
-        """What tells this form's contents from another's."""
+        """Unique key of the form's contents."""
         return "\n".join((self.kind.word, *self.idents))
 
     def read_rows(self, client: Client) -> EditRows:
-        """Ask the runtime. Raises NotFound for a task that is gone; other things that are gone are no rows."""
+        """Read the rows from the runtime.
+
+        Raise NotFound for a missing task; other missing objects yield no rows.
+        """
         if self.kind is SILENCE:
             return EditRows()
         if self.kind is TASK:
@@ -84,14 +87,17 @@ def _convert_task(row: SourceRow) -> SourceRow:
 
 
 def _convert_row(row: SourceRow) -> dict[str, Any]:
-    """A row of any kind by the names of the fields."""
+    """Return a row of any kind, keyed by the form's field names."""
     if "total_cpu" in row:
         return {**row, "cpu": row["total_cpu"], "memory": row["total_memory"]}
     return convert_rule(row) if "conditions" in row else dict(row)
 
 
 def convert_rule(row: SourceRow) -> dict[str, Any]:
-    """A rule of `sla.ls` by the names of the form's fields; a metric stands in the place of its preset."""
+    """Return a rule of `sla.ls`, keyed by the form's field names.
+
+    A metric replaces the preset.
+    """
     conditions, match = row["conditions"], row["conditions"].get("match") or {}
     own = {name: match.get(name) or "" for name in ("template", "queue", "task")}
     metric = conditions.get("metric")

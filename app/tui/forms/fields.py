@@ -1,4 +1,7 @@
-"""What forms are made of: a labelled field, one of a few, one of many. Plain letters never act; arrows and enter do."""
+"""Form widgets: labelled fields and text inputs.
+
+Letters never act as keys in a form; arrows and enter do.
+"""
 
 from __future__ import annotations
 
@@ -31,15 +34,15 @@ from app.tui.widgets.strips import FocusLines, StripWidget
 
 LABEL_CELLS = 11
 WORD_TIMEOUT = 1.0
-"""Seconds within which letters are those of one word, where a word picks one of many."""
+"""Seconds within which letters form one word when typing selects an option."""
 EARLY_INPUT = 5.0
-"""Seconds for which such a word waits for a list that is still being read."""
+"""Seconds for which such a word is kept while the options are still loading."""
 Options = Sequence[tuple[str, str]]
-"""Values, each with its label (safe text)."""
+"""Values with their sanitized labels."""
 
 
 class Words(StripWidget):
-    """A few words of ours or safe words of others, on one line or wrapped to `most` lines."""
+    """Sanitized text on one line or wrapped to `most` lines."""
 
     def __init__(
         self, text: str = "", style: str = "", *, most: int = 1, id: str | None = None, classes: str | None = None
@@ -52,7 +55,7 @@ class Words(StripWidget):
         self._redraw()
 
     def show(self, *texts: Span) -> None:
-        """Show these texts, each from a new line on."""
+        """Show texts, each on a new line."""
         self._lines = texts
         self._redraw()
 
@@ -67,12 +70,12 @@ class Words(StripWidget):
 
 
 class TitleRule(StripWidget):
-    """A title rule as wide as there is room."""
+    """A title rule as wide as the widget."""
 
     def __init__(self, title: str, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.title = title
-        """Safe text."""
+        """Sanitized text."""
 
     def fit(self) -> None:
         room = self.size.width
@@ -80,28 +83,32 @@ class TitleRule(StripWidget):
 
 
 class FieldHint:
-    """What stands behind a field."""
+    """The hint behind a field."""
 
     def __init__(self, text: str, changed: Callable[[], None]) -> None:
         self.span: Span = (text, "dim")
         self._changed = changed
 
     def show(self, span: Span) -> None:
-        """Show this safe text."""
+        """Show sanitized text."""
         if span != self.span:
             self.span = span
             self._changed()
 
 
 class Field(StripWidget):
-    """A label, a widget between brackets, a hint: one widget drawn around another, since a form has many."""
+    """A label, a bracketed input and a hint, drawn by one widget because forms have many fields."""
 
     DEFAULT_CSS = "Field { height: 1; width: 1fr; }"
 
     def __init__(
         self, label: str, inner: Widget, hint: str = "", *, size: int = 0, column: int = LABEL_CELLS, fixed: bool = False
     ) -> None:
-        """`size` cells for the widget (0: all there is), `column` for the label; `fixed`: no wider than that takes."""
+        """Create a field.
+
+        `size` is the input's width in cells (0: all available), `column` the label's. A `fixed`
+        field is no wider than its contents.
+        """
         super().__init__()
         self._label, self._inner, self._cells = label, inner, size
         self._column = max(column, measure_width(label) + 1)
@@ -127,31 +134,32 @@ class Field(StripWidget):
 
 
 class Entry(SingleLineInput):
-    """A one-line input of which nothing is drawn that a terminal would act on.
+    """A one-line input that shows no control characters.
 
-    It has no border by a rule of its own: Textual's `compact` styles each of a form's many inputs once more before it is mounted.
+    The rule `border: none` avoids Textual's `compact`, which restyles each input again before it is
+    mounted.
     """
 
     DEFAULT_CSS = "Entry { border: none !important; height: 1; padding: 0; }"
 
     @property
     def _value(self) -> Text:
-        """What is drawn of the text, a sign for each of its characters: stand-ins for what is unsafe, and for a secret."""
+        """Text as drawn, one character per character: unsafe ones and secrets are replaced."""
         look = cast(Look | None, getattr(self.app, "look", None)) or Look()
         shown = ("*" if look.ascii else "•") * len(self.value) if self.password else _sanitize_in_place(self.value, look)
         return Text(shown, no_wrap=True, overflow="ignore", end="")
 
 
 class FormEntry(QueuedInput, Entry):
-    """An entry of a form that has `action_step`: enter goes on to the next field."""
+    """An input of a form with `action_step`: enter moves to the next field."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "screen.step(1)", "Next field", id="slot.next", show=False)
     ]
     line_separator = " "
-    """What is put between the lines of a text that is pasted."""
+    """Separator between the lines of pasted text."""
     on_multiline_paste: Callable[[str], None] | None = None
-    """Who takes a pasted text of several lines, which this field cannot hold as they are."""
+    """Callback for pasted text with several lines, which this input cannot hold."""
 
     async def handle_input(self, event: KeyInput) -> None:
         if isinstance(event, events.Paste):
@@ -170,7 +178,7 @@ class FormEntry(QueuedInput, Entry):
 
 
 class Script(QueuedInput, TextArea):
-    """Several lines, pasted with the same care."""
+    """A multi-line input with sanitized pastes."""
 
     DEFAULT_CSS = "Script { border: none !important; }"
 
@@ -183,12 +191,16 @@ class Script(QueuedInput, TextArea):
             await super().handle_input(event)
 
     def watch(self, obj: DOMNode, attribute_name: str, callback: WatchCallbackType, init: bool = True) -> None:
-        """Not the app's theme: it would keep every text that was ever open, until the theme changes. Nobody changes it over a form."""
+        """Watch an attribute, except the app's theme.
+
+        Watching the theme would keep every text area alive until the theme changes, and no form is
+        open then.
+        """
         if obj is not self.app:
             super().watch(obj, attribute_name, callback, init)
 
     def get_line(self, line_index: int) -> Text:
-        """A line as it is drawn, a sign for each of its characters."""
+        """Return a line as drawn, one character per character."""
         look = cast(Look | None, getattr(self.app, "look", None)) or Look()
         parts = self.document.get_line(line_index).split("\t")
         return Text("\t".join(_sanitize_in_place(part, look) for part in parts), end="", no_wrap=True)
@@ -198,27 +210,30 @@ class Script(QueuedInput, TextArea):
 
 
 def _sanitize_in_place(text: str, look: Look) -> str:
-    """A safe text of as many characters, so that a cursor stands where it should."""
+    """Return sanitized text of the same length, so that the cursor position is right."""
     shown = look.sanitize(text)
     return shown if len(shown) == len(text) else "".join([look.sanitize(c)[:1] or "?" for c in text])
 
 
 def make_entry(id: str, value: str = "") -> Entry:
-    """A one-line input that keeps what it holds when it is entered. Its cursor does not blink: an idle form is idle."""
+    """Make a one-line input that keeps its text on focus.
+
+    The cursor does not blink, so an idle form does not redraw.
+    """
     line = Entry(value, id=id, select_on_focus=False)
     line.cursor_blink = False
     return line
 
 
 def make_form_entry(id: str, value: str = "") -> FormEntry:
-    """As `entry`, for a form that has `action_step`."""
+    """Make a one-line input for a form that has `action_step`."""
     line = FormEntry(value, id=id, select_on_focus=False)
     line.cursor_blink = False
     return line
 
 
 class Tick(QueuedInput, FocusLines, can_focus=True):
-    """On or off: `[x] hold`, or only the `x` when it stands in a field."""
+    """A check box: `[x] hold`, or only the `x` inside a field."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "turn", "On, off", id="tick.turn", show=False),
@@ -227,7 +242,7 @@ class Tick(QueuedInput, FocusLines, can_focus=True):
 
     @dataclass
     class Changed(Message):
-        """It was turned."""
+        """The check box changed."""
 
         tick: Tick
 
@@ -237,14 +252,14 @@ class Tick(QueuedInput, FocusLines, can_focus=True):
         self.value = value
 
     def set_value(self, value: bool) -> None:
-        """Turn it on or off."""
+        """Set the check box."""
         if value != self.value:
             self.value = value
             self._redraw()
             self.post_message(self.Changed(self))
 
     def action_turn(self) -> None:
-        """On when it is off, off when it is on."""
+        """Toggle the check box."""
         self.set_value(not self.value)
 
     def on_click(self) -> None:
@@ -257,7 +272,7 @@ class Tick(QueuedInput, FocusLines, can_focus=True):
 
 
 class Choice(QueuedInput, FocusLines, can_focus=True):
-    """One of a few, all to be seen: `(•) a command   ( ) shell text`."""
+    """Radio buttons: `(•) a command   ( ) shell text`."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right,space", "step(1)", "Next", id="choice.next", show=False),
@@ -266,7 +281,7 @@ class Choice(QueuedInput, FocusLines, can_focus=True):
 
     @dataclass
     class Changed(Message):
-        """Another one was chosen."""
+        """The choice changed."""
 
         choice: Choice
 
@@ -276,12 +291,12 @@ class Choice(QueuedInput, FocusLines, can_focus=True):
         self.value = value
 
     def action_step(self, by: int) -> None:
-        """Choose the next one, or the one before."""
+        """Select the next or the previous option."""
         values = [value for value, _ in self._options]
         self.choose(values[(values.index(self.value) + by) % len(values)])
 
     def choose(self, value: str) -> None:
-        """Choose one by its value."""
+        """Select an option by value."""
         if value != self.value:
             self.value = value
             self._redraw()
@@ -310,32 +325,35 @@ class Choice(QueuedInput, FocusLines, can_focus=True):
 
 
 class TypeToSelect:
-    """Where a word that is typed picks what begins so, a letter at a time."""
+    """Mixin that selects an option by typing the beginning of its label."""
 
     _prefix, _prefix_at = "", 0.0
-    """What is being typed, and when its last letter was, in seconds."""
+    """Typed prefix and the time of its last letter in seconds."""
     _value_before = ""
-    """The value before the first letter of that."""
+    """Value before the first letter of the prefix."""
 
     def list_options(self) -> Options:
-        """What there is to pick."""
+        """Return the options."""
         raise NotImplementedError
 
     def get_value(self) -> str:
-        """The value that is picked."""
+        """Return the selected value."""
         raise NotImplementedError
 
     def choose(self, value: str) -> None:
-        """Pick one by its value."""
+        """Select an option by value."""
         raise NotImplementedError
 
     @property
     def has_options(self) -> bool:
-        """Whether there is anything but to leave it empty."""
+        """True if there is an option besides the empty one."""
         return any(value for value, _ in self.list_options())
 
     def handle_letter(self, event: events.Key) -> bool:
-        """Whether it was a letter, which is taken as the next of a word, or as the first one of another."""
+        """Handle a typed letter; return False if the key is not one.
+
+        The letter extends the prefix, or starts a new one.
+        """
         letter = event.character or ""
         if not event.is_printable or letter.isspace():
             return False
@@ -347,8 +365,11 @@ class TypeToSelect:
         return True
 
     def select_by_prefix(self, word: str) -> bool:
-        """Whether one begins so, which is picked then: for a letter alone the next one; for more the one that is called so, else the one
-        that was held before the first letter, where it begins so."""
+        """Select an option whose label begins with `word`; return False if there is none.
+
+        A single letter selects the next one. A longer word selects the exact match, else the value
+        selected before the first letter, if it matches.
+        """
         begun = [(value, label.casefold()) for value, label in self.list_options() if label.casefold().startswith(word.casefold())]
         values = [value for value, _ in begun]
         if values:
@@ -360,7 +381,7 @@ class TypeToSelect:
 
 
 class Pick(TypeToSelect, QueuedInput, FocusLines, can_focus=True):
-    """One of many: left and right step through, enter shows all, typing picks what begins so."""
+    """A drop-down: left and right step, enter opens the list, typing selects by prefix."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right", "step(1)", "Next", id="pick.next", show=False),
@@ -370,7 +391,7 @@ class Pick(TypeToSelect, QueuedInput, FocusLines, can_focus=True):
 
     @dataclass
     class Changed(Message):
-        """Another one was picked."""
+        """The selection changed."""
 
         pick: Pick
 
@@ -386,7 +407,10 @@ class Pick(TypeToSelect, QueuedInput, FocusLines, can_focus=True):
         return self.value
 
     def set_options(self, options: Options) -> None:
-        """Offer these; the value stays what it is, unless another was asked for by typing just before there was any."""
+        """Set the options and keep the value.
+
+        A prefix typed just before the options arrived is applied now.
+        """
         late = not self.has_options and get_time() - self._prefix_at < EARLY_INPUT
         self._options = options
         if late and self._prefix and self.has_options:
@@ -394,12 +418,12 @@ class Pick(TypeToSelect, QueuedInput, FocusLines, can_focus=True):
         self._redraw()
 
     async def handle_input(self, event: KeyInput) -> None:
-        """A letter picks; other keys are as everywhere."""
+        """Handle a letter as typing to select; pass on other keys."""
         if not (isinstance(event, events.Key) and self.handle_letter(event)):
             await super().handle_input(event)
 
     def on_key(self, event: events.Key) -> None:
-        """The same on a screen that gives its keys as Textual does."""
+        """Handle letters on screens without a key queue."""
         if self.handle_letter(event):
             event.stop()
 
@@ -410,14 +434,14 @@ class Pick(TypeToSelect, QueuedInput, FocusLines, can_focus=True):
             self.post_message(self.Changed(self))
 
     def action_step(self, by: int) -> None:
-        """Choose the next one, or the one before."""
+        """Select the next or the previous option."""
         values = [value for value, _ in self._options]
         if values:
             at = values.index(self.value) if self.value in values else -1
             self.choose(values[(at + by) % len(values)])
 
     async def action_open(self) -> None:
-        """Show all there are."""
+        """Open the list of options."""
         if self._options:
             await self.app.push_screen(PickScreen(self._options, self.value, lambda: self.region), self._apply_selection)
 
@@ -437,18 +461,18 @@ class Pick(TypeToSelect, QueuedInput, FocusLines, can_focus=True):
 
 
 class PickList(Doc):
-    """The list of what may be picked; one is picked at once, so that keys typed behind it come after it."""
+    """The options of a drop-down. A choice takes effect before later keys are handled."""
 
     ONE_CLICK = True
 
     def action_open(self) -> None:
-        """Pick the one under the cursor."""
+        """Select the option under the cursor."""
         if self.cursor:
             self.screen.dismiss(self.cursor[1:])
 
 
 class PickScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str | None]):
-    """The list of what may be picked, under its field; dismisses with the value, None for as before."""
+    """The list of options at its field. Dismisses with the value, or None if unchanged."""
 
     BOX = "#pick-box"
     CSS_PATH = "../styles/form.tcss"
@@ -457,7 +481,7 @@ class PickScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str 
     ]
 
     def __init__(self, options: Options, value: str, field: Callable[[], Region]) -> None:
-        """`field` says where the field stands now."""
+        """Create the list. `field` returns the current region of the field."""
         super().__init__()
         self._options = options
         self._value = value
@@ -471,15 +495,15 @@ class PickScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str 
         doc = self.query_one(PickList)
         self.set_class(doc.look.ascii, "-ascii")
         doc.cursor = f"={self._value}"
-        # A target is never empty, so that the empty value can be picked too.
+        # A target is never empty, so the empty value can be selected too.
         doc.show([Section("", tuple(DocRow(((label, ""),), f"={value}") for value, label in self._options))])
         self.set_focus(doc)
         self._place_box()
-        # In a window of another size the form below is laid out anew, in its own time.
+        # After a resize, Textual lays out the form below asynchronously.
         self.app.screen_stack[-2].screen_layout_refresh_signal.subscribe(self, lambda _: self._place_box())
 
     def _place_box(self) -> None:
-        """Where there is more room of under and over the field, from its left edge on."""
+        """Place the list below or above the field, where there is more space."""
         room, field = self.app.size, self._field()
         widest = max((measure_width(label) for _, label in self._options), default=0)
         cells = min(room.width, max(field.width, widest + 5))

@@ -1,7 +1,8 @@
-"""The fields of a template's parameters, made from its JSON Schema: hundreds of them are one widget.
+"""Form fields for template parameters, generated from a JSON Schema.
 
-Its lines are drawn when they are in sight. One entry moves to the field that is written in; a switch, a choice and a
-heading take their keys here. All that `app.core.schema.parameters` finds wrong stands under its field as it is typed.
+Hundreds of fields are one widget that draws only visible lines. One input moves to the field being
+edited; switches, choices and headings handle keys here. Errors found by `core.parameters` appear
+below their fields while typing.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ from app.tui.key_queue import KeyInput, QueuedInput
 from app.tui.widgets.strips import StripWidget
 
 PAGE_ROWS = 8
-"""Rows that a page key goes."""
+"""Rows moved by a page key."""
 FIND_CELLS, TAIL_CELLS = 8, 32
-"""Cells of the rule before the words that are looked for, and behind them."""
+"""Cells of the title rule before and after the search text."""
 
 
 class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
-    """Fields for a template's parameters, holding the given texts where there are some, else the defaults."""
+    """Fields of a template's parameters with the given texts, else the defaults."""
 
     DEFAULT_CSS = "ParameterFields > Input { position: absolute; height: 1; display: none; }"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -56,36 +57,36 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
 
     @dataclass
     class Changed(Message):
-        """Another value was filled in, or the first ones were."""
+        """A value changed, or the first values were set."""
 
     @dataclass
     class Moved(Message):
-        """The cursor is on another row; `about` says all about it, not cleaned yet."""
+        """The cursor moved; `about` describes the row, unsanitized."""
 
         about: str
 
     @dataclass
     class Left(Message):
-        """A field was left: what is missing in it is told now."""
+        """A field was left, so missing values in it are reported now."""
 
     def __init__(self, template: str, schema: Mapping[str, Any], given: Mapping[FieldPath, str]) -> None:
         super().__init__()
         self.template = template
         self.schema = schema
         self.findings: list[parameters.ParameterFinding] = []
-        """All that is wrong, in the order of the fields."""
+        """All errors, in the order of the fields."""
         self._form_state = FormState(build_outline(schema), dict(given))
         self.findable = self.can_focus = bool(schema_rows.build_rows(self._form_state))
-        """Whether the template has parameters at all."""
+        """True if the template has parameters."""
         self._rows: list[SchemaRow] = []
         self._tops: list[int] = []
-        """The line at which each row begins; the one before the first row is the form's own."""
+        """First line of each row; the line before the first row is the form's title."""
         self._lines: list[SchemaLine] = []
         self._at = -1
-        """The row with the cursor; -1 while the focus is elsewhere."""
+        """Row under the cursor; -1 without focus."""
         self._finding = False
         self.ready = False
-        """Whether the fields stand there."""
+        """Set once the fields are mounted."""
         self._validate()
         self._form_state = replace(self._form_state, quiet=frozenset(self._find_place(finding) for finding in self.findings if finding.missing))
 
@@ -100,60 +101,60 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
             self.focus_end(1)
         self.post_message(self.Changed())
 
-    # -- what is filled in ----------------------------------------------------------------------------------------
+    # -- values --
 
     @property
     def texts(self) -> dict[FieldPath, str]:
-        """What was filled in and is not just the default."""
+        """Texts that differ from the defaults."""
         return dict(self._form_state.texts)
 
     @property
     def values(self) -> dict[str, Any]:
-        """The parameters that were filled in."""
+        """Values of the filled-in parameters."""
         return self._form_state.outline.parse_texts(self._form_state.texts)
 
     @property
     def shown_values(self) -> dict[str, Any]:
-        """As `values`, for the eye: each secret masked that is not a reference to one."""
+        """Values for display, with secrets masked unless they are references."""
         outlined, texts = self._form_state.outline, self._form_state.texts
         hidden = {path: MASK for path, text in texts.items() if schema_rows.is_masked(outlined.fields[path], text)}
         return outlined.parse_texts({**texts, **hidden})
 
     @property
     def current_path(self) -> FieldPath | None:
-        """The field that the keys act on."""
+        """Path of the current field."""
         row = self._row
         return row.field.path if isinstance(row, FieldRow) else None
 
     @property
     def missing_count(self) -> int:
-        """How many are still to be filled in."""
+        """Number of missing values."""
         return sum(finding.missing for finding in self.findings)
 
     @property
     def shown_findings(self) -> list[parameters.ParameterFinding]:
-        """What is told to be wrong: that a field is empty only when it was left."""
+        """Errors to report; missing values only after the field was left."""
         return [finding for finding in self.findings if self._form_state.is_shown(self._find_place(finding), finding)]
 
     def _find_place(self, finding: parameters.ParameterFinding) -> FieldPath:
-        """The field, or the object, that it is about."""
+        """Return the path of the field or object that an error belongs to."""
         return self._form_state.outline.find_location(finding.path)
 
     def report_missing(self) -> None:
-        """Tell of all that is missing: it is to be submitted."""
+        """Report all missing values, since the form is about to be submitted."""
         self._form_state = replace(self._form_state, quiet=frozenset())
         if self.ready:
             self._rebuild_lines()
 
     def set_texts(self, texts: Mapping[FieldPath, str]) -> None:
-        """Hold these texts instead."""
+        """Replace all texts."""
         self._form_state = replace(self._form_state, texts=dict(texts))
         if self.ready:
             self._apply_change()
             self._show_editor()
 
     def commit(self) -> None:
-        """Take in what stands in the field that is written in, also what was typed this very moment."""
+        """Store the text of the input, including characters typed just now."""
         row = self._row
         if isinstance(row, FieldRow) and _is_text(row.field) and self._editor.display:
             self._set_text(row.field, self._editor.value)
@@ -172,7 +173,7 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         self.post_message(self.Changed())
 
     def _validate(self) -> None:
-        """Find all that is wrong, and the field that each belongs to."""
+        """Find all errors and the fields they belong to."""
         outlined, texts = self._form_state.outline, self._form_state.texts
         found = parameters.find_faults(self.schema, outlined.parse_texts(texts))
         found += [parameters.ParameterFinding(one.path, f"{one.name} must be a JSON object") for one in outlined.find_unparsed(texts)]
@@ -183,10 +184,10 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         self.findings = [finding for path in sorted(places, key=lambda p: order.get(p, -1)) for finding in places[path]]
         self._form_state = replace(self._form_state, faults=places)
 
-    # -- keys -----------------------------------------------------------------------------------------------------
+    # -- keys --
 
     def focus_end(self, by: int) -> None:
-        """Take the focus at the first field, or with -1 at the last; with none the field of the form behind it has it."""
+        """Focus the first field, or with -1 the last; without fields, the form's next field."""
         stops = [at for at, row in enumerate(self._rows) if _is_tab_stop(row)]
         if stops:
             self._go_to_row(stops[0 if by > 0 else -1])
@@ -194,7 +195,7 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
             self.leave(by)
 
     def go_to_fault(self) -> None:
-        """Put the cursor on the first field that something is wrong with, or on the heading of the object."""
+        """Put the cursor on the first field or heading with an error."""
         if not self.ready or not self.findings:
             return
         self.clear_find()
@@ -207,7 +208,7 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
             self._go_to_row(found[0])
 
     def step(self, by: int) -> bool:
-        """Go to the next field, or the one before; False when there is none."""
+        """Move to the next or previous field; return False if there is none."""
         if self._finding:
             self._finish_find()
             return True
@@ -220,7 +221,7 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         return True
 
     def action_go(self, by: int) -> None:
-        """Move by lines, headings included; from the last one on to what stands below."""
+        """Move by lines, including headings; past the last one, leave for the form's next field."""
         if self._finding:
             self._finish_find()
         elif 0 <= self._at + by < len(self._rows):
@@ -231,7 +232,7 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
             self.leave(by)
 
     def leave(self, by: int) -> None:
-        """Give the focus to the field of the form that stands below, or above."""
+        """Focus the form's field below or above."""
         self.commit()
         self._mark_visited()
         self.screen.set_focus(self, scroll_visible=False)
@@ -242,7 +243,10 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         self._post_moved()
 
     async def handle_input(self, event: KeyInput) -> None:
-        """On a choice a letter picks, and a sign where one goes on so; other keys are as everywhere."""
+        """Select choices by typing; pass on other keys.
+
+        A character that is not alphanumeric only continues a prefix.
+        """
         letter = event.character or "" if isinstance(event, events.Key) else ""
         word = (self._prefix + letter).casefold() if self._prefix and event.time - self._prefix_at < WORD_TIMEOUT else ""
         goes_on = bool(letter and word) and any(label.casefold().startswith(word) for _, label in self.list_options())
@@ -251,7 +255,7 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
 
     @property
     def _choice(self) -> FieldRow | None:
-        """The row with the cursor, where it is one of many."""
+        """The row under the cursor if it is a choice."""
         row = self._row
         return row if isinstance(row, FieldRow) and row.field.choices and not row.field.is_switch else None
 
@@ -266,25 +270,25 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
             self._set_text(self._choice.field, value)
 
     async def action_turn(self) -> None:
-        """On when it is off; open what can be opened."""
+        """Toggle a switch or a heading, or open a list of choices."""
         row = self._row
         if isinstance(row, HeadingRow):
             self._toggle_heading(row)
         elif row and row.field.is_switch:
-            # Off again is what it was at first: nothing, unless that was said.
+            # Switching off restores the initial state: unset, unless set before.
             self._set_text(row.field, _toggle_text(row, schema_rows.get_default(self._form_state, row.field)))
         elif row and row.field.choices:
             await self._open_choices(row)
 
     async def action_enter(self) -> None:
-        """Open what can be opened, else go on."""
+        """Open the list or heading, else move on."""
         if isinstance(self._row, HeadingRow) or (self._row and self._row.field.choices and not self._row.field.is_switch):
             await self.action_turn()
         elif not self.step(1):
             self.leave(1)
 
     async def action_choose(self, by: int) -> None:
-        """The next choice, or the one before; right opens a heading, left folds it."""
+        """Select the next or previous choice; right opens a heading, left closes it."""
         row = self._row
         if isinstance(row, HeadingRow):
             if row.open is (by < 0):
@@ -314,10 +318,10 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         self._rebuild_lines()
         self._post_moved()
 
-    # -- finding --------------------------------------------------------------------------------------------------
+    # -- search --
 
     def action_find(self) -> None:
-        """Type words; only the parameters they occur in are shown."""
+        """Open the search; only matching parameters are shown."""
         if not self.findable:
             return
         self.commit()
@@ -332,7 +336,7 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         self.call_after_refresh(self._scroll_into_view)
 
     def clear_find(self) -> bool:
-        """Show all parameters again; False when all are shown."""
+        """Show all parameters again; return False if all are shown."""
         if not self._finding and not self._form_state.query:
             return False
         row, here = self._row, self.has_focus_within
@@ -349,7 +353,7 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         return True
 
     def _finish_find(self) -> None:
-        """From the words to the first parameter that they found; with none, all are shown again."""
+        """Move from the search to the first match; show all if there is none."""
         self._apply_query(self._find.value)
         if not self._rows or not self._form_state.query:
             self.clear_find()
@@ -362,7 +366,7 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         self._form_state = replace(self._form_state, query=words.strip())
         self._rebuild_lines()
 
-    # -- the cursor -----------------------------------------------------------------------------------------------
+    # -- cursor --
 
     @property
     def _row(self) -> SchemaRow | None:
@@ -377,7 +381,7 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         return self.query_one("#find", Entry)
 
     def _go_to_row(self, at: int) -> None:
-        """Put the cursor on a row; what is typed from here on is that row's."""
+        """Put the cursor on a row, which then receives the typed text."""
         target = self._rows[max(0, min(at, len(self._rows) - 1))]
         self.commit()
         if not _is_same_row(target, self._row):
@@ -389,7 +393,7 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         self._post_moved()
 
     def _mark_visited(self) -> None:
-        """The field under the cursor is left."""
+        """Mark the current field as visited."""
         row, before = self._row, self._form_state
         if isinstance(row, FieldRow):
             self._form_state = before.mark_visited(row.field.path)
@@ -421,7 +425,7 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         return Region(FIND_CELLS, 0, max(4, self.size.width - FIND_CELLS - TAIL_CELLS), 1)
 
     def _show_input(self, editor: Entry, box: Region) -> None:
-        """Put an entry where it is needed, with the focus."""
+        """Move an input to a field and focus it."""
         self._move_editor(editor, box)
         editor.display = True
         self.screen.set_focus(editor, scroll_visible=False)
@@ -437,12 +441,12 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
             editor.display = False
 
     def _scroll_into_view(self) -> None:
-        """Scroll so that the row and its faults are in sight."""
+        """Scroll the current row and its errors into view."""
         if self._at >= 0 or self._finding:
             top = 0 if self._finding or self._at <= 0 else self._tops[self._at]
             after = self._tops[self._at + 1] if 0 <= self._at + 1 < len(self._tops) else len(self._lines)
             form = self.screen.query_one("#form")
-            # Where it is drawn now may still be where it was before the last scroll.
+            # The drawn position may be that before the last scroll.
             inside = takewhile(lambda of: of is not form, self.ancestors_with_self)
             y = top + sum(of.virtual_region.y for of in inside if isinstance(of, Widget))
             form.scroll_to_region(Region(0, y, 1, max(1, after - top)), animate=False, force=True, immediate=True)
@@ -462,7 +466,7 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
             self._set_text(row.field, text)
 
     def on_focus(self) -> None:
-        # The focus may have gone on by the time that this is heard of: `leave` passes it through here.
+        # The focus may have moved on by now: `leave` passes it through this widget.
         if self._at < 0 and not self._finding and self.screen.focused is self:
             self.focus_end(1)
 
@@ -473,7 +477,7 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         self.call_later(self._release_cursor)
 
     def _release_cursor(self) -> None:
-        """The focus is elsewhere, by the mouse or by a key: no row is written in."""
+        """Release the cursor after the focus moved elsewhere."""
         if (
             not self.has_focus_within
             and self.screen.focused not in (None, self, *self.children)
@@ -486,7 +490,7 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
             self._post_moved()
 
     async def on_click(self, event: events.Click) -> None:
-        """A click on a line goes there; on a switch, a choice or a heading it acts."""
+        """Move to the clicked line; toggle a clicked switch, choice or heading."""
         at = max((at for at, top in enumerate(self._tops[:-1]) if top <= event.y), default=-1)
         if event.y == 0:
             self.action_find()
@@ -497,14 +501,13 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
             if isinstance(row, HeadingRow) or not _is_text(row.field):
                 await self.action_turn()
 
-    # -- drawing --------------------------------------------------------------------------------------------------
+    # -- drawing --
 
     @property
     def _measures(self) -> schema_rows.LineMeasures:
         return schema_rows.compute_measures(self._form_state.outline, max(30, self.size.width))
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """As tall as its lines."""
         return max(1, len(self._lines))
 
     def on_resize(self) -> None:
@@ -513,7 +516,7 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
             self._move_editor(self._find, self._find_box)
         elif isinstance(self._row, FieldRow):
             self._move_editor(self._editor, self._compute_box(self._row))
-        # With more lines than before there is only now room to scroll in.
+        # Only now is there space to scroll to additional lines.
         if self.has_focus_within:
             self._scroll_into_view()
         elif self.screen.focused:
@@ -524,7 +527,7 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         self._rebuild_lines()
 
     def _rebuild_lines(self) -> None:
-        """Make the lines anew; only those that differ are drawn again. The cursor stays on its row."""
+        """Rebuild the lines and redraw those that differ; the cursor stays on its row."""
         here = self._row
         self._rows = schema_rows.build_rows(self._form_state)
         if here is not None:
@@ -549,7 +552,7 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         return lines, [*tops, len(lines)]
 
     def _build_title(self, room: int) -> SchemaLine:
-        """The rule above: how many there are, how many to fill in; what is looked for."""
+        """Return the title rule: number of fields, missing values, errors; or the search."""
         inside = self._at >= 0 or self._finding
         if self._finding or self._form_state.query:
             shown = "" if self._finding else self.look.sanitize(self._form_state.query)
@@ -577,18 +580,18 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
             self.refresh(*changed)
 
     def render_line(self, y: int) -> Strip:
-        """The strip of a line, made when it is in sight."""
+        """Return the strip of a line, made only when visible."""
         spans = self._lines[y] if y < len(self._lines) else ()
         strip = self.look.strip(spans, self.size.width)
         return strip if self.app.native_ansi_color else strip.apply_style(self.rich_style)
 
     def list_text(self) -> list[str]:
-        """The lines as text."""
+        """Return the lines as text."""
         return ["".join(text for text, _ in line) for line in self._lines]
 
 
 def _is_tab_stop(row: SchemaRow) -> bool:
-    """Whether tab stops there: at every field, and where fields are folded away."""
+    """Return True if tab stops at the row: fields and closed headings."""
     return isinstance(row, FieldRow) or not row.open
 
 

@@ -1,7 +1,7 @@
-"""The lines of a form that is made from a JSON Schema: what stands where for a set of texts, faults and folds. Pure.
+"""Rows of a schema form: layout of fields, errors and headings for the current texts.
 
-A row is a heading, a field with its faults under it, or the line that stands for fields folded away. Rows become lines
-(`lines_of`), of which only those in sight are drawn.
+A row is a heading, a field with its errors, or a line that represents hidden fields. `build_lines`
+converts rows to lines, of which only visible ones are drawn.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from app.tui.style import Look, Span
 from app.tui.widgets.document import wrap_text
 
 MIN_NAME_CELLS, HINT_CELLS, NUMBER_CELLS = 14, 22, 8
-"""Cells: the least for names, what is left for hints, a number's field."""
+"""Cells: minimum for names, reserved for hints, of a number field."""
 MAX_FAULT_LINES = 2
 _KIND_WORDS = {
     "string": "text",
@@ -28,12 +28,12 @@ _KIND_WORDS = {
 }
 _LISTED = {"string": "texts", "integer": "whole numbers", "number": "numbers", "boolean": "true or false"}
 HeadingStates = Mapping[str, bool]
-"""What was opened (True) or folded (False) by hand, by the key of a heading."""
+"""Headings opened (True) or closed (False) by the user, by key."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeadingRow:
-    """The rule of a group, or the line for its hidden fields; `open` says whether its fields follow."""
+    """The title of a group, or the line for its hidden fields; `open` tells if fields follow."""
 
     key: str
     title: str
@@ -43,19 +43,19 @@ class HeadingRow:
     faults: tuple[ParameterFinding, ...] = ()
     about: str = ""
     wrong: int = 0
-    """Faults of the fields in it."""
+    """Number of errors of the fields in the group."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldRow:
-    """A field: the text that stands in it, whether that text was typed, and what is told to be wrong with it."""
+    """A field: its text, if it was typed, and the errors to report."""
 
     field: FormField
     text: str
     typed: bool
     faults: tuple[ParameterFinding, ...] = ()
     wrong: bool = False
-    """Whether anything is wrong with it, told or not."""
+    """Set if the field has any error, reported or not."""
 
 
 SchemaRow = HeadingRow | FieldRow
@@ -64,7 +64,7 @@ SchemaLine = tuple[Span, ...]
 
 @dataclass(frozen=True, slots=True)
 class FormState:
-    """What is in a form: the texts that are not just defaults, what is wrong with them, and what is folded or looked for."""
+    """State of a form: texts other than defaults, errors, closed headings, search."""
 
     outline: FormOutline
     texts: Mapping[FieldPath, str] = field(default_factory=dict)
@@ -72,23 +72,26 @@ class FormState:
     folds: HeadingStates = field(default_factory=dict)
     query: str = ""
     quiet: frozenset[FieldPath] = frozenset()
-    """What was missing from the beginning and nobody has come to yet: that it is missing is not told."""
+    """Fields and objects missing from the start and not visited yet: no error is reported."""
 
     def list_shown_faults(self, path: FieldPath) -> tuple[ParameterFinding, ...]:
-        """What is wrong with a field, or an object, as far as it is told."""
+        """Return the errors of a field or object that are reported."""
         return tuple(fault for fault in self.faults.get(path, ()) if self.is_shown(path, fault))
 
     def is_shown(self, path: FieldPath, fault: ParameterFinding) -> bool:
-        """Whether it is told that this is wrong with a field, or an object."""
+        """Return True if an error is reported."""
         return not fault.missing or path not in self.quiet
 
     def mark_visited(self, path: FieldPath) -> FormState:
-        """The same when a field was left: its want is told, and that of the objects around it."""
+        """Return the state after a field was left, so its missing values are reported.
+
+        Objects that contain the field count as left, too.
+        """
         return replace(self, quiet=frozenset(one for one in self.quiet if path[: len(one)] != one))
 
 
 def build_rows(filling: FormState) -> list[SchemaRow]:
-    """The rows that are to be seen: all that the words looked for occur in, or those that are not folded away."""
+    """Return the visible rows: search matches, or rows under open headings."""
     groups = enumerate(filling.outline.groups)
     if filling.query:
         found = [found for _, group in groups for found in group.fields if matches_query(found, filling.query)]
@@ -97,7 +100,7 @@ def build_rows(filling: FormState) -> list[SchemaRow]:
 
 
 def open_headings(filling: FormState, path: FieldPath) -> FormState:
-    """The same with the field in sight."""
+    """Return the state with the headings of a field open."""
     number = next(
         (n for n, group in enumerate(filling.outline.groups) if any(f.path == path for f in group.fields)), -1
     )
@@ -105,7 +108,7 @@ def open_headings(filling: FormState, path: FieldPath) -> FormState:
 
 
 def matches_query(found: FormField, query: str) -> bool:
-    """Whether every word of the query stands in its name, title or description."""
+    """Return True if every search word occurs in the name, title or description."""
     text = f"{found.name} {found.schema.get('title', '')} {found.schema.get('description', '')}".casefold()
     return all(word in text for word in query.casefold().split())
 
@@ -128,7 +131,10 @@ def _build_group_rows(filling: FormState, number: int, group: FieldGroup) -> Ite
 
 
 def _build_hidden_rows(filling: FormState, number: int, hidden: Sequence[FieldRow], beside: bool) -> Iterator[SchemaRow]:
-    """Hidden fields behind a line of their own; in a group of nothing else the group's heading is that line."""
+    """Yield hidden fields behind a line of their own.
+
+    If a group has only hidden fields, its heading is that line.
+    """
     shown = filling.folds.get(f"hidden {number}", not beside)
     if hidden and beside:
         yield HeadingRow(f"hidden {number}", "", len(hidden), shown, hidden=True)
@@ -156,23 +162,23 @@ def _make_field_row(filling: FormState, found: FormField) -> FieldRow:
 
 
 def get_default(filling: FormState, found: FormField) -> str:
-    """The text of its default, where that counts: inside an object only when the object is there."""
+    """Return the default text if it applies: inside an object only if the object exists."""
     return found.default if found.default and filling.outline.is_present(found.path, filling.texts) else ""
 
 
-# -- drawing ----------------------------------------------------------------------------------------------------------
+# -- drawing --
 
 
 @dataclass(frozen=True, slots=True)
 class LineMeasures:
-    """The cells of a line: all of them, those of the names, those of a field of text."""
+    """Cells of a line: total, names, text fields."""
 
     room: int
     names: int
     text: int
 
     def get_box_cells(self, found: FormField) -> int:
-        """The cells between the brackets of a field."""
+        """Return the cells between a field's brackets."""
         if found.choices and not found.is_switch:
             return min(self.text, max(measure_width(get_choice_label(choice)) for choice in found.choices) + 2)
         if found.is_switch:
@@ -181,24 +187,27 @@ class LineMeasures:
 
 
 def compute_measures(outline: FormOutline, room: int) -> LineMeasures:
-    """The cells for names (a third of the line at most) and for texts."""
+    """Compute the cells of names (at most a third of the line) and texts."""
     longest = max((measure_width(sanitize(get_field_name(found))) for found in outline.fields.values() if not found.is_hidden), default=0)
     names = min(max(MIN_NAME_CELLS, longest + 2), max(MIN_NAME_CELLS, room // 3))
     return LineMeasures(room, names, max(6, min(60, room - names - 3 - HINT_CELLS)))
 
 
 def get_field_name(found: FormField) -> str:
-    """What stands before the field: its own name, under the heading of its group."""
+    """Return the name shown before a field, relative to its group."""
     return "(others)" if found.is_rest else found.path[-1]
 
 
 def get_choice_label(choice: tuple[str, object, str]) -> str:
-    """What stands for a choice: its title, else its text."""
+    """Return the label of a choice: its title, else its text."""
     return sanitize(choice[2] or choice[0])
 
 
 def build_lines(row: SchemaRow, of: LineMeasures, look: Look, *, whole: bool = False, here: bool = False) -> list[SchemaLine]:
-    """The lines of a row; `whole`: with the names of the objects around it; `here`: the keys act on it."""
+    """Return the lines of a row.
+
+    `whole` adds the names of enclosing objects; `here` marks the current row.
+    """
     if isinstance(row, HeadingRow):
         return [_build_heading(row, of, look, here), *build_fault_lines(row.faults, of, look)]
     return [_build_field_line(row, of, look, whole, here), *build_fault_lines(row.faults, of, look)]
@@ -240,7 +249,7 @@ def _build_content(row: FieldRow, cells: int, look: Look, here: bool) -> list[Sp
 
 
 def _format_text(row: FieldRow, look: Look) -> str:
-    """The text of a field that is not written in; a secret only as far as it says where the secret is."""
+    """Return the text of a field not being edited, masking secrets except references."""
     return (
         look.sanitize(row.text)
         if not is_masked(row.field, row.text)
@@ -249,12 +258,12 @@ def _format_text(row: FieldRow, look: Look) -> str:
 
 
 def is_masked(found: FormField, text: str) -> bool:
-    """Whether a text is a secret itself."""
+    """Return True if a text is a secret, not a reference to one."""
     return found.is_secret and not any(text.startswith(of) or of.startswith(text) for of in SECRET_PREFIXES)
 
 
 def _build_hint(row: FieldRow, room: int, look: Look) -> list[Span]:
-    """What stands behind a field: what it is, and its default at the end of the line when that is not what it holds."""
+    """Return the hint behind a field, and its default if the value differs."""
     hint = look.sanitize(format_hint(row.field))
     default = row.field.default
     said = f"default {look.sanitize(default)}" if default and row.text != default and not row.field.is_secret else ""
@@ -264,7 +273,7 @@ def _build_hint(row: FieldRow, room: int, look: Look) -> list[Span]:
 
 
 def build_fault_lines(faults: Sequence[ParameterFinding], of: LineMeasures, look: Look) -> list[SchemaLine]:
-    """What is wrong, under what it is wrong with: two lines at most, one when it is only missing."""
+    """Return the error lines of a row: at most two, one if values are only missing."""
     text, room = look.sanitize("; ".join(fault.text for fault in faults)), of.room - MIN_NAME_CELLS
     most = 1 if all(fault.missing for fault in faults) else MAX_FAULT_LINES
     lines = wrap_text(text, room) if text else []
@@ -275,18 +284,18 @@ def build_fault_lines(faults: Sequence[ParameterFinding], of: LineMeasures, look
     return [((pad(sign, MIN_NAME_CELLS), "broken"), (line, "broken")) for sign, line in zip(signs, shown, strict=False)]
 
 
-# -- words ------------------------------------------------------------------------------------------------------------
+# -- texts --
 
 
 def format_hint(found: FormField) -> str:
-    """What a field is, in a few words: its bounds, its description; without those its type."""
+    """Describe a field: bounds and description, else its type."""
     said = sanitize(str(found.schema.get("description") or found.schema.get("title") or ""))
     parts = [part for part in (format_bounds(found.schema), said) if part]
     return "  ".join(parts or [name_type(found)])
 
 
 def name_type(found: FormField) -> str:
-    """The types it takes, in words."""
+    """Name the accepted types."""
     if found.is_switch:
         return "on or off"
     if found.choices:
@@ -301,7 +310,7 @@ def _join_types(kinds: Iterable[str], words: Mapping[str, str] = _KIND_WORDS) ->
 
 
 def format_bounds(schema: Mapping[str, object]) -> str:
-    """`0 to 51`, `more than 0`, `a multiple of 5`."""
+    """Format the bounds: `0 to 51`, `more than 0`, `a multiple of 5`."""
     low, high = schema.get("minimum"), schema.get("maximum")
     if low is not None and high is not None:
         return f"{low} to {high}"
@@ -313,7 +322,7 @@ def format_bounds(schema: Mapping[str, object]) -> str:
 
 
 def describe_row(row: SchemaRow | None) -> str:
-    """All there is to say about what the cursor is on; not cleaned yet."""
+    """Describe the current row in full, unsanitized."""
     if row is None:
         return ""
     if isinstance(row, HeadingRow):

@@ -1,4 +1,4 @@
-"""What the form for a new task asks of the runtime, each a function for a thread that has a client."""
+"""Requests of the submit form, to be run in a thread with a client."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from app.errors import NOT_SUBMITTED, Problem
 
 
 def capture_context() -> dict[str, Any]:
-    """`cwd`, `umask` and `env` as the verb `submit` takes them."""
+    """Return `cwd`, `umask` and `env` as verb `submit` takes them."""
     return {"cwd": _get_directory(), "umask": shell_context.read_umask(), "env": shell_context.read_environment()}
 
 
 def _get_directory() -> str:
-    """The directory that the deck was opened in; the root when it no longer exists."""
+    """Return the deck's directory, or / if it no longer exists."""
     try:
         return os.getcwd()
     except OSError:
@@ -30,13 +30,16 @@ if TYPE_CHECKING:
 
 
 DISK_FULL = "disk-full"
-"""The code of the problem that a full disk is."""
+"""Error code of a full disk."""
 SHELL_HINT = "Add: -p "
-"""How an advice begins that means the command line; in a form the fields stand there."""
+"""Start of hints that refer to the command line; the form has fields instead."""
 
 
 def read_templates(client: Client) -> Sequence[Mapping[str, Any]]:
-    """All templates; what checks their parameters is loaded here, in the thread that asks."""
+    """Return all templates.
+
+    Also imports the parameter validation, in the calling thread.
+    """
     rows = client.call("template.ls", {})
     for row in rows[:1]:
         parameters.find_faults(row.get("parameters") or {}, {})
@@ -44,14 +47,14 @@ def read_templates(client: Client) -> Sequence[Mapping[str, Any]]:
 
 
 def find_last_task(client: Client, template: str) -> Mapping[str, Any] | None:
-    """The newest task of a template, as the verb `show` answers it."""
+    """Return the newest task of a template in the form of `show`, or None."""
     page = client.call("browse", {"filter": f"template:{quote_word(template)}", "limit": 1})
     rows = [dict(zip(page["columns"], row, strict=True)) for row in page["rows"]]
     return client.call("show", {"id": rows[0]["uuid"]}) if rows else None
 
 
 def check_submission(client: Client, args: Mapping[str, Any], home: str) -> tuple[str, str]:
-    """Why the runtime would refuse this submission ("" when it would not), and the name that the task would have."""
+    """Return the refusal of a submission ("" if accepted) and the task's name."""
     try:
         return "", str(client.call("submit", dict(args))[0]["name"])
     except Problem as problem:
@@ -59,7 +62,7 @@ def check_submission(client: Client, args: Mapping[str, Any], home: str) -> tupl
 
 
 def submit(client: Client, args: Mapping[str, Any], home: str) -> Any:
-    """Submit; what the runtime answers. Raises the Problem it ends with."""
+    """Submit and return the reply. Raise Problem."""
     try:
         return client.call("submit", dict(args))
     except Problem as problem:
@@ -67,7 +70,10 @@ def submit(client: Client, args: Mapping[str, Any], home: str) -> Any:
 
 
 def _format_problem(problem: Problem, home: str) -> str:
-    """Why, and what to do about it. That nothing was submitted is plain in a form that stands there still."""
+    """Return the reason and the advice.
+
+    The open form shows that nothing was submitted.
+    """
     if problem.code != DISK_FULL:
         hint = "" if problem.hint.startswith(SHELL_HINT) else problem.hint
         return f"{problem.message.replace(NOT_SUBMITTED, '').strip()} {hint}".strip()

@@ -1,6 +1,7 @@
-"""A task that is being written in the form: its texts as typed, and the specification they stand for. Pure.
+"""Value model of the submit form: typed texts and the task specification they mean.
 
-The command is split as a shell would split it, but no shell runs it: signs that mean something to a shell are told.
+Commands are split by shell quoting rules but run without a shell, so shell operators are detected
+and reported.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ _OPERATORS = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*"|(?P<sign>&&|\|\||>>|[|
 
 @dataclass(frozen=True, slots=True)
 class SubmitDraft:
-    """What was typed. `values` holds the texts of FIELDS.
+    """Typed texts. `values` holds the texts of FIELDS.
 
-    `parameters` holds, by template, the texts of its parameters that are not just their defaults. `also` is what the task
-    that is run again had and the form does not show, as the verb `submit` takes it.
+    `parameters` holds, by template, the parameter texts that differ from defaults. `also` holds
+    fields of a repeated task that the form does not show, as verb `submit` takes them.
     """
 
     kind: str = "command"
@@ -42,14 +43,15 @@ class SubmitDraft:
     also: Mapping[str, Any] = field(default_factory=dict)
 
     def get_text(self, name: str) -> str:
-        """The text of a field, blanks around it taken off."""
+        """Return the text of a field without surrounding blanks."""
         return self.values.get(name, "").strip()
 
 
 def build_spec(draft: SubmitDraft, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The specification as the verb `submit` takes it, with what a template is given (`parameters`, `parameter_texts`).
+    """Return the specification for verb `submit`, including template parameters.
 
-    Raises ValueError when the command cannot be split.
+    `given` holds `parameters` or `parameter_texts`. Raise ValueError if the command cannot be
+    split.
     """
     found: dict[str, Any] = {name: draft.get_text(name) for name in FIELDS if draft.get_text(name) and name != "after"}
     if "cwd" in found:
@@ -66,10 +68,10 @@ def build_spec(draft: SubmitDraft, given: Mapping[str, Any] | None = None) -> di
 
 
 def make_draft(task: Mapping[str, Any]) -> SubmitDraft:
-    """What to type for the same task once more, from its row as the verb `show` answers it; its parameters apart."""
+    """Return a draft of the same task from its row in the reply of `show`, without parameters."""
     asked = build_spec_from_task(task)
     if task.get("template"):
-        asked["cpu"] = units.format_number(task["cpu"])  # the template may ask for another
+        asked["cpu"] = units.format_number(task["cpu"])  # the template may request another value
     if task.get("retry_delay", 1.0) != 1.0:
         asked["retry_delay"] = units.format_number(task["retry_delay"])
     kind = "template" if task.get("template") else "shell" if asked.get("script") else "command"
@@ -84,11 +86,11 @@ def make_draft(task: Mapping[str, Any]) -> SubmitDraft:
 
 
 _HIDDEN_FIELDS: tuple[tuple[str, Any], ...] = (("tags", {}), ("grace", 5.0), ("log_limit", None))
-"""What of a task has no field, with what it usually is."""
+"""Task fields missing in the form, with their defaults."""
 
 
 def split_command(command: str) -> list[str]:
-    """The words of a command. Raises ValueError when a quotation mark has no partner."""
+    """Split a command into words. Raise ValueError if a quotation mark is unbalanced."""
     try:
         return shlex.split(command)
     except ValueError as error:
@@ -96,13 +98,16 @@ def split_command(command: str) -> list[str]:
 
 
 def find_shell_operators(command: str) -> list[str]:
-    """The signs in a command, outside quotes, that a shell would act on, each once."""
+    """Return the unquoted shell operators in a command, each once."""
     found = [match["sign"] for match in _OPERATORS.finditer(command) if match["sign"]]
     return list(dict.fromkeys(sign[0] if sign[0] == "$" else sign for sign in found))
 
 
 def find_shell_word(command: str) -> str:
-    """The word a command begins with when only a shell knows it (`for`, `cd`, `A=1`), and no program is called so; else ""."""
+    """Return the first word if only a shell knows it (`for`, `cd`, `A=1`), else "".
+
+    Programs of the same name take precedence.
+    """
     try:
         first = next(iter(split_command(command)), "")
     except ValueError:
@@ -121,7 +126,7 @@ _SHELL_WORDS = frozenset(_SHELL.split())
 
 
 def find_faults(draft: SubmitDraft, base: str, now: datetime) -> dict[str, str]:
-    """{field: what is wrong with it, a sentence}; what only the runtime knows is not among it. What is to be run is `command`."""
+    """Return {field: error sentence} for errors that need no runtime; `command` is what to run."""
     found = {"command": _check_command(draft), "cwd": _check_directory(draft, base), "name": _check_name(draft)}
     for name, label, parse in _PARSERS:
         found[name] = _check_field(label, draft.get_text(name), parse)
@@ -130,7 +135,10 @@ def find_faults(draft: SubmitDraft, base: str, now: datetime) -> dict[str, str]:
 
 
 def drop_fields(draft: SubmitDraft, faulty: Collection[str]) -> SubmitDraft:
-    """The draft without these fields, so that the rest can be looked over; `true` stands for what is to be run."""
+    """Return the draft without the faulty fields, so the rest can be checked.
+
+    A faulty command is replaced with `true`.
+    """
     sound = replace(draft, values={name: text for name, text in draft.values.items() if name not in faulty})
     return replace(sound, kind="command", command="true") if "command" in faulty else sound
 
@@ -187,7 +195,7 @@ def _check_directory(draft: SubmitDraft, base: str) -> str:
 
 
 def find_nearest_directory(path: str) -> str | None:
-    """The directory that was probably meant, beside one that does not exist."""
+    """Return the existing sibling directory that was probably meant."""
     parent, name = os.path.split(path.rstrip("/"))
     try:
         with os.scandir(parent) as entries:

@@ -1,7 +1,7 @@
-"""One line of a log as strips of cells: cut out sideways or wrapped, colours kept, matches marked.
+"""Log line layout: strips that are cropped or wrapped, with colours and marked matches.
 
-Parsing costs about a microsecond a byte when there are colours, so a long line is parsed a page at a time and only as
-far as it is looked at.
+Parsing coloured text takes about a microsecond a byte, so a long line is parsed one page at a time,
+only as far as it is shown.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ from app.core.text import sanitize
 from app.core.text.units import format_bytes
 
 PAGE = 16 * 1024
-"""Bytes of a line that are parsed at a time."""
+"""Bytes of a line parsed at a time."""
 MAX_WRAPPED = 4 * PAGE
-"""Bytes of a line that are shown when lines are wrapped; sideways there is no limit."""
+"""Maximum bytes of a line shown in wrap mode; sideways scrolling has no limit."""
 MATCH = Style(reverse=True)
 CURRENT_MATCH = Style(reverse=True, bold=True)
-"""A match in the line one has gone to."""
+"""Style of a match in the current line."""
 _MAX_CELL_BYTES = 256
-"""Bytes that a cell takes at most (a colour of its own and some marks); of what is denser, no more is looked at."""
+"""Assumed maximum bytes per cell (colour and combining marks); denser text is not parsed further."""
 _DIM = Style(dim=True)
 _MAX_MATCH = 4096
-"""Characters of a match at most that is found across the border of two pages."""
+"""Maximum characters of a match found across a page border."""
 
 
 class LineCells:
-    """The cells of one line, parsed as far as asked for."""
+    """Cells of one line, parsed on demand."""
 
     def __init__(self, line: bytes) -> None:
         self._line = _drop_overwritten(line)
         self._pages: list[tuple[int, Strip]] = []
         self._ends: list[int] = []
-        """The bytes up to which each page goes."""
+        """End of each page in bytes."""
         self._at = 0
         self._cells = 0
         self._style = sanitize.PLAIN
         self._rows: tuple[int, list[Strip]] = (0, [])
         self.content_rows = 0
-        """How many of the rows are the line's own, when it was wrapped last: the last one may only say how much more there is."""
+        """Number of rows with contents of the line; a last row may only give the size of the rest."""
 
     def crop(self, x: int, width: int) -> Strip:
-        """The cells from column `x` on, at most `width`."""
+        """Return at most `width` cells from column `x` on."""
         end = min(len(self._line), PAGE + (x + width) * _MAX_CELL_BYTES)
         while self._cells < x + width and self._at < end:
             self._parse_page()
@@ -56,11 +56,14 @@ class LineCells:
         return parts[0] if len(parts) == 1 else Strip.join(parts)
 
     def extends_to(self, x: int) -> bool:
-        """Whether anything stands at column `x` or beyond it, as far as the line was parsed."""
+        """Return True if the line extends to column `x`, as far as it was parsed."""
         return self._cells > x or self._at < len(self._line)
 
     def wrap_rows(self, width: int, more: str) -> list[Strip]:
-        """The line in rows of at most `width` cells; a last row says `more` (holding {}: a size) when it is too long."""
+        """Return the line in rows of at most `width` cells.
+
+        If the line is too long, a last row shows `more`, a format with the remaining size.
+        """
         if self._rows[0] != width:
             self._rows = (width, self._wrap(width, more))
         return self._rows[1]
@@ -68,7 +71,7 @@ class LineCells:
     def _wrap(self, width: int, more: str) -> list[Strip]:
         while self._at < min(len(self._line), MAX_WRAPPED):
             self._parse_page()
-        # The line may have been parsed further than it is shown here.
+        # the line may be parsed further than it is shown here
         pages = sum(end < MAX_WRAPPED for end in self._ends) + 1
         rows = _split_rows(Strip.join(strip for _, strip in self._pages[:pages]), width)
         self.content_rows = len(rows)
@@ -77,7 +80,7 @@ class LineCells:
         return rows
 
     def find(self, pattern: re.Pattern[str]) -> tuple[int, int] | None:
-        """The columns where the first match begins and ends in what is shown of the line, parsed as far as that."""
+        """Return the first and last column of the first match in the shown part of the line."""
         text, at, page = "", 0, 0
         while page < len(self._pages) or self._at < len(self._line):
             if page == len(self._pages):
@@ -85,7 +88,7 @@ class LineCells:
             text += self._pages[page][1].text
             page += 1
             found = pattern.search(text)
-            # At the very end it may be the beginning of something else: the next page tells.
+            # A match at the very end may continue differently on the next page.
             if found and (found.end() < len(text) or self._is_last(page)):
                 return at + cell_len(text[: found.start()]), at + cell_len(text[: found.end()])
             at += cell_len(text[:-_MAX_MATCH])
@@ -93,7 +96,7 @@ class LineCells:
         return None
 
     def _is_last(self, pages: int) -> bool:
-        """Whether so many pages are the whole line."""
+        """Return True if `pages` pages are the whole line."""
         return pages == len(self._pages) and self._at == len(self._line)
 
     def _parse_page(self) -> None:
@@ -108,7 +111,7 @@ class LineCells:
 
 
 def mark_matches(row: Strip, pattern: re.Pattern[str], style: Style = MATCH) -> Strip:
-    """The row with what the pattern finds in it in this style."""
+    """Return the row with all matches in this style."""
     text = row.text
     spans = [found.span() for found in pattern.finditer(text) if found.end() > found.start()]
     if not spans:
@@ -124,19 +127,22 @@ def mark_matches(row: Strip, pattern: re.Pattern[str], style: Style = MATCH) -> 
 
 
 def cut_row(row: Strip, width: int, ellipsis: str) -> Strip:
-    """The row, at most `width` cells, the last of which says that there is more."""
+    """Return the row cut to `width` cells with an ellipsis at the end."""
     return Strip.join([row.crop(0, width - 1), Strip([Segment(ellipsis, _DIM)])])
 
 
 def _drop_overwritten(line: bytes) -> bytes:
-    """What is left of a long line after its last carriage return (in short lines they are followed exactly)."""
+    """Return a long line's part after its last carriage return.
+
+    Short lines are processed exactly.
+    """
     if len(line) <= PAGE or b"\r" not in line:
         return line
     return line.rstrip(b"\r").rpartition(b"\r")[2]
 
 
 def _find_page_end(line: bytes, start: int) -> int:
-    """Where the page that begins at `start` ends: inside no character and, if possible, inside no escape sequence."""
+    """Return the end of the page at `start`, outside characters and, if possible, escapes."""
     end = start + PAGE
     if end >= len(line):
         return len(line)
@@ -153,7 +159,7 @@ def _overlaps(at: int, strip: Strip, x: int, width: int) -> bool:
 
 
 def _split_rows(strip: Strip, width: int) -> list[Strip]:
-    """The strip in rows, never splitting a wide character; one empty row of an empty strip."""
+    """Split a strip into rows, keeping wide characters whole; an empty strip is one row."""
     rows: list[Strip] = []
     row: list[Segment] = []
     room = width
@@ -172,7 +178,7 @@ def _split_rows(strip: Strip, width: int) -> list[Strip]:
 
 
 def _count_fitting(text: str, cells: int) -> int:
-    """How many characters at the beginning take at most so many cells, combining marks included."""
+    """Return how many characters fit in `cells`, including combining marks."""
     if text.isascii():
         return min(len(text), cells)
     used = 0
@@ -185,7 +191,7 @@ def _count_fitting(text: str, cells: int) -> int:
 
 @lru_cache(maxsize=256)
 def _to_rich_style(style: sanitize.Style) -> Style | None:
-    """The same style in the terms of the screen."""
+    """Return the Rich style for a parsed style."""
     if style == sanitize.PLAIN:
         return None
     return Style(

@@ -1,6 +1,6 @@
-"""Where a reader stands in a log: moving, following, searching, wrapping.
+"""Log pager: position, following, search and wrapping.
 
-Neither screen nor thread: `page` says what is seen now.
+Independent of screen and thread; `page` returns the visible part.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from app.tui.logviewer.source import LineIndex, LogLines, LogSource
 
 MORE = " {} more in this line: w shows it cut, and then sideways"
 MAX_COPIED = 72 * 1024
-"""Bytes that are copied at most: in the form in which they go to a terminal they stay below the 100,000 that all take."""
+"""Maximum bytes to copy; encoded for the terminal they stay below 100,000, which all accept."""
 _CACHE_BYTES = 16 * 1024 * 1024
 _MAX_JUMPS = 100
 _MAX_BLOCKS = 16
 """Blocks of new output that are counted and searched before the page is shown."""
 _MAX_LINE_CELLS = 64 * 1024
-"""Cells of a line that are copied at most."""
+"""Maximum cells of a line to copy."""
 _BEYOND_WRAP = "the match is beyond what is shown wrapped: w shows it"
 _NOT_SHOWN = "what matches in this line is not shown"
 RowPlace = tuple[int, int]
-"""A row: the offset of its line, and which row of that line when lines are wrapped."""
+"""A row: offset of its line and, in wrap mode, row within the line."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogPage:
-    """What is seen now.
+    """The visible part of a log.
 
-    `lines` and `line` (the number of the bottom one) are None until they were counted; `below` counts the lines that
-    came since the end was left.
+    `lines` and `line` (number of the bottom line) are None until counted; `below` counts the lines
+    added since the end was last visible.
     """
 
     rows: tuple[Strip, ...] = ()
@@ -55,15 +55,15 @@ class LogPage:
     match: int = 0
     matches: int = 0
     progress: int = 100
-    """Percent of the log that the search is through."""
+    """Progress of the search in percent."""
     note: str = ""
     notes: int = 0
-    """How many notes there were, so that the same one can be told again."""
+    """Number of notes so far, so that a repeated one is noticed."""
 
 
 @dataclass(slots=True)
 class _PendingJump:
-    """A jump that waits for its search to get there; from where is known once it is its turn."""
+    """A pending jump that waits for its search; `origin` is set when its turn comes."""
 
     search: LogSearch
     way: Literal["near", "next", "previous"]
@@ -72,7 +72,7 @@ class _PendingJump:
 
 
 class LogPager:
-    """A reader's place in a log, `width` by `height` cells; a line that is cut ends in `ellipsis`."""
+    """A position in a log, shown in `width` by `height` cells; cut lines end in `ellipsis`."""
 
     def __init__(self, source: LogSource, width: int, height: int, ellipsis: str = "…") -> None:
         self.lines = LogLines(source)
@@ -88,7 +88,7 @@ class LogPager:
         self.go_to_end()
 
     def _reset(self) -> None:
-        """Begin anew: nothing known about the lines."""
+        """Reset all data about the lines."""
         self._cells.clear()
         self._held = 0
         self._end: tuple[tuple[int, int, int, bool], RowPlace] | None = None
@@ -99,21 +99,21 @@ class LogPager:
         self._jumps: list[_PendingJump] = []
         self._match: int | None = None
         self._matched: re.Pattern[str] | None = None
-        """By what the line that was gone to was found."""
+        """Pattern that found the current match."""
         self._following = False
         self._seen_to = self.lines.size
-        """Up to where the log reached when its end was seen last."""
+        """Size of the log when its end was last visible."""
 
-    # -- moving -------------------------------------------------------------------------------------------------
+    # -- movement --
 
     def move(self, rows: int) -> None:
-        """Go down so many rows, or up; up stops following."""
+        """Move down by rows, or up; moving up stops following."""
         if rows < 0:
             self.follow(False)
         self._go_to(self._move_place(self._top, rows))
 
     def move_pages(self, pages: int) -> None:
-        """Go down so many pages, or up."""
+        """Move down by pages, or up."""
         self.move(pages * max(1, self._height - 1))
 
     def go_to_start(self) -> None:
@@ -126,24 +126,24 @@ class LogPager:
         self._go_to(self._find_last_top())
 
     def scroll_sideways(self, steps: int) -> None:
-        """Move the window right by so many half screens, or left."""
+        """Scroll right by half screens, or left."""
         if not self._wrap:
             self._column = max(0, self._column + steps * max(1, self._width // 2))
 
     def resize(self, width: int, height: int) -> None:
-        """Take another size; what was at the end stays at the end, and a match that is seen is seen still."""
+        """Change the size, keeping the end, or the current match, visible."""
         at_end, sees_match, column = self._is_at_end(), self._is_match_visible(), self._find_top_column()
         self._width, self._height = max(1, width), max(1, height)
         self._restore_position(at_end, column, sees_match)
 
     def toggle_wrap(self) -> None:
-        """Wrap long lines, or cut them again; the line that was gone to is then seen where it matches."""
+        """Toggle wrapping of long lines, keeping the current match visible."""
         at_end, sees_match = self._is_at_end(), self._is_line_visible()
         self._wrap, self._column = not self._wrap, 0
         self._restore_position(at_end, 0, sees_match)
 
     def _find_top_column(self) -> int:
-        """At which column of its line the top row begins."""
+        """Return the column of its line at which the top row begins."""
         return sum(row.cell_length for row in self._wrap_line(self._top[0])[: self._top[1]]) if self._wrap else 0
 
     def _restore_position(self, at_end: bool, column: int, sees_match: bool) -> None:
@@ -159,21 +159,25 @@ class LogPager:
         if self._is_at_end():
             self._seen_to = self.lines.size
 
-    # -- following ----------------------------------------------------------------------------------------------
+    # -- following --
 
     @property
     def following(self) -> bool:
-        """Whether new lines are shown as they come."""
+        """True if new lines are shown as they arrive."""
         return self._following
 
     def follow(self, on: bool) -> None:
-        """Show new lines as they come, from the end on; or stay."""
+        """Follow the end of the log, or stop following."""
         self._following = on
         if on:
             self.go_to_end()
 
     def check_growth(self) -> bool:
-        """Look whether the log grew; new lines are shown when following, else counted. A cut log is read anew."""
+        """Check for growth; return True if anything changed.
+
+        New lines are shown when following, else counted. A truncated log is read again from the
+        start.
+        """
         known = [job for job in self._list_jobs() if job.done]
         change = self.lines.refresh()
         if change < 0:
@@ -193,7 +197,7 @@ class LogPager:
         self.go_to_end()
 
     def clear_note(self) -> None:
-        """What was noted is over, since the reader goes on; but not what became of the file."""
+        """Clear the note, except one about the file's deletion or replacement."""
         if self._note != self._fate:
             self._note = ""
 
@@ -202,7 +206,10 @@ class LogPager:
         self._notes += bool(note)
 
     def _process_new(self, jobs: Sequence[LogSearch | LineIndex]) -> None:
-        """Count and search what is new at once, if that is little: so a page is drawn once, and with its numbers."""
+        """Count and search a little new output at once.
+
+        The page is then drawn once, with its line numbers.
+        """
         for job in jobs:
             steps = 0
             while not job.done and steps < _MAX_BLOCKS:
@@ -210,7 +217,7 @@ class LogPager:
                 steps += 1
 
     def _note_file_change(self) -> bool:
-        """Note what became of the file's name; False when that is known."""
+        """Note that the file was deleted or replaced; return False if known already."""
         before, self._fate = self._fate, self.lines.source.describe_change()
         if self._fate == before:
             return False
@@ -218,48 +225,51 @@ class LogPager:
         return True
 
     def _count_below(self) -> int:
-        """Lines that came since the end was seen last; 0 while they are not counted."""
+        """Return the lines added since the end was last visible; 0 until counted."""
         seen = self._index.count_before(self._seen_to) if self._index.done and self.lines.size > self._seen_to else None
         return self._index.total - seen if seen is not None else 0
 
-    # -- searching ----------------------------------------------------------------------------------------------
+    # -- search --
 
     def start_search(self, text: str) -> None:
-        """Look for a text, case ignored, and go to the nearest line that has it; an empty text ends the search."""
+        """Search a text, ignoring case, and go to the nearest match; empty text ends the search."""
         self._text, self._match = text, None
         self._search = LogSearch.for_text(self.lines, text) if text else None
         self._jumps = [_PendingJump(self._search, "near", origin=self._top[0])] if self._search else []
 
     def go_to_match(self, way: Literal["next", "previous"]) -> None:
-        """Go to the next or the previous line that has what was searched."""
+        """Go to the next or the previous match."""
         if self._search is None:
             self._set_note("nothing was searched yet: / searches")
         else:
             self._queue_jump(_PendingJump(self._search, way))
 
     def go_to_error(self) -> None:
-        """Go to the next line that looks like an error, from the first again after the last."""
+        """Go to the next line that looks like an error; wrap around after the last."""
         self._errors = self._errors or LogSearch.for_errors(self.lines)
         self._queue_jump(_PendingJump(self._errors, "next", "no line looks like an error"))
 
     def _queue_jump(self, jump: _PendingJump) -> None:
-        """Jump when those asked for before are made; of keys that were held down for long, some are forgotten."""
+        """Queue a jump; if a key was held down for long, surplus jumps are dropped."""
         self._jumps = [*self._jumps[:_MAX_JUMPS], jump]
 
     def _find_origin(self) -> int:
-        """From where the next match is looked for: the current one while it is seen, else just above the page."""
+        """Return the offset to search from.
+
+        The current match if visible, else just above the page.
+        """
         return self._match if self._match is not None and self._is_line_visible() else self._top[0] - 1
 
     def _is_line_visible(self) -> bool:
-        """Whether the line gone to is seen, or a part of it."""
+        """Return True if any part of the current match's line is visible."""
         return self._match is not None and self._top[0] <= self._match <= self._find_bottom()[0]
 
     def _is_match_visible(self) -> bool:
-        """Whether the row is seen in which the line gone to matches."""
+        """Return True if the row of the current match is visible."""
         return self._match is not None and self._top <= self._find_match_row()[0] <= self._find_bottom()
 
     def _make_jumps(self) -> None:
-        """Make the jumps that wait, as far as their searches got."""
+        """Make the pending jumps as far as their searches have got."""
         while self._jumps:
             jump = self._jumps[0]
             jump.origin = self._find_origin() if jump.origin is None else jump.origin
@@ -277,7 +287,10 @@ class LogPager:
         self._set_note(unseen or _describe_jump(jump, origin, target))
 
     def _show_match(self) -> str:
-        """Bring what matches in the line gone to into view, a third down, unless it is seen already; why it cannot be, else ""."""
+        """Scroll the current match into view, a third down, unless visible.
+
+        Return the reason if it cannot be shown, else "".
+        """
         place, unseen = self._find_match_row()
         if not self._top <= place <= self._find_bottom():
             self._go_to(self._move_place(place, -(self._height // 3)))
@@ -288,11 +301,11 @@ class LogPager:
         return unseen
 
     def _find_match_columns(self) -> tuple[int, int] | None:
-        """The columns of what matches in the line gone to, where it is shown."""
+        """Return the columns of the current match, where it is shown."""
         return self._get_cells(self._match).find(self._matched) if self._match is not None and self._matched else None
 
     def _find_match_row(self) -> tuple[RowPlace, str]:
-        """The row in which the line gone to matches, or the nearest there is, and why that is not the one."""
+        """Return the row of the current match, or the nearest row and the reason."""
         start, found = self._match or 0, self._find_match_columns()
         if found is None:
             return (start, 0), _NOT_SHOWN
@@ -300,7 +313,7 @@ class LogPager:
         return ((start, row), "") if row is not None else ((start, self._count_rows(start) - 1), _BEYOND_WRAP)
 
     def _find_row(self, start: int, column: int) -> int | None:
-        """The row of a wrapped line in which a column of it stands; None when that is further than is shown."""
+        """Return the row of a wrapped line that contains a column; None if it is not shown."""
         for row, strip in enumerate(self._wrap_line(start)[: self._get_cells(start).content_rows]):
             if column < strip.cell_length:
                 return row
@@ -308,20 +321,20 @@ class LogPager:
         return None
 
     def _scroll_to_columns(self, begin: int, end: int) -> None:
-        """Move sideways so far that these cells are seen, and no further than needed."""
+        """Scroll sideways just enough to show these cells."""
         if not self._column <= begin or end > self._column + self._width - 1:
             step = max(1, self._width // 2)
             self._column = 0 if end < self._width else max(0, begin - self._width // 4) // step * step
 
-    # -- work in the background ---------------------------------------------------------------------------------
+    # -- background work --
 
     @property
     def is_busy(self) -> bool:
-        """Whether something is left to be counted or searched."""
+        """True if anything remains to be counted or searched."""
         return bool(self._jumps) or any(not job.done for job in self._list_jobs())
 
     def step(self) -> None:
-        """Do a little of what is left, what is waited for first."""
+        """Do one step of background work, most urgent first."""
         job = next((job for job in self._list_jobs() if not job.done), None)
         if job:
             job.step()
@@ -331,10 +344,10 @@ class LogPager:
         searches = (*(jump.search for jump in self._jumps[:1]), self._search, self._errors)
         return [*(search for search in searches if search), self._index]
 
-    # -- what is seen -------------------------------------------------------------------------------------------
+    # -- visible part --
 
     def make_page(self) -> LogPage:
-        """What is seen now."""
+        """Return the visible part."""
         places = self._list_places()
         search = self._search
         counted = self._index.done
@@ -357,7 +370,10 @@ class LogPager:
         )
 
     def copy_text(self, everything: bool) -> tuple[str, str]:
-        """What `y` takes, and what that is: the line gone to while it is seen, else all lines seen; or the log, or its end."""
+        """Return the text that `y` copies, and its name.
+
+        The current match if visible, else all visible lines; or the log, or its end.
+        """
         if everything:
             begin = max(0, self.lines.size - MAX_COPIED)
             text = "\n".join(map(_to_plain_text, self.lines.source.read(begin, self.lines.size).split(b"\n")))
@@ -368,7 +384,7 @@ class LogPager:
         return _limit_text("\n".join(map(self._read_text, starts))), "what is seen"
 
     def _read_text(self, start: int) -> str:
-        """A whole line as it is shown."""
+        """Return a whole line as shown."""
         return self._get_cells(start).crop(0, _MAX_LINE_CELLS).text.rstrip()
 
     def _list_places(self) -> list[RowPlace]:
@@ -387,7 +403,7 @@ class LogPager:
         patterns += [(self._matched, CURRENT_MATCH)] if self._matched and start == self._match else []
         if not patterns:
             return row
-        # A match may go on in the next row, or come from the one before.
+        # A match may continue in the next row or begin in the previous one.
         whole, begin = Strip.join(rows), rows[0].cell_length if self._wrap and at else 0
         for pattern, style in patterns:
             whole = mark_matches(whole, pattern, style)
@@ -402,7 +418,10 @@ class LogPager:
         return self._get_cells(start).wrap_rows(self._width, self._ellipsis + MORE)
 
     def _get_cells(self, start: int) -> LineCells:
-        """The line's cells; remembered by both ends, for the last line may still grow."""
+        """Return a line's cells.
+
+        Cached by both ends, since the last line may still grow.
+        """
         key = (start, self.lines.find_end(start))
         if key not in self._cells:
             self._cells[key] = LineCells(self.lines.read_line(start))
@@ -416,7 +435,7 @@ class LogPager:
         return len(self._wrap_line(start)) if self._wrap else 1
 
     def _move_place(self, place: RowPlace, rows: int) -> RowPlace:
-        """The place so many rows below, or above; the first or last row when there are fewer."""
+        """Return the place `rows` rows below or above, limited to the first and last row."""
         return self._move_down(place, rows) if rows >= 0 else self._move_up(place, -rows)
 
     def _move_down(self, place: RowPlace, rows: int) -> RowPlace:
@@ -439,7 +458,7 @@ class LogPager:
         return start, sub - rows
 
     def _find_last_top(self) -> RowPlace:
-        """The top row of the last page, worked out once for a size of log and screen."""
+        """Return the top row of the last page, cached by log and screen size."""
         key = (self.lines.size, self._width, self._height, self._wrap)
         if self._end is None or self._end[0] != key:
             last = self.lines.find_last()
@@ -454,7 +473,7 @@ class LogPager:
 
 
 def _find_target(jump: _PendingJump, origin: int) -> int | None:
-    """Where the jump goes; None while that is not known, or when there is nothing."""
+    """Return the target of a jump; None if unknown yet or nonexistent."""
     search = jump.search
     if jump.way == "previous":
         if not search.done and search.scanned < origin:
@@ -486,11 +505,11 @@ def _to_plain_text(line: bytes) -> str:
 
 
 def _limit_text(text: str) -> str:
-    """The text's end, if it is too long to be copied."""
+    """Return the end of a text that is too long to copy."""
     return text.encode()[-MAX_COPIED:].decode("utf-8", "ignore")
 
 
 def format_size_and_lines(page: LogPage) -> str:
-    """`4.1M, 61,204 lines`."""
+    """Return `4.1M, 61,204 lines`."""
     size = units.format_bytes(page.size)
     return size if page.lines is None else f"{size}, {page.lines:,} line{'' if page.lines == 1 else 's'}"

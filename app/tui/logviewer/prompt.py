@@ -1,4 +1,4 @@
-"""The line below a log: a text to look for is typed into it, or the path of a file to save the log as."""
+"""Log prompt: the line below a log for a search text or a file path."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ PromptKind = Literal["search", "save"]
 
 
 class LogPrompt(Horizontal):
-    """A label and what is typed behind it.
+    """A label and an input.
 
-    `done` is called with what was entered, or None when the line was left, the line being closed already; at once, and not
-    by a message, because the next key may be there already and act on what was entered.
+    `done` is called with the entered text, or None if the prompt was closed without one. The prompt
+    is closed by then. A message would be too late: the next key may already use the text.
     """
 
     DEFAULT_CSS = """
@@ -34,7 +34,7 @@ class LogPrompt(Horizontal):
 
     @dataclass
     class Completing(Message):
-        """What was typed so far is to be completed."""
+        """The text so far is to be completed."""
 
         text: str
 
@@ -44,7 +44,7 @@ class LogPrompt(Horizontal):
         self._done = done
         self._earlier: dict[PromptKind, list[str]] = {"search": [], "save": []}
         self._before: Widget | None = None
-        """What had the focus before."""
+        """Widget that had the focus before."""
 
     def compose(self) -> ComposeResult:
         yield Static("", markup=False)
@@ -52,11 +52,11 @@ class LogPrompt(Horizontal):
 
     @property
     def is_open(self) -> bool:
-        """Whether what is typed goes here."""
+        """True while the prompt takes input."""
         return bool(self.display)
 
     def open(self, kind: PromptKind, label: str, value: str = "") -> None:
-        """Take what is typed from now on, the next key already."""
+        """Open the prompt; it takes the next key."""
         self.kind = kind
         static, line = self.query_one(Static), self.query_one(PromptInput)
         static.update(label)
@@ -67,7 +67,7 @@ class LogPrompt(Horizontal):
         self.screen.set_focus(line)
 
     def close(self, text: str | None = None) -> None:
-        """Take nothing more, from the next key on; `text` is what was entered."""
+        """Close the prompt before the next key; `text` is the entered text."""
         earlier = self._earlier[self.kind]
         if text and text not in earlier[-1:]:
             earlier.append(text)
@@ -76,7 +76,7 @@ class LogPrompt(Horizontal):
         self._done(self.kind, text)
 
     def apply_completion(self, before: str, after: str) -> None:
-        """Put a completed text in place of the one that was to be completed, if it still stands there."""
+        """Replace the text with its completion, unless it changed meanwhile."""
         line = self.query_one(PromptInput)
         if self.is_open and line.value == before:
             line.value = after
@@ -84,7 +84,7 @@ class LogPrompt(Horizontal):
 
 
 class PromptInput(Entry):
-    """The input of a `LogLine`."""
+    """The input of a log prompt."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "close(True)", "Enter what was typed", id="line.enter", show=False),
@@ -102,28 +102,28 @@ class PromptInput(Entry):
 
     @property
     def prompt(self) -> LogPrompt:
-        """The line that this is the input of."""
+        """The prompt of this input."""
         found = self.parent
         assert isinstance(found, LogPrompt)
         return found
 
     def start_editing(self, earlier: list[str], value: str) -> None:
-        """Begin with a value; `earlier` is what was entered here before, the latest last."""
+        """Start with a value; `earlier` holds earlier entries, latest last."""
         self._texts, self._back = [*earlier, value], 0
         self.value = value
         self.cursor_position = len(value)
 
     def action_close(self, entered: bool) -> None:
-        """Enter what was typed, or leave."""
+        """Enter the text, or close without it."""
         self.prompt.close(self.value if entered else None)
 
     def action_earlier(self, step: int) -> None:
-        """Bring back what was entered before, or what came after it."""
+        """Recall an earlier or a later entry."""
         self._back = min(max(0, self._back + step), len(self._texts) - 1)
         self.value = self._texts[-1 - self._back]
         self.cursor_position = len(self.value)
 
     def action_complete(self) -> None:
-        """Ask for the rest of a folder's name."""
+        """Complete the name of a folder."""
         if self.prompt.kind == "save":
             self.prompt.post_message(LogPrompt.Completing(self.value))

@@ -1,4 +1,4 @@
-"""The loop of the thread that reads a log: what was asked comes first, then looks at its size, then what is left to count."""
+"""Log reader thread: commands first, then growth checks, then background work."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import NamedTuple
 from app.tui.logviewer.pager import LogPage, LogPager
 
 CHECK_INTERVAL = 0.1
-"""Seconds between looks at the size of a log that is being written; twice as long while it grows all the time."""
+"""Seconds between growth checks of a live log; doubled while it grows."""
 _SHOW_INTERVAL = 0.05
 _KEY_PAUSE = 0.02
-"""Seconds for which counting and searching stand back after a key, so that the interpreter draws what came of it."""
+"""Seconds without background work after a key, so that the result is drawn first."""
 PagerCommand = Callable[[LogPager], object]
 
 
 class ResizeCommand(NamedTuple):
-    """The command of a screen of another size, which no reader gave: what was noted stays."""
+    """Command for a new screen size. A resize is not a user action, so notes stay."""
 
     width: int
     height: int
@@ -28,9 +28,9 @@ class ResizeCommand(NamedTuple):
 
 
 class LogReader:
-    """Does what `commands` asks with a pager until it asks None, and shows each page that differs from the one before.
+    """Runs `commands` on a pager until None, and shows each page that changed.
 
-    `watches` tells whether new output is to be looked for when nothing is asked.
+    `watches` tells whether to check for growth while there are no commands.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class LogReader:
         self._has_unshown = False
 
     def run(self) -> None:
-        """Go on until told to end."""
+        """Run until the command queue yields None."""
         self._show_page()
         while (command := self._next_command()) is not None:
             if command is LogPager.step:
@@ -60,20 +60,20 @@ class LogReader:
                 self._run_command(command)
 
     def _next_command(self) -> PagerCommand | None:
-        """What to do next."""
+        """Return the next command."""
         try:
             return self._commands.get(timeout=self._compute_timeout())
         except Empty:
             return LogPager.check_growth if self._watches() and monotonic() >= self._look_at else LogPager.step
 
     def _compute_timeout(self) -> float | None:
-        """Seconds to wait for a command; None for ever."""
+        """Return the seconds to wait for a command; None for no limit."""
         if self._pager.is_busy:
             return max(0.0, self._rest_until - monotonic())
         return max(0.0, self._look_at - monotonic()) if self._watches() else None
 
     def _step(self) -> None:
-        """Do a little of what is left; pages that only count on are not shown too often."""
+        """Do one step of background work, limiting how often pages are shown."""
         if not self._pager.is_busy:
             return
         self._pager.step()
@@ -81,13 +81,16 @@ class LogReader:
             self._show_page()
 
     def _run_command(self, command: PagerCommand) -> None:
-        """Do as asked, on the log as it is by now: a look at its size is due before, and is all that `grown` asks."""
+        """Run a command on the current log.
+
+        A growth check comes first if due; `check_growth` asks for nothing else.
+        """
         if command is not LogPager.check_growth and not isinstance(command, ResizeCommand):
             self._pager.clear_note()
         grew = self._check_growth() if command is LogPager.check_growth or monotonic() >= self._look_at else False
         changed = command is not LogPager.check_growth and command(self._pager) is not False
         self._has_unshown = self._has_unshown or grew or changed
-        # Of keys that came faster than they can be drawn, the last one's page is shown.
+        # If keys arrive faster than pages are drawn, only the last page is shown.
         if self._has_unshown and (self._commands.empty() or monotonic() >= self._show_at):
             self._show_page()
         self._rest_until = monotonic() + _KEY_PAUSE
@@ -98,7 +101,7 @@ class LogReader:
         return grew
 
     def _show_page(self) -> None:
-        """Show what is seen now, if it is not shown already."""
+        """Show the current page if it changed."""
         page, self._has_unshown = self._pager.make_page(), False
         self._show_at = monotonic() + _SHOW_INTERVAL
         if page != self._shown:

@@ -1,4 +1,4 @@
-"""Saving a log as a file: its bytes as they were written, whole or not at all; and completing the path that is typed."""
+"""Saving a log to a file: unchanged bytes, complete or not at all; and path completion."""
 
 from __future__ import annotations
 
@@ -13,30 +13,33 @@ from app.tui.logviewer.source import LogSource
 
 _CHUNK = 1024 * 1024
 _MAX_NAMES = 10_000
-"""Names of a folder that are looked at to complete one."""
+"""Maximum names of a folder examined for a completion."""
 
 
 class SaveCancelled(Exception):
-    """Whoever wanted the copy does not want it any longer."""
+    """The copy is no longer wanted."""
 
 
 def suggest_name(number: int, name: str, attempt: int) -> str:
-    """The file's name for a task's log, made of letters that need no quoting."""
+    """Return a file name for a task's log that needs no quoting."""
     word = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:80]
     return "-".join(filter(None, (str(number), word, f"attempt{attempt}" if attempt > 1 else ""))) + ".log"
 
 
 def resolve_path(typed: str, name: str) -> Path:
-    """The file that a typed path means: `~` expanded, absolute; in a folder the file `name`. Raises OSError, ValueError."""
+    """Return the file for a typed path: `~` expanded, absolute, `name` inside a folder.
+
+    Raise OSError or ValueError.
+    """
     path = Path(os.path.abspath(Path(typed).expanduser()))
     return path / name if path.is_dir() or typed.endswith("/") else path
 
 
 def save_log(source: LogSource, path: Path, *, replace: bool, wanted: Callable[[], bool]) -> int:
-    """Write what there is of the log now to a file; the bytes written.
+    """Write the current log to a file; return the number of bytes.
 
-    A file that is there is replaced only when told so, and then at once by a whole one. Raises FileExistsError, any other
-    OSError, and Stopped when it is not `wanted` any longer; none of them leaves a part of the log behind.
+    An existing file is replaced only if `replace` is set, atomically. Raise FileExistsError, other
+    OSErrors, or Stopped when no longer `wanted`. No partial file remains.
     """
     if path.is_dir() or (os.path.lexists(path) and not path.is_file()):
         raise OSError(None, "there is something that is not a file", str(path))
@@ -53,7 +56,7 @@ def save_log(source: LogSource, path: Path, *, replace: bool, wanted: Callable[[
 
 
 def _write_new(source: LogSource, path: Path, wanted: Callable[[], bool]) -> int:
-    """The log as a new file."""
+    """Write the log as a new file."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         with os.fdopen(fd, "wb", buffering=0) as file:
@@ -74,7 +77,7 @@ def _copy_bytes(source: LogSource, write: Callable[[bytes], int | None], wanted:
 
 
 def complete_path(typed: str) -> tuple[str, list[str]]:
-    """The path with its last part completed to a folder, as far as that is one thing only; and the folders it may be."""
+    """Complete the last part of a path to a folder; return the path and the candidates."""
     head, slash, begun = typed.rpartition("/")
     try:
         found = _list_folders(Path(head + slash or ".").expanduser(), begun)
@@ -87,12 +90,12 @@ def complete_path(typed: str) -> tuple[str, list[str]]:
 
 
 def _list_folders(folder: Path, begun: str) -> list[str]:
-    """The folders in a folder whose names begin so."""
+    """Return the folder names with this beginning."""
     with os.scandir(folder) as entries:
         near = [entry for _, entry in zip(range(_MAX_NAMES), entries, strict=False) if entry.name.startswith(begun)]
     return sorted(entry.name for entry in near if _is_offered(entry.name, begun) and entry.is_dir())
 
 
 def _is_offered(name: str, begun: str) -> bool:
-    """Hidden folders only when asked for, and none whose name could not be typed."""
+    """Return True for names that can be typed; hidden ones need at least a first character."""
     return (bool(begun) or name[0] != ".") and sanitize(name) == name

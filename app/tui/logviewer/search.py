@@ -1,7 +1,7 @@
-"""Searching a log: the offsets of all lines that hold a text, found block by block while nothing else is to do.
+"""Log search: offsets of matching lines, found block by block in idle time.
 
-Case is ignored, and colours count for nothing. Raw bytes are searched first, because that is fast; a line that could
-match is then judged as it is shown: text that was overwritten or erased is not there.
+Case and colours are ignored. Raw bytes are searched first, which is fast. A possible match is then
+checked as it is shown: overwritten or erased text does not count.
 """
 
 from __future__ import annotations
@@ -15,26 +15,29 @@ from app.tui.logviewer.layout import LineCells
 from app.tui.logviewer.source import BLOCK, LogLines
 
 MAX_MATCHES = 1_000_000
-"""Matches that are kept; a search stops there."""
+"""Maximum matches kept; a search stops there."""
 _ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[^\[\]])?")
 _REWRITES = re.compile(rb"[\r\b]|\x1b\[[0-?]*[ -/]*[^0-?m]")
-"""What goes back in a line, or erases in it: what was written is not all shown any more."""
+"""Control sequences that go back in a line or erase, so that not all written text is visible."""
 _PHRASES = (
     "could not", "couldn't", "cannot", "can't", "unable to", "failed", "refused", "denied", "no such file", "not found", "timed out",
 )  # fmt: skip
-"""What plain programs say, which name no error by that word."""
+"""Error phrases of programs that do not print the word "error"."""
 _ERRORS = ("error", "fatal", "critical", "exception", "traceback", "panic", "segfault", *_PHRASES)
 _ERROR = re.compile(
     r"(?<!no )(?<!\b0 )(?<!\bno tests )(?<!\b0 tests )(?<!\bno jobs )(?<!\b0 jobs )(?<!\w)"
     rf"(?:\w*(?:error|exception)s?|fatal|critical|traceback|panic|segfault|{'|'.join(_PHRASES)})"
-    # Words that count, where they count nothing: `KeyError: 0` is an error.
+    # Counts of zero: `errors: 0` is not an error, `KeyError: 0` is.
     r"(?!\w|(?:(?<=errors)|(?<=exceptions)|(?<=failed))\s*[:=]\s*0(?:[\s,;)]|$))",
     re.IGNORECASE | re.ASCII,
 )
 
 
 class LogSearch:
-    """The matching lines of a log, in order: `pattern` judges the text of those that hold one of `needles`."""
+    """The matching lines of a log, in order.
+
+    `pattern` checks the text of lines that contain one of `needles`.
+    """
 
     def __init__(self, lines: LogLines, pattern: re.Pattern[str], needles: tuple[str, ...]) -> None:
         self._lines = lines
@@ -42,27 +45,27 @@ class LogSearch:
         self._needles = tuple(n.lower().encode() for n in needles if _has_one_case(n))
         begun = {n[:end] for n in self._needles for end in range(1, len(n))}
         self._begun = tuple(begun)
-        """What of a needle may stand before an escape that parts it."""
+        """Needle prefixes that may precede an escape sequence inside a match."""
         self._parted = frozenset(part[-1] for part in begun)
         self._found = array("Q")
         self.overwritten = False
-        """Whether a line was passed over because what matches in it is not shown any more."""
+        """Set if a line was skipped because its match is no longer visible."""
         self._next = 0
         self._seen = -1
 
     @classmethod
     def for_text(cls, lines: LogLines, text: str) -> LogSearch:
-        """A search for a text as typed."""
+        """Create a search for typed text."""
         return cls(lines, re.compile(re.escape(text), re.I), (text,))
 
     @classmethod
     def for_errors(cls, lines: LogLines) -> LogSearch:
-        """A search for what programs say when something went wrong."""
+        """Create a search for error messages."""
         return cls(lines, _ERROR, _ERRORS)
 
     @property
     def done(self) -> bool:
-        """Whether the log was searched to its end."""
+        """True if the whole log was searched."""
         return self._seen == self._lines.size or len(self._found) >= MAX_MATCHES
 
     @property
@@ -76,22 +79,22 @@ class LogSearch:
         return len(self._found)
 
     def find_rank(self, start: int) -> int:
-        """Which match, from 1, the line at `start` is; 0 when it is none."""
+        """Return the number of the match at `start`, from 1; 0 if there is none."""
         i = bisect_left(self._found, start)
         return i + 1 if i < len(self._found) and self._found[i] == start else 0
 
     def find_after(self, offset: int) -> int | None:
-        """The first match behind `offset`, of those found."""
+        """Return the first known match after `offset`."""
         i = bisect_right(self._found, offset)
         return self._found[i] if i < len(self._found) else None
 
     def find_before(self, offset: int) -> int | None:
-        """The last match above `offset`, of those found."""
+        """Return the last known match before `offset`."""
         i = bisect_left(self._found, offset)
         return self._found[i - 1] if i else None
 
     def step(self) -> None:
-        """Search one more block, to the end of its last line."""
+        """Search one more block, up to the end of its last line."""
         start, size = self._next, self._lines.size
         data = self._lines.source.read(start, min(start + BLOCK, size))
         end = data.rfind(b"\n") + 1
@@ -100,12 +103,12 @@ class LogSearch:
             end = len(data) if start + len(data) < size else 0
         self._keep_matches(start, data)
         self._next = start + end
-        # Less than there should be: the log was cut meanwhile, which the next look at its size finds.
+        # Short read: the log was truncated; the next growth check notices.
         if start + len(data) >= size or not data:
             self._seen = size
 
     def _keep_matches(self, start: int, data: bytes) -> None:
-        # A last line that grew is judged anew: what matched in it may have been overwritten.
+        # Check a last line that grew again: its match may have been overwritten.
         while self._found and self._found[-1] >= start:
             self._found.pop()
         for begin, line in self._iter_candidates(data):
@@ -119,17 +122,17 @@ class LogSearch:
         if not _REWRITES.search(written):
             return True
         last = written.rpartition(b"\r")[2]
-        # What was written last is shown; all of it is worked out only where that does not tell.
+        # The last written text is visible; the whole line is parsed only if that has no match.
         shown = not _REWRITES.search(last) and self._matches_plain(last) or LineCells(written).find(self.pattern) is not None
         self.overwritten = self.overwritten or not shown
         return shown
 
     def _matches_plain(self, written: bytes) -> bool:
-        """Whether it matches, colours left out."""
+        """Return True if the line without colours matches."""
         return self.pattern.search(_ESCAPE.sub(b"", written).decode("utf-8", "replace")) is not None
 
     def _iter_candidates(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Lines that could match, each with its offset in `data`."""
+        """Yield lines that could match, with their offsets in `data`."""
         if not self._needles:
             yield from _iter_lines(data)
             return
@@ -141,7 +144,7 @@ class LogSearch:
             yield begin, data[begin : data.find(b"\n", begin) + 1 or len(data)]
 
     def _iter_split_lines(self, data: bytes) -> Iterator[int]:
-        """Where the lines begin in which an escape stands behind the beginning of a needle: it may hide the word."""
+        """Yield the starts of lines with an escape inside a possible match."""
         at = -1
         for part in data.split(b"\x1b")[:-1]:
             at += len(part) + 1
@@ -150,12 +153,12 @@ class LogSearch:
 
 
 def _has_one_case(text: str) -> bool:
-    """Whether its bytes can be looked for, ASCII letters in any case; of other letters, only those that have no case."""
+    """Return True if the text's bytes can be searched: ASCII letters or letters without case."""
     return all(c.isascii() or c == c.lower() == c.upper() for c in text)
 
 
 def _iter_lines_with(needle: bytes, data: bytes) -> Iterator[int]:
-    """Where the lines begin that hold the needle."""
+    """Yield the starts of lines that contain the needle."""
     at = data.find(needle)
     while at >= 0:
         yield data.rfind(b"\n", 0, at) + 1

@@ -1,7 +1,7 @@
-"""A log as bytes by offset: where lines begin and end, and how many there are, in bounded memory.
+"""Log source: bytes by offset and line boundaries, in bounded memory.
 
-A place in a log is the offset of a line's first byte, never a line number: so a log of any size opens at its end at
-once, and the index that knows the numbers is built afterwards.
+A position in a log is the offset of a line's first byte, not a line number. A log of any size
+therefore opens at its end at once, and the index of line numbers is built afterwards.
 """
 
 from __future__ import annotations
@@ -13,37 +13,38 @@ from array import array
 from typing import Protocol
 
 BLOCK = 256 * 1024
-"""Bytes read at a time by whatever walks through the whole log."""
+"""Bytes read at a time when scanning the whole log."""
 MAX_LINE = 1024 * 1024
-"""Bytes. A longer stretch without a newline is shown as several lines, split where an offset is a multiple of this."""
+"""Maximum bytes of a line; longer ones are split at multiples of this offset."""
 _FIRST_READ = 16 * 1024
 _CACHE_SIZE = 4096
 
 
 class LogSource(Protocol):
-    """Where the bytes come from."""
+    """Provider of the log's bytes."""
 
     def size(self) -> int:
-        """Bytes there are now."""
+        """Return the current size in bytes."""
         ...
 
     def read(self, start: int, end: int) -> bytes:
-        """The bytes from `start` up to `end`; fewer when there are fewer."""
+        """Return the bytes from `start` to `end`, fewer at the end of the log."""
         ...
 
     def describe_change(self) -> str:
-        """What became of its name, in words; "" while that is as it was."""
+        """Return a note if the file was deleted or replaced, else ""."""
         ...
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release the source."""
         ...
 
 
 class FileSource:
-    """A log file, held open: it stays readable when its name goes.
+    """An open log file, which stays readable after deletion.
 
-    Raises OSError when it cannot be opened, or is no file (a directory, or a pipe, which would wait for a writer).
+    Raise OSError if it cannot be opened or is not a regular file. A pipe would block until it has a
+    writer.
     """
 
     def __init__(self, path: str) -> None:
@@ -74,7 +75,7 @@ class FileSource:
 
 
 class TextSource:
-    """A text kept in memory: what the database holds of a log whose file is gone."""
+    """Text in memory: the stored part of a log whose file is gone."""
 
     def __init__(self, text: str) -> None:
         self._data = text.encode("utf-8", "surrogateescape")
@@ -93,7 +94,7 @@ class TextSource:
 
 
 class LogLines:
-    """The lines of a source, up to `size`, which moves only by `refresh`."""
+    """Lines of a source up to `size`, which changes only in `refresh`."""
 
     def __init__(self, source: LogSource) -> None:
         self.source = source
@@ -102,7 +103,7 @@ class LogLines:
         self._starts: dict[int, int] = {}
 
     def refresh(self) -> int:
-        """Look at the size again; the bytes it grew by, negative when the log was cut."""
+        """Update the size; return the growth in bytes, negative if the log was truncated."""
         before, self.size = self.size, self.source.size()
         if self.size < before:
             self._clear_cache()
@@ -113,7 +114,7 @@ class LogLines:
         self._starts.clear()
 
     def find_start(self, offset: int) -> int:
-        """The start of the line that holds the byte at `offset`."""
+        """Return the start of the line that contains `offset`."""
         base = offset // MAX_LINE * MAX_LINE
         for low, high in ((base, offset), (base - MAX_LINE, base)):
             found = self._rfind(max(0, low), high)
@@ -122,11 +123,14 @@ class LogLines:
         return base
 
     def find_end(self, start: int) -> int:
-        """The offset behind the line that begins at `start`, its newline included; remembered, for lines may be long."""
+        """Return the end of the line at `start`, including its newline.
+
+        Results are cached, since lines may be long.
+        """
         if start in self._ends:
             return self._ends[start]
         end = self._compute_end(start)
-        if end < self.size:  # the last one may still grow
+        if end < self.size:  # the last line may still grow
             if len(self._ends) >= _CACHE_SIZE:
                 self._clear_cache()
             self._ends[start], self._starts[end] = end, start
@@ -143,24 +147,24 @@ class LogLines:
         return found + 1 if found >= 0 else min(edge, self.size)
 
     def find_previous(self, start: int) -> int | None:
-        """The start of the line above; None for the first."""
+        """Return the start of the previous line; None for the first."""
         if start not in self._starts:
             return self.find_start(start - 1) if start > 0 else None
         return self._starts[start]
 
     def find_last(self) -> int:
-        """The start of the last line; 0 of an empty log."""
+        """Return the start of the last line; 0 for an empty log."""
         return self.find_start(self.size - 1) if self.size else 0
 
     def read_line(self, start: int) -> bytes:
-        """The line that begins at `start`, without its newline."""
+        """Return the line at `start` without its newline."""
         return self.source.read(start, self.find_end(start)).removesuffix(b"\n")
 
     def _is_split(self, start: int) -> bool:
         return start > 0 and start % MAX_LINE == 0 and self.source.read(start - 1, start) != b"\n"
 
     def _find(self, low: int, high: int) -> int:
-        """The first newline in a range; -1 when there is none."""
+        """Return the first newline in a range, or -1."""
         high = min(high, self.size)
         step = _FIRST_READ
         while low < high:
@@ -171,7 +175,7 @@ class LogLines:
         return -1
 
     def _rfind(self, low: int, high: int) -> int:
-        """The last newline in a range; -1 when there is none."""
+        """Return the last newline in a range, or -1."""
         step = _FIRST_READ
         while low < high:
             begin = max(low, high - step)
@@ -183,7 +187,7 @@ class LogLines:
 
 
 class LineIndex:
-    """How many lines there are and which number a line has: a count per block (8 bytes for 256 KiB of log)."""
+    """Line counts per block: 8 bytes for 256 KiB of log."""
 
     def __init__(self, lines: LogLines) -> None:
         self._lines = lines
@@ -193,17 +197,17 @@ class LineIndex:
 
     @property
     def done(self) -> bool:
-        """Whether every byte was counted."""
+        """True if every byte was counted."""
         return self.counted >= self._lines.size
 
     @property
     def total(self) -> int:
-        """Lines counted so far; one without a newline at the end counts."""
+        """Lines counted so far, including one without a newline at the end."""
         whole = self._before[-1] + self._tail
         return whole + (self.counted > 0 and self._lines.source.read(self.counted - 1, self.counted) != b"\n")
 
     def step(self) -> None:
-        """Count up to the end of one more block."""
+        """Count one more block."""
         edge = min(len(self._before) * BLOCK, self._lines.size)
         self._tail += self._lines.source.read(self.counted, edge).count(b"\n")
         self.counted = edge
@@ -212,7 +216,7 @@ class LineIndex:
             self._tail = 0
 
     def count_before(self, offset: int) -> int | None:
-        """Lines that begin before `offset`; None while that was not counted yet."""
+        """Return the number of lines that begin before `offset`; None if not counted yet."""
         if offset > self.counted:
             return None
         block = min(offset // BLOCK, len(self._before) - 1)
@@ -220,6 +224,6 @@ class LineIndex:
         return whole + (offset > 0 and self._lines.source.read(offset - 1, offset) != b"\n")
 
     def find_number(self, start: int) -> int | None:
-        """The number, from 1, of the line that begins at `start`; None while it was not counted yet."""
+        """Return the line number, from 1, of the line at `start`; None if not counted yet."""
         before = self.count_before(start)
         return None if before is None else before + 1

@@ -1,4 +1,4 @@
-"""The widget that shows a log: it draws the page it was given last; a thread of its own reads, follows and searches."""
+"""Log widget: draws the latest page; a thread reads, follows and searches."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ EMPTY_LIVE, EMPTY = "Nothing is written yet.", "Nothing was written."
 
 
 class LogView(StripWidget, can_focus=True):
-    """A log, live. Give it a source with `open`; `live` says whether it may still grow.
+    """A log viewer. Open a source with `open`; `live` tells whether it may grow.
 
-    `beside` is called with each page before it is drawn, so that what stands around the log is drawn with it at once; who
-    only wants to know hears of it by `Changed`, a frame later.
+    `beside` is called with each page before it is drawn, so that surrounding widgets are drawn in
+    the same frame. `Changed` follows one frame later.
     """
 
     DEFAULT_CSS = "LogView { height: 1fr; width: 1fr; }"
@@ -43,7 +43,7 @@ class LogView(StripWidget, can_focus=True):
 
     @dataclass
     class Changed(Message):
-        """Another page is seen."""
+        """Another page is shown."""
 
         page: LogPage
 
@@ -55,7 +55,7 @@ class LogView(StripWidget, can_focus=True):
 
     @dataclass
     class Copied(Message):
-        """Text to be put on the clipboard, cleaned."""
+        """Sanitized text for the clipboard."""
 
         text: str
         what: str
@@ -74,13 +74,16 @@ class LogView(StripWidget, can_focus=True):
         self._live = False
         self._seen = True
         self._empty = False
-        """Whether there is a log that was read and holds nothing."""
+        """Set if a log was read and is empty."""
         self.before_draw: Callable[[LogPage], object] = lambda page: None
 
-    # -- what is shown ------------------------------------------------------------------------------------------
+    # -- contents --
 
     def open_log(self, source: LogSource, *, live: bool = False) -> None:
-        """Show this log from its end, following it when it is live. The source is closed when another is opened."""
+        """Show a log from its end, following a live one.
+
+        The source is closed when another one is opened.
+        """
         self.close_log()
         self._live, self._empty = live, False
         self._commands = SimpleQueue()
@@ -89,25 +92,25 @@ class LogView(StripWidget, can_focus=True):
             self.follow(True)
 
     def show_text(self, text: str) -> None:
-        """Show a text of several lines in place of a log."""
+        """Show text of several lines instead of a log."""
         self.close_log()
         self._empty = False
         self._show_page(LogPage(rows=tuple(Strip([Segment(line)]) for line in sanitize_lines(text).split("\n"))))
 
     def close_log(self) -> None:
-        """Let go of the log; what was seen last stays."""
+        """Release the log; the last page stays visible."""
         if self._commands is not None:
             self._commands.put(None)
             self._commands = None
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a log to move and search in."""
+        """True if a log is open."""
         return self._commands is not None
 
     @property
     def live(self) -> bool:
-        """Whether the log may still grow."""
+        """True if the log may grow."""
         return self._live
 
     @live.setter
@@ -118,18 +121,18 @@ class LogView(StripWidget, can_focus=True):
             self.send_command(LogPager.check_growth)
 
     def send_command(self, command: PagerCommand) -> None:
-        """Have the reading thread do something with the reader's place, in the order asked; nothing without a log."""
+        """Queue a command for the reading thread; ignored without a log."""
         if self._commands is not None:
             self._commands.put(command)
 
-    # -- moving -------------------------------------------------------------------------------------------------
+    # -- movement --
 
     def action_move(self, rows: int) -> None:
-        """Go down so many rows, or up."""
+        """Move down by rows, or up."""
         self.send_command(lambda pager: pager.move(rows))
 
     def action_turn(self, pages: int) -> None:
-        """Go down so many pages, or up."""
+        """Move down by pages, or up."""
         self.send_command(lambda pager: pager.move_pages(pages))
 
     def action_start(self) -> None:
@@ -141,19 +144,19 @@ class LogView(StripWidget, can_focus=True):
         self.send_command(LogPager.go_to_end)
 
     def action_sideways(self, steps: int) -> None:
-        """Move the window right by half screens, or left."""
+        """Scroll right by half screens, or left."""
         self.send_command(lambda pager: pager.scroll_sideways(steps))
 
     def follow(self, on: bool) -> None:
-        """Follow the end, or stay."""
+        """Follow the end, or stop following."""
         self.send_command(lambda pager: pager.follow(on))
 
     def toggle_wrap(self) -> None:
-        """Wrap long lines, or cut them again."""
+        """Toggle wrapping of long lines."""
         self.send_command(LogPager.toggle_wrap)
 
     def start_search(self, text: str) -> None:
-        """Look for a text; an empty one ends the search."""
+        """Search a text; empty text ends the search."""
         self.send_command(lambda pager: pager.start_search(text))
 
     def go_to_match(self, way: Literal["next", "previous"]) -> None:
@@ -165,7 +168,7 @@ class LogView(StripWidget, can_focus=True):
         self.send_command(LogPager.go_to_error)
 
     def copy(self, everything: bool = False) -> None:
-        """Have `Copied` posted: the line gone to or all lines seen; or the whole log, as much as can be copied."""
+        """Post `Copied` with the current match or visible lines, or as much of the log as fits."""
         self.send_command(lambda pager: self.post_message(self.Copied(*pager.copy_text(everything))))
 
     @on(events.MouseScrollDown)
@@ -188,7 +191,7 @@ class LogView(StripWidget, can_focus=True):
         event.stop()
         self.action_sideways(-1)
 
-    # -- drawing ------------------------------------------------------------------------------------------------
+    # -- drawing --
 
     @on(_Read)
     def _receive_page(self, message: _Read) -> None:
@@ -198,7 +201,7 @@ class LogView(StripWidget, can_focus=True):
             self._show_page(message.page)
 
     def _show_page(self, page: LogPage) -> None:
-        """Show a page, drawing only the rows that differ."""
+        """Show a page, redrawing only changed rows."""
         self.page = page
         self.before_draw(page)
         self._draw_page()
@@ -212,7 +215,7 @@ class LogView(StripWidget, can_focus=True):
         self.draw([_to_supported(row, look.utf8).adjust_cell_length(room) for row in self.page.rows])
 
     def on_resize(self) -> None:
-        size = self.size  # the event's counts the padding too
+        size = self.size  # the event's size includes the padding
         self._draw_page()
         self.send_command(ResizeCommand(size.width, size.height))
 
@@ -223,7 +226,7 @@ class LogView(StripWidget, can_focus=True):
         self.set_growth_checks(False)
 
     def set_growth_checks(self, on: bool) -> None:
-        """Look for new output, or not (while another screen covers this one)."""
+        """Check for new output, or stop while another screen covers this one."""
         self._seen = on
         self.send_command(LogPager.check_growth)
 
@@ -232,23 +235,23 @@ class LogView(StripWidget, can_focus=True):
 
     @work(thread=True, group="log", exit_on_error=False)
     def _run_reader(self, source: LogSource, commands: SimpleQueue[PagerCommand | None], width: int, height: int) -> None:
-        """Read for these commands, in a thread of its own."""
+        """Read for these commands in a separate thread."""
         try:
             pager = LogPager(source, width, height, self.look.ellipsis)
             LogReader(pager, commands, self._is_watching, lambda page: self.post_message(self._Read(commands, page))).run()
-        # A log that cannot be shown must say so in its place and leave the rest of the screen alone.
+        # A log that cannot be shown reports this in place and leaves the screen alone.
         except Exception as error:
             self.post_message(self.Failed(sanitize(str(error))))
         finally:
             source.close()
 
     def _is_watching(self) -> bool:
-        """Whether new output is looked for."""
+        """Return True if new output is to be checked."""
         return self._live and self._seen and not getattr(self.app, "resting", False)
 
 
 def _to_supported(row: Strip, utf8: bool) -> Strip:
-    """The row in the characters that the terminal has."""
+    """Return the row in characters the terminal supports."""
     if utf8 or row.text.isascii():
         return row
     return Strip(

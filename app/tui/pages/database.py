@@ -1,6 +1,6 @@
-"""The database as its page shows it: backups, what goes next, what was slow and how SQLite went about it, sizes table by table.
+"""Database page: backups, next cleanup, slow statements with query plans, table sizes.
 
-What could not be read says why in its place.
+A failed section shows the error in its place.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from app.tui.time_format import format_age_ago
 from app.tui.widgets.document import DocRow, Section, wrap_text
 
 SLOW_SECONDS = 1.0
-"""Seconds from which on a statement is drawn as a trouble."""
+"""Seconds from which a statement is highlighted as slow."""
 MAX_TABLES = 20
-"""Tables and indexes that are shown, the largest."""
+"""Maximum tables and indexes shown, largest first."""
 MAX_BACKUPS = 5
-"""Backups that are shown, the newest."""
+"""Maximum backups shown, newest first."""
 FIGURE_CELLS = 34
-"""Cells that a slow statement and who asked leave to the figures, the gaps and the margins."""
+"""Cells of a slow statement's line used by figures, gaps and margins."""
 CALLER_CELLS = 20
-"""Cells of who asked, at most."""
+"""Maximum cells of a statement's caller."""
 SHELL_COMMANDS = (
     ("backup", "taskdeck db backup; here: back up now, in the palette (:)"),
     ("restore", "taskdeck db restore --dry-run; taskdeck stop && taskdeck db restore"),
@@ -32,14 +32,18 @@ SHELL_COMMANDS = (
     ("cleanup", "taskdeck db cleanup --dry-run"),
     ("replica", "taskdeck db replica set FOLDER"),
 )
-"""What is done from a shell."""
+"""Commands available only in a shell."""
 
 Reply = Mapping[str, Any]
 
 
 class DatabaseReplies(NamedTuple):
-    """What the verbs answer: `db.slow`, `db.backups`, `db.replica.status`, `db.stats`, and of `db.cleanup` what would go. None: not read
-    yet; `failed` says by verb why it could not be. `measured`: whether those were asked that read the whole file."""
+    """Replies of the database verbs.
+
+    Verbs: `db.slow`, `db.backups`, `db.replica.status`, `db.stats`, and the preview of
+    `db.cleanup`. None: not read yet. `failed` maps verbs to errors. `measured` is True if the verbs
+    that read the whole file were called.
+    """
 
     slow: Sequence[Reply] | None = None
     backups: Sequence[Reply] | None = None
@@ -53,8 +57,11 @@ class DatabaseReplies(NamedTuple):
 def build_database_sections(
     found: DatabaseReplies, opened: Collection[str], now: float, room: int, look: Look, config: str = "", gone: bool = False
 ) -> Iterator[Section]:
-    """The page. `opened` are the ids of statements that are shown whole, `config` is where the settings are, `gone`: there were backups,
-    of which the newest is not there any more."""
+    """Yield the sections of the page.
+
+    `opened` are ids of statements shown in full, `config` is the settings file. `gone` is True if
+    backups existed but the newest is missing.
+    """
     wrong = dict.fromkeys(found.failed.values())
     trouble = [DocRow(((line, "warn"),)) for text in wrong for line in wrap_text(look.sanitize(f"Cannot be read: {text}"), max(20, room - 4))]
     yield Section("Database", (*trouble, *_build_figures(found, look), *_build_replica(found.replica, room, look), *_build_cleanup(found.going, look)))
@@ -80,7 +87,7 @@ def _format_title(title: str, rows: Sequence[Reply] | None) -> str:
 
 
 def _format_empty(none: str, rows: Sequence[Reply] | None, failed: bool, look: Look) -> tuple[DocRow, ...]:
-    """The one line of what has no rows: there are `none`, or they are not known."""
+    """Return the single line of an empty section: `none`, or a note that rows are unknown."""
     text = none if rows is not None else "not known" if failed else look.adapt_text("reading…")
     return (DocRow(((text, "dim"),)),)
 
@@ -110,7 +117,7 @@ def _format_cache(read: Reply | None) -> str:
 
 
 def _build_replica(replica: Reply | None, room: int, look: Look) -> Iterable[DocRow]:
-    """Where the copy is and how old, or what keeps it from being younger."""
+    """Return the replica's target and age, or its problem."""
     if replica is None or replica["target"] is None:
         return []
     age = f"{units.format_age(replica['lag'])} old" if replica["lag"] is not None else "never copied yet"
@@ -120,7 +127,7 @@ def _build_replica(replica: Reply | None, room: int, look: Look) -> Iterable[Doc
 
 
 def _build_cleanup(going: Reply | None, look: Look) -> Iterable[DocRow]:
-    """What the next cleanup will remove."""
+    """Return the preview of the next cleanup."""
     if going is None:
         return []
     text = "nothing is old enough to go" if going["words"] == "nothing" else going["words"]
@@ -128,7 +135,7 @@ def _build_cleanup(going: Reply | None, look: Look) -> Iterable[DocRow]:
 
 
 def _build_backups(backups: Iterable[Reply], now: float, room: int, look: Look) -> Iterator[DocRow]:
-    """The newest ones, a line each: how old, what kind, how large, and what is wrong with a bad one, or whose it is."""
+    """Yield one line per backup: age, kind, size, and its problem or foreign home."""
     for one in backups:
         when = format_age_ago(datetime.fromisoformat(one["at"]).timestamp(), now)
         state, style = _describe_backup(one)
@@ -145,7 +152,10 @@ def _describe_backup(one: Reply) -> tuple[str, str]:
 
 
 def _build_statement(one: Reply, whole: bool, now: float, room: int, asked: int, look: Look) -> Iterator[DocRow]:
-    """A statement in a line, with who `asked` in so many cells; opened, all of it and its plan below."""
+    """Yield the line of a statement with its caller in `asked` cells.
+
+    If `whole`, the full statement and its query plan follow.
+    """
     worst, ident = one["worst"], str(one["id"])
     when = format_age_ago(datetime.fromisoformat(one["updated_at"]).timestamp(), now)
     figures = f"{units.format_latency(worst):>7} {one['count']:>5}×  {when:<10} "

@@ -1,6 +1,7 @@
-"""What stands below the list of alerts and rules about the row under the cursor: the rule, how the last runs kept it, what happened.
+"""Rule page: the rule under the cursor, recent runs against its limit, and events.
 
-A chart of a dozen runs is points in a few lines, the limit a dotted line through them: no run is told from another by colour alone.
+The chart draws a dozen runs as points in a few lines, with a dotted line for the limit. Late and
+punctual runs differ in glyph as well as colour.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ from app.tui.widgets.document import wrap_text
 
 DetailLine = list[Span]
 SCALE_CELLS = 7
-"""Cells of the scale left of a chart."""
+"""Cells of the scale left of the chart."""
 MAX_STEP = 4
-"""Cells from one run to the next, at most; even, as the dots of the limit are."""
+"""Maximum cells between runs; even, like the dots of the limit."""
 LABEL_CELLS = 16
 MIN_CHART_LINES = 2
-"""Lines of the smallest chart."""
+"""Minimum lines of a chart."""
 
 
 def build_alert_lines(found: Mapping[str, Any], room: int, height: int, now: float, look: Look) -> list[DetailLine]:
-    """An answer of `alert.show` in so many lines."""
+    """Return the lines for a reply of `alert.show`, at most `height`."""
     rule = found.get("rule")
     said = look.sanitize(f"{found['object']}: {found['text']}")
     head = [[(f"  {look.cut(said, room - 3)}", "bold")]]
@@ -42,7 +43,10 @@ def build_alert_lines(found: Mapping[str, Any], room: int, height: int, now: flo
 def build_rule_lines(
     rule: Mapping[str, Any], history: Mapping[str, Any], room: int, height: int, now: float, look: Look
 ) -> list[DetailLine]:
-    """A row of `sla.ls` with its answer of `sla.history` (empty: none yet), in so many lines."""
+    """Return the lines for a row of `sla.ls` and its `sla.history` reply, at most `height`.
+
+    An empty history means that none was received yet.
+    """
     head = [[(f"  {look.cut(look.sanitize(_format_condition(rule)), room - 3)}", "bold")]]
     if rule.get("metric"):
         head.append([(f"  {look.cut(look.sanitize('now: ' + str(history.get('stands') or rule['stands'])), room - 3)}", "")])
@@ -60,7 +64,7 @@ def _format_condition(rule: Mapping[str, Any]) -> str:
 
 
 def _list_past_spells(spells: Sequence[Mapping[str, Any]], now: float) -> list[str]:
-    """When a figure was too high before, the latest first: `too high 10:15 to 10:20`."""
+    """Return when a metric was too high, latest first: `too high 10:15 to 10:20`."""
     told = [(_format_stamp(spell["since"], now), _format_stamp(spell["until"], now)) for spell in reversed(spells)]
     return [f"too high {since}" if since == until else f"too high {since} to {until}" for since, until in told]
 
@@ -82,7 +86,7 @@ def _format_silence(silence: Mapping[str, Any], now: float, look: Look) -> str:
 
 
 def _list_events(found: Mapping[str, Any], now: float, look: Look) -> list[str]:
-    """What happened, oldest first: `10:15 limit reached`."""
+    """Return the events, oldest first: `10:15 limit reached`."""
     task = found.get("task") or {}
     moments = [
         (task.get("created_at"), "submitted"), (task.get("not_before"), "may start"), (task.get("first_start"), "started"),
@@ -99,7 +103,7 @@ def _list_events(found: Mapping[str, Any], now: float, look: Look) -> list[str]:
 
 
 def _wrap_parts(parts: Sequence[str], room: int) -> list[DetailLine]:
-    """Parts beside each other, three blanks apart, on as many lines as they need."""
+    """Wrap parts into lines, three blanks apart."""
     lines: list[str] = []
     for part in parts:
         if lines and measure_width(lines[-1]) + 3 + measure_width(part) <= room - 3:
@@ -110,19 +114,19 @@ def _wrap_parts(parts: Sequence[str], room: int) -> list[DetailLine]:
 
 
 def _make_ongoing_run(found: Mapping[str, Any], now: float) -> list[dict[str, Any]]:
-    """The alert's own task as a last run, while it is not over."""
+    """Return the alert's own task as a last run while it is open."""
     if found["status"] == "resolved" or found.get("value") is None or not found.get("task"):
         return []
     return [{"at": None, "value": found["value"], "late": True, "now": True}]
 
 
-# --- the chart --------------------------------------------------------------------------------------------------------
+# --- chart ---
 
 
 def _draw_chart(
     runs: Sequence[Mapping[str, Any]], limit: float | None, room: int, height: int, now: float, look: Look
 ) -> list[DetailLine]:
-    """Points of runs against the limit; nothing where there is no room, or nothing to show."""
+    """Draw runs as points against the limit; nothing without space or data."""
     plot = height - 1
     if plot < MIN_CHART_LINES or limit is None or len(runs) < 2:
         return []
@@ -136,7 +140,7 @@ def _draw_chart(
 
 
 def _find_chart_row(value: float, top: float, plot: int) -> int:
-    """The line of a value, 0 at the top."""
+    """Return the line of a value, 0 at the top."""
     return max(0, min(plot - 1, round((1 - value / top) * (plot - 1))))
 
 
@@ -162,7 +166,7 @@ def _format_chart_label(y: int, runs: Sequence[Mapping[str, Any]], rows: Sequenc
 
 
 def _draw_axis(runs: Sequence[Mapping[str, Any]], step: int, now: float, look: Look) -> DetailLine:
-    """When the first and the last of them were."""
+    """Return the axis with the times of the first and last run."""
     dated = [run for run in runs if run["at"]]
     count = f"{len(dated)} run{'s' if len(dated) != 1 else ''}"
     first, last = (_format_stamp(dated[n]["at"], now) for n in (0, -1)) if dated else ("", "")

@@ -1,4 +1,4 @@
-"""One task as sections of lines: how it runs, how it ended, its attempts, what it is and asks for, its SLAs."""
+"""Task page: current use, end, attempts, definition, parameters and SLA rules."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from app.tui.widgets.document import DocRow, Section, wrap_text
 from db.states import ACTIVE, WAITING
 
 MAX_INDENT = 6
-"""Levels that are indented; deeper ones stand below each other."""
+"""Maximum indented levels; deeper tasks are listed without further indentation."""
 
 
 def build_dependency_sections(facts: TaskContext) -> Iterator[Section]:
-    """The tasks it waits for, and those that wait for it, with theirs."""
+    """Yield the sections of parents and children, each a tree."""
     for key, name in (("parents", "After"), ("children", "Waiting for it")):
         lines = facts.about["tree"][key]
         if lines:
@@ -53,15 +53,15 @@ def _build_row(facts: TaskContext, line: Mapping[str, Any]) -> DocRow:
 
 
 HIGH_SHARE = 0.95
-"""The share of what was asked from which its use is marked."""
+"""Share of the request from which use is highlighted."""
 HISTORY_CELLS = 76
-"""Cells from which the last half hour has its place."""
+"""Minimum width in cells for the last half hour."""
 MAX_LINES, MAX_DEPTH = 12, 8
-"""Lines, and levels that are indented, of a parameter that has parts."""
+"""Maximum lines and indented levels of a structured parameter."""
 
 
 def build_use_section(facts: TaskContext) -> Section:
-    """What it uses beside what it asked for: now, at most, and over the last half hour."""
+    """Return use and request: now, peak, and the last half hour."""
     task, use, line = facts.task, facts.about["use"] or {}, facts.line
     measured = (line.measured_cpu, line.measured_memory) if line else (None, None)
     used_cpu, used_memory = (use.get(name) if part is None else part for name, part in zip(("cpu", "memory"), measured, strict=True))
@@ -89,7 +89,7 @@ def _build_use_row(facts: TaskContext, name: str, part: float | None, whole: flo
 
 
 def _build_time_row(facts: TaskContext) -> DocRow:
-    """How long it has run, beside its usual time and its limit."""
+    """Return the run time with usual duration and timeout."""
     limit, ran = facts.task["timeout"], facts.seconds_since(facts.runs[0]["start_time"])
     usual = (facts.past or {}).get("usual")
     bar = facts.look.draw_bar(ran or 0.0, limit, 10) if limit else ""
@@ -100,7 +100,7 @@ def _build_time_row(facts: TaskContext) -> DocRow:
 
 
 def _format_use_row(facts: TaskContext, name: str, bar: str, now: str, peak: str, asked: str, last: str) -> str:
-    """A row of the table; what is last only where there is room for it."""
+    """Format a row of the table; the last column only if it fits."""
     text = f"{name:<7}{bar:<11}{now:<12}{peak:<12}{asked:<10}{last if facts.room >= HISTORY_CELLS else ''}"
     return facts.look.adapt_text(text.rstrip())
 
@@ -109,11 +109,11 @@ def _find_maximum(*values: float | None) -> float | None:
     return max((value for value in values if value is not None), default=None)
 
 
-# -- how it ended ------------------------------------------------------------------------------------------------
+# -- end --
 
 
 def build_end_section(facts: TaskContext) -> Section:
-    """The end in words, the last lines of the log, what it took."""
+    """Return the end in words, the last log lines, and the use."""
     run = next(iter(facts.runs), None)
     said = wrap_text(_describe_end(facts, run), facts.room - 4)
     rows = [DocRow(((text, ""),)) for text in said]
@@ -150,7 +150,7 @@ def _format_use(facts: TaskContext, run: Mapping[str, Any]) -> str:
 
 
 def build_attempts(facts: TaskContext) -> Section:
-    """Every run, latest first; each opens its log."""
+    """Return all runs, latest first; each opens its log."""
     log = max(46, facts.room - 9)
     heads = ((16, "STARTED"), (29, "TOOK"), (37, "HOW"), (log, "LOG"))
     return Section(f"Attempts {len(facts.runs)}", tuple(_build_run_row(facts, run, log - 38) for run in facts.runs), heads)
@@ -168,16 +168,16 @@ def _build_run_row(facts: TaskContext, run: Mapping[str, Any], room: int) -> Doc
 
 
 def _format_pid(facts: TaskContext, run: Mapping[str, Any]) -> str:
-    """`pid 41877, 5 processes`."""
+    """Return `pid 41877, 5 processes`."""
     count = (facts.about["use"] or {}).get("processes") or 1
     return f"pid {run['pid']}" + (f", {units.format_count(count)} processes" if count > 1 else "")
 
 
-# -- SLAs --------------------------------------------------------------------------------------------------------
+# -- SLA rules --
 
 
 def build_slas(facts: TaskContext) -> Iterator[Section]:
-    """The rules that it must keep, with the time there is to spare; and what is said of it by rules that are no more."""
+    """Yield the rules of the task with their spare time, and alerts of deleted rules."""
     rules = facts.about["slas"]
     known = {rule["name"] for rule in rules}
     lines = [line for line in facts.board.alerts if line.uuid == facts.task["uuid"]] if facts.board else []
@@ -201,7 +201,7 @@ def _build_rule_row(facts: TaskContext, rule: Mapping[str, Any], state: str) -> 
 
 
 def _describe_compliance(facts: TaskContext, rule: Mapping[str, Any]) -> Span:
-    """`must end by 11:30   on time, 40m to spare`, and how that is drawn."""
+    """Return `must end by 11:30   on time, 40m to spare` and its style."""
     finishes = rule["preset"] == "finishes-within"
     word, due = ("end" if finishes else "start"), facts.format_timestamp(rule["due"])
     if rule["done"] is not None:
@@ -221,16 +221,16 @@ def _describe_compliance(facts: TaskContext, rule: Mapping[str, Any]) -> Span:
 
 
 def _forecast(facts: TaskContext, finishes: bool) -> float | None:
-    """Seconds until it ends or starts, as far as that is foreseen."""
+    """Return the forecast seconds until end or start, if known."""
     near = estimate_end(facts) if finishes else facts.why.get("expected_in")
     return sum(near) / 2 if near and not is_open_range(near) else None
 
 
-# -- what it is --------------------------------------------------------------------------------------------------
+# -- definition --
 
 
 def build_definition(facts: TaskContext) -> Section:
-    """Template, command, place, what it asks for and what was used of it."""
+    """Return template, command, directory, requests and past use."""
     task, own = facts.task, facts.look.sanitize
     pairs: list[tuple[str, str]] = []
     if task["template"]:
@@ -269,7 +269,7 @@ def _format_request(facts: TaskContext) -> str:
 
 
 def _describe_use(facts: TaskContext) -> Iterator[str]:
-    """What past runs used at most, where it is known; and what `m` would ask for."""
+    """Yield the maximum use of past runs, if known, and the request that `m` would set."""
     if past := facts.past:
         parts = [f"cpu {units.format_number(round(past['cpu_most'], 1))}"] if past["cpu_most"] else []
         parts += [f"memory {units.format_memory(past['memory_most'])}"] if past["memory_most"] else []
@@ -282,11 +282,11 @@ def _describe_use(facts: TaskContext) -> Iterator[str]:
         yield f"{key} {what}: {', '.join(map(str, found))}" if what else f"by that it would ask {', '.join(map(str, found))}"
 
 
-# -- parameters --------------------------------------------------------------------------------------------------
+# -- parameters --
 
 
 def build_parameters(facts: TaskContext) -> Iterator[Section]:
-    """Parameters a line each, those with parts indented; nothing when one line in the section above has told them."""
+    """Yield the parameters, unless the section above shows them on one line."""
     given = facts.task["parameters"] or {}
     if given and not _has_short_parameters(facts):
         column = max(10, *(min(26, measure_width(facts.look.sanitize(name)) + 2) for name in given))
@@ -299,7 +299,7 @@ def _format_short_parameters(facts: TaskContext) -> str:
 
 
 def _has_short_parameters(facts: TaskContext) -> bool:
-    """Whether the parameters are simple enough for the line of the template."""
+    """Return True if the parameters fit on the line of the template."""
     given = facts.task["parameters"] or {}
     if not facts.task["template"] or any(isinstance(value, (dict, list)) and value for value in given.values()):
         return False
@@ -320,7 +320,7 @@ def _build_parameter(facts: TaskContext, name: str, value: Any, column: int) -> 
 
 
 def _iter_value_lines(value: Any, room: int) -> Iterator[str]:
-    """A value as a person would type it; JSON that does not fit a line of so many cells with its parts a line each."""
+    """Yield the lines of a value as typed; JSON that does not fit is split."""
     return _iter_json_lines(value, "", "", room) if isinstance(value, (dict, list)) else iter(format_typed_value(value).split("\n"))
 
 
@@ -339,7 +339,10 @@ def _iter_json_lines(value: Any, begin: str, end: str, room: int, depth: int = 0
 
 
 def mask_secrets(name: str, value: Any, depth: int = 0) -> Any:
-    """A value without what looks secret, however deep it lies; what lies deeper than anybody writes is not looked through."""
+    """Mask values that look secret, at any depth.
+
+    Levels deeper than anybody writes are masked whole.
+    """
     if is_secret_name(name) or depth > 10 * MAX_DEPTH:
         return MASK
     if isinstance(value, dict):

@@ -1,6 +1,6 @@
-"""What is known of one task: answers of `show` and `why` (rows as on the wire) and the board; and its headline.
+"""Task facts: `show` and `why` replies and board data of one task, and its headline.
 
-All of it is pure, and every text from outside is made safe where it is put into words.
+All functions are pure. Text from outside is sanitized when it is formatted.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from db.states import ACTIVE, WAITING
 
 @dataclass(frozen=True, slots=True)
 class TaskContext:
-    """Everything known of one task. `about` is what that verb answered, as of `asked`; `tail` is the end of its last log.
+    """Data about one task.
 
-    `now` and `asked` are UNIX seconds; `room` is cells of width.
+    `about` is the reply of verb `about` at time `asked`, `tail` the end of the latest log. `now`
+    and `asked` are UNIX seconds; `room` is the width in cells.
     """
 
     about: Mapping[str, Any]
@@ -34,68 +35,67 @@ class TaskContext:
 
     @property
     def task(self) -> Mapping[str, Any]:
-        """As `show` answers it."""
+        """Task row as in the reply of `show`."""
         return self.about["task"]
 
     @property
     def why(self) -> Mapping[str, Any]:
-        """Why it waits; nothing when it does not."""
+        """Reply of `why`; empty unless the task waits."""
         return self.about["why"] or {}
 
     @property
     def past(self) -> Mapping[str, Any] | None:
-        """What past runs took."""
+        """Durations of past runs."""
         return self.about["past"]
 
     @property
     def reply_age(self) -> float:
-        """Seconds since the answer: what it says of so many seconds from then has come nearer."""
+        """Seconds since the reply. Relative times in the reply are reduced by this."""
         return 0.0 if self.asked is None else max(0.0, self.now - self.asked)
 
     @property
     def runs(self) -> Sequence[Mapping[str, Any]]:
-        """The attempts, latest first."""
+        """Attempts, latest first."""
         return sorted(self.task.get("instances") or (), key=lambda run: -run["attempt"])
 
     @property
     def status(self) -> str:
-        """The task's state; of a running one the state of its run."""
+        """State of the task, or of its active run."""
         active = next((run["status"] for run in self.runs if run["status"] in ACTIVE), None)
         return active or self.task["status"]
 
     @property
     def line(self) -> RunningEntry | None:
-        """The run on the board, which knows what is measured now."""
+        """The run on the board, with current measurements."""
         running = self.board.running if self.board else ()
         return next((line for line in running if line.uuid == self.task["uuid"]), None)
 
     def parse_time(self, text: str | None) -> datetime | None:
-        """A stored time."""
         return datetime.fromisoformat(text) if text else None
 
     def seconds_since(self, text: str | None) -> float | None:
-        """Seconds since a stored time."""
+        """Return the seconds since a stored time."""
         at = self.parse_time(text)
         return None if at is None else self.now - at.timestamp()
 
     def format_time(self, text: str | None, seconds: bool = True) -> str:
-        """A stored time as people read it."""
+        """Format a stored time."""
         at = self.parse_time(text)
         return units.MISSING if at is None else units.format_clock_time(at, datetime.fromtimestamp(self.now, UTC), seconds)
 
     def format_timestamp(self, seconds: float) -> str:
-        """UNIX seconds as people read them."""
+        """Format UNIX seconds."""
         at, now = (datetime.fromtimestamp(moment, UTC) for moment in (seconds, self.now))
         return units.format_clock_time(at, now)
 
 
 def format_title(facts: TaskContext) -> str:
-    """`#1049 resnet50-sweep-08`."""
+    """Return `#1049 resnet50-sweep-08`."""
     return f"#{facts.task['number']} {facts.look.sanitize(facts.task['name'])}"
 
 
 def build_headline(facts: TaskContext) -> tuple[Span, ...]:
-    """The line of the task's state: glyph, word, and the most important figures of that state."""
+    """Return the line with the state and its most important figures."""
     sign = STATES.get(facts.status, UNKNOWN)
     say = _describe_waiting if facts.status in WAITING else _describe_running if facts.status in ACTIVE else _describe_ended
     words = "".join(f"   {part}" for part in say(facts) if part)
@@ -112,7 +112,7 @@ def _describe_waiting(facts: TaskContext) -> Iterator[str]:
 
 
 def format_expected_start(facts: TaskContext) -> str:
-    """`starts 10:43–10:55 (~6m)`, `starts by 10:55`; "" when that is not known."""
+    """Return `starts 10:43–10:55 (~6m)`, `starts by 10:55`, or "" if unknown."""
     near = facts.why.get("expected_in")
     if not near:
         return ""
@@ -123,12 +123,12 @@ def format_expected_start(facts: TaskContext) -> str:
 
 
 def is_open_range(near: Sequence[float]) -> bool:
-    """Whether a range of seconds says no more than its end."""
+    """Return True if only the end of a range is known."""
     return near[0] == 0 < near[-1]
 
 
 def _format_range(facts: TaskContext, first: float, last: float) -> str:
-    """`10:43–10:55`, of seconds from now."""
+    """Return `10:43–10:55` for seconds from now."""
     now, *ends = (datetime.fromtimestamp(facts.now + seconds, UTC) for seconds in (0.0, first, last))
     return units.format_time_range(ends[0], ends[1], now)
 
@@ -146,7 +146,10 @@ def _describe_running(facts: TaskContext) -> Iterator[str]:
 
 
 def estimate_end(facts: TaskContext) -> list[float]:
-    """The seconds from now between which a run ends, from 0 on when only its limit is known; nothing when that is not known."""
+    """Return the seconds from now between which the run ends; empty if unknown.
+
+    The range starts at 0 if only the timeout is known.
+    """
     if told := facts.about["ends_in"]:
         return [seconds - facts.reply_age for seconds in told]
     if facts.line is None or facts.line.left is None:
@@ -156,7 +159,10 @@ def estimate_end(facts: TaskContext) -> list[float]:
 
 
 def format_expected_end(facts: TaskContext) -> str:
-    """`ends 10:46–10:50 (~6m)`, by past runs or else by the board; `ends by 10:55 (at most 12m)` by its limit; "" when not known."""
+    """Return when the run ends: `ends 10:46–10:50 (~6m)` by forecast.
+
+    Return `ends by 10:55 (at most 12m)` by timeout, or "" if unknown.
+    """
     near = estimate_end(facts)
     if not near:
         return ""
@@ -180,12 +186,12 @@ def _describe_ended(facts: TaskContext) -> Iterator[str]:
 
 
 def format_attempt(facts: TaskContext, run: Mapping[str, Any]) -> str:
-    """`attempt 1 of 2`."""
+    """Return `attempt 1 of 2`."""
     return f"attempt {run['attempt']} of {max(run['attempt'], facts.task['retries'] + 1)}"
 
 
 def measure_run(facts: TaskContext, run: Mapping[str, Any] | None) -> float | None:
-    """How long a run took, or has been running."""
+    """Return the duration of a run in seconds, until now if it is active."""
     if run is None or not run["start_time"]:
         return None
     return run["run_seconds"] if run["run_seconds"] is not None and run["end_time"] else facts.seconds_since(run["start_time"])

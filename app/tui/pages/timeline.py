@@ -1,4 +1,4 @@
-"""The time of a task: where it went, as a bar, and what happened, with who did it."""
+"""Task timeline: phases as a bar, and events with their actors."""
 
 from __future__ import annotations
 
@@ -14,21 +14,24 @@ from app.tui.widgets.document import DocRow, Section
 from db.states import ACTIVE, WAITING
 
 SUBMITTED = "submitted"
-"""What the note of a task's first event begins with."""
+"""Beginning of the note of a task's first event."""
 LAST_NAMED, FIRST_NAMED = 4, 3
-"""Of many phases the first and the last are named."""
+"""Number of phases named at the end and at the start of a long timeline."""
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A state and the seconds that it lasted."""
+    """A state and its duration in seconds."""
 
     status: str
     seconds: float
 
 
 def build_timeline(facts: TaskContext) -> Iterator[Section]:
-    """From the submission on: each phase as long in the bar as it lasted, and named below; in a plain look only named."""
+    """Yield the timeline: a proportional bar and the names of the phases.
+
+    Plain looks omit the bar.
+    """
     phases = compute_phases(facts)
     total = sum(phase.seconds for phase in phases)
     if len(phases) < 2 or total < 1.0:
@@ -39,7 +42,7 @@ def build_timeline(facts: TaskContext) -> Iterator[Section]:
 
 
 def compute_phases(facts: TaskContext) -> list[Phase]:
-    """What the task's own moves tell, states that follow themselves made one; the last one lasts until now unless it ended."""
+    """Return the phases of a task, merging repeated states; the last one may be open."""
     moves = [(facts.parse_time(e["at"]), e["status"]) for e in facts.task.get("events") or () if not e.get("runid")]
     turns = [(at.timestamp(), status) for at, status in moves if at is not None]
     starts = [turn for before, turn in zip([(0.0, ""), *turns], turns, strict=False) if before[1] != turn[1]]
@@ -51,7 +54,7 @@ def compute_phases(facts: TaskContext) -> list[Phase]:
 
 
 def _draw_phases(look: Look, phases: Sequence[Phase], total: float, room: int) -> str:
-    """Cells for each phase, one at least; what runs is full."""
+    """Draw each phase proportionally, at least one cell; active phases are solid."""
     room = max(10, room)
     shown = phases if len(phases) <= room else phases[-room:]
     cells = [max(1, int(phase.seconds / total * room)) for phase in shown]
@@ -77,11 +80,11 @@ def _get_state_word(status: str) -> str:
     return "ran" if status == "running" else STATES.get(status, UNKNOWN).word
 
 
-# -- what happened -----------------------------------------------------------------------------------------------
+# -- events --
 
 
 def build_history(facts: TaskContext) -> Section:
-    """What happened to it and who changed what, oldest first, two a line where they fit."""
+    """Return events and changes, oldest first, two per line if they fit."""
     told = [(event["at"], _format_event(facts, event)) for event in _drop_duplicates(facts.task.get("events") or ())]
     told += [(act["at"], text) for act in facts.about["acts"] if (text := _format_change(facts, act))]
     column = (facts.room - 4) // 2
@@ -98,7 +101,7 @@ def build_history(facts: TaskContext) -> Section:
 
 
 def _drop_duplicates(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The events without those of the task that only repeat what its run did."""
+    """Return the events without task events that repeat those of a run."""
     events = list(events)
     of_runs = {(event["status"], event["at"][:19]) for event in events if event.get("runid")}
     runs = {"running"} if of_runs else set[str]()
@@ -118,7 +121,7 @@ def _format_event(facts: TaskContext, event: Mapping[str, Any]) -> str:
 
 
 def _format_change(facts: TaskContext, act: Mapping[str, Any]) -> str:
-    """`08:31:40  priority 0 → 5 by ann`; "" for what the events tell already."""
+    """Return `08:31:40  priority 0 → 5 by ann`; "" if the events show the change."""
     before, after = act["before"] or {}, act["after"] or {}
     changed = [name for name in after if name in _FORMATS and before.get(name) != after[name]]
     parts = [f"{name.replace('_', ' ')} {_format_value(facts, name, before.get(name))} → {_format_value(facts, name, after[name])}" for name in changed]

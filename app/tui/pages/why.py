@@ -1,4 +1,4 @@
-"""Why a task waits, as lines: numbered reasons, who holds what is missing, and what does not hold it back."""
+"""Waiting reasons page: numbered reasons, holders of missing resources, suggestions."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from app.tui.widgets.document import DocRow, Section, wrap_text
 
 _MAX_HOLDERS = 3
 _TITLE_CELLS = (14, 28)
-"""Cells that the names of cures get, at least and at most."""
+"""Minimum and maximum cells of suggestion titles."""
 _MAX_TITLE_LINES = 3
-"""Lines that one gets at most: what it is about has names of any length."""
+"""Maximum lines of a title, which may contain names of any length."""
 _SATISFIED = (
     (("held",), "not held"),
     (("dependency",), "no dependencies"),
@@ -27,7 +27,7 @@ _SATISFIED = (
 
 
 def build_reasons(facts: TaskContext) -> Section:
-    """Numbered reasons, who holds what is missing, and what does not hold it back."""
+    """Return numbered reasons, holders of missing resources, and satisfied conditions."""
     reasons = facts.why.get("reasons") or ()
     rows = [row for number, reason in enumerate(reasons, 1) for row in _build_reason(facts, number, reason)]
     codes = {reason["code"] for reason in reasons}
@@ -40,7 +40,7 @@ def build_reasons(facts: TaskContext) -> Section:
 
 
 def _format_place(facts: TaskContext, codes: set[str]) -> str:
-    """`First in line in gpu; 4 more behind it.`, where no reason tells it."""
+    """Return `First in line in gpu; 4 more behind it.`, unless a reason says so."""
     place = facts.task.get("place")
     if not place or codes & {"queue-full", "behind"}:
         return ""
@@ -51,7 +51,7 @@ def _format_place(facts: TaskContext, codes: set[str]) -> str:
 
 
 def _format_load(facts: TaskContext) -> str:
-    """` (2 of 4)`, how full its queue is."""
+    """Return the load of the queue: ` (2 of 4)`."""
     queues = facts.board.queues if facts.board else ()
     found = next((queue for queue in queues if queue.name == facts.task["queue"]), None)
     return f" ({found.load} of {found.capacity})" if found else ""
@@ -67,7 +67,7 @@ def _build_reason(facts: TaskContext, number: int, reason: Mapping[str, Any]) ->
 
 
 def _build_holders(facts: TaskContext, of_memory: bool) -> Iterator[DocRow]:
-    """The runs that hold the pool, the one that ends first on top."""
+    """Yield the runs that hold the pool, the one that ends first on top."""
     for n, line in enumerate(_list_pool_runs(facts)[:_MAX_HOLDERS]):
         holds = units.format_memory(line.memory) if of_memory else f"{units.format_number(line.cpu)} cpu"
         end = _format_end(line)
@@ -94,11 +94,14 @@ def _list_pool_runs(facts: TaskContext) -> list[RunningEntry]:
     return sorted(lines, key=lambda line: float("inf") if line.left is None or line.left < 0 else line.left)
 
 
-# -- what can be done --------------------------------------------------------------------------------------------
+# -- suggestions --
 
 
 def build_suggestions(facts: TaskContext, most: int | None = None) -> Iterator[Section]:
-    """What could help, each with what it would bring; `enter` on one does it. What only informs is dim, and leads nowhere."""
+    """Yield suggestions with their expected effect; enter applies one.
+
+    Suggestions that only inform are dim and have no target.
+    """
     found = list(facts.why.get("cures") or ())[:most]
     if found:
         titles = [facts.look.sanitize(facts.look.adapt_text(cure["text"])) for cure in found]
@@ -117,6 +120,6 @@ def _build_suggestion(facts: TaskContext, cure: Mapping[str, Any], title: str, r
 
 
 def make_request(cure: Mapping[str, Any]) -> Request:
-    """What a cure asks of the runtime."""
+    """Build the request of a suggestion."""
     undo = tuple(Request(one["verb"], dict(one["args"]), one["said"], object=cure["object"]) for one in cure["undo"])
     return Request(cure["verb"], dict(cure["args"]), cure["said"], undo, cure["object"])

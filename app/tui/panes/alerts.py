@@ -1,4 +1,4 @@
-"""Pane 4: SLA alerts, as the board sorts them: worst first."""
+"""Alerts pane (4): SLA alerts in the order of the board, worst first."""
 
 from __future__ import annotations
 
@@ -34,11 +34,14 @@ SEVERITIES = {
     "warning": ("warn", "warn", "warn"),
     "info": ("info", "alive", "alive"),
 }
-"""The word of a severity, and its style while firing and once acknowledged."""
+"""Word of each severity, with its styles while firing and once acknowledged."""
 
 
 def make_head_cells(alert: AlertEntry, look: Look) -> tuple[Cell, Cell, Cell]:
-    """The sign, the severity, the rule. In a plain look the state at the end of the row is the one word for it."""
+    """Return the cells for the glyph, the severity and the rule.
+
+    In a plain look the glyph is left out, since the state at the end of the row is its word.
+    """
     word, firing, acknowledged = SEVERITIES.get(alert.severity, ("?", "unknown", "unknown"))
     style = (
         firing if alert.status == "firing" else acknowledged if alert.status in ("acknowledged", "pending") else "dim"
@@ -52,7 +55,7 @@ def make_head_cells(alert: AlertEntry, look: Look) -> tuple[Cell, Cell, Cell]:
 
 
 def make_state_cell(alert: AlertEntry, now: float, look: Look) -> Cell:
-    """`firing`, `acked ann`, `quiet 5h` until its silence ends, `resolved 3m`."""
+    """Return the state cell, such as `firing`, `acked ann`, `quiet 5h` or `resolved 3m`."""
     sign = ALERTS.get(alert.status, UNKNOWN)
     if alert.status == "acknowledged":
         return Cell(f"{sign.word} {look.sanitize(alert.by or '')}".rstrip())
@@ -64,12 +67,12 @@ def make_state_cell(alert: AlertEntry, now: float, look: Look) -> Cell:
 
 
 def format_time_left(until: float, now: float) -> str:
-    """How long a silence lasts yet, to the nearest minute."""
+    """Return the rest of a silence, to the nearest minute."""
     return units.format_age(until - now + 30 if until - now >= 60 else until - now)
 
 
 def make_wide_cells(alert: AlertEntry, look: Look, now: float) -> Cells:
-    """An alert on a wide terminal."""
+    """Return the cells of an alert on a wide terminal."""
     quiet = "dim" if alert.status in ("resolved", "silenced") else ""
     return (
         *make_head_cells(alert, look),
@@ -81,14 +84,14 @@ def make_wide_cells(alert: AlertEntry, look: Look, now: float) -> Cells:
 
 
 def format_why(alert: AlertEntry) -> str:
-    """Why it fires, and behind that what on, when there is room for its number."""
+    """Return the reason, followed by the object if there is room for its number."""
     why = alert.short or alert.why
     room = measure_width(why) + 2 + measure_width(alert.object.partition(" ")[0]) <= NARROW_WHY
     return f"{why}  {alert.object}" if room else why
 
 
 def make_narrow_cells(alert: AlertEntry, look: Look, now: float) -> Cells:
-    """An alert on a narrow terminal."""
+    """Return the cells of an alert on a narrow terminal."""
     quiet = "dim" if alert.status in ("resolved", "silenced") else ""
     return (
         *make_head_cells(alert, look),
@@ -103,24 +106,25 @@ _FIRST_RULE = "taskdeck sla create encode-on-time --template encode --finishes-w
 
 
 class AlertsPane(Table):
-    """Alerts that fire, are acknowledged, or were resolved a moment ago. Without the focus it shows the worst, wherever its cursor is."""
+    """Alerts that fire, are acknowledged, or were resolved a moment ago.
+
+    Without the focus the pane shows the worst alerts, wherever its cursor is.
+    """
 
     def __init__(self) -> None:
         super().__init__((ALERT_SECTION,), id="alerts")
 
     @property
     def keeps_cursor_visible(self) -> bool:
-        """Whether the window keeps the row under the cursor in sight."""
         return self.has_focus
 
     def watch_has_focus(self, has_focus: bool) -> None:
-        """The window goes back to the top when the focus leaves."""
+        """Scroll to the top when the focus leaves."""
         if not has_focus:
             self.views[0].offset = 0
         super().watch_has_focus(has_focus)
 
     def show_board(self, board: Board) -> None:
-        """Show the alerts of a board."""
         view = self.views[0]
         count = sum(alert.status != "resolved" for alert in board.alerts)
         view.title = f"4 SLA alerts {count}{'+' if count >= MAX_ALERTS else ''}" if board.at else "4 SLA alerts"

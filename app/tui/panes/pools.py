@@ -1,4 +1,4 @@
-"""Pane 2: the pools, what is reserved and what is really used; on wide terminals the host below them."""
+"""Pools pane (2): the reserved and the used part of each pool; on wide terminals the host below."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from app.tui.widgets.table_parts import SectionView, TableGrid, TableSection
 from app.tui.widgets.table_title import Wordings
 
 STALE_AFTER = 30.0
-"""Seconds after which measurements are called old."""
+"""Age in seconds from which measurements are called old."""
 MEMORY_SUFFIX = "/memory"
-"""What the key of a pool's second line ends with; no name has a slash."""
+"""Suffix of the key of a pool's memory line; names contain no slash."""
 LOW_DISK = 1024**3
-"""Bytes free under which the disk is marked."""
+"""Free bytes below which the disk is marked."""
 
 _WIDE = (
     TableColumn("", 8, 14, fits=True, gap=0),
@@ -47,7 +47,7 @@ _NARROW = (
 
 
 class PoolTableRow(NamedTuple):
-    """One line of a pool on a wide terminal: its CPU or its memory."""
+    """Line of a pool on a wide terminal: its CPU or its memory."""
 
     pool: PoolEntry
     memory: bool = False
@@ -67,7 +67,7 @@ def _make_name_cell(pool: PoolEntry, look: Look) -> Cell:
 
 
 def make_wide_cells(row: PoolTableRow, look: Look, now: float) -> Cells:
-    """The CPU or the memory of a pool."""
+    """Return the cells for the CPU or the memory of a pool."""
     pool = row.pool
     if row.memory:
         bar = _make_bar_cell(pool.measured_memory, pool.used_memory, pool.total_memory)
@@ -86,14 +86,17 @@ def make_wide_cells(row: PoolTableRow, look: Look, now: float) -> Cells:
 
 
 def _make_history_cell(shares: Sequence[float], look: Look) -> Cell:
-    """How much of it was used over half an hour; in a plain look the mean."""
+    """Return the use over half an hour; in a plain look its mean."""
     if look.plain:
         return Cell(f"{sum(shares) / len(shares):.0%} mean" if shares else "", "dim")
     return Cell(look.draw_sparkline(shares, 8, top=1.0), "dim")
 
 
 def make_narrow_cells(row: PoolTableRow, look: Look, now: float) -> Cells:
-    """A whole pool in one line; in a plain look what the bars show is said by words and the figures behind them."""
+    """Return the cells of a whole pool.
+
+    In a plain look words replace the bars; the figures follow them in any case.
+    """
     pool, reserved = row.pool, Cell("reserved", "dim")
     return (
         _make_name_cell(pool, look),
@@ -114,7 +117,7 @@ POOL_SECTION = TableSection("pools", TableGrid(_WIDE, make_wide_cells), TableGri
 
 
 class PoolsPane(Table):
-    """Every pool, and the machine they stand on."""
+    """Every pool, and the host they share."""
 
     def __init__(self) -> None:
         super().__init__((POOL_SECTION,), id="pools")
@@ -122,13 +125,13 @@ class PoolsPane(Table):
         self._legend = ""
 
     def show_board(self, board: Board) -> None:
-        """Show the pools of a board."""
         self._host = board.host
         view = self.views[0]
         measured = self._format_measured_at(board)
-        # On a wide terminal the heads leave no room behind them: they give way.
+        # On a wide terminal the column headings leave no room at the right end, so they give way to
+        # the tail.
         view.title = "2 Pools" if self.is_narrow or not measured else f"2 Pools  {measured}"
-        legend = "" if self.look.plain else "█ used ▒ reserved · free"  # words need none
+        legend = "" if self.look.plain else "█ used ▒ reserved · free"  # words need no legend
         self._legend = self.look.adapt_text(measured or legend) if self.is_narrow else ""
         view.tail, view.must = self._make_tail, True
         view.empty = [[(f"  {NO_MATCH}", "dim")]] if self.keep else ()
@@ -137,7 +140,7 @@ class PoolsPane(Table):
         self.show({"pools": [PoolTableRow(pool, memory) for pool in board.pools for memory in kinds]})
 
     def _make_tail(self, view: SectionView) -> list[Wordings]:
-        """What the bars mean, and how many pools are not in sight."""
+        """Return the legend of the bars, and the number of hidden pools."""
         says: list[Wordings] = [(self._legend,)] if self._legend else []
         shown, every = len(view.list_visible()) // view.together, len(view.rows) // view.together
         if shown >= every:
@@ -147,28 +150,31 @@ class PoolsPane(Table):
         return [*says, (f"+{every - shown:,} more", f"+{every - shown:,}")]
 
     def go_to_row(self, key: str) -> bool:
-        """The cursor stands on the line with the pool's name."""
+        """Put the cursor on the line that has the pool's name."""
         return super().go_to_row(key.removesuffix(MEMORY_SUFFIX))
 
     def action_move(self, by: int) -> None:
-        """A step is a pool, whatever lines it has."""
+        """Move by pools, which have one or two lines."""
         super().action_move(by * self.views[0].together if abs(by) == 1 else by)
 
     def _format_measured_at(self, board: Board) -> str:
-        """When all this was measured, if that is not now."""
+        """Return the time of the measurements if they are old, else ""."""
         at = board.measured_at or board.at
         late = board.measured_at is not None or self.now - at > STALE_AFTER
         return f"measured {format_time_and_age(at, self.now)}" if at and late else ""
 
     def draw(self, strips: Sequence[Strip]) -> None:
-        """On a wide terminal the last line is the host's, when no pool needs it."""
+        """Draw the host on the last line of a wide terminal if no pool needs the line."""
         if not self.is_narrow and len(strips) > len(self.views[0].rows) + 1:
             strips = [*strips[:-1], self.look.strip(make_host_line(self._host, self.look, self.size.width), self.size.width)]
         super().draw(strips)
 
 
 def make_host_line(host: HostFacts, look: Look, room: int) -> list[Span]:
-    """`host   cpu 11.2 of 16   mem 41.0 of 64G   disk 212G`; what is not known, or does not fit, is left out."""
+    """Return a line such as `host   cpu 11.2 of 16   mem 41.0 of 64G   disk 212G`.
+
+    Unknown values, and values that do not fit, are left out.
+    """
     spans: list[Span] = [("  host  ", "dim")]
     for word, text, style in _list_host_values(host):
         more: list[Span] = [(f" {word} ", "dim"), (text, style), ("  ", "")]

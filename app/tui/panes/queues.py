@@ -1,4 +1,4 @@
-"""Pane 1: the queues, in a fixed order that the eye learns; those with waiters first when not all fit."""
+"""Queues pane (1): queues in a fixed order; those with waiting tasks first if not all fit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.tui.widgets.table_parts import SectionView, TableGrid, TableSection
 from app.tui.widgets.table_title import Wordings
 
 MIN_SPARKLINE_TOP = 7
-"""Up to so many starts a cell, one step of the sparkline is one start; beyond, the largest count fills it."""
+"""Starts that fill a cell of the sparkline, or the largest number if there are more."""
 
 _WIDE = (
     TableColumn("", 10, 14, grow=1, floor=6, gap=0),
@@ -34,10 +34,11 @@ _NARROW = (
 
 
 def make_cells(queue: QueueEntry, look: Look, now: float) -> Cells:
-    """A queue's row, the same on narrow and wide terminals."""
+    """Return the cells of a queue, the same on narrow and wide terminals."""
     sign = QUEUES.get(queue.word, UNKNOWN)
     oldest = units.MISSING if queue.oldest_at is None else units.format_age(now - queue.oldest_at)
-    load = units.MISSING if queue.load is None else queue.load  # of a minute in which no runtime was up
+    # None for a past minute without a runtime
+    load = units.MISSING if queue.load is None else queue.load
     return (
         Cell(look.sanitize(queue.name)),
         Cell(BarCell(queue.load or 0, queue.capacity)),
@@ -50,7 +51,7 @@ def make_cells(queue: QueueEntry, look: Look, now: float) -> Cells:
 
 
 def _format_starts(queue: QueueEntry, look: Look) -> str:
-    """What it started in half an hour; in a plain look how many."""
+    """Return the starts of the last half hour as a sparkline; in a plain look their number."""
     if look.plain:
         return f"{units.format_count(sum(queue.starts))} in 30m" if queue.starts else ""
     return look.draw_sparkline(queue.starts, 10, top=max(MIN_SPARKLINE_TOP, *queue.starts, 0))
@@ -60,7 +61,7 @@ QUEUE_SECTION = TableSection("queues", TableGrid(_WIDE, make_cells), TableGrid(_
 
 
 class QueuesPane(Table):
-    """Every queue: how full, how many wait and since when, what it does."""
+    """Every queue: its load, its waiting tasks and its state."""
 
     def __init__(self) -> None:
         super().__init__((QUEUE_SECTION,), id="queues")
@@ -68,7 +69,6 @@ class QueuesPane(Table):
         self._known = False
 
     def show_board(self, board: Board) -> None:
-        """Show the queues of a board."""
         self._queues, self._known = board.queues, bool(board.at)
         self._show_queues()
 
@@ -77,7 +77,7 @@ class QueuesPane(Table):
         super().fit()
 
     def _show_queues(self) -> None:
-        """Where there is no room for all, those in which something waits stand first, and last those in which nothing runs either."""
+        """Show the queues; if not all fit, those with waiting tasks first and idle ones last."""
         rows = self._queues
         if len(rows) > max(1, self.size.height - 1):
             rows = tuple(sorted(rows, key=lambda queue: (not queue.waiting, not queue.load)))
@@ -89,7 +89,6 @@ class QueuesPane(Table):
 
 
 def _format_hidden(view: SectionView) -> list[Wordings]:
-    """How many are not in sight."""
     shown = len(view.list_visible())
     rest = view.rows[shown:]
     if not rest:

@@ -1,6 +1,7 @@
-"""Pane 3: one list for work: running, next to start with the reason, just ended, in one cursor space.
+"""Work pane (3): running, waiting and just ended tasks in one cursor space.
 
-A row that ends stays where it stood for `LINGER` seconds, so that nothing moves under the cursor and an end is seen.
+A row that ends keeps its place for `LINGER` seconds, so that nothing moves under the cursor and the
+end is visible.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from app.tui.widgets.table_title import Wordings
 
 LINGER = 5.0
 QUEUE_NAME_WIDTH = 14
-"""Cells of a queue's name that leave room for what to do about it at 80."""
+"""Cells of a queue's name that leave room for the advice on 80 columns."""
 TALL_HEIGHT = 34
-"""From this many lines of terminal, the just ended are shown and parts are set apart."""
+"""Terminal height in lines from which ended tasks are shown and sections are set apart."""
 
 
 class WorkPane(Table):
-    """Running, next to start, just ended."""
+    """Running, waiting and just ended tasks."""
 
     def __init__(self) -> None:
         super().__init__((RUNNING_SECTION, NEXT_SECTION, ENDED_SECTION), id="work")
@@ -31,18 +32,17 @@ class WorkPane(Table):
         self.guidance: Sequence[Sequence[Span]] = ()
         """Lines for the first run, in place of running rows."""
         self.select_ended: Callable[[Sequence[EndedEntry]], tuple[EndedEntry, ...]] | None = None
-        """Which of the ended rows still stand on the deck; all of them under a filter."""
+        """Selects the ended rows to show; under a filter all are shown."""
         self._moment: float | None = None
         self._cursor_row_expired = False
-        """Whether the row under the cursor stops lingering: the cursor stays where it is, and does not go with it."""
+        """True if the row under the cursor expired: the cursor stays in its place."""
         self._lingering: dict[str, LingeringRow] = {}
         self._previous_rows: tuple[RunningEntry | LingeringRow, ...] = ()
         self._waiting_total = 0
         self._today = ""
 
     def show_board(self, board: Board) -> None:
-        """Show the work of a board."""
-        if self.moment != self._moment:  # rows of another time linger nowhere
+        if self.moment != self._moment:  # rows of another moment do not linger
             self._lingering, self._previous_rows, self._moment = {}, (), self.moment
         running, ended = self._merge_lingering(board)
         self._previous_rows = running
@@ -65,22 +65,22 @@ class WorkPane(Table):
             self.redraw()
 
     def _make_empty_lines(self, nothing: str) -> list[list[Span]]:
-        """What an empty part says: with a filter only that nothing there passes it, and nothing before there was a board."""
+        """Return the text of an empty section; nothing before the first board."""
         if not nothing:
             return []
         text = self.look.sanitize(self.look.adapt_text(nothing)) if self.keep is None else NO_MATCH
         return [[("  " + text, "dim")]]
 
     def _make_running_tail(self, view: SectionView) -> list[Wordings]:
-        """Which of its rows are in sight, when not all are."""
+        """Return which rows are visible, if not all are."""
         return self._format_visible(view, len(view.rows), "first {} of {}", "first {}")
 
     def _make_waiting_tail(self, view: SectionView) -> list[Wordings]:
-        """The same of those that wait; of them the board has only the first."""
+        """Return which waiting rows are visible; the board has only the first ones."""
         return self._format_visible(view, len(view.rows) if self.keep else max(self._waiting_total, len(view.rows)), "first {} of {}", "{1}")
 
     def _make_ended_tail(self, view: SectionView) -> list[Wordings]:
-        """The same of those that ended, and how many did today."""
+        """Return which ended rows are visible, and the totals of today."""
         return [*self._make_running_tail(view), *([(self._today,)] if self._today else [])]
 
     def _format_visible(self, view: SectionView, total: int, *wordings: str) -> list[Wordings]:
@@ -92,7 +92,7 @@ class WorkPane(Table):
         return [tuple(text.replace("first", "these") if view.offset else text for text in (*all_of_them, long, *short))]
 
     def _merge_lingering(self, board: Board) -> tuple[tuple[RunningEntry | LingeringRow, ...], tuple[EndedEntry, ...]]:
-        """The running rows with those that ended a moment ago in their places, and the other ended ones."""
+        """Return the running rows with lingering ones in their places, and the other ended rows."""
         alive = {row.key: row for row in board.running}
         ends = {row.key: row for row in board.ended}
         waits = {row.key for row in board.next}
@@ -115,7 +115,10 @@ class WorkPane(Table):
             self._lingering.pop(key, None)
 
     def share_lines(self, height: int) -> list[tuple[int, int]]:
-        """Running first, then next; the just ended on tall terminals, under a filter, and when the cursor is there."""
+        """Give lines to the running rows first, then to the waiting ones.
+
+        Ended rows get lines on tall terminals, under a filter, and while the cursor is on one.
+        """
         if self.guidance:
             return [(max(1, height - 3), 0), (1, 0), (-1, 0)]
         running, waiting, ended = (len(view.rows) for view in self.views)
@@ -134,14 +137,20 @@ class WorkPane(Table):
 
 
 def divide_lines(lines: int, running: int, waiting: int) -> list[tuple[int, int]]:
-    """Lines for the running and the waiting rows: what runs first, but a third for those that wait."""
+    """Divide lines between running and waiting rows.
+
+    Running rows come first, but waiting ones get up to a third.
+    """
     share = min(max(1, waiting), max(2, lines * 3 // 10))
     above = max(1, min(max(1, running), lines - share))
     return [(above, 0), (max(0, lines - above), 0)]
 
 
 def format_idle_reason(board: Board) -> str:
-    """Why the running part is empty: `Nothing runs. 2 wait: queue backup is paused (p on it resumes it).`; of the past only what was so."""
+    """Return why nothing runs, such as `Nothing runs. 2 wait: queue backup is paused …`.
+
+    For a board of the past, return only what was so.
+    """
     if board.runtime.state == "past":
         ran = "Nothing ran." if board.counts else "Nothing is known to have run."
         return f"{ran} {board.waiting_total:,} waited." if board.waiting_total else ran

@@ -1,4 +1,4 @@
-"""What the history screen shows of each metric: its lines, its figures, how they are written. Rows of queues, pools and templates."""
+"""History rows: series, figures and formats of each metric for queues, pools, templates."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from app.tui.widgets.table_columns import Cell, Cells, TableColumn
 from app.tui.widgets.table_parts import TableGrid, TableSection
 
 SeriesStyle = tuple[str, str, str, str]
-"""A series: its name in the answer, its word in the legend, its style, its letter."""
+"""Series: name in the reply, legend, style, letter."""
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryMetric:
-    """How one metric is shown. `unit` is how its lines are written, `figures` the columns: (name in the answer, head, unit)."""
+    """Presentation of a metric.
+
+    `unit` formats its series; `figures` are the columns as (name in the reply, heading, unit).
+    """
 
     word: str
     title: str
@@ -69,20 +72,20 @@ _FORMATS: dict[str, Callable[[float], str]] = {
 
 
 def format_figure(value: Value, unit: str) -> str:
-    """A figure as it is written: `–` where there is none."""
+    """Format a figure; `–` if unknown."""
     if value is None:
         return units.MISSING
     return units.format_cpu(value) if unit == "cores" else _FORMATS[unit](value)
 
 
 def format_tick(value: float, unit: str) -> str:
-    """A figure on the axis."""
+    """Format a figure for the axis."""
     return _FORMATS[unit](value)
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryRow:
-    """One queue, pool or template (by "all": all of them) with its lines and its figures of the whole span."""
+    """A queue, pool or template, or the sum of all, with series and totals."""
 
     metric: str
     by: str
@@ -96,24 +99,24 @@ class HistoryRow:
 
     @property
     def lines(self) -> tuple[Series, ...]:
-        """What the chart draws of it."""
+        """Series drawn in the chart."""
         return tuple(
             Series(word, tuple(self.series.get(name, ())), style, letter) for name, word, style, letter in METRICS[self.metric].lines
         )
 
     @property
     def trend(self) -> tuple[Value, ...]:
-        """The line that stands in the table."""
+        """Series drawn in the table."""
         return tuple(self.series.get(METRICS[self.metric].trend, ()))
 
 
 def make_rows(answer: Mapping[str, Any]) -> list[HistoryRow]:
-    """The rows of an answer to `history`."""
+    """Return the rows of a `history` reply."""
     return [HistoryRow(answer["metric"], answer["by"], row["name"], row["series"], row["total"]) for row in answer["rows"]]
 
 
 def get_row_name(row: HistoryRow, look: Look) -> str:
-    """What a row is called."""
+    """Return the name of a row."""
     if row.name is None:
         return "all"
     return look.sanitize(row.name) or "(no template)"
@@ -121,7 +124,7 @@ def get_row_name(row: HistoryRow, look: Look) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TrendCell:
-    """A line in one row: the greatest value of each cell, blank where nothing is known."""
+    """A one-row chart: the maximum per cell, blank if unknown."""
 
     values: tuple[Value, ...]
 
@@ -134,7 +137,7 @@ class TrendCell:
 
 
 def make_group_cells(row: HistoryRow, look: Look, now: float) -> Cells:
-    """Name, trend, figures."""
+    """Return the cells of a row: name, trend, figures."""
     plain = row.name is None or row.name == ""
     figures = [
         Cell(look.adapt_text(format_figure(row.total.get(name), unit)), "late" if unit == "bad" and row.total.get(name) else "")
@@ -145,7 +148,7 @@ def make_group_cells(row: HistoryRow, look: Look, now: float) -> Cells:
 
 @cache
 def get_section(metric: str) -> TableSection:
-    """The part of the table for a metric."""
+    """Return the table section of a metric."""
     figures = [TableColumn(head, max(7, len(head)), 10, right=True, fits=True, gap=2) for _, head, _ in METRICS[metric].figures]
     columns = (TableColumn("", 12, 28, fits=True, floor=8, grow=2, gap=0, cut="middle"), TableColumn("", 10, 0, drop=1, grow=1, gap=2), *figures)
     return TableSection("groups", TableGrid(columns, make_group_cells))

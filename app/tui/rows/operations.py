@@ -1,4 +1,4 @@
-"""The rows of the log of operations: what `operations` answers, how it becomes cells, and all there is to know about one."""
+"""Rows of the operation log, and the details of one operation."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from app.tui.widgets.table_columns import Cell, Cells, TableColumn
 from app.tui.widgets.table_parts import TableGrid, TableSection
 
 MAX_DIFFERENCE_LINES = 2000
-"""Lines of one difference that are shown."""
+"""Maximum number of lines of one difference."""
 
 
 @dataclass(frozen=True, slots=True)
 class OperationEntry:
-    """Something that was done. `at` in UNIX seconds, `name` its task's, `here` whether this terminal did it, `reason` why it cannot
-    be undone."""
+    """Operation of the log.
+
+    `at` is in UNIX seconds, `name` is its task's name, `here` is True for an operation of this
+    terminal, and `reason` says why there is no undo.
+    """
 
     id: int
     at: float
@@ -38,7 +41,7 @@ class OperationEntry:
     reason: str = ""
     change: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
-    """The answer's row, with `before` and `after`."""
+    """Row of the answer, with `before` and `after`."""
 
     @property
     def key(self) -> str:
@@ -46,12 +49,12 @@ class OperationEntry:
 
     @property
     def number(self) -> int | None:
-        """Of its task."""
+        """Number of the operation's task, or None."""
         return diff.parse_task_number(self.object)
 
 
 def make_operation(row: Mapping[str, Any]) -> OperationEntry:
-    """A row of an answer of `operations`."""
+    """Return the row of an answer of `operations`."""
     change = diff_summary.summarize_change(row["object"], row["before"], row["after"])
     return OperationEntry(
         row["id"], datetime.fromisoformat(row["at"]).timestamp(), row["by"], row["verb"], row["object"], row.get("name"), row.get("source"),
@@ -61,7 +64,7 @@ def make_operation(row: Mapping[str, Any]) -> OperationEntry:
 
 
 def format_source(row: OperationEntry) -> str:
-    """`here`, or what it was done with elsewhere; the runtime's own acts are `itself`."""
+    """Return `here`, or the program used elsewhere; for the runtime's own operations `itself`."""
     return "here" if row.here else "itself" if row.source == "duty" else row.source or units.MISSING
 
 
@@ -100,7 +103,7 @@ def _make_row(row: OperationEntry, when: str, look: Look) -> Cells:
 
 
 def _format_object(row: OperationEntry, look: Look) -> str:
-    """What it was done to; in a column numbers go without their `#`, and a backup is what tells it from others of its day."""
+    """Return the object of the operation; numbers without `#`, backups without their date."""
     day, clock, rest = row.object.removeprefix("backup ").partition("T")
     if clock and day.isdigit() and row.object.startswith("backup "):
         return look.adapt_text("…") + look.sanitize(rest)
@@ -114,11 +117,11 @@ def _format_change(row: OperationEntry, look: Look) -> str:
 OPERATIONS = TableSection("operations", TableGrid(_WIDE, _make_cells), TableGrid(_NARROW, _make_narrow_cells))
 
 
-# --- all about one ----------------------------------------------------------------------------------------------------------------------
+# Details
 
 
 def make_details(row: OperationEntry, room: int, now: float, look: Look) -> list[list[Span]]:
-    """Who, when, from where; before and after of all that changed; whether it can be undone."""
+    """Return the details: who, when and where, all changes, and if there is an undo."""
     lines: list[list[Span]] = [[(f"  {look.adapt_text(_format_who(row, now, look))}", "")]]
     lines += _make_differences(row, room, look)
     said, style = _format_undo(row)
@@ -131,7 +134,7 @@ def _make_differences(row: OperationEntry, room: int, look: Look) -> Iterator[li
         yield [(f"  {pad('made', 12)} ", "dim"), (look.adapt_text(look.sanitize(numbers)), "bold")]
         return
     for found in diff.diff_fields(before, after):
-        # What a template was made from says the same once more.
+        # The field `template` repeats the other fields.
         if found.name != "template":
             yield from _make_field_lines(found, room, look, one=before is None or after is None)
 
@@ -149,7 +152,10 @@ def _format_undo(row: OperationEntry) -> tuple[str, str]:
 
 
 def _make_field_lines(field: diff.ChangedField, room: int, look: Look, one: bool) -> Iterator[list[Span]]:
-    """One line where that will do, else the difference line by line. `one`: there is only one state, before or after."""
+    """Yield one line if it is enough, else the difference line by line.
+
+    `one` means that there is only one state, before or after.
+    """
     label, was, now = diff.format_column(field.name), field.before, field.after
     long = [value for value in (was, now) if isinstance(value, (dict, list)) or "\n" in str(value) or measure_width(str(value)) > room // 3]
     if not long:
@@ -173,7 +179,7 @@ _SIGNS = {"-": "broken", "+": "well", " ": "dim", "@": "dim"}
 
 
 def make_difference_lines(before: str, after: str, look: Look) -> Iterator[list[Span]]:
-    """Two texts line by line: `-` what went, `+` what came."""
+    """Yield two texts line by line: `-` removed, `+` added."""
     for n, (sign, line) in enumerate(diff.diff_lines(before, after)):
         if n == MAX_DIFFERENCE_LINES:
             yield [(look.adapt_text("    … and more"), "dim")]

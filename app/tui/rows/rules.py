@@ -1,4 +1,4 @@
-"""The rows of the screen of alerts and rules: what `alert.ls` and `sla.ls` answer, and how they become cells."""
+"""Rows of the alerts screen: answers of `alert.ls` and `sla.ls`, and their cells."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ from app.tui.widgets.table_parts import TableGrid, TableSection
 
 @dataclass(frozen=True, slots=True)
 class RuleRow:
-    """A rule: its name, its sentence, its severity, and how it stands. `until` is when its silence ends, UNIX seconds; `lacks` says
-    why there is no figure that it could be about; `facts` is the row of `sla.ls`."""
+    """SLA rule: its name, its sentence, its severity and its state.
+
+    `until` is the end of its silence in UNIX seconds, `lacks` says why there is no figure to
+    compare, and `facts` is the row of `sla.ls`.
+    """
 
     name: str
     words: str
@@ -38,7 +41,7 @@ class RuleRow:
 
 
 def make_rule_row(row: Mapping[str, Any]) -> RuleRow:
-    """A row of `sla.ls`."""
+    """Return the row of an `sla.ls` answer."""
     found, silence = row.get("open") or {}, row.get("silence")
     return RuleRow(
         row["name"], row["words"], row["severity"], bool(row["enabled"]), found.get("firing", 0), found.get("acknowledged", 0),
@@ -48,7 +51,7 @@ def make_rule_row(row: Mapping[str, Any]) -> RuleRow:
 
 
 def make_alert_line(row: Mapping[str, Any]) -> AlertEntry:
-    """A row of `alert.ls`."""
+    """Return the row of an `alert.ls` answer."""
     return AlertEntry(
         row["id"], row["sla"], row["severity"], row["status"], row["object"], row["text"], row["short"], unix_if_any(row["since"]) or 0.0,
         row.get("task_uuid"), row.get("task_number"), row.get("acknowledged_by"), unix_if_any(row.get("resolved_at")),
@@ -56,7 +59,7 @@ def make_alert_line(row: Mapping[str, Any]) -> AlertEntry:
     )  # fmt: skip
 
 
-# --- alerts -------------------------------------------------------------------------------------------------------------
+# Alerts
 
 _WIDE = (
     TableColumn("", 1, gap=0),
@@ -95,13 +98,13 @@ def _get_style(alert: AlertEntry) -> str:
 
 
 def _make_object_cell(alert: AlertEntry, look: Look) -> Cell:
-    """What it is about; in a column numbers go without their `#`."""
+    """Return the object of the alert; numbers without their `#`."""
     return Cell(look.sanitize(alert.object).removeprefix("#"), _get_style(alert))
 
 
 ALERT_SECTION = TableSection("alerts", TableGrid(_WIDE, _make_wide_cells), TableGrid(_NARROW, _make_narrow_cells))
 
-# --- rules --------------------------------------------------------------------------------------------------------------
+# Rules
 
 _RULE_WIDE = (
     TableColumn("", 22, 40, gap=0, fits=True),
@@ -125,7 +128,7 @@ def _make_rule_cells(rule: RuleRow, look: Look, now: float) -> Cells:
 
 
 def make_rule_state_cell(rule: RuleRow, look: Look, now: float) -> Cell:
-    """`off`, `quiet 5h`, `firing 2`, `acked 1`, `no replica`, `ok`, `ok, late 9h ago`."""
+    """Return the state, such as `off`, `quiet 5h`, `firing 2`, `acked 1`, `ok, late 9h ago`."""
     if not rule.enabled:
         return Cell("off", "dim")
     if rule.until is not None:

@@ -1,4 +1,4 @@
-"""Rows of the list of all tasks: what `browse` answers, and the columns one can choose from."""
+"""Rows of the task list: answers of the verb `browse`, and the columns to choose from."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BrowseRow = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class TaskListRow:
-    """A task in the list: its facts by the names of `browse`, and as the row of the deck that verbs know."""
+    """Task of the list: its values by the names of `browse`, and the board row that actions use."""
 
     facts: BrowseRow
     line: RunningEntry | NextEntry | EndedEntry
@@ -36,12 +36,12 @@ class TaskListRow:
 
     @property
     def status(self) -> str:
-        """The state as it is shown: that of its run while it runs."""
+        """State shown: that of the run while there is one."""
         return self.facts["run"] or self.facts["status"]
 
 
 def make_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[TaskListRow, ...]:
-    """Rows of an answer of `browse`."""
+    """Return the rows of a `browse` answer."""
     return tuple(_make_row(dict(zip(columns, row, strict=True))) for row in rows)
 
 
@@ -65,7 +65,7 @@ def _make_row(facts: dict[str, Any]) -> TaskListRow:
 
 
 class ColumnChoice(NamedTuple):
-    """A column one can choose: the letter it is chosen by, its words, its rules of width, its cell."""
+    """Selectable column: its letter, its label, its width rules and its cell."""
 
     letter: str
     words: str
@@ -96,7 +96,6 @@ def _make_age_cell(row: TaskListRow, look: Look, now: float) -> Cell:
 
 
 def _make_duration_cell(row: TaskListRow, look: Look, now: float) -> Cell:
-    """How long it ran."""
     began, ended = unix_if_any(row.facts["started_at"]), unix_if_any(row.facts["ended_at"])
     if began is None or row.facts["status"] in WAITING:
         return Cell(look.adapt_text(units.MISSING))
@@ -131,7 +130,7 @@ def _make_tags_cell(row: TaskListRow, look: Look, now: float) -> Cell:
 
 
 def _make_result_cell(row: TaskListRow, look: Look, now: float) -> Cell:
-    """Why it waits, what it does, how it ended."""
+    """Return why the task waits, what it does, or how it ended."""
     facts = row.facts
     if facts["status"] in WAITING:
         return Cell(look.sanitize(facts["why"] or facts["reason"] or ""))
@@ -162,7 +161,7 @@ COLUMNS: dict[str, ColumnChoice] = {
     "result": ColumnChoice("w", "why it waits, or how it ended", TableColumn("WHY / RESULT", 30, 60, grow=1, floor=24, gap=2, drop=7), _make_result_cell),
 }  # fmt: skip
 DEFAULT_COLUMNS = ("state", "queue", "age", "time", "result")
-"""The columns shown until others are chosen."""
+"""Columns shown by default."""
 
 _ID = TableColumn("ID", 4, 9, right=True, fits=True, gap=0)
 _GLYPH = TableColumn("", 1, 10, fits=True)
@@ -170,7 +169,7 @@ _NAME = TableColumn("NAME", 18, 32, fits=True, floor=18, grow=2, cut="middle")
 
 
 def make_grid(chosen: Sequence[str]) -> TableGrid:
-    """The grid of these columns, by their names; number, sign and name are always there."""
+    """Return the grid of the chosen columns, after number, glyph and name."""
     shown = [COLUMNS[name] for name in chosen if name in COLUMNS]
 
     def cells(row: TaskListRow, look: Look, now: float) -> Cells:
@@ -182,5 +181,5 @@ def make_grid(chosen: Sequence[str]) -> TableGrid:
 
 
 def make_section(chosen: Sequence[str]) -> TableSection:
-    """The part of the table with these columns."""
+    """Return the table section with the chosen columns."""
     return TableSection("tasks", make_grid(chosen))

@@ -1,4 +1,4 @@
-"""The rows of the list of templates: what `template.ls` answers, how it becomes cells, and all there is to know about one."""
+"""Rows of the template list, and the details of one template."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ from app.tui.widgets.table_columns import Cell, Cells, TableColumn
 from app.tui.widgets.table_parts import TableGrid, TableSection
 
 MAX_COUNTED = 10_000
-"""The service counts no more uses than this."""
+"""Number of uses at which the service stops counting."""
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateEntry:
-    """A template. `parameters` and `required` are how many there are, `median` seconds, `last` UNIX seconds; `facts` is the row of
-    `template.ls`."""
+    """Template of the list.
+
+    `parameters` and `required` are counts, `median` is in seconds and `last` in UNIX seconds;
+    `facts` is the row of `template.ls`.
+    """
 
     name: str
     engine: str
@@ -38,7 +41,7 @@ class TemplateEntry:
     median: float | None = None
     retired: bool = False
     asks: tuple[float | None, ...] = (None, None, None)
-    """cpu, memory, timeout of its tasks."""
+    """CPU, memory and timeout of its tasks."""
     facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
@@ -47,7 +50,7 @@ class TemplateEntry:
 
 
 def make_template(row: Mapping[str, Any]) -> TemplateEntry:
-    """A row of `template.ls` with its usage."""
+    """Return the row of an answer of `template.ls` with usage."""
     schema = row.get("parameters") or {}
     named = list(_collect_properties(schema))
     needed = {name for part in _find_groups(schema) for name in part.get("required") or ()}
@@ -60,7 +63,10 @@ def make_template(row: Mapping[str, Any]) -> TemplateEntry:
 
 
 def _find_groups(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """A schema and what it is put together from: nf-core's groups are parts of an `allOf` that point at definitions."""
+    """Yield a schema and the schemas it is composed of.
+
+    The groups of nf-core schemas are parts of an `allOf` that refer to definitions.
+    """
     yield schema
     for part in schema.get("allOf") or ():
         if isinstance(part, Mapping):
@@ -75,7 +81,7 @@ def _resolve_pointer(schema: Any, pointer: str) -> Any:
 
 
 def _collect_properties(schema: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The parameters at the top, by name."""
+    """Return the top-level parameters by name."""
     found: dict[str, Mapping[str, Any]] = {}
     for part in _find_groups(schema):
         named = part.get("properties")
@@ -130,14 +136,14 @@ def _make_common_cells(row: TemplateEntry, look: Look, now: float) -> Cells:
 
 
 def format_parameters(row: TemplateEntry) -> str:
-    """`5, 2 to fill in`."""
+    """Return the number of parameters, such as `5, 2 to fill in`."""
     if not row.parameters:
         return units.MISSING
     return f"{row.parameters}, {row.required} to fill in" if row.required else str(row.parameters)
 
 
 def format_used(row: TemplateEntry) -> str:
-    """How often; of very many only that they are."""
+    """Return the number of uses; large numbers are not exact."""
     return "10k+" if row.used >= MAX_COUNTED else f"{row.used:,}"
 
 
@@ -150,11 +156,11 @@ def _format_last_use(row: TemplateEntry, now: float) -> str:
 TEMPLATES = TableSection("templates", TableGrid(_WIDE, _make_cells), TableGrid(_NARROW, _make_narrow_cells))
 
 
-# --- all about one ----------------------------------------------------------------------------------------------------------------------
+# Details
 
 
 def make_details(row: TemplateEntry, room: int, look: Look) -> list[list[Span]]:
-    """What it runs, what its tasks ask for, what may be filled in."""
+    """Return the details: what the template runs, its resources and its parameters."""
     lines: list[list[Span]] = []
     if row.description:
         lines += [[(f"  {line}", "")] for line in wrap_text(look.sanitize(row.description), room - 3)]
@@ -175,7 +181,7 @@ def _make_line(label: str, text: str, look: Look) -> list[Span]:
 
 
 def _list_command_lines(row: TemplateEntry, look: Look) -> list[str]:
-    """Its command or script, line by line, safe."""
+    """Return the command or the script as safe lines."""
     schema = row.facts.get("schema") or {}
     if isinstance(schema.get("argv"), list):
         return [look.sanitize(shlex.join(map(str, schema["argv"])))]

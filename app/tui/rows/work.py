@@ -1,4 +1,4 @@
-"""The rows of pane 3: running, waiting and ended tasks as cells, wide and narrow."""
+"""Rows of the work pane: running, waiting and ended tasks as cells."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _ENDED_NARROW = (
 
 
 class LingeringRow(NamedTuple):
-    """A row that was running a moment ago, where it stood: what ran, how it ended, until when it stays."""
+    """Row that ended a moment ago and keeps its place until `until`."""
 
     was: RunningEntry
     end: EndedEntry
@@ -94,12 +94,12 @@ def _make_limit_cell(row: RunningEntry, now: float, look: Look) -> Cell:
 def _make_left_cell(row: RunningEntry, look: Look) -> Cell:
     if row.left is None:
         return Cell(look.adapt_text(units.MISSING))
-    # By less than a second none is late: a command that took 0.50 s before may take 0.51.
+    # Less than a second over is not late: a command that took 0.50 s may take 0.51.
     return Cell(f"late {units.format_age(-row.left)}", "warn") if row.left <= -1.0 else Cell(_format_time_left(row.left, row.at_most))
 
 
 def _format_time_left(left: float, at_most: bool) -> str:
-    """`~6m` by past runs, `<6m` when only the limit is known."""
+    """Return `~6m` from past runs, or `<6m` if only the limit is known."""
     return f"<{units.format_upper_bound(left)}" if at_most else units.format_estimate(left)
 
 
@@ -127,7 +127,7 @@ def _make_elapsed_cell(row: RunningEntry, now: float, look: Look) -> Cell:
 
 
 def make_running_cells(row: RunningEntry | LingeringRow, look: Look, now: float) -> Cells:
-    """A running row, or one that just ended where it stood."""
+    """Return the cells of a running row, or of one that just ended."""
     if isinstance(row, LingeringRow):
         blank = Cell("")
         return (
@@ -145,7 +145,7 @@ def make_running_cells(row: RunningEntry | LingeringRow, look: Look, now: float)
 
 
 def make_narrow_running_cells(row: RunningEntry | LingeringRow, look: Look, now: float) -> Cells:
-    """The same in 80 cells; an end says how in place of the figures."""
+    """Return the cells for 80 columns; an end takes the place of the figures."""
     if isinstance(row, LingeringRow):
         how = _make_end_cell(row.end, look)
         return *_make_head_cells(row.was, row.end.status, look), Cell(how.text, how.style, 7), *(Cell(""),) * 6
@@ -160,7 +160,7 @@ def _make_start_cell(row: NextEntry, now: float, look: Look) -> Cell:
 
 
 def make_next_cells(row: NextEntry, look: Look, now: float) -> Cells:
-    """A waiting row."""
+    """Return the cells of a waiting row."""
     waits = Cell(units.format_age(now - row.since))
     return (
         *_make_head_cells(row, row.status, look),
@@ -172,12 +172,12 @@ def make_next_cells(row: NextEntry, look: Look, now: float) -> Cells:
 
 
 def make_narrow_next_cells(row: NextEntry, look: Look, now: float) -> Cells:
-    """A waiting row in 80 cells, with the short reason."""
+    """Return the cells of a waiting row for 80 columns, with the short reason."""
     return *_make_head_cells(row, row.status, look), _make_start_cell(row, now, look), Cell(look.sanitize(row.why_short or row.why))
 
 
 def format_end(row: EndedEntry) -> str:
-    """The word of the state and how it came to it: `failed, exit 1 after 3s`, `succeeded in 44m02s`."""
+    """Return the state and its cause, such as `failed, exit 1 after 3s`."""
     word = _get_sign(row.status).word
     if not row.how or row.how.startswith(word):
         return row.how or word
@@ -190,12 +190,12 @@ def _make_end_cell(row: EndedEntry, look: Look) -> Cell:
 
 
 def make_ended_cells(row: EndedEntry, look: Look, now: float) -> Cells:
-    """A row that ended."""
+    """Return the cells of an ended row."""
     return *_make_head_cells(row, row.status, look), Cell(look.sanitize(row.queue)), Cell(format_age_ago(row.ended_at, now)), _make_end_cell(row, look)
 
 
 def make_narrow_ended_cells(row: EndedEntry, look: Look, now: float) -> Cells:
-    """A row that ended, in 80 cells."""
+    """Return the cells of an ended row for 80 columns."""
     return *_make_head_cells(row, row.status, look), Cell(format_age_ago(row.ended_at, now)), _make_end_cell(row, look)
 
 

@@ -1,7 +1,7 @@
-"""`7`: alerts and the rules behind them, with what there is to know about the one under the cursor.
+"""Alerts screen (key `7`): alerts, the SLA rules behind them, and a detail box.
 
-Alerts and rules are two parts of one list, so that `j` walks through both and every verb works on either: on an alert it means the
-alert, or its rule where only a rule can be meant.
+Alerts and rules are two sections of one table, so `j` walks through both. An action on an alert
+applies to the alert, or to its rule where only a rule makes sense.
 """
 
 from __future__ import annotations
@@ -38,17 +38,20 @@ if TYPE_CHECKING:
     from app.client import Client
 
 LIMIT = 500
-"""Alerts that are shown; more are counted."""
+"""Maximum number of alerts listed; more are only counted."""
 RESOLVED_SINCE = "24h"
-"""How far back `f` looks."""
+"""Age of the resolved alerts that `f` includes."""
 DETAIL_DELAY = 0.08
-"""Seconds for which the cursor must rest on a row before more is asked about it."""
+"""Seconds the cursor must rest on a row before its details are requested."""
 FLAT, LOW, TALL = 16, 22, 36
-"""Lines of the screen up to which there is no detail, a short one, and from which there is a tall one."""
+"""Heights in lines: up to FLAT no detail box, below LOW a short one, from TALL a tall one."""
 
 
 class AlertsTable(Table):
-    """Alerts, and rules below them: alerts get the lines they need, as long as some rules are seen."""
+    """Table of alerts with the rules below them.
+
+    Alerts get the lines they need as long as some rules stay visible.
+    """
 
     def share_lines(self, height: int) -> list[tuple[int, int]]:
         room = max(0, height - 2)
@@ -74,7 +77,7 @@ class RuleDetail(DetailBox):
 
 
 class AlertsScreen(ListScreen):
-    """What is late, and how late is too late."""
+    """Alerts and the SLA rules that raise them."""
 
     TITLE_TEXT = "7 Alerts and SLAs"
     PLACE = "7"
@@ -104,7 +107,7 @@ class AlertsScreen(ListScreen):
     def __init__(self, client_factory: Callable[[], Client]) -> None:
         super().__init__(client_factory)
         self.past = False
-        """Whether alerts that are over are shown."""
+        """True if resolved alerts are listed too."""
         self.alerts: tuple[AlertEntry, ...] = ()
         self.rules: dict[str, RuleRow] = {}
         self._loaded = False
@@ -112,7 +115,7 @@ class AlertsScreen(ListScreen):
         self._details_key = ""
         self._timer: Timer | None = None
 
-    # -- the widgets ------------------------------------------------------------------------------------------------
+    # Widgets
 
     def list_sections(self) -> Sequence[TableSection]:
         return (ALERT_SECTION, RULE_SECTION)
@@ -168,7 +171,7 @@ class AlertsScreen(ListScreen):
         delete = [KeyHint("D", "delete", "D", 11)] if isinstance(self.table.item, RuleRow) else []
         return [KeyHint("f", "only open" if self.past else "resolved too", "f", 10), *delete]
 
-    # -- reading ----------------------------------------------------------------------------------------------------
+    # Reading
 
     def reread(self) -> None:
         self.read(partial(_read_alerts_and_rules, {"since": RESOLVED_SINCE, "limit": LIMIT} if self.past else {"limit": LIMIT}), self._apply_answer)
@@ -192,7 +195,7 @@ class AlertsScreen(ListScreen):
         self.query_one("#counts", TextLine).show(self._make_counts())
 
     def _format_total(self) -> str:
-        """Open alerts; of a list that was cut, how many at least."""
+        """Return the number of open alerts, with `+` if the list was cut."""
         count = sum(alert.status != "resolved" for alert in self.alerts)
         return f"{count:,}+" if len(self.alerts) >= LIMIT else f"{count:,}"
 
@@ -202,7 +205,10 @@ class AlertsScreen(ListScreen):
         return "Nothing is late." if self.rules else "Nothing is late, and nothing would be: there is no rule."
 
     def _make_counts(self) -> list[Span]:
-        """`1 firing  1 acknowledged  1 silenced`, of all there are, shown or not."""
+        """Return the counts line, such as `1 firing  1 acknowledged  1 silenced`.
+
+        The counts cover all alerts, listed or not.
+        """
         quiet = [row for row in self.rules.values() if row.until is not None]
         heard = [row for row in self.rules.values() if row.until is None]
         own = [alert.status for alert in self.alerts if alert.sla not in self.rules]
@@ -219,7 +225,7 @@ class AlertsScreen(ListScreen):
         rules = (f"    rules {len(self.rules):,}{f', {off:,} off' if off else ''}", "dim")
         return [*spans, *more, rules] if self._loaded else []
 
-    # -- the row under the cursor -----------------------------------------------------------------------------------
+    # Row under the cursor
 
     @on(Table.Moved)
     def _handle_row_change(self) -> None:
@@ -232,7 +238,7 @@ class AlertsScreen(ListScreen):
         self._timer = self.set_timer(DETAIL_DELAY, self._request_details)
 
     def _request_details(self) -> None:
-        """Ask for all about the row."""
+        """Request the details of the row under the cursor."""
         row = self.table.item
         if isinstance(row, AlertEntry):
             self.call("alert.show", {"id": row.id}, partial(self._store_details, row.key))
@@ -240,7 +246,7 @@ class AlertsScreen(ListScreen):
             self.call("sla.history", {"name": row.name}, partial(self._store_details, row.key))
 
     def handle_missing(self, text: str) -> None:
-        """What was under the cursor is gone; the list will show it."""
+        """Ignore a missing row; the next reading removes it from the list."""
 
     def _store_details(self, key: str, found: Mapping[str, Any]) -> None:
         self._details_key, self._details = key, found
@@ -262,12 +268,12 @@ class AlertsScreen(ListScreen):
         super().refresh_each_second()
         if is_visible_under_modal(self):
             self.show_detail()
-            if self._details.get("metric"):  # a figure changes though nothing is written
+            if self._details.get("metric"):  # a metric changes without a database write
                 self._request_details()
             if any(alert.until is not None and alert.until <= self.now for alert in self.alerts):
                 self.reread()
 
-    # -- verbs ------------------------------------------------------------------------------------------------------
+    # Actions
 
     def _perform(self, make: Callable[[], Sequence[Request]]) -> None:
         try:
@@ -278,7 +284,10 @@ class AlertsScreen(ListScreen):
             self.table.clear_marks()
 
     def _get_rules(self) -> list[RuleRow]:
-        """The rules that the key means; raises Unfit when there is none, or nothing may be changed."""
+        """Return the rules that the key applies to.
+
+        Raise NotApplicable if there is none, or if nothing may be changed.
+        """
         if refusal := self.deck.refusal or self.unread_notice:
             raise NotApplicable(refusal)
         return action_rules.find_rules(self.table.list_selected(), self.rules)
@@ -293,11 +302,9 @@ class AlertsScreen(ListScreen):
         self.app.push_screen(ChoiceScreen(question), lambda key: act(key) if key else None)
 
     def action_acknowledge(self) -> None:
-        """Say that somebody has seen it."""
         self._perform(lambda: action_rules.acknowledge_rows(self.table.list_selected()))
 
     def action_silence(self) -> None:
-        """Ask how long not to hear of it."""
 
         def ask(rules: list[RuleRow]) -> None:
             self._ask_before(action_rules.ask_silence(rules, self.look), partial(self._silence, rules))
@@ -313,11 +320,9 @@ class AlertsScreen(ListScreen):
             self._perform(lambda: action_rules.silence_rules(rules, action_rules.SILENCE_ENDS[key]))
 
     def action_switch(self) -> None:
-        """Turn rules off, or on."""
         self._with_rules(lambda rules: self._perform(lambda: action_rules.toggle_rules(rules)))
 
     def action_delete(self) -> None:
-        """Delete rules; asks always."""
 
         def ask(rules: list[RuleRow]) -> None:
             self._ask_before(action_rules.confirm_delete_rules(rules, self.look), lambda key: self._perform(lambda: action_rules.delete_rules(rules)))
@@ -325,7 +330,6 @@ class AlertsScreen(ListScreen):
         self._with_rules(ask)
 
     def action_edit(self) -> None:
-        """The form of the rule."""
 
         def edit(rules: list[RuleRow]) -> None:
             if len(rules) > 1:
@@ -335,26 +339,23 @@ class AlertsScreen(ListScreen):
         self._with_rules(edit)
 
     def action_new(self) -> None:
-        """The form for a new rule."""
         if not self.deck.refuse_changes():
             form, table = make_rule_screen(self.client_factory), self.table
             self.app.push_screen(form, lambda sent: table.go_when_listed(form.made) if sent else None)
 
     def action_past(self) -> None:
-        """Show those that are over too, or not."""
         self.past = not self.past
         self.show_message("Alerts of the last 24h that are over stand below." if self.past else "Only open alerts.")
         self.reread()
 
     def action_copy(self) -> None:
-        """Copy the row as a line of text."""
         if self.table.item is None:
             self.show_message("There is nothing to copy.", stays=False)
         else:
             self.app.copy_to_clipboard(self.look.sanitize(action_rules.format_row(self.table.item)))
             self.show_message("Copied the line.")
 
-    # -- going somewhere --------------------------------------------------------------------------------------------
+    # Navigation
 
     @on(Table.Opened)
     def _handle_open(self, event: Table.Opened) -> None:
@@ -373,12 +374,10 @@ class AlertsScreen(ListScreen):
             self.show_message(self.look.sanitize(str(unfit)), "warn")
 
     def action_log(self) -> None:
-        """The log of the alert's task."""
         if uuid := self._find_task_uuid("l shows the log"):
             self.deck.open_log(uuid)
 
     def action_why(self) -> None:
-        """Why the alert's task waits, or ended so."""
         if uuid := self._find_task_uuid("w tells why"):
             self.deck.open_why(uuid)
 
@@ -390,5 +389,4 @@ class AlertsScreen(ListScreen):
 
 
 def _read_alerts_and_rules(args: Mapping[str, Any], client: Client) -> tuple[Any, Any]:
-    """Alerts and rules."""
     return client.call("alert.ls", dict(args)), client.call("sla.ls")

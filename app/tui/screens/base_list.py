@@ -1,8 +1,9 @@
-"""The base of the screens that are a list: a table under a title, `/` to filter, `o` to order, its age when reading fails.
+"""Base of list screens: a table with a filter, an order and the age of its data.
 
-A screen names its parts in `parts()`, reads in `reread()` with `self.read(work, then)`, and shows rows with
-`self.table.show({part: rows})`. Rows are frozen things with a `key`. The filter looks at `facts(row)`; a screen that filters
-where the data is (a million tasks) has `filtered()` of its own.
+A screen returns its table sections from `list_sections()`, reads in `reread()` with
+`self.read(work, then)` and shows rows with `self.table.show({part: rows})`. Rows are frozen values
+with a `key`. The filter matches `collect_facts(row)`; a screen that filters in the runtime (a
+million tasks) overrides `apply_filter()`.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ if TYPE_CHECKING:
 
 
 class ListScreen(PageScreen):
-    """A list that fills the screen."""
+    """List that fills the screen."""
 
     TITLE_TEXT: ClassVar[str] = ""
-    """Where one is: `5 Tasks`."""
+    """Title, such as `5 Tasks`."""
     ORDERS: ClassVar[tuple[tuple[str, str, str], ...]] = ()
-    """What `o` offers: the letter, the name of the order, its words."""
+    """Orders that `o` offers: letter, name, label."""
     QUALIFIERS: ClassVar[tuple[str, ...]] = ()
-    """The qualifiers its filter knows, such as `by:`; all are names in `facts`."""
+    """Qualifiers of the filter, such as `by:`; each names a value of `collect_facts`."""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash,fullwidth_solidus", "filter", "Filter the list", id="list.filter"),
         Binding("o", "order", "Order: choose a column, again reverses", id="list.order"),
@@ -56,14 +57,14 @@ class ListScreen(PageScreen):
     def __init__(self, client_factory: Callable[[], Client]) -> None:
         super().__init__(client_factory)
         self.words = ""
-        """What stands in the filter line."""
+        """Text of the filter line."""
         self.order = self.ORDERS[0][1] if self.ORDERS else ""
         self.down = True
-        """Whether the greatest, or newest, stands first."""
+        """True if the greatest or newest row comes first."""
         self.settled = asyncio.Event()
-        """Whether the rows are those that were asked for; a key waits for them, so that none is lost and no verb meets a row of before."""
+        """Set once the rows match the last request; keys wait for the event."""
 
-    # -- what a screen gives ----------------------------------------------------------------------------------------
+    # Overridden by screens
 
     def show_detail(self) -> None:
         """Show what `detail` makes below the list."""
@@ -74,27 +75,27 @@ class ListScreen(PageScreen):
         return "", "", []
 
     def list_sections(self) -> Sequence[TableSection]:
-        """The parts of the table."""
+        """Return the sections of the table."""
         raise NotImplementedError
 
     def collect_facts(self, row: Any) -> Mapping[str, Any]:
-        """What words and qualifiers of the filter look at, by name."""
+        """Return the values that the filter matches, by name."""
         return {}
 
     def list_values(self) -> Mapping[str, Sequence[str]]:
-        """What each qualifier is completed to, by its name."""
+        """Return the known values of each qualifier, by its name."""
         return {}
 
     def find_completions(self, text: str) -> Sequence[str]:
-        """The lines that what was typed may become by tab."""
+        """Return the filter lines that tab completes a text to."""
         return row_filter.list_completions(text, self.QUALIFIERS, self.list_values())
 
     def list_row_hints(self) -> list[KeyHint]:
-        """The keys for the row under the cursor."""
+        """Return the hints for the row under the cursor."""
         return []
 
     def apply_filter(self) -> None:
-        """The filter says something else: show what it means."""
+        """Apply the changed filter."""
         keep = row_filter.make_row_predicate(self.words, self.collect_facts)
         self.table.filter(keep, self.look.sanitize(self.words))
 
@@ -103,14 +104,14 @@ class ListScreen(PageScreen):
         self.settle()
 
     def settle(self) -> None:
-        """Something was read."""
+        """Release keys that wait for rows: a reading has ended."""
         self.settled.set()
 
     def apply_order(self) -> None:
-        """Another order was chosen."""
+        """Apply the changed order."""
         self.reread()
 
-    # -- the widgets ------------------------------------------------------------------------------------------------
+    # Widgets
 
     def compose_body(self) -> Iterable[Widget]:
         yield self.make_table()
@@ -118,22 +119,21 @@ class ListScreen(PageScreen):
         yield FilterInput()
 
     def make_table(self) -> Table:
-        """The table of the list."""
+        """Return the table of the list."""
         return Table(self.list_sections(), id="list")
 
     def compose_below(self) -> Iterable[Widget]:
-        """What stands between the table and the bottom lines."""
+        """Return the widgets between the table and the bottom lines."""
         return ()
 
     @property
     def table(self) -> Table:
-        """The list, or the one that has the focus where there are several."""
+        """Focused table, else the first one."""
         focused = self.focused
         return focused if isinstance(focused, Table) else self.query(Table).first()
 
     @property
     def deck(self) -> TaskdeckApp:
-        """The app."""
         return cast("TaskdeckApp", self.app)
 
     def on_mount(self) -> None:
@@ -170,10 +170,9 @@ class ListScreen(PageScreen):
     def _handle_cursor_move(self) -> None:
         self.refresh_chrome()
 
-    # -- the filter -------------------------------------------------------------------------------------------------
+    # Filter
 
     def action_filter(self) -> None:
-        """Open the filter line."""
         line = self.query_one(FilterInput)
         line.set_completer(self.find_completions)
         line.open(self.words)
@@ -197,12 +196,12 @@ class ListScreen(PageScreen):
         self.refresh_chrome()
 
     def filter_by(self, words: str) -> None:
-        """Show what these words mean."""
+        """Set the filter."""
         self.words = words
         self.apply_filter()
 
     def action_clear(self) -> None:
-        """Clear the filter, then the marks; then there is nothing left but to go back."""
+        """Clear the filter, else the marks, else close the screen."""
         if self.words:
             self.filter_by("")
             self.show_message("The filter is cleared.", stays=False)
@@ -211,10 +210,10 @@ class ListScreen(PageScreen):
         else:
             self.dismiss(None)
 
-    # -- the order --------------------------------------------------------------------------------------------------
+    # Order
 
     def action_order(self) -> None:
-        """Choose a column to order by; the same again turns it round."""
+        """Ask for the order; choosing the current order reverses it."""
         if not self.ORDERS:
             self.show_message("This list has one order.", stays=False)
             return

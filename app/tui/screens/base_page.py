@@ -1,4 +1,4 @@
-"""What the screens beside the deck look like: a title in the header, a body, a message line, the keys."""
+"""Base of page screens: header, banner, body, message line and key hints."""
 
 from __future__ import annotations
 
@@ -18,18 +18,17 @@ from app.tui.widgets.modal import find_modal_keys, is_visible_under_modal
 from app.tui.widgets.strips import StripWidget
 
 TWO_LINE_BANNER_HEIGHT = 24
-"""Lines of a terminal from which on what is in trouble has two of them."""
+"""Terminal height in lines from which the banner has two lines."""
 
 
 class TextLine(StripWidget):
-    """One line of spans."""
+    """One line of styled spans."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._spans: Sequence[Span] = ()
 
     def show(self, spans: Sequence[Span]) -> None:
-        """Show these spans of safe text."""
         self._spans = spans
         self._redraw()
 
@@ -41,18 +40,18 @@ class TextLine(StripWidget):
 
 
 class PageScreen(PollingScreen):
-    """A screen with a title in its header, a body, a message line and its keys."""
+    """Screen with a title in its header, a body, a message line and key hints."""
 
     CSS_PATH = "../styles/page.tcss"
     PLACE: ClassVar[str] = ""
-    """The digit of the place this is, if it is one."""
+    """Digit that opens the screen, if there is one."""
     KEY: ClassVar[str] = ""
-    """The key of the app that opens it, where the banner names that elsewhere."""
+    """Key of the app that opens the screen, where the banner of other screens names the key."""
 
     _read_error: tuple[str, Span | None] = ("", None)
-    """Why it could not be read, and what was said of that."""
+    """Last read error, and the message about the error."""
     _reported_fault: tuple[str, Span | None] = ("", None)
-    """The fault for which something was not done, and what was said of it."""
+    """Fault that prevented an action, and the message about the fault."""
 
     def compose(self) -> ComposeResult:
         yield Header()
@@ -62,40 +61,40 @@ class PageScreen(PollingScreen):
         yield KeyLine()
 
     def compose_body(self) -> Iterable[Widget]:
-        """The widgets between header and message line."""
+        """Return the widgets between header and message line."""
         return ()
 
     def on_mount(self) -> None:
         self.set_interval(1.0, self.refresh_each_second)
 
     def make_heading(self) -> str:
-        """Where one is, safe text for the header: `Deck › #1042 name`."""
+        """Return the safe title for the header, such as `Deck › #1042 name`."""
         return ""
 
     @property
     def breadcrumb(self) -> str:
-        """How the titles of screens that were opened from here begin; "" where they begin as this one's."""
+        """First part of the titles of screens opened from here; "" keeps that of this screen."""
         return ""
 
     @property
     def opened_from(self) -> str:
-        """The place that this was opened from, which `q` leads back to: `Tasks`, or `Deck`."""
+        """Name of the screen that `q` leads back to, such as `Tasks` or `Deck`."""
         stack = self.app.screen_stack
         below = stack[: stack.index(self)] if self in stack else stack
         return next((screen.breadcrumb for screen in reversed(below) if isinstance(screen, PageScreen) and screen.breadcrumb), "Deck")
 
     def list_hints(self) -> list[KeyHint]:
-        """The keys that work here now, without help and back."""
+        """Return the hints for the keys that work now, without help and back."""
         return []
 
     def list_keys(self) -> list[KeyHint]:
-        """What stands in the last line."""
+        """Return the hints of the last line."""
         return [*self.list_hints(), HELP_HINT, BACK_HINT]
 
-    # -- drawing --------------------------------------------------------------------------------------------------
+    # Drawing
 
     def refresh_chrome(self) -> None:
-        """Draw header and keys for what is so now."""
+        """Draw header, banner and keys."""
         self.set_class(self.app.size.width >= WIDE_CELLS, "-wide")
         seen = getattr(self.app, "seen", None)
         failures = seen.unseen(self.board) if seen and self.board else 0
@@ -105,41 +104,45 @@ class PageScreen(PollingScreen):
         self.refresh_keys()
 
     def refresh_keys(self) -> None:
-        """Draw the keys that work now: its own, or those of the box over it."""
+        """Draw the keys that work now: those of an open modal box, else those of the screen."""
         own = keep_read_only_hints(self.list_keys()) if getattr(self.app, "read_only", False) else self.list_keys()
         for line in self.query(KeyLine):
             line.show(find_modal_keys(self) or own)
 
     def _show_banner(self) -> None:
-        """What is in trouble, as on the deck; where there is little room in one line."""
+        """Show the warnings, on one line in a low terminal."""
         banner, most = self.query_one(Banner), 2 if self.app.size.height >= TWO_LINE_BANNER_HEIGHT else 1
         banner.show(build_current_banner(self.app, banner, self.board, most=most) if self.board else [])
 
     def show_message(self, text: str, style: str = "", *, stays: bool | None = None) -> None:
-        """Put a safe text into the message line for a while; what a key was of no use for does not stay when the screen is left."""
+        """Show a safe text in the message line for a while.
+
+        With `stays=False` the text disappears when the screen is left, as for a key that did
+        nothing.
+        """
         cast(Any, self.app).say(text, style, stays=stays)
 
     def report_fault(self, what: str, fault: str) -> None:
-        """Say for which fault, not cleaned yet, something was `Not submitted`; until `wrong` hears that it is mended."""
+        """Show the fault that prevented an action, until `update_faults` finds the fault gone."""
         self.show_message(f"{what}: {self.look.sanitize(fault)}", "warn")
         self._reported_fault = fault, cast(Any, self.app).said()
 
     def update_faults(self, faults: Collection[str]) -> None:
-        """These faults are left."""
+        """Clear the message of a fault that is not among these."""
         fault, said = self._reported_fault
         if said is not None and fault not in faults:
             self._reported_fault = "", None
             cast(Any, self.app).retract_message(said)
 
     def refresh_message(self) -> None:
-        """Show what was said last, by this screen or by the answer to a verb, while it is fresh."""
+        """Draw the last message while it is fresh."""
         said = cast(Any, self.app).said()
-        # A screen that was opened a moment ago has no lines yet; it comes here again when it has.
+        # A screen that has just opened has no lines yet; it calls this method again later.
         for line in self.query(MessageLine):
             line.show([said] if said else [])
 
     def show_read_error(self, text: str) -> None:
-        """It is said why until a reading goes well, and once told not over anything else."""
+        """Show why a reading failed, but do not repeat the error over a newer message."""
         why, told = self._read_error
         if text != why or cast(Any, self.app).said() in (None, told):
             super().show_read_error(text)
@@ -150,7 +153,7 @@ class PageScreen(PollingScreen):
         self._read_error = "", None
 
     def wake(self) -> None:
-        """The terminal has the focus again."""
+        """Handle the return of the terminal's focus."""
 
     def show_refusal(self, text: str) -> None:
         self.show_message(self.look.sanitize(text), "warn")
@@ -167,12 +170,11 @@ class PageScreen(PollingScreen):
         self.refresh_chrome()
 
     def refresh_each_second(self) -> None:
-        """Time goes on: ages and clocks are drawn again. Only on the screen that is seen."""
+        """Redraw ages and clocks if the screen is visible."""
         if is_visible_under_modal(self) and not getattr(self.app, "resting", False):
             self.query_one(Header).redraw()
             self._show_banner()
             self.refresh_message()
 
     def action_leave(self) -> None:
-        """Back to where one came from."""
         self.dismiss(None)

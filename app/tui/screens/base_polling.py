@@ -1,4 +1,4 @@
-"""What screens share that show more than the board: they ask the runtime, in threads, and again when it has news."""
+"""Base of screens that read from the runtime in threads, and again when the board changes."""
 
 from __future__ import annotations
 
@@ -19,18 +19,21 @@ if TYPE_CHECKING:
     from app.client import Client
 
 REREAD_INTERVAL = 0.5
-"""Seconds between two readings of what a screen shows, however often the board changes."""
+"""Seconds between two readings, however often the board changes."""
 STALE_AFTER = 2.0
-"""Seconds: what is older and still being read again says how old it is."""
+"""Age in seconds from which data being reread show their age."""
 LOADING_DELAY = 0.15
-"""Seconds of reading after which the screen says that it is loading."""
+"""Seconds of reading before the screen shows `loading`."""
 
 
 class PollingScreen(AppValues, SafeScreen[Any]):
-    """A screen that reads with verbs: `reread` asks, `call` brings the answer back into the app's thread."""
+    """Screen that reads with verbs.
+
+    `reread` sends the request; `call` delivers the answer in the app's thread.
+    """
 
     SINGLE_SUBJECT: ClassVar[bool] = False
-    """Whether it is about one thing, so that a reading that finds it missing is the end of it; in a list, only what a filter names is."""
+    """True if the screen is about one object, so that a missing object concerns all of it."""
 
     def __init__(self, client_factory: Callable[[], Client]) -> None:
         super().__init__()
@@ -46,28 +49,28 @@ class PollingScreen(AppValues, SafeScreen[Any]):
 
     @property
     def board(self) -> Board | None:
-        """The board as of now; None before the first one."""
+        """Latest board, or None before the first one."""
         return getattr(self.app, "board", None)
 
     def reread(self) -> None:
-        """Read again what is shown."""
+        """Read the shown data again."""
 
     def show_refusal(self, text: str) -> None:
-        """Show why a verb was refused; the text is not cleaned yet."""
+        """Show why a verb was refused; `text` is not sanitized."""
 
     def show_read_error(self, text: str) -> None:
-        """A reading failed, and what is shown stays; the text is not cleaned yet."""
+        """Show why a reading failed and keep the old data; `text` is not sanitized."""
         self.show_refusal(text)
 
     def clear_read_error(self) -> None:
-        """A reading went well after one that had failed."""
+        """Clear the read error after a successful reading."""
 
     def handle_missing(self, text: str) -> None:
-        """What the screen is about is not there, or no longer; the text is not cleaned yet."""
+        """Handle a subject that is gone or never existed; `text` is not sanitized."""
         self.show_refusal(text)
 
     def handle_board_change(self) -> None:
-        """Something changed somewhere: look again, twice a second at most."""
+        """Reread after a change of the board, at most twice a second."""
         if not self._reread_pending:
             self._reread_pending = True
             self.set_timer(REREAD_INTERVAL, self._reread_if_visible)
@@ -81,7 +84,10 @@ class PollingScreen(AppValues, SafeScreen[Any]):
         self.reread()
 
     def read(self, work: Callable[[Client], Any], then: Callable[[Any], None]) -> None:
-        """Read what the screen shows, one reading at a time: `freshness` tells how old it is, and what fails keeps what is shown."""
+        """Read in a thread, one reading at a time, and pass the result to `then`.
+
+        `freshness` is the age of the data. A failed reading keeps the old data.
+        """
         if self._reading_since is None:
             self._reading_since = self.ticks
             self.set_timer(LOADING_DELAY, self._show_slow_read)
@@ -117,14 +123,14 @@ class PollingScreen(AppValues, SafeScreen[Any]):
 
     @property
     def unread_notice(self) -> str:
-        """What to say to a key that came before there were rows; "" once something was read."""
+        """Message for a key pressed before any rows were read, else ""."""
         if self._read_at is not None:
             return ""
         return "The list could not be read." if self._failed else "Nothing was read yet when that key came: press it again."
 
     @property
     def freshness(self) -> str:
-        """`loading` while the first reading takes long, `12s old` while readings fail or take long, else nothing."""
+        """`loading` during a slow first reading, `12s old` while data are stale, else ""."""
         waits = self._reading_since is not None and self.ticks - self._reading_since >= LOADING_DELAY
         if self._read_at is None:
             return "loading" if waits else ""
@@ -132,24 +138,27 @@ class PollingScreen(AppValues, SafeScreen[Any]):
         return f"{units.format_age(age)} old" if self._failed or (waits and age > STALE_AFTER) else ""
 
     def refresh_freshness(self) -> None:
-        """`freshness` may say something else now."""
+        """Show the changed `freshness`."""
 
     @property
     def ticks(self) -> float:
-        """Seconds that only go forward."""
+        """Monotonic seconds."""
         return cast(Any, self.app).ticks()
 
     def call(self, verb: str, args: Mapping[str, Any], then: Callable[[Any], None]) -> None:
-        """Ask one verb of the runtime."""
+        """Call one verb of the runtime in a thread."""
         self.ask(lambda client: client.call(verb, dict(args)), then)
 
     @work(thread=True, group="asking", exit_on_error=False)
     def ask(self, work: Callable[[Client], Any], then: Callable[[Any], None]) -> None:
-        """Work with a client in a thread; `then` gets what comes of it here, `refused` the words of a problem."""
+        """Run `work` with a client in a thread.
+
+        `then` gets the result; `show_refusal` gets the message of a problem.
+        """
         client = self.client_factory()
         try:
             self.call_later(then, work(client))
-        # Whatever goes wrong in this thread is told on the screen that asked.
+        # The screen that asked shows any error of this thread.
         except Exception as error:
             self.call_later(self.handle_missing if _is_missing(error) else self.show_refusal, str(error))
         finally:

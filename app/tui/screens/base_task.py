@@ -1,4 +1,4 @@
-"""The deck's verbs on a screen that is about one task: where the deck asks its table, this is the answer."""
+"""Base of screens about one task, with the deck's actions on that task."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from db.states import ACTIVE, WAITING
 
 
 class SingleRow:
-    """The one row that a key can mean; nothing is marked, and it never moves."""
+    """Stand-in for the table: one row without marks that never moves."""
 
     jumped_at = float("-inf")
 
@@ -27,17 +27,18 @@ class SingleRow:
         self.marks: set[str] = set()
 
     def list_selected(self) -> list[TaskRow]:
-        """The row, once it is known."""
         return [self.item] if self.item else []
 
     def clear_marks(self) -> bool:
-        """There are none."""
         return False
 
 
-# A screen is styled by the name of its first base only, so the page comes first.
+# Textual styles a screen by the name of its first base only, so the page comes first.
 class SingleTaskScreen(PageScreen, TaskActions):
-    """A screen about one task, with the deck's verbs on it. `row.item` is set by what the screen reads."""
+    """Screen about one task.
+
+    The subclass sets `row.item` from its reading.
+    """
 
     SINGLE_SUBJECT = True
 
@@ -51,12 +52,12 @@ class SingleTaskScreen(PageScreen, TaskActions):
         return cast(Table, self.row)
 
     def mark_viewed(self, row: TaskRow) -> None:
-        """This is what is looked at."""
+        """Mark an ended task as seen."""
         if isinstance(row, EndedEntry):
             self.deck.mark_viewed(row)
 
     def handle_missing(self, text: str) -> None:
-        """A task that was deleted, or never was, has no screen."""
+        """Close the screen: the task was deleted or never existed."""
         if self.app.screen is self:
             row = self.row.item
             self.dismiss(None)
@@ -72,7 +73,7 @@ class SingleTaskScreen(PageScreen, TaskActions):
         self._watch_logs(True)
 
     def _watch_logs(self, on: bool) -> None:
-        """A log that another screen covers is not looked at."""
+        """Watch logs for growth only while the screen is visible."""
         for view in self.query(LogView):
             view.set_growth_checks(on)
 
@@ -83,7 +84,7 @@ class SingleTaskScreen(PageScreen, TaskActions):
 
 
 def make_task_row(task: Mapping[str, Any], board: Board | None) -> TaskRow:
-    """The board's row of a task, or one made from the answer of `show` or `log` when the board does not show it."""
+    """Return the board's row of a task, or one made from the answer of `show` or `log`."""
     uuid = str(task.get("uuid") or task["number"])
     status = task["status"]
     common: Any = {"uuid": uuid, "number": task["number"], "name": task["name"], "queue": task.get("queue", "")}

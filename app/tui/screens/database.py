@@ -1,4 +1,7 @@
-"""The database: how large it is, its backups, what goes next, what was slow, what its indexes are worth. Opened from the palette."""
+"""Database screen: size, backups, next deletions, slow statements and index use.
+
+Opened from the command palette.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,11 @@ if TYPE_CHECKING:
     from app.client import Client
 
 class DatabaseScreen(PageScreen):
-    """What was slow is read again with the board; sizes, which take reading the whole file, once."""
+    """Diagnostics of the database.
+
+    Slow statements are reread with the board; sizes only once, because measuring reads the whole
+    file.
+    """
 
     KEY = DATABASE_KEY
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -34,7 +41,7 @@ class DatabaseScreen(PageScreen):
         super().__init__(client_factory)
         self._found = DatabaseReplies()
         self._has_quick_results = False
-        """Whether what is quickly read was asked for, after which the file is measured."""
+        """True once the quick results were requested; the file is measured next."""
         self._open: set[str] = set()
 
     def compose_body(self) -> Iterable[Widget]:
@@ -57,7 +64,7 @@ class DatabaseScreen(PageScreen):
         self.read(lambda client: _read_diagnostics(client, measure, up), self._apply_results)
 
     def _apply_results(self, found: DatabaseReplies) -> None:
-        """What was slow is shown at once, and only then the file is measured."""
+        """Show the quick results at once, then measure the file."""
         before, self._has_quick_results = self._found, True
         if not found.measured:
             kept = {verb: why for verb, why in before.failed.items() if verb in MEASURING}
@@ -69,7 +76,7 @@ class DatabaseScreen(PageScreen):
             self.reread()
 
     def show_read_error(self, text: str) -> None:
-        """What was read stays, with why it is not read again."""
+        """Keep the last results and show why they cannot be reread."""
         super().show_read_error(text)
         self._found = self._found._replace(failed={**self._found.failed, ALL_VERBS: text})
         self._draw()
@@ -86,12 +93,11 @@ class DatabaseScreen(PageScreen):
 
     @on(Doc.Opened)
     def _handle_open(self, event: Doc.Opened) -> None:
-        """Show a statement whole, or in its line again."""
+        """Show a statement in full, or on one line again."""
         self._open ^= {event.target}
         self._draw()
 
     def action_measure(self) -> None:
-        """Read the whole file again."""
         failed = {verb: why for verb, why in self._found.failed.items() if verb not in MEASURING}
         self._found = self._found._replace(stats=None, going=None, failed=failed, measured=False)
         self._draw()
@@ -101,11 +107,15 @@ class DatabaseScreen(PageScreen):
 MEASURING = ("db.stats", "db.cleanup")
 """Verbs that read the whole file."""
 ALL_VERBS = "all"
-"""Stands for the verbs when none could be asked."""
+"""Key in `failed` for an error that stopped every verb."""
 
 
 def _read_diagnostics(client: Client, measure: bool, up: bool) -> DatabaseReplies:
-    """What can be read: of a sick database or disk, and of settings that are wrong, each verb says by itself what it lacks."""
+    """Return the results of all verbs.
+
+    A damaged database, a full disk or a wrong setting fails single verbs; `failed` holds their
+    errors.
+    """
     failed: dict[str, str] = {}
 
     def ask(verb: str, args: dict[str, Any] | None = None) -> Any:
@@ -120,5 +130,6 @@ def _read_diagnostics(client: Client, measure: bool, up: bool) -> DatabaseReplie
     found = DatabaseReplies(ask("db.slow"), ask("db.backups"), ask("db.replica.status"), failed=failed)
     if not measure:
         return found
-    going = ask("db.cleanup", {"dry_run": True}) if up else None  # only a runtime knows the rules by which something goes
+    # only a runtime knows the retention rules
+    going = ask("db.cleanup", {"dry_run": True}) if up else None
     return found._replace(stats=ask("db.stats"), going=going["next"] if going else None, measured=True)

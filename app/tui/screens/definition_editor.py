@@ -1,7 +1,7 @@
-"""The text of one definition, looked over by the runtime while it is typed; what storing it changes is shown before it is stored.
+"""Definition editor: the text of one template, queue, pool or rule.
 
-The text is what `taskdeck export` writes. What was typed is kept when the screen is left, until the deck is; what somebody else
-stored meanwhile is never overwritten unseen.
+The runtime checks the text while it is typed, and the user reviews the changes before they are
+saved. Unsaved text is kept until the deck exits. Changes by others are never overwritten unseen.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from app.tui.app import TaskdeckApp
 
 CHECK_DELAY = 0.15
-"""Seconds without a change after which the runtime looks the text over."""
+"""Seconds without a change before the runtime checks the text."""
 SHOWN_FAULTS = 3
 PLACEHOLDER = "NAME"
-"""What a new definition is called until somebody gives it a name."""
+"""Name in the text of a new definition until the user replaces it."""
 
 _NEW = {
     "templates": """[templates.NAME]
@@ -67,7 +67,7 @@ _WORDS = {"templates": "template", "queues": "queue", "pools": "pool", "slas": "
 
 @dataclass(frozen=True, slots=True)
 class DefinitionDraft:
-    """What was typed and not stored: the text, and what was stored when it was begun (None: nothing)."""
+    """Unsaved text, and the stored text it started from (None for a new definition)."""
 
     text: str
     was: str | None
@@ -75,7 +75,10 @@ class DefinitionDraft:
 
 
 class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
-    """The editor of one definition, or of a new one. Dismisses with its name when it was stored."""
+    """Editor of one definition, stored or new.
+
+    Dismisses with the name of the saved definition.
+    """
 
     DEFAULT_CSS = """
     EditorScreen {
@@ -97,21 +100,21 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
         super().__init__(client_factory)
         self.kind, self.edited = kind, name
         self._start: DefinitionDraft | None = None
-        """What it began with: what is stored, or the beginning of a new one."""
+        """Text the editor started with: the stored one, or the skeleton of a new definition."""
         self._was: str | None = None
         self._format = "toml"
         self._timer: Timer | None = None
         self._check_number = 0
         self._check_result: Mapping[str, Any] | None = None
-        """What the runtime said of the text as it is; None while it has not."""
+        """Result of the last check, or None if the text has changed since."""
         self._checked_text: str | None = None
-        """The text of which it said that; what was typed right before a key may not be known here yet."""
+        """Text that was checked; the last keys may not be in the widget's messages yet."""
         self._wants_to_save = False
         self._previous_draft: DefinitionDraft | None = None
         self._notice = ""
         self._unreadable = False
 
-    # -- the widgets ------------------------------------------------------------------------------------------------
+    # Widgets
 
     def compose_body(self) -> Iterable[Widget]:
         area = Script(id="text", show_line_numbers=True, soft_wrap=True, highlight_cursor_line=False)
@@ -128,17 +131,15 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
 
     @property
     def area(self) -> Script:
-        """The text."""
         return self.query_one("#text", Script)
 
     @property
     def deck(self) -> TaskdeckApp:
-        """The app."""
         return cast("TaskdeckApp", self.app)
 
     @property
     def subject(self) -> str:
-        """`template encode`, safe."""
+        """Kind and name as safe text, such as `template encode`."""
         return f"{_WORDS[self.kind]} {self.look.sanitize(self.edited or '')}".strip()
 
     def make_heading(self) -> str:
@@ -151,7 +152,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
         last = [KeyHint("ctrl+r", words, "ctrl+r", 2)] if self._unreadable or self.is_modified or self._previous_draft else []
         return [KeyHint("ctrl+j", "save", "ctrl+j", 0), *faulty, *last, KeyHint("esc", "leave, kept", "escape", 0)]
 
-    # -- what it begins with ----------------------------------------------------------------------------------------
+    # Loading
 
     def _load(self) -> None:
         self.area.read_only, self._unreadable = True, False
@@ -164,16 +165,15 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
 
     @property
     def _has_text(self) -> bool:
-        """Whether there is a text."""
         return self._start is not None
 
     @property
     def takes_keys(self) -> bool:
-        """Whether there is a text to type in, or will be none; until then what is typed is kept for it."""
+        """True once there is a text to type into, or none will come. Earlier keys are kept."""
         return self._has_text or self._unreadable
 
     def queue_input(self, event: KeyInput) -> None:
-        """One can leave also while there is nothing yet."""
+        """Handle a key; leaving works before the text has arrived."""
         if isinstance(event, events.Key) and not self._has_text and self._is_leave_key(event.key):
             self.action_leave()
         else:
@@ -187,7 +187,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
         self._start_editing(DefinitionDraft(answer["text"], answer["text"], answer["format"]))
 
     def _start_editing(self, start: DefinitionDraft) -> None:
-        """Show what is stored, or what was typed here before; then what was typed ahead of it."""
+        """Show the stored text or the kept one, then replay keys typed ahead."""
         self._start = start
         self.query_one("#verdict", Words).show()
         self.post_message(self.Waiting())
@@ -210,14 +210,14 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
         self._schedule_check()
 
     def handle_missing(self, text: str) -> None:
-        """It is gone."""
+        """Close the editor: the definition is gone."""
         if self.app.screen is self:
             self.dismiss(None)
             self.show_message(self.look.sanitize(text), "warn")
 
     @property
     def _drafts(self) -> dict[tuple[str, str], DefinitionDraft]:
-        """What was typed and not stored, of all definitions; it lives as long as the deck."""
+        """Unsaved texts of all definitions, kept as long as the deck runs."""
         if not hasattr(self.app, "kept_definitions"):
             cast(Any, self.app).kept_definitions = {}
         return cast(Any, self.app).kept_definitions
@@ -228,10 +228,10 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
 
     @property
     def is_modified(self) -> bool:
-        """Whether the text is not what it began with."""
+        """True if the text differs from the text the editor started with."""
         return self._start is not None and self.area.text != self._start.text
 
-    # -- looking it over --------------------------------------------------------------------------------------------
+    # Checking
 
     @on(TextArea.Changed)
     def _handle_text_change(self, event: TextArea.Changed) -> None:
@@ -275,7 +275,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
         return [(self.look.adapt_text(f"✓ {self._describe_save(looked)}"), "well"), *notice]
 
     def _describe_save(self, looked: Mapping[str, Any]) -> str:
-        """What storing it would do."""
+        """Return what saving would do, as a phrase."""
         if self._was is None:
             return f"makes {_WORDS[self.kind]} {self.look.sanitize(str(looked['name']))}"
         changed = [diff.format_change(diff.ChangedField(key, *pair)) for key, pair in looked["fields"].items()]
@@ -291,7 +291,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
             self.refresh_chrome()
 
     def action_fault(self) -> None:
-        """Put the cursor on what is wrong first."""
+        """Move the cursor to the first fault."""
         faults = self._check_result["faults"] if self._check_result else ()
         if not faults:
             self.show_message("Nothing is known to be wrong.", stays=False)
@@ -299,10 +299,10 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
         line, column = faults[0]["line"] or 1, faults[0]["column"] or 1
         self.area.move_cursor((line - 1, column - 1))
 
-    # -- storing ----------------------------------------------------------------------------------------------------
+    # Saving
 
     def action_save(self) -> None:
-        """Show what storing it changes, and store it after that."""
+        """Review the changes, then save the text."""
         if self.deck.read_only:
             self.show_message("Read only: nothing is changed from here.", "warn")
             return
@@ -342,7 +342,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
             self.show_message(self.look.sanitize(str(found.problem)), "warn")
 
     def _resolve_conflict(self, theirs: Mapping[str, Any], answer: str | None) -> None:
-        """Somebody else stored another version meanwhile: keep this one, or take theirs."""
+        """Keep this text, or take the version that somebody else saved meanwhile."""
         if answer == "save":
             self._save_reviewed(theirs["text"], "save")
         elif answer == "theirs":
@@ -350,7 +350,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
             self._load_draft(self._start)
 
     def _recreate(self, answer: str | None) -> None:
-        """It was removed meanwhile."""
+        """Save as a new definition: the stored one was removed meanwhile."""
         if answer == "save":
             self.edited, self._was = None, None
             self._save_reviewed(None, "save")
@@ -364,10 +364,10 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
         self.dismiss(name)
         self.show_message(f"{said}  u undo")
 
-    # -- leaving ----------------------------------------------------------------------------------------------------
+    # Leaving
 
     def action_stored(self) -> None:
-        """What is stored in place of what was typed; again brings that back."""
+        """Show the stored text; again restores the typed one."""
         self._notice = ""
         if not self._has_text:
             self._load()
@@ -379,7 +379,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
             self._previous_draft = None
 
     def action_leave(self) -> None:
-        """Back; what was typed is kept for the next time."""
+        """Close the editor and keep unsaved text."""
         if self.is_modified:
             self._drafts[self._key] = DefinitionDraft(self.area.text, self._was, self._format)
             self.show_message(f"What was typed is kept: it is there when {self.subject if self.edited else 'a new one'} is edited again.")
@@ -389,13 +389,13 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
 
 
 def _format_location(fault: Mapping[str, Any]) -> str:
-    """`line 4, 11: `."""
+    """Return the location of a fault, such as `line 4, 11: `."""
     return f"line {fault['line']}, {fault['column']}: " if fault["line"] and not fault["message"].startswith("line ") else ""
 
 
 @dataclass(frozen=True, slots=True)
 class SaveResult:
-    """What came of storing: the answer, or the problem with what is stored by now."""
+    """Result of saving: the answer, or the problem and the version stored by now."""
 
     answer: Mapping[str, Any]
     problem: Problem | None = None
@@ -412,7 +412,10 @@ def _save_definition(args: Mapping[str, Any], client: Client) -> SaveResult:
 
 
 class ReviewScreen(PageScreen, ModalScreen[str | None]):
-    """What is stored beside what would be, line by line. Dismisses with `save`, `theirs`, or None to go on typing."""
+    """Line-by-line comparison of the stored and the new text.
+
+    Dismisses with `save`, `theirs`, or None to return to the text.
+    """
 
     DEFAULT_CSS = "ReviewScreen { background: $background; Doc { height: 1fr; } }"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -424,7 +427,10 @@ class ReviewScreen(PageScreen, ModalScreen[str | None]):
     def __init__(
         self, client_factory: Callable[[], Client], title: str, before: str, after: str, *, theirs: bool = False, comments: bool = False
     ) -> None:
-        """`title` is safe; `theirs` says that `before` is somebody else's, and may be taken."""
+        """Create the comparison; `title` is safe.
+
+        `theirs` means that `before` is another user's version, which may be taken.
+        """
         super().__init__(client_factory)
         self._title, self._before, self._after = title, before, after
         self._theirs, self._comments = theirs, comments
@@ -452,9 +458,8 @@ class ReviewScreen(PageScreen, ModalScreen[str | None]):
         return [save, *theirs, KeyHint("↵ esc", "back to the text", "escape", 0)]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """There may be no other version to take."""
+        """Disable taking the other version if there is none."""
         return not (action == "take" and parameters == ("theirs",)) or self._theirs
 
     def action_take(self, answer: str) -> None:
-        """Leave with this answer."""
         self.dismiss(answer)

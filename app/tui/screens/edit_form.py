@@ -1,7 +1,7 @@
-"""The form that changes things: tasks, a queue, a pool, a rule; or makes a new queue, pool or rule.
+"""Edit form for tasks, a queue, a pool or a rule, also for a new queue, pool or rule.
 
-It reads what is stored, shows it, and sends only what was changed. What others change meanwhile appears in the fields that were not
-touched; in one that was, it is told before anything is saved over it.
+The form reads the stored values and sends only changed fields. Changes by others appear in
+untouched fields; for a touched field the form warns before it overwrites them.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 SHOWN_FAULTS = 3
 MAX_TASKS = 200
-"""Tasks that are edited as one."""
+"""Maximum number of tasks edited together."""
 MAX_REREAD_TASKS = 10
-"""So many tasks are read again whenever something changes; more only before they are saved."""
+"""Maximum number of tasks reread on every change; more are reread only before saving."""
 COLUMN = 12
 _KEYS = [
     KeyHint("ctrl+j", "save", "ctrl+j", 0),
@@ -50,8 +50,11 @@ _KEYS = [
 
 
 class KeptInput(NamedTuple):
-    """What was typed into a form: its texts, what the fields held then (nothing where that was not read yet), and whether it was left with
-    nothing asked of the runtime."""
+    """Text typed into a form and kept for later.
+
+    `was` holds the fields' stored values at that time, empty if they had not been read. `left` is
+    True if the form was left without a request.
+    """
 
     texts: Mapping[str, str]
     was: Mapping[str, str]
@@ -59,11 +62,14 @@ class KeptInput(NamedTuple):
 
 
 class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
-    """Fields over what is stored. Dismisses with whether anything was asked of the runtime."""
+    """Form over stored values.
+
+    Dismisses with True if it sent a request.
+    """
 
     SINGLE_SUBJECT = True
     AUTO_FOCUS = ""
-    """None: what is typed early would land in it, and not where the cursor is going to be."""
+    """Empty: keys typed early would land in Textual's choice instead of the first field."""
     DEFAULT_CSS = """
     EditScreen {
         background: $background;
@@ -83,7 +89,7 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
         Binding("ctrl+j,ctrl+enter", "save", "Save", id="form.submit", show=False, priority=True),
         Binding("ctrl+r", "last", "What was typed here before", id="form.last", show=False, priority=True),
         Binding("ctrl+y", "copy", "Copy the line", id="form.copy", show=False),
-        # With priority, so that what follows in one burst lands in the next field.
+        # Priority, so that keys of the same burst land in the next field.
         Binding("tab", "app.focus_next", "Next field", id="form.next", show=False, priority=True),
         Binding("shift+tab", "app.focus_previous", "Previous field", id="form.previous", show=False, priority=True),
         Binding("escape", "leave", "Leave; what was typed is kept", id="form.leave", show=False),
@@ -91,18 +97,22 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
     ]
 
     def __init__(self, client_factory: Callable[[], Client], source: EditSource, first: str = "") -> None:
-        """`first` names the field that the cursor begins in; in a pool's form that is the one by which a task there waits, if one does."""
+        """Create the form with the cursor in the field `first`.
+
+        In a pool's form the cursor starts in the resource that a waiting task lacks, if there is
+        one.
+        """
         super().__init__(client_factory)
         self.source = source
         self._sheet = EditSheet(source.kind, ())
         self._loaded = source.is_new
         self._taken: frozenset[str] = frozenset()
         self._meanwhile: dict[str, str] = {}
-        """Touched fields that somebody else has changed: what they held before."""
+        """Touched fields that somebody else changed, with their values before that."""
         self._first = first or source.kind.first
         self._saving = False
 
-    # -- the form -------------------------------------------------------------------------------------------------
+    # Fields
 
     def compose_body(self) -> Iterable[Widget]:
         yield VerticalScroll(*map(_make_field, self._slots), id="fields", can_focus=False)
@@ -112,7 +122,6 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
 
     @property
     def kind(self) -> EditKind:
-        """What is edited."""
         return self.source.kind
 
     @property
@@ -121,7 +130,7 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
         return tuple(slot for slot in self.kind.slots if not (slot.alone and several))
 
     def on_mount(self) -> None:
-        # The blocks of a scroll bar are no ASCII; what has the focus is scrolled into view without it.
+        # A scroll bar is not ASCII; the focused field scrolls into view without one.
         self.query_one("#fields").styles.scrollbar_size_vertical = 0 if self.look.ascii else 1
         self._set_options({})
         if self.kind is edit_model.POOL and self.board:
@@ -133,14 +142,14 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
         self.set_focus(self.query_one(f"#{self._first}"))
 
     def _announce_kept(self) -> None:
-        """Say that there is something to bring back, or that it stands there already."""
+        """Say that kept text was restored, or that it can be."""
         self.refresh_keys()
         if any(self._kept_texts.values()):
             there = self.source.is_new and self._kept_inputs[self.source.key].left
             self.show_message("This was typed here before." if there else "ctrl+r brings back what you typed here before.", stays=False)
 
     def _select_first(self) -> None:
-        """What the cursor begins in is replaced by typing."""
+        """Select the text of the first field, so that typing replaces it."""
         for field in self.query(f"#{self._first}").results(Input):
             field.select_all()
 
@@ -156,20 +165,23 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
         self.call_after_refresh(self._refresh_form)
 
     def on_key(self, event: events.Key) -> None:
-        """A letter that was typed before the first field had the focus belongs into it."""
+        """Insert a letter that was typed before the first field had the focus."""
         field = self.focused
         if event.is_printable and event.character and isinstance(field, Input):
             event.stop()
             field.replace(event.character, *field.selection)
 
-    # -- what is stored -------------------------------------------------------------------------------------------
+    # Stored values
 
     def reread(self) -> None:
         if len(self.source.idents) <= MAX_REREAD_TASKS or not self._loaded:
             self.read(self.source.read_rows, self._apply_found)
 
     def handle_missing(self, text: str) -> None:
-        """It is gone. A form that one may be typing in stays: what is typed next would be verbs on what lies below."""
+        """Report that the edited object is gone.
+
+        A form in use stays open: further keys would act on the screen below.
+        """
         self._saving = False
         if self.app.screen is self:
             if not self._loaded:
@@ -177,7 +189,7 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
             self.show_message(self.look.sanitize(text), "warn")
 
     def _apply_found(self, found: EditRows) -> None:
-        """What is stored now, under what was typed."""
+        """Show the stored values under the typed ones."""
         self._set_options(found.options)
         self._taken = found.taken
         if not self.source.is_new:
@@ -207,7 +219,7 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
             self._announce_kept()
 
     def _set_options(self, options: Mapping[str, Sequence[str]]) -> None:
-        """What each list offers."""
+        """Set the options of each list."""
         fixed = {"status": edit_model.STATES, "preset": edit_model.PRESETS, "severity": edit_model.SEVERITIES, "enabled": edit_model.SWITCH}
         for slot in self._slots:
             if slot.of != "entry":
@@ -215,7 +227,7 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
                 self._get_pick(slot).set_options([*([("", "any")] if slot.blank else []), *pairs])
 
     def _fill_fields(self, texts: Mapping[str, str]) -> None:
-        """Write these texts into the fields that hold others."""
+        """Write the texts into the fields that differ."""
         for slot in self._slots:
             word = texts.get(slot.name, "")
             if slot.of != "entry":
@@ -224,7 +236,6 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
                 self._get_entry(slot).value = word
 
     def _read_fields(self) -> dict[str, str]:
-        """What stands in the fields."""
         return {slot.name: self._get_pick(slot).value if slot.of != "entry" else self._get_entry(slot).value for slot in self._slots}
 
     def _get_pick(self, slot: EditField) -> Pick:
@@ -233,7 +244,7 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
     def _get_entry(self, slot: EditField) -> Input:
         return self.query_one(f"#{slot.name}", Input)
 
-    # -- what follows from it -------------------------------------------------------------------------------------
+    # Derived output
 
     @on(Input.Changed)
     @on(Pick.Changed)
@@ -254,7 +265,7 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
         self._show_verdict()
 
     def _refresh_form(self) -> None:
-        """Draw what follows from the fields."""
+        """Draw everything that follows from the fields."""
         if not self.is_mounted:
             return
         if self._loaded:
@@ -272,7 +283,7 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
             field.hint.show(self._make_hint(slot))
 
     def _make_hint(self, slot: EditField) -> Span:
-        """What stands behind a field: what it held, what others made of it, what there is to know."""
+        """Return the note behind a field: its old value, changes by others, or a hint."""
         sheet, look = self._sheet, self.look
         known = get_hint(sheet, slot.name, self.board) if self._loaded else ""
         parts = [part for part in (slot.hint, look.sanitize(known)) if part]
@@ -305,15 +316,15 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
         return (told + [(look.sanitize(look.adapt_text(text)), "") for text in self.describe_effect(sheet)])[:SHOWN_FAULTS]
 
     def describe_effect(self, sheet: EditSheet) -> list[str]:
-        """What saving would bring, in sentences of ours."""
+        """Return sentences about the effect of saving."""
         return preview_edit(sheet, self.board)
 
     def make_requests(self, sheet: EditSheet) -> Sequence[Request]:
-        """What saving asks of the runtime."""
+        """Return the requests that save the changes."""
         return edit_model.build_save_requests(sheet)
 
     def make_commands(self, sheet: EditSheet) -> list[list[str]]:
-        """The words of the command lines that do the same."""
+        """Return the equivalent command lines as words."""
         return edit_model.build_commands(sheet)
 
     def _format_previous(self, name: str) -> str:
@@ -324,16 +335,16 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
         called = self._read_fields().get("name", "").strip()
         if self.source.is_new and called in self._taken:
             found.append(f"There is a {self.source.word} {called} already.")
-        # What a new thing lacks is told once something was typed.
+        # A new object's missing fields are reported once something was typed.
         return found if not self.source.is_new or any(self._sheet.is_touched(slot) for slot in self._slots) else []
 
     def _make_commands(self) -> list[list[str]]:
         return self.make_commands(self._sheet) if self._loaded and not self._find_faults() else []
 
-    # -- keys -----------------------------------------------------------------------------------------------------
+    # Actions
 
     def action_save(self) -> None:
-        """Save what was changed, once all that was typed before this key has reached its field."""
+        """Save the changes once all earlier keys have reached their fields."""
         (self.focused or self).call_later(self.call_later, self._save)
 
     def _save(self) -> None:
@@ -352,7 +363,7 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
             self.ask(self.source.read_rows, self._save_if_unchanged)
 
     def _focus_fault(self) -> None:
-        """Put the cursor on the first field that something is wrong with."""
+        """Focus the first faulty field."""
         called = self.source.is_new and self._read_fields().get("name", "").strip() in self._taken
         faulty = next((slot.name for slot in self._slots if self._sheet.find_fault(slot) or (called and slot.name == "name")), "")
         if faulty:
@@ -367,11 +378,11 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
 
     @property
     def made(self) -> str:
-        """The key of the row of what this form makes."""
+        """Key of the row that the form creates."""
         return f"{self.source.word}:{self._sheet.find_changes().get('name', '')}"
 
     def _save_if_unchanged(self, found: EditRows) -> None:
-        """What is stored was read once more: save over it, unless it is not what was seen."""
+        """Save over the values just read, unless they differ from those shown."""
         self._saving = False
         seen = dict(self._meanwhile)
         self._apply_found(found)
@@ -395,7 +406,6 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
         self.dismiss(True)
 
     def action_copy(self) -> None:
-        """Copy the command lines that do the same."""
         if found := self._make_commands():
             self.app.copy_to_clipboard("\n".join(shlex.join(words) for words in found))
             self.show_message("Copied the line." if len(found) == 1 else f"Copied {len(found)} lines.")
@@ -403,7 +413,7 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
             self.show_message("There is no line to copy: nothing is changed yet, or no command line does this.", stays=False)
 
     def action_last(self) -> None:
-        """What was typed here before, in the fields it was typed into."""
+        """Restore the text typed here before."""
         if not self._kept_texts:
             self.show_message("Nothing was typed here before.", stays=False)
             return
@@ -411,20 +421,20 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
         self._refresh_form()
 
     def action_leave(self) -> None:
-        """Leave; nothing is changed, and what was typed is kept."""
+        """Close without saving, and keep the text."""
         self._keep_input(left=True)
         self.dismiss(False)
 
     @property
     def _kept_inputs(self) -> dict[str, KeptInput]:
-        """What was typed into forms, by what they were about."""
+        """Kept text of all forms, by form key."""
         if not hasattr(self.app, "kept_edits"):
             cast(Any, self.app).kept_edits = {}
         return cast(Any, self.app).kept_edits
 
     @property
     def _kept_texts(self) -> dict[str, str]:
-        """What was typed here before, of the fields that hold what they held then."""
+        """Kept text of this form, for fields whose stored value has not changed."""
         kept = self._kept_inputs.get(self.source.key)
         if kept is None or not self._loaded:
             return {}
@@ -433,7 +443,7 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
 
     def _keep_input(self, *, left: bool) -> None:
         sheet = replace_texts(self._sheet, self._read_fields())
-        # Of what was not read yet it is not known what the fields hold.
+        # Before the first reading the stored values are unknown.
         touched = [slot for slot in self._slots if sheet.is_touched(slot) and (self._loaded or sheet.get_text(slot))]
         if touched:
             typed, was = ({slot.name: read(slot) for slot in touched} for read in (sheet.get_text, sheet.get_initial_text))
@@ -443,7 +453,7 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
 
 
 def replace_texts(sheet: EditSheet, texts: Mapping[str, str]) -> EditSheet:
-    """The same stored values under other texts."""
+    """Return a sheet with the same stored values and other texts."""
     return EditSheet(sheet.kind, sheet.stored, dict(texts))
 
 
@@ -454,19 +464,19 @@ def _make_field(slot: EditField) -> Field:
 
 
 def _make_entry(name: str) -> Widget:
-    """A field whose text is replaced by typing when one comes to it."""
+    """Return a field whose text is selected on focus."""
     inner = make_entry(name)
     inner.select_on_focus = True
     return inner
 
 
-# --- ways in ----------------------------------------------------------------------------------------------------------
+# Factories
 
 
 def make_edit_screen(client_factory: Callable[[], Client], rows: Sequence[Any]) -> EditScreen:
-    """The form for rows of the deck: tasks together, one queue, one pool, the rule of one alert.
+    """Return the form for rows of the deck: tasks together, one queue, one pool or one rule.
 
-    Raises Unfit for others.
+    Raise NotApplicable for other rows.
     """
     lines = [get_underlying_row(row) for row in rows]
     tasks = [line for line in lines if isinstance(line, (RunningEntry, NextEntry))]
@@ -495,7 +505,7 @@ def _make_tasks_screen(client_factory: Callable[[], Client], tasks: Sequence[Run
 
 
 def guess_field(tasks: Sequence[RunningEntry | NextEntry]) -> str:
-    """The field that is most likely to be changed: what keeps the first of them waiting, or what it will run out of."""
+    """Return the field most likely to be changed: what blocks or limits the first task."""
     first = tasks[0]
     if isinstance(first, RunningEntry):
         return "timeout" if first.left is not None and first.left < 0 else "memory"
@@ -503,13 +513,13 @@ def guess_field(tasks: Sequence[RunningEntry | NextEntry]) -> str:
 
 
 def find_lacking_field(pool: str, board: Board) -> str:
-    """The field by which the first task that has no room in a pool waits; "" where none is stuck by that."""
+    """Return the field that keeps the first waiting task out of a pool, or ""."""
     queues = {queue.name for queue in board.queues if queue.pool == pool}
     return next((name for line in board.next if line.queue in queues and (name := _find_blocking_field(line, _NO_ROOM))), "")
 
 
 def _find_blocking_field(line: NextEntry, waits: Sequence[tuple[str, str]]) -> str:
-    """The field of the reason that is told first, of these; "" where none is told."""
+    """Return the field of the first reason among `waits`, or ""."""
     found = {line.why.index(words): name for words, name in waits if words in line.why}
     return found[min(found)] if found else ""
 
@@ -519,14 +529,14 @@ _WAITS = (
     *_NO_ROOM,
     (" is full (", "queue"), (" is paused", "queue"), (" is draining", "queue"), ("behind #", "priority"), (" in queue ", "priority"),
 )  # fmt: skip
-"""What the reasons why a task waits say, and the field that would help."""
+"""Phrases of waiting reasons, with the field that would help."""
 
 
 def make_new_queue_screen(client_factory: Callable[[], Client]) -> EditScreen:
-    """The form for a new queue."""
+    """Return the form for a new queue."""
     return EditScreen(client_factory, EditSource(edit_model.NEW_QUEUE))
 
 
 def make_new_pool_screen(client_factory: Callable[[], Client]) -> EditScreen:
-    """The form for a new pool."""
+    """Return the form for a new pool."""
     return EditScreen(client_factory, EditSource(edit_model.NEW_POOL))

@@ -1,4 +1,4 @@
-"""History: a chart of one metric over an hour, a day or a week, and below it the figures of each queue, pool or template."""
+"""History screen: a chart of one metric over time, above a table of its groups."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ if TYPE_CHECKING:
 
 SPANS = {"hour": "last hour", "day": "last day", "week": "last week"}
 CHART_DELAY = 0.04
-"""Seconds after which the chart follows the cursor."""
+"""Seconds before the chart follows the cursor."""
 STRIDE = 6
-"""Buckets that ctrl+left and ctrl+right pass over."""
+"""Buckets that ctrl+left and ctrl+right skip."""
 MIN_CHART_LINES, MIN_TABLE_LINES = 5, 3
-"""Lines; a chart that would have fewer is not shown."""
+"""Minimum heights in lines; a lower chart is hidden."""
 GROUPS = {"all": "all together", "queue": "by queue", "pool": "by pool", "template": "by template"}
 
 
 class ChoiceBar(TextLine):
-    """Words of which one is chosen, in brackets; a click chooses another."""
+    """Line of words with the chosen one in brackets; a click chooses another."""
 
     class WordClicked(Message):
-        """A word was clicked."""
+        """Click on a word."""
 
         def __init__(self, name: str) -> None:
             super().__init__()
@@ -57,7 +57,6 @@ class ChoiceBar(TextLine):
         self._ends: list[tuple[int, str]] = []
 
     def choose(self, chosen: str) -> None:
-        """Show which one is chosen."""
         gap = " " if sum(len(word) + 2 for word in self._words.values()) < self.size.width else ""
         spans: list[Span] = [(" ", "")]
         self._ends, self._chosen = [], chosen
@@ -78,10 +77,10 @@ class ChoiceBar(TextLine):
 
 
 class Chart(StripWidget):
-    """The lines of one row over time, and the moment under the cursor."""
+    """Chart of one row over time, with the moment under the cursor."""
 
     class MomentClicked(Message):
-        """A moment was clicked."""
+        """Click on a moment."""
 
         def __init__(self, bucket: int) -> None:
             super().__init__()
@@ -95,7 +94,7 @@ class Chart(StripWidget):
         self._moment: int | None = None
 
     def plot(self, shown: Plot | None, moment: int | None) -> None:
-        """Show a chart, or nothing; the lines are drawn again only when they are others."""
+        """Show a chart, or nothing; its lines are computed again only if they changed."""
         self._plot, self._moment = shown, moment
         state = (shown, self.size, self.look)
         if shown and self.size.height >= MIN_CHART_LINES and state != self._state:
@@ -118,7 +117,7 @@ class Chart(StripWidget):
 
 
 class HistoryScreen(PageScreen):
-    """What began, ended, waited, ran and was used."""
+    """Metrics over the last hour, day or week."""
 
     PLACE = "9"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -126,7 +125,7 @@ class HistoryScreen(PageScreen):
         Binding("shift+tab", "metric(-1)", "Previous metric", id="history.previous-metric"),
         Binding("f", "group", "All, by queue, by pool, by template", id="history.group"),
         Binding("o", "span", "Last hour, day, week", id="history.span"),
-        # The table's own arrows move columns; here they move time.
+        # Priority: the arrow keys of the table would scroll its columns.
         Binding("left", "moment(-1)", "A moment earlier", id="history.earlier", priority=True),
         Binding("right", "moment(1)", "A moment later", id="history.later", priority=True),
         Binding("ctrl+left", f"moment(-{STRIDE})", "Far earlier", id="history.far-earlier", priority=True),
@@ -147,13 +146,13 @@ class HistoryScreen(PageScreen):
         self.metric, self.span = "throughput", "day"
         self._by = "queue"
         self._path: list[tuple[str, str, str]] = []
-        """The groups that were entered: kind, name, and by what was told apart before."""
+        """Entered groups: kind, name, and the grouping before."""
         self._answer: dict[str, Any] | None = None
         self._moment: int | None = None
-        """The bucket under the cursor."""
+        """Index of the bucket under the cursor, or None."""
         self._chart_pending = False
         self._minute = 0
-        """The minute in which the figures were read."""
+        """Minute of the last reading, in UNIX minutes."""
 
     def compose_body(self) -> Iterable[Widget]:
         yield ChoiceBar({name: metric.word for name, metric in METRICS.items()}, id="metrics")
@@ -164,12 +163,10 @@ class HistoryScreen(PageScreen):
 
     @property
     def table(self) -> Table:
-        """The figures of each group."""
         return self.query_one(Table)
 
     @property
     def deck(self) -> TaskdeckApp:
-        """The app."""
         return cast("TaskdeckApp", self.app)
 
     def on_mount(self) -> None:
@@ -190,21 +187,21 @@ class HistoryScreen(PageScreen):
         row = self.table.item
         return [*then, *look, *([KeyHint("↵", "open", "enter", 5)] if row and self._can_enter(row) else [])]
 
-    # -- what is asked ----------------------------------------------------------------------------------------------
+    # Request
 
     @property
     def within(self) -> dict[str, str]:
-        """The groups that were entered, as far as this metric is known by them."""
+        """Entered groups, as far as the metric is recorded by them."""
         return {kind: name for kind, name, _ in self._path if kind in time_buckets.get_restrictions(self.metric)}
 
     @property
     def groupings(self) -> list[str]:
-        """By what this metric can be told apart here."""
+        """Groupings of the metric that are available here."""
         return [by for by in time_buckets.METRICS[self.metric] if by not in self.within]
 
     @property
     def by(self) -> str:
-        """By what it is told apart: as was asked for, or what comes nearest."""
+        """Current grouping: the requested one, or the nearest available."""
         known = self.groupings
         return self._by if self._by in known else known[min(1, len(known) - 1)]
 
@@ -216,7 +213,10 @@ class HistoryScreen(PageScreen):
         self.read(lambda client: client.call("history", asked), self._apply_answer)
 
     def handle_board_change(self) -> None:
-        """The board changes all the time; the figures are read again when a minute is over, and when others are asked for."""
+        """Update the header.
+
+        The board changes often, but the figures are reread once a minute and on request.
+        """
         self.refresh_chrome()
 
     def refresh_each_second(self) -> None:
@@ -231,7 +231,7 @@ class HistoryScreen(PageScreen):
             self.reread()
             return
         if self._answer is not None and self._moment is not None:
-            # Chosen on the span before, which may have more moments: as far from the end.
+            # The moment was chosen on another span; keep its distance from the end.
             self._moment = max(0, self._moment + len(answer["at"]) - len(self._answer["at"]))
         self._answer = answer
         self.draw()
@@ -240,10 +240,10 @@ class HistoryScreen(PageScreen):
         self.table.note = self.freshness
         self.table.redraw()
 
-    # -- drawing ----------------------------------------------------------------------------------------------------
+    # Drawing
 
     def draw(self) -> None:
-        """Draw what was read last."""
+        """Draw the last answer."""
         self.query_one(ChoiceBar).choose(self.metric)
         self.refresh_chrome()
         if (answer := self._answer) is None:
@@ -260,8 +260,11 @@ class HistoryScreen(PageScreen):
         self._draw_chart()
 
     def _divide_height(self, rows: int) -> None:
-        """Share the lines out: the table gets those it needs, half of them at most; a chart too low to be read goes, and in a plain look
-        any, whose figures stay."""
+        """Divide the height between chart and table.
+
+        The table gets the lines it needs, at most half. A chart too low to read is hidden, as is
+        any chart in a plain look, where the figures remain.
+        """
         rest = self.app.size.height - self.query_one(Header).size.height - 5
         table = max(MIN_TABLE_LINES, min(rows + 1, rest // 2))
         height = rest - table if rest - table >= MIN_CHART_LINES and not self.look.plain else 0
@@ -271,7 +274,7 @@ class HistoryScreen(PageScreen):
         drawn.styles.height = height
 
     def _draw_chart(self) -> None:
-        """The chart of the row under the cursor, its rule, and the figures of the moment."""
+        """Draw the chart of the current row, its title and the figures of the moment."""
         answer, row = self._answer, self.table.item
         if answer is None or row is None:
             return
@@ -297,7 +300,7 @@ class HistoryScreen(PageScreen):
         return line.letter if self.look.ascii or not self.look.colour else "━"
 
     def _make_figures(self, answer: Mapping[str, Any], row: HistoryRow) -> list[Span]:
-        """What is so at the moment under the cursor."""
+        """Return the figures of the moment under the cursor."""
         if not any(answer["known"]):
             return [(f"  {format_unsampled(self.board, self.now)}", "warn")]
         if (at := self._moment) is None:
@@ -320,7 +323,7 @@ class HistoryScreen(PageScreen):
 
     @on(Table.Moved)
     def _handle_row_change(self) -> None:
-        """The cursor is drawn at once, the chart when it rests."""
+        """Draw the cursor now, and the chart once the cursor rests."""
         self.refresh_chrome()
         if not self._chart_pending:
             self._chart_pending = True
@@ -334,20 +337,19 @@ class HistoryScreen(PageScreen):
         super().on_resize()
         self.call_after_refresh(self.draw)
 
-    # -- keys -------------------------------------------------------------------------------------------------------
+    # Actions
 
     def _reload(self) -> None:
-        """Something else is asked for: show that it is, and read it."""
+        """Show the new selection and read its figures."""
         self.draw()
         self.reread()
 
     def _reload_all(self) -> None:
-        """Other groups are asked for: the cursor stands on the row that every answer has."""
+        """Read other groups, with the cursor on the row that every answer has."""
         self.table.go_to_row("all")
         self._reload()
 
     def action_metric(self, by: int) -> None:
-        """The next metric, or the one before."""
         names = list(METRICS)
         self.metric = names[(names.index(self.metric) + by) % len(names)]
         self._reload()
@@ -358,20 +360,18 @@ class HistoryScreen(PageScreen):
         self._reload()
 
     def action_group(self) -> None:
-        """Told apart by something else."""
         known = self.groupings
         self._by = known[(known.index(self.by) + 1) % len(known)]
         self._reload_all()
 
     def action_span(self) -> None:
-        """The next span."""
         names = list(SPANS)
         self.span = names[(names.index(self.span) + 1) % len(names)]
         self._moment = None
         self._reload()
 
     def action_moment(self, by: int) -> None:
-        """The moment under the cursor moves; at first it stands at the end."""
+        """Move the moment under the cursor, starting at the latest one."""
         if self._answer:
             last = len(self._answer["at"]) - 1
             self._moment = last if self._moment is None else max(0, min(last, self._moment + by))
@@ -387,7 +387,7 @@ class HistoryScreen(PageScreen):
         self.refresh_chrome()
 
     def _can_enter(self, row: HistoryRow) -> bool:
-        """Whether there is something inside a row: other kinds to tell it apart by."""
+        """Return True if the row can be split by another grouping."""
         return row.name is not None and bool(set(self.groupings) - {"all", row.by}) and row.by in time_buckets.get_restrictions(self.metric)
 
     @on(Table.Opened)
@@ -402,7 +402,7 @@ class HistoryScreen(PageScreen):
         self._reload_all()
 
     def action_board(self) -> None:
-        """The whole deck as of the moment under the cursor."""
+        """Show the deck as of the moment under the cursor."""
         if self._answer is None or self._moment is None:
             self.show_message(self.look.adapt_text("First choose a moment with ← →."), "warn")
             return
@@ -415,11 +415,11 @@ class HistoryScreen(PageScreen):
 
     @property
     def _has_known_moment(self) -> bool:
-        """Whether there is a moment under the cursor, and a runtime saw it."""
+        """True if a runtime was running at the moment under the cursor."""
         return self._answer is not None and self._moment is not None and self._answer["known"][self._moment]
 
     def action_back(self) -> None:
-        """Leave the moment, the group, then the screen."""
+        """Clear the moment, else leave the group, else close the screen."""
         if self._moment is not None:
             self._moment = None
             self._show_moment()
@@ -431,7 +431,10 @@ class HistoryScreen(PageScreen):
 
 
 def format_unsampled(board: Board | None, now: float) -> str:
-    """That there is no figure yet, and when there will be: a runtime takes them each minute, the screen reads them in the next."""
+    """Return the notice that nothing was sampled yet, and when the first figure appears.
+
+    A runtime samples every minute; the screen reads the sample during the next one.
+    """
     runtime = board.runtime if board else RuntimeFacts()
     if board and runtime.state != "running":
         return "No minute has been sampled yet: a runtime does that, and none is up."
@@ -441,7 +444,10 @@ def format_unsampled(board: Board | None, now: float) -> str:
 
 
 def format_short_history(answer: Mapping[str, Any], now: float) -> str:
-    """How much there is where the chart has room for far more, so that nobody takes the rest for nothing done; else ""."""
+    """Return the length of a history that fills less than half the chart, else "".
+
+    The notice prevents the rest from being taken for idle time.
+    """
     since, begins = answer.get("since"), answer["at"]
     if since is None or since < begins[len(begins) // 2]:
         return ""
@@ -449,7 +455,7 @@ def format_short_history(answer: Mapping[str, Any], now: float) -> str:
 
 
 def make_plot(answer: Mapping[str, Any], row: HistoryRow, width: int, height: int) -> Plot:
-    """The chart of a row in so many cells and lines."""
+    """Return the plot of a row for a width and a height in cells."""
     unit = METRICS[row.metric].unit
     values = [value for line in row.lines for value in line.values if value is not None]
     kind = {"mean": "cores"}.get(unit, unit)

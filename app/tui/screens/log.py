@@ -1,4 +1,4 @@
-"""The log screen: one attempt's output as it is written, its head, a line to search or to save it with."""
+"""Log screen: the output of one attempt, with a line to search or to save the log."""
 
 from __future__ import annotations
 
@@ -38,20 +38,22 @@ if TYPE_CHECKING:
 
 
 class LogSaver(Screen[Any]):
-    """What a screen with a `LogLine` does to save a log. The screen gives `log_name` and `log_source`."""
+    """Base of a screen with a log prompt that saves a log.
+
+    The screen provides `log_name` and `open_log_source`.
+    """
 
     @property
     def log_name(self) -> str | None:
-        """A name for the file; None when there is no log."""
+        """Suggested file name, or None if there is no log."""
         raise NotImplementedError
 
     def open_log_source(self) -> LogSource:
-        """The log's bytes, once more; to be closed by whoever asks."""
+        """Return a new source of the log, which the caller closes."""
         raise NotImplementedError
 
     @property
     def prompt(self) -> LogPrompt:
-        """The line that is typed into."""
         return self.query_one(LogPrompt)
 
     @property
@@ -63,18 +65,17 @@ class LogSaver(Screen[Any]):
         return self._deck.look
 
     def action_save(self) -> None:
-        """Open the line for the path of a file."""
         if self._deck.read_only:
             self._deck.show_message("Read only: nothing is written from here; y copies.", "warn")
         elif name := self.log_name:
             self.prompt.open("save", "Save as: ", name)
 
     def save(self, typed: str, replace: bool = False) -> None:
-        """Save as the file that was typed, as far as the log goes now."""
+        """Save the log, as far as it goes now, to the typed path."""
         if name := self.log_name:
             self._deck.show_message(f"Saving {self._look.sanitize(typed)}")
             write = partial(self._write_file, self.open_log_source(), typed, name, replace)
-            # Of the app, not of this screen: leaving the log does not end it.
+            # A worker of the app, not of this screen: leaving the log does not end it.
             self.app.run_worker(write, thread=True, group="saving", exit_on_error=False)
 
     def _write_file(self, source: LogSource, typed: str, name: str, replace: bool) -> None:
@@ -136,7 +137,10 @@ SAVING = [KeyHint("↵", "save as written", "enter", 0), KeyHint("tab", "complet
 
 
 class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
-    """The log of a task, by number, uuid or name. Follows it to its next attempt."""
+    """Log of a task, given by number, uuid or name.
+
+    The screen follows the task to its next attempt.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash,fullwidth_solidus", "search", "Search", id="log.search", show=False),
@@ -159,17 +163,17 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
         super().__init__(client_factory)
         self._ident = ident
         self._attempt = attempt
-        """The attempt that was chosen; None for the latest there is."""
+        """Chosen attempt, or None for the latest."""
         self._answer: Mapping[str, Any] = {}
         self._shown: tuple[str, str] | None = None
         self._origin_note = ""
-        """Where the text comes from, when it is not the file."""
+        """Origin of the text, if it is not the log file."""
         self._notes = 0
         self._shown_note: Span | None = None
-        """The note of the log that was said last, until it is over."""
+        """Note of the log in the message line, until it is cleared."""
         self._searched = False
         self._pending_search = ""
-        """What to look for once there is a log."""
+        """Text to search for once there is a log."""
 
     def compose_body(self) -> Iterable[Widget]:
         yield TextLine(id="head")
@@ -208,16 +212,16 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
             "tab": len(self._runs) > 1,
         }.get(key, True)
 
-    # -- reading --------------------------------------------------------------------------------------------------
+    # Reading
 
     @property
     def _runs(self) -> Sequence[Mapping[str, Any]]:
-        """The attempts, first to last."""
+        """Attempts, first to last."""
         return sorted(self._answer.get("runs") or (), key=lambda run: run["attempt"])
 
     @property
     def _run(self) -> Mapping[str, Any] | None:
-        """The attempt that is shown."""
+        """Attempt shown."""
         chosen = [run for run in self._runs if run["attempt"] == self._attempt]
         return chosen[0] if chosen else self._runs[-1] if self._runs else None
 
@@ -234,7 +238,7 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
         return bool(self._run and self._run["status"] in ACTIVE)
 
     def reread(self) -> None:
-        """Ask which attempts there are, and how they stand."""
+        """Read the attempts and their states."""
         if self._answer.get("status") not in ENDED or self._is_live:
             self.call("log", {"id": self._ident, "attempt": "all"}, self._apply_answer)
 
@@ -248,7 +252,7 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
         self.refresh_chrome()
 
     def _show_run(self) -> None:
-        """Open the attempt's log, if another is shown; its end when it has ended."""
+        """Open the log of the attempt unless it is open; without an attempt, say why."""
         run, view = self._run, self.query_one(LogView)
         if run is None:
             self._shown = None
@@ -263,7 +267,7 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
         view.live = self._is_live
 
     def _open_source(self, run: Mapping[str, Any]) -> LogSource:
-        """The log's file; what the database holds of it when the file is gone."""
+        """Return the log file, or what the database stores of it if the file is gone."""
         self._origin_note = ""
         try:
             return FileSource(run["path"])
@@ -274,7 +278,7 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
             return TextSource(stored)
 
     def _show_reasons(self, answers: Sequence[Mapping[str, Any]]) -> None:
-        """In place of a log that does not exist: why the task waits, or why it never ran."""
+        """Show why the task waits or never ran, in place of its log."""
         if self._run is not None or not answers:
             return
         room = self.app.size.width - 10
@@ -288,7 +292,7 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
             said += ["", "The log begins here when it starts."]
         self.query_one(LogView).show_text("\n".join(said))
 
-    # -- drawing --------------------------------------------------------------------------------------------------
+    # Drawing
 
     def _handle_page_change(self, page: LogPage) -> None:
         self._draw_head()
@@ -345,14 +349,14 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
         self._notes = page.notes
 
     def _clear_note(self) -> None:
-        """What was noted of the last key is over with the next one."""
+        """Clear the note about the previous key."""
         self.deck.retract_message(self._shown_note)
         self._shown_note = None
 
-    # -- keys -----------------------------------------------------------------------------------------------------
+    # Actions
 
     def _report_missing_log(self) -> bool:
-        """Whether there is no log for a key to act on, which is said."""
+        """Return True and say so if there is no log for a key to act on."""
         if self._run is not None or not self._answer:
             return False
         what = "never ran, so there is no log" if self._answer["status"] in ENDED else "has not started, so there is no log yet"
@@ -360,13 +364,15 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
         return True
 
     def action_search(self) -> None:
-        """Open the line for a text to look for, also where there is no log yet: what is typed next is no verb."""
+        """Open the search line.
+
+        The line opens without a log too, so that the next letters are not taken for actions.
+        """
         self._clear_note()
         self.prompt.open("search", "/")
         self.refresh_chrome()
 
     def action_save(self) -> None:
-        """Open the line for the path of a file."""
         if self._report_missing_log():
             return
         self._clear_note()
@@ -374,7 +380,7 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
         self.refresh_chrome()
 
     def action_leave(self) -> None:
-        """Close the line, or go back."""
+        """Close the input line, else the screen."""
         if self.prompt.is_open:
             self.prompt.close()
         else:
@@ -391,7 +397,7 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
             self.save(text.strip())
 
     def _start_search(self) -> None:
-        """Look for what was entered; while no log is there yet, as soon as there is."""
+        """Search for the entered text, once the log is open."""
         view = self.query_one(LogView)
         if view.is_open:
             view.start_search(self._pending_search)
@@ -399,38 +405,33 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
 
     @on(events.Click, "#position")
     def _handle_position_click(self) -> None:
-        """A click on `1,204 new lines below, f` is that key."""
+        """Follow the log on a click on `1,204 new lines below, f`."""
         if self._is_live:
             self.action_follow()
 
     def action_next(self, way: str) -> None:
-        """To the next match, or the previous one."""
         if not self._report_missing_log():
             self.query_one(LogView).go_to_match("next" if way == "next" else "previous")
 
     def action_follow(self) -> None:
-        """Follow the end, or stay."""
         view = self.query_one(LogView)
         if not self._report_missing_log():
             view.follow(not view.page.following)
 
     def action_wrap(self) -> None:
-        """Wrap long lines, or cut them."""
         if not self._report_missing_log():
             self.query_one(LogView).toggle_wrap()
 
     def action_error(self) -> None:
-        """To the next line that looks like an error."""
         if not self._report_missing_log():
             self.query_one(LogView).go_to_error()
 
     def action_take(self, everything: bool) -> None:
-        """Copy the match or what is seen; or everything."""
         if not self._report_missing_log():
             self.query_one(LogView).copy(everything)
 
     def action_attempt(self, step: int) -> None:
-        """Another attempt; the latest is followed to the next one."""
+        """Show another attempt; on the latest, follow to the next one."""
         runs = self._runs
         if self._report_missing_log():
             return
@@ -445,7 +446,7 @@ class LogScreen(SingleTaskScreen, LogSaver, inherit_bindings=False):
 
 
 def _format_read_error(error: Exception) -> str:
-    """Why the log's file cannot be shown."""
+    """Return why the log file cannot be shown."""
     if isinstance(error, FileNotFoundError):
         return "the file is gone"
     return f"the file cannot be read ({(error.strerror if isinstance(error, OSError) else '') or 'no path'})".lower()
@@ -458,7 +459,7 @@ def _format_position(page: LogPage) -> str:
 
 
 def _format_tail(page: LogPage) -> str:
-    """The right end of the rule below the log: matches, new lines, or the place."""
+    """Return the right end of the rule below the log: matches, new lines, or the position."""
     if page.searched:
         if page.progress < 100:
             return f"{page.matches:,} so far, {page.progress}% searched"

@@ -1,6 +1,6 @@
-"""`O`: who did what to what, newest first, and taking it back.
+"""Operations screen (key `O`): who did what, newest first, with undo.
 
-The log may be long: it is filtered where it lies, and read on as the cursor comes near the end of what was read.
+The runtime filters the log. The next page is read as the cursor nears the end of the rows.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from app.tui.app import TaskdeckApp
 
 PAGE_SIZE = 200
-"""Operations that are read at once."""
+"""Operations read at a time."""
 REREAD_LIMIT = 1000
-"""Of those that were read, so many are read again when something changes."""
+"""Maximum number of operations reread after a change."""
 READ_AHEAD = 20
 """Rows before the end at which the next page is read."""
 
@@ -45,7 +45,7 @@ _WORDS = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
 
 
 def parse_filter(text: str) -> tuple[dict[str, Any], str]:
-    """What a filter line asks of the verb `operations`, and what is wrong with it ("" for nothing)."""
+    """Return the arguments of the verb `operations` for a filter line, and its fault or ""."""
     args: dict[str, Any] = {"words": []}
     fault = ""
     for word in (word.replace('"', "") for word in _WORDS.findall(text)):
@@ -77,7 +77,7 @@ def _parse_since(value: str, args: dict[str, Any]) -> str:
 
 
 class OperationsScreen(ListScreen):
-    """The log of operations."""
+    """Operation log."""
 
     TITLE_TEXT = "Operations"
     QUALIFIERS = ("by:", "verb:", "on:", "since:")
@@ -98,10 +98,10 @@ class OperationsScreen(ListScreen):
         self.words = words
         self.rows: tuple[OperationEntry, ...] = ()
         self.more = False
-        """Whether there are older ones."""
+        """True if there are older operations."""
         self._loaded = False
 
-    # -- the widgets ------------------------------------------------------------------------------------------------
+    # Widgets
 
     def list_sections(self) -> Sequence[TableSection]:
         return (OPERATIONS,)
@@ -131,7 +131,7 @@ class OperationsScreen(ListScreen):
     def list_keys(self) -> list[KeyHint]:
         return FILTER_HINTS if self.query_one(FilterInput).is_open else [*self.list_hints(), HELP_HINT, BACK_HINT]
 
-    # -- reading ----------------------------------------------------------------------------------------------------
+    # Reading
 
     def reread(self) -> None:
         args, _ = parse_filter(self.words)
@@ -165,7 +165,6 @@ class OperationsScreen(ListScreen):
             self._read_next_page()
 
     def _read_next_page(self) -> None:
-        """The page after what was read."""
         args, last = parse_filter(self.words)[0], self.rows[-1].id
         asks = {**args, "limit": PAGE_SIZE, "before": last}
         self.read(lambda client: client.call("operations", asks), partial(self._apply_next_page, args, last))
@@ -178,7 +177,7 @@ class OperationsScreen(ListScreen):
         self._show_rows((*self.rows, *map(make_operation, answer)))
 
     def apply_filter(self) -> None:
-        """Asked anew: what is shown goes when the answer is there."""
+        """Filter in the runtime; the shown rows stay until the answer arrives."""
         _, fault = parse_filter(self.words)
         if fault:
             self.show_message(self.look.sanitize(fault), "warn")
@@ -186,7 +185,7 @@ class OperationsScreen(ListScreen):
         self.rows, self.more = (), False
         self.reread()
 
-    # -- the row under the cursor -----------------------------------------------------------------------------------
+    # Row under the cursor
 
     def detail(self, room: int, height: int) -> DetailContent:
         row = self.table.item
@@ -200,22 +199,21 @@ class OperationsScreen(ListScreen):
         self.app.push_screen(OperationScreen(self.client_factory, event.item), self._handle_detail_close)
 
     def _handle_detail_close(self, row: OperationEntry | None) -> None:
-        """The screen of one was left, with that to take back."""
+        """Ask about undoing the operation that the detail screen was closed with."""
         if row is not None:
             self._check_undo([row])
 
     def action_copy(self) -> None:
-        """The row as a line of text."""
         row = self.table.item
         if isinstance(row, OperationEntry):
             told = diff.format_operation(row.verb, row.object, row.name, row.facts.get("before"), row.facts.get("after"))
             self.app.copy_to_clipboard(f"{row.facts['at']} {self.look.sanitize(row.by)}: {told}")
             self.show_message("Copied, if the terminal allows it (tmux: set-clipboard on).")
 
-    # -- taking back ------------------------------------------------------------------------------------------------
+    # Undo
 
     def action_undo(self) -> None:
-        """Take back what is marked, or under the cursor; asks first, and names it."""
+        """Undo the marked operations or the current one, after a question that names them."""
         rows = [row for row in self.table.list_selected() if isinstance(row, OperationEntry)]
         able = [row for row in rows if row.undoable]
         if able:
@@ -230,7 +228,7 @@ class OperationsScreen(ListScreen):
         self.call("undo", {"ids": [row.id for row in rows], "dry_run": True}, partial(self._confirm_undo, rows))
 
     def _confirm_undo(self, rows: Sequence[OperationEntry], found: Mapping[str, Any]) -> None:
-        """The runtime has looked whether it can be done as things stand."""
+        """Ask about the operations that the runtime's dry run found undoable."""
         able = {row["id"] for row in found["done"]}
         if not able:
             self.show_message(self.look.sanitize(f"Not taken back: {found['refused'][0]['message']}"), "warn")
@@ -245,7 +243,7 @@ class OperationsScreen(ListScreen):
 
 
 def make_undo_question(rows: Sequence[OperationEntry], found: Mapping[str, Any], look: Look) -> Question:
-    """Take these back? `found` is what the runtime says of it."""
+    """Return the question before an undo; `found` is the answer of the dry run."""
     room = 66
     body = [[(f"Take {'this' if len(rows) == 1 else f'these {len(rows):,}'} back?", "bold")], []]
     names = [[(look.cut(look.adapt_text(look.sanitize(done["text"])), room), "")] for done in found["done"]]
@@ -259,12 +257,15 @@ def make_undo_question(rows: Sequence[OperationEntry], found: Mapping[str, Any],
 
 
 def format_title(row: OperationEntry, room: int, look: Look) -> str:
-    """What a rule over it says."""
+    """Return the title of an operation, cut to fit."""
     return look.cut(look.adapt_text(look.sanitize(f"{row.verb} of {diff.format_object(row.object, row.name)}")), max(10, room - 20), "middle")
 
 
 class OperationScreen(PageScreen):
-    """All about one operation. Dismisses with it when it is to be taken back."""
+    """Details of one operation.
+
+    Dismisses with the operation if the user wants to undo it.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("u", "undo", "Take it back", id="operation.undo"),
@@ -306,7 +307,7 @@ class OperationScreen(PageScreen):
         cast("TaskdeckApp", self.app).open_task(event.target)
 
     def action_undo(self) -> None:
-        """Back, and ask whether it is to be taken back."""
+        """Close the screen; the list then asks about undoing the operation."""
         if self.row.undoable:
             self.dismiss(self.row)
         else:
@@ -314,7 +315,7 @@ class OperationScreen(PageScreen):
 
 
 def _remove_indent(lines: Sequence[Sequence[tuple[str, str]]]) -> Iterable[list[tuple[str, str]]]:
-    """A page has a gutter of its own."""
+    """Remove the indent of lines for a document, which has its own gutter."""
     for line in lines:
         first, *rest = line
         yield [(first[0].removeprefix("  "), first[1]), *rest]

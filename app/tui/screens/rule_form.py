@@ -1,4 +1,4 @@
-"""The forms about rules: what one asks, of which tasks, how bad late is; and until when nobody wants to hear of it."""
+"""Forms for SLA rules, and for silencing a rule."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def make_rule_screen(client_factory: Callable[[], Client], name: str | None = None) -> EditScreen:
-    """The form for a rule by its name, or for a new one."""
+    """Return the form for a rule by its name, or for a new one."""
     return EditScreen(client_factory, EditSource(NEW_RULE) if name is None else EditSource(RULE, (name,)))
 
 
 class SilenceScreen(EditScreen):
-    """Until when a rule is to be quiet, and why."""
+    """Form for the end and the reason of a silence."""
 
     def __init__(self, client_factory: Callable[[], Client], rule: RuleRow) -> None:
         super().__init__(client_factory, EditSource(SILENCE, (rule.name,)))

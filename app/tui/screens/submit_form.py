@@ -1,4 +1,4 @@
-"""The form for a new task: a command, shell text or a template; checked by the runtime while it is typed."""
+"""Submit form: a command, a shell script or a template, checked while it is typed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ from app.tui.widgets.paste import sanitize_paste
 
 
 def build_fields() -> Iterable[Widget]:
-    """All of them; those that a kind of task does not have are hidden by the form."""
+    """Yield all fields; the form hides those of other kinds of tasks."""
     kinds = list(zip(KINDS, _KIND_LABELS, strict=True))
     yield Horizontal(Words("Run", classes="label run"), Choice(kinds, "command", id="kind"), id="run")
     yield Vertical(Field("Command", make_form_entry("command")), Words(id="words", classes="under"), id="of-command")
@@ -85,7 +85,7 @@ def _make_small_field(label: str, id: str, hint: str) -> Field:
 
 
 def _make_field_row(first: Field, *others: tuple[str, str]) -> Horizontal:
-    """Small fields that stand beside each other where there is room."""
+    """Return small fields side by side."""
     beside = [Field(label, make_form_entry(id), size=6, column=0, fixed=True) for label, id in others]
     return Horizontal(first, *beside, classes="beside")
 
@@ -94,20 +94,20 @@ if TYPE_CHECKING:
     from app.client import Client
 
 CHECK_DELAY = 0.15
-"""Seconds without a change after which the runtime is asked whether it would take the task."""
+"""Seconds without a change before the runtime checks the task."""
 SHOWN_FAULTS = 3
 MAX_KEPT_DRAFTS = 20
-"""Forms of which is kept what was typed."""
+"""Maximum number of forms whose text is kept."""
 MIN_ERROR_LENGTH = 30
-"""Characters that are told at least of why something was not submitted."""
+"""Characters of a submit error that must be visible in the message line."""
 NARROW = 72
-"""Cells of a terminal below which small fields stand under each other."""
+"""Terminal width in cells below which small fields are stacked."""
 LOW = 20
-"""Lines of a terminal below which only one is spent on each part beside the form."""
+"""Terminal height in lines below which each part around the form gets one line."""
 _INVITATIONS = {"command": "Type a command.", "shell": "Type shell text.", "template": "Pick a template."}
 _CHANGES = (Choice.Changed, Input.Changed, Pick.Changed, TextArea.Changed, Tick.Changed)
 _FIRST_FIELDS = {"command": "#command", "shell": "#script", "template": "#template"}
-"""The first field to fill in."""
+"""First field to fill in, by kind of task."""
 _ENTRIES = ("cwd", "name", "priority", "cpu", "memory", "timeout", "retries", "retry_delay", "after", "at")
 _KEYS = [
     KeyHint("ctrl+j", "submit", "ctrl+j", 0),
@@ -121,10 +121,11 @@ _EMPTY = KeyHint("ctrl+n", "empty", "ctrl+n", 5)
 
 
 class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]):
-    """A new task. Dismisses with its number, or None when it was left; what was typed is kept on the app.
+    """Form for a new task.
 
-    With `template` the form is that template's; with `task`, a row as the verb `show` answers it, it is filled with what
-    that task was, and submits another.
+    Dismisses with the task number, or None if the form was left; unsubmitted text is kept on the
+    app. With `template` the form is for that template. With `task`, an answer of the verb `show`,
+    the form is filled to submit another such task.
     """
 
     CSS_PATH: ClassVar = ["../styles/page.tcss", "../styles/form.tcss"]
@@ -152,10 +153,10 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         self._templates: dict[str, Mapping[str, Any]] = {}
         self._asked_templates = False
         self._restored_draft: SubmitDraft | None = None
-        """What was kept, and brought back."""
+        """Kept draft that the form was filled from."""
         self._initial_draft: SubmitDraft | None = None
         self._cleared_draft: SubmitDraft | None = None
-        """What stood there when the form was emptied."""
+        """Draft that the form held when it was cleared."""
         self._timer: Timer | None = None
         self._check_number = 0
         self._uuid = make_uuid7()
@@ -166,10 +167,10 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         self._shown_kind = ""
         self._begun = False
 
-    # -- the form -------------------------------------------------------------------------------------------------
+    # Fields
 
     def compose_body(self) -> Iterable[Widget]:
-        # Classes are set before there is much to style anew for each.
+        # Set the classes first: each change restyles all mounted widgets.
         self.set_class(self.app.size.width >= WIDE_CELLS, "-wide")
         self._set_size_classes()
         self.set_class(self._make_first_draft().kind == "template", "-template")
@@ -187,7 +188,7 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
             self.show_message("ctrl+r brings back what you typed here before.", stays=False)
         elif self._restored_draft is not None:
             self.show_message("This is as you left it; ctrl+n empties the form.", stays=False)
-        # The blocks of a scroll bar are no ASCII; what has the focus is scrolled into view without it.
+        # A scroll bar is not ASCII; the focused field scrolls into view without one.
         self.query_one("#form").styles.scrollbar_size_vertical = 0 if self.look.ascii else 1
         self.query_one("#command", FormEntry).on_multiline_paste = self._paste_lines
         self.call("queue.ls", {}, self._offer_queues)
@@ -197,41 +198,41 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         self.call_later(self._start_typing)
 
     def _make_first_draft(self) -> SubmitDraft:
-        """What the form begins with: the task that is run again, what was kept, or nothing."""
+        """Return the initial draft: the repeated task, the kept draft, or a blank one."""
         return self._blank_draft if self._source_task is not None else self._kept_draft or self._blank_draft
 
     @property
     def _blank_draft(self) -> SubmitDraft:
-        """The form with nothing typed into it."""
+        """Draft of the form before anything is typed."""
         if self._source_task is not None:
             return make_draft(self._source_task)
         return SubmitDraft(kind="template", template=self._template) if self._template else SubmitDraft()
 
     @property
     def _form_key(self) -> str:
-        """Which form this is of those that keep what was typed in them."""
+        """Key of the form among those that keep drafts."""
         return f"#{self._source_task['number']}" if self._source_task is not None else self._template or ""
 
     @property
     def _kept_drafts(self) -> Mapping[str, SubmitDraft]:
-        """What was typed in forms and not submitted, the latest last."""
+        """Drafts that were typed and not submitted, by form, latest last."""
         return cast(Mapping[str, SubmitDraft], getattr(self.app, "kept_drafts", {}))
 
     @property
     def _kept_draft(self) -> SubmitDraft | None:
-        """What was typed in this form; where that is nothing, what was typed last in any, if it is for this one too."""
+        """Draft kept for this form, else the latest draft of any form if it fits this one."""
         own, last = self._kept_drafts.get(self._form_key), next(reversed([*self._kept_drafts.values()]), None)
         if own or last is None or self._source_task is not None:
             return own
         return last if self._template in (None, last.kind == "template" and last.template) else None
 
     def _keep_draft(self, typed: SubmitDraft | None) -> None:
-        """This is what is kept of this form."""
+        """Keep a draft for this form, or with None forget the kept one."""
         drafts = {form: draft for form, draft in self._kept_drafts.items() if form != self._form_key and draft is not self._restored_draft}
         cast(Any, self.app).kept_drafts = dict([*drafts.items(), *([(self._form_key, typed)] if typed else [])][-MAX_KEPT_DRAFTS:])
 
     def _start_typing(self) -> None:
-        """Give the focus to the first field, when it stands there, and to it what was typed ahead of it."""
+        """Focus the first field once it exists, and replay keys typed ahead."""
         if not self._begun and not self._is_awaiting_fields:
             self._begun = True
             self._initial_draft = self._read_draft()
@@ -240,7 +241,7 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
 
     @property
     def _is_awaiting_fields(self) -> bool:
-        """Whether the first field is one of a template's, and those do not stand there yet."""
+        """True while the first field belongs to a template whose fields do not exist yet."""
         if self.draft.kind != "template" or not (self._template or self._source_task):
             return False
         fields = self._parameter_fields
@@ -255,7 +256,7 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
 
     @property
     def takes_keys(self) -> bool:
-        """Whether there is a field to type in; what is typed before is kept for it."""
+        """True if a field can take keys. Earlier keys are kept."""
         return self._begun and not (isinstance(self.focused, ParameterFields) and not self.focused.ready)
 
     def on_resize(self) -> None:
@@ -285,7 +286,7 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
 
     @property
     def _parameter_fields(self) -> ParameterFields | None:
-        """The fields of the template that was picked, when they stand there."""
+        """Fields of the chosen template, or None if they do not exist yet."""
         shown = [fields for fields in self.query(ParameterFields) if fields.template == self.draft.template]
         return shown[-1] if shown else None
 
@@ -302,7 +303,7 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         self._start_typing()
 
     def _check_default_name(self, task: Mapping[str, Any]) -> None:
-        """A name that the task was given because it had none is not kept: it follows the command."""
+        """Check for a name derived from the command, which must follow the command."""
         nameless = {name: value for name, value in build_spec(self.draft).items() if name != "name"}
         args = {"tasks": [nameless], **self._origin, "dry_run": True}
         self.ask(lambda client: check_submission(client, args, "")[1], lambda usual: self._clear_default_name(task, usual))
@@ -313,7 +314,7 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
             name.value = ""
 
     def _fill_fields(self, draft: SubmitDraft) -> None:
-        """Put a draft into the fields."""
+        """Fill the fields from a draft."""
         self.draft = draft
         with self.prevent(*_CHANGES):
             self.query_one("#kind", Choice).choose(draft.kind)
@@ -330,7 +331,6 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         self._refresh_form()
 
     def _read_draft(self) -> SubmitDraft:
-        """What stands in the fields."""
         values = {name: self.query_one(f"#{name}", Input).value for name in _ENTRIES}
         return SubmitDraft(
             kind=self.query_one("#kind", Choice).value,
@@ -344,13 +344,13 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         )
 
     def _collect_parameters(self) -> dict[str, Mapping[FieldPath, str]]:
-        """The texts of the parameters of every template that was looked at."""
+        """Return the parameter texts of every template shown so far."""
         for fields in self.query(ParameterFields):
             fields.commit()
         return {**self.draft.parameters, **{fields.template: fields.texts for fields in self.query(ParameterFields)}}
 
     def _show_template(self) -> None:
-        """The fields of the template that was picked."""
+        """Show the fields of the chosen template."""
         name, holder = self.query_one("#template", Pick).value, self.query_one("#parameters", Vertical)
         shown = [fields.template for fields in self.query(ParameterFields)]
         if name not in self._templates or shown == [name]:
@@ -363,7 +363,7 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         self.refresh_chrome()
 
     def _get_initial_texts(self, name: str, schema: Mapping[str, Any]) -> Mapping[FieldPath, str]:
-        """The texts that the fields of a template begin with: what was typed, else what the task had that is run again."""
+        """Return the initial parameter texts: typed before, else those of the repeated task."""
         if name in self.draft.parameters or self._source_task is None or self._source_task.get("template") != name:
             return self.draft.parameters.get(name, {})
         had = self._source_task.get("parameters") or {}
@@ -374,7 +374,7 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         return found
 
     def _describe_template(self, row: Mapping[str, Any]) -> str:
-        """What a template is, and what its tasks get unless they ask for something else."""
+        """Return the template's description and the defaults of its tasks."""
         asks = [f"queue {self.look.sanitize(row['queue'])}"] if row.get("queue") else []
         asks += [f"cpu {units.format_number(row['cpu'])}"] if row.get("cpu") is not None else []
         asks += [f"memory {units.format_memory(row['memory'])}"] if row.get("memory") is not None else []
@@ -382,7 +382,7 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         named = f"{row['name']}: " if self._template or self._source_task else ""
         return "  ".join([self.look.sanitize(f"{named}{row.get('description') or row['engine']}"), *asks])
 
-    # -- what changed ---------------------------------------------------------------------------------------------
+    # Changes
 
     @on(Input.Changed)
     @on(TextArea.Changed)
@@ -396,7 +396,7 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         self._start_typing()
 
     def _update_draft(self) -> None:
-        """What stands in the fields is the draft."""
+        """Read the draft from the fields, and draw what depends on the draft."""
         before, self.draft = self.draft, self._read_draft()
         self._uuid = make_uuid7()
         if self.draft.kind == "shell" != before.kind:
@@ -406,7 +406,7 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         self._refresh_form()
 
     def _copy_command_to_script(self) -> None:
-        """A command that turns out to be shell text need not be typed again."""
+        """Copy a command that looks like shell text into the empty script field."""
         script, command = self.query_one("#script", TextArea), self.draft.command
         if not script.text and (find_shell_word(command) or find_shell_operators(command)):
             script.text = command
@@ -414,7 +414,7 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
             self.draft = self._read_draft()
 
     def _paste_lines(self, text: str) -> None:
-        """Several lines that are pasted as a command are shell text, behind what was typed there."""
+        """Take several lines pasted as a command for shell text, after the text typed there."""
         script = self.query_one("#script", TextArea)
         script.text = "\n".join(filter(None, (script.text.rstrip("\n"), self.query_one("#command", Input).value + sanitize_paste(text))))
         script.move_cursor(script.document.end)
@@ -433,23 +433,26 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         self._show_verdict()
 
     def _refresh_form(self) -> None:
-        """Draw what follows from the draft, and ask the runtime about it soon."""
+        """Draw what depends on the draft, and check the draft soon."""
         if self.draft.kind != self._shown_kind:
             self._show_kind(self.draft.kind)
         self.query_one("#words", Words).show(self._describe_command())
-        self._check_number += 1  # what is answered from now on is about another draft
+        self._check_number += 1  # pending answers are about an older draft
         self._accepted, self._refusal = False, ""
         self._show_verdict()
         self._show_command()
         self._schedule_check()
 
     def _restore_focus(self, kind: str) -> None:
-        """Whoever typed on into a field that has just gone types into what stands there now."""
+        """Move the focus from a hidden field to the first visible one."""
         if self.focused is not None and not all(node.display for node in self.focused.ancestors_with_self):
             self.set_focus(self.query_one(_FIRST_FIELDS[kind]))
 
     def _show_kind(self, kind: str) -> None:
-        """The fields that this kind of task has; what was chosen before the form was opened is not asked again."""
+        """Show the fields of a kind of task.
+
+        A template that was chosen before the form opened is not offered again.
+        """
         self._shown_kind = kind
         bound = kind == "template" and bool(self._template or self._source_task)
         shown = {f"#of-{of}": kind == of for of in KINDS} | {"#run": not bound, "#template-field": not bound}
@@ -461,7 +464,7 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         self._restore_focus(kind)
 
     def _describe_command(self) -> Span:
-        """The command as it will be run, and a warning when it looks as if a shell should run it."""
+        """Return the command as it will run, or a warning if it looks like shell text."""
         try:
             found = split_command(self.draft.command)
         except ValueError:
@@ -477,11 +480,11 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         return (f"{len(found)} word{'' if len(found) == 1 else 's'}, no shell: {shown}" if found else "", "dim")
 
     def _find_field_faults(self) -> dict[str, str]:
-        """What is wrong with the fields that every task has, by field."""
+        """Return the faults of the fields that every task has, by field."""
         return find_faults(self.draft, self._origin["cwd"], datetime.fromtimestamp(self.now, UTC))
 
     def _find_faults(self) -> list[str]:
-        """All that is wrong, a sentence each."""
+        """Return all faults, a sentence each."""
         fields = self._parameter_fields if self.draft.kind == "template" else None
         found = list(self._find_field_faults().values())
         gone = self.draft.template and self._asked_templates and self.draft.template not in self._templates
@@ -507,8 +510,11 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         return shown
 
     def _format_template_faults(self, found: Sequence[str], fields: ParameterFields) -> list[Span]:
-        """How many things are wrong, and where: what is wrong with a parameter stands beside it. What only was not come to yet is not
-        wrong."""
+        """Return the number of faults and their parameters.
+
+        The fault of a parameter is shown beside it. A parameter not visited yet is missing, not
+        wrong.
+        """
         told = fields.shown_findings
         others = found[: len(found) - len(fields.findings)]
         count = len(others) + len(told)
@@ -519,12 +525,12 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         return [*([(mend, "broken")] if count else []), *([(fill, "dim")] if len(told) < len(fields.findings) else [])]
 
     def _is_untouched(self) -> bool:
-        """Whether there is nothing yet to find fault with."""
+        """Return True if nothing was entered that could be faulty."""
         draft = self.draft
         return not {"command": draft.command, "shell": draft.script, "template": draft.template}[draft.kind].strip()
 
     def _describe_outlook(self) -> str:
-        """What would become of it, as far as the board tells."""
+        """Return the prospects of the task, as far as the board shows them."""
         if self._is_untouched():
             return _INVITATIONS[self.draft.kind]
         if self.board and self.board.database == "disk full":
@@ -553,32 +559,32 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
 
     @property
     def _defaults(self) -> Mapping[str, Any]:
-        """The template that was picked, whose values a task has where it asks for no others."""
+        """Chosen template, whose values a task has by default."""
         return self._templates.get(self.draft.template, {}) if self.draft.kind == "template" else {}
 
     def _show_hint(self, of: str, text: str) -> None:
-        """What stands behind a field."""
         field = self.query_one(of).parent
         if isinstance(field, Field):
             field.hint.show((text, "dim"))
 
     def _make_command(self) -> list[str]:
-        """The words of the command line that does the same."""
+        """Return the words of the equivalent command line."""
         try:
             return build_submit_words(self._make_spec(shown=True))
         except ValueError:
             return []
 
     def _list_missing_options(self) -> list[str]:
-        """What the line still lacks, as a reader would fill it in."""
+        """Return the `-p` options that the command line still lacks."""
         fields = self._parameter_fields if self.draft.kind == "template" else None
         missing = [finding.path for finding in fields.findings if finding.missing] if fields else []
         return [self.look.adapt_text(f"-p {self.look.sanitize(str(path[0]))}=…") for path in missing if len(path) == 1]
 
     def _make_spec(self, shown: bool = False, faulty: Collection[str] = ()) -> dict[str, Any]:
-        """The specification of the task, its parameters as texts where `-p` would read the same from them.
+        """Return the specification of the task.
 
-        `shown`: for the eye, with secrets masked. `faulty`: fields that are left out.
+        Parameters are texts where `-p` would read the same value from them. `shown` masks secrets
+        for display; `faulty` names fields to leave out.
         """
         draft = drop_fields(self.draft, faulty)
         fields = self._parameter_fields if draft.kind == "template" else None
@@ -588,7 +594,7 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         given = ({"parameter_texts": texts} if texts else {}) | ({"parameters": values} if values else {})
         return build_spec(draft, given)
 
-    # -- asking the runtime ---------------------------------------------------------------------------------------
+    # Requests to the runtime
 
     def _schedule_check(self) -> None:
         if self._timer:
@@ -596,10 +602,10 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         self._timer = self.set_timer(CHECK_DELAY, self._check_draft)
 
     def _check_draft(self) -> None:
-        """Ask whether the runtime would take it; of one that is plainly wrong, whether it would take the rest."""
+        """Ask the runtime if it would accept the draft, without the faulty fields."""
         self._check_number += 1
         if self.draft.kind == "template" and not self._asked_templates:
-            return  # its parameters are not known yet; it is looked at again when they are
+            return  # the template is still being read; the draft is checked again after that
         faulty = self._find_field_faults()
         if len(faulty) == len(self._find_faults()):
             asked, args = self._check_number, self._make_submission(faulty) | {"dry_run": True}
@@ -622,7 +628,10 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         return {"tasks": [self._make_spec(faulty=faulty)], **self._origin}
 
     def action_submit(self) -> None:
-        """Submit, unless something is plainly wrong. The same draft sent twice is one task."""
+        """Submit the draft unless it has faults.
+
+        A draft sent twice has the same uuid, so it becomes one task.
+        """
         self.draft = self._read_draft()
         if self._find_faults():
             if fields := self._parameter_fields:
@@ -640,7 +649,7 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
             self.ask(lambda client: submit(client, args, home), self._handle_submitted)
 
     def _focus_fault(self) -> None:
-        """Put the cursor on the first field that something is wrong with."""
+        """Focus the first faulty field."""
         if faulty := next(iter(self._find_field_faults()), ""):
             self.set_focus(self.query_one(_FIRST_FIELDS[self.draft.kind] if faulty == "command" else f"#{faulty}"))
         elif fields := self._parameter_fields:
@@ -656,7 +665,7 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
     def show_refusal(self, text: str) -> None:
         sent, self._sending, self._asked_templates = self._sending, False, True
         if sent:
-            # What a check before it found out is not so any more.
+            # The refusal overrules the result of earlier checks.
             self._check_number += 1
             self._accepted, self._refusal = False, text
             self._show_verdict()
@@ -664,15 +673,19 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         self._start_typing()
 
     def _format_submit_error(self, text: str) -> str:
-        """All of it stands above: where there is too little room to begin with why, what to do about it is left out here."""
+        """Return the submit error for the message line.
+
+        The verdict shows the full error. A narrow message line leaves out the advice, so that the
+        cause is visible.
+        """
         whole = f"Not submitted: {text}"
         begins = fit_message(whole, self.size.width - 1, self.look).startswith(whole[:MIN_ERROR_LENGTH])
         return whole if begins else f"{whole.split('. ')[0].rstrip('.')}."
 
-    # -- keys -----------------------------------------------------------------------------------------------------
+    # Actions
 
     def action_step(self, by: int) -> None:
-        """To the next field, or the one before, of those that are there with what was chosen this very moment."""
+        """Focus the next or the previous field, counting fields of a choice made just now."""
         if (self.query_one("#kind", Choice).value, self.query_one("#template", Pick).value) != (
             self.draft.kind,
             self.draft.template,
@@ -688,15 +701,16 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
             fields.focus_end(by)
 
     def action_find(self) -> None:
-        """Find a parameter by its name or description."""
         if self.draft.kind == "template" and (fields := self._parameter_fields) and fields.ready:
             fields.action_find()
             if not fields.findable:
                 self.show_message("This template has no parameters.", stays=False)
 
     def action_last(self) -> None:
-        """What was submitted last, of this template when it is one's form, in every field; first what was typed and left where the form is
-        filled with a task."""
+        """Fill the form from the last submission, or the template's last task.
+
+        A form filled from a task first restores kept text.
+        """
         drafts = getattr(self.app, "last_drafts", {})
         fields = self._parameter_fields if self.draft.kind == "template" else None
         last = drafts.get(self.draft.template) if fields else getattr(self.app, "last_draft", None)
@@ -710,7 +724,7 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
             self.show_message("Nothing was submitted from here yet.", stays=False)
 
     def _fill_parameters(self, fields: ParameterFields, task: Mapping[str, Any] | None) -> None:
-        """The parameters that the last task of the template had, whoever submitted it."""
+        """Fill the parameters from the template's last task, submitted by any user."""
         if task is None:
             self.show_message("Nothing was submitted from this template yet.", stays=False)
         elif fields is self._parameter_fields:
@@ -718,7 +732,7 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
             self.show_message(f"Filled in as in #{task['number']}.")
 
     def action_clear(self) -> None:
-        """The form as if nothing had been typed into it; again what stood there."""
+        """Clear the form; again restores the text."""
         typed, put_away = self._read_draft(), self._cleared_draft
         self._fill_fields(self._blank_draft)
         self._cleared_draft = typed if self._read_draft() != typed else None
@@ -732,7 +746,6 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
             self.show_message("As it was before.", stays=False)
 
     def action_copy(self) -> None:
-        """Copy the command line that does the same."""
         if found := self._make_command():
             self.app.copy_to_clipboard(shlex.join(found))
             self.show_message(
@@ -742,7 +755,7 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
             )
 
     def action_leave(self) -> None:
-        """Leave, and keep what was typed; while a parameter is looked for, back to all of them."""
+        """Close the form and keep the text; during a parameter search, end the search."""
         fields = self._parameter_fields
         if self.draft.kind == "template" and fields is not None and fields.clear_find():
             return
@@ -753,5 +766,5 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
 
 
 def _format_names(findings: Sequence[ParameterFinding]) -> str:
-    """The parameters that findings are about."""
+    """Return the names of the parameters that findings are about."""
     return ", ".join(dict.fromkeys(finding.name or "all together" for finding in findings))

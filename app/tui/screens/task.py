@@ -1,4 +1,4 @@
-"""The task screen: why it waits and what could help, how it runs, or how it ended; and what it is."""
+"""Task screen: why the task waits and what could help, its run or its end, and its definition."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _PAUSE = {"held": "release", "paused": "continue"}
 
 
 class TaskScreen(SingleTaskScreen):
-    """One task, by number, uuid or name, live."""
+    """One task, given by number, uuid or name, updated live."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q,escape", "leave", "Back", id="page.back", show=False),
@@ -55,11 +55,11 @@ class TaskScreen(SingleTaskScreen):
         self._ident = ident
         self._snapshot: TaskSnapshot | None = None
         self._snapshot_at: float | None = None
-        """When what is known was so, in UNIX seconds."""
+        """UNIX seconds at which the task was read."""
         self._log_runid = ""
-        """The runid whose log is open."""
+        """Run id of the open log."""
         self._cursor_set_at = float("-inf")
-        """When the cursor came to its line without a key, as the lines were drawn; on the clock `ticks`."""
+        """Time on the clock `ticks` at which the cursor was put on its line without a key."""
 
     def compose_body(self) -> Iterable[Widget]:
         yield TextLine(id="state")
@@ -88,7 +88,7 @@ class TaskScreen(SingleTaskScreen):
         return [*self._make_open_hint(), *_ENDED_HINTS]
 
     def _make_open_hint(self) -> list[KeyHint]:
-        """What enter does on the line under the cursor."""
+        """Return the hint for enter on the line under the cursor."""
         doc = self.focused if isinstance(self.focused, Doc) else None
         word = _OPENS.get(doc.cursor.partition(":")[0]) if doc else None
         return [KeyHint("↵", word, "enter", 3)] if word else []
@@ -108,14 +108,13 @@ class TaskScreen(SingleTaskScreen):
     def _make_context(self, known: TaskSnapshot) -> TaskContext:
         return TaskContext(known.about, self.look, self.now, self.app.size.width, self.board, known.tail, self._snapshot_at)
 
-    # -- drawing --------------------------------------------------------------------------------------------------
+    # Drawing
 
     def refresh_freshness(self) -> None:
-        """How old it is may have to be said."""
+        """Show the age of the data."""
         self._draw_state()
 
     def draw(self) -> None:
-        """Draw what is known."""
         if (known := self._snapshot) is None:
             return
         facts = self._make_context(known)
@@ -130,17 +129,17 @@ class TaskScreen(SingleTaskScreen):
         self.query_one("#rest", Doc).show(rest)
         self._arrange_widgets(running)
         self._divide_height()
-        if running:  # the rule has its width only then
+        if running:  # the rule has a width only while a task runs
             self.call_after_refresh(lambda: self._draw_log_title(self.query_one(LogView).page))
 
     def _draw_state(self) -> None:
-        """The line of its state, and how old that is when it cannot be read again."""
+        """Draw the state, with the age of data that cannot be reread."""
         spans = build_headline(self._make_context(self._snapshot)) if self._snapshot else ((" ", ""),)
         old = self.freshness
         self.query_one("#state", TextLine).show([*spans[:1], *([(f"   {old}", "warn")] if old else []), *spans[1:]])
 
     def _arrange_widgets(self, running: bool) -> None:
-        """A running task has its log in the middle; another one page."""
+        """Show a running task's log between two documents, any other task as one document."""
         self.set_class(running, "-running")
         for name in ("#log-rule", "#tail", "#rest"):
             self.query_one(name).display = running
@@ -148,7 +147,10 @@ class TaskScreen(SingleTaskScreen):
             self.query_one("#main").focus()
 
     def _divide_height(self) -> None:
-        """Leave the log at least LEAST_LOG lines, and the rest of a running task what remains, at most half the screen."""
+        """Limit the lower document so that the log keeps `MIN_LOG_LINES` lines.
+
+        The document gets at most half the screen.
+        """
         height = self.app.size.height
         remains = height - self.query_one(Header).size.height - self.query_one("#main", Doc).height - MIN_LOG_LINES - 4
         rest = self.query_one("#rest", Doc)
@@ -162,7 +164,7 @@ class TaskScreen(SingleTaskScreen):
         view.live = live
 
     def _open_log(self, run: Mapping[str, Any]) -> None:
-        """Follow a run's log. It has the keys at once where nothing else had been seen before."""
+        """Follow a run's log, and focus it if nothing else was seen before."""
         view, fresh = self.query_one(LogView), not self._log_runid and not self.query_one("#main", Doc).height
         self._log_runid = run["runid"]
         view.open_log(open_source(run), live=True)
@@ -202,11 +204,11 @@ class TaskScreen(SingleTaskScreen):
             if self.freshness:
                 self.reread()
 
-    # -- doing ----------------------------------------------------------------------------------------------------
+    # Actions
 
     @on(Doc.Opened)
     def _handle_line_open(self, message: Doc.Opened) -> None:
-        """A line leads to another task, to its template, to an attempt's log, or is a cure to be done."""
+        """Open the task, template or attempt of the line, or apply its suggestion."""
         kind, _, what = message.target.partition(":")
         if kind == "task":
             self.deck.open_task(what)
@@ -218,12 +220,12 @@ class TaskScreen(SingleTaskScreen):
             self.app.push_screen(LogScreen(self.client_factory, self._snapshot.task["uuid"], int(what)))
 
     def _apply_suggestion(self, name: str) -> None:
-        """Do what could help; where a running task's work would be lost, only after the question that says so."""
+        """Apply a suggestion; ask first if the work of a running task would be lost."""
         offered = self._snapshot.about["why"]["cures"] if self._snapshot and self._snapshot.about["why"] else ()
         cure = next((cure for cure in offered if cure["name"] == name), None)
         if cure is None:
             self.show_message("It is not offered any more.", "warn")
-        elif self.ticks - self._cursor_set_at < RECENT:  # say an enter that was pressed twice to come here
+        elif self.ticks - self._cursor_set_at < RECENT:  # such as a double enter that opened this screen
             self.show_message("This line came under the cursor just now. Look, and press again.", "warn")
         elif name == "start":
             self.deck.action_start_runtime()
@@ -242,13 +244,13 @@ class TaskScreen(SingleTaskScreen):
             self._ask_cancel([make_task_row(found[0], self.board)], found)
 
     def action_fit(self) -> None:
-        """Ask for what was used."""
+        """Set the request of the task to what it used."""
         if known := self._snapshot:
             ended = self._make_context(known).status not in WAITING | ACTIVE
             self._perform(lambda: right_size.right_size_task(known.task, known.about["fit"], ended) if self._get_rows() else [])
 
     def action_fit_template(self) -> None:
-        """The same for the template, after a question."""
+        """Set the defaults of the template to what its tasks used, after a question."""
         known = self._snapshot
         if known is None or not known.task["template"]:
             self.show_message("M sets the defaults of a template; this task was made from none.", "warn")
@@ -265,7 +267,7 @@ class TaskScreen(SingleTaskScreen):
             self._open_question(make, lambda _: self._perform(lambda: right_size.right_size_template(template, fit)))
 
     def action_why(self) -> None:
-        """Why, in a line, as the rest of it stands here already; and to what can be done about it."""
+        """Show the first reason in the message line, and move to the suggestions."""
         if self._snapshot is None:
             return
         facts, doc = self._make_context(self._snapshot), self.query_one("#main", Doc)
@@ -276,14 +278,14 @@ class TaskScreen(SingleTaskScreen):
 
 
 def _make_suggestion_question(cure: Mapping[str, Any], look: Look) -> Question:
-    """What changes a queue or a pool starts other tasks too."""
+    """Return the question before a change of a queue or pool, which starts other tasks too."""
     body = [[(look.sanitize(str(cure["text"])), "bold")], [(look.sanitize(str(cure["gain"])), "")], [],
             [("It is for all tasks there, and others may start with it.", "")]]  # fmt: skip
     return Question("Do it?", body, [Answer("y", "do it"), Answer("n", "leave it")], safe="n")
 
 
 def _summarize(facts: TaskContext) -> str:
-    """Why it waits, or that it runs, or how it ended."""
+    """Return one line about why the task waits, that it runs, or how it ended."""
     state, words = build_headline(facts)
     if facts.status in WAITING:
         reasons = [facts.look.sanitize(reason["text"]) for reason in facts.why.get("reasons") or ()]

@@ -1,4 +1,4 @@
-"""The verbs of the deck: keys on the row that was drawn under the cursor, or on the marks."""
+"""Task actions: what keys do to the row under the cursor, or to the marked rows."""
 
 from __future__ import annotations
 
@@ -49,7 +49,10 @@ SIGNALS = (
 
 
 class TaskActions(Screen[None]):
-    """What the deck screen does with rows. The screen gives `table`, `changes` and `deck`."""
+    """Base of screens with actions on rows.
+
+    The screen provides `table`, `changes` and `deck`.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("l", "log", "Log", id="task.log"),
@@ -71,22 +74,24 @@ class TaskActions(Screen[None]):
     ]
     changes: RowChanges
     _place_message: tuple[str, Span | None] | None = None
-    """What was said of a queue or pool, behind its key."""
+    """Key of the queue or pool that the last message is about, and that message."""
 
     @property
     def deck(self) -> TaskdeckApp:
-        """The app."""
         return cast("TaskdeckApp", self.app)
 
     @property
     def table(self) -> Table:
-        """The pane that has the focus."""
+        """Table with the focus."""
         raise NotImplementedError
 
-    # The rows a key means
+    # Target rows
 
     def _get_rows(self) -> list[Any]:
-        """The marks or the row under the cursor; raises Unfit when one changed its state a moment ago, or nothing may be changed."""
+        """Return the marked rows, else the row under the cursor.
+
+        Raise NotApplicable if nothing may be changed, or if a row has just changed its state.
+        """
         if refusal := self.deck.refusal:
             raise NotApplicable(refusal)
         now, table = self.deck.ticks(), self.table
@@ -101,19 +106,25 @@ class TaskActions(Screen[None]):
         return rows
 
     def _perform(self, make: Callable[[], Sequence[Request]], again: bool = False) -> None:
-        """Do it. The marks are for one verb, but for one that is given `again` and again."""
+        """Send the requests and clear the marks.
+
+        `again` keeps the marks, for actions that are repeated.
+        """
         try:
             self.deck.send_requests(make())
         except NotApplicable as unfit:
             self.deck.show_not_applicable(unfit)
         else:
-            # The runtime may have answered behind the screen's back.
+            # The answer may have come already and closed this screen.
             for table in () if again else self.query(Table):
                 table.clear_marks()
 
     def _open_question(self, make: Callable[[], Question | None], act: Callable[[str], None]) -> None:
-        """Open a dialog when there is a question; `act` gets the letter of any answer but the safe one. None opens over another
-        screen."""
+        """Open a dialog for the question of `make`; without a question, act at once.
+
+        `act` gets the letter of any answer but the safe one. Do nothing if another screen is on
+        top.
+        """
         if self.app.screen is not self:
             self.deck.show_message("The answer came late, so nothing was done. Press again.", "warn")
             return
@@ -129,18 +140,16 @@ class TaskActions(Screen[None]):
         else:
             self.app.push_screen(ChoiceScreen(question), lambda key: act(key) if key else None)
 
-    # Verbs that ask nothing
+    # Actions without a question
 
     def action_pause(self) -> None:
-        """Pause, hold, or undo that."""
+        """Pause, continue, hold or release, whichever applies to the rows."""
         self._perform(lambda: action_tasks.toggle_rows(self._get_rows()))
 
     def action_front(self) -> None:
-        """To the front."""
         self._perform(lambda: action_tasks.move_to_front(action_tasks.list_task_rows(self._get_rows())))
 
     def action_priority(self, by: int) -> None:
-        """Up or down by one."""
         self._perform(lambda: self._change_priority(self._get_rows(), by), again=True)
 
     def _change_priority(self, rows: Sequence[Any], by: int) -> list[Request]:
@@ -150,11 +159,10 @@ class TaskActions(Screen[None]):
         return action_tasks.change_priority(action_tasks.list_task_rows(rows), by, asked)
 
     def action_acknowledge(self) -> None:
-        """Acknowledge alerts."""
         self._perform(lambda: action_tasks.acknowledge_rows(self._get_rows()))
 
     def action_silence(self) -> None:
-        """Ask how long not to hear of the rule behind the alert."""
+        """Silence the rule of the alert, after asking for how long."""
         line = self.table.item
         if not isinstance(line, AlertEntry):
             self.deck.show_message("s silences the rule of an alert; there is none under the cursor.", "warn")
@@ -162,10 +170,13 @@ class TaskActions(Screen[None]):
         self._read_then_open(lambda client: client.call("sla.show", {"name": line.sla}), self._ask_silence)
 
     def _read_then_open(self, work: Callable[[VerbClient], Any], opens: Callable[[Any, Exception | None], None]) -> None:
-        """Read what a screen is opened with, by `opens`; what is typed meanwhile is for that screen."""
+        """Read the data of a screen, then open the screen with `opens`.
+
+        Keys typed meanwhile are kept for that screen.
+        """
 
         def have(found: Any, error: Exception | None) -> None:
-            if came.is_set():  # it was waited for in vain
+            if came.is_set():  # the wait timed out
                 return
             came.set()
             opens(found, error)
@@ -193,10 +204,10 @@ class TaskActions(Screen[None]):
 
         self._open_question(lambda: rules.ask_silence([rule], self.deck.look), act)
 
-    # Verbs that ask
+    # Actions with a question
 
     def action_cancel(self) -> None:
-        """Cancel; what runs, or what others depend on, only after a question that names it and them."""
+        """Cancel tasks; ask first if one is running or other tasks depend on one."""
         try:
             rows = action_tasks.list_task_rows(self._get_rows())
             action_tasks.cancel_tasks(rows)
@@ -218,14 +229,13 @@ class TaskActions(Screen[None]):
         self._open_question(lambda: confirm_cancel(rows, details, self.deck.now(), self.deck.look), act)
 
     def action_again(self) -> None:
-        """Run again; what succeeded asks, and more than one."""
+        """Run tasks again; ask first for succeeded tasks and for more than one."""
         self._confirm_and_perform(lambda rows: action_tasks.retry_tasks(rows, self.deck.pending_retries), confirm_retry, self._note_retries)
 
     def _note_retries(self, rows: Sequence[TaskRow]) -> None:
         self.deck.retried_ends |= {row.uuid: (row.ended_at, inf) for row in rows if isinstance(row, EndedEntry)}
 
     def action_delete(self) -> None:
-        """Delete, asks always."""
         if queues_pools.list_places(self.table.list_selected()):
             self._delete_places()
             return
@@ -246,7 +256,7 @@ class TaskActions(Screen[None]):
         ask: Callable[..., Question | None],
         note: Callable[[Sequence[TaskRow]], None] = lambda rows: None,
     ) -> None:
-        """Ask, where there is a question, and do it; `note` is told of the rows when it is done."""
+        """Ask if there is a question, then perform `verb`; `note` gets the rows afterwards."""
 
         def make() -> Question | None:
             rows.extend(action_tasks.list_task_rows(self._get_rows()))
@@ -261,7 +271,6 @@ class TaskActions(Screen[None]):
         self._open_question(make, act)
 
     def action_signal(self) -> None:
-        """Choose a signal for the running ones."""
         rows: list[TaskRow] = []
 
         def make() -> Question:
@@ -280,7 +289,6 @@ class TaskActions(Screen[None]):
         self._open_question(make, act)
 
     def action_edit(self) -> None:
-        """The form for the row, or for the marked tasks together."""
         from app.tui.screens.edit_form import make_edit_screen
 
         if self.deck.refuse_changes():
@@ -291,7 +299,7 @@ class TaskActions(Screen[None]):
             self.deck.show_not_applicable(unfit)
 
     def action_edit_again(self) -> None:
-        """The form for a new task, filled with this one."""
+        """Open the submit form, filled from the task."""
         rows = action_tasks.list_task_rows([self.table.item])
         if self.deck.refuse_changes():
             return
@@ -307,7 +315,6 @@ class TaskActions(Screen[None]):
             self.deck.open_form(task=task)
 
     def action_copy(self) -> None:
-        """Copy something about the row to the clipboard."""
         from app.tui.actions import clipboard
 
         if rows := action_tasks.list_task_rows([self.table.item]):
@@ -319,7 +326,7 @@ class TaskActions(Screen[None]):
         else:
             self.deck.show_message("y copies of a task; there is none under the cursor.", "warn")
 
-    # Going somewhere
+    # Navigation
 
     @on(Table.Opened)
     def _handle_open(self, event: Table.Opened) -> None:
@@ -333,19 +340,21 @@ class TaskActions(Screen[None]):
             self.deck.open_database()
 
     def _open_pool(self, pool: PoolEntry) -> None:
-        """The tasks of all queues that draw from a pool."""
+        """Open the list of tasks of all queues that draw from a pool."""
         if names := queues_pools.list_queue_names(pool, self.deck.board or Board()):
             self.deck.open_tasks(queues_pools.make_queue_filter(names))
         else:
             self.deck.show_message(self.deck.look.sanitize(f"No queue draws from pool {pool.name}."), "warn")
 
     def action_log(self) -> None:
-        """The log of the row."""
         if uuid := self._require_task_uuid("l shows the log"):
             self.deck.open_log(uuid)
 
     def action_why(self) -> None:
-        """Why it waits, or ended so; of a queue or a pool why it starts nothing. All of it is of now, and never told under another time."""
+        """Explain why a task waits or how it ended, or why a queue or pool starts nothing.
+
+        The explanation is about the present, so it is refused while the deck shows the past.
+        """
         if self.deck.past.is_active and self is self.deck.deck:
             self.deck.show_message("w tells why it is so now, and this is the past: 0 returns to now.", "warn")
             return
@@ -355,7 +364,7 @@ class TaskActions(Screen[None]):
             self.deck.open_why(uuid)
 
     def _explain_place(self, place: queues_pools.QueueOrPool) -> None:
-        """Why the first in line there waits; where nothing does, how it stands."""
+        """Explain the first waiting task of a queue or pool; if none waits, show its state."""
         board = self.deck.board or Board()
         names = queues_pools.list_queue_names(place, board)
         if first := queues_pools.find_first_queued(names, board):
@@ -376,25 +385,24 @@ class TaskActions(Screen[None]):
                 self._place_message = place.key, self.deck.get_message()
 
     def _is_cursor_on(self, key: str) -> bool:
-        """Whether the cursor is on this queue or pool."""
         return any(place.key == key for place in queues_pools.list_places([self.table.item]))
 
     @on(Table.Moved)
     def _clear_place_message(self) -> None:
-        """What was said of a row goes with the cursor."""
+        """Clear the message about a queue or pool when the cursor leaves its row."""
         if self._place_message and not self._is_cursor_on(self._place_message[0]):
             self.deck.retract_message(self._place_message[1])
             self._place_message = None
 
     def _require_task_uuid(self, what: str) -> str | None:
-        """The uuid of the task that the row is about; on another row None, and it is said what the key is for."""
+        """Return the uuid of the row's task; without one, say what the key is for."""
         uuid = _find_task_uuid(self.table.item)
         if uuid is None:
             self.deck.show_message(f"{what} of a task; there is none under the cursor.", "warn")
         return uuid
 
     def action_new(self) -> None:
-        """The form for a new task; on the queues, the pools and the alerts for a new queue, pool or rule."""
+        """Open the form for a new task, queue, pool or rule, depending on the pane."""
         if self.deck.refuse_changes():
             return
         if self.table.id not in ("queues", "pools", "alerts"):
@@ -409,7 +417,7 @@ class TaskActions(Screen[None]):
 
 
 def can_open(row: Any) -> bool:
-    """Whether the row can be opened."""
+    """Return True if the row can be opened."""
     return isinstance(row, (QueueEntry, PoolTableRow)) or _find_task_uuid(row) is not None
 
 

@@ -1,4 +1,4 @@
-"""The screen of all tasks: a window on any number of them, filtered and ordered by the runtime."""
+"""Task list screen: a window on any number of tasks, filtered and ordered by the runtime."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ if TYPE_CHECKING:
     from app.client import Client
 
 PAGE_SIZE = 120
-"""Rows that are read at a time."""
+"""Rows read at a time."""
 MAX_ROWS = 800
-"""Rows that are held."""
+"""Maximum number of rows held."""
 _NAMES = (("template", "template"), ("by", "submitted_by"))
 FAILED = COUNTER_FILTERS["failed"]
 ALL_MARKED_NOTICE = "All that the filter means are marked: x p r t D are for them; esc takes the mark back."
 STATE_FILTERS = ("", "status:active", "status:waiting", FAILED)
-"""What `f` goes through."""
+"""Filters that `f` goes through."""
 
 
 RESET_WAYS = ("first", "last", "here")
-"""Ways to read other rows than those that are shown: `here` from the one under the cursor on."""
+"""Kinds of reading that replace the rows; `here` begins at the row under the cursor."""
 
 
-# A screen is styled by the name of its first base only, so the list comes first.
+# Textual styles a screen by the name of its first base only, so the list comes first.
 class TasksScreen(ListScreen, TaskActions):
-    """All tasks. `words` is the filter to begin with."""
+    """All tasks; `words` is the initial filter."""
 
     PLACE = "5"
     TITLE_TEXT = "5 Tasks"
@@ -78,23 +78,23 @@ class TasksScreen(ListScreen, TaskActions):
         self.words = words
         self.total: int | None = None
         self._current_read: tuple[str, str] | None = None
-        """The way that is being read, and what was typed then."""
+        """Kind of the current reading and its filter, or None."""
         self._next_way: str | None = None
         self._total_tasks = 0
-        """How many tasks there are in all."""
+        """Number of all tasks."""
         self._is_complete = True
         self._order_before: tuple[str, bool] | None = None if order == "number" else ("number", True)
-        """The order to come back to when the filter goes that came with this one."""
+        """Order to restore when the filter that brought the current order is cleared."""
         self._shown_order = ""
         self._shown_words = words
         self._narrowed = False
-        """Whether the rows are those of another filter since the marks were last held against them."""
+        """True if the filter changed since the marks were last compared with the rows."""
 
-    # -- what the list is made of -----------------------------------------------------------------------------------
+    # Table
 
     @property
     def chosen_columns(self) -> Sequence[str]:
-        """The names of the columns that are shown."""
+        """Names of the columns shown."""
         names = self.deck.memory.get("tasks.columns", list(row_tasks.DEFAULT_COLUMNS))
         return [name for name in names if isinstance(name, str) and name in row_tasks.COLUMNS]
 
@@ -106,7 +106,7 @@ class TasksScreen(ListScreen, TaskActions):
 
     @property
     def all_marked(self) -> bool:
-        """Whether all that the filter means is marked, seen or not."""
+        """True if all matching tasks are marked, read or not."""
         return self.paged.all_marked
 
     @all_marked.setter
@@ -115,7 +115,6 @@ class TasksScreen(ListScreen, TaskActions):
 
     @property
     def paged(self) -> PagedTable:
-        """The table."""
         return self.query_one(PagedTable)
 
     def find_completions(self, text: str) -> Sequence[str]:
@@ -125,7 +124,7 @@ class TasksScreen(ListScreen, TaskActions):
         return filter_query.find_completions(text, {**known, "queue": queues, "tag": sorted({key for row in rows for key in row.facts["tags"] or ()})})
 
     def list_row_hints(self) -> list[KeyHint]:
-        """As on the deck, and what this list has beside."""
+        """Return the deck's hints and those of the list."""
         item = self.table.item
         mark = [KeyHint("space", "mark", "space", 10)] if item is not None and not self.all_marked else []
         mark += [KeyHint("*", "mark all", "asterisk", 10)] if mark and self.words.strip() else []
@@ -136,13 +135,13 @@ class TasksScreen(ListScreen, TaskActions):
         return [*(list_marked_hints(rows) if rows else list_row_hints(item)), *rest]
 
     def _find_matching_states(self) -> Collection[str]:
-        """The states that what the filter means is in, where all of it is held; else those that it may be in."""
+        """Return the states of the matching tasks if all are held, else their possible states."""
         table = self.paged
         if not (table.more_before or table.more_after):
             return {row.facts["status"] for row in table.rows}
         return filter_query.find_possible_states(filter_query.parse_query(self.words, datetime.fromtimestamp(self.now, UTC)))
 
-    # -- reading ----------------------------------------------------------------------------------------------------
+    # Reading
 
     def reread(self) -> None:
         self._request_rows("again")
@@ -159,11 +158,10 @@ class TasksScreen(ListScreen, TaskActions):
             self.show_message(self.look.sanitize(fault), "warn")
         else:
             self.deck.clear_message()
-            # Without a filter the row under the cursor is still there.
+            # Without a filter the current row is still in the list.
             self._request_rows("first" if self.words else "here")
 
     def _find_filter_fault(self) -> str:
-        """What is wrong with the words of the filter."""
         try:
             filter_query.parse_query(self.words, datetime.fromtimestamp(self.now, UTC))
         except filter_query.BadQuery as error:
@@ -172,12 +170,13 @@ class TasksScreen(ListScreen, TaskActions):
 
     @on(PagedTable.Wanted)
     def _handle_wanted(self, event: PagedTable.Wanted) -> None:
-        # What could not be read is asked for again at the next news, and not by each drawing of the rows there are.
+        # After a failed reading wait for the next change: every redraw would send the request
+        # again.
         if event.way in ("first", "last") or (self._current_read is None and not self._failed):
             self._request_rows(event.way)
 
     def _request_rows(self, way: str) -> None:
-        """Read; while something is being read, only the latest wish is kept."""
+        """Read rows; during a reading, remember only the latest request."""
         if way in RESET_WAYS:
             self.settled.clear()
         if self._current_read is not None:
@@ -204,7 +203,7 @@ class TasksScreen(ListScreen, TaskActions):
         return asked | {"way": way, "at": _get_position(rows[0 if way == "before" else -1])}
 
     def _find_cursor_position(self) -> list[Any] | None:
-        """Where the row under the cursor stands in the order that is wanted; None when it does not tell."""
+        """Return the position of the current row in the requested order, or None if unknown."""
         row = self.paged.item
         if row is None or self.order not in ("number", self._shown_order):
             return None
@@ -219,14 +218,16 @@ class TasksScreen(ListScreen, TaskActions):
         self._send_next_request()
 
     def show_read_error(self, text: str) -> None:
-        """Say so, where no other words stand in the filter by now; they are read in any case."""
+        """Show why a reading failed, unless the filter has changed since.
+
+        The remembered request is sent in either case.
+        """
         words, self._current_read = self._current_read[1] if self._current_read else self.words, None
         if words == self.words:
             super().show_read_error(text)
         self._send_next_request()
 
     def _send_next_request(self) -> None:
-        """Read what was wanted meanwhile."""
         wanted, self._next_way = self._next_way, None
         if wanted is not None:
             self._request_rows(wanted)
@@ -272,30 +273,29 @@ class TasksScreen(ListScreen, TaskActions):
             return ""
         return f" by {self.order} {self.look.adapt_text('↓' if self.down else '↑')}"
 
-    # -- keys -------------------------------------------------------------------------------------------------------
+    # Actions
 
     def action_states(self) -> None:
-        """All, active, waiting, failed, and round again."""
         at = STATE_FILTERS.index(self.words) if self.words in STATE_FILTERS else 0
         self.filter_by(STATE_FILTERS[(at + 1) % len(STATE_FILTERS)])
 
     def action_failed(self) -> None:
-        """All that failed, the latest first; again all tasks."""
+        """Show failures, the latest first; again shows all tasks."""
         on = self.words != FAILED
         if on:
             self._order_before, self.order, self.down = (self.order, self.down), "ended", True
         self.filter_by(FAILED if on else "")
 
     def show_counted(self, words: str) -> None:
-        """What a counter of the header counts."""
-        self.set_focus(self.paged)  # an open filter line is left: it would go on with other words
+        """Show the tasks that a counter of the header counts."""
+        self.set_focus(self.paged)  # close an open filter line, which would apply its own words
         if words != FAILED:
             self.filter_by(words)
         elif self.words != FAILED:
             self.action_failed()
 
     def action_columns(self) -> None:
-        """Choose the columns: a letter shows one or takes it away."""
+        """Ask for a column to show or to hide."""
         shown = self.chosen_columns
         tick = self.look.adapt_text("✓")
         answers = [
@@ -323,10 +323,9 @@ class TasksScreen(ListScreen, TaskActions):
         self.deck.memory.put("tasks.columns", list(names))
         self.paged.set_section(row_tasks.make_section(names))
 
-    # -- saved views ------------------------------------------------------------------------------------------------
+    # Saved views
 
     def action_views(self) -> None:
-        """Take a saved view, or save this one."""
         saved = saved_views.list_views(self.deck.memory)
         answers = [Answer(letter, self.look.sanitize(f"{view.name}   {view.words or 'all'}")) for letter, view in saved_views.assign_letters(saved)]
         answers += [Answer("s", "save what is shown now under a name"), Answer("D", "forget a saved view"), Answer("n", "none")]
@@ -358,10 +357,10 @@ class TasksScreen(ListScreen, TaskActions):
             gone = saved_views.delete_view(self.deck.memory, name)
             self.show_message(self.look.sanitize(f"Forgot {name}." if gone else f"There is no view {name} of yours."), "" if gone else "warn")
 
-    # -- marks ------------------------------------------------------------------------------------------------------
+    # Marks
 
     def action_mark_all(self) -> None:
-        """Mark all that the filter means, also what was not read; again takes that back."""
+        """Mark all matching tasks, read or not; again unmarks them."""
         if not self.words.strip():
             self.show_message("Filter first (/ or f): * marks all that a filter means, and never simply every task.", "warn")
             return
@@ -403,7 +402,10 @@ class TasksScreen(ListScreen, TaskActions):
             self._unmark_hidden()
 
     def _unmark_hidden(self) -> None:
-        """No mark is left on what the filter hides, once that is more than a beginning in its line."""
+        """Remove marks from rows that the filter hides.
+
+        A filter that is still being typed removes none.
+        """
         if self.query_one(FilterInput).is_open or self._shown_words != self.words:
             return
         narrowed, self._narrowed = self._narrowed and bool(self.words.strip()), False
@@ -421,10 +423,13 @@ class TasksScreen(ListScreen, TaskActions):
         else:
             super().action_clear()
 
-    # -- verbs on all that match ------------------------------------------------------------------------------------
+    # Actions on all matching tasks
 
     def _get_rows(self) -> list[Any]:
-        """The rows a key means; raises Unfit while other rows are on their way, and where all that match are marked."""
+        """Return the target rows.
+
+        Raise NotApplicable while other rows are being read, or if all matching tasks are marked.
+        """
         if self.all_marked:
             raise NotApplicable(ALL_MARKED_NOTICE)
         if self._current_read is not None and self._current_read[0] in RESET_WAYS:
@@ -459,7 +464,7 @@ class TasksScreen(ListScreen, TaskActions):
         self._review_all("front") if self.all_marked else super().action_front()
 
     def _review_all(self, verb: str) -> None:
-        """Ask before a verb goes to all that match, naming what will happen."""
+        """Ask before an action on all matching tasks, naming its effect."""
         if self.deck.refuse_changes():
             return
         words = self.words
@@ -484,5 +489,5 @@ class TasksScreen(ListScreen, TaskActions):
 
 
 def _get_position(row: row_tasks.TaskListRow) -> list[Any]:
-    """Where a page begins that begins with this row."""
+    """Return the position of a page that begins with this row."""
     return [row.facts["at"], row.number]

@@ -1,4 +1,4 @@
-"""`6`: the templates, how often and how lately each was used; a form, the text of the definition, or a new one is a key away."""
+"""Templates screen (key `6`): templates with their use, and keys to run, edit or retire one."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class TemplatesScreen(ListScreen):
         super().__init__(client_factory)
         self.rows: tuple[TemplateEntry, ...] = ()
 
-    # -- the widgets ------------------------------------------------------------------------------------------------
+    # Widgets
 
     def list_sections(self) -> Sequence[TableSection]:
         return (TEMPLATES,)
@@ -92,7 +92,7 @@ class TemplatesScreen(ListScreen):
         turn = KeyHint("p", "take up again" if row.retired else "retire", "p", 8)
         return [*form, KeyHint("e", "edit", "e", 2), new, turn, KeyHint("y", "copy", "y", 10), KeyHint("D", "delete", "D", 11)]
 
-    # -- reading ----------------------------------------------------------------------------------------------------
+    # Reading
 
     def reread(self) -> None:
         self.read(lambda client: client.call("template.ls", {"usage": True}), self._apply_answer)
@@ -125,7 +125,7 @@ class TemplatesScreen(ListScreen):
             return "", "", []
         return self.look.cut(self.look.sanitize(row.name), room - 20, "middle"), "retired" if row.retired else "", make_details(row, room, self.look)
 
-    # -- verbs ------------------------------------------------------------------------------------------------------
+    # Actions
 
     def _act_on_row(self, act: Callable[[TemplateEntry], object]) -> None:
         row = self.table.item
@@ -144,19 +144,16 @@ class TemplatesScreen(ListScreen):
             self.deck.open_form(template=row.name)
 
     def action_new(self) -> None:
-        """The editor with a new one."""
         self.deck.open_editor("templates", then=lambda name: self.table.go_when_listed(name) if name else None)
 
     def action_edit(self) -> None:
-        """The editor with its definition."""
         self._act_on_row(lambda row: self.deck.open_editor("templates", row.name))
 
     def action_retire(self) -> None:
-        """Let it take no more tasks, or some again."""
+        """Retire the template, or let it take tasks again."""
         self._act_on_row(lambda row: self.deck.send_requests([make_retire_request(row)]))
 
     def action_copy(self) -> None:
-        """Its definition, to the clipboard."""
         self._act_on_row(lambda row: self.call("definition.show", {"kind": "templates", "name": row.name}, self._copy_definition))
 
     def _copy_definition(self, answer: Mapping[str, Any]) -> None:
@@ -164,7 +161,7 @@ class TemplatesScreen(ListScreen):
         self.show_message(f"Copied {len(answer['text']):,} characters, if the terminal allows it (tmux: set-clipboard on).")
 
     def action_delete(self) -> None:
-        """Delete it; asks always. One that tasks refer to can only be retired."""
+        """Delete the template after a question; one in use can only be retired."""
         if self.deck.read_only:
             self.show_message("Read only: nothing is changed from here.", "warn")
             return
@@ -185,7 +182,7 @@ _EMPTY_TEXT = (
 
 
 def make_retire_request(row: TemplateEntry) -> Request:
-    """What lets it take no more tasks, or some again."""
+    """Return the request that retires a template, or lets a retired one take tasks again."""
     away = Request("template.retire", {"name": row.name}, "Retired template", object=row.name)
     back = Request("template.retire", {"name": row.name, "back": True}, "Takes tasks again:", object=row.name)
     first, undo = (back, away) if row.retired else (away, back)
@@ -196,12 +193,12 @@ _CREATE_FIELDS = ("type", "engine", "schema", "parameters", "description", "queu
 
 
 def _make_create_args(row: TemplateEntry) -> dict[str, Any]:
-    """The arguments that make it again."""
+    """Return the arguments that create the template again."""
     return {"name": row.name} | {key: row.facts[key] for key in _CREATE_FIELDS if row.facts.get(key) is not None}
 
 
 def make_delete_question(row: TemplateEntry, look: Look) -> Question:
-    """Delete it? One that is used is offered to be retired."""
+    """Return the question before deletion, which offers to retire a template in use."""
     name = look.cut(look.sanitize(row.name), 40, "middle")
     if not row.used:
         answers = [Answer("y", "delete it"), Answer("n", "keep it")]

@@ -1,7 +1,7 @@
-"""What a deck remembers from one time to the next: `deck.json` of the home. Layout, columns, saved views, when one last looked.
+"""Deck preferences in `deck.json` of the home: layout, columns, saved views, last visit.
 
-Nothing depends on it: a file that cannot be read counts as none, one that cannot be written is not written, and a value of the
-wrong shape is the default again.
+Nothing depends on them: an unreadable file counts as empty, a file that cannot be written is
+skipped, and a value of the wrong type is replaced with its default.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from app.paths import find_foreign_owner
 
 T = TypeVar("T")
 MAX_BYTES = 256 * 1024
-"""Bytes of the file that are read."""
+"""Maximum bytes read from the file."""
 
 
 class Preferences:
-    """Values by name. Without a home, or where nothing may be written, what is put lasts as long as the deck."""
+    """Values by name. Without a home, or read-only, they last as long as the deck."""
 
     def __init__(self, home: Path | None = None, *, read_only: bool = False) -> None:
         self._path = home / "deck.json" if home else None
@@ -30,23 +30,23 @@ class Preferences:
             self._path = None
 
     def get(self, name: str, default: T) -> T:
-        """What was put there last, when it has the type of `default`."""
+        """Return the stored value if it has the type of `default`."""
         value = self._values.get(name, default)
         return value if isinstance(value, type(default)) else default
 
     def get_latest(self, name: str, default: T) -> T:
-        """As `get`, with what another deck of this home put there since."""
+        """Return the stored value, including changes by other decks of the home."""
         found = self._read_file()
         if name in found:
             self._values[name] = found[name]
         return self.get(name, default)
 
     def update(self, name: str, default: T, change: Callable[[T], T]) -> None:
-        """Remember what `change` makes of the latest: what other decks of this home added to a list stays in it."""
+        """Store the result of `change` on the latest value, keeping additions by other decks."""
         self.put(name, change(self.get_latest(name, default)))
 
     def put(self, name: str, value: Any) -> None:
-        """Remember a JSON-able value. What other decks of this home put meanwhile stays."""
+        """Store a JSON value, keeping other values written by other decks."""
         if self._values.get(name) == value:
             return
         self._values = {**self._values, **self._read_file(), name: value}

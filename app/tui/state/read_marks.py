@@ -1,4 +1,4 @@
-"""What the person at this deck has looked at: when last, and which failures."""
+"""Read marks: when the user last viewed the deck, and which failures were viewed."""
 
 from __future__ import annotations
 
@@ -13,45 +13,45 @@ from app.core.text.status_glyphs import FAILED_STATES
 from app.tui.state.preferences import Preferences
 
 MAX_VIEWED = 400
-"""Failures opened one by one that are remembered; beyond, the oldest count as unseen again."""
+"""Maximum viewed failures remembered; older ones count as unseen again."""
 END_TOLERANCE = 1.0
-"""Seconds that may lie between the end of a run and that of its task."""
+"""Maximum seconds between the end of a run and the end of its task."""
 AWAY_SECONDS = 60.0
-"""Seconds without a look after which what happened meanwhile is told."""
+"""Seconds without a view after which missed events are shown."""
 
 
 class ReadMarks:
-    """Kept in the deck's memory."""
+    """Read marks stored in the deck's preferences."""
 
     def __init__(self, memory: Preferences, now: Callable[[], float] = time) -> None:
         self._memory, self._now = memory, now
 
     def make_board_args(self) -> dict[str, Any]:
-        """What a board is asked with: since when failures count as not seen."""
+        """Return the board arguments: the time since which failures count as unseen."""
         at = self._read_time("failures_seen")
         return {"seen": at} if at else {}
 
     @property
     def last_view(self) -> float | None:
-        """UNIX seconds of the last look at the deck; None before the first one."""
+        """Time of the last view in UNIX seconds; None before the first."""
         return self._read_time("looked") or None
 
     def record_view(self, now: float) -> None:
-        """Somebody looks at the deck."""
+        """Record that the deck is being viewed."""
         self._memory.put("looked", float(int(now)))
 
     def mark_viewed(self, uuid: str, ended_at: float) -> None:
-        """One failure was looked at, which ended at this moment, UNIX seconds."""
+        """Record that a failure that ended at this time (UNIX seconds) was viewed."""
         if self._read_viewed().get(uuid, 0.0) < ended_at:
             self._memory.update("opened_at", {}, lambda before: _add_viewed(before, uuid, ended_at))
 
     def mark_all_viewed(self, now: float) -> None:
-        """All failures so far were looked at."""
+        """Mark all failures so far as viewed."""
         self._memory.put("failures_seen", float(now))
         self._memory.put("opened_at", {})
 
     def count_unseen(self, board: Board) -> int:
-        """How many failures nobody has looked at."""
+        """Return the number of failures not viewed."""
         since = self._read_time("failures_seen")
         if since >= board.at:
             return 0
@@ -59,12 +59,12 @@ class ReadMarks:
         since = get_failure_cutoff(looked, now).timestamp()
         opened, shown = self._read_viewed(), {line.uuid: line.ended_at for line in board.ended if line.status in FAILED_STATES and line.ended_at > since}
         known = sum(self._is_seen(line, opened) for line in board.ended if line.uuid in shown)
-        # What ended before all that the board shows; what was deleted or has run again meanwhile is not counted in `failed` either.
+        # Failures older than the board's rows; deleted or retried ones are not in `failed` either.
         earlier = sum(since < at < min(shown.values(), default=0.0) for uuid, at in opened.items() if uuid not in shown)
         return max(0, board.failed - known - min(earlier, max(0, board.failed - len(shown))))
 
     def list_shown_ended(self, lines: Iterable[EndedEntry], now: float, successes_for: float) -> tuple[EndedEntry, ...]:
-        """Of what ended that which is still worth its row: failures until they were looked at, all else for a while."""
+        """Return the ended tasks still shown: failures until viewed, others for a while."""
         opened, at = self._read_viewed(), self._read_time("failures_seen")
         return tuple(
             line
@@ -73,21 +73,24 @@ class ReadMarks:
         )
 
     def _read_time(self, name: str) -> float:
-        """A time that was put down, UNIX seconds; 0 for none, and for one that cannot be."""
+        """Return a stored time in UNIX seconds; 0 if missing or invalid."""
         at = self._memory.get(name, 0.0)
         return at if isfinite(at) and 0 < at < self._now() + AWAY_SECONDS else 0.0
 
     def _read_viewed(self) -> dict[str, float]:
-        """When the failures ended that were opened, by uuid."""
+        """Return the end times of viewed failures by uuid."""
         found = self._memory.get("opened_at", {})
         return {uuid: at for uuid, at in found.items() if isinstance(at, float)}
 
     def _is_seen(self, line: EndedEntry, opened: Mapping[str, float]) -> bool:
-        """Whether this end was looked at, and not one before it; a run is over a moment before its task."""
+        """Return True if this end was viewed, not an earlier one.
+
+        A run ends a moment before its task.
+        """
         return line.ended_at - opened.get(line.uuid, -inf) < END_TOLERANCE
 
 
 def _add_viewed(before: Mapping[str, float], uuid: str, ended_at: float) -> dict[str, float]:
-    """The failures opened before and this one, the latest last, not more than are remembered."""
+    """Return the viewed failures with this one last, limited to `MOST`."""
     others = [(known, at) for known, at in before.items() if known != uuid]
     return dict([*others, (uuid, ended_at)][-MAX_VIEWED:])

@@ -1,4 +1,4 @@
-"""When each row last changed its state, so that a key pressed for the old state does not hit the new one."""
+"""Row changes: a key pressed for the old state of a row must not hit the new one."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Iterable, Iterator
 from app.core.board import Board
 
 RECENT = 0.3
-"""Seconds for which a change counts as just now."""
+"""Seconds for which a change counts as recent."""
 
 
 class RowChanges:
-    """Remembers the state of every row of the boards it is told of."""
+    """States of all rows and the times of their last changes."""
 
     def __init__(self) -> None:
         self._states: dict[str, tuple[str, float]] = {}
 
     def record_board(self, board: Board, at: float) -> None:
-        """Compare a board with the one before; `at` is monotonic seconds."""
+        """Compare a board with the previous one; `at` is monotonic seconds."""
         self.record_states(_iter_states(board), at)
 
     def record_states(self, states: Iterable[tuple[str, str]], at: float) -> None:
-        """Compare the states of all rows there are, by their keys, with those before."""
+        """Compare the states of all rows, by key, with the previous ones."""
         old = self._states
         new: dict[str, tuple[str, float]] = {}
         for key, state in states:
@@ -30,7 +30,7 @@ class RowChanges:
         self._states = new
 
     def find_recent_change(self, key: str, at: float) -> str | None:
-        """The state that a row came into a moment ago, or None."""
+        """Return the state that a row entered a moment ago, or None."""
         state, changed = self._states.get(key, ("", float("-inf")))
         return state if at - changed < RECENT else None
 

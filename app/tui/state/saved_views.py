@@ -1,4 +1,4 @@
-"""Saved views of the list of all tasks: a filter, an order and columns by a name. Some are there from the start."""
+"""Saved views of the task list: named filter, order and columns. Some are predefined."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from app.core.text.sanitize import find_name_error
 from app.tui.state.preferences import Preferences
 
 LETTERS = "abcefghijklmoprtuvwxyz"
-"""The letters of views; what the dialog has for itself is not among them."""
+"""Letters for views, without those the dialog uses itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class SavedView:
-    """What `V` brings back; no columns: those that are shown."""
+    """A view that `V` restores. Empty `columns` keep the current ones."""
 
     name: str
     words: str
@@ -32,7 +32,7 @@ PREDEFINED = (
 
 
 def list_views(memory: Preferences) -> list[SavedView]:
-    """Ours, then those that were saved here."""
+    """Return the predefined views, then the saved ones."""
     return [*PREDEFINED, *_read_saved(memory)]
 
 
@@ -53,17 +53,17 @@ def _parse_view(found: Any) -> SavedView | None:
 
 
 def assign_letters(views: Sequence[SavedView]) -> list[tuple[str, SavedView]]:
-    """Each view with the letter it is taken by, as many as there are letters."""
+    """Return the views with their letters, as many as there are letters."""
     return list(zip(LETTERS, views, strict=False))
 
 
 def save_view(memory: Preferences, view: SavedView) -> None:
-    """Keep a view, in place of one of the same name."""
+    """Save a view, replacing one of the same name."""
     memory.update("views", [], lambda stored: [*_remove_view(stored, view.name), asdict(view)])
 
 
 def delete_view(memory: Preferences, name: str) -> bool:
-    """Let go of a saved view; False when there was none."""
+    """Delete a saved view; return False if there was none."""
     before = _read_saved(memory)
     memory.update("views", [], lambda stored: _remove_view(stored, name))
     return any(view.name == name for view in before)
@@ -74,7 +74,7 @@ def _remove_view(stored: list[Any], name: str) -> list[dict[str, Any]]:
 
 
 def check_view_name(name: str) -> str:
-    """What is wrong with a name for a view."""
+    """Return the error of a view name, or ""."""
     if any(view.name == name for view in PREDEFINED):
         return f"{name} is there from the start."
     wrong = find_name_error(name)

@@ -1,4 +1,4 @@
-"""What was asked together is said together: the answers to some deeds in one line, with one undo."""
+"""Undo stack: collect the replies to several requests into one message with one undo."""
 
 from __future__ import annotations
 
@@ -14,39 +14,43 @@ if TYPE_CHECKING:
 
 
 UNDOABLE_BY_FILTER = ("cancel", "hold", "front")
-"""Verbs on all that a filter means that can be taken back, as far as nothing started meanwhile."""
+"""Commands on a filter that can be undone, for tasks that have not started since."""
 NEXT_UNDO_CELLS = 8
-"""Cells that what `u` takes back next keeps at least: what was taken back now is told first."""
+"""Minimum cells for the next undo; the message about the current one comes first."""
 
 
 class PendingRequest:
-    """What a key asked for, and what has no answer yet."""
+    """A request that has no reply yet."""
 
     def __init__(self) -> None:
         self.undo_presses = 0
-        """How often `u` was pressed behind it: that means this, once it is done, whatever was asked for since."""
+        """Times `u` was pressed after this request; the presses undo it once it is done, whatever
+        followed."""
 
 
 class RequestBatch(PendingRequest):
-    """The answers to deeds that were asked together, said in one line."""
+    """Several requests whose replies form one message."""
 
     def __init__(self, app: TaskdeckApp, count: int, takes_back: str = "") -> None:
-        """`takes_back`: what was said, when it was done, of what these deeds undo; safe."""
+        """Create a batch of `count` requests.
+
+        `takes_back` is the sanitized message of the change that these requests undo.
+        """
         super().__init__()
         self._app = app
         self._undoes = takes_back
         self._open = count
         self._texts: list[str] = []
         self._refused: list[str] = []
-        """What was said of deeds that were not done, or not to all."""
+        """Messages of requests that were refused at least in part."""
         self._undo: list[Request] = []
         self._operations: list[int] = []
         self._failed = False
         self._has_changes = False
-        """Whether anything was done."""
+        """Set if anything was changed."""
 
     def make_reply_callback(self, deed: Request) -> ReplyCallback:
-        """What to call with the answer to this deed, from any thread."""
+        """Return the callback for the reply to a request; callable from any thread."""
         return lambda answer, error: self._app.call_later(self._take_reply, deed, answer, error)
 
     def _take_reply(self, deed: Request, answer: Any, error: Exception | None) -> None:
@@ -70,7 +74,10 @@ class RequestBatch(PendingRequest):
             self._show_result()
 
     def _record_undo(self, deed: Request, answer: Any) -> None:
-        """How to take it back: by the operations it was recorded as, which knows whether things still stand as they were left."""
+        """Record how to undo the change.
+
+        An undo by recorded operations checks that objects are still as the operations left them.
+        """
         if not (deed.undo or deed.verb in UNDOABLE_BY_FILTER and "select" in deed.args):
             return
         if isinstance(answer, dict) and (operations := answer.get("operations")):
@@ -95,5 +102,5 @@ class RequestBatch(PendingRequest):
 
 
 def _shorten_texts(texts: Sequence[str], more: str) -> list[str]:
-    """Two of them at most, or the first and how many there are beside."""
+    """Return at most two texts, else the first and the number of others."""
     return list(texts) if len(texts) < 3 else [texts[0], f"And {len(texts) - 1} {more}"]

@@ -1,8 +1,9 @@
-"""What the terminal can show, found before the deck starts: the locale, then one question to the terminal itself.
+"""Terminal probe before the deck starts: locale, then one query to the terminal.
 
-A `─` is written and the cursor's place asked (CPR): one cell further means Unicode, two a terminal that draws box
-characters wide (usual in CJK set-ups), anything else no UTF-8. Without an answer in `PATIENCE` the locale decides. Standard
-library only: it runs while the rest is being loaded.
+The probe writes a `─` and requests the cursor position (CPR). An advance of one cell means Unicode,
+two a terminal with wide box characters (common in CJK set-ups), anything else no UTF-8. Without a
+reply within `PATIENCE` the locale decides. Uses only the standard library, since it runs while
+other modules load.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import time
 import tty
 
 REPLY_TIMEOUT = 0.15
-"""Seconds to wait for the terminal's answer."""
+"""Seconds to wait for the terminal's reply."""
 _QUERY = "\r─\x1b[6n".encode()
 _ERASE = b"\r\x1b[K"
 _ANSWER = re.compile(rb"\x1b\[\d+;(\d+)R")
@@ -24,7 +25,7 @@ _PLAIN_TERMINALS = ("dumb", "linux", "vt")
 
 
 def detect_characters(fd_in: int, fd_out: int) -> tuple[bool, bool]:
-    """(draw in ASCII, names may be in any script) for the terminal behind these descriptors."""
+    """Return (draw in ASCII, names may be in any script) for a terminal."""
     utf8 = locale.getpreferredencoding(False).lower().replace("-", "") == "utf8"
     if os.environ.get("TERM", "").startswith(_PLAIN_TERMINALS):
         return True, utf8
@@ -35,7 +36,7 @@ def detect_characters(fd_in: int, fd_out: int) -> tuple[bool, bool]:
 
 
 def measure_rule_character(fd_in: int, fd_out: int, patience: float = REPLY_TIMEOUT) -> int | None:
-    """How many cells a `─` takes on the terminal; None when it does not say."""
+    """Return the cells that `─` takes on the terminal; None without a reply."""
     try:
         before = termios.tcgetattr(fd_in)
     except termios.error:
@@ -61,5 +62,5 @@ def _read_answer(fd: int, until: float) -> int | None:
 
 
 def can_use_colour() -> bool:
-    """Whether colours may be used: not with NO_COLOR, nor on terminals known to have none."""
+    """Return True if colours may be used: no NO_COLOR, no colourless terminal."""
     return "NO_COLOR" not in os.environ and not os.environ.get("TERM", "").startswith(_PLAIN_TERMINALS)

@@ -1,7 +1,7 @@
-"""What a change of some cells sends to the terminal: those cells.
+"""Cell updates: send only the changed cells to the terminal.
 
-Textual 8.2.8 sends each changed line from the left edge of its widget; over ssh a clock that ticks would cost the whole
-header every second.
+Textual 8.2.8 sends each changed line from the left edge of its widget. Over ssh a ticking clock
+would cost the whole header every second.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from textual.strip import Strip
 
 
 class CellUpdate(ChopsUpdate):
-    """A change of spans of lines, each sent from its first cell to its last."""
+    """Changed spans of lines, each sent from its first to its last cell."""
 
     @classmethod
     def from_chops(cls, update: ChopsUpdate) -> CellUpdate:
-        """The same change."""
+        """Convert Textual's update."""
         return cls(update.chops, update.spans, update.chop_ends)
 
     def render_segments(self, console: Console) -> str:
@@ -28,7 +28,7 @@ class CellUpdate(ChopsUpdate):
         )
 
     def _iter_pieces(self) -> Iterator[tuple[int, int, Strip]]:
-        """Where to write what: the parts of the lines' pieces that lie in the spans."""
+        """Yield position and strip of each changed piece."""
         for y, begin, end in self.spans:
             for until, (x, strip) in zip(self.chop_ends[y], self.chops[y].items(), strict=False):
                 first, last = max(x, begin), min(until, end)

@@ -1,7 +1,7 @@
-"""What a terminal sends, made into events: keys and clicks by Textual's parser, pastes by what marks their two ends.
+"""Terminal input: keys and clicks by Textual's parser, pastes by their start and end marks.
 
-Textual looks for keys in a paste too, and ends with a byte that is not UTF-8. Here a paste is text up to its end, whatever stands in
-it, and wherever reads are cut; bytes that are no text stand as U+FFFD.
+Textual looks for keys inside pastes and fails on bytes that are not UTF-8. Here a paste is text up
+to its end mark, wherever reads are split; invalid bytes become U+FFFD.
 """
 
 from __future__ import annotations
@@ -17,31 +17,34 @@ from textual._xterm_parser import XTermParser
 from textual.message import Message
 
 SILENCE_TIMEOUT = 1.0
-"""Seconds without a byte after which a paste whose end was lost is over, and the start of a sequence is taken as it is."""
+"""Seconds without input after which an unterminated paste or sequence is complete."""
 MAX_PASTE = 1024 * 1024
-"""Characters of a paste that are kept before they are handed on."""
+"""Maximum characters of a paste collected before they are sent."""
 
 
 class InputParser:
-    """The bytes of one terminal, in their order. While none come, `tick` is to be called every `pace` seconds."""
+    """Parser for the bytes of one terminal.
+
+    While there is no input, call `tick` every `pace` seconds.
+    """
 
     def __init__(self, debug: bool = False, ticks: Callable[[], float] = monotonic) -> None:
         self._decode = getincrementaldecoder("utf-8")("replace").decode
         self._parser = XTermParser(debug)
         self._ticks = ticks
         self._held = ""
-        """The last characters, when they may be the first ones of a mark."""
+        """Last characters if they may begin a mark."""
         self._paste: list[str] | None = None
         self._size = 0
         self._last_input = ticks()
 
     @property
     def poll_interval(self) -> float:
-        """Seconds until the next look."""
+        """Seconds until the next call of `tick`."""
         return constants.ESCAPE_DELAY if self._held else 0.1
 
     def feed(self, data: bytes) -> Iterator[Message]:
-        """The events that these bytes complete."""
+        """Yield the events completed by these bytes."""
         text, self._held = self._held + self._decode(data), ""
         while text:
             if self._paste is None:
@@ -54,7 +57,7 @@ class InputParser:
         self._last_input = self._ticks()
 
     def tick(self) -> Iterator[Message]:
-        """The events that come of silence: a lone escape, a paste whose end does not come."""
+        """Yield the events caused by silence: a lone escape, an unterminated paste."""
         yield from self._parser.tick()
         lone = self._paste is None and len(self._held) == 1
         if self._ticks() - self._last_input < (constants.ESCAPE_DELAY if lone else SILENCE_TIMEOUT):
@@ -68,7 +71,7 @@ class InputParser:
             yield from self._parse_keys(held)
 
     def _split_at_mark(self, text: str, mark: str) -> tuple[str, str, str]:
-        """What stands before the mark, the mark, what follows; the beginning of a mark at the end is held back."""
+        """Split the text at a mark; an incomplete mark at the end is held back."""
         before, found, after = text.partition(mark)
         if not found:
             size = next((size for size in range(len(mark) - 1, 0, -1) if before.endswith(mark[:size])), 0)
@@ -76,11 +79,11 @@ class InputParser:
         return before, found, after
 
     def _parse_keys(self, text: str) -> Iterator[Message]:
-        if text:  # to the parser nothing is the end of all
+        if text:  # the parser takes empty input as the end of file
             yield from self._parser.feed(text)
 
     def _collect_paste(self, piece: str, over: bool) -> Iterator[Message]:
-        """Collect; hand on what is complete, or is much."""
+        """Collect pasted text; yield it if complete or large."""
         paste = self._paste or []
         paste.append(piece)
         self._size += len(piece)

@@ -1,4 +1,4 @@
-"""The banner below the header: what keeps everything from starting, what goes on meanwhile, what to do. In good times there is none."""
+"""Warning banner below the header: why nothing starts, what continues, what to do."""
 
 from __future__ import annotations
 
@@ -21,26 +21,29 @@ from app.tui.widgets.strips import StripWidget
 INDENT = 3
 MIN_CELLS = 20
 DATABASE_KEY, START_KEY = "B", "S"
-"""The keys of the app for the page of the database, which shows what cleanup would free, and for a runtime that was stopped."""
+"""Keys of the app that open the database page and start a stopped runtime."""
 HOME_CELLS = 12
-"""Cells that the path of the home keeps at least, where the text is made shorter otherwise."""
+"""Minimum cells for the path of the home if other words can be shortened."""
 SPARE_CELLS = 8
-"""Cells that words leave empty at the end of the first line, at least, each time that two lines were too few."""
+"""Cells by which the first line is shortened on each try to fit two lines."""
 LITTLE_SPACE = 64 * 2**20
-"""Bytes free up to which that is why a disk takes nothing."""
+"""Free bytes up to which free space explains a full disk."""
 LOST_STATES = ("DAMAGED", "GONE")
-"""How a database is that does not come back by itself."""
+"""Database states that need a restore."""
 STALE_AFTER = 30.0
-"""Seconds from which on what is shown is called old; over a database that is lost, or of a runtime that does not answer, it is old when
-the next board does not come."""
+"""Seconds after which the board is stale; `AT_ONCE` applies if the database is lost or the runtime
+is silent."""
 STALE_SOON = 5.0
 
 
 def build_banner(
     board: Board, now: float, look: Look, cells: int, key: str = "↵", start: str = "S", most: int = 2, tries: bool = True
 ) -> list[list[Span]]:
-    """Up to `most` lines, one or two, when nothing starts; none in good times. `key` shows what cleanup would free, `start` brings back
-    a runtime that was stopped; "" where no key does, as in a form. `tries`: whether the deck brings up a runtime by itself."""
+    """Return up to `most` banner lines if nothing starts, else none.
+
+    `key` shows what cleanup would free, `start` starts a stopped runtime; "" where no key does, as
+    in a form. `tries` is True if the deck starts a runtime by itself.
+    """
     room = max(MIN_CELLS, cells - INDENT)
     if needs_room(board):
         lines = _format_full_disk(board, look, room, key) if most > 1 else [_format_full_disk_line(board, look, room, key)]
@@ -52,9 +55,9 @@ def build_banner(
 
 
 def wrap_warning(text: str, look: Look, room: int, most: int) -> list[str]:
-    """What is wrong in one line or two, however little room: what to do about it stands at the end, and stays. `text` is safe."""
+    """Wrap sanitized text to `most` lines; the advice at its end always remains."""
     lines: list[str] = []
-    # Where what to do leaves room for little else it is all that is said: what is wrong stands in the header.
+    # If the advice leaves little room, show only the advice: the header names the problem.
     if most == 1 and room - measure_width(last := get_last_sentence(text)) <= MIN_PROBLEM_CELLS:
         text = last
     for spare in range(0, room, SPARE_CELLS):
@@ -65,7 +68,10 @@ def wrap_warning(text: str, look: Look, room: int, most: int) -> list[str]:
 
 
 def describe_trouble(board: Board, now: float, start: str, tries: bool) -> str:
-    """What keeps everything from starting, what goes on, what to do; "" in good times. A disk that is full has words of its own."""
+    """Return what prevents starts, what continues and what to do; "" if nothing is wrong.
+
+    A full disk is handled separately.
+    """
     runtime = board.runtime
     jobs = _format_jobs(board, "No job runs", "The job runs on", "The {} jobs run on") if board.at else "Jobs run on"
     if runtime.unheard_since is not None:
@@ -105,16 +111,16 @@ def _format_jobs(board: Board, none: str, one: str, more: str) -> str:
 
 
 def format_staleness(board: Board, now: float) -> str:
-    """`as of 10:31:02, 11m old` when no board has come for long, else nothing."""
+    """Return `as of 10:31:02, 11m old` if the board is stale, else ""."""
     late = now - board.at > (STALE_SOON if board.database in LOST_STATES or board.runtime.unheard_since is not None else STALE_AFTER)
     return f"as of {format_time_and_age(board.at, now)}" if board.at and late else ""
 
 
-# A full disk
+# Full disk
 
 
 def needs_room(board: Board) -> bool:
-    """Whether nothing starts because the disk under the home is full, or nearly."""
+    """Return True if nothing starts because the home's disk is full or nearly full."""
     runtime = board.runtime
     return runtime.state == "running" and runtime.unheard_since is None and (board.database == "disk full" or _is_disk_nearly_full(board))
 
@@ -128,7 +134,10 @@ def _name_disk_state(board: Board) -> str:
 
 
 def _format_free(board: Board) -> str:
-    """`3.0M free`; "" where that is not why: a disk may take nothing though it has bytes free, as they are kept, or it lacks inodes."""
+    """Return `3.0M free`, or "" if free space is not the reason.
+
+    A disk with free bytes may reject writes because of reserved blocks or missing inodes.
+    """
     free = board.host.disk_free
     return "" if free is None or (free > LITTLE_SPACE and not _is_disk_nearly_full(board)) else f"{units.format_bytes(free) if free else '0 bytes'} free"
 
@@ -156,7 +165,10 @@ def _format_full_disk(board: Board, look: Look, room: int, key: str) -> list[str
 
 
 def _fit_home(home: str, look: Look, room: int, *texts: str) -> str:
-    """The first of these with the home in it that fits, rather in short words than with the home cut; "" when none does."""
+    """Return the first text that fits with the home; shorter texts are preferred to a cut path.
+
+    Return "" if none fits.
+    """
     for least in (measure_width(home), min(measure_width(home), HOME_CELLS)):
         for text in texts:
             if (left := room - measure_width(text.format(""))) >= least:
@@ -165,7 +177,7 @@ def _fit_home(home: str, look: Look, room: int, *texts: str) -> str:
 
 
 def _list_advice(largest: Sequence[DiskUsageEntry], look: Look, key: str) -> Iterable[str]:
-    """What to do, the longest wording first."""
+    """Yield the advice, longest wording first."""
     shows = f"{key} shows what cleanup would free" if key else ""
     named = [f"{look.sanitize(one.name)} {'' if one.whole else 'over '}{units.format_bytes(one.bytes)}" for one in largest]
     if named:
@@ -179,7 +191,7 @@ def _list_advice(largest: Sequence[DiskUsageEntry], look: Look, key: str) -> Ite
 
 
 def _fit_text(room: int, look: Look, texts: Iterable[str]) -> str:
-    """The first that fits, else the last one, cut."""
+    """Return the first text that fits, else the last one, cut."""
     text = ""
     for text in (look.adapt_text(text).rstrip() for text in texts):
         if measure_width(text) <= room:
@@ -188,17 +200,19 @@ def _fit_text(room: int, look: Look, texts: Iterable[str]) -> str:
 
 
 class Banner(StripWidget):
-    """Trouble, in up to two lines below the header."""
+    """Warnings below the header, at most two lines."""
 
     class Clicked(Message):
-        """It was clicked."""
+        """The banner was clicked."""
 
     def __init__(self, id: str = "banner") -> None:
         super().__init__(id=id)
 
     def build_lines(self, board: Board, enter: bool = False, most: int = 2) -> list[list[Span]]:
-        """What there is to say of a board, in one line or two. `enter`: whether that shows what cleanup would free, rather than its own
-        key."""
+        """Return the banner lines for a board.
+
+        If `enter` is set, enter shows what cleanup would free, instead of the app's key.
+        """
         app: Any = self.app
         start = "" if getattr(app, "read_only", False) else self._find_key(START_KEY)
         return build_banner(
@@ -206,7 +220,10 @@ class Banner(StripWidget):
         )  # fmt: skip
 
     def _find_key(self, key: str) -> str:
-        """The key that does now what this one does by default; "" where the app's keys do nothing, or one is where it leads."""
+        """Return the user's key for a default key.
+
+        Return "" if the key does nothing here or leads to this screen.
+        """
         if isinstance(self.screen, ModalScreen) or getattr(self.screen, "KEY", "") == key:
             return ""
         keys: Mapping[str, str] = getattr(getattr(self.app, "settings", None), "keys", {})
@@ -218,7 +235,7 @@ class Banner(StripWidget):
         return get_key_name(find_shown_key([self.app], key, keys))
 
     def show(self, lines: Sequence[Sequence[Span]]) -> None:
-        """Show these lines; none hides the banner."""
+        """Show these lines; hide the banner if there are none."""
         height = len(lines)
         if self.styles.height is None or self.styles.height.value != height:
             self.styles.height = height
@@ -229,9 +246,9 @@ class Banner(StripWidget):
 
 
 PLACEHOLDER_BOARD = Board(runtime=RuntimeFacts("starting"), database="unread", ever=True)
-"""Stands for the board; nothing is claimed of what could not be read."""
+"""Placeholder board that claims nothing about unread data."""
 WAIT_NOTICE_DELAY = 20.0
-"""Seconds without a board and without a reason after which it is said that none comes; a runtime that hangs is told of before."""
+"""Seconds without a board or an error after which the wait is reported."""
 NO_ANSWER = (
     f"nothing was answered for {WAIT_NOTICE_DELAY:.0f}s. It is waited for. What it is at, stands in run/runtime.log of the home; "
     "end it: taskdeck stop"
@@ -240,12 +257,15 @@ _INDENT, _MARGIN, _MIN_CELLS = 3, 1, 20
 
 
 def build_current_banner(app: Any, banner: Banner, board: Board, enter: bool = False, most: int = 2) -> list[list[Span]]:
-    """The lines below the head; `enter` and `most` as for `Banner.lines`."""
+    """Return the banner lines; `enter` and `most` as in `Banner.build_lines`."""
     text = getattr(app, "unread", "")
     return build_error_banner(text, banner.look, app.size.width, most) if text else banner.build_lines(board, enter, most)
 
 
 def build_error_banner(text: str, look: Look, cells: int, most: int = 2) -> list[list[Span]]:
-    """In so many lines at most; what to do, which stands at the end, stays. `text` is safe."""
+    """Return the error in at most `most` lines, keeping the advice at its end.
+
+    `text` is sanitized.
+    """
     first, *more = wrap_warning(look.adapt_text(f"NOTHING CAN BE SHOWN: {text}"), look, max(_MIN_CELLS, cells - _INDENT - _MARGIN), most)
     return [[(f" {look.adapt_text('✗')} {first}", "broken")], *([(f"   {line}", "broken")] for line in more)]

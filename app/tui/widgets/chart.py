@@ -1,6 +1,7 @@
-"""A chart of lines over time, drawn by plotext in characters; its colours, its gaps and the moment under the cursor are ours.
+"""Line charts over time, drawn by plotext.
 
-plotext is loaded with the first chart, so that the screen it stands on is seen at once: 30 ms, then 2 to 5 ms for a chart.
+Colours, gaps and the marked moment are added here. plotext is imported with the first chart so that
+its screen appears at once: the import takes 30 ms, a chart 2 to 5 ms.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from app.tui.style import Look, Span
 
 Value = float | None
 _COLOURS = {"alive": 6, "well": 2, "warn": 3, "late": 1, "": 7, "dim": 8}
-"""Which of plotext's colours stands for which of our styles: only a name on the way through its text."""
+"""Colour numbers in plotext's output by style name; used only to find the style again."""
 _STYLES = {f"38;5;{number}": style for style, number in _COLOURS.items()} | {
     f"{30 + number}": style for style, number in _COLOURS.items() if number < 8
 }
@@ -26,7 +27,7 @@ GAP, MOMENT = "·", "│"
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line: a value for each bucket, None where there is none; `letter` draws it where there are no colours."""
+    """A line with one value per bucket, None where unknown. `letter` draws it without colours."""
 
     word: str
     values: tuple[Value, ...]
@@ -36,7 +37,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """What is drawn: lines over buckets, which buckets are `known`, the ticks of both axes as {place: label}."""
+    """A chart: lines, known buckets, and the ticks of both axes as {place: label}."""
 
     lines: tuple[Series, ...]
     known: tuple[bool, ...]
@@ -45,28 +46,28 @@ class Plot:
 
     @property
     def last(self) -> int:
-        """The number of the last bucket."""
+        """Number of the last bucket."""
         return max(1, len(self.known) - 1)
 
 
 @dataclass(frozen=True, slots=True)
 class PlotArea:
-    """Where the lines are drawn in a chart: the first cell, and how many there are."""
+    """Position of the plot area: first cell and width in cells."""
 
     left: int
     width: int
 
     def find_cell(self, bucket: int, last: int) -> int:
-        """The cell of a bucket."""
+        """Return the cell of a bucket."""
         return self.left + round(bucket / last * (self.width - 1))
 
     def find_bucket(self, column: int, last: int) -> int:
-        """The bucket at a cell."""
+        """Return the bucket at a cell."""
         return max(0, min(last, round((column - self.left) / max(1, self.width - 1) * last)))
 
 
 def draw_chart(shown: Plot, width: int, height: int, look: Look) -> tuple[list[list[Span]], PlotArea]:
-    """The lines of a chart, and where its canvas stands in them."""
+    """Draw a chart; return its lines and the position of the plot area."""
     import plotext as figure
 
     figure.clear_figure()
@@ -75,7 +76,7 @@ def draw_chart(shown: Plot, width: int, height: int, look: Look) -> tuple[list[l
     figure.plotsize(width, height)
     figure.xaxes(True, False)
     figure.yaxes(True, False)
-    figure.plot([0], [0], marker=" ")  # without a point there would be no ticks
+    figure.plot([0], [0], marker=" ")  # plotext draws no ticks without a point
     for line in shown.lines:
         for first, values in split_segments(line.values):
             places = list(range(first, first + len(values)))
@@ -90,14 +91,17 @@ def draw_chart(shown: Plot, width: int, height: int, look: Look) -> tuple[list[l
 
 
 def choose_marker(line: Series, length: int, look: Look) -> str:
-    """What a line is drawn with: dots where colours tell the lines apart (one that stands alone a large one), else its letter."""
+    """Return the marker of a line: dots if colours distinguish lines, else its letter.
+
+    A single point gets a large dot.
+    """
     if look.ascii or not look.colour:
         return line.letter
     return "braille" if length > 1 else "•"
 
 
 def split_segments(values: Sequence[Value]) -> Iterable[tuple[int, list[float]]]:
-    """The values without the gaps: the place of each first one, and those that follow it."""
+    """Split values at gaps; return the position and values of each segment."""
     found: list[tuple[int, list[float]]] = []
     for at, value in enumerate(values):
         if value is None:
@@ -110,7 +114,7 @@ def split_segments(values: Sequence[Value]) -> Iterable[tuple[int, list[float]]]
 
 
 def _parse_spans(line: str, look: Look) -> list[Span]:
-    """A line of plotext's as spans."""
+    """Convert a line of plotext's output to spans."""
     spans: list[Span] = []
     style = "dim"
     for at, piece in enumerate(_SGR.split(line)):
@@ -122,7 +126,7 @@ def _parse_spans(line: str, look: Look) -> list[Span]:
 
 
 def overlay_marks(rows: Sequence[Sequence[Span]], canvas: PlotArea, shown: Plot, moment: int | None, look: Look) -> list[list[Span]]:
-    """The lines with what is not known dotted, and the moment under the cursor marked."""
+    """Add dots to unknown buckets and mark the moment under the cursor."""
     gaps = [n + canvas.left for n in range(canvas.width) if not shown.known[canvas.find_bucket(n + canvas.left, shown.last)]]
     at = None if moment is None else canvas.find_cell(moment, shown.last)
     return [_overlay_row(row, gaps, at, look) for row in rows[:-2]] + [list(row) for row in rows[-2:]]
@@ -139,7 +143,7 @@ def _overlay_row(row: Sequence[Span], gaps: Sequence[int], at: int | None, look:
 
 
 def merge_spans(cells: Iterable[Span]) -> list[Span]:
-    """Neighbours of one style together."""
+    """Merge neighbouring spans of one style."""
     spans: list[Span] = []
     for text, style in cells:
         if spans and spans[-1][1] == style:
@@ -149,14 +153,17 @@ def merge_spans(cells: Iterable[Span]) -> list[Span]:
     return spans
 
 
-# --- scales -------------------------------------------------------------------------------------------------------------------------
+# --- scales ---
 
 _DURATIONS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 43200, 86400)
 
 
 def make_ticks(top: float, most: int, kind: str, said: Callable[[float], str]) -> dict[float, str]:
-    """Ticks from 0 to `top` or just beyond, at most so many above 0: in ones, twos and fives (`count`: whole), for `time` as clocks
-    are read, for `size` in powers of two. `said` writes one."""
+    """Return ticks from 0 to at least `top`, with at most `most` above 0.
+
+    Steps are 1, 2 or 5 times a power of ten (whole for `count`), clock units for `time`, powers of
+    two for `size`. `said` formats a tick.
+    """
     step = next(step for step in _iter_steps(kind) if step * most >= top)
     number = max(1, math.ceil(top / step - 1e-9))
     ticks = [round(step * n, 9) for n in range(number + 1)]
@@ -174,7 +181,10 @@ def _iter_steps(kind: str) -> Iterable[float]:
 
 
 def make_time_labels(at: Sequence[float], step: float, room: int) -> dict[int, str]:
-    """Labels for the axis of time, {bucket: label}: round local times, so far apart that `room` cells hold them; days in a week."""
+    """Return time axis labels as {bucket: label}, at round local times that fit in `room` cells.
+
+    A week is labelled with days.
+    """
     every = next((minutes for minutes in (5, 10, 15, 30, 60, 120, 180, 240, 360, 720) if _has_room(minutes, at, step, room)), 1440)
     moments = [datetime.fromtimestamp(begin).astimezone() for begin in at]
     return {

@@ -1,4 +1,4 @@
-"""What there is to know about the row under the cursor: a title rule and lines below the list."""
+"""Detail box below a list: a title rule and lines about the row under the cursor."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from app.tui.widgets.document import Section, make_title_rule
 from app.tui.widgets.strips import StripWidget
 
 DetailContent = tuple[str, str, Sequence[Sequence[Span]]]
-"""The title, what stands at the right end of its rule, the lines."""
+"""Title, text at the right end of its rule, lines."""
 
 
 class DetailBox(StripWidget):
-    """Shows what `make(width, lines)` gives, again whenever the room is another. When lines are left out the last one says so, and
-    that `key` shows them."""
+    """Shows the result of `make(width, lines)`, called again on each resize.
+
+    If lines are left out, the last one says so and names `key`, which shows them.
+    """
 
     def __init__(self, key: str) -> None:
         super().__init__(id="detail")
@@ -22,7 +24,7 @@ class DetailBox(StripWidget):
         self._make: Callable[[int, int], DetailContent] | None = None
 
     def show(self, make: Callable[[int, int], DetailContent]) -> None:
-        """Show what this makes from now on."""
+        """Show the result of this function from now on."""
         self._make = make
         self.redraw()
 
@@ -30,7 +32,6 @@ class DetailBox(StripWidget):
         self.redraw()
 
     def redraw(self) -> None:
-        """Draw again in the room there is."""
         room, height = self.size
         if room and height and self._make:
             title, tail, lines = self._make(room, height - 1)

@@ -1,4 +1,4 @@
-"""A page of sections under title rules, scrolled by lines; some lines lead somewhere and can be opened."""
+"""Scrolling document of titled sections; lines with a target can be opened."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from app.tui.widgets.strips import FocusLines
 
 GUTTER = 2
 COUNT_CHARACTERS = " 0123456789,.k"
-"""What a section's title may end in without being another."""
+"""Characters of a count at the end of a title; a changed count leaves it the same section."""
 LineAnchor = tuple[str, int, int]
-"""What a line is (its target, or its section's title), its place within that, its row on the screen."""
+"""A line's target or section title, its offset there, and its row on the screen."""
 
 
 @dataclass(frozen=True, slots=True)
 class DocRow:
-    """A line: spans of safe text, and what `enter` on it opens ("" for nothing)."""
+    """A line: spans of sanitized text, and the target that enter opens ("" for none)."""
 
     spans: tuple[Span, ...] = ()
     target: str = ""
@@ -33,7 +33,10 @@ class DocRow:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Lines under a rule (none without a title). `heads` stand in it at their cells, `tail` at its right end."""
+    """Lines under a title rule (none without a title).
+
+    `heads` are placed in the rule at their cells, `tail` at its right end.
+    """
 
     title: str
     rows: tuple[DocRow, ...]
@@ -42,10 +45,10 @@ class Section:
 
 
 class Doc(FocusLines, can_focus=True):
-    """Sections, a cursor on the lines that lead somewhere."""
+    """A document with a cursor on lines that have a target."""
 
     ONE_CLICK: ClassVar[bool] = False
-    """Whether a click opens its line at once."""
+    """True if one click opens a line."""
     DEFAULT_CSS = "Doc { height: auto; width: 1fr; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j,down", "go(1)", "Down", id="page.down", show=False),
@@ -59,13 +62,13 @@ class Doc(FocusLines, can_focus=True):
 
     @dataclass
     class Opened(Message):
-        """A line that leads somewhere was opened."""
+        """A line with a target was opened."""
 
         target: str
 
     @dataclass
     class Moved(Message):
-        """The cursor stands on another line."""
+        """The cursor moved to another line."""
 
         target: str
 
@@ -75,12 +78,13 @@ class Doc(FocusLines, can_focus=True):
         self._lines: list[tuple[int, DocRow | None]] = []
         self._offset = 0
         self.cursor = ""
-        """The target under the cursor; "" when no line leads anywhere."""
+        """Target under the cursor; "" if no line has a target."""
 
     def show(self, sections: Iterable[Section], first: str = "") -> None:
-        """Show these sections; the cursor stays on its target, and what is seen stays where it is.
+        """Show sections; keep the cursor's target and the scroll position.
 
-        A cursor that must move goes to the first target that begins with `first`, where there is one.
+        If the cursor must move, it goes to the first target that starts with `first`, if there is
+        one.
         """
         shown = tuple(sections)
         if shown == self._sections:
@@ -100,7 +104,7 @@ class Doc(FocusLines, can_focus=True):
             self.post_message(self.Moved(self.cursor))
 
     def _find_anchor(self) -> LineAnchor:
-        """The line that must not move: that of the cursor when it is seen, else the topmost."""
+        """Return the line that keeps its position: the cursor if visible, else the top line."""
         at = self._list_targets().get(self.cursor, -1)
         if self._offset <= at < self._offset + self.size.height:
             return self.cursor, at, at - self._offset
@@ -109,7 +113,7 @@ class Doc(FocusLines, can_focus=True):
         return title.rstrip(COUNT_CHARACTERS), self._offset - self._find_section_start(number), 0
 
     def _restore_anchor(self, anchor: LineAnchor) -> None:
-        """Scroll so that this line stands where it stood. Who saw the top sees the top still."""
+        """Scroll so that the anchor keeps its position; a document at its top stays there."""
         what, within, row = anchor
         targets = self._list_targets()
         if not self._offset:
@@ -121,22 +125,21 @@ class Doc(FocusLines, can_focus=True):
                 self._offset = self._find_section_start(number) + within
 
     def _find_section_start(self, number: int) -> int:
-        """Where a section begins."""
+        """Return the first line of a section."""
         return next((at for at, (mine, _) in enumerate(self._lines) if mine == number), 0)
 
     @property
     def height(self) -> int:
-        """Lines of all sections."""
+        """Number of lines of all sections."""
         return len(self._lines)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """As tall as its sections."""
         return max(1, self.height)
 
-    # -- moving -------------------------------------------------------------------------------------------------
+    # -- movement --
 
     def action_go(self, step: int) -> None:
-        """To the next line that leads somewhere; scroll when there is none."""
+        """Move to the next line with a target, or scroll if there is none."""
         targets = list(self._list_targets())
         at = targets.index(self.cursor) + step if self.cursor in targets else -1
         if 0 <= at < len(targets):
@@ -152,7 +155,7 @@ class Doc(FocusLines, can_focus=True):
             self.post_message(self.Moved(target))
 
     def move_to_prefix(self, first: str) -> bool:
-        """Put the cursor on the first target that begins so, if there is one; whether there is."""
+        """Move the cursor to the first target with this prefix; return False if there is none."""
         found = next((target for target in self._list_targets() if target.startswith(first)), None)
         if found is not None:
             self._move_to(found)
@@ -166,7 +169,7 @@ class Doc(FocusLines, can_focus=True):
         self._redraw()
 
     def action_edge(self, side: int) -> None:
-        """To the first line, or the last."""
+        """Move to the first or last line."""
         self._offset = 0 if side < 0 else len(self._lines)
         targets = list(self._list_targets())
         if targets:
@@ -174,12 +177,12 @@ class Doc(FocusLines, can_focus=True):
         self._redraw()
 
     def action_open(self) -> None:
-        """Open what the line under the cursor leads to."""
+        """Open the target under the cursor."""
         if self.cursor:
             self.post_message(self.Opened(self.cursor))
 
     def on_click(self, event: events.Click) -> None:
-        """The first click chooses a line, a second one opens it."""
+        """Select the clicked line; open it if already selected."""
         at = self._offset + event.y
         row = self._lines[at][1] if at < len(self._lines) else None
         if row is None or not row.target:
@@ -205,14 +208,14 @@ class Doc(FocusLines, can_focus=True):
         self._offset = min(max(self._offset, line - self.size.height + 1), max(0, line - 1))
 
     def _list_targets(self) -> dict[str, int]:
-        """Where each target stands, in order."""
+        """Return the line of each target, in order."""
         found: dict[str, int] = {}
         for at, (_, row) in enumerate(self._lines):
             if row and row.target:
                 found.setdefault(row.target, at)
         return found
 
-    # -- drawing ------------------------------------------------------------------------------------------------
+    # -- drawing --
 
     def _redraw(self) -> None:
         height, room = self.size.height, self.size.width
@@ -231,13 +234,13 @@ class Doc(FocusLines, can_focus=True):
 
 
 def make_title_rule(look: Look, section: Section, room: int, focused: bool) -> Strip:
-    """The title rule of a section."""
+    """Return the title rule of a section."""
     line = look.draw_rule(room, [(2, section.title), *section.heads], section.tail, focused)
     return look.strip([(line, "title" if focused else "dim")], room)
 
 
 def wrap_text(text: str, room: int) -> list[str]:
-    """Safe text in lines of at most `room` cells, broken at blanks where there are some."""
+    """Wrap sanitized text to lines of at most `room` cells, at blanks if possible."""
     room = max(2, room)
     lines, left = [""], room
     for word in text.split(" "):
@@ -252,7 +255,7 @@ def wrap_text(text: str, room: int) -> list[str]:
 
 
 def _split_word(word: str, room: int) -> list[str]:
-    """A word, or its pieces when it is longer than a line."""
+    """Return the word, split if it is longer than a line."""
     parts = [""]
     for c in word if measure_width(word) > room else ():
         if measure_width(parts[-1]) + measure_width(c) > room:
@@ -266,6 +269,6 @@ def _count_lines(sections: Sequence[Section]) -> int:
 
 
 def _list_lines(number: int, section: Section) -> list[tuple[int, DocRow | None]]:
-    """A section's lines: the rule (None), then its rows, each with the section's number."""
+    """Return a section's lines with its number: the rule (None), then the rows."""
     rows: list[DocRow | None] = [*([None] if section.title else []), *section.rows]
     return [(number, row) for row in rows]

@@ -1,4 +1,4 @@
-"""The line a filter is typed in: earlier filters with ↑, qualifiers completed with tab."""
+"""Filter input: ↑ recalls earlier filters, tab completes qualifiers."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from app.tui.widgets.paste import SingleLineInput
 
 Complete = Callable[[str], Sequence[str]]
 PLACEHOLDER = "words, status:failed, queue:gpu, !word; tab completes"
-"""What it says that it takes, where it filters tasks."""
+"""Placeholder where the filter applies to tasks."""
 FILTER_HINTS = [
     KeyHint("↵", "keep", "enter", 0), KeyHint("esc", "clear", "escape", 0), KeyHint("tab", "complete", "tab", 1), KeyHint("↑", "earlier", "up", 2),
 ]  # fmt: skip
-"""The keys of the footer while it is open."""
+"""Footer keys while the input is open."""
 
 
 class FilterInput(SingleLineInput):
-    """Typed words filter at once; enter and ↓ keep them, esc clears."""
+    """Filters while typing; enter and ↓ keep the filter, esc clears it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave(False)", "Clear and close", id="filter.clear"),
@@ -34,7 +34,7 @@ class FilterInput(SingleLineInput):
 
     @dataclass
     class Left(Message):
-        """The line was left; `keep` tells whether the filter stays."""
+        """The input was closed; `keep` tells if the filter stays."""
 
         keep: bool
 
@@ -49,37 +49,37 @@ class FilterInput(SingleLineInput):
         self.is_open = False
 
     def set_completer(self, complete: Complete) -> None:
-        """What tab completes by: the lines that a text may become."""
+        """Set the function that lists completions for a text."""
         self._complete = complete
 
     def open(self, words: str, takes: str = PLACEHOLDER) -> None:
-        """Begin with these words; without any it says what it takes."""
+        """Open the input with a filter; `takes` is the placeholder of an empty one."""
         self.placeholder = takes
         self.display = self.is_open = True
         self.value = words
         self._back = 0
 
     def action_leave(self, keep: bool) -> None:
-        """Close; the words that were kept can be had again with ↑."""
+        """Close the input; ↑ recalls a kept filter."""
         if keep and self.value.strip() and self.value not in self._history[-1:]:
             self._history.append(self.value)
         self.display = self.is_open = False
         self.post_message(self.Left(keep))
 
     def on_blur(self) -> None:
-        """Left by a click elsewhere: what was typed stays."""
+        """Keep the filter if a click elsewhere closes the input."""
         if self.display and self.app.app_focus:
             self.action_leave(True)
 
     def action_earlier(self) -> None:
-        """Bring back the filter before."""
+        """Recall the previous filter."""
         if self._back < len(self._history):
             self._back += 1
             self.value = self._history[-self._back]
             self.cursor_position = len(self.value)
 
     def action_complete(self) -> None:
-        """Complete the word before the cursor, as far as there is only one way."""
+        """Complete the word before the cursor up to the first ambiguity."""
         text = self.value[: self.cursor_position]
         whole = commonprefix(list(self._complete(text))) or text
         self.value = whole + self.value[self.cursor_position :]

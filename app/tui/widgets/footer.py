@@ -1,4 +1,4 @@
-"""The two lines at the bottom of every screen: the message line and the footer of keys, made for what the cursor stands on."""
+"""Footer: the message line and the key hints for the row under the cursor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.tui.widgets.strips import StripWidget
 
 
 class KeyHint(NamedTuple):
-    """A key that works here: as shown, what it does, the key to send when it is clicked, its worth (0 is never dropped)."""
+    """A key hint: shown key, label, key sent on a click, drop order (0: never dropped)."""
 
     shown: str
     label: str
@@ -34,19 +34,22 @@ KEY_NAMES = {
 
 
 def get_key_name(key: str) -> str:
-    """A key as people read it."""
+    """Return a key's display name."""
     return KEY_NAMES.get(key, key)
 
 
 EDIT_HINT = KeyHint("e", "edit", "e", 11)
 _PLACE_HINTS = (KeyHint("↵", "its tasks", "enter", 1), KeyHint("w", "why", "w", 6))
-"""Of a queue or a pool."""
+"""Keys of a queue or pool."""
 QUIT_HINT = KeyHint("q", "quit", "q", 0)
 BACK_HINT = KeyHint("q", "back", "q", 0)
 
 
 def select_hints(hints: Sequence[KeyHint], look: Look, width: int) -> list[KeyHint]:
-    """The hints that fit into `width` cells, two between neighbours, in their order; those of least worth go first."""
+    """Return the hints that fit in `width` cells, in order.
+
+    The hint with the highest `worth` is dropped first.
+    """
     shown = list(hints)
     while sum(len(look.adapt_text(hint.shown)) + 1 + len(hint.label) + 2 for hint in shown) - 2 > width:
         least = max(shown, key=lambda hint: hint.worth)
@@ -57,13 +60,13 @@ def select_hints(hints: Sequence[KeyHint], look: Look, width: int) -> list[KeyHi
 
 
 NEW_LABELS = {"queues": "new queue", "pools": "new pool", "alerts": "new rule"}
-"""What `n` makes in the panes that are not of tasks."""
+"""Label of `n` in panes other than the work pane."""
 
 
 def list_deck_hints(
     item: Any, marked: Sequence[KeyHint] | None = None, *, undo: bool, stopped: bool, pane: str = "work"
 ) -> list[KeyHint]:
-    """The keys for the row under the cursor of the deck, or those that mean the marks where there are any, or for a pane without rows."""
+    """Return the hints for the row under the cursor, the marked rows, or an empty pane."""
     start = [KeyHint("S", "start runtime", "S", 1)] if stopped else []
     undoing = [KeyHint("u", "undo", "u", 12)] if undo else []
     new = [KeyHint("n", "new", "n", 3), KeyHint("/", "filter", "slash", 4)]
@@ -78,21 +81,21 @@ READ_ONLY_KEYS = frozenset({
     "enter", "l", "w", "y", "slash", "space", "f", "n", "colon", "question_mark", "q", "escape", "tab", "left", "right", "up", "b", "i",
     "o", "V", "comma", "full_stop", "0",
 })  # fmt: skip
-"""Keys that change nothing; `n` is the next match of a log."""
+"""Keys that change nothing; `n` is the next match in a log."""
 HISTORY_HINTS = [
     KeyHint(",", "a minute back", "comma", 1), KeyHint(".", "on", "full_stop", 2), KeyHint(";", "an hour back", "semicolon", 4),
     KeyHint("0", "now", "0", 0), KeyHint("↵", "open", "enter", 5), KeyHint("l", "log", "l", 6), HELP_HINT, QUIT_HINT,
 ]  # fmt: skip
-"""The keys of the deck in the past."""
+"""Keys of the deck in history mode."""
 
 
 def keep_read_only_hints(hints: Sequence[KeyHint]) -> list[KeyHint]:
-    """The hints of keys that change nothing."""
+    """Return the hints of keys that change nothing."""
     return [hint for hint in hints if hint.key in READ_ONLY_KEYS and not hint.label.startswith("new")]
 
 
 def list_row_hints(item: Any) -> list[KeyHint]:
-    """The keys that are verbs on a row."""
+    """Return the hints of commands on a row."""
     item = getattr(item, "line", item)
     if isinstance(item, AlertEntry):
         return _list_alert_hints(item)
@@ -141,7 +144,7 @@ def _list_rare_hints(item: Any) -> list[KeyHint]:
 
 
 class KeyLine(StripWidget):
-    """The footer: keys that work here, also under the mouse."""
+    """The line of key hints, which can be clicked."""
 
     def __init__(self, id: str = "keys") -> None:
         super().__init__(id=id)
@@ -149,12 +152,10 @@ class KeyLine(StripWidget):
         self._spots: list[tuple[int, str]] = []
 
     def show(self, hints: Sequence[KeyHint]) -> None:
-        """Show these keys."""
         self._hints = hints
         self.redraw()
 
     def redraw(self) -> None:
-        """Fit the keys into the width."""
         width = self.size.width
         spans: list[Span] = []
         self._spots, end = [], 1
@@ -166,7 +167,7 @@ class KeyLine(StripWidget):
         self.draw([self.look.strip(spans, width)])
 
     def _apply_user_key(self, hint: KeyHint) -> KeyHint:
-        """The hint with the key that the user chose for what it does."""
+        """Return the hint with the user's key for its action."""
         keys: Mapping[str, str] = getattr(getattr(self.app, "settings", None), "keys", {})
         if not keys:
             return hint
@@ -179,33 +180,32 @@ class KeyLine(StripWidget):
         self.redraw()
 
     def on_click(self, event: events.Click) -> None:
-        """A click on a key is that key."""
+        """Send the clicked key."""
         if key := self.find_key_at(event.x):
             self.app.simulate_key(key)
 
     def find_key_at(self, x: int) -> str | None:
-        """The key to send for a click on a cell of the line; None where none stands."""
+        """Return the key at a cell of the line; None if there is none."""
         return next((key for end, key in self._spots if x < end), None) if x > 0 else None
 
 
 WARNING_STYLES = ("warn", "broken")
-"""Styles of what went wrong, which ends with what to do about it."""
+"""Styles of messages that end with advice."""
 
 
 class MessageLine(StripWidget):
-    """What was done last, an error, or more about the row under the cursor. A click shows in full what was said lately."""
+    """The last result, an error, or details of the current row. A click shows recent messages."""
 
     def __init__(self, id: str = "message") -> None:
         super().__init__(id=id)
         self._spans: Sequence[Span] = ()
 
     def show(self, spans: Sequence[Span]) -> None:
-        """Show one line of safe spans."""
+        """Show one line of sanitized spans."""
         self._spans = spans
         self.redraw()
 
     def redraw(self) -> None:
-        """Draw again in the width there is."""
         room = self.size.width - 1
         alone = len(self._spans) == 1
         spans = [(fit_message(text, room, self.look) if alone or style in WARNING_STYLES else text, style) for text, style in self._spans]

@@ -1,6 +1,6 @@
-"""The header: where one is, what lives, what the database and the machine say. The banner for trouble is below it (`banner`).
+"""Header: current screen, runtime, database and machine. The banner is below it.
 
-Host, runtime and database are never dropped; the others go as the terminal gets narrow.
+Host, runtime and database are never dropped; other parts are dropped on narrow terminals.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from app.tui.widgets.strips import StripWidget
 
 WIDE_CELLS = 100
 BACKUP_CELLS = 110
-"""Cells from which on the age of the newest backup is shown."""
+"""Minimum terminal width at which the age of the newest backup is always shown."""
 SLOW_AFTER = 0.15
-"""Seconds after which the header says that the first board is waited for."""
+"""Seconds after which the header shows that the first board is loading."""
 LATE_TICK = 2.0
-"""Seconds of tick lag from which the header shouts."""
+"""Tick lag in seconds from which it is highlighted."""
 TITLE_CELLS = 20
-"""Cells of a title for which the other side gives way, as for the host."""
+"""Cells reserved for a title, or the host, before the right side is shortened."""
 QUIET_LAG, SINCE, CLOCK, AGES = range(1, 5)
-"""What of the right side goes where there is no room for host or title, one after the other: a tick lag that is no trouble, since when
-nothing starts, the clock, the age of backup and copy. The banner below tells of trouble too."""
+"""Parts of the right side dropped for host or title, in order: normal tick lag, time since nothing
+starts, clock, backup and replica ages. The banner shows problems anyway."""
 
 HOST_GAP = 2
-"""Cells behind the host."""
+"""Cells after the host."""
 
 Destination = tuple[str, str]
-"""A screen in the strip of places: its digit and its name."""
+"""Digit and name of a screen."""
 PLACES: tuple[Destination, ...] = (("0", "Deck"), ("5", "Tasks"), ("6", "Templates"), ("7", "Alerts"), ("9", "History"))
 
 
@@ -44,11 +44,11 @@ COUNTER_FILTERS = {
     "running": "status:active", "waiting": "status:queued,retrying", "blocked": "status:blocked", "held": "status:held",
     "scheduled": "status:scheduled", "later": "status:blocked,held,scheduled", "failed": "status:failed,timed-out,lost",
 }  # fmt: skip
-"""The filter that shows what a counter counts."""
+"""Filter that lists the tasks a counter counts."""
 
 
 class HeaderLink(str):
-    """A text that leads somewhere when it is clicked: to a place by its digit, or to the tasks that a filter means."""
+    """Clickable text that leads to a screen (by digit) or to the tasks of a filter."""
 
     to: str
 
@@ -59,23 +59,29 @@ class HeaderLink(str):
 
 
 class HeaderContext(NamedTuple):
-    """What the header shows beside the board: the title of a screen (none on the deck), places, failures not yet seen."""
+    """Header contents beside the board.
+
+    Title of the screen (none on the deck), destinations, unseen failures.
+    """
 
     title: str = ""
     places: Sequence[Destination] = PLACES
     here: str = ""
-    """The digit of the place one is at."""
+    """Digit of the current screen."""
     failures: int = 0
     past: str = ""
-    """What moment the deck shows when it is not now."""
+    """Time shown by the deck in history mode."""
     read_only: bool = False
     tab: str = ""
-    """On a small terminal: the digit of the pane that is shown; `places` are then the panes' digits."""
+    """Digit of the visible pane on a small terminal; `places` are then the panes' digits."""
 
 
 def format_runtime(runtime: RuntimeFacts, now: float, look: Look, short: bool, gone: int = 0) -> list[Span]:
-    """`● runtime 4120`, `‖ NOTHING STARTS since 10:31`, `✗ NO RUNTIME since 10:31`, `✗ NO ANSWER 12s`, with the tick lag when it
-    lives."""
+    """Return the runtime's state and tick lag.
+
+    Such as `● runtime 4120`, `‖ NOTHING STARTS since 10:31`, `✗ NO RUNTIME since 10:31`, `✗ NO
+    ANSWER 12s`.
+    """
     if runtime.state in ("none", "stopped"):
         since = (
             ""
@@ -94,7 +100,7 @@ def format_runtime(runtime: RuntimeFacts, now: float, look: Look, short: bool, g
             *_format_lag(runtime, look, short, gone),
         ]
     if runtime.pid is None:
-        return []  # of a moment that is over, only its deeds are known
+        return []  # a past board has no process id
     sign = look.adapt_text("●")
     return [
         (sign, "alive"),
@@ -113,7 +119,11 @@ def _format_lag(runtime: RuntimeFacts, look: Look, short: bool, gone: int) -> li
 
 
 def format_database(board: Board, now: float, look: Look) -> list[Span]:
-    """`db ok`, `db LOCKED 4s` while another program has it, in capitals what ails it, or `db ?` while the runtime does not answer."""
+    """Return the database's state.
+
+    `db ok`, `db LOCKED 4s` while another program holds the lock, its problem in capitals, or `db ?`
+    while the runtime does not answer.
+    """
     if board.runtime.unheard_since is not None:
         return [("db ?", "warn")]
     if board.database != "ok":
@@ -124,7 +134,10 @@ def format_database(board: Board, now: float, look: Look) -> list[Span]:
 
 
 def format_backup(backup: BackupFacts | None, now: float, width: int) -> list[Span]:
-    """`backup 41m`, `no backup yet`; never dropped is one that is late, `backup 3d!`, or that is gone: `no backup!`."""
+    """Return the age of the newest backup.
+
+    `backup 41m`, `no backup yet`. A late `backup 3d!` or missing `no backup!` is never dropped.
+    """
     if backup is None or (width < BACKUP_CELLS and not backup.late):
         return []
     if backup.at is None:
@@ -134,18 +147,21 @@ def format_backup(backup: BackupFacts | None, now: float, width: int) -> list[Sp
 
 
 def format_replica(replica: ReplicaFacts | None) -> list[Span]:
-    """`replica 5m!` when it is late, else nothing."""
+    """Return `replica 5m!` if the replica is late, else nothing."""
     if replica is None or not replica.late:
         return []
     return [(f"  replica {units.format_age(replica.lag)}!" if replica.lag is not None else "  no replica!", "broken")]
 
 
 def build_right_side(board: Board, now: float, look: Look, width: int, slow: bool = False, gone: int = 0) -> list[Span]:
-    """The right side of the first line. `slow`: the first board, if it has not come, is waited for so long that this is said. `gone`: up
-    to where it gave way, from `QUIET_LAG` to `AGES`."""
+    """Return the right side of the first line.
+
+    `slow` is True if the first board takes long. `gone` is the last part dropped, from `QUIET_LAG`
+    to `AGES`.
+    """
     short = width < WIDE_CELLS
     spans: list[Span] = [("loading", "dim")] if slow and board.database == "ok" else []
-    if board.at:  # before, nothing is known of the runtime nor of the database
+    if board.at:  # before the first board, runtime and database are unknown
         spans = [*format_runtime(board.runtime, now, look, short, gone), ("  ", ""), *format_database(board, now, look)]
     spans += format_backup(board.backup, now, width) + format_replica(board.replica) if gone < AGES else []
     if board.host.load is not None and board.measured_at is None and width >= 115:
@@ -154,8 +170,11 @@ def build_right_side(board: Board, now: float, look: Look, width: int, slow: boo
 
 
 def build_counters(board: Board, failures: int, short: bool, look: Look) -> list[Span]:
-    """`7 running 22 waiting 3 blocked 2 held 4 scheduled 3 failed`; narrow: what waits for later together. Of a minute of the past for
-    which nothing was written down: `– running – waiting`."""
+    """Return the counters: `7 running 22 waiting 3 blocked 2 held 4 scheduled 3 failed`.
+
+    A short header combines blocked, held and scheduled. A past minute without records shows `–
+    running – waiting`.
+    """
     if not board.at:
         return []
     count = board.counts.get
@@ -177,7 +196,7 @@ def _make_counter_link(count: str, word: str) -> HeaderLink:
 def build_header(
     board: Board, bearings: HeaderContext, now: float, look: Look, width: int, slow: bool = False
 ) -> list[list[Span]]:
-    """One line, or two from 100 cells on. `slow` as for `right_spans`."""
+    """Return one line, or two from 100 cells on. `slow` as in `right_spans`."""
     short = width < WIDE_CELLS
     left = _build_left_side(board, bearings, look, short)
     least = min(measure_spans(left), measure_spans(left[:-1]) + TITLE_CELLS) + 2 if bearings.title else measure_spans(left)
@@ -188,7 +207,8 @@ def build_header(
         left[-1] = (look.cut(bearings.title, room, "middle"), "bold")
     elif short:
         counted = build_counters(board, bearings.failures, short=True, look=look)
-        if bearings.tab and bearings.failures:  # the panes' digits may leave no room for all
+        # the panes' digits may leave no space for all counters
+        if bearings.tab and bearings.failures:
             counted = [counted[0], counted[-1], *counted[1:-1]]
         left += [("  ", ""), *counted] if bearings.tab else counted
     lines = [join_sides(left, right, width)]
@@ -202,7 +222,7 @@ def build_header(
 
 
 def _build_left_side(board: Board, bearings: HeaderContext, look: Look, short: bool) -> list[Span]:
-    """How the left side begins: what this deck is, on which host; or the title; on a small terminal which pane is shown."""
+    """Return the left side: host, or the title, or the visible pane on a small terminal."""
     host = look.cut(look.sanitize(board.host.name if board.at else os.uname().nodename), 16)
     spans: list[Span] = [(" ", "")]
     if bearings.read_only:
@@ -218,14 +238,15 @@ def _build_left_side(board: Board, bearings: HeaderContext, look: Look, short: b
     spans.append((f"{host}{' ' * HOST_GAP}", ""))
     for digit, _ in bearings.places if bearings.tab else ():
         here = digit == bearings.tab
-        if look.plain and not here:  # read out they tell nothing, and the counters need the room
+        # screen readers gain nothing from them, and the counters need the space
+        if look.plain and not here:
             continue
         spans.append((HeaderLink(f"[{digit}]" if here else f" {digit} ", digit), "bold" if here else "dim"))
     return spans
 
 
 def join_sides(left: Sequence[Span], right: Sequence[Span], width: int) -> list[Span]:
-    """Both sides in one line; the left one gives way."""
+    """Join both sides in one line, shortening the left one."""
     room = width - measure_spans(right)
     shown: list[Span] = []
     for text, style in left:
@@ -237,11 +258,11 @@ def join_sides(left: Sequence[Span], right: Sequence[Span], width: int) -> list[
 
 
 class Header(StripWidget):
-    """The first line or two of every screen."""
+    """The first one or two lines of every screen."""
 
     @dataclass
     class Clicked(Message):
-        """What leads somewhere was clicked: `to` is as of its `Link`."""
+        """A link was clicked; `to` is its destination."""
 
         to: str
 
@@ -260,12 +281,11 @@ class Header(StripWidget):
         self.redraw()
 
     def show(self, board: Board, bearings: HeaderContext) -> None:
-        """Show a board's facts."""
         self._board, self._bearings = board, bearings
         self.redraw()
 
     def redraw(self) -> None:
-        """Draw again, with the time of now."""
+        """Redraw with the current time."""
         width = self.size.width
         lines = build_header(self._board, self._bearings, self.now, self.look, width, self._slow)
         self._drawn = lines[: self.size.height]
@@ -281,7 +301,7 @@ class Header(StripWidget):
 
 
 def find_text_at(spans: Sequence[Span], cell: int) -> str | None:
-    """The text that stands at this cell of a line."""
+    """Return the text at a cell of a line."""
     for text, _ in spans:
         cell -= measure_spans([(text, "")])
         if cell < 0:

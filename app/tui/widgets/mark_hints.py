@@ -1,4 +1,4 @@
-"""The keys of the footer while rows are marked: what can be done with them, and with how many."""
+"""Footer hints for marked rows: available commands and the number of rows they affect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MARK_HINT = KeyHint("space", "mark", "space", 10)
 
 
 def list_marked_hints(rows: Sequence[Any]) -> list[KeyHint]:
-    """The keys that mean marked rows, with how many they mean; what can be done with one row only is not among them."""
+    """Return the hints for marked rows with counts; commands for a single row are omitted."""
     rows = [get_underlying_row(row) for row in rows]
     return [*_list_task_hints(rows), *_list_place_hints(rows), UNMARK_HINT]
 
@@ -38,7 +38,7 @@ def _list_task_hints(rows: Sequence[Any]) -> list[KeyHint]:
 
 
 def _list_place_hints(rows: Sequence[Any]) -> list[KeyHint]:
-    """Of queues and pools, each of which is one even where it has two rows."""
+    """Return the hints for queues and pools; one with two rows counts once."""
     found = plan_toggles([row for row in rows if isinstance(row, (QueueEntry, PoolEntry, PoolTableRow))])
     return [
         *_make_hint("p", "/".join({turn: None for turn, _ in found}), "p", 7, len(found)),
@@ -48,7 +48,10 @@ def _list_place_hints(rows: Sequence[Any]) -> list[KeyHint]:
 
 
 def list_marked_alert_hints(rows: Sequence[Any], silenced: Callable[[Any], bool] | None = None) -> list[KeyHint]:
-    """The keys that mean marked alerts and rules. `silenced`: whether a row has a rule, where rules can be asked something."""
+    """Return the hints for marked alerts and rules.
+
+    `silenced` tells if a row has a rule, where rules can be silenced.
+    """
     firing = sum(isinstance(row, AlertEntry) and row.status == "firing" for row in rows)
     firing += sum(isinstance(row, RuleRow) and bool(row.firing) and row.until is None for row in rows)
     hints = _make_hint("a", "ack", "a", 2, firing)
@@ -68,7 +71,7 @@ _FILTER_KEYS = {
 
 
 def list_filter_hints(verbs: Collection[str]) -> list[KeyHint]:
-    """The keys that mean all that a filter means, for these verbs."""
+    """Return the hints for all tasks of a filter, for these commands."""
     keys = [_FILTER_KEYS[verb] for verb in _FILTER_KEYS if verb in verbs]
     return [*(KeyHint(key, f"{words} all marked", key, worth) for key, words, worth in keys), UNMARK_HINT]
 
@@ -85,5 +88,5 @@ def _format_toggles(turns: Sequence[str]) -> str:
 
 
 def _make_hint(shown: str, words: str, key: str, worth: int, count: int) -> list[KeyHint]:
-    """The key, when there is something to do it with."""
+    """Return the hint if there is anything it applies to."""
     return [KeyHint(shown, f"{words} {units.format_count(count)} marked", key, worth)] if count else []

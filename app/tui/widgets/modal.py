@@ -1,5 +1,8 @@
-"""Boxes over another screen, which goes on below and has their keys in its last line: a click beside one leaves it, as esc
-does, but for one on a key."""
+"""Modal boxes over a screen that keeps updating.
+
+The last line of the screen shows the box's keys. A click outside dismisses the box like esc, except
+a click on a key.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +20,18 @@ ACCEPT_HINT, CANCEL_HINT = KeyHint("↵", "take it", "enter", 0), KeyHint("esc",
 
 
 class DismissOnClickOutside(MessagePump):
-    """A screen with a box. To be named before the kind of screen it is."""
+    """Mixin for screens with a box. List it before the screen class."""
 
     BOX: ClassVar[str]
-    """What finds the box."""
+    """Selector of the box."""
 
     def list_box_keys(self) -> Sequence[KeyHint]:
-        """The keys that work while it stands there."""
+        """Return the keys that work while the box is open."""
         return ACCEPT_HINT, CANCEL_HINT
 
     @on(events.ScreenResume)
     def _refresh_keys_below(self) -> None:
-        """The screen below shows other keys from now on."""
+        """Show the box's keys on the screen below."""
         if (below := _find_screen_below(cast(Screen[Any], self))) is not None and hasattr(below, "refresh_keys"):
             below.refresh_keys()
 
@@ -43,30 +46,30 @@ class DismissOnClickOutside(MessagePump):
             self.dismiss_unchanged()
 
     def dismiss_unchanged(self) -> None:
-        """Nothing was chosen."""
+        """Dismiss the box without a result."""
         cast(Screen[Any], self).dismiss(None)
 
 
 def is_visible_under_modal(screen: Screen[Any]) -> bool:
-    """Whether a screen is the uppermost, or has only boxes over it."""
+    """Return True if the screen is on top or only boxes cover it."""
     top = screen.app.screen
     return top is screen or (isinstance(top, DismissOnClickOutside) and _find_screen_below(top) is screen)
 
 
 def find_modal_keys(screen: Screen[Any]) -> Sequence[KeyHint] | None:
-    """The keys of the box that stands over a screen; None without one."""
+    """Return the keys of the box over a screen; None if there is none."""
     top = screen.app.screen
     return top.list_box_keys() if isinstance(top, DismissOnClickOutside) and top is not screen else None
 
 
 def _find_key_at(screen: Any, place: Offset) -> str | None:
-    """The key that is shown at a place of the screen that is seen around a box."""
+    """Return the key shown at a position of the screen around the box."""
     lines = screen.query(KeyLine) if screen is not None else ()
     return next((line.find_key_at(place.x - line.region.x) for line in lines if place in line.region), None)
 
 
 def _find_screen_below(box: Screen[Any]) -> Any:
-    """The screen that is seen around a box."""
+    """Return the screen around a box."""
     stack = box.app.screen_stack
     under = stack[: stack.index(box)] if box in stack else []
     return next((screen for screen in reversed(under) if not isinstance(screen, DismissOnClickOutside)), None)

@@ -1,6 +1,7 @@
-"""A table over more rows than can be held: a window of them, which moves as the cursor nears its ends.
+"""Paged table: holds a window of rows and moves it as the cursor nears the ends.
 
-Refreshing keeps the cursor on its row and the row on its line. Marks stay on rows that have left the window.
+A refresh keeps the cursor on its row and the row on its line. Marks stay on rows outside the
+window.
 """
 
 from __future__ import annotations
@@ -15,17 +16,20 @@ from app.tui.widgets.table import Table
 from app.tui.widgets.table_parts import TableSection
 
 PREFETCH_ROWS = 60
-"""Rows from an end of the window at which more are wanted."""
+"""Rows from the end of the window at which more are requested."""
 
 
 class PagedTable(Table):
-    """One part, of which a window is held. Whoever fills it answers `Wanted`."""
+    """A table with one section that holds a window of its rows. The owner answers `Wanted`."""
 
     SHOWS_HIDDEN_COLUMNS = True
 
     @dataclass
     class Wanted(Message):
-        """More rows are wanted: "before" or "after" those held, or from the "first" or the "last" of all."""
+        """More rows are needed.
+
+        `way` is "before" or "after" the window, or "first" or "last" of all rows.
+        """
 
         table: PagedTable
         way: str
@@ -35,17 +39,17 @@ class PagedTable(Table):
         self.more_before = False
         self.more_after = False
         self.marked: dict[str, Any] = {}
-        """The rows behind the marks, also those that are not in the window."""
+        """Marked rows, including those outside the window."""
         self.all_marked = False
-        """Whether all rows are marked, seen or not."""
+        """Set if all rows are marked, visible or not."""
 
     @property
     def rows(self) -> Sequence[Any]:
-        """The rows held."""
+        """Rows in the window."""
         return self.views[0].rows
 
     def show_rows(self, rows: Sequence[Any], more_before: bool, more_after: bool, *, at_end: bool = False) -> None:
-        """Hold these rows; `at_end` puts the cursor on the last one."""
+        """Set the rows of the window; `at_end` puts the cursor on the last one."""
         view, line = self.views[0], self._find_row_line()
         self.more_before, self.more_after = more_before, more_after
         at = next((n for n, row in enumerate(rows) if row.key == self.cursor), None)
@@ -57,7 +61,7 @@ class PagedTable(Table):
             super().action_edge(1)
 
     def _find_row_line(self) -> int | None:
-        """The line of the window on which the cursor stands."""
+        """Return the screen line of the cursor within the window."""
         held = self._index.get(self.cursor or "")
         return held[1] - self.views[0].offset if held else None
 
@@ -69,11 +73,14 @@ class PagedTable(Table):
         self.redraw()
 
     def drop_stale_marks(self) -> None:
-        """Marks stay until they are taken away."""
+        """Keep all marks; they stay until removed."""
 
     def list_hidden_marks(self, narrowed: bool) -> list[str]:
-        """The keys of the marks on rows that are none of those shown, as far as is known: all of them where the rows are those of
-        another filter, which began anew (`narrowed`); else where all rows are held, or those above and below by their numbers."""
+        """Return the keys of marked rows that are no longer listed, as far as known.
+
+        If the filter changed (`narrowed`) or all rows are held, every mark outside the window
+        counts. Otherwise only rows whose numbers lie within the window count.
+        """
         gone = [key for key in self.marked if key not in self._index]
         if not gone or narrowed or not (self.more_before or self.more_after):
             return gone
@@ -82,18 +89,18 @@ class PagedTable(Table):
         return [key for key in gone if ordered and numbers and numbers[-1] < self.marked[key].number < numbers[0]]
 
     def unmark(self, keys: Iterable[str]) -> None:
-        """Take these marks away."""
+        """Remove these marks."""
         for key in keys:
             self.marked.pop(key, None)
             self.marks.discard(key)
         self.post_message(self.Moved(self))
 
     def list_selected(self) -> list[Any]:
-        """The marked rows in the order they were marked, else the one under the cursor."""
+        """Return the marked rows in marking order, else the row under the cursor."""
         return list(self.marked.values()) or ([self.item] if self.item is not None else [])
 
     def action_mark(self) -> None:
-        """Mark the row under the cursor, or take its mark away, and go down."""
+        """Toggle the mark of the row under the cursor and move down."""
         item = self.item
         if item is not None and self.marked.pop(item.key, None) is None:
             self.marked[item.key] = item
@@ -108,14 +115,14 @@ class PagedTable(Table):
         return f", {len(self.marked):,} marked" if self.marked else ""
 
     def clear_marks(self) -> bool:
-        """Take all marks away; False when there were none."""
+        """Remove all marks; return False if there were none."""
         self.marked.clear()
         return super().clear_marks()
 
-    # Moving beyond what is held
+    # Movement beyond the window
 
     def redraw(self) -> None:
-        """Draw, and ask for more when an end of what is held is near."""
+        """Redraw and request more rows when an end of the window is near."""
         super().redraw()
         view = self.views[0]
         if self.more_after and view.offset + view.height + PREFETCH_ROWS > len(view.rows):
@@ -124,7 +131,7 @@ class PagedTable(Table):
             self.post_message(self.Wanted(self, "before"))
 
     def action_edge(self, end: int) -> None:
-        """Move to the first (-1) or the last (1) row of all."""
+        """Move to the first (-1) or the last (1) of all rows."""
         if self.more_before if end < 0 else self.more_after:
             self.post_message(self.Wanted(self, "first" if end < 0 else "last"))
         else:

@@ -1,4 +1,4 @@
-"""Text that is pasted: nothing of it drives the terminal, and in one line all of its lines stand."""
+"""Paste sanitizing: no control characters, and one line where an input has one line."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from app.core.text.sanitize import sanitize
 
 
 def sanitize_paste(text: str) -> str:
-    """Pasted text with stand-ins for what could drive a terminal or hide; newlines and tabs stay."""
+    """Return pasted text with unsafe characters replaced; newlines and tabs stay."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return "\n".join("\t".join(sanitize(part) for part in line.split("\t")) for line in lines)
 
 
 def join_lines(text: str, joint: str = " ") -> str:
-    """Text without its line breaks, of which several lines lose their margins too."""
+    """Return text without line breaks; several lines also lose their margins."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return joint.join(lines) if len(lines) > 1 else text
 
 
 class SingleLineInput(Input):
-    """An input of one line into which several are pasted as one, and nothing that a terminal would act on."""
+    """A one-line input that accepts pastes of several lines, sanitized."""
 
     def _on_paste(self, event: events.Paste) -> None:
-        # The paste itself is done by the base's handler, which runs after this one, and takes the first line only.
+        # Textual's handler runs after this one and inserts only the first line.
         event.text = sanitize_paste(join_lines(event.text))

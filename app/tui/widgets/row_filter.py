@@ -1,4 +1,7 @@
-"""Filters over rows in memory: the language of `core.query` on the deck's work, words and `name:value` on other lists."""
+"""Row predicates from filters.
+
+The work pane uses the language of `core.query`; other lists use words and `name:value`.
+"""
 
 from __future__ import annotations
 
@@ -19,20 +22,20 @@ STATES: tuple[tuple[str, RowPredicate], ...] = (
     ("waiting", lambda row: isinstance(row, NextEntry)),
     ("failed", lambda row: isinstance(row, EndedEntry) and row.status in ("failed", "timed_out", "lost")),
 )
-"""What `f` goes through, after "all"."""
+"""State filters that `f` cycles through after "all"."""
 
 TASK_LIST_CONDITIONS = ("template", "by", "tag", "created")
-"""Conditions on what the deck's rows do not know: the list of all tasks does."""
+"""Conditions that need data missing in the deck's rows; the task list has it."""
 
 
 def parse_filter(text: str, now: datetime) -> RowPredicate | None:
-    """The filter that a line means on the deck; None when it is empty. Raises query.BadQuery."""
+    """Return the predicate for a filter of the deck; None if empty. Raise query.BadQuery."""
     meant = filter_query.parse_query(text, now)
     return (lambda row: filter_query.is_match(meant, extract_facts(row))) if meant else None
 
 
 def needs_task_list(text: str, now: datetime) -> bool:
-    """Whether a line asks for what only the list of all tasks can tell."""
+    """Return True if the filter needs the list of all tasks."""
     try:
         return any(term.kind in TASK_LIST_CONDITIONS for term in filter_query.parse_query(text, now).terms)
     except filter_query.BadQuery:
@@ -40,7 +43,7 @@ def needs_task_list(text: str, now: datetime) -> bool:
 
 
 def extract_facts(row: Any) -> filter_query.RowFacts:
-    """What a row of the deck's work is judged by."""
+    """Return the properties of a row of the work pane that filters test."""
     line = row.end if isinstance(row, LingeringRow) else row
     runs = isinstance(line, RunningEntry)
     return filter_query.RowFacts(
@@ -53,22 +56,25 @@ _SEARCHED_FIELDS = ("name", "queue", "status", "output", "note", "why", "how")
 
 
 def _join_searchable(line: Any) -> str:
-    """The text that words are looked for in."""
+    """Return the searchable text of a row."""
     return " ".join([f"#{line.number}", *(str(getattr(line, name, "") or "") for name in _SEARCHED_FIELDS)])
 
 
 def combine_filters(first: RowPredicate | None, second: RowPredicate | None) -> RowPredicate | None:
-    """What passes both filters."""
+    """Return a predicate for rows that pass both filters."""
     if first is None or second is None:
         return first or second
     return lambda row: first(row) and second(row)
 
 
-# --- other lists ---------------------------------------------------------------------------------------------------
+# --- other lists ---
 
 
 def make_row_predicate(text: str, facts: Callable[[Any], Mapping[str, Any]]) -> RowPredicate | None:
-    """The filter that a line means over the facts of rows: words in any of them, `name:value` in one; None when it is empty."""
+    """Return the predicate for a filter on row properties; None if empty.
+
+    Words match in any property, `name:value` in one.
+    """
     tests = [_make_test(word.replace('"', "")) for word in _WORDS.findall(text.lower())]
     if not tests:
         return None
@@ -89,7 +95,10 @@ def _make_test(word: str) -> Callable[[Mapping[str, str]], bool]:
 
 
 def list_completions(text: str, qualifiers: Sequence[str], names: Mapping[str, Sequence[str]]) -> list[str]:
-    """The lines that `text` may become: its last word as a qualifier such as `by:`, or as what `names` has for one."""
+    """Return the completions of a filter's last word.
+
+    Complete qualifiers such as `by:`, or their values from `names`.
+    """
     head, space, word = text.rpartition(" ")
     bare = word.lstrip("!")
     name, colon, _ = bare.partition(":")

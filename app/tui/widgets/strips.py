@@ -1,4 +1,4 @@
-"""The base of what the deck draws: a widget whose lines are strips, of which only the cells that changed are drawn again."""
+"""Line-drawing base widget: shows strips and redraws only the cells that changed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class StripWidget(AppValues, ErrorBoundary, Widget):
         self._fits = False
 
     def draw(self, strips: Sequence[Strip]) -> None:
-        """Show these lines, touching the screen only where they differ from what is shown."""
+        """Show these lines; refresh only the parts that differ from the current ones."""
         old, self._strips = self._strips, strips
         if self._fits:
             return
@@ -40,10 +40,13 @@ class StripWidget(AppValues, ErrorBoundary, Widget):
             self.refresh(*changed)
 
     def fit(self) -> None:
-        """Draw for the room there is, before its first line is painted: what `on_resize` draws is seen one frame later."""
+        """Draw for a new size before the first line is painted.
+
+        Drawing in `on_resize` would appear one frame late.
+        """
 
     def render_line(self, y: int) -> Strip:
-        """The strip at a line, or a blank one, on the theme's own colours where it has some."""
+        """Return the strip at a line, or a blank one, in the theme's colours if it has any."""
         if self.size != self._fitted:
             self._fitted, self._fits = self.size, True
             try:
@@ -56,7 +59,7 @@ class StripWidget(AppValues, ErrorBoundary, Widget):
         return strip if self.app.native_ansi_color else strip.apply_style(self.rich_style)
 
     def list_text(self) -> list[str]:
-        """The lines as text."""
+        """Return the lines as text."""
         return [strip.text for strip in self._strips]
 
 
@@ -76,7 +79,10 @@ class FocusLines(StripWidget):
 
 
 def find_difference(before: Strip, after: Strip) -> tuple[int, int]:
-    """The first cell in which two lines differ, and the cell behind the last one; of lines unlike in width, all."""
+    """Return the first differing cell and the cell after the last one.
+
+    Lines of different width differ everywhere.
+    """
     if before.cell_length != after.cell_length:
         return 0, max(before.cell_length, after.cell_length)
     old, new = _list_characters(before), _list_characters(after)
@@ -84,7 +90,7 @@ def find_difference(before: Strip, after: Strip) -> tuple[int, int]:
     if alike == len(old) == len(new):
         return 0, 0
     while alike and any(line[alike:] and not measure_width(line[alike][0]) for line in (old, new)):
-        alike -= 1  # marks stand in the cell before them
+        alike -= 1  # combining marks belong to the cell before them
     behind = _count_common(old[alike:][::-1], new[alike:][::-1])
     return _measure_characters(new[:alike]), after.cell_length - _measure_characters(new[len(new) - behind :])
 
@@ -94,7 +100,7 @@ def _list_characters(strip: Strip) -> list[tuple[str, Style | None]]:
 
 
 def _count_common(one: Sequence[Any], other: Sequence[Any]) -> int:
-    """How many items two sequences have in common from where they begin."""
+    """Return the length of the common prefix."""
     return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 

@@ -1,8 +1,8 @@
-"""The one table: parts of rows under title rules in a single cursor space, drawn line by line.
+"""Table widget: sections of rows under title rules with one cursor, drawn line by line.
 
-Each part has its window of rows, so that a long list above does not push the next one off the screen. The cursor and
-the marks are kept by the rows' keys across refreshes. Cells are computed for visible rows only, strips kept while their
-cells stay the same, and only lines that differ are drawn again.
+Each section has its own window of rows, so a long list does not push the next one off the screen.
+Cursor and marks are kept by row key across refreshes. Only visible rows are computed, unchanged
+strips are reused, and only changed lines are redrawn.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ from app.tui.widgets.table_parts import SectionView, TableGrid, TableSection
 from app.tui.widgets.table_title import Wordings, add_filter, fit_title, format_hidden_columns
 
 NARROW_CELLS = 100
-"""Below this many cells of terminal, parts show their narrow grid."""
+"""Terminal width in cells below which sections use their narrow grid."""
 
 WHEEL_ROWS = 3
 NEW_ROW_TIMEOUT = 5.0
-"""Seconds for which the row of what was made is waited for."""
+"""Seconds to wait for the row of a new object."""
 _MAX_CACHED = 400
 NO_MATCH = "None that the filter shows; esc shows all."
-"""What a part says of which the filter leaves no row."""
+"""Shown in a section without rows that match the filter."""
 
 
 class Table(StripWidget, can_focus=True):
-    """Rows in parts, one cursor."""
+    """Sections of rows with one cursor."""
 
     ONE_CLICK: ClassVar[bool] = False
-    """Whether a click opens its row at once."""
+    """True if one click opens a row."""
     SHOWS_HIDDEN_COLUMNS: ClassVar[bool] = False
-    """Whether it is always said how many columns do not fit, and not only once one went along them."""
+    """True if the number of columns out of view is always shown, not only after scrolling."""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j,down", "move(1)", "Down", id="table.down", group=Binding.Group("Move")),
         Binding("k,up", "move(-1)", "Up", id="table.up", group=Binding.Group("Move")),
@@ -64,7 +64,7 @@ class Table(StripWidget, can_focus=True):
 
     @dataclass
     class Moved(Message):
-        """The cursor stands on another row, or its row shows something else."""
+        """The cursor moved, or its row changed."""
 
         table: Table
 
@@ -74,7 +74,7 @@ class Table(StripWidget, can_focus=True):
 
     @dataclass
     class Opened(Message):
-        """A row was opened, by enter or a click."""
+        """A row was opened by enter or a click."""
 
         table: Table
         item: Any
@@ -84,57 +84,60 @@ class Table(StripWidget, can_focus=True):
             return self.table
 
     def __init__(self, parts: Sequence[TableSection], *, id: str | None = None, classes: str | None = None, marks: bool = True) -> None:
-        """`marks`: whether rows can be marked; not where no verb means marks."""
+        """Create the table. `marks` is False if no command applies to marked rows."""
         super().__init__(id=id, classes=classes)
         self._takes_marks = marks
         self.views = [SectionView(part) for part in parts]
         self.narrow: bool | None = None
-        """Whether to use narrow grids; None: by the table's own width."""
+        """Use narrow grids; None decides by the table's own width."""
         self.cursor: str | None = None
-        """The key of the row under the cursor."""
+        """Key of the row under the cursor."""
         self.is_cursor_placed = False
-        """Whether anybody put the cursor there, or saw it there: until then it stands on the first row, whichever that is."""
+        """Set once the user placed or saw the cursor; until then it stays on the first row."""
         self.marks: set[str] = set()
         self.keep: Callable[[Any], bool] | None = None
-        """The filter: which rows to show."""
+        """Row filter."""
         self.keep_text = ""
-        """The filter as the title says it."""
+        """Filter as shown in the title."""
         self.note = ""
-        """Beside the first title: `loading`, or how old the rows are."""
+        """Note beside the first title: `loading`, or the age of the rows."""
         self.sign: Wordings = ()
-        """What the first rule says in any case."""
+        """Text always shown in the first title rule."""
         self.moment: float | None = None
-        """UNIX seconds that ages count to when the rows are those of another time."""
+        """UNIX seconds to which ages refer if the rows are not current."""
         self.jumped_at = float("-inf")
-        """When the row under the cursor last went away beneath it (monotonic seconds)."""
+        """Monotonic time when the cursor's row last disappeared."""
         self._awaited: tuple[str, float] | None = None
-        """The key of a row that the cursor goes to when it comes, and until when that is waited for (monotonic seconds)."""
+        """Key of a new row that gets the cursor when it arrives, and the monotonic time limit."""
         self._all: dict[str, Sequence[Any]] = {}
         self._index: dict[str, tuple[int, int]] = {}
         self._begin = 0
-        """How far the columns were gone along to the right, as `columns.layout` has it."""
+        """Horizontal scroll position, as in `columns.place_columns`."""
         self._at: list[tuple[int, int] | None] = []
         self._was_cursor_shown = False
-        """Whether the cursor was shown when the button of the mouse went down."""
+        """True if the cursor was shown when the mouse button was pressed."""
 
-    # What is shown
+    # Contents
 
     @property
     def now(self) -> float:
-        """The moment that ages count to."""
+        """Time to which ages refer."""
         return super().now if self.moment is None else self.moment
 
     def find_view(self, part: str) -> SectionView:
-        """The view of a part by its id."""
+        """Return the view of a section by its id."""
         return next(view for view in self.views if view.part.id == part)
 
     def show(self, rows: Mapping[str, Sequence[Any]]) -> None:
-        """Show these rows, by the id of their part; parts not named keep theirs."""
+        """Show rows by section id; other sections keep theirs."""
         self._all.update(rows)
         self._apply_rows()
 
     def filter(self, keep: Callable[[Any], bool] | None, text: str = "") -> None:
-        """Show only rows that `keep` accepts; None shows all. `text` is safe and goes into the first title."""
+        """Show only rows that `keep` accepts; None shows all.
+
+        `text` is sanitized and appears in the first title.
+        """
         self.keep, self.keep_text = keep, text if keep else ""
         self._apply_rows()
 
@@ -154,7 +157,7 @@ class Table(StripWidget, can_focus=True):
         self.redraw()
 
     def drop_stale_marks(self) -> None:
-        """Rows that are gone are not marked any more."""
+        """Remove the marks of rows that are gone."""
         self.marks &= self._index.keys()
 
     def _move_to_top(self) -> None:
@@ -171,37 +174,37 @@ class Table(StripWidget, can_focus=True):
         self.post_message(self.Moved(self))
 
     def _find_position(self, key: str | None) -> int | None:
-        """How many rows stand above this one."""
+        """Return the number of rows above this one."""
         if key is None or key not in self._index:
             return None
         v, r = self._index[key]
         return sum(len(view.rows) for view in self.views[:v]) + r
 
-    # The row under the cursor
+    # Cursor
 
     @property
     def item(self) -> Any:
-        """The row under the cursor, or None."""
+        """Row under the cursor, or None."""
         return self.find_row(self.cursor)
 
     def find_row(self, key: str | None) -> Any:
-        """The row with this key, or None."""
+        """Return the row with this key, or None."""
         if key is None or key not in self._index:
             return None
         v, r = self._index[key]
         return self.views[v].rows[r]
 
     def list_selected(self) -> list[Any]:
-        """The marked rows in their order, else the one under the cursor."""
+        """Return the marked rows in order, else the row under the cursor."""
         keys = sorted(self.marks, key=lambda key: self._index[key]) or [self.cursor]
         return [row for row in map(self.find_row, keys) if row is not None]
 
     def list_marked(self) -> list[Any]:
-        """The marked rows; none where none is."""
+        """Return the marked rows."""
         return self.list_selected() if self.marks else []
 
     def go_to_row(self, key: str) -> bool:
-        """Put the cursor on the row with this key; False when it is not shown."""
+        """Put the cursor on the row with this key; return False if it is not shown."""
         if key not in self._index:
             return False
         self.is_cursor_placed, self._awaited = True, None
@@ -212,13 +215,13 @@ class Table(StripWidget, can_focus=True):
         return True
 
     def go_when_listed(self, key: str) -> None:
-        """Put the cursor on the row with this key, which was made this moment, as soon as it is there; not if it was moved meanwhile."""
+        """Put the cursor on a new row once it is listed, unless the cursor was moved meanwhile."""
         self._awaited = key, cast(Any, self.app).ticks() + NEW_ROW_TIMEOUT
         if key in self._index:
             self._go_to_awaited()
 
     def _go_to_awaited(self) -> None:
-        """The row that was waited for is there. Nobody has seen the cursor on it yet."""
+        """Put the cursor on the awaited row. The user has not seen it there yet."""
         key, until = self._awaited or ("", 0.0)
         now, self._awaited = cast(Any, self.app).ticks(), None
         if now < until and key != self.cursor:
@@ -229,21 +232,21 @@ class Table(StripWidget, can_focus=True):
 
     @property
     def is_cursor_shown(self) -> bool:
-        """Whether the cursor is shown."""
+        """True if the cursor is shown."""
         return self.has_focus
 
     @property
     def keeps_cursor_visible(self) -> bool:
-        """Whether the window keeps the row under the cursor in sight."""
+        """True if the window keeps the cursor's row visible."""
         return True
 
     @property
     def is_narrow(self) -> bool:
-        """Whether the narrow grids are in use."""
+        """True if the narrow grids are used."""
         return self.size.width < NARROW_CELLS if self.narrow is None else self.narrow
 
     def share_lines(self, height: int) -> list[tuple[int, int]]:
-        """For each part, the lines of its rows and the blank lines after them, in `height` lines with the rules."""
+        """Return rows and blank lines of each section for `height` lines including title rules."""
         each, more = divmod(max(0, height - len(self.views)), len(self.views))
         return [(each + (more if n == 0 else 0), 0) for n in range(len(self.views))]
 
@@ -267,14 +270,14 @@ class Table(StripWidget, can_focus=True):
             self.app.cursor_position = Offset(self.region.x, self.region.y + self._find_cursor_line())
 
     def _find_cursor_line(self) -> int:
-        """The line on which the cursor stands; 0, that of the title, when it stands nowhere."""
+        """Return the line of the cursor; 0, the title, if there is none."""
         return self._at.index(held) if (held := self._index.get(self.cursor or "")) in self._at else 0
 
     def _get_grid(self, view: SectionView) -> TableGrid:
         return (view.part.narrow if self.is_narrow else None) or view.part.grid
 
     def _make_cells(self, v: int, view: SectionView, lines: int, held: tuple[int, int | None]) -> list[Cells]:
-        """The cells of the rows in a part's window, once the window is where it should be."""
+        """Return the cells of the visible rows after scrolling the section."""
         view.height = max(0, lines)
         view.scroll_to(held[1] if held[0] == v and self.keeps_cursor_visible else None)
         grid, look, now = self._get_grid(view), self.look, self.now
@@ -283,7 +286,7 @@ class Table(StripWidget, can_focus=True):
         return cells
 
     def _measure_contents(self, view: SectionView) -> tuple[int, ...]:
-        """The widest contents of a part's columns; in the first column those of all parts, so that they stay in line."""
+        """Return the widest contents; the first column is aligned across sections."""
         return (max(other.contents[0] for other in self.views), *view.contents[1:])
 
     def _draw_section(self, v: int, view: SectionView, cells: Sequence[Cells], room: int, focused: bool) -> list[Strip]:
@@ -308,7 +311,7 @@ class Table(StripWidget, can_focus=True):
         return find_last_offset(self._get_grid(view).columns, room, self._measure_contents(view)) if self._begin else 0
 
     def _describe_hidden_columns(self, view: SectionView, grid: TableGrid, places: Sequence[ColumnPlace], begin: int) -> str:
-        """What is said of the columns that are left out; nothing where that goes without saying."""
+        """Describe the columns out of view, if necessary."""
         if not view.rows or not (begin or self.SHOWS_HIDDEN_COLUMNS):
             return ""
         left = max(0, begin - 1)
@@ -356,7 +359,7 @@ class Table(StripWidget, can_focus=True):
         self.redraw()
 
     def watch_has_focus(self, has_focus: bool) -> None:
-        """The cursor is lit where the focus is: known here, not yet when the focus event comes."""
+        """Show the cursor with the focus: the focus event comes too late."""
         super().watch_has_focus(has_focus)
         self.is_cursor_placed = self.is_cursor_placed or has_focus
         self.redraw()
@@ -364,12 +367,12 @@ class Table(StripWidget, can_focus=True):
             self.post_message(self.Moved(self))
 
     def focus_on_click(self) -> bool:
-        """Asked before a click brings the focus, which the click itself finds here already."""
+        """Remember the cursor's state: this is called before a click moves the focus."""
         self._was_cursor_shown = self.is_cursor_shown
         return super().focus_on_click()
 
     def on_click(self, event: events.Click) -> None:
-        """One click puts the cursor on a row; on the row under the cursor, however much later, it opens it."""
+        """Move the cursor to the clicked row; open the row if it has the cursor already."""
         found = self._at[event.y] if event.y < len(self._at) else None
         if found is None:
             return
@@ -386,7 +389,7 @@ class Table(StripWidget, can_focus=True):
         self._scroll_section(event, -WHEEL_ROWS)
 
     def _scroll_section(self, event: events.MouseEvent, by: int) -> None:
-        """Move the window under the pointer; a cursor in it stays in sight."""
+        """Scroll the section under the pointer; a cursor in it stays visible."""
         found = self._at[event.y] if event.y < len(self._at) else None
         if found is None:
             return
@@ -402,7 +405,7 @@ class Table(StripWidget, can_focus=True):
     # Actions
 
     def action_move(self, by: int) -> None:
-        """Move the cursor by rows, through all parts."""
+        """Move the cursor by rows, across sections."""
         keys = list(self._index)
         if keys:
             self.go_to_row(keys[max(0, min((self._find_position(self.cursor) or 0) + by, len(keys) - 1))])
@@ -412,12 +415,12 @@ class Table(StripWidget, can_focus=True):
         self.action_move(end * len(self._index))
 
     def action_page(self, halves: int) -> None:
-        """Move by half pages of what is on screen."""
+        """Move by half pages."""
         page = max(2, sum(view.height for view in self.views))
         self.action_move(halves * page // 2)
 
     def go_to_next_section(self) -> None:
-        """Move to the first row of the next part that has any, from the last one to the first."""
+        """Move to the first row of the next section with rows, cyclically."""
         held = self._index.get(self.cursor or "", (-1, 0))[0]
         order = [*range(held + 1, len(self.views)), *range(held + 1)]
         for v in order:
@@ -426,7 +429,7 @@ class Table(StripWidget, can_focus=True):
                 return
 
     def action_sideways(self, by: int) -> None:
-        """Go along the columns where not all fit, until the last one is in, or back."""
+        """Scroll by columns if not all fit."""
         self._begin = max(0, self._begin + by)
         self.redraw()
 
@@ -436,7 +439,7 @@ class Table(StripWidget, can_focus=True):
             self.post_message(self.Opened(self, self.item))
 
     def action_mark(self) -> None:
-        """Mark the row under the cursor, or take its mark away, and go down."""
+        """Toggle the mark of the row under the cursor and move down."""
         if self.cursor is not None:
             self.marks ^= {self.cursor}
             self.action_move(1)
@@ -444,19 +447,19 @@ class Table(StripWidget, can_focus=True):
             self.redraw()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Where nothing can be marked there is no key for it."""
+        """Disable the mark key if rows cannot be marked."""
         return action != "mark" or self._takes_marks
 
     def is_marked(self, key: str) -> bool:
-        """Whether the row with this key is marked."""
+        """Return True if the row with this key is marked."""
         return key in self.marks
 
     def format_marks(self) -> str:
-        """How many rows are marked, behind the first title."""
+        """Return the number of marked rows for the first title."""
         return f", {len(self.marks):,} marked" if self.marks else ""
 
     def clear_marks(self) -> bool:
-        """Take all marks away; False when there were none."""
+        """Remove all marks; return False if there were none."""
         had = bool(self.marks)
         self.marks.clear()
         if had:

@@ -1,8 +1,8 @@
-"""Columns: their rules of width, and the layout of a row in a given number of cells. Pure, no widget.
+"""Table columns: width rules and the layout of a row.
 
-A row begins with a gutter of two cells (cursor, mark). Numbers are never cut: a column that fits its content widens to
-it. When room is short, flexible columns shrink to their floor, then columns go in their `drop` order; room that is left goes
-out in `grow` order.
+A row begins with a gutter of two cells for cursor and mark. Numbers are never cut: a column with
+`fits` widens to its content. If space is short, flexible columns shrink to their floor, then
+columns are dropped in `drop` order. Spare space is given out in `grow` order.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ GUTTER = 2
 
 
 class Drawable(Protocol):
-    """What is drawn to the width of its column: a bar. Equal drawings draw the same."""
+    """A cell drawn to the width of its column, such as a bar. Equal values draw the same."""
 
     def draw(self, look: Look, cells: int) -> str: ...
 
 
 class Cell(NamedTuple):
-    """What stands in a column: safe text or a drawing, the name of its style, how many columns it covers."""
+    """A cell: sanitized text or a drawing, its style, and the number of columns it spans."""
 
     text: str | Drawable
     style: str = ""
@@ -37,7 +37,10 @@ Cells = tuple[Cell, ...]
 
 
 class TableColumn(NamedTuple):
-    """One column. `least` and `most` are cells (`most` 0: as `least`), `gap` the cells before it."""
+    """A column.
+
+    `least` and `most` are cells (`most` 0: same as `least`), `gap` the cells before it.
+    """
 
     head: str
     least: int
@@ -45,18 +48,18 @@ class TableColumn(NamedTuple):
     right: bool = False
     gap: int = 1
     drop: int = 0
-    """1 goes first when room is short; 0 never goes."""
+    """Order of dropping when space is short; 0: never dropped."""
     grow: int = 0
-    """1 gets spare room first; 0 gets none."""
+    """Order of receiving spare space; 0: none."""
     fits: bool = False
     """Widens to its content, up to `most`."""
     cut: str = "end"
     floor: int = 0
-    """How narrow a growing column may become before others are dropped; 0: never narrower than `least`."""
+    """Minimum cells before other columns are dropped; 0: `least`."""
 
 
 class ColumnPlace(NamedTuple):
-    """Where a column stands: its number among the part's columns, its first cell, its width."""
+    """Position of a column: its index, first cell and width."""
 
     number: int
     at: int
@@ -64,8 +67,11 @@ class ColumnPlace(NamedTuple):
 
 
 def place_columns(columns: Sequence[TableColumn], room: int, contents: Sequence[int] = (), begin: int = 0) -> tuple[ColumnPlace, ...]:
-    """Places of the columns that fit in `room` cells; `contents` are the widest contents. Where not all fit, `begin` n shows, of those
-    that may go, as many as there is room for from the n-th on (sideways scrolling); 0 those of most worth."""
+    """Return the positions of the columns that fit in `room` cells.
+
+    `contents` are the widest contents. With `begin` 0 the most important columns remain; with
+    `begin` n, droppable columns from the n-th on (horizontal scrolling).
+    """
     wanted, least = _compute_widths(columns, contents)
     shown = _choose_columns(columns, least, room, begin)
     widths = {i: least[i] for i in shown}
@@ -74,7 +80,7 @@ def place_columns(columns: Sequence[TableColumn], room: int, contents: Sequence[
 
 
 def find_last_offset(columns: Sequence[TableColumn], room: int, contents: Sequence[int] = ()) -> int:
-    """The last `begin` that shows more: the one that brings the last column in; 0 where all fit."""
+    """Return the largest useful `begin`: the first that shows the last column; 0 if all fit."""
     _, least = _compute_widths(columns, contents)
     may_go = _list_droppable(columns)
     if len(_choose_columns(columns, least, room, 0)) == len(columns):
@@ -84,7 +90,7 @@ def find_last_offset(columns: Sequence[TableColumn], room: int, contents: Sequen
 
 
 def _compute_widths(columns: Sequence[TableColumn], contents: Sequence[int]) -> tuple[list[int], list[int]]:
-    """What each column wants, and how narrow it may become."""
+    """Return the preferred and the minimum width of each column."""
     wanted = [_compute_wanted_width(column, contents[i] if i < len(contents) else 0) for i, column in enumerate(columns)]
     return wanted, [min(cells, column.floor or cells) for cells, column in zip(wanted, columns, strict=True)]
 
@@ -104,7 +110,7 @@ def _choose_columns(columns: Sequence[TableColumn], least: Sequence[int], room: 
 
 
 def _count_spare(columns: Sequence[TableColumn], shown: Sequence[int], least: Sequence[int], room: int) -> int:
-    """Cells left with these columns at their least."""
+    """Return the cells left if these columns have their minimum width."""
     return room - GUTTER - sum(least[i] + columns[i].gap for i in shown) + columns[shown[0]].gap
 
 
@@ -119,7 +125,7 @@ def _list_growing(columns: Sequence[TableColumn], widths: dict[int, int]) -> lis
 
 
 def _restore_widths(columns: Sequence[TableColumn], widths: dict[int, int], wanted: Sequence[int], spare: int) -> int:
-    """Give columns that stand at their floor what they want first; what is left of `spare`."""
+    """Widen shrunk columns to their preferred widths; return the rest of `spare`."""
     for i in _list_growing(columns, widths):
         more = max(0, min(spare, wanted[i] - widths[i]))
         widths[i] += more
@@ -145,7 +151,7 @@ def _make_places(columns: Sequence[TableColumn], shown: Sequence[int], widths: d
 
 
 def place_heads(columns: Sequence[TableColumn], places: Sequence[ColumnPlace]) -> list[tuple[int, str]]:
-    """The heads with the cells they stand at; a blank in a head moves it inside its column."""
+    """Return the headings and their cells; leading blanks in a heading shift it in its column."""
     found = []
     for place in places:
         head = columns[place.number].head
@@ -163,7 +169,10 @@ def make_row_strip(
     gutter: str = "  ",
     under: str = "",
 ) -> Strip:
-    """A row as one line of `room` cells. Under a cursor the styles of the cells give way to it."""
+    """Return a row as one line of `room` cells.
+
+    The cursor style replaces the styles of the cells.
+    """
     base = look.style(under)
     segments, end, covered = [Segment(gutter, base)], GUTTER, -1
     last = {place.number: place.at + place.width for place in places}
@@ -192,12 +201,12 @@ def _format_cell(cell: Cell, look: Look, room: int, cut: str) -> str:
 
 
 def measure_content(cell: Cell) -> int:
-    """The cells its content asks for; a drawing asks for none."""
+    """Return the cells a cell's content needs; a drawing needs none."""
     return measure_width(cell.text) if isinstance(cell.text, str) and cell.span == 1 else 0
 
 
 class BarCell(NamedTuple):
-    """A bar of whole cells for a part of a whole."""
+    """A bar of whole cells showing a fraction."""
 
     part: float
     whole: float
@@ -207,7 +216,7 @@ class BarCell(NamedTuple):
 
 
 class TwoToneBar(NamedTuple):
-    """Measured and reserved of a total, with a `!` after it when more is used than reserved."""
+    """Measured and reserved parts of a total, followed by `!` if use exceeds the reservation."""
 
     used: float
     reserved: float
@@ -215,7 +224,7 @@ class TwoToneBar(NamedTuple):
 
     @property
     def is_over(self) -> bool:
-        """Whether noticeably more is used than reserved: by a hundredth of the total."""
+        """True if use exceeds the reservation by more than a hundredth of the total."""
         return self.used > self.reserved + self.total / 100
 
     def draw(self, look: Look, cells: int) -> str:

@@ -1,4 +1,4 @@
-"""The parts of a table: how their rows become cells, and how each stands on screen now."""
+"""Table sections: conversion of rows to cells, and their current state on screen."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from app.tui.widgets.table_title import Wordings
 
 
 class TableGrid(NamedTuple):
-    """Columns, and how an item becomes their cells: `cells(item, look, now)`, every text in them already safe."""
+    """Columns, and the function `cells(item, look, now)` that returns sanitized cells."""
 
     columns: tuple[TableColumn, ...]
     cells: Callable[[Any, Look, float], Cells]
 
 
 class TableSection(NamedTuple):
-    """One kind of row. `narrow` is its grid on narrow terminals."""
+    """A kind of rows. `narrow` is the grid for narrow terminals."""
 
     id: str
     grid: TableGrid
@@ -30,43 +30,43 @@ class TableSection(NamedTuple):
 
 @dataclass(slots=True)
 class SectionView:
-    """A part as it stands now: its rows, the texts of its rule, what it says when it is empty, its window."""
+    """Current state of a section: rows, title texts, empty text, window."""
 
     part: TableSection
     title: str = ""
     tail: str | Callable[[SectionView], Sequence[Wordings]] = ""
-    """What stands at the right end of its rule, or what is said there of the window as it is."""
+    """Text at the right end of the title rule, or a function of the window."""
     must: bool = False
-    """Whether that is said whatever it hides."""
+    """Set if `tail` is shown even if it hides a heading."""
     together: int = 1
-    """Rows that are kept in sight together, from the one under the cursor on."""
+    """Rows kept visible together, starting with the row under the cursor."""
     empty: Sequence[Sequence[Span]] = ()
     rows: Sequence[Any] = ()
     offset: int = 0
     height: int = 0
     contents: tuple[int, ...] = ()
     measured: Sequence[TableColumn] = ()
-    """The columns that `contents` is of."""
+    """Columns that `contents` was measured for."""
     kept: dict[str, tuple[object, Strip]] = field(default_factory=dict)
     rule: tuple[object, Strip] | None = None
 
     def clear_cache(self) -> None:
-        """Measure and draw everything again."""
+        """Drop measurements and cached strips."""
         self.contents = ()
         self.kept.clear()
 
     def list_visible(self) -> Sequence[Any]:
-        """The rows on screen."""
+        """Return the visible rows."""
         return self.rows[self.offset : self.offset + self.height]
 
     def scroll_to(self, row: int | None) -> None:
-        """Clamp the window, with `row` in it when it is one of this part's."""
+        """Limit the window to the rows, and include `row` if given."""
         if row is not None:
             self.offset = min(max(self.offset, row - self.height + self.together), row)
         self.offset = max(0, min(self.offset, len(self.rows) - self.height))
 
     def update_widths(self, columns: Sequence[TableColumn], cells: Sequence[Cells]) -> None:
-        """Remember the widest contents of columns that fit them, so that columns do not jump about."""
+        """Remember the widest contents, so that column widths stay stable."""
         old = self.contents if self.contents and columns == self.measured else (0,) * len(columns)
         self.measured = columns
         fitting = [i for i, column in enumerate(columns) if column.fits] if cells else []

@@ -1,4 +1,4 @@
-"""What the rule of a part says beside its title and its heads: as much as there is room for, in the longest words that fit. Pure."""
+"""Section titles: as much text beside title and headings as fits, in the longest wording."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from app.core.text.sanitize import measure_width
 from app.tui.style import Look
 
 Wordings = Sequence[str]
-"""One thing to say: its wordings, the longest first. Safe text."""
+"""Wordings of one text, longest first, sanitized."""
 _BEFORE_TITLE, _BETWEEN, _AFTER_TAIL = 2, "  ", 3
 MIN_FILTER_CELLS = 16
-"""Cells that a filter keeps in a title at least, though it hides a head (`status:succeeded`); `/` shows all of it."""
+"""Minimum cells of a filter in a title, even if it hides a heading; `/` shows all of it."""
 
 
 def fit_title(title: str, heads: Sequence[tuple[int, str]], says: Sequence[Wordings], must: Sequence[Wordings], room: int) -> tuple[str, str]:
-    """The title and the tail of a rule of `room` cells with these heads.
+    """Return the title and the tail of a title rule of `room` cells with these headings.
 
-    All that fits at its right end goes there, rather in short words than not at all; what does not goes behind the title, where
-    that hides no head. `must` is said whatever it hides.
+    Texts go to the right end, in shorter wordings if necessary. Others follow the title if they
+    hide no heading. `must` is shown whatever it hides.
     """
     things = [thing for thing in (*says, *must) if thing]
     end = max((at + measure_width(head) for at, head in heads), default=_BEFORE_TITLE + measure_width(title))
@@ -31,8 +31,11 @@ def fit_title(title: str, heads: Sequence[tuple[int, str]], says: Sequence[Wordi
 
 
 def add_filter(title: str, kept: str, note: str, heads: Sequence[tuple[int, str]], room: int, look: Look) -> str:
-    """The title with the filter in it, if there is one, and what is noted behind it. A long filter is cut and leaves the heads alone, but
-    for those that would leave it too little."""
+    """Return the title with filter and note.
+
+    A long filter is cut so that it hides no heading, except those that would leave it too little
+    space.
+    """
     if not kept:
         return title + note
     begin = _BEFORE_TITLE + measure_width(f"{title} /{note}") + 1
@@ -42,7 +45,7 @@ def add_filter(title: str, kept: str, note: str, heads: Sequence[tuple[int, str]
 
 
 def format_hidden_columns(left: int, right: int, look: Look) -> str:
-    """What is said of so many columns that are out of sight: `‹3 2›`."""
+    """Return the number of columns out of view: `‹3 2›`."""
     if look.plain:
         told = [f"{count} to the {way}" for count, way in ((left, "left"), (right, "right")) if count]
         return f"columns: {', '.join(told)}" if told else ""
@@ -51,7 +54,7 @@ def format_hidden_columns(left: int, right: int, look: Look) -> str:
 
 
 def _list_wordings(things: Sequence[Wordings]) -> list[tuple[str, ...]]:
-    """All ways to say all of them, then those that leave something out; the last one says nothing."""
+    """Return all combinations of wordings, complete ones first; the last one is empty."""
     return sorted(product(*((*thing, "") for thing in things)), key=lambda chosen: chosen.count(""))
 
 
@@ -60,12 +63,12 @@ def _join_words(words: Sequence[str]) -> str:
 
 
 def _has_room(tail: str, end: int, room: int) -> bool:
-    """As `Look.rule` has it."""
+    """Return True if the tail fits; the same rule as in `Look.draw_rule`."""
     return not tail or room - measure_width(tail) - _AFTER_TAIL > end
 
 
 def _append_to_title(title: str, thing: Wordings, heads: Sequence[tuple[int, str]], must: bool) -> str:
-    """The title with it, between it and the first head."""
+    """Return the title followed by the text, if it fits before the first heading."""
     first = min((at for at, _ in heads), default=0)
     longer = [f"{title}{_BETWEEN}{words}" for words in thing]
     fit = (text for text in longer if _BEFORE_TITLE + measure_width(text) + 1 < first)

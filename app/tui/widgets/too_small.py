@@ -1,4 +1,4 @@
-"""A terminal that is too small for any screen: a line says so, whatever would stand there, and of all keys only those that leave act."""
+"""Notice for a terminal too small for any screen. Only keys that leave the deck work."""
 
 from __future__ import annotations
 
@@ -19,31 +19,33 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 LEAVE_KEYS = ("ctrl+q", "ctrl+c")
-"""Keys that do there what they do everywhere."""
+"""Keys that work as usual."""
 
 
 class TooSmallNotice(App[int]):
-    """An app whose screens stay as they are, unseen and untouched, while there is no room for them."""
+    """An app that hides its screens while the terminal is too small."""
 
     look: Look
     _shown_notice: tuple[Size, str] | None = None
-    """For which size what was told, while it stands there."""
+    """Terminal size and key of the notice on screen."""
     _is_covered = False
-    """Whether the line still stands where a screen should."""
+    """Set while the notice covers a screen."""
 
     def action_leave(self) -> None:
-        """Leave."""
         raise NotImplementedError
 
     @property
     def too_small(self) -> bool:
-        """Whether nothing is shown but that line; a screen with `FITS_ANYWHERE` is shown all the same."""
+        """True if only the notice is shown; screens with `FITS_ANYWHERE` are always shown."""
         width, height = self.size
         return (0 < width < MIN_SIZE[0] or 0 < height < MIN_SIZE[1]) and not getattr(self.screen, "FITS_ANYWHERE", False)
 
     async def on_event(self, event: events.Event) -> None:
-        """Nothing acts that one cannot see: not on a row, and not in a question. A window that was another size for a moment is drawn anew:
-        what the terminal made of it meanwhile is not known, and Textual passes over a size that is as it was."""
+        """Ignore input to hidden screens; redraw after a resize.
+
+        After a short resize the terminal's contents are unknown, and Textual ignores a size that is
+        the same as before.
+        """
         if isinstance(event, events.Resize):
             self._shown_notice = None
             if event.size == self._size:
@@ -56,14 +58,15 @@ class TooSmallNotice(App[int]):
 
     @property
     def _leave_key(self) -> str:
-        """The key to leave with: no letter where a text was being typed, of which the hands may know nothing yet."""
+        """The key that leaves: not a letter while a text field has the focus."""
         return "ctrl+q" if self.focused is not None and self.focused.check_consume_key("q", "q") else "q"
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
         if not self.too_small:
             self._shown_notice = None
             if self._is_covered and renderable is not None:
-                renderable = screen._compositor.render_full_update()  # a screen that kept its size meanwhile would draw what changed
+                # a screen of unchanged size would draw only its changes
+                renderable = screen._compositor.render_full_update()
                 self._is_covered = False
             super()._display(screen, renderable)
         elif self._shown_notice != (told := (self.size, self._leave_key)):
@@ -71,7 +74,7 @@ class TooSmallNotice(App[int]):
             super()._display(screen, LayoutUpdate([[strip] for strip in self._build_notice()], self.size.region))
 
     def _build_notice(self) -> list[Strip]:
-        """The whole terminal: what is wrong with it, then nothing."""
+        """Return the notice and blank lines for the whole terminal."""
         width, height = self.size
         text = f"Terminal too small ({width}x{height}): needs {MIN_SIZE[0]}x{MIN_SIZE[1]}. Everything goes on; {self._leave_key} leaves."
         lines = [*wrap(text, max(10, width)), *[""] * height][:height]

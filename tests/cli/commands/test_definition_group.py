@@ -1,4 +1,4 @@
-"""Queues, pools, templates, SLAs, alerts, apply and export: words in, rows out."""
+"""Tests of the commands for queues, pools, templates, SLAs, alerts, apply and export."""
 
 from __future__ import annotations
 

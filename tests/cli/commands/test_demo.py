@@ -1,4 +1,4 @@
-"""The demo is busy, seeded, small, and leaves nothing behind."""
+"""Tests of the demo: busy, seeded, small, and leaving nothing behind."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ DEMO_VARIABLE = "DEMO_TEST"
 
 
 def start_demo(tmp_path, *words):
-    """A headless demo as a process, its home under tmp_path."""
+    """Start a headless demo whose home is below tmp_path."""
     env = {**os.environ, "TMPDIR": str(tmp_path), DEMO_VARIABLE: str(tmp_path)}
     argv = [sys.executable, "-P", "-m", "app", "demo", "--headless", *words]
     return subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def list_processes(tmp_path):
-    """Processes that carry this demo's environment."""
+    """List the processes with this demo's environment."""
     mark = f"{DEMO_VARIABLE}={tmp_path}".encode()
     return [pid for pid in os.listdir("/proc") if pid.isdigit() and mark in _read_environment(pid)]
 

@@ -1,4 +1,4 @@
-"""`doctor` finds what is broken, also where nothing works, and says what to type."""
+"""Tests of `doctor`: findings, also where nothing works, with commands to type."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.cli.commands.test_show import STATUS
 from tests.runtime_process import RuntimeProcess
 
 PROCESS_PAIR = {"pid": os.getpid(), "guard_pid": os.getppid()}
-"""Two processes of which one is above the other."""
+"""A process and its parent."""
 HEALTHY_STATUS = {**STATUS, "keeper": PROCESS_PAIR, "pools": [{"name": "default", "total_cpu": 1.0, "total_memory": 1.0}],
         "queues": [{"name": "default", "pool": "default", "capacity": 1}]}  # fmt: skip
 
 
 def run_doctor(cli, *words):
-    """What doctor found, by check."""
+    """Return the exit code and the findings by check."""
     said = cli("doctor", "--json", *words)
     return said.code, {one["check"]: one for one in json.loads(said.out)}
 
@@ -208,7 +208,8 @@ def test_a_keeper_without_runtime_is_reported(runtime: RuntimeProcess, run_cli):
 
 
 def test_runtimes_of_other_homes_are_listed_with_user_and_pid(runtime: RuntimeProcess, tmp_path: Path):
-    there = [one for one in procfs.find_taskdeck_processes() if one.home == str(runtime.home)]  # tests beside have theirs, and only a few are named
+    # parallel tests have their own runtimes, and only a few are named
+    there = [one for one in procfs.find_taskdeck_processes() if one.home == str(runtime.home)]
 
     (found,) = processes.find_other_homes(str(tmp_path / "mine"), there)
 

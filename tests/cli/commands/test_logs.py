@@ -1,4 +1,4 @@
-"""`logs`: bytes to a pipe, safe and coloured lines to a terminal, and what comes later."""
+"""Tests of `logs`: raw bytes to a pipe, safe lines to a terminal, and following."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.cli.terminal_command import run_on_terminal
 
 
 def make_log_answer(status, *runs, why=None):
-    """What the verb answers; a run is (attempt, path) or (attempt, path, stored text)."""
+    """Build the answer of `log`; a run is (attempt, path) or (attempt, path, stored text)."""
     rows = [{"runid": f"r{r[0]}", "attempt": r[0], "status": status, "path": str(r[1]), "logs": (r + (None,))[2], "log_bytes": None,
              "exit_code": 0, "signal": None, "reason": None} for r in runs]  # fmt: skip
     return {"number": 7, "uuid": "u7", "name": "x", "status": status, "why": why, "runs": rows}
@@ -21,7 +21,7 @@ def make_log_answer(status, *runs, why=None):
 
 @pytest.fixture
 def log_path(tmp_path):
-    """A log file of every byte."""
+    """Return a log file that contains every byte."""
     path = tmp_path / "run.log"
     path.write_bytes(bytes(range(256)) * 4 + b"\r\nend")
     return path

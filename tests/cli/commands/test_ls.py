@@ -1,4 +1,4 @@
-"""`ls`, `instances` and `operations`: tables that fit a terminal and are whole in a pipe."""
+"""Tests of `ls`, `instances` and `operations`: tables on a terminal and in a pipe."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.cli.terminal_command import run_on_terminal
 
 
 def make_sample_tasks():
-    """The rows of the picture."""
+    """Build the rows of the expected table."""
     return [
         make_task(1062, "vacuum archive", "scheduled", age=360, wait_short="at 23:30"),
         make_task(1053, "encode S02E06.mkv", "queued", queue="media", age=2460, wait_short="queue full ~2m"),
@@ -343,7 +343,7 @@ def test_operations_show_their_changes(fake_runtime, cli):
 
 
 def make_pages(*pages):
-    """Answers to `browse`."""
+    """Build the answers to successive `browse` calls."""
     columns = [*LISTED, "run", "run_reason", "why", "expected", "at"]
     rows = [[[*[task.get(name) for name in columns[:-1]], task["number"]] for task in page] for page in pages]
     return AnswerSequence(

@@ -1,4 +1,4 @@
-"""The systemd unit: written once, in words that systemd reads back as they were meant."""
+"""Tests of the systemd unit: written once, and read back as intended."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ HOMES = ["/srv/deck", "/a b", "/50%", "/100%h and %%", '/q"', "/it's", "/$HOME",
 
 
 def split_exec_line(line: str) -> list[str]:
-    """A command line as systemd reads it: quotes and backslashes, then specifiers, then (not in the first word) variables."""
+    """Split a command line like systemd: quotes, specifiers, then variables.
+
+    Variables are expanded after the first word only.
+    """
     found, word, quote, left = [], None, "", iter(line)
     for c in left:
         if c == "\\":

@@ -1,4 +1,4 @@
-"""`show`, `why` and `status`: one thing on one screen."""
+"""Tests of `show`, `why` and `status`."""
 
 from __future__ import annotations
 
@@ -279,7 +279,7 @@ LONG = {**STATUS["alerts"][0], "sla": "backup-after", "severity": "warning", "ob
 
 @pytest.mark.parametrize("words", [("status",), ("alert", "ls")])
 def test_alert_names_are_not_truncated_at_80_columns(fake_runtime, cli, monkeypatch, words):
-    """What it is about gives way: its name is what one types to acknowledge it."""
+    """Check that the object is shortened instead: users type the name to acknowledge the alert."""
     monkeypatch.setattr("app.cli.output.get_room", lambda wide=False: 80)
     fake_runtime(**{"status": STATUS | {"alerts": [LONG]}, "alert.ls": [LONG]})
 

@@ -1,4 +1,4 @@
-"""`status --watch`: it goes on, whatever becomes of the runtime."""
+"""Tests of `status --watch`, which continues across runtimes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ARGV = [sys.executable, "-P", "-m", "app"]
 
 @pytest.fixture
 def watch_terminal(shared_runtime: RuntimeProcess, tmp_path):
-    """The status, watched on a terminal."""
+    """Yield a terminal with a watched status."""
     env = {"PATH": os.environ["PATH"], "TASKDECK_HOME": str(shared_runtime.home), "LC_ALL": "C.UTF-8", "TERM": "xterm-256color",
            "PYTHONPATH": os.getcwd()}  # fmt: skip
     with Terminal([*ARGV, "status", "--watch"], env, tmp_path, 80, 24) as terminal:

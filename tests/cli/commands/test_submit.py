@@ -1,4 +1,4 @@
-"""`submit`: what its words become, and what it refuses before anything is sent."""
+"""Tests of `submit`: the request it builds, and refusals before any request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STORED_TASK = {
 
 
 def submit_one(answering, cli, *words, feed=b""):
-    """The one task that a command line becomes."""
+    """Return the task that a command line submits."""
     runtime = answering(submit=[STORED_TASK])
     assert cli("submit", *words, feed=feed).code == 0
     (found,) = runtime.args("submit")["tasks"]

@@ -1,4 +1,4 @@
-"""Verbs that change tasks: what they ask for, say, and exit with."""
+"""Tests of the verbs that change tasks: requests, messages and exit codes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.cli.terminal_command import run_on_terminal
 
 
 def make_bulk_answer(*numbers, refused=(), notes=()):
-    """What a verb on several answers."""
+    """Build the answer of a verb on several tasks."""
     rows = [{"number": n, "uuid": f"u{n}", "name": "x", "status": "cancelled"} for n in numbers]
     return {"done": rows, "refused": list(refused), "notes": list(notes)}
 

@@ -1,4 +1,4 @@
-"""Completion scripts are real ones, and know what there is now."""
+"""Tests of shell completion: the scripts, and candidates from the runtime."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ENCODE = {
 
 
 def complete_in_bash(text: str, line: str) -> list[str]:
-    """What bash offers at the end of a line."""
+    """Return bash's completions at the end of a line."""
     words = line.split(" ")
     ask = f"COMP_WORDS=({' '.join(map(repr, words))}); COMP_CWORD={len(words) - 1}; COMP_LINE={line!r}; COMP_POINT={len(line)}"
     code = f'{text}\n{ask}\n_taskdeck taskdeck "{words[-1]}"\nprintf "%s\\n" "${{COMPREPLY[@]}}"'
@@ -80,7 +80,7 @@ def test_hidden_options_are_not_offered(cli):
 
 
 def list_candidates(cli, kind, *line, shell="fish"):
-    """Candidates of a kind, with what they are."""
+    """Return the candidates of a kind with their descriptions."""
     said = cli(registry.COMPLETE_VERB, shell, kind, "taskdeck", *line)
     assert (said.code, said.err) == (0, "")
     return [tuple(row.split("\t")) for row in said.out.splitlines()]
@@ -148,7 +148,7 @@ def test_the_home_on_the_line_is_asked(fake_runtime, cli, home, monkeypatch):
 
 @pytest.fixture
 def bash(fake_runtime, home: Path, tmp_path):
-    """An interactive bash with the completion loaded, in a folder with a file."""
+    """Yield an interactive bash with the completion loaded, in a folder with a file."""
     fake_runtime(ls=make_list_answer(TASKS, 2, 2), queue__ls=QUEUES, template__show=ENCODE, template__ls=[{"name": "encode", "engine": "shell"}])
     (tmp_path / "film one.mkv").touch()
     (tmp_path / "bin").mkdir()

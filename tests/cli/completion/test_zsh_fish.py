@@ -1,4 +1,4 @@
-"""The completion in zsh and fish, where they are installed."""
+"""Tests of the completion in zsh and fish, where installed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SETUPS = {
 
 @pytest.fixture(params=["zsh", "fish"])
 def shell(request, fake_runtime, home, tmp_path):
-    """An interactive shell with the completion loaded, in a folder with a file."""
+    """Yield an interactive shell with the completion loaded, in a folder with a file."""
     queues = [{"name": name, "current_load": 1, "capacity": 2, "waiting": 0} for name in ("my media", "gpu")]
     tasks = make_list_answer([make_task(1042, "nightly", "running"), make_task(77, "other", "held")], 2, 2)
     fake_runtime(ls=tasks, queue__ls=queues, template__show=ENCODE, template__ls=[{"name": "encode", "engine": "shell"}])

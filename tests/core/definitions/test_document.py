@@ -1,4 +1,4 @@
-"""The definitions file: what it says, and what is said of one that is wrong."""
+"""Tests of the definitions file: parsing, writing and error messages."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is written reads back the same, and nothing that is read can do harm."""
+"""Tests of TOML and YAML: exact round trips and harmless parsing."""
 
 import sys
 from collections import Counter
@@ -39,7 +39,7 @@ SPREAD = st.dictionaries(st.sampled_from(["properties", "$defs", "type"]), st.di
 
 
 def make_document(bodies: dict[str, Any]) -> dict[str, Any]:
-    """Without empty tables, which no text holds."""
+    """Return a document without empty tables, which no text can express."""
     return {"templates": bodies} if bodies else {}
 
 
@@ -65,7 +65,7 @@ def test_each_parameter_gets_its_own_line() -> None:
 
 
 def count_calls(parameters: int) -> int:
-    """How many functions are called to write so many parameters."""
+    """Count the function calls needed to write the parameters."""
     made: Counter[str] = Counter()
     properties = {f"p{n}": {"type": "string", "description": "what it is"} for n in range(parameters)}
     document = {"templates": {"x": {"parameters": {"type": "object", "properties": properties}}}}

@@ -1,4 +1,4 @@
-"""Views for tests: with everything filled in that a test does not care about, and random ones."""
+"""Builders of dispatch views: with defaults for irrelevant values, and random ones."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +14,7 @@ ENDS = st.none() | st.integers(-20, 100).map(float)
 
 
 def make_task(number: int, queue: str = "q", **also: Any) -> QueuedTask:
-    """A waiting task of one core, unbounded unless `expected` says otherwise."""
+    """Return a waiting task of one core, of unknown duration by default."""
     facts: dict[str, Any] = {"priority": 0, "front": 0, "cpu": 1.0, "memory": 0.0, "expected": None} | also
     return QueuedTask(uuid=f"u{number}", number=number, name=f"job-{number}", queue=queue, **facts)
 
@@ -22,12 +22,12 @@ def make_task(number: int, queue: str = "q", **also: Any) -> QueuedTask:
 def make_run(
     number: int, queue: str = "q", cpu: float = 1.0, memory: float = 0.0, ends_in: float | None = None, **also: Any
 ) -> ActiveRun:
-    """An active run of one core without a known end."""
+    """Return an active run of one core without a known end."""
     return ActiveRun(number, f"job-{number}", queue, cpu, memory, ends_in, **also)
 
 
 def make_queue(name: str = "q", *waiting: QueuedTask, **also: Any) -> QueueView:
-    """An open queue of pool `p` with room for 100."""
+    """Return an open queue of pool `p` with capacity 100."""
     facts: dict[str, Any] = {"pool": "p", "capacity": 100, "priority": 0, "status": "active"} | also
     return QueueView(
         name=name,
@@ -40,12 +40,12 @@ def make_queue(name: str = "q", *waiting: QueuedTask, **also: Any) -> QueueView:
 
 
 def make_pool(cpu: float = 4.0, memory: float = 1024.0, name: str = "p", status: str = "active") -> PoolView:
-    """An open pool `p` of 4 cores and 1 GiB."""
+    """Return an open pool `p` of 4 cores and 1 GiB."""
     return PoolView(name, cpu, memory, status)
 
 
 def make_view(*parts: PoolView | QueueView | ActiveRun, halted: str | None = None, now: float | None = None) -> DispatchView:
-    """A view of these; without a pool, the usual one."""
+    """Return a view of the parts, with a default pool if there is none."""
     return DispatchView(
         pools=tuple(part for part in parts if isinstance(part, PoolView)) or (make_pool(),),
         queues=tuple(part for part in parts if isinstance(part, QueueView)),
@@ -57,7 +57,7 @@ def make_view(*parts: PoolView | QueueView | ActiveRun, halted: str | None = Non
 
 @st.composite
 def random_queues(draw: st.DrawFn, name: str, first: int) -> QueueView:
-    """A queue of one of two pools, open or not, with up to eight tasks in order."""
+    """Draw a queue of one of two pools, open or not, with up to eight tasks in order."""
     sizes = draw(st.lists(st.tuples(TENTHS, TENTHS, SECONDS, st.integers(0, 2), st.integers(0, 1)), max_size=8))
     tasks = [
         make_task(first + i, name, cpu=cpu, memory=memory, expected=expected, priority=priority, front=front)
@@ -75,7 +75,7 @@ def random_queues(draw: st.DrawFn, name: str, first: int) -> QueueView:
 
 @st.composite
 def random_views(draw: st.DrawFn) -> DispatchView:
-    """Two pools, up to three queues, and active runs within every limit."""
+    """Draw two pools, up to three queues, and active runs within every limit."""
     pools = [make_pool(draw(st.integers(1, 4)), draw(st.integers(1, 4)), name) for name in ("p0", "p1")]
     pools[1] = replace(pools[1], status=draw(st.sampled_from(("active", "active", "draining"))))
     lines = [draw(random_queues(f"q{i}", 100 * (i + 1))) for i in range(draw(st.integers(1, 3)))]
@@ -88,7 +88,7 @@ def random_views(draw: st.DrawFn) -> DispatchView:
 
 
 def is_within_limits(view: DispatchView, started: Sequence[QueuedTask]) -> bool:
-    """Whether no queue and no pool holds more than it may."""
+    """Return true if no queue and no pool exceeds its limit."""
     held = [*view.active, *started]
     pool_of = {queue.name: queue.pool for queue in view.queues}
     return all(sum(run.queue == queue.name for run in held) <= queue.capacity for queue in view.queues) and all(
@@ -99,6 +99,6 @@ def is_within_limits(view: DispatchView, started: Sequence[QueuedTask]) -> bool:
 
 
 def is_open(view: DispatchView, task: QueuedTask) -> bool:
-    """Whether its queue and its pool start anything."""
+    """Return true if the task's queue and pool start tasks."""
     queue = next(queue for queue in view.queues if queue.name == task.queue)
     return queue.status == "active" and next(p.status for p in view.pools if p.name == queue.pool) == "active"

@@ -1,4 +1,4 @@
-"""Tests that replay recorded traces are collected only where the traces are."""
+"""Skip the trace tests where the recorded traces are missing."""
 
 from tests.core.scheduling.trace_files import CASES
 

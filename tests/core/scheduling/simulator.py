@@ -1,4 +1,4 @@
-"""A machine in virtual time: jobs arrive, the plan decides, runs end. No clock, no processes."""
+"""A simulator in virtual time: jobs arrive, the plan decides, runs end."""
 
 from bisect import insort
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from app.core.scheduling.plan import ActiveRun, DispatchView, Plan, PoolView, Qu
 
 @dataclass(frozen=True, slots=True)
 class TraceJob:
-    """What a trace says of a job: seconds, cores, MiB. `limit` is the run time that was asked for."""
+    """Job of a trace in seconds, cores and MiB; `limit` is the requested run time."""
 
     number: int
     submit: float
@@ -21,7 +21,7 @@ class TraceJob:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedDecision:
-    """One decision: when, on what view, and what came of it."""
+    """Decision at one moment: its view and its plan."""
 
     now: float
     view: DispatchView
@@ -29,7 +29,7 @@ class SimulatedDecision:
 
 
 def simulate(jobs: Sequence[TraceJob], cpu: float, memory: float = 0.0) -> Iterator[SimulatedDecision]:
-    """Run the jobs through one queue of one pool, a decision at each submit and each end, until all have ended."""
+    """Run the jobs through one queue of one pool, with a decision at each submit and each end."""
     pool = PoolView("pool", cpu, memory, "active")
     by_number = {job.number: job for job in jobs}
     arrivals = sorted(jobs, key=lambda job: (-job.submit, -job.number))
@@ -69,19 +69,20 @@ def _make_run(job: TraceJob, ends_in: float) -> ActiveRun:
 
 
 def map_start_times(jobs: Sequence[TraceJob], cpu: float, memory: float = 0.0) -> dict[int, float]:
-    """When each job started."""
+    """Return the start time of each job."""
     return {task.number: moment.now for moment in simulate(jobs, cpu, memory) for task in moment.plan.starts}
 
 
 def compute_mean_slowdown(jobs: Sequence[TraceJob], begun: dict[int, float]) -> float:
-    """The mean bounded slowdown: (wait + run) / run, runs counted as 10 s at least."""
+    """Return the mean bounded slowdown, (wait + run) / run, with runs of at least 10 s."""
     return sum(max(1.0, (begun[j.number] - j.submit + j.run) / max(j.run, 10.0)) for j in jobs) / len(jobs)
 
 
 def _pop_ended(ends: Sequence[tuple[float, int]], due: dict[int, float], now: float) -> set[int]:
-    """The first run that ends now, and all that end now as expected.
+    """Return the first run that ends now, and all that end now as expected.
 
-    The reference schedules were made that way: an unexpected end is an event of its own, several expected ones are not.
+    The reference schedules treat an unexpected end as an event of its own, and several expected
+    ends as one.
     """
     if not ends or ends[0][0] > now:
         return set()

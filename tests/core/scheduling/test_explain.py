@@ -1,4 +1,4 @@
-"""Why a task waits: the sentences people read, with their numbers."""
+"""Tests of the reasons that a task waits, with their numbers."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ GPU_RUNS = (
 
 
 def make_task_state(task: QueuedTask | None = None, **also: Any) -> TaskState:
-    """A task to ask about: a queued one in view, or any other."""
+    """Return the state of a queued task in view, or of any other task."""
     of = task or make_task(1060)
     facts: dict[str, Any] = {"status": "queued", "held_by": None, "not_before_in": None, "not_before_text": None,
                              "retry_in": None, "attempt": 0, "failures": 0, "retries": 0, "parents": ()} | also  # fmt: skip

@@ -1,4 +1,4 @@
-"""What past runs say, and what the plan will do if they are right."""
+"""Tests of duration estimates and start forecasts."""
 
 from hypothesis import given
 from hypothesis import strategies as st

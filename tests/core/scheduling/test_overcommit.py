@@ -1,4 +1,4 @@
-"""Pools against the machine: which are too large, alone or together, and how small they would have to be."""
+"""Tests of pools that exceed the machine, alone or together."""
 
 from __future__ import annotations
 

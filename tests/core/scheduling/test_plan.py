@@ -1,4 +1,4 @@
-"""The dispatch decision: order, limits, and places that nothing may delay."""
+"""Tests of the dispatch decision: order, limits and reservations."""
 
 from dataclasses import replace
 from itertools import chain, combinations
@@ -23,7 +23,7 @@ from tests.core.scheduling.simulator import TraceJob, simulate
 
 
 def has_room(view: DispatchView, task: QueuedTask, held: list[ActiveRun | QueuedTask]) -> bool:
-    """Whether a task has a slot and fits its pool beside these."""
+    """Return true if a task has a slot and fits its pool beside the held ones."""
     queue = next(queue for queue in view.queues if queue.name == task.queue)
     pool = next(pool for pool in view.pools if pool.name == queue.pool)
     beside = [run for run in held if next(q.pool for q in view.queues if q.name == run.queue) == pool.name]
@@ -39,7 +39,7 @@ def get_order(view: DispatchView, task: QueuedTask) -> tuple[int, ...]:
 
 
 def list_reservations(view: DispatchView, decided: Plan) -> list[tuple[QueuedTask, float]]:
-    """The tasks with a place, and when it begins."""
+    """Return the reserved tasks with their start times."""
     tasks = {task.uuid: task for queue in view.queues for task in queue.waiting}
     return [(tasks[r.uuid], inf if r.starts_in is None else r.starts_in) for r in decided.reservations]
 

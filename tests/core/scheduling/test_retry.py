@@ -1,4 +1,4 @@
-"""Attempts after the first."""
+"""Tests of retries."""
 
 import pytest
 

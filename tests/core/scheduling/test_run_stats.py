@@ -1,4 +1,4 @@
-"""What past runs say about the next request: percentiles with a margin, rounded to what people type."""
+"""Tests of requests suggested by past runs: percentiles with a margin, rounded."""
 
 import pytest
 from hypothesis import given

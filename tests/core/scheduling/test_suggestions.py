@@ -1,4 +1,4 @@
-"""What could help a waiting task: every cure is true to the plan, says what it brings, and can be taken back."""
+"""Tests of suggestions for a waiting task: true to the plan, with effect and undo."""
 
 from dataclasses import replace
 from typing import Any
@@ -25,7 +25,7 @@ ELAPSED = {1042: RunProgress(11880.0, 0), 1043: RunProgress(3720.0, 0)}
 
 
 def make_run_stats(peak: float, cores: float = 3.0, seconds: float = 100.0) -> RunStats:
-    """Twelve past runs alike."""
+    """Return the statistics of twelve equal runs."""
     found = compute_run_stats("like", [PastRun(seconds, seconds * cores, peak)] * 12)
     assert found is not None
     return found

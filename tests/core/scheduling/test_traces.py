@@ -1,4 +1,4 @@
-"""Recorded traces replayed in virtual time, judged by schedules that others computed."""
+"""Tests with recorded traces in virtual time, compared with reference schedules."""
 
 import json
 
@@ -50,6 +50,9 @@ def test_jobs_that_exceed_their_limits_never_exceed_the_pool():
 
 
 def _make_job(row: list[float]) -> TraceJob:
-    """A job of a cluster of two cores and 1 GiB a node: memory as asked (KiB a core), else its share of the node."""
+    """Return a job of a cluster with two cores and 1 GiB per node.
+
+    Memory is the request (KiB a core), or else the job's share of the node.
+    """
     memory = row[9] / 1024 if row[9] > 0 else 512.0
     return TraceJob(int(row[0]), row[1], row[3], max(row[8], 0.0), row[4], memory * row[4])

@@ -1,4 +1,4 @@
-"""Recorded traces as jobs: Standard Workload Format, and Slurm accounting."""
+"""Recorded traces as jobs: Standard Workload Format and Slurm accounting."""
 
 import gzip
 import os
@@ -13,7 +13,10 @@ MIB = {"K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2}
 
 
 def _find_cases() -> Path | None:
-    """The folder of recorded cases: named by TASKDECK_CASES, or `shared/cases` beside a folder above this one."""
+    """Return the folder of recorded cases.
+
+    TASKDECK_CASES names it; the default is `shared/cases` beside a parent folder.
+    """
     named = os.environ.get("TASKDECK_CASES")
     folders = [Path(named)] if named else [folder / "shared" / "cases" for folder in Path(__file__).resolve().parents]
     return next((folder for folder in folders if (folder / "traces").is_dir()), None)
@@ -23,13 +26,13 @@ CASES = _find_cases()
 
 
 def read_swf(path: Path) -> list[list[float]]:
-    """The rows of a workload file, 18 numbers each."""
+    """Return the rows of a workload file, 18 numbers each."""
     with gzip.open(path, "rt") as lines:
         return [[float(word) for word in line.split()] for line in lines if line.strip() and not line.startswith(";")]
 
 
 def read_slurm(path: Path) -> Iterator[TraceJob]:
-    """Jobs that ran, with cores and memory as Slurm allotted them and the time limit as the expected run time."""
+    """Yield the jobs that ran, with allotted cores and memory and the time limit as estimate."""
     with gzip.open(path, "rt") as lines:
         for number, line in enumerate(lines, 1):
             fields = line.rstrip("\n").split("|")
@@ -41,6 +44,6 @@ def read_slurm(path: Path) -> Iterator[TraceJob]:
 
 
 def _parse_limit(limit: str) -> float:
-    """Seconds of `5-00:00:00`."""
+    """Parse a limit such as `5-00:00:00` to seconds."""
     days, hours, minutes, seconds = map(int, re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)", limit).groups(default="0"))
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds

@@ -1,4 +1,4 @@
-"""A schema as groups of fields, and texts that become values and back."""
+"""Tests of a schema's form outline and of texts that become values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KINDS = ("integer", "number", "boolean", "null", "array", "object", "string")
 
 
 def get_only_field(schema: dict[str, Any], name: str = "x") -> FormField:
-    """The one field of a parameter with this schema."""
+    """Return the field of a parameter with this schema."""
     found = build_outline({"type": "object", "properties": {name: schema}, "$defs": {"n": {"type": "integer", "default": 3}}})
     assert [*found.fields] == [(name,)]
     return found.fields[(name,)]

@@ -1,4 +1,4 @@
-"""The official suite of JSON Schema, and schemas that real pipelines use."""
+"""Tests with the official JSON Schema suite and with schemas of real pipelines."""
 
 import json
 import tarfile
@@ -17,7 +17,7 @@ FOLDER = (CASES or Path()) / "jsonschema"
 SUITE = FOLDER / "JSON-Schema-Test-Suite-draft2020-12+draft7.tar.gz"
 DRAFTS = {"draft2020-12": {}, "draft7": {"$schema": "http://json-schema.org/draft-07/schema#"}}
 REMOTE_FILES = ("refRemote.json", "vocabulary.json")
-"""Files about documents that lie elsewhere, which we refuse to fetch."""
+"""Suite files about remote documents, which Taskdeck refuses to fetch."""
 PIPELINES = ["nf-core-fetchngs.nextflow_schema.json", "nf-core-rnaseq.nextflow_schema.json"]
 
 

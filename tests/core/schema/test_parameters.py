@@ -1,4 +1,4 @@
-"""Parameters: converted by type, defaults filled in, everything that is wrong told at once and in words."""
+"""Tests of template parameters: conversion, defaults and complete error reports."""
 
 import time
 from typing import Any
@@ -203,7 +203,7 @@ def make_deep_schema(levels: int) -> dict[str, Any]:
 
 
 def make_reference_chain(parts: int) -> dict[str, Any]:
-    """A parameter whose schema refers on and on."""
+    """Return a parameter whose schema is a long chain of references."""
     links = {f"d{n}": {"$ref": f"#/$defs/d{n + 1}"} for n in range(parts)} | {f"d{parts}": {}}
     return {"properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": links}
 

@@ -1,4 +1,4 @@
-"""Which parameters a schema declares secret, wherever it does; and what a schema tells of the values of secret ones."""
+"""Tests of secret parameters: their detection and the masking of values."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What differs between two states, in words and line by line."""
+"""Tests of differences between two states, in words and by line."""
 
 from __future__ import annotations
 

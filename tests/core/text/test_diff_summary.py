@@ -1,4 +1,4 @@
-"""What an operation changed, as one line."""
+"""Tests of the one-line summary of an operation's change."""
 
 from __future__ import annotations
 

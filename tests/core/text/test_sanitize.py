@@ -1,4 +1,4 @@
-"""Hostile text is safe, measured and cut to fit."""
+"""Tests of sanitizing, measuring and truncating hostile text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one table of signs: what deck and command line show of a state."""
+"""Tests of the status glyphs that the deck and the command line share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers, durations, sizes and times as people type and read them."""
+"""Tests of parsing and formatting durations, sizes, numbers and times."""
 
 from __future__ import annotations
 

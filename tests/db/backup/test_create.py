@@ -1,4 +1,4 @@
-"""Backups: taken beside a writer, restored as they were, good only when they are."""
+"""Backups: taken beside a writer, restored exactly, and valid only when they are sound."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ ALWAYS = BackupRules(full=1e9, increment=1.0)
 
 @pytest.fixture
 def live_database(tmp_path: Path) -> Path:
-    """A database at step 800."""
     path = tmp_path / "live.db"
     step_database.create_database(path, 800)
     return path
@@ -44,7 +43,7 @@ def backup_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def set_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Set the clock: hours since the beginning."""
+    """Set the clock to a number of hours after the start."""
 
     def hours(since: float) -> None:
         monkeypatch.setattr(timestamps, "utcnow", lambda: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=since))
@@ -207,7 +206,8 @@ def test_a_damaged_database_is_reported_and_leaves_no_bad_backup(live_database: 
     with closing(sqlite3.connect(live_database)) as c:
         c.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         (page,) = c.execute("SELECT rootpage FROM sqlite_master WHERE name = 'steps'").fetchone()
-    with live_database.open("r+b") as file:  # cells that point nowhere: what counts the rows by another page is none the wiser
+    # Broken cell pointers: counting rows by another page does not notice them.
+    with live_database.open("r+b") as file:
         file.seek((page - 1) * 4096 + 8)
         file.write(b"\xff" * 200)
 

@@ -1,4 +1,4 @@
-"""restore.py in the folder of the backups: alone with Python, it lists, checks and restores."""
+"""The standalone restore.py in a backup folder: lists, checks and restores with Python alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.long.backup import step_database, trials
 
 @pytest.fixture
 def copied_folder(tmp_path: Path) -> Path:
-    """A folder of a full backup and an increment, copied to another place."""
+    """Return a copy of a folder with a full backup and an increment."""
     live, folder = tmp_path / "live.db", tmp_path / "backups"
     step_database.create_database(live, 300)
     take_backup(live, folder, BackupRules())
@@ -82,11 +82,11 @@ FUTURE = "2100-01-01"
 
 @pytest.fixture
 def foreign_backup(copied_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Backup:
-    """A newer backup of another home, put among those of one."""
+    """Return a newer backup of another home, copied into the folder."""
     other = tmp_path / "other" / "live.db"
     other.parent.mkdir()
     step_database.create_database(other, 3)
-    soon = timestamps.utcnow() + timedelta(seconds=5)  # else one has the name of the other
+    soon = timestamps.utcnow() + timedelta(seconds=5)  # a different second, for a different id
     with monkeypatch.context() as later:
         later.setattr(timestamps, "utcnow", lambda: soon)
         found = take_backup(other, tmp_path / "other" / "backups", BackupRules())

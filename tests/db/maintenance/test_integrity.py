@@ -1,4 +1,4 @@
-"""What is wrong with a database is found; what follows from the rest is mended, and nothing else."""
+"""Integrity checks: they find every fault, and repair only values that follow from other rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.db.builders import TaskBuilder
 
 @pytest.fixture
 def busy_database(database_path: Path) -> Path:
-    """A database with a waiting task and one that runs."""
+    """Return a database with a waiting and a running task."""
     engine = create_write_engine(database_path)
     with engine.begin() as c:
         made = TaskBuilder(c)
@@ -30,7 +30,7 @@ def busy_database(database_path: Path) -> Path:
 
 
 def run_script(path: Path, sql: str) -> None:
-    """A change by another program, with nothing left beside the file."""
+    """Run a script as another program would, and truncate the WAL."""
     with closing(sqlite3.connect(path)) as file:
         file.executescript(sql)
         file.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -1,4 +1,4 @@
-"""Making and upgrading the database: whole or not at all, and never a file that is not ours."""
+"""Creating and upgrading the database: completely or not at all, and never a foreign file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run_query(path: Path, sql: str) -> list[tuple]:
 
 
 def run_statement(path: Path, sql: str) -> None:
-    """A change by another program, with nothing left beside the file."""
+    """Run a statement as another program would, and truncate the WAL."""
     with closing(sqlite3.connect(path)) as file:
         file.execute(sql)
         file.commit()
@@ -42,7 +42,10 @@ def run_statement(path: Path, sql: str) -> None:
 
 
 def read_definitions(path: Path) -> dict[tuple[str, str], list[str]]:
-    """What a file is made of: {(kind, name): the parts of its definition}; the order of constraints says nothing."""
+    """Return {(kind, name): sorted parts of the definition}.
+
+    The order of constraints means nothing.
+    """
     found = run_query(path, "SELECT type, name, coalesce(sql, '') FROM sqlite_master")
     split = [(kind, name, re.split("(?=CONSTRAINT)", "".join(sql.split()))) for kind, name, sql in found]
     return {(kind, name): sorted(part.strip(",()") for part in definition) for kind, name, definition in split}
@@ -69,7 +72,7 @@ def test_the_revisions_create_the_schema(home: Path):
         found = compare_metadata(MigrationContext.configure(c), metadata)
     engine.dispose()
 
-    # Reflection cannot see the expressions of this index; what it serves is asserted with the plans.
+    # Reflection cannot see the expressions of this index; the query plan tests cover it.
     unseen = {"idx_tasks_next"}
     assert [step for step in found if getattr(step[1], "name", "") not in unseen] == []
 
@@ -111,7 +114,7 @@ def test_a_usual_start_or_a_new_home_does_not_import_alembic(home: Path, databas
 
 
 def test_a_failed_creation_leaves_no_table(home: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(TRIGGERS, "fails", "CREATE TRIGGER of nothing")  # all tables are there by then
+    monkeypatch.setitem(TRIGGERS, "fails", "CREATE TRIGGER of nothing")  # all tables exist by then
     path = home / "new.db"
 
     with pytest.raises(OperationalError, match="syntax error"):
@@ -127,7 +130,7 @@ def test_a_failed_revision_leaves_no_table(home: Path, monkeypatch: pytest.Monke
         assert "pools" in inspect(op.get_bind()).get_table_names()
         raise RuntimeError("power cut")
 
-    monkeypatch.setattr(op, "execute", fail)  # all tables are there by then
+    monkeypatch.setattr(op, "execute", fail)  # all tables exist by then
     path = home / "new.db"
 
     with pytest.raises(RuntimeError, match="power cut"):
@@ -233,7 +236,7 @@ def cut_within_page(path: Path) -> None:
 
 
 def find_root_offset(path: Path, name: str) -> int:
-    """Where in the file the first page of a table or index begins, with nothing left beside the file."""
+    """Return the file offset of the root page of a table or index."""
     with closing(sqlite3.connect(path)) as file:
         file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return (file.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (name,)).fetchone()[0] - 1) * 4096
@@ -271,7 +274,7 @@ def create_empty_database(path: Path) -> None:
 
 
 def flip_version_bit(path: Path, bit: int) -> None:
-    """In the row, not in its index."""
+    """Flip a bit of the version in its row, not in its index."""
     root, page = find_root_offset(path, "alembic_version"), path.read_bytes()
     at = page.index(migrate.HEAD.encode(), root, root + 4096) + 3
     overwrite_at(path, at, bytes([page[at] ^ bit]))

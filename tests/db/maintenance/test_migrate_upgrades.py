@@ -1,4 +1,4 @@
-"""Upgrades of a database with work in it: whole or not at all, however they are cut short, after a copy that was read."""
+"""Upgrades from every earlier revision: complete or undone, and only after a verified copy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a real runtime executes over 25,000 tasks walks through no table that grows; and how plans are read."""
+"""Query plans of a real runtime over 25,000 tasks, and the reader of query plans."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="module")
 def plans_report() -> dict[str, Any]:
-    """What `python -m tests.long.plans` found."""
+    """Return the report of `python -m tests.long.plans`."""
     argv = [sys.executable, "-m", "tests.plans", "--tasks", "25000", "--json"]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode in (0, 1), done.stderr

@@ -1,4 +1,4 @@
-"""Sizes are what the file has, and of indexes it is said which are used, which are not, and which are missing."""
+"""Database statistics: sizes as in the file, and which indexes are used, unused or missing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ QUEUED, ENDED = 2000, 1000
 
 @pytest.fixture
 def populated_path(database_path: Path) -> Path:
-    """A database of 3,000 tasks."""
     bulk_data.fill_database(database_path, QUEUED, ENDED)
     return database_path
 

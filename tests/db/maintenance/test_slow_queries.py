@@ -1,4 +1,4 @@
-"""What is slow is remembered with its plan and who asked, by the real writer and readers; what is quick hardly pays."""
+"""Slow statements: recorded with plan and caller; the timing costs quick statements little."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ THRESHOLD = 0.002
 
 
 def run_slow_query(c: Connection, many: int = 60_000) -> None:
-    """A statement of some ten milliseconds."""
+    """Run a statement of about ten milliseconds."""
     raw_sql.fetch_value(c, f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {many}) SELECT count(*) FROM n")
 
 
 @pytest.fixture
 def timed_db(db: Database) -> Database:
-    """A database that minds two milliseconds."""
+    """Return a database with a threshold of two milliseconds."""
     db.slow.set_threshold(THRESHOLD)
     return db
 
@@ -251,7 +251,7 @@ def test_timing_costs_a_quick_statement_one_or_two_microseconds():
 
 
 def _measure_cost(c: sqlite3.Connection, many: int = 5000) -> float:
-    """Seconds of a statement, the best of three."""
+    """Return the seconds of one statement, the best of three measurements."""
     took = []
     for _ in range(3):
         began = perf_counter()

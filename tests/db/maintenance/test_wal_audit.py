@@ -1,4 +1,4 @@
-"""A log of which SQLite does not see the end."""
+"""WAL audit: committed frames that SQLite ignores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ PAGE, FRAME, HEADER = 4096, 4120, 32
 
 @pytest.fixture
 def killed_path(tmp_path: Path) -> Iterator[Path]:
-    """A database as a process leaves it that is killed: two tables, and five transactions of a page each in the log, by turns."""
+    """Yield a database as a killed process leaves it.
+
+    Two tables take turns in five one-page transactions in the WAL.
+    """
     live, left = tmp_path / "live.db", tmp_path / "left.db"
     with closing(sqlite3.connect(live, isolation_level=None)) as c:
         c.execute("PRAGMA journal_mode=WAL")
@@ -34,7 +37,7 @@ def killed_path(tmp_path: Path) -> Iterator[Path]:
 
 
 def flip_frame_bit(path: Path, frame: int, at: int = 100) -> None:
-    """One bit of a frame in the log, by its number from 0."""
+    """Flip one bit of a frame, counted from 0."""
     with open(f"{path}-wal", "r+b") as log:
         log.seek(HEADER + frame * FRAME + at)
         old = log.read(1)[0]
@@ -65,7 +68,7 @@ def test_a_transaction_torn_by_a_power_loss_was_never_acknowledged(killed_path: 
 
 
 def write_row(path: Path, pages: int) -> int:
-    """A row of so many pages, as a process leaves it that is killed; the first frame that it took."""
+    """Write a row of `pages` pages as a killed process would; return its first frame."""
     left = path.with_name("then.db")
     with closing(sqlite3.connect(path, isolation_level=None)) as c:
         first = wal_audit._count_accepted(path)
@@ -91,13 +94,12 @@ def test_torn_frames_of_an_earlier_longer_wal_are_no_loss(killed_path: Path):
 
 
 def find_commit_frames(path: Path) -> list[int]:
-    """The frames of the log that end transactions."""
     log = Path(f"{path}-wal").read_bytes()
     return [at for at in range(HEADER, len(log), FRAME) if any(log[at + 4 : at + 8])]
 
 
 def test_a_repeated_last_frame_is_one_transaction(killed_path: Path):
-    """So SQLite fills whole sectors where the disk has to have them."""
+    """SQLite pads the last transaction so on disks that need whole sectors."""
     log = Path(f"{killed_path}-wal")
     data = log.read_bytes()
     words, last = ">" if data[3] & 1 else "<", list(wal_audit._read_frames(log, 4))[0]
@@ -163,7 +165,7 @@ def test_a_database_with_a_truncated_wal_is_damaged(database_path: Path):
 
 @pytest.fixture
 def read_only_copy(killed_path: Path, tmp_path: Path) -> Iterator[Callable[[bytes], Path]]:
-    """The same on a medium that cannot be written, with this for the index of its log."""
+    """Yield a function that puts the database with this WAL index on read-only media."""
     place = tmp_path / "medium"
     place.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], capture_output=True, check=False).returncode:

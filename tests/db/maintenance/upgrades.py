@@ -1,7 +1,8 @@
-"""An upgrade to a made-up later revision, and upgrades that are killed at their n-th statement.
+"""Databases of earlier revisions, and upgrades that are killed at the n-th statement.
 
-`python -m tests.db.maintenance.upgrades OLD FOLDER` kills one upgrade of a copy of OLD after another, one statement later each time, until one
-comes to its end; it prints a JSON line for each: the statement, and the version that was found then.
+`python -m tests.db.maintenance.upgrades OLD FOLDER` upgrades copies of OLD and kills each upgrade
+one statement later than the previous one, until an upgrade completes. It prints one JSON line for
+each upgrade: the statement, and the revision found afterwards.
 """
 
 from __future__ import annotations
@@ -54,7 +55,10 @@ def add_later_revision(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_old_database(folder: Path) -> Path:
-    """Make a database of the last real revision, without what the made-up one adds, with tasks in several states."""
+    """Return a database of `revision` with tasks in several states.
+
+    It holds runs, events and operations too.
+    """
     path = folder / "old.db"
     migrate.migrate(path, create_defaults)
     engine = create_write_engine(path)
@@ -71,7 +75,7 @@ def make_old_database(folder: Path) -> Path:
 
 
 def read_all_rows(path: Path) -> dict[str, list[tuple]]:
-    """Return the rows that an upgrade keeps, by table, in the order of their keys."""
+    """Return all rows by table in key order, limited to columns of the first revision."""
     wanted = {"tasks": "uuid, number, status", "instances": "runid, task_id, status", "events": "id, task_id, status",
               "operations": 'id, verb, object', "queues": "name, capacity", "counters": "name, value"}  # fmt: skip
     with closing(sqlite3.connect(path)) as c:
@@ -79,7 +83,10 @@ def read_all_rows(path: Path) -> dict[str, list[tuple]]:
 
 
 def _upgrade_until(path: Path, statement: int) -> bool:
-    """Upgrade in a process that kills itself before that statement of the transaction; whether it came to its end instead."""
+    """Upgrade in a process that kills itself before `statement`.
+
+    Return True when the upgrade completed first.
+    """
     pid = os.fork()
     if not pid:
         seen = 0
@@ -98,7 +105,7 @@ def _upgrade_until(path: Path, statement: int) -> bool:
 
 
 def main(source: Path, folder: Path) -> None:
-    """Kill, look, and let the next upgrade come to its end; until one was not killed."""
+    """Kill upgrades one statement later each time, until one completes."""
     add_later_revision(source.parent, pytest.MonkeyPatch())
     before, statement, ended = read_all_rows(source), 0, False
     while not ended:

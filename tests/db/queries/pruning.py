@@ -1,4 +1,4 @@
-"""What `app.service.database.cleanup` does with the runtime's writer, in one transaction."""
+"""Retention in one transaction, as `app.service.database.cleanup` runs it in several."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from db.queries.retention import ExpiredRun, ExpiryRule, RetentionRules, RuleRun
 
 
 def make_rules(*scopes: ExpiryRule, before: str = "", month: int = 0, ledger: str = "") -> RetentionRules:
-    """The rules of special scopes; of all others, what ended before that time goes."""
+    """Return rules of these scopes; everything else expires at `before`."""
     return RetentionRules((*scopes, ExpiryRule("all", before=before or None)), before, month, ledger)
 
 
 def list_expired_runs(c: Connection, part: RuleRuns) -> Iterator[ExpiredRun]:
-    """The runs of a part that go, in small pages."""
+    """Yield the expired runs of a rule, read in small pages."""
     after = retention.NO_CUTOFF
     while found := retention.list_expired(c, part, after, 3):
         yield from found
@@ -24,7 +24,7 @@ def list_expired_runs(c: Connection, part: RuleRuns) -> Iterator[ExpiredRun]:
 
 
 def prune_all(c: Connection, by: RetentionRules) -> list[str]:
-    """Remove all that goes; the runs, oldest first within each rule."""
+    """Remove everything that expired; return the runs, oldest first within each rule."""
     gone: list[str] = []
     for part in retention.find_rule_runs(c, by):
         gone += retention.remove_runs(c, [run.id for run in list_expired_runs(c, part)]).runs

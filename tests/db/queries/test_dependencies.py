@@ -1,4 +1,4 @@
-"""Tasks that wait for tasks: chains, diamonds, `any`, and parents that end badly."""
+"""Tasks that wait for tasks: chains, diamonds, `any`, and failing parents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""However many tasks there are, history and the board as of a minute go by indexes."""
+"""Query plans of history and past boards: indexes only, however many tasks exist."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BIG_TABLES = "tasks|instances|events|samples|history|alerts|operations"
 
 @pytest.fixture
 def recorded_statements(connection: Connection) -> Iterator[list[tuple[str, Any]]]:
-    """What is executed on a connection."""
+    """Record the statements executed on the connection."""
     seen: list[tuple[str, Any]] = []
     original = rollups.sql.execute_on_driver
 
@@ -34,7 +34,10 @@ def recorded_statements(connection: Connection) -> Iterator[list[tuple[str, Any]
 
 
 def find_scans(c: Connection, statements: list[tuple[str, Any]]) -> list[str]:
-    """The plans that walk through a table, or along a whole index; that of the open alerts has no others in it."""
+    """Return plan steps that scan a big table or a whole index.
+
+    The index of open alerts is exempt, because it holds nothing else.
+    """
     found = []
     for statement, given in statements:
         if statement.split()[0] not in ("SELECT", "DELETE", "WITH"):

@@ -1,4 +1,4 @@
-"""The operation log stays as it was written: nothing is changed but the mark of an undo, and only whole old months leave."""
+"""The operation log: append-only but for the undo mark, and pruned by whole months."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.db.queries.pruning import make_rules, prune_all
 
 
 def insert_operations(c: Connection, *times: str) -> list[int]:
-    """An operation at each of these times, later ones last; their ids."""
+    """Insert one operation for each time and return the ids."""
     made = []
     for at in times:
         c.exec_driver_sql(
@@ -29,7 +29,7 @@ def list_ids(c: Connection) -> list[int]:
 
 @pytest.fixture
 def empty_log_connection(connection: Connection) -> Connection:
-    """A log whose own first entries have left."""
+    """Return a connection whose own first log entries are gone."""
     retention._allow_deletion(connection, 999912)
     connection.exec_driver_sql("DELETE FROM operations")
     connection.exec_driver_sql("DELETE FROM counters WHERE name = ?", (retention.OPERATIONS_KEPT_FROM,))

@@ -1,4 +1,4 @@
-"""At 100,000 queued tasks no statement of the dispatcher, the board or the views walks through a table."""
+"""Query plans at 100,000 queued tasks: no statement of dispatcher, board or views scans a table."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from db.queries import dispatch, reads, transitions
 from tests.db import bulk_data
 
 MAX_STEPS = 20_000
-"""Steps of SQLite's machine, about half a millisecond: what a statement over a handful of rows stays below."""
+"""SQLite virtual machine steps, about half a millisecond; a few rows stay below."""
 SMALL_TABLES = {"backups", "replicas", "queues", "q", "pools", "p", "slas", "json_each", "open_alerts", "lately", "silences"}
 LIMITED_CLAUSES = ("ORDER BY operations.id DESC", "ORDER BY tasks.number DESC", "ORDER BY instances.runid DESC")
-"""Statements that walk along an index and stop at their limit."""
+"""Clauses that walk along an index and stop at their limit."""
 COUNTING_STATEMENTS = (
     "SELECT status, count(*) FROM tasks",
     "SELECT key, (SELECT count(*) FROM tasks WHERE queue = ? AND status = 'queued' AND front = ? AND priority = ? AND number >=",
@@ -37,12 +37,15 @@ COUNTING_STATEMENTS = (
     "SELECT count(*) AS count_1",
     "SELECT (SELECT count(*) FROM tasks WHERE queue = :queue AND status = 'queued' AND front ",
 )
-"""Statements that count entries of an index: what ended today, the places of tasks far down in a queue."""
+"""Statements that count index entries: ended today, positions deep in a queue."""
 
 
 @dataclass(frozen=True)
 class RecordedStatement:
-    """One that was executed; `steps` of SQLite's machine it takes once more (0 when it writes)."""
+    """An executed statement with its plan.
+
+    `steps` counts the virtual machine steps of one more execution; 0 for writes.
+    """
 
     sql: str
     plan: tuple[str, ...]
@@ -53,7 +56,7 @@ class RecordedStatement:
 
 
 class StatementRecorder:
-    """Remembers the statements of a connection, each with the parameters of its first execution."""
+    """Records the statements of a connection with the parameters of the first execution."""
 
     def __init__(self, c: Connection) -> None:
         self.c, self.seen = c, dict[str, Any]()
@@ -96,7 +99,6 @@ def _count_steps(driver: sqlite3.Connection, sql: str, given: Any) -> int:
 
 @pytest.fixture(scope="module")
 def large_path(fresh_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database of 120,000 tasks."""
     path = Path(shutil.copy(fresh_database, tmp_path_factory.mktemp("large") / "taskdeck.db"))
     bulk_data.fill_database(path)
     return path
@@ -104,7 +106,7 @@ def large_path(fresh_database: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def recorder(large_path: Path) -> Iterator[StatementRecorder]:
-    """Records one transaction on it, which is rolled back."""
+    """Record one transaction, which is rolled back."""
     engine = create_write_engine(large_path)
     with engine.connect() as c:
         transaction = c.begin()
@@ -116,7 +118,7 @@ def recorder(large_path: Path) -> Iterator[StatementRecorder]:
 
 
 def run_rounds(c: Connection, home: Path) -> None:
-    """Rounds of the dispatcher in which everything happens."""
+    """Run dispatcher rounds that contain every kind of event."""
     dispatcher = Dispatcher(Database(home / "none", None, None), home)  # type: ignore[arg-type]
     runs = [row.runid for row in dispatcher._decide(c, KeeperEvents()).launches]
     assert len(runs) >= 2
@@ -133,7 +135,7 @@ def run_rounds(c: Connection, home: Path) -> None:
 
 
 def read_views(c: Connection, home: Path) -> None:
-    """What the deck and the reading commands ask."""
+    """Run the reads of the deck and of the reading commands."""
     call = Call(Database(home / "none", None, None), "ann", home)  # type: ignore[arg-type]
     assert len(board.read_board(c, call).ended) == 2 * board.SHOWN_ENDED
     board.read_database_status(c, call)
@@ -149,7 +151,7 @@ def read_views(c: Connection, home: Path) -> None:
 
 
 def run_actions(c: Connection, home: Path) -> None:
-    """What people do to tasks."""
+    """Run what people do to tasks."""
     waiting, over = "60000", "10"
     for verb in (transitions.cancel, transitions.pause, transitions.resume, transitions.retry):
         verb(c, [lookup.find_task(c, number).uuid for number in (waiting, over)], "ann")
@@ -158,7 +160,7 @@ def run_actions(c: Connection, home: Path) -> None:
 
 
 def run_periodic_jobs(c: Connection, home: Path) -> None:
-    """What the clock does."""
+    """Run periodic jobs."""
     dispatch.list_with_deadline(c)
     periodic._read_measurable(c)
     periodic._take_sample(c, {}, {})
@@ -181,7 +183,7 @@ def _scans_large_table(statement: RecordedStatement, line: str) -> bool:
     if not found or found[1] in SMALL_TABLES or found[1] == "CONSTANT":
         return False
     if "idx_alerts_open" in line or "idx_tasks_next" in line:
-        return False  # all entries of a partial index are what is asked for
+        return False  # every entry of a partial index is wanted
     return not ("LIMIT" in statement.sql and any(mark in statement.sql for mark in LIMITED_CLAUSES))
 
 

@@ -1,4 +1,4 @@
-"""Places of queued tasks in their queue, counted for many at once."""
+"""Positions of queued tasks, counted for many tasks at once."""
 
 from __future__ import annotations
 

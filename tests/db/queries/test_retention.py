@@ -1,4 +1,4 @@
-"""What the rules let go, and what never goes: by age, by number and by the size of logs, for templates, queues and all."""
+"""Retention: what the rules remove by age, number and log size, and what always stays."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MONTH_RULES = make_rules(before=format_days_ago(LIMIT_DAYS))
 
 
 def add_ended_task(made: TaskBuilder, days: float, code: int = 1, **more) -> tuple[str, str]:
-    """A task that ran and ended so long ago, by itself without success, and its run."""
+    """Return a task that failed `days` days ago, and its run."""
     uuid = made.submit_task(**more)
     runid = made.start_run(uuid)
     made.record_end(runid, code)
@@ -49,7 +49,7 @@ def add_queue(c: Connection, name: str) -> str:
 
 
 def count_history(c: Connection, days: float = 0) -> None:
-    """The history has counted all that ended until so many days ago."""
+    """Let the history count all runs that ended until `days` days ago."""
     rollups.set_counted_until(c, int((time.time() - days * 86400) // 60))
 
 
@@ -379,7 +379,7 @@ def test_runs_are_found_by_an_index(connection: Connection, kind: str):
     explained = retention.sql.fetch_rows
 
     def explain(c: Connection, statement: str, given):
-        if "GROUP BY name" not in statement:  # once for each cleanup
+        if "GROUP BY name" not in statement:  # runs once in each cleanup
             seen.extend(row[3] for row in explained(c, f"EXPLAIN QUERY PLAN {statement}", given))
         return explained(c, statement, given)
 

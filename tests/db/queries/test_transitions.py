@@ -1,4 +1,4 @@
-"""Every move between states, by what the table allows; who loses loses politely."""
+"""Every status transition against the table of allowed ones; a lost race changes nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def force_status(c: Connection, table: str, key: str, value: str, status: str) -
 
 
 def list_task_transitions() -> set[tuple[TaskStatus, TaskStatus]]:
-    """What the states allow, written down a second time."""
+    """Return the allowed transitions of tasks, written independently of the code."""
     pairs = set(itertools.permutations(WAITING, 2))
     pairs |= {(TaskStatus.QUEUED, TaskStatus.RUNNING)} | {(state, TaskStatus.CANCELLED) for state in WAITING}
     pairs |= {(TaskStatus.RUNNING, state) for state in ENDED | WAITING}
@@ -36,7 +36,7 @@ def list_task_transitions() -> set[tuple[TaskStatus, TaskStatus]]:
 
 
 def list_run_transitions() -> set[tuple[RunStatus, RunStatus]]:
-    """What the states allow, written down a second time."""
+    """Return the allowed transitions of runs, written independently of the code."""
     pairs = {(RunStatus.STARTING, RunStatus.RUNNING), (RunStatus.RUNNING, RunStatus.PAUSED), (RunStatus.PAUSED, RunStatus.RUNNING)}
     pairs |= {(state, RunStatus.STOPPING) for state in (RunStatus.STARTING, RunStatus.RUNNING, RunStatus.PAUSED)}
     pairs |= {(state, end) for state in (RunStatus.STARTING, RunStatus.RUNNING, RunStatus.PAUSED) for end in RUN_ENDED}
@@ -183,7 +183,7 @@ def test_a_stop_in_progress_wins_over_a_clean_exit(connection: Connection, build
     rows = operations.list_operations(connection, OperationFilter(object=f"task #{builder.read_row(uuid).number}"), 9)
     recorded = [(row.by, row.verb, row.source, row.before, row.after["status"]) for row in rows]
     itself = (transitions.SYSTEM, why, "duty", {"status": "stopping"}, status)
-    assert recorded == ([] if why == "cancel" else [itself])  # a person's stop is recorded by the verb
+    assert recorded == ([] if why == "cancel" else [itself])  # the verb records a person's stop
 
 
 def test_a_cancel_wins_over_a_timeout_that_would_be_retried(connection: Connection, builder: TaskBuilder):

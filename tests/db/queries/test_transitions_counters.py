@@ -1,4 +1,4 @@
-"""Whatever happens to tasks, in whatever order: the kept counters and loads say what a count of the rows would."""
+"""Random sequences of transitions: kept counters and loads equal a count of the rows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CODES = st.sampled_from([0, 1])
 
 
 class TransitionMachine(RuleBasedStateMachine):
-    """Tasks and runs under random moves, all in one transaction."""
+    """Tasks and runs under random transitions, all in one transaction."""
 
     source: Path
     folder: Path
@@ -123,7 +123,7 @@ class TransitionMachine(RuleBasedStateMachine):
 
     @invariant()
     def tasks_and_runs_agree(self) -> None:
-        """A running task has exactly one active run, any other has none."""
+        """Check that a running task has exactly one active run, any other task none."""
         if not hasattr(self, "made"):
             return
         wrong = self.c.exec_driver_sql(

@@ -1,4 +1,4 @@
-"""Further attempts: which outcomes get them, how many, and what a person's retry does to the count."""
+"""Retries: which outcomes get another attempt, how many, and what a manual retry counts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.db.builders import TaskBuilder
 
 
 def run_attempt(made: TaskBuilder, uuid: str, **end) -> str:
-    """One attempt, with no delay before the next; where the task stands then."""
+    """Run one attempt with no delay before the next; return the status."""
     made.record_end(made.start_run(uuid), **end)
     return made.read_status(uuid)
 

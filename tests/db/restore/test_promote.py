@@ -1,4 +1,4 @@
-"""A copy that becomes the database of its folder, whatever an earlier one has left there."""
+"""Promotion of a replica, whatever an earlier database left in the folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from tests.db.builders import TaskBuilder, list_task_names, submit_task_to
 
 @pytest.fixture
 def replica_path(database_path: Path) -> Path:
-    """The copy of a home with one task, in a folder whose own database is gone but for its log, which holds another task."""
+    """Return a replica with one task beside the remains of a lost database.
+
+    Only the WAL and a journal of that database are left; the WAL holds another task.
+    """
     submit_task_to(database_path, "copied")
     path = database_path.with_name("replica.db")
     with closing(sqlite3.connect(database_path)) as other, closing(sqlite3.connect(path)) as to:

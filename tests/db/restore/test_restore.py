@@ -1,4 +1,4 @@
-"""A restored database knows what came since its backup: nothing runs twice, nothing is forgotten, no number comes again."""
+"""Restore and reconcile: nothing runs twice, nothing is forgotten, no number is reused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ from tests.db.builders import TaskBuilder
 
 @contextmanager
 def open_transaction(path: Path) -> Iterator[TaskBuilder]:
-    """One transaction on a database that nobody else has."""
     engine = create_write_engine(path)
     try:
         with engine.begin() as c:
@@ -51,7 +50,7 @@ def read_statuses(path: Path) -> dict[int, str]:
 
 
 class BackupImage:
-    """A backup as it is rebuilt: a copy by SQLite of the database as it was then."""
+    """A backup as a rebuild yields it: an SQLite copy of the database."""
 
     def __init__(self, database: Path) -> None:
         self.path, self.database = database.with_name("image"), database
@@ -62,14 +61,14 @@ class BackupImage:
         shutil.copy(self.path, target)
 
     def set_apart(self) -> BackupImage:
-        """The same, out of the way of the next."""
+        """Rename the image, so that a later one does not replace it."""
         self.path = self.path.rename(self.path.with_name(f"image-{make_uuid7()}"))
         return self
 
     def restore_over(
         self, traces: Sequence[ObservedRun] = (), highest: int = 0, idle: bool = False, behind: bool = False, latest: bool = True
     ) -> ReconcileResult:
-        """Put it in the place of the database."""
+        """Restore the image over the database."""
         size = self.path.stat().st_size
         with swap.prepare_restore(
             self.rebuild, self.database, size, lambda: traces, highest, "ann", "backup b", idle=idle, lacks=lambda path: behind,
@@ -85,7 +84,7 @@ def take_image(database_path: Path) -> Callable[[], BackupImage]:
 
 
 def overwrite_tables(path: Path, *tables: str) -> None:
-    """Overwrite these tables' first pages, and leave no log that might still have them."""
+    """Overwrite the root pages of these tables."""
     roots = run_query(path, f"SELECT rootpage FROM sqlite_master WHERE name IN ({', '.join('?' * len(tables))})", *tables)
     with path.open("r+b") as file:
         for (root,) in roots:
@@ -370,7 +369,7 @@ def test_an_unreadable_file_is_not_reported_as_damage(database_path: Path, take_
     then = take_image()
     with open_transaction(database_path) as made:
         made.submit_task()
-    allowed, refused = os.access, f"{database_path}{ending}"  # root may read all
+    allowed, refused = os.access, f"{database_path}{ending}"  # root may read everything
     Path(refused).touch()
     monkeypatch.setattr(os, "access", lambda path, mode: os.fspath(path) != refused and allowed(path, mode))
 
@@ -440,7 +439,7 @@ def test_two_restores_within_a_second_keep_both_previous_databases(database_path
 
 
 def forbid_hard_links(monkeypatch: pytest.MonkeyPatch, error: int = errno.EPERM) -> None:
-    """A file system that has no hard links."""
+    """Simulate a file system without hard links."""
 
     def link(*_: Any) -> None:
         raise OSError(error, os.strerror(error))
@@ -786,7 +785,7 @@ def test_readable_rows_of_a_damaged_database_are_carried_over(database_path: Pat
 
 
 def flip_bits(path: Path, found: bytes, at: int, bits: int = 0x80) -> None:
-    """Turn bits of the byte so far into what is found."""
+    """Flip bits of the byte at `at` after the last match of `found`."""
     data = bytearray(path.read_bytes())
     data[data.rindex(found) + at] ^= bits
     path.write_bytes(data)
@@ -1023,7 +1022,8 @@ def test_a_held_task_that_may_have_run_is_held_by_the_restore(database_path: Pat
         made.submit_task(hold=True, held_by="ann")
     then = take_image()
     with sqlite3.connect(database_path) as c:
-        c.execute("UPDATE counters SET value = 1 WHERE name = 'task-number'")  # so that it does not tell all; that #2 waits it shows
+        # The database is incomplete, but it shows that #2 waits.
+        c.execute("UPDATE counters SET value = 1 WHERE name = 'task-number'")
     if present == "gone":
         database_path.unlink()
 
@@ -1041,7 +1041,8 @@ def test_a_run_whose_end_both_databases_lack_is_not_retried(database_path: Path,
     ends = [ObservedRun(runid, ended=True, end=1_764_000_000.0, code=code) for runid, code in ((over, 0), (later, 3))]
     seen = [*ends, ObservedRun(goes_on, told=True, number=2, lives=True), ObservedRun(now, told=True, number=3, attempt=2, lives=True)]
     with sqlite3.connect(database_path) as c:
-        c.execute("UPDATE counters SET value = 1 WHERE name = 'task-number'")  # so that it does not tell all
+        # the database is incomplete
+        c.execute("UPDATE counters SET value = 1 WHERE name = 'task-number'")
     then.restore_over(seen)
 
     assert read_statuses(database_path) == {1: "succeeded", 2: "running", 3: "running"} and integrity.check_database(database_path) == []
@@ -1149,7 +1150,7 @@ def test_an_interrupted_swap_leaves_the_previous_database(database_path: Path, t
 
 
 class SimulatedKill(BaseException):
-    """Nothing comes after it."""
+    """A kill: no handler catches it."""
 
 
 def test_a_restore_killed_after_moving_the_wal_can_be_repeated(
@@ -1185,10 +1186,14 @@ def test_a_restore_killed_after_moving_the_wal_can_be_repeated(
 
 
 def leave_damaged_with_wal(database: Path, fill: Callable[[TaskBuilder], Any]) -> None:
-    """A database as a runtime that was killed leaves it: what came last is in its log; then a page is lost."""
+    """Leave the database as a killed runtime does, and damage a page.
+
+    The last writes are in the WAL.
+    """
     ((root,),) = run_query(database, "SELECT rootpage FROM sqlite_master WHERE name = 'slas'")
     with closing(sqlite3.connect(database)) as other:
-        other.execute("SELECT count(*) FROM tasks").fetchall()  # whoever has it open keeps the log from being folded
+        # an open reader prevents the checkpoint
+        other.execute("SELECT count(*) FROM tasks").fetchall()
         with open_transaction(database) as made:
             fill(made)
         for ending in ("", "-wal"):
@@ -1419,7 +1424,7 @@ def test_unreadable_values_of_the_backup_or_of_running_tasks_are_quarantined(dat
 
 
 def _quarantine(database: Path, *changes: str) -> list[str]:
-    """What a runtime sets aside of values that another program has changed."""
+    """Apply changes of another program and quarantine the unreadable rows."""
     with closing(sqlite3.connect(database, isolation_level=None)) as file:
         for change in changes:
             file.execute(change)

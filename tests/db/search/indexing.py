@@ -1,4 +1,4 @@
-"""The index of a database, filled at once: within a transaction that has an empty one attached, or as a file."""
+"""A search index filled at once: in memory within a transaction, or as a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from db.search.index_file import IndexWriter
 
 
 def fill_attached_index(c: Connection, batches: int = 1_000_000) -> None:
-    """Index so many batches, by default all, in the index that a writer has in memory."""
+    """Index `batches` batches, by default all, in the writer's index in memory."""
     driver: Any = c.connection.driver_connection
     if not fts.read_state(c).place:
         mark = fts.make_mark()
@@ -30,7 +30,7 @@ def fill_attached_index(c: Connection, batches: int = 1_000_000) -> None:
 
 
 def fill_index_file(path: Path, batches: int = 1_000_000) -> None:
-    """Index so many batches, by default all, in the file beside a database."""
+    """Index `batches` batches, by default all, in the file beside the database."""
     with closing(IndexWriter(index_file.get_index_path(path))) as writer, _open_engine(path) as engine:
         if not writer.path.exists():
             with engine.begin() as c:
@@ -50,7 +50,7 @@ def _open_engine(path: Path) -> Iterator[Engine]:
 
 
 def _index_one_batch(engine: Engine, writer: IndexWriter) -> bool:
-    """One batch; False when there is nothing to do."""
+    """Index one batch; return False when nothing is left to do."""
     with engine.begin() as c:
         batch = fts.read_batch(c)
         if batch is None or not (batch.rows or batch.changed):
@@ -62,7 +62,7 @@ def _index_one_batch(engine: Engine, writer: IndexWriter) -> bool:
 
 
 def attach_index_file(engine: Engine, path: Path) -> None:
-    """Let a writer's connection have the file, as readers have it."""
+    """Attach the index file to a writer's connection, as for a reader."""
     driver: Any = engine.raw_connection().driver_connection
     driver.execute("DETACH found")
     index_file.attach_index(driver.execute, index_file.get_index_path(path))

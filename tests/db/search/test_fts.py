@@ -1,4 +1,4 @@
-"""The index of texts: complete at every moment, whatever it holds yet; small steps; and nothing in it that must not be found."""
+"""Full-text search: complete at every moment, updated in small batches, free of secrets."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from tests.db.search.indexing import fill_attached_index, fill_index_file
 
 
 def find_names(c: Connection, *words: str) -> list[str]:
-    """The names of the tasks that hold these words, newest first."""
+    """Return the names of the tasks that hold these words, newest first."""
     query = Query(tuple(QueryTerm("word", word[:1] == "!", fold_case(word.removeprefix("!"))) for word in words))
     rowids = pagination.list_matching(c, filters.to_conditions(query))
     return [row.name for rowid in rowids for row in pagination.fetch_columns(c, ("name",), [rowid])]
 
 
 def read_indexed_text(c: Connection, **task: Any) -> str:
-    """The text of a task, as it is stored in the index."""
+    """Submit a task and return its text in the index."""
     made = TaskBuilder(c)
     uuid = made.submit_task(**task)
     fill_attached_index(c)
@@ -90,7 +90,7 @@ def test_reused_numbers_of_purged_tasks_do_not_confuse_the_index(connection: Con
         builder.submit_task(name=f"work {at}")
     fill_attached_index(connection)
     connection.exec_driver_sql("DELETE FROM tasks WHERE number > 3")
-    builder.submit_task(name="work anew")  # its rowid was another's
+    builder.submit_task(name="work anew")  # takes a rowid of a purged task
 
     assert find_names(connection, "work") == ["work anew", "work 2", "work 1", "work 0"]
     fill_attached_index(connection)

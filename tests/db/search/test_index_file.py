@@ -1,4 +1,4 @@
-"""The file of the index: whatever becomes of it, and whichever moment of the tasks one sees, answers are complete and right."""
+"""The search index file: answers stay complete whatever happens to the file."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ def submit_named(c: Connection, *names: str) -> None:
 
 
 def find_names(c: Connection, word: str) -> list[str]:
-    """The names of the tasks that hold a word, newest first."""
+    """Return the names of the tasks that hold a word, newest first."""
     rowids = pagination.list_matching(c, filters.to_conditions(Query((QueryTerm("word", False, fold_case(word)),))))
     return [row.name for rowid in rowids for row in pagination.fetch_columns(c, ("name",), [rowid])]
 
 
 def rename_task(path: Path, number: int, name: str) -> None:
-    """By another program, which leaves nothing beside the file."""
+    """Rename a task as another program would, leaving no WAL."""
     with closing(sqlite3.connect(path)) as file, file:
         file.execute("UPDATE tasks SET name = ? WHERE number = ?", (name, number))
 
 
 @pytest.fixture
 def indexed_path(database_path: Path) -> Path:
-    """A database of 300 tasks, `work 1` to `work 300`, and its whole index."""
+    """Return a database of 300 tasks, `work 1` to `work 300`, fully indexed."""
     engine = create_write_engine(database_path)
     with engine.begin() as c:
         submit_named(c, *(f"work {at}" for at in range(1, 301)))
@@ -53,13 +53,13 @@ def indexed_path(database_path: Path) -> Path:
 
 
 async def find_offline(path: Path, *words: str) -> list[list[str]]:
-    """What is found by each word, without a runtime."""
+    """Find tasks by each word without a runtime."""
     async with open_database(path, writable=False) as db:
         return [await db.read(find_names, word) for word in words]
 
 
 async def read_index_state(path: Path) -> fts.IndexState:
-    """What may be used of the index, without a runtime."""
+    """Read the state of the index without a runtime."""
     async with open_database(path, writable=False) as db:
         return await db.read(fts.read_state)
 
@@ -107,7 +107,7 @@ def _tear(file: Path) -> None:
 
 
 def _overwrite_pages(file: Path) -> None:
-    """Every page but the first is overwritten."""
+    """Overwrite every page but the first."""
     size = file.stat().st_size
     with open(file, "r+b") as opened:
         opened.seek(4096)
@@ -231,7 +231,7 @@ async def test_a_stored_batch_without_its_note_is_indexed_again(indexed_path: Pa
         await db.write(submit_named, "work anew")
         batch = await db.read(fts.read_batch)
         assert batch is not None and batch.mark is not None
-        await db.run_on_index(db.index.store, batch, search_text.make_stored_text)  # the runtime is killed after this
+        await db.run_on_index(db.index.store, batch, search_text.make_stored_text)  # the runtime is killed here
 
     rename_task(indexed_path, 7, "renamed again")
     expected = [["renamed again"], [], ["work anew"]]
@@ -261,7 +261,6 @@ async def test_a_task_renamed_while_it_is_indexed_stays_pending(indexed_path: Pa
 
 
 async def test_a_reader_of_an_earlier_snapshot_finds_the_names_of_then(indexed_path: Path):
-    """A read that began before tasks were renamed and purged, and goes on after that was indexed."""
     async with open_database(indexed_path, writable=True) as db, open_database(indexed_path, writable=True) as other:
 
         def twice(c: Connection) -> list[list[str]]:
@@ -290,7 +289,7 @@ async def test_a_reader_of_an_earlier_snapshot_finds_the_names_of_then(indexed_p
 
 
 def _read_in_thread(path: Path, fn: Any) -> Any:
-    """One read in a thread, by the connection that a writer would have, with the index attached."""
+    """Read in a thread with a writer's connection that has the index attached."""
     with closing(sqlite3.connect(path, isolation_level=None, uri=True)) as plain:
         index_file.attach_index(plain.execute, index_file.get_index_path(path))
         plain.execute("BEGIN")
@@ -298,7 +297,7 @@ def _read_in_thread(path: Path, fn: Any) -> Any:
 
 
 class _DriverConnection:
-    """A connection as `db.sql` takes it, over the driver's own."""
+    """A plain driver connection in the shape that `db.raw_sql` takes."""
 
     def __init__(self, driver: sqlite3.Connection) -> None:
         self.connection = self
@@ -402,7 +401,6 @@ async def test_old_marks_are_forgotten_and_not_trusted(indexed_path: Path):
 
 
 async def _rename_and_index(db: Database, number: int, name: str) -> None:
-    """Rename a task, and index that."""
     await db.write(raw_sql.execute_statement, "UPDATE tasks SET name = ? WHERE number = ?", (name, number))
     batch = await db.read(fts.read_batch)
     assert batch is not None and batch.mark is not None

@@ -1,4 +1,4 @@
-"""Pages of tasks: in every order, with every filter, they are what sorting and filtering everything in memory gives."""
+"""Pages of tasks: for every order and filter equal to sorting and filtering in memory."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ FILTERS = (
 
 @pytest.fixture(scope="module")
 def tasks_path(fresh_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database of 3,000 tasks: some without a text in the index yet, some removed, renamed or purged since, some of them running."""
+    """Return a database of 1,500 tasks with an incomplete index.
+
+    Some tasks were deleted, renamed or purged after they were indexed, and some are running.
+    """
     path = tmp_path_factory.mktemp("browse") / "taskdeck.db"
     path.write_bytes(fresh_database.read_bytes())
     large_home.fill_database(path, COUNT)
@@ -57,7 +60,7 @@ def tasks_path(fresh_database: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def connection(tasks_path: Path) -> Iterator[Connection]:
-    """A look at it, which leaves it as it was."""
+    """Open a transaction that is rolled back."""
     engine = create_write_engine(tasks_path)
     indexing.attach_index_file(engine, tasks_path)
     with engine.connect() as connection:
@@ -69,7 +72,6 @@ def connection(tasks_path: Path) -> Iterator[Connection]:
 
 @pytest.fixture(scope="module")
 def all_rows(tasks_path: Path) -> list[tuple[Any, RowFacts]]:
-    """All tasks, as the language sees them."""
     engine = create_write_engine(tasks_path)
     with engine.connect() as c:
         found = [(row, to_facts(row)) for row in reads.list_tasks(c)]
@@ -78,13 +80,12 @@ def all_rows(tasks_path: Path) -> list[tuple[Any, RowFacts]]:
 
 
 def to_facts(row: Any) -> RowFacts:
-    """A task as the language sees it."""
     return RowFacts(row.number, row.name, row.status, None, row.queue, row.template, row.submitted_by, row.priority,
                  timestamps.to_unix(row.created_at), row.tags, search_text.make_text(row))  # fmt: skip
 
 
 def sort_numbers(rows: list[Any], order: str, down: bool) -> list[int]:
-    """Their numbers as a list in that order shows them."""
+    """Return the numbers in list order."""
     column = ORDERS[order].column
     valued = sorted((row for row in rows if getattr(row, column) is not None), key=lambda row: (getattr(row, column), row.number))
     rest = sorted((row for row in rows if getattr(row, column) is None), key=lambda row: row.number)
@@ -92,18 +93,17 @@ def sort_numbers(rows: list[Any], order: str, down: bool) -> list[int]:
 
 
 def parse_filter(line: str) -> pagination.TaskSelection:
-    """A line as the database understands it."""
     return filters.to_conditions(parse_query(line, NOW))
 
 
 def list_positions(c: Connection, found: pagination.TaskPage, order: str) -> list[PagePosition]:
-    """The places of a page's rows."""
+    """Return the keyset position of each row of a page."""
     rows = {r.place: r for r in pagination.fetch_columns(c, ("rowid AS place", f"{ORDERS[order].column} AS value", "number AS n"), found.rowids)}
     return [PagePosition(rows[rowid].value, rows[rowid].n) for rowid in found.rowids]
 
 
 def list_all_numbers(c: Connection, line: str, order: str, down: bool, back: bool, limit: int) -> list[int]:
-    """The numbers of all pages, one after the other."""
+    """Return the numbers of all pages, one page after the other."""
     numbers: list[int] = []
     at: PagePosition | None = None
     for _ in range(COUNT):
@@ -119,7 +119,7 @@ def list_all_numbers(c: Connection, line: str, order: str, down: bool, back: boo
 
 
 def set_small_limits(monkeypatch: pytest.MonkeyPatch, sort: int, held: int, many: int, walked: int, later: int = 10) -> None:
-    """As if these few tasks were a million."""
+    """Lower the limits, so that these few tasks count as a million."""
     limits = {"SORTED": sort, "SORTED_LATER": later, "HELD": held, "BLINDLY": held, "MANY": many, "WALKED": walked}
     for name, value in {**limits, "SMALL": 40, "LARGE": 800}.items():
         monkeypatch.setattr(pagination, name, value)
@@ -235,7 +235,7 @@ def test_no_page_sorts_or_scans_the_tasks_table(
 
 
 def _scans_or_sorts(query: str, line: str) -> bool:
-    """Whether a step of a plan reads all of the tasks, or sorts them."""
+    """Tell whether a plan step reads all tasks or sorts them."""
     if "B-TREE" in line:
-        return "json_each" not in query  # what was picked already is sorted here
+        return "json_each" not in query  # rows picked earlier are sorted here
     return re.match(r"SCAN (tasks|t|search_content|k)\b", line) is not None and "LIMIT" not in query

@@ -1,4 +1,7 @@
-"""The long form: `python -m tests.long.backup --backups 120 --kills 36 --flips 500`. Says what it saw; 1 when something was wrong."""
+"""Long backup test: `python -m tests.long.backup --backups 120 --kills 36 --flips 500`.
+
+Prints its findings and exits 1 on a failure.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""Processes that take backups until they are killed: `python -m tests.long.backup.backup_worker DATABASE FOLDER` begins one for each line that it reads.
+"""Worker that takes backups until killed.
 
-A taker says its pid in a line, and a byte before each backup; when it was killed, that is said by another byte.
+Run with `python -m tests.long.backup.backup_worker DATABASE FOLDER`. The parent forks a worker for
+each input line. A worker prints its pid, and a byte before each backup; the parent prints another
+byte once the worker was killed.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from db.backup.create import BackupRules, take_backup
 
 
 def take_backups(database: Path, folder: Path) -> None:
-    """Take backups for ever."""
+    """Take backups forever."""
     os.write(1, f"{os.getpid()}\n".encode())
     while True:
         os.write(1, b".")

@@ -1,4 +1,4 @@
-"""A database whose content after each step is known, so that a copy of it can be compared with what it must hold at its point."""
+"""A database whose content after each step is known, so that any copy can be verified."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ TEXT_WIDTH = 300
 
 
 def make_text(step: int) -> str:
-    """What a step writes: as long as a row of a task, and never twice the same."""
+    """Return the text of a step: as long as a task row, and unique."""
     return f"{step * 2654435761 % 2**32:08x}" * (TEXT_WIDTH // 8)
 
 
 def create_database(path: Path, steps: int) -> None:
-    """A database at `steps`, in WAL mode as ours is."""
+    """Create a database in WAL mode with the given number of steps."""
     with closing(sqlite3.connect(path, isolation_level=None)) as c:
         c.execute("PRAGMA journal_mode=WAL")
         c.execute("CREATE TABLE steps (id INTEGER PRIMARY KEY, said TEXT NOT NULL)")
@@ -33,14 +33,14 @@ def create_database(path: Path, steps: int) -> None:
 
 
 def write_step(c: sqlite3.Connection, step: int) -> None:
-    """A step: a row more, and an older one changed."""
+    """Insert one row and change an older one."""
     c.execute("INSERT INTO steps VALUES (?, ?)", (step, make_text(step)))
     c.execute("UPDATE steps SET said = ? WHERE id = ?", (make_text(step + 7), step // 2))
     c.execute("UPDATE last SET step = ?", (step,))
 
 
 def write_steps(path: Path, steps: int) -> None:
-    """That many steps more, each in its transaction."""
+    """Write more steps, each in its own transaction."""
     with closing(sqlite3.connect(path, isolation_level=None)) as c:
         c.execute("PRAGMA synchronous=OFF")
         (last,) = c.execute("SELECT step FROM last").fetchone()
@@ -52,7 +52,10 @@ def write_steps(path: Path, steps: int) -> None:
 
 @contextmanager
 def run_writer(path: Path) -> Iterator[None]:
-    """Some hundred steps a second, in a thread: a database that outgrew what is asked of it would say nothing more."""
+    """Write some hundred steps a second in a thread.
+
+    A faster writer would make the database too large to verify.
+    """
     over = threading.Event()
 
     def work() -> None:
@@ -69,7 +72,7 @@ def run_writer(path: Path) -> Iterator[None]:
 
 
 def assert_exact(image: Path) -> int:
-    """The database holds what it must at its step, no more and no less; that step."""
+    """Check that the database matches its step, and return the step."""
     with closing(sqlite3.connect(f"file:{image}?mode=ro&immutable=1", uri=True)) as c:
         (last,) = c.execute("SELECT step FROM last").fetchone()
         expected = {step: make_text(step) for step in range(1, last + 1)}

@@ -1,4 +1,4 @@
-"""What backups must withstand: a process that is killed while it takes them, and bits that flip where they lie."""
+"""Backup trials: processes killed during a backup, and bits flipped in stored backups."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from db.backup.folder import TOOL_NAME
 from tests.long.backup import step_database
 
 MAX_DELAY = 0.12
-"""Seconds after the beginning of a backup until its process is killed, at most."""
+"""Upper limit of the seconds between the start of a backup and the kill."""
 
 
 @contextmanager
 def run_workers(database: Path, folder: Path) -> Iterator[Callable[[random.Random], None]]:
-    """A call lets a process take backups, and kills it some moment into one of the first."""
+    """Yield a function that starts a backup process and kills it during an early backup."""
     argv = [sys.executable, "-m", "tests.long.backup.backup_worker", database, folder]
     with subprocess.Popen(argv, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_make_environment()) as process:
         yield partial(_kill_one, process)
@@ -49,7 +49,7 @@ def _make_environment() -> dict[str, str]:
 
 
 def verify_all(folder: Path) -> list[int]:
-    """Build every backup up that can be seen, and compare it; the steps they hold, oldest first."""
+    """Rebuild and compare every listed backup; return their steps, oldest first."""
     store, image = BackupCatalog(folder), folder.parent / "compared"
     steps = []
     for backup in store.list_backups():
@@ -61,7 +61,7 @@ def verify_all(folder: Path) -> list[int]:
 
 
 def find_leftovers(folder: Path) -> set[str]:
-    """Files that belong to no backup."""
+    """Return the files that belong to no backup."""
     wanted = {tool.MANIFEST, TOOL_NAME}
     for entry in BackupCatalog(folder).list_entries():
         wanted |= {Path(entry["path"]).name, *entry["beside"]}
@@ -69,7 +69,7 @@ def find_leftovers(folder: Path) -> set[str]:
 
 
 def flip_bit(path: Path, dice: random.Random) -> int:
-    """Flip one bit of a file; where."""
+    """Flip one bit of a file and return its position."""
     data = bytearray(path.read_bytes())
     at = dice.randrange(len(data) * 8)
     data[at // 8] ^= 1 << at % 8
@@ -78,7 +78,7 @@ def flip_bit(path: Path, dice: random.Random) -> int:
 
 
 def find_unnoticed_flips(folder: Path, many: int, dice: random.Random) -> list[tuple[str, int]]:
-    """Flip that many bits, one at a time; those that nobody noticed."""
+    """Flip bits one at a time and return those that no check found."""
     missed = []
     files = sorted(path for path in folder.iterdir() if path.name != TOOL_NAME)
     for _ in range(many):

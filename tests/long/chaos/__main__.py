@@ -1,19 +1,21 @@
-"""`python -m tests.long.chaos --tasks 20000 --kills 1000 --seed 1`: the long proof that nothing dies with a process.
+"""Chaos test: `python -m tests.long.chaos --tasks 20000 --kills 1000 --seed 1`.
 
-`crowd` runs a real runtime, keeper and guard in a home under the temporary folder, submits tasks of known outcome (exit
-codes, deaths by signal, timeouts, cancels, pauses, retries, programs that are not there) and kills the three at random:
-at once, or frozen with SIGSTOP so that it is known where each run stood. Where strace is installed, also with the keeper
-in slow motion, so that the shortest steps are met too, and the keeper at the entry of one of its system calls: a record
-that is not written, an exit that is written and not reaped. A keeper or a guard is killed again only when what outlived
-the last kill of the two has ended. In between each of the three is stopped for a second.
+`crowd` runs a real runtime, keeper and guard in a temporary home, submits tasks of known outcome
+(exit codes, deaths by signal, timeouts, cancels, pauses, retries, missing programs) and kills the
+three at random: at once, or frozen with SIGSTOP so that the step of each run is known. With strace
+it also slows down the keeper, to meet the shortest steps, and kills the keeper at the entry of a
+system call: a record not written, or an exit written and not reaped. A keeper or guard is killed
+again only after the runs that survived the last such kill have ended. From time to time each of the
+three is stopped for a second.
 
-`records` kills at each journal write, before and after it; `deaths` kills both supervisors within a run's life, and
-changes the boot id; `pids` gives the pid of a run to a stranger. Each is a row of its own; what this machine does not
-allow (no strace, not root) is said and counts as not shown.
+`records` kills at each journal write, before and after the write; `deaths` kills both supervisors
+during a run, and changes the boot id; `pids` gives the pid of a run to a foreign process. Each
+trial is one row. Trials that the machine does not allow (no strace, not root) are reported and do
+not count.
 
-Prints who was killed at which step of how many runs' lives, the rows, and the verdict; exits 1 when anything was lost, run
-twice, ended with another code, or left a counter above 0, when a row is not met, and also when a cell of the table was
-never met in 500 kills or more.
+Prints which process was killed at which step of how many runs, the rows, and the verdict. Exits 1
+if a task was lost, ran twice, ended with a wrong code, or left a counter above 0, if a row failed,
+or if a cell of the table was never met in 500 kills or more.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ SINGLE_TRIALS: dict[str, Callable[[], Iterable[TrialResult]]] = {
 
 
 def main() -> int:
-    """Run what the command line says."""
+    """Run the selected parts."""
     args = _arguments()
     parts = args.part or ["crowd", *SINGLE_TRIALS]
     rows = [_report_row(row) for name in parts if name in SINGLE_TRIALS for row in SINGLE_TRIALS[name]()]
@@ -69,7 +71,7 @@ def _print_progress(text: str) -> None:
 
 
 def _run_crowd(args: argparse.Namespace) -> bool:
-    """The random kills; whether all is well."""
+    """Kill at random; return true if nothing went wrong."""
     outcome = run_trial(args.tasks, args.kills, args.seed, args.capacity, say=_print_progress)
     print(format_report(outcome))
     return not (outcome.faults or (args.kills >= 500 and outcome.unmet_cells))

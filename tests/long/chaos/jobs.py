@@ -1,4 +1,4 @@
-"""Jobs of known outcome: each writes down every time that it runs, under the id of the run."""
+"""Jobs of known outcome that note each of their executions under the run's id."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KINDS = ("plain",) * 12 + ("signal", "timeout", "cancel", "pause", "retry", "abs
 
 @dataclass(frozen=True, slots=True)
 class ExpectedJob:
-    """One task: how it is submitted, what is done to it while it waits or runs, and how it must end."""
+    """Task: its submission, the action on it, and its expected end."""
 
     name: str
     kind: str
@@ -23,11 +23,11 @@ class ExpectedJob:
     code: int | None = 0
     signal: int | None = None
     codes: tuple[int | None, ...] = field(default=())
-    """Exit codes of its runs, in order; where none is given, that of the task."""
+    """Exit codes of its runs, in order; the task's code by default."""
 
 
 def make_job(number: int, dice: random.Random, folder: Path) -> ExpectedJob:
-    """The next job."""
+    """Return the next job."""
     name = f"t{number}"
     ran = folder / f"ran.{name}"
     return MAKERS[dice.choice(KINDS)](name, dice, NOTE_COMMAND.format(ran))

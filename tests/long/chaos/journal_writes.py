@@ -1,8 +1,7 @@
-"""The keeper, and where it matters the guard, is killed at each of its journal writes: before the record is there, and
-after it is there and before anything else happens.
+"""Trials that kill the keeper or the guard at each journal write, before and right after the write.
 
-strace holds the process at that very write. `boot` opens a file; i, p, s, e, r, v and f are intent, pid, stop, exit,
-refused, void and forgotten.
+strace holds the process at the write. `boot` opens a file; i, p, s, e, r, v and f are intent, pid,
+stop, exit, refused, void and forgotten.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ MOMENTS = ("before", "after")
 
 
 def submit_short(job: NotedJob) -> str:
-    """A job that ends at once."""
+    """Submit a job that ends at once."""
     return job.submit()
 
 
 def submit_and_cancel(job: NotedJob) -> str:
-    """A job that is cancelled while it runs."""
+    """Submit a job and cancel it while it runs."""
     job.script = job.script.replace(f"exit {EXIT_CODE}", "sleep 60 & wait")
     number, _ = job.run()
     job.runtime.call("cancel", ids=[number])
@@ -45,7 +44,7 @@ def submit_and_cancel(job: NotedJob) -> str:
 
 
 def leave_claimed(job: NotedJob) -> str:
-    """A run that was claimed by a runtime that died before it told the keeper: the next one has it refused."""
+    """Leave a run claimed by a dead runtime, which the next runtime has refused."""
     living = job.runtime
     living.kill()
     engine = create_write_engine(living.home / "taskdeck.db")
@@ -61,7 +60,7 @@ def leave_claimed(job: NotedJob) -> str:
 
 @dataclass(frozen=True, slots=True)
 class JournalWrite:
-    """A record: which write of a new keeper it is, and what makes the keeper come to it."""
+    """Record: its position among a new keeper's writes, and the action that causes it."""
 
     kind: str
     at: int
@@ -83,7 +82,7 @@ WRITES = (
 
 
 def run_trials(kinds: Iterable[str] = (), moments: Iterable[str] = MOMENTS) -> Iterator[TrialResult]:
-    """A row for each record and moment; all records when none is named."""
+    """Yield a row for each record and moment; all records by default."""
     if why := find_obstacle():
         yield TrialResult(PART, "a kill at each of them", None, why)
         return
@@ -98,7 +97,7 @@ def run_trials(kinds: Iterable[str] = (), moments: Iterable[str] = MOMENTS) -> I
 
 
 def find_obstacle() -> str:
-    """Why nothing can be killed at a call here, or nothing."""
+    """Return the reason that strace cannot inject here, or an empty string."""
     if STRACE is None:
         return "strace is not installed"
     done = subprocess.run(
@@ -108,7 +107,7 @@ def find_obstacle() -> str:
 
 
 def kill_keeper(living: RuntimeProcess, write: JournalWrite, moment: str) -> TrialResult:
-    """The keeper comes to one record and dies there; the task must end as if nothing had been."""
+    """Kill the keeper at one record; the task must end as if undisturbed."""
     what = f"keeper killed {moment} {write.kind} is written"
     restart_keeper(living)
     job = NotedJob(living, f"{write.kind}-{moment}")
@@ -121,7 +120,7 @@ def kill_keeper(living: RuntimeProcess, write: JournalWrite, moment: str) -> Tri
 
 
 def kill_guard(living: RuntimeProcess, moment: str) -> TrialResult:
-    """The keeper is dead, and the guard dies at the exit of its run: known once it is written, else lost."""
+    """Kill the guard, without a keeper, at a run's exit: known once written, else lost."""
     restart_keeper(living)
     job = NotedJob.make_gated(living, f"guard-{moment}")
     number, _ = job.run()
@@ -137,7 +136,7 @@ def kill_guard(living: RuntimeProcess, moment: str) -> TrialResult:
 
 
 def restart_keeper(living: RuntimeProcess) -> None:
-    """Wait until nothing is remembered, and give the guard a new keeper, whose first write is its boot."""
+    """Wait for an empty journal and restart the keeper, whose first write is its boot."""
     wait_until(lambda: all(map(is_alive, get_supervisors(living))) and not read_journal(living.home)[0], "the journal knows of no run")
     keeper, guard = get_supervisors(living)
     os.kill(keeper, signal.SIGKILL)
@@ -146,7 +145,7 @@ def restart_keeper(living: RuntimeProcess) -> None:
 
 @dataclass(frozen=True, slots=True)
 class TraceState:
-    """strace, where it writes what the process did, and how many records there were."""
+    """strace, its output file, and the number of records before."""
 
     tracer: subprocess.Popen[bytes]
     trace: Path
@@ -155,7 +154,7 @@ class TraceState:
 
 @contextlib.contextmanager
 def strike(living: RuntimeProcess, pid: int, at: int, moment: str, fork_fails: bool = False) -> Iterator[TraceState]:
-    """Within the block the process is killed on its way into its n-th write, or held on its way out."""
+    """Kill the process at the entry of its n-th write, or hold it at the exit."""
     what = "signal=KILL" if moment == "before" else "delay_exit=30000000"
     trace = living.home / "trace"
     more = ["-e", f"inject={FORKS}:error=EAGAIN:when=1"] if fork_fails else []
@@ -172,11 +171,11 @@ def strike(living: RuntimeProcess, pid: int, at: int, moment: str, fork_fails: b
 
 
 def wait_for_death(living: RuntimeProcess, pid: int, at: int, moment: str, seen: TraceState) -> str:
-    """See the process dead; the letter of the record that it came to, nothing when it was not that many."""
+    """Wait for the process's death; return the letter of the record, or an empty string."""
     if moment == "after":
         wait_until(lambda: len(list(read_records(living.home))) >= seen.records + at, "the record is there")
         os.kill(pid, signal.SIGKILL)
-        seen.tracer.kill()  # who is held dies when it is let go, and does nothing more
+        seen.tracer.kill()  # a held process dies when released, without doing more
     wait_until(lambda: not is_alive(pid), f"{pid} is gone")
     kinds = re.findall(r'pwrite64\(\d+, "\{\\"(\w+)\\"', seen.trace.read_text())
     return kinds[-1] if len(kinds) == at else ""

@@ -1,4 +1,4 @@
-"""Kills runtime, keeper and guard, one at a time, and notes where each run stood."""
+"""Killer of runtime, keeper and guard, one at a time, that records the step of each run."""
 
 from __future__ import annotations
 
@@ -22,17 +22,16 @@ from tests.runtime_process import RuntimeProcess, is_alive, wait_until
 ROLES = ("runtime", "keeper", "guard")
 STRACE = shutil.which("strace")
 TRACED_CALLS = "pwrite64,waitid,wait4,vfork,clone,clone3,sendto"
-EXPOSURE_TIMEOUT = 2.0  # seconds to wait for runs that have lost one of the two above them
+EXPOSURE_TIMEOUT = 2.0  # seconds to wait for runs that have lost one of their two supervisors
 LAGS = (0, 0, 0.004, 0.03)
 
 
 def pause(seconds: float) -> None:
-    """Let things go on for so long."""
     select.select([], [], [], seconds)
 
 
 class Killer:
-    """Ends the processes of one home at random. `cells` counts runs by who was killed and the step they stood at."""
+    """Killer of random processes of one home. `cells` counts runs by killed process and step."""
 
     def __init__(self, living: RuntimeProcess, dice: random.Random) -> None:
         self.runtime, self.dice = living, dice
@@ -45,7 +44,7 @@ class Killer:
         self.since = ""
 
     def wait_until_complete(self, gone: int = 0) -> dict[str, int]:
-        """The pids of all three, once they live and belong together, without the one that is gone."""
+        """Return the pids of all three once they belong together, without the killed one."""
         self.pids = wait_until(lambda: self._read_pids(gone), f"all three of {self.runtime.home} are up")
         return self.pids
 
@@ -64,14 +63,14 @@ class Killer:
         return found if good and _read_parent(found["keeper"]) == found["guard"] else None
 
     def has_exposed_runs(self) -> bool:
-        """Is there a run that has lost one of the two above it?"""
+        """Return true if a run has lost one of its two supervisors."""
         left = read_rows(
             self.runtime.home, f"SELECT count(*) FROM instances WHERE status IN {ACTIVE} AND created_at <= ?", self.since
         )
         return bool(left[0][0])
 
     def _wait_until_covered(self) -> bool:
-        """Wait a little for what has lost one of the two; something paused may take long."""
+        """Wait a little for runs that lost a supervisor; paused ones may take long."""
         end = time.monotonic() + EXPOSURE_TIMEOUT
         while exposed := self.has_exposed_runs():
             if time.monotonic() > end:
@@ -80,7 +79,10 @@ class Killer:
         return not exposed
 
     def kill_one(self) -> None:
-        """One kill. Keeper and guard go only when what outlived the last kill of the two has ended."""
+        """Kill one process.
+
+        Keeper and guard are killed only after the survivors of the last such kill have ended.
+        """
         who = self.dice.choice(ROLES)
         if who != "runtime" and not self._wait_until_covered():
             who = "runtime"
@@ -95,7 +97,7 @@ class Killer:
             self.since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
     def _kill_somehow(self, who: str) -> None:
-        """SIGKILL: at once, or after a look at everything standing still, in slow motion or not."""
+        """Kill at once, at a system call, or frozen, in slow motion or not."""
         way = self.dice.choice(("at once", "at a call", "frozen", "frozen", "slow"))
         if way == "at a call" and who == "keeper" and STRACE:
             self._kill_at_a_call()
@@ -106,7 +108,7 @@ class Killer:
             self._kill_frozen(who)
 
     def _kill_frozen(self, who: str) -> None:
-        """Stop all three in any order, look, kill one, and let the others go on."""
+        """Stop all three in random order, take a snapshot, kill one and resume the others."""
         order = self.dice.sample(ROLES, 3)
         lag = self.dice.choice(LAGS)
         for place, role in enumerate(order):
@@ -121,13 +123,13 @@ class Killer:
 
     @contextlib.contextmanager
     def _slow_motion(self) -> Iterator[None]:
-        """The keeper waits some milliseconds after each step that matters, so that stopping it finds each of them."""
+        """Delay the keeper after each important call, so that a stop meets every step."""
         with _trace_calls(self.pids["keeper"], TRACED_CALLS, f"delay_exit={self.dice.choice((3000, 10000))}") as tracer:
             self.slowed += tracer is not None
             yield
 
     def _kill_at_a_call(self) -> None:
-        """SIGKILL before a system call is made: a record that is not written, an exit that is written and not reaped."""
+        """Kill the keeper before a system call: a record not written, or an exit not reaped."""
         call = self.dice.choice(("pwrite64", "pwrite64", "wait4", "waitid", "vfork,clone,clone3", "sendto"))
         with _trace_calls(self.pids["keeper"], call, f"signal=SIGKILL:when={self.dice.randint(1, 8)}"):
             end = time.monotonic() + EXPOSURE_TIMEOUT
@@ -136,7 +138,7 @@ class Killer:
             self.calls[call] += not is_alive(self.pids["keeper"])
 
     def stop_each(self) -> None:
-        """SIGSTOP each of the three for a second."""
+        """Stop each of the three for a second."""
         for role in ROLES:
             pid = self.wait_until_complete()[role]
             _send_signal(pid, signal.SIGSTOP)
@@ -163,7 +165,10 @@ def _read_parent(pid: int) -> int:
 
 
 def _is_stopped(pid: int) -> bool:
-    """Stopped, or gone by itself. One that is traced and waits within a call goes on until it has made that call."""
+    """Return true if the process is stopped or gone.
+
+    A traced process that waits within a call continues until the call is made.
+    """
     if read_status_field(pid, "State")[:1] == "t":
         pause(0.03)
     return read_status_field(pid, "State")[:1] in ("T", "t", "Z", "")
@@ -171,7 +176,7 @@ def _is_stopped(pid: int) -> bool:
 
 @contextlib.contextmanager
 def _trace_calls(pid: int, calls: str, what: str) -> Iterator[subprocess.Popen[bytes] | None]:
-    """Something happens to these calls of a process, where strace is installed and may trace."""
+    """Apply an strace injection to a process's calls, where strace may trace."""
     if STRACE is None:
         yield None
         return

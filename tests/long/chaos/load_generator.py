@@ -1,4 +1,4 @@
-"""Keeps the queue full, cancels and pauses what is to be cancelled and paused, and judges how everything ended."""
+"""Load generator of the chaos test: fills the queue, acts on tasks, and judges their ends."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ENDED_STATES = "('succeeded', 'failed', 'timed_out', 'cancelled', 'lost')"
 
 
 def call_until_answered(client: Client, verb: str, **args: Any) -> Any:
-    """A verb, said until a runtime answers."""
+    """Repeat a verb until a runtime answers."""
     while True:
         try:
             return client.call(verb, args)
@@ -35,7 +35,7 @@ def call_until_answered(client: Client, verb: str, **args: Any) -> Any:
 
 
 class LoadGenerator:
-    """All tasks of one trial. Submits from a thread of its own until told that it is enough."""
+    """All tasks of one trial, submitted from a separate thread until told to stop."""
 
     def __init__(self, living: RuntimeProcess, dice: random.Random, capacity: int) -> None:
         self.runtime, self.dice = living, dice
@@ -70,7 +70,10 @@ class LoadGenerator:
             self.errors.append(error)
 
     def _submit_batch(self, client: Client) -> None:
-        """Fill the queue. The uuid is ours, so that an answer lost in a crash makes no second task."""
+        """Fill the queue.
+
+        The uuid is fixed, so that an answer lost in a crash creates no second task.
+        """
         if self.count_waiting() > MAX_BACKLOG:
             return
         jobs = [make_job(len(self.jobs) + at, self.dice, self.folder) for at in range(BATCH_SIZE)]
@@ -79,7 +82,7 @@ class LoadGenerator:
         call_until_answered(client, "submit", tasks=[made.spec for made in jobs], uuid=make_uuid7(), cwd="/", umask=0o022, env=env)
 
     def _act_on_tasks(self, client: Client) -> None:
-        """Cancel, pause and resume what runs and is meant to be."""
+        """Cancel, pause and resume the running tasks that are meant for it."""
         found = read_rows(self.runtime.home, "SELECT t.number, t.name, i.status FROM instances i JOIN tasks t ON t.uuid = i.task_id "
                      "WHERE i.status IN ('starting', 'running', 'paused')")  # fmt: skip
         for kind, status, verb in (
@@ -97,21 +100,23 @@ class LoadGenerator:
         return read_rows(self.runtime.home, f"SELECT count(*) FROM tasks WHERE status IN {WAITING_STATES}")[0][0]
 
     def count_unfinished(self) -> int:
-        """Tasks that have not ended."""
         return read_rows(self.runtime.home, f"SELECT count(*) FROM tasks WHERE status NOT IN {ENDED_STATES}")[0][0]
 
     def drain(self, patience: float) -> None:
-        """Until everything has ended, or nothing ended for so many seconds; what is paused is resumed, what is to be cancelled is."""
+        """Wait until everything has ended, or nothing ended within the patience.
+
+        Paused tasks are resumed and cancel tasks cancelled.
+        """
         client, still, before = self.runtime.client, 0.0, self.count_unfinished()
         while (left := self.count_unfinished()) and still < patience:
             still, before = (still + 0.1, before) if left == before else (0.0, left)
             self._act_on_tasks(client)
             pause(0.1)
 
-    # -- the verdict
+    # -- verdict
 
     def find_failures(self) -> dict[str, list[Any]]:
-        """What is wrong: {what: where}. Empty when every promise was kept."""
+        """Return the failures as {kind: tasks}, empty if every promise was kept."""
         found = Counter[str]()
         bad: dict[str, list[Any]] = {}
         for what, where in self._check_tasks(found):
@@ -133,13 +138,13 @@ class LoadGenerator:
             yield from _check_task(self.jobs[name], status, runs.get(uuid, []), self._read_noted_runs(name))
 
     def _read_noted_runs(self, name: str) -> list[str]:
-        """The runs that a job noted, each as often as it ran."""
+        """Return the runs that a job noted, once per execution."""
         path = Path(self.folder / f"ran.{name}")
         return path.read_text().split() if path.exists() else []
 
 
 def _check_task(made: ExpectedJob, status: str, runs: list[Any], noted: list[str]) -> Iterator[tuple[str, Any]]:
-    """What is wrong with one task."""
+    """Yield the failures of one task."""
     about = (made.name, made.kind, status, runs)
     if len(set(noted)) < len(noted):
         yield "run twice", (*about, noted)

@@ -1,4 +1,4 @@
-"""One line of the table of what was tried: met, not met, or not possible on this machine, which counts as neither."""
+"""Results of single trials, and helpers to run them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from app.errors import Problem
 from tests.runtime_process import RuntimeProcess, is_alive, wait_until
 
 EXIT_CODE = 7
-"""With which jobs end that are let go."""
+"""Exit code of jobs that are released."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """`met` is None where this machine does not allow the trial; `said` is then the reason."""
+    """Result of a trial; `met` is None where the machine does not allow the trial.
+
+    `said` gives the reason then.
+    """
 
     part: str
     what: str
@@ -30,13 +33,12 @@ class TrialResult:
 
     @property
     def verdict(self) -> str:
-        """In words."""
         word = {True: "met", False: "NOT MET", None: "not possible here"}[self.met]
         return f"{word}: {self.said}" if self.said else word
 
 
 def format_table(found: Iterable[TrialResult]) -> str:
-    """The rows as aligned lines, and how many are of each kind."""
+    """Return the rows as aligned lines, with counts."""
     rows = list(found)
     wide = [
         max((len(cell) for cell in column), default=0) for column in zip(*((r.part, r.what) for r in rows), strict=True)
@@ -48,7 +50,7 @@ def format_table(found: Iterable[TrialResult]) -> str:
 
 @contextmanager
 def open_runtime() -> Iterator[RuntimeProcess]:
-    """A home with its runtime up, emptied of processes afterwards."""
+    """Open a home with a running runtime and kill its processes at exit."""
     with tempfile.TemporaryDirectory(prefix="td-", ignore_cleanup_errors=True) as folder:
         paths.make_home(Path(folder))
         living = RuntimeProcess(Path(folder))
@@ -60,7 +62,7 @@ def open_runtime() -> Iterator[RuntimeProcess]:
 
 
 class NotedJob:
-    """A task that notes each of its runs, and ends with CODE once it is let go."""
+    """Task that notes each of its runs and ends with EXIT_CODE once released."""
 
     def __init__(self, living: RuntimeProcess, name: str, end: str = "", **more: Any) -> None:
         self.runtime = living
@@ -70,7 +72,7 @@ class NotedJob:
 
     @classmethod
     def make_gated(cls, living: RuntimeProcess, name: str) -> NotedJob:
-        """One that waits at its gate."""
+        """Make a job that waits for its gate file."""
         gate = living.home / f"gate.{name}"
         return cls(living, name, f"until [ -e {gate} ]; do sleep 0.01; done; exit {EXIT_CODE}")
 
@@ -79,11 +81,11 @@ class NotedJob:
         return ["/bin/sh", "-c", self.script]
 
     def submit(self) -> str:
-        """Its number."""
+        """Submit the job and return its number."""
         return self.runtime.submit(*self.argv, **self.more)
 
     def run(self) -> tuple[str, int]:
-        """Submit it; its number and pid, once it has noted its run."""
+        """Submit the job and return its number and pid once its run is noted."""
         number = self.submit()
         pid = self.runtime.wait_for_status(number, "running")["instances"][0]["pid"]
         wait_until(self.note.exists, f"#{number} is at work")
@@ -91,16 +93,15 @@ class NotedJob:
 
     @property
     def run_count(self) -> int:
-        """How often it was started."""
         return len(self.note.read_text().split()) if self.note.exists() else 0
 
 
 def judge_task(
     part: str, what: str, job: NotedJob, number: str, *may: tuple[str, int | None, str | None], also: Callable[[], str] = str
 ) -> TrialResult:
-    """How a task ended, against how it may end: status, exit code, and reason where one is named.
+    """Compare a task's end with the allowed status, exit code and optional reason.
 
-    `also` says, once it has ended, what else is wrong.
+    `also` returns another failure once the task has ended.
     """
     try:
         job.runtime.wait_for_end(number)
@@ -117,18 +118,18 @@ def judge_task(
 
 
 def get_supervisors(living: RuntimeProcess) -> tuple[int, int]:
-    """The pids of keeper and guard."""
+    """Return the pids of keeper and guard."""
     keeper = living.call("status")["keeper"]
     return keeper["pid"], keeper["guard_pid"]
 
 
 def kill_all(living: RuntimeProcess) -> None:
-    """SIGKILL runtime, keeper and guard, so that none can follow another."""
+    """Kill runtime, keeper and guard, so that none can restart another."""
     kill_together(living.pid, *get_supervisors(living))
 
 
 def kill_together(*pids: int) -> None:
-    """SIGKILL, after all stand still."""
+    """Kill the processes after all are stopped."""
     for number in (signal.SIGSTOP, signal.SIGKILL):
         for pid in pids:
             os.kill(pid, number)

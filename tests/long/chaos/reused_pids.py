@@ -1,7 +1,7 @@
-"""A stranger gets the pid of a run that is over, before anybody could tell: it must get no signal, and the run must end as it would.
+"""Trials in which a foreign process gets the pid of an ended run: it must get no signal.
 
-The stranger leads a session of its own, as a run does, and blocks every signal, so that each one that is sent to it can
-be seen to wait for it.
+The stranger leads its own session, as a run does, and blocks every signal, so that each signal sent
+to it stays pending and is seen. The run must end as usual.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LOST = ("lost", None, "supervisors killed")
 
 
 def run_trials() -> Iterator[TrialResult]:
-    """A row for each way to miss the end of a run."""
+    """Yield a row for each way to miss the end of a run."""
     if why := find_obstacle():
         yield TrialResult(PART, "a stranger under the pid of a run", None, why)
         return
@@ -46,11 +46,11 @@ def run_trials() -> Iterator[TrialResult]:
 
 
 class PidTaken(Exception):
-    """Another process of this machine has got the pid that was to be a stranger's."""
+    """Another process of the machine got the wanted pid."""
 
 
 def run_trial(trial: Callable[[RuntimeProcess], TrialResult]) -> TrialResult:
-    """A trial in a home of its own; in another one where somebody else was given the pid."""
+    """Run a trial in its own home, and again in another if the pid was taken."""
     for _ in range(HOMES):
         with contextlib.suppress(PidTaken), open_runtime() as living:
             return trial(living)
@@ -58,7 +58,7 @@ def run_trial(trial: Callable[[RuntimeProcess], TrialResult]) -> TrialResult:
 
 
 def find_obstacle() -> str:
-    """Why no pid can be chosen here, or nothing."""
+    """Return the reason that pids cannot be chosen here, or an empty string."""
     try:
         LAST_PID.write_text(LAST_PID.read_text())
     except OSError as error:
@@ -68,13 +68,12 @@ def find_obstacle() -> str:
 
 @dataclass(slots=True)
 class ForeignProcess:
-    """A process that has nothing to do with us."""
+    """Process that has nothing to do with Taskdeck."""
 
     pid: int
 
     @property
     def damage(self) -> str:
-        """What was done to it, or nothing."""
         if not is_alive(self.pid) or read_status_field(self.pid, "State")[:1] not in "SR":
             return "the stranger was killed or stopped"
         got = [int(read_status_field(self.pid, mask), 16) for mask in ("SigPnd", "ShdPnd")]
@@ -83,7 +82,7 @@ class ForeignProcess:
 
 @contextlib.contextmanager
 def start_stranger(pid: int, *argv: str, stays: bool = True) -> Iterator[ForeignProcess]:
-    """A process with exactly that pid; one that stays is ended with the block."""
+    """Start a process with exactly this pid; by default it is killed at exit."""
     argv = argv or ("/bin/sleep", "60")
     wait_until(lambda: _is_free(pid), f"{pid} is free")
     for _ in range(TRIES):
@@ -102,10 +101,10 @@ def start_stranger(pid: int, *argv: str, stays: bool = True) -> Iterator[Foreign
 
 
 def _is_free(pid: int) -> bool:
-    """Whether the run that had the pid is gone. Raises Taken."""
+    """Return true if the run with the pid is gone. Raises PidTaken."""
     try:
         variables = Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:  # one that nobody has waited for has none
+    except OSError:  # an unreaped process has no environment
         return not Path(f"/proc/{pid}").exists()
     if variables and b"TASKDECK_RUNID=" not in variables:
         raise PidTaken
@@ -118,7 +117,7 @@ def _kill_and_reap(pid: int) -> None:
 
 
 def run_both_dead(living: RuntimeProcess) -> TrialResult:
-    """Keeper and guard die, then the run, then its pid is another's; the runtime stands still meanwhile."""
+    """Kill both supervisors, then the run, and reuse its pid while the runtime is stopped."""
     job = NotedJob.make_gated(living, "both")
     number, pid = job.run()
     runtime = living.pid
@@ -129,7 +128,7 @@ def run_both_dead(living: RuntimeProcess) -> TrialResult:
 
 
 def run_both_dead_while_stopping(living: RuntimeProcess) -> TrialResult:
-    """The same with a run that is being stopped: the next keeper carries the stop on, and must not carry it to the stranger."""
+    """Do the same with a run being stopped, whose stop the next keeper continues."""
     job = NotedJob(living, "stopping", 'trap "" TERM; while :; do sleep 0.05; done', grace=30)
     number, pid = job.run()
     living.call("cancel", ids=[number])
@@ -148,7 +147,10 @@ def _is_stop_written(living: RuntimeProcess) -> bool:
 
 
 def kill_with_supervisors(living: RuntimeProcess, runtime: int, pid: int) -> None:
-    """The runtime is stopped, so that it brings up no other pair; keeper and guard are killed, and then a run with all its group."""
+    """Stop the runtime and kill both supervisors and the run's group.
+
+    A stopped runtime restarts no pair.
+    """
     pair = get_supervisors(living)
     os.kill(runtime, signal.SIGSTOP)
     kill_together(*pair)
@@ -156,7 +158,7 @@ def kill_with_supervisors(living: RuntimeProcess, runtime: int, pid: int) -> Non
 
 
 def run_runtime_dead(living: RuntimeProcess) -> TrialResult:
-    """The runtime dies; the run ends; its pid is another's when the next runtime comes."""
+    """Kill the runtime, let the run end, and reuse its pid before the next runtime."""
     job = NotedJob.make_gated(living, "restart")
     number, pid = job.run()
     living.kill()
@@ -168,7 +170,7 @@ def run_runtime_dead(living: RuntimeProcess) -> TrialResult:
 
 
 def run_runtime_dead_and_cancelled(living: RuntimeProcess) -> TrialResult:
-    """The same with a cancel that was stored and never sent: the next runtime sends it to a run that is over."""
+    """Do the same with a stored but unsent cancel, which the next runtime sends."""
     job = NotedJob.make_gated(living, "cancelled")
     number, pid = job.run()
     uuid = living.show(number)["uuid"]
@@ -185,7 +187,7 @@ def run_runtime_dead_and_cancelled(living: RuntimeProcess) -> TrialResult:
 
 
 def run_session_of_a_daemon(living: RuntimeProcess) -> TrialResult:
-    """A run that is being stopped has ended but for a stray. A stranger that becomes a daemon had the pid of its leader in between."""
+    """Reuse the session leader's pid for a daemon while a run's last child is being stopped."""
     stray = living.home / "stray"
     forked = f"setsid sh -c 'trap \"\" TERM; echo $$ > {stray}; while :; do sleep 0.05; done' & wait"
     job = NotedJob(living, "daemon", forked, grace=4)
@@ -202,7 +204,7 @@ DAEMON_SCRIPT = "import os, time; os.fork() and os._exit(0); time.sleep(60)"
 
 @contextlib.contextmanager
 def start_daemon(pid: int) -> Iterator[ForeignProcess]:
-    """A process whose session had a leader with that pid, which is gone; ended with the block."""
+    """Start a process whose session leader had the pid and is gone; killed at exit."""
     with start_stranger(pid, sys.executable, "-I", "-S", "-c", DAEMON_SCRIPT, stays=False):
         (found,) = wait_until(lambda: [p for p in _list_session(pid) if p != pid], "the daemon is there")
         wait_until(lambda: not is_alive(pid), "the leader has gone")
@@ -215,7 +217,6 @@ def start_daemon(pid: int) -> Iterator[ForeignProcess]:
 
 
 def _list_session(leader: int) -> list[int]:
-    """The processes of a session."""
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
@@ -225,7 +226,7 @@ def _list_session(leader: int) -> list[int]:
 
 
 def check_unharmed(what: str, job: NotedJob, number: str, other: ForeignProcess, *may: tuple[str, int | None, str | None]) -> TrialResult:
-    """How the task ended, and what happened to the stranger when the task, which has ended, was cancelled once more."""
+    """Judge the task's end, and check that another cancel does not reach the stranger."""
 
     def also() -> str:
         job.runtime.call("cancel", ids=[number])

@@ -1,4 +1,4 @@
-"""Where each run stood at a moment when nothing moved: read from the database, the journal and /proc."""
+"""Step of each run while nothing moves, read from the database, the journal and /proc."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ ACTIVE = "('starting', 'running', 'paused', 'stopping')"
 
 
 def read_rows(home: Path, query: str, *values: Any) -> list[tuple[Any, ...]]:
-    """Ask the database as any reader does."""
+    """Query the database like any reader."""
     with contextlib.closing(sqlite3.connect(f"file:{home}/taskdeck.db?mode=ro", uri=True, timeout=10)) as c:
         return c.execute(query, values).fetchall()
 
 
 def read_journal(home: Path) -> tuple[dict[str, dict[str, Any]], set[str]]:
-    """What the supervisors have written of each run, by record letter, and the runs that they have forgotten."""
+    """Return the records of each run by letter, and the forgotten runs."""
     known: dict[str, dict[str, Any]] = {}
     gone: set[str] = set()
     for record in read_records(home):
@@ -38,7 +38,7 @@ def read_journal(home: Path) -> tuple[dict[str, dict[str, Any]], set[str]]:
 
 
 def read_records(home: Path) -> Iterator[dict[str, Any]]:
-    """Every record in the journal that is whole."""
+    """Yield every complete record of the journal."""
     for path in sorted((home / "run").glob("journal*/*.log")):
         with contextlib.suppress(FileNotFoundError):
             for line in path.read_bytes().rstrip(b"\0").split(b"\n"):
@@ -47,7 +47,10 @@ def read_records(home: Path) -> Iterator[dict[str, Any]]:
 
 
 def count_steps(home: Path, first: str) -> Counter[str]:
-    """How many runs stand at each step. `first` is who was stopped first: the others had time to do their part."""
+    """Count the runs at each step.
+
+    `first` is the process stopped first; the others had time to do their part.
+    """
     known, gone = read_journal(home)
     steps: Counter[str] = Counter(forgotten=len(gone))
     for (many,) in read_rows(home, "SELECT count(*) FROM tasks WHERE status = 'queued'"):
@@ -71,7 +74,7 @@ def _find_step(facts: dict[str, Any], status: str, first: str) -> str:
 
 
 def _read_state(leader: dict[str, Any]) -> str:
-    """The state letter of exactly this process; nothing when it is gone."""
+    """Return the state letter of exactly this process, or an empty string."""
     try:
         fields = Path(f"/proc/{leader['pid']}/stat").read_text().rpartition(")")[2].split()
     except OSError:

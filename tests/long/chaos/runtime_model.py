@@ -1,7 +1,7 @@
-"""Tasks that are moved by `db.moves`, a keeper that does as keepers do, and the promises that must hold between them.
+"""Model of a runtime and its keeper over the real transitions, with the promises between them.
 
-The runtime's part is played as the dispatcher plays it: an order is sent after the commit that decided it, and a crash
-drops what was not yet sent or read. The keeper starts a run once, and says of it what it knows.
+The model sends an order after the commit that decided it, and a crash drops unsent and unread
+messages. The keeper starts a run once and reports its state.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ACTIVE = "('starting', 'running', 'paused', 'stopping')"
 
 
 class ManualClock:
-    """Time that goes on when told."""
+    """Clock that moves only on demand."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
@@ -40,7 +40,7 @@ class ManualClock:
 
 @dataclass(slots=True)
 class RunModel:
-    """A run as the keeper knows it."""
+    """Run as the keeper knows it."""
 
     starts: int = 0
     """Starts that were not counted yet."""
@@ -53,14 +53,13 @@ class RunModel:
 
 @dataclass(slots=True)
 class KeeperModel:
-    """Does what it is sent, in order, and answers."""
+    """Keeper that handles requests in order and answers."""
 
     runs: dict[str, RunModel] = field(default_factory=dict)
     inbox: list[tuple[str, str, Any]] = field(default_factory=list)
     said: list[dict[str, Any]] = field(default_factory=list)
 
     def handle_requests(self, now: float) -> None:
-        """Handle what was sent."""
         inbox, self.inbox = self.inbox, []
         for do, runid, more in inbox:
             known = self.runs.get(runid)
@@ -77,13 +76,13 @@ class KeeperModel:
                 self.said.append(self.make_event(runid, now))
 
     def end_run(self, runid: str, code: int, now: float) -> None:
-        """A job ends by itself."""
+        """End a job by itself."""
         run = self.runs[runid]
         run.lives, run.code = False, code
         self.said.append(self.make_event(runid, now))
 
     def make_event(self, runid: str, now: float) -> dict[str, Any]:
-        """The event that says where a run stands."""
+        """Return the event with a run's state."""
         run = self.runs[runid]
         about = {"run": runid, "at": now}
         if run.refused:
@@ -94,7 +93,7 @@ class KeeperModel:
 
 
 class RuntimeModel:
-    """One database, one keeper, and a runtime between them that may die at any moment."""
+    """Database, keeper, and a runtime between them that may crash at any moment."""
 
     def __init__(self, c: Connection, clock: ManualClock) -> None:
         self.c, self.clock, self.keeper = c, clock, KeeperModel()
@@ -114,14 +113,14 @@ class RuntimeModel:
     def now(self) -> float:
         return self.clock().timestamp()
 
-    # -- what people do
+    # -- requests
 
     def submit(self, parents: list[str], hold: bool, retries: int, cpu: float, memory: float) -> None:
         made = make_task_row(
             hold=hold, held_by="ann" if hold else None, retries=retries, retry_delay=1.0, cpu=cpu, memory=memory
         )
         links = [{"task_id": made["uuid"], "parent_id": parent, "kind": "success"} for parent in parents]
-        for _ in range(2):  # an answer that was lost in a crash: sent again
+        for _ in range(2):  # resent, as after an answer lost in a crash
             transitions.submit(self.c, [dict(made)], links, "ann")
         self.submitted.append(made["uuid"])
         self.allowed[made["uuid"]] = 1 + retries
@@ -143,10 +142,10 @@ class RuntimeModel:
             self.allowed[uuid] += 1 + self.get_task(uuid).retries
         transitions.retry(self.c, [uuid], "ann")
 
-    # -- what the runtime does
+    # -- the runtime
 
     def claim(self) -> None:
-        """Plan, claim, and keep the orders until they are sent."""
+        """Plan and claim; the orders are kept until sent."""
         starts = make_plan(dispatch_view.read_view(self.c, dispatch_view.RunTimeCache(), closed=False)).starts
         rows = {row.uuid: row for row in dispatch.list_claimable(self.c, [start.uuid for start in starts])}
         chosen = [
@@ -159,7 +158,7 @@ class RuntimeModel:
             self.orders.append(("spawn", start["runid"], None))
 
     def send(self) -> None:
-        """The orders of committed rounds go out, and what the database wants of each run."""
+        """Send the orders of committed rounds, and the wanted state of each run."""
         for row in dispatch.list_requested_states(self.c):
             if row.status == "stopping" and self.told.get(row.runid) != "stop":
                 self.orders.append(("stop", row.runid, row.stop_reason))
@@ -168,7 +167,7 @@ class RuntimeModel:
         self.orders = []
 
     def hear(self, said: list[dict[str, Any]]) -> None:
-        """Write down what the keeper said, as one round does."""
+        """Store the keeper's events, as one round does."""
         ended = [event for event in said if event["is"] == "ended"]
         transitions.record_starts(self.c, [event for event in said if event["is"] == "started"])
         transitions.record_ends(self.c, ended, judge_run)
@@ -182,7 +181,7 @@ class RuntimeModel:
         self.hear(said)
 
     def crash(self) -> None:
-        """The runtime dies: unsent orders, unread answers and unheard requests are gone. The next one adopts."""
+        """Crash the runtime and adopt: unsent orders, unread answers and requests are lost."""
         self.orders, self.keeper.inbox, self.keeper.said, self.told = [], [], [], {}
         self.hear([self.keeper.make_event(runid, self.now) for runid in self.keeper.runs])
         for run in reads.list_active(self.c):
@@ -190,7 +189,7 @@ class RuntimeModel:
                 assert run.start_time is None, "a started run is not known to its keeper"
                 self.orders.append(("refuse", run.runid, None))
 
-    # -- what the keeper and its jobs do
+    # -- the keeper and its jobs
 
     def run_keeper(self) -> None:
         self.keeper.handle_requests(self.now)
@@ -208,10 +207,9 @@ class RuntimeModel:
         return sorted(runid for runid, run in self.keeper.runs.items() if run.lives)
 
     def find_task_id(self, runid: str) -> str:
-        """The task of a run."""
         return raw_sql.fetch_value(self.c, "SELECT task_id FROM instances WHERE runid = ?", (runid,))
 
-    # -- the promises
+    # -- promises
 
     def get_task(self, uuid: str) -> Any:
         (row,) = reads.list_by_uuid(self.c, [uuid])
@@ -221,7 +219,6 @@ class RuntimeModel:
         return self.get_task(uuid).status
 
     def check_invariants(self) -> None:
-        """What must hold at every moment."""
         self._check_counters()
         self._check_runs()
         self._check_holds()
@@ -240,7 +237,7 @@ class RuntimeModel:
         assert load <= capacity and cpu <= has_cpu and memory <= has_memory, "a pool or queue goes over"
 
     def _check_runs(self) -> None:
-        """A task has one active run while it runs and none otherwise; what has ended never changes."""
+        """Check that only running tasks have an active run, and that ended runs never change."""
         odd = raw_sql.fetch_rows(
             self.c,
             f"SELECT t.number, t.status, (SELECT count(*) FROM instances i WHERE i.task_id = t.uuid AND i.status IN {ACTIVE}) AS n "
@@ -263,7 +260,7 @@ class RuntimeModel:
         assert not odd, f"a hold is not kept: {odd}"
 
     def _check_executions(self) -> None:
-        """What runs is known to be active, and no task runs twice at once or more often than it may."""
+        """Check that running jobs are known as active, and that no task runs twice."""
         active = dict(raw_sql.fetch_rows(self.c, f"SELECT runid, task_id FROM instances WHERE status IN {ACTIVE}"))
         living = self.list_active()
         assert set(living) <= active.keys(), "a job runs that has no active run"
@@ -274,7 +271,7 @@ class RuntimeModel:
     # -- the end
 
     def finish(self) -> None:
-        """Let everything end, and look whether it ended as it must."""
+        """Let everything end, and check the outcomes."""
         for uuid in list(self.held):
             self.hold(uuid, False)
         for _ in range(12 * (len(self.submitted) + 1)):

@@ -1,4 +1,7 @@
-"""Both supervisors die within a run's life, and machines that were restarted: such a run is lost, says why, and runs no second time."""
+"""Trials in which both supervisors die during a run, or the host restarts.
+
+Such a run is lost, with a reason, and never repeated.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +30,11 @@ BOOT_ID = "/proc/sys/kernel/random/boot_id"
 KILLED = ("lost", None, "supervisors killed")
 RESTARTED = ("lost", None, "host restarted")
 NEW_BOOT_COMMAND = f'mount --bind "$0" {BOOT_ID} && exec "$@"'
-"""A command in a mount namespace of its own, where the machine seems to have been restarted."""
+"""Command in its own mount namespace, where the host seems to have restarted."""
 
 
 def run_trials() -> Iterator[TrialResult]:
-    """A row for each."""
+    """Yield a row for each trial."""
     for trial in (run_surviving, run_ended_unwatched, run_stopped_later, run_overdue_later, run_other_journal):
         with open_runtime() as living:
             yield trial(living)
@@ -44,7 +47,7 @@ def run_trials() -> Iterator[TrialResult]:
 
 
 def run_surviving(living: RuntimeProcess) -> TrialResult:
-    """The run goes on, and is lost when it ends."""
+    """Let the run continue and become lost at its end."""
     job = NotedJob.make_gated(living, "lives")
     number, pid = job.run()
     kill_together(*get_supervisors(living))
@@ -55,7 +58,7 @@ def run_surviving(living: RuntimeProcess) -> TrialResult:
 
 
 def run_ended_unwatched(living: RuntimeProcess) -> TrialResult:
-    """It ends while nobody is there."""
+    """Let the run end while no supervisor lives."""
     job = NotedJob.make_gated(living, "meanwhile")
     number, pid = job.run()
     kill_all(living)
@@ -66,7 +69,7 @@ def run_ended_unwatched(living: RuntimeProcess) -> TrialResult:
 
 
 def run_stopped_later(living: RuntimeProcess) -> TrialResult:
-    """It can still be stopped, with all that belongs to it."""
+    """Check that the run and its children can still be stopped."""
     job = NotedJob(living, "stopped", "sleep 60 & wait", grace=0.5)
     number, pid = job.run()
     kill_together(*get_supervisors(living))
@@ -79,7 +82,7 @@ def run_stopped_later(living: RuntimeProcess) -> TrialResult:
 
 
 def run_overdue_later(living: RuntimeProcess) -> TrialResult:
-    """Its deadline still holds."""
+    """Check that the run's deadline still holds."""
     job = NotedJob(living, "overdue", "sleep 60 & wait", grace=0.5, timeout=1.0)
     number, pid = job.run()
     kill_together(*get_supervisors(living))
@@ -88,7 +91,7 @@ def run_overdue_later(living: RuntimeProcess) -> TrialResult:
 
 
 def run_other_journal(living: RuntimeProcess) -> TrialResult:
-    """The journal was written before the machine was restarted; a process that happens to live is left alone."""
+    """Restart with a journal of an earlier boot; a process with the same pid is left alone."""
     job = NotedJob.make_gated(living, "journal")
     number, pid = job.run()
     boot = next(record["boot"] for record in read_records(living.home) if "protocol" in record)
@@ -100,7 +103,7 @@ def run_other_journal(living: RuntimeProcess) -> TrialResult:
 
 
 def find_obstacle() -> str:
-    """Why the boot id cannot be changed here, or nothing."""
+    """Return the reason that the boot id cannot be changed here, or an empty string."""
     command = ["unshare", "-m", "sh", "-c", NEW_BOOT_COMMAND, "/dev/null", "true"]
     try:
         done = subprocess.run(command, capture_output=True, text=True)
@@ -110,7 +113,7 @@ def find_obstacle() -> str:
 
 
 def run_other_boot(living: RuntimeProcess) -> TrialResult:
-    """Runtime, keeper and guard come up where the kernel gives another boot id."""
+    """Restart all three under another boot id."""
     job = NotedJob.make_gated(living, "boot")
     number, pid = job.run()
     kill_all(living)
@@ -121,7 +124,7 @@ def run_other_boot(living: RuntimeProcess) -> TrialResult:
 
 
 def run_other_boot_after_intent(living: RuntimeProcess) -> TrialResult:
-    """The same, and the pid of the run never came to be written."""
+    """Restart under another boot id, with an intent whose pid was never written."""
     job = NotedJob.make_gated(living, "intent")
     number, pid = job.run()
     kill_all(living)
@@ -133,7 +136,6 @@ def run_other_boot_after_intent(living: RuntimeProcess) -> TrialResult:
 
 
 def _restart_with_new_boot_id(living: RuntimeProcess) -> None:
-    """Bring up the three in a mount namespace of their own."""
     boot = living.home / "boot_id"
     boot.write_text(f"{uuid.uuid4()}\n")
     serve = [sys.executable, "-P", "-m", "app", "--home", os.fspath(living.home), "serve", "--detach"]
@@ -148,7 +150,7 @@ def _restart_with_new_boot_id(living: RuntimeProcess) -> None:
 
 
 def _check_left_alone(row: TrialResult, pid: int) -> TrialResult:
-    """What lives under the pid of a lost run may be anybody: it gets no signal, and we end it."""
+    """Check that the process with a lost run's pid got no signal, and kill it."""
     if not is_alive(pid):
         return TrialResult(row.part, row.what, False, f"{row.said}; the process that had its pid was ended")
     os.kill(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The short form of `python -m tests.long.chaos`: everything killed some times, nothing lost."""
+"""Short chaos test; the long one is `python -m tests.long.chaos`."""
 
 from __future__ import annotations
 

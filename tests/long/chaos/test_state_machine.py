@@ -1,4 +1,7 @@
-"""Any order of requests, rounds, exits and crashes keeps every promise; and each of ten faults put in by hand is found."""
+"""Model-based tests: any order of requests, rounds, exits and crashes keeps every promise.
+
+Each of ten injected faults must be found.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ AT = st.integers(0, 1_000_000)
 
 
 def make_machine(engine: Engine, time: ManualClock) -> type[RuleBasedStateMachine]:
-    """The machine over one database, which each of its runs leaves as it was."""
+    """Return a state machine over one database, which each run leaves unchanged."""
 
     class Machine(RuleBasedStateMachine):
         def __init__(self) -> None:
@@ -83,7 +86,7 @@ def make_machine(engine: Engine, time: ManualClock) -> type[RuleBasedStateMachin
         @precondition(lambda self: self.world.truth or self.world.living())
         @rule(at=AT)
         def timeout(self, at: int) -> None:
-            """Of a run that was overdue when it was looked at, and may have ended since."""
+            """Time out a run that was overdue and may have ended since."""
             runs = sorted([*self.world.truth, *self.world.list_active()])
             transitions.stop(self.world.c, [runs[at % len(runs)]], "timeout", transitions.SYSTEM)
 
@@ -158,7 +161,7 @@ def database_engine(fresh_database: Path, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def run_machine(database_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Runs the machine so many times."""
+    """Return a function that runs the machine for some examples."""
     time = ManualClock()
     monkeypatch.setattr(timestamps, "utcnow", time)
 
@@ -177,12 +180,12 @@ def test_any_order_of_events_keeps_every_promise(run_machine: Callable[[int], No
 
 
 def replace_function(name: str, replace: Callable[[Any], Any]) -> Callable[[pytest.MonkeyPatch], None]:
-    """A fault: something of `db.moves` stands for something else."""
+    """Return a fault that replaces a function of the transitions module."""
     return lambda patch: patch.setattr(transitions, name, replace(getattr(transitions, name)))
 
 
 def return_nothing(was: Any) -> Any:
-    """Does nothing, and says so."""
+    """Return a function that does nothing and returns an empty list."""
     return lambda *args, **more: []
 
 

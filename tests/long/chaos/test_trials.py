@@ -1,4 +1,4 @@
-"""The short form of the single trials of `python -m tests.long.chaos`. Where a machine does not allow one, the test says why."""
+"""Short form of the single chaos trials; a trial that the machine does not allow is skipped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.runtime_process import RuntimeProcess
 
 
 def check_all_met(rows: Iterable[TrialResult]) -> list[TrialResult]:
-    """The rows, each of which must be met."""
+    """Check that every row was met, and return the rows."""
     found = list(rows)
     assert all(row.met for row in found), format_table(found)
     return found
@@ -20,7 +20,7 @@ def check_all_met(rows: Iterable[TrialResult]) -> list[TrialResult]:
 
 @pytest.fixture(scope="module")
 def trial_runtime() -> Iterator[RuntimeProcess]:
-    """A home for the trials after which its runtime is up: each has a job of its own."""
+    """Yield a home for trials that leave its runtime running; each has its own job."""
     with open_runtime() as living:
         yield living
 

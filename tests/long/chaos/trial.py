@@ -1,4 +1,4 @@
-"""One trial: a home, its crowd and its killer, and what came of it."""
+"""One chaos trial: a home, its load generator and its killer, and the outcome."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STOP_INTERVAL = 60
 
 @dataclass(frozen=True, slots=True)
 class ChaosOutcome:
-    """What was done and what went wrong; `cells` counts runs by (who was killed, step)."""
+    """Work done and failures found; `cells` counts runs by (killed process, step)."""
 
     tasks: int
     seconds: float
@@ -31,12 +31,11 @@ class ChaosOutcome:
 
     @property
     def unmet_cells(self) -> list[tuple[str, str]]:
-        """Cells of the table that no kill has met."""
         return [(who, step) for who in ROLES for step in STEPS if not self.killer.cells[who, step]]
 
 
 def run_trial(tasks: int, kills: int, seed: int, capacity: int = 16, patience: float = 60.0, say: Any = None) -> ChaosOutcome:
-    """At least so many tasks under so many kills, in a home of its own that is removed."""
+    """Run the given numbers of tasks and kills in a temporary home."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="td-", ignore_cleanup_errors=True) as folder:
         paths.make_home(Path(folder))
@@ -73,14 +72,14 @@ def _run_kills(crowd: LoadGenerator, killer: Killer, tasks: int, kills: int, say
 
 
 def _read_usage(pid: int) -> dict[str, int]:
-    """Open descriptors and resident memory (KiB) of a process."""
+    """Return the open descriptors and resident memory (KiB) of a process."""
     status = Path(f"/proc/{pid}/status").read_text()
     size = int(status.partition("VmRSS:")[2].split()[0])
     return {"descriptors": len(list(Path(f"/proc/{pid}/fd").iterdir())), "rss": size}
 
 
 def format_report(outcome: ChaosOutcome) -> str:
-    """The outcome as text: the table of who died at which step, then the verdict."""
+    """Return the table of deaths by step, and the verdict."""
     killer = outcome.killer
     lines = [f"{'killed':8}" + "".join(f"{step:>11}" for step in STEPS)]
     for who in ROLES:

@@ -1,4 +1,7 @@
-"""The long form: `python -m tests.long.corruption --trials 120`. Says what was done to each; 1 when something was wrong."""
+"""Long corruption test: `python -m tests.long.corruption --trials 120`.
+
+Prints the damage of each trial and exits 1 on a failure.
+"""
 
 from __future__ import annotations
 

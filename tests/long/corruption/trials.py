@@ -1,4 +1,4 @@
-"""One home damaged in one random way: started, explained, restored."""
+"""Corruption trials: a home is damaged at random, then started, diagnosed and restored."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PAGE_SIZE = 4096
 
 
 def fill_home(home: Path, tasks: int) -> None:
-    """Give a home a database with so many tasks, a third of which ran, and a backup of it."""
+    """Create a database with tasks, a third of which have run, and a backup."""
     path = paths.database_path(home)
     migrate.migrate(path)
     engine = create_write_engine(path)
@@ -42,27 +42,27 @@ def fill_home(home: Path, tasks: int) -> None:
 
 
 def write_zeros(path: Path, dice: random.Random) -> str:
-    """A page that was never written out."""
+    """Overwrite a page with zeros, as if it was never written."""
     return _overwrite(path, _choose_page(path, dice), bytes(PAGE_SIZE), "zeros in page")
 
 
 def write_noise(path: Path, dice: random.Random) -> str:
-    """A page of random bytes."""
+    """Overwrite a page with random bytes."""
     return _overwrite(path, _choose_page(path, dice), dice.randbytes(PAGE_SIZE), "noise in page")
 
 
 def write_page_header(path: Path, dice: random.Random) -> str:
-    """Random bytes where a page says what is in it."""
+    """Overwrite a page's header with random bytes."""
     return _overwrite(path, _choose_page(path, dice), dice.randbytes(64), "noise at the head of page")
 
 
 def write_file_header(path: Path, dice: random.Random) -> str:
-    """The first bytes of the file."""
+    """Overwrite the file's header with random bytes."""
     return _overwrite(path, 0, dice.randbytes(100), "noise in the header, page")
 
 
 def truncate_file(path: Path, dice: random.Random) -> str:
-    """The end is missing."""
+    """Cut off the end of the file."""
     size = dice.randrange(0, path.stat().st_size)
     with path.open("r+b") as file:
         file.truncate(size)
@@ -84,7 +84,7 @@ def _overwrite(path: Path, page: int, data: bytes, said: str) -> str:
 
 
 def check_start(home: Path) -> DamagedDatabase | None:
-    """What a runtime says before it opens the database; None when it would come up."""
+    """Return the error that keeps a runtime from opening the database, or None."""
     try:
         with translate_errors(home), hold_lock(home):
             prepare_in_subprocess(home)
@@ -94,7 +94,7 @@ def check_start(home: Path) -> DamagedDatabase | None:
 
 
 def run_trial(model: Path, home: Path, dice: random.Random) -> str:
-    """Damage a copy of the home `model` at `home`, until it is damage that SQLite can know of; what was done to it."""
+    """Damage a copy of the model home until SQLite can notice; return the damage's description."""
     while True:
         shutil.rmtree(home, ignore_errors=True)
         shutil.copytree(model, home)

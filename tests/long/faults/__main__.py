@@ -1,5 +1,8 @@
-"""`python -m tests.long.faults --each 40`: the runtime's writes, flushes, renames and opens made to fail one after the other, and a restore
-killed at each of its own."""
+"""Long fault test: `python -m tests.long.faults --each 40`.
+
+The runtime's writes, syncs, renames and opens fail in turn, and a restore is killed at each of its
+calls.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from tests.runtime_process import RuntimeProcess
 
 
 def main() -> int:
-    """1 when an acknowledged task was lost, or work did not go on."""
+    """Return 1 if an acknowledged task was lost or work did not resume."""
     parser = argparse.ArgumentParser(prog="python -m tests.long.faults", description="A disk that fails at every n-th call.")
     parser.add_argument("--each", type=int, default=20, help="how many of each call (default 20)")
     args = parser.parse_args()

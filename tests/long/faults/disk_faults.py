@@ -1,6 +1,7 @@
-"""A disk that fails a living runtime at its n-th write, flush, rename or open: what was acknowledged stays, and work goes on by itself.
+"""Disk faults: a runtime's n-th write, sync, rename or open fails.
 
-strace makes the call fail where it is made, with the error that a full or a dying disk gives.
+No acknowledged task may be lost, and work must resume. strace injects the error of a full or broken
+disk at the call.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ ERRORS = ("ENOSPC", "EIO")
 
 @dataclass(frozen=True, slots=True)
 class DiskFault:
-    """The n-th of a call, in each thread, fails with an error; `kill`: the runtime is killed after that."""
+    """Failure of a call's n-th use in each thread; `kill` then kills the runtime."""
 
     call: str
     error: str
@@ -34,7 +35,7 @@ class DiskFault:
 
 @dataclass
 class FaultResult:
-    """What came of a fault: the tasks that were acknowledged, how many were refused, and what was wrong."""
+    """Result of a fault: acknowledged tasks, number of refusals, and failures found."""
 
     fault: DiskFault
     known: list[str] = field(default_factory=list)
@@ -43,7 +44,7 @@ class FaultResult:
 
 
 def find_obstacle() -> str:
-    """Why no call can be made to fail here, or nothing."""
+    """Return the reason that faults cannot be injected here, or an empty string."""
     if STRACE is None:
         return "strace is not installed"
     done = subprocess.run([STRACE, "-qq", "-e", "inject=pwrite64:error=EIO", shutil.which("true") or "true"], capture_output=True)
@@ -51,14 +52,14 @@ def find_obstacle() -> str:
 
 
 def run_trials(living: RuntimeProcess, faults: Sequence[DiskFault]) -> Iterator[FaultResult]:
-    """Each fault on the same home, one after the other."""
+    """Run the faults on the same home, one after the other."""
     living.start()
     for fault in faults:
         yield run_trial(living, fault)
 
 
 def run_trial(living: RuntimeProcess, fault: DiskFault) -> FaultResult:
-    """Submit while the call fails; then look that everything acknowledged ends well, and that the database is whole."""
+    """Submit while the call fails, then check the acknowledged tasks and the database."""
     found = FaultResult(fault)
     with inject_fault(living.pid, fault):
         for _ in range(3):
@@ -69,7 +70,7 @@ def run_trial(living: RuntimeProcess, fault: DiskFault) -> FaultResult:
     if fault.kill:
         living.kill()
         living.start()
-    found.known.append(living.submit("true"))  # there is room again
+    found.known.append(living.submit("true"))  # the disk has room again
     for task in living.wait_for_end(*found.known):
         if task["status"] != "succeeded":
             found.wrong.append(f"#{task['number']} is {task['status']} ({task.get('reason')})")
@@ -78,13 +79,13 @@ def run_trial(living: RuntimeProcess, fault: DiskFault) -> FaultResult:
 
 
 def inject_fault(pid: int, fault: DiskFault) -> AbstractContextManager[None]:
-    """While this lasts the calls of the process and its threads fail as said."""
+    """Make the process's calls fail within the context."""
     return trace_calls(pid, fault.call, f"error={fault.error}:when={fault.n}")
 
 
 @contextmanager
 def trace_calls(pid: int, call: str, what: str) -> Iterator[None]:
-    """While this lasts `what` comes of a call of the process and its threads."""
+    """Apply an strace injection to the process's calls within the context."""
     assert STRACE is not None
     line = [STRACE, "-f", "-p", str(pid), "-e", f"trace={call}", "-e", f"inject={call}:{what}", "-o", "/dev/null"]
     tracer = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)

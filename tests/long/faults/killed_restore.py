@@ -1,6 +1,6 @@
-"""A restore that is killed at its n-th rename, link, removal, flush or write: the next one finishes what was asked, and nothing is lost.
+"""A restore killed at its n-th system call: the next restore completes it without loss.
 
-strace kills the process where it makes the call, before the call is done.
+strace kills the process at the call, before the call is done.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from tests.long.corruption.trials import PAGE_SIZE, fill_home
 from tests.long.faults.disk_faults import trace_calls
 
 STEPS = ("rename", "link", "unlink", "fsync")
-"""The calls that a restore is made of; `WRITES` are those that fill the files."""
+"""The calls that a restore consists of; `WRITES` are those that fill the files."""
 WRITES = ("pwrite64", "write", "ftruncate")
 MAX_CALLS = 1000
-"""Calls of a kind after which a restore is no longer killed."""
+"""Number of calls of a kind after which no further restore is killed."""
 
 Rows = list[tuple[int, str, int]]
 
 
 class KilledRestore(NamedTuple):
-    """One trial: at which call it was killed, and what was wrong afterwards."""
+    """Trial: the call at which the restore was killed, and the failures found."""
 
     call: str
     n: int
@@ -47,7 +47,7 @@ class KilledRestore(NamedTuple):
 
 
 class RestoreCase(NamedTuple):
-    """A home to restore: where it lies, the tasks it has, and those of a restore that nobody kills."""
+    """Home to restore: its tasks, and the tasks after an undisturbed restore."""
 
     home: Path
     before: Rows
@@ -55,17 +55,20 @@ class RestoreCase(NamedTuple):
 
 
 def make_case(root: Path, damaged: bool) -> RestoreCase:
-    """A home with a backup, and work that came and ran since, which stands in the log of the database only; `damaged`: a page of it is
-    lost."""
+    """Create a home with a backup and later work that only the WAL contains.
+
+    With `damaged`, a page of the database is destroyed.
+    """
     home = root / "home"
     paths.make_home(home)
     fill_home(home, 12)
     path = paths.database_path(home)
     with closing(sqlite3.connect(path)) as c:
-        (page,) = c.execute("SELECT rootpage FROM sqlite_master WHERE name = 'slas'").fetchone()  # which no work writes to
-        c.execute("SELECT count(*) FROM tasks").fetchall()  # whoever has it open keeps the log from being folded
+        # no later work writes to this table
+        (page,) = c.execute("SELECT rootpage FROM sqlite_master WHERE name = 'slas'").fetchone()
+        c.execute("SELECT count(*) FROM tasks").fetchall()  # an open reader prevents the checkpoint
         _add_work(path)
-        shutil.copytree(home, root / "left")  # as a runtime that was killed leaves it
+        shutil.copytree(home, root / "left")  # the state that a killed runtime leaves
     shutil.rmtree(home)
     (root / "left").rename(home)
     before = read_tasks(_copy_home(home, root / "read") / path.name)
@@ -84,31 +87,32 @@ def make_case(root: Path, damaged: bool) -> RestoreCase:
 
 
 def _copy_without_wal(home: Path, to: Path) -> Path:
-    """The database of a copy that has no log."""
+    """Return the database of a copy without WAL."""
     path = paths.database_path(_copy_home(home, to))
     path.with_name(f"{path.name}-wal").unlink()
     return path
 
 
 def _add_work(path: Path) -> None:
-    """Tasks that the backup does not know: one ran, one waits."""
+    """Add tasks that the backup does not contain: one ran, one waits."""
     engine = create_write_engine(path)
     with engine.begin() as c:
         made = TaskBuilder(c)
         made.complete_run(made.submit_task(name="ran since"), 0)
         made.submit_task(name="held since", hold=True)
-        c.exec_driver_sql("UPDATE tasks SET priority = 7 WHERE number = 3")  # which a restore takes back
+        # a restore reverts this change
+        c.exec_driver_sql("UPDATE tasks SET priority = 7 WHERE number = 3")
     engine.dispose()
 
 
 def read_tasks(path: Path) -> Rows:
-    """The number, status and priority of each."""
+    """Return number, status and priority of each task."""
     with looking(path) as c:
         return c.execute("SELECT number, status, priority FROM tasks ORDER BY number").fetchall()
 
 
 def run_trials(case: RestoreCase, calls: Sequence[str], every: int = 1) -> Iterator[KilledRestore]:
-    """Kill a restore at each call of these kinds, or at every so-manieth."""
+    """Kill a restore at every n-th call of each kind."""
     for call in calls:
         for n in range(1, MAX_CALLS, every):
             home = _copy_home(case.home, case.home.with_name("trial"))
@@ -125,7 +129,7 @@ def _copy_home(home: Path, to: Path) -> Path:
 
 
 def _kill_restore(home: Path, call: str, n: int) -> bool:
-    """Restore, and be killed at the n-th call; False when there are not so many."""
+    """Kill a restore at the n-th call; return false if there are fewer calls."""
     ours, its = _FORKS.Pipe()
     said = home / "said"
     restoring = _FORKS.Process(target=_run_command_when_traced, args=(its, said, ["--home", str(home), "db", "restore", "--yes"]))
@@ -139,12 +143,12 @@ def _kill_restore(home: Path, call: str, n: int) -> bool:
 
 
 _FORKS = get_context("forkserver")
-"""Has the program at hand: to trace it from its first import on would take most of the time."""
+"""Fork server with preloaded modules; tracing the imports would take most of the time."""
 _FORKS.set_forkserver_preload(["app.cli.commands.db.restore", "app.offline.restore", __name__])
 
 
 def _run_command_when_traced(gate: Pipe, said: Path, words: list[str]) -> None:
-    """The command line, once it is traced; what it says goes to a file."""
+    """Run the command line once traced, with its output in a file."""
     with said.open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -154,7 +158,7 @@ def _run_command_when_traced(gate: Pipe, said: Path, words: list[str]) -> None:
 
 
 def _find_failures(home: Path, case: RestoreCase) -> list[str]:
-    """What is not as it should be after the kill, and after the restore that follows it."""
+    """Return the failures after the kill and after the next restore."""
     said = [f"before: {why}" for why in _find_inconsistencies(home, case)]
     try:
         _restore(home)
@@ -169,7 +173,7 @@ def _find_failures(home: Path, case: RestoreCase) -> list[str]:
 
 
 def _find_inconsistencies(home: Path, case: RestoreCase) -> Iterator[str]:
-    """A reader sees the old state or the new one, or is told what to do."""
+    """Check that a reader sees the old state, the new state, or an error with a remedy."""
     try:
         read_only.read(str(home), "ls", {})
         found = read_tasks(paths.database_path(home))

@@ -1,4 +1,4 @@
-"""A home that is killed at the n-th call while it is made, by strace, before the call is done."""
+"""Creation of a home, killed by strace at the n-th system call before the call is done."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FORKS.set_forkserver_preload([__name__])
 
 
 def kill_setup(home: Path, call: str, n: int) -> bool:
-    """Make a home, and be killed at the n-th call; False when there are not so many."""
+    """Kill the creation of a home at the n-th call; return false if there are fewer calls."""
     paths.make_home(home)
     ours, its = _FORKS.Pipe()
     making = _FORKS.Process(target=_prepare_when_traced, args=(its, home))

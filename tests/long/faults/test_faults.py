@@ -1,4 +1,4 @@
-"""The short form of `python -m tests.long.faults`."""
+"""Short fault test; the long one is `python -m tests.long.faults`."""
 
 from __future__ import annotations
 

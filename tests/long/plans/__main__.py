@@ -1,7 +1,8 @@
-"""`python -m tests.long.plans`: no statement of a deck, the command line or the clock walks through a table that grows.
+"""Query plan check of a whole runtime: `python -m tests.long.plans`.
 
-A runtime is brought up over so many tasks, everything is asked of it, and the plan of every statement that it executed is looked at.
-Those that walk are printed, and the exit code is 1; those that may are named below, each with its reason.
+A runtime executes every statement of the deck, the command line and the schedule over many tasks.
+Statements that scan a growing table are printed, and the exit code is 1. `allowed_scans` lists the
+exceptions.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ from tests.long.plans import database_filler, query_recorder
 from tests.long.plans.allowed_scans import find_reason
 
 SLOW_VERB = 0.5
-"""Seconds from which on a verb is worth a line."""
+"""Seconds from which a verb is reported."""
 
 
 def main() -> int:
-    """Ask everything, and say what walks."""
+    """Record all statements and report the scans."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, default=100_000)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="td-", ignore_cleanup_errors=True) as root:
         home = Path(root) / "home"
-        os.environ["XDG_CONFIG_HOME"] = root  # a threshold of one's own would be minded
+        os.environ["XDG_CONFIG_HOME"] = root  # prevents a user's threshold from applying
         try:
             return _report(_record(home, args.tasks), args.run_json)
         finally:

@@ -1,4 +1,4 @@
-"""Which walks are right, each with its reason."""
+"""Scans that are allowed, each with its reason."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import re
 from db.maintenance.query_plans import TableScan
 
 GROWING_TABLES = ("tasks", "instances", "events", "operations", "alerts", "samples", "history", "dependencies")
-"""Tables without a bound. All others have as many rows as there are definitions, or are kept small."""
+"""Tables without a size limit. All others stay small."""
 
 WANTED_INDEXES = {
     "idx_alerts_open": "its entries are the open alerts, which are wanted",
     "idx_tasks_next": "its entries are the waiting tasks in their order, which are wanted up to a limit",
     "idx_instances_active": "its entries are the runs under way, which are wanted",
 }
-"""Partial indexes that hold nothing but what is asked for."""
+"""Partial indexes whose entries are all wanted."""
 
 ORDERED_SCANS = (
     (r"FROM tasks INDEXED BY (\w+) WHERE \w+ IS NOT NULL AND 1 ORDER BY .* LIMIT \?\)$", "a page of all tasks in the order of an index"),
@@ -24,21 +24,21 @@ ORDERED_SCANS = (
     (r" FROM operations WHERE 1 ORDER BY operations\.id DESC LIMIT \?$", "the newest operations"),
     (r" FROM instances ORDER BY instances\.runid DESC LIMIT \?", "the newest runs"),
 )
-"""Statements that walk along an index, or the rows, in the order that is asked for, and stop at their limit."""
+"""Statements that follow an index or the rows in the wanted order and stop at their limit."""
 
 USER_FILTERS = (
     (r"^SELECT tasks\.uuid.* FROM tasks WHERE .*json_each\(tasks\.tags\).* LIMIT \?", "`ls --tag`, newest first until the page is full"),
     (r"^SELECT count\(\*\) AS count_1 FROM tasks WHERE .*json_each\(tasks\.tags\)", "`ls --tag` says how many there are"),
     (r" FROM operations WHERE 1 AND .* ORDER BY operations\.id DESC LIMIT \?$", "a filter of the operations, newest first until full"),
 )
-"""What people ask for by something that no index has; neither the deck's tasks nor the dispatcher."""
+"""Statements of users that no index serves; the deck's lists and the dispatcher have none."""
 
 RARE_SCANS = ((r"^SELECT uuid, max\(at\) AS latest FROM \(", "the last success of each name, which the cleanup does not remove"),)
-"""What the clock asks for a few times in an hour, on a reader."""
+"""Statements that the schedule runs a few times an hour, on a reader."""
 
 
 def find_reason(statement: str, walk: TableScan) -> str | None:
-    """Why a statement may walk through this table; None when it may not."""
+    """Return the reason that a statement may scan the table, or None."""
     if walk.table not in GROWING_TABLES:
         return "the table is small"
     if walk.by in WANTED_INDEXES:

@@ -1,4 +1,4 @@
-"""A busy home for plans: every table that grows is large, and each kind of row is there."""
+"""A filler of large databases with every kind of row in every growing table."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from db.engine import create_write_engine
 from tests.db import bulk_data
 
 ENDED_SHARE = 5
-"""One in so many tasks has ended."""
+"""One in this many tasks has ended."""
 
 
 def fill_database(path: Path, tasks: int) -> None:
-    """Fill a fresh database: `tasks` tasks, and as many operations; a run and three events of each that ended."""
+    """Add tasks and as many operations, and for each ended task a run and three events."""
     bulk_data.fill_database(path, tasks - tasks // ENDED_SHARE, tasks // ENDED_SHARE)
     engine = create_write_engine(path)
     with engine.begin() as c:
@@ -46,5 +46,5 @@ def _add_samples(c: Connection) -> None:
 
 
 def _limit_queues(c: Connection) -> None:
-    """Only one queue starts tasks, two at a time, so that the tables stay large."""
+    """Let one queue start two tasks at a time, so that the tables stay large."""
     c.exec_driver_sql("UPDATE queues SET capacity = iif(name = 'default', 2, 0)")

@@ -1,4 +1,4 @@
-"""Everything that a deck, the command line and the clock ask of a runtime, in its own process; and the plan of each statement of it."""
+"""Recorder of all statements of a runtime, with the plan of each."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from db.search.pagination import ORDERS
 from db.statement_timer import BoundShape
 
 SKIPPED_VERBS = ("db.", "doctor", "export")
-"""Verbs that read all there is, or no task, because somebody wants them to."""
+"""Verbs that read everything on purpose, or no task."""
 SKIPPED_DUTIES = ("backup", "replica")
-"""Duties that read the file and hardly a row."""
+"""Periodic jobs that read the file and hardly any row."""
 FILTERS = (
     "", "status:failed", "status:queued queue:gpu", "work 7", "!work", "name:work*", "by:ann", "tag:run=7", "template:encode",
     "since:1h", "until:1h status:ended", "number:>100", "priority:2", "#42", "status:active",
 )  # fmt: skip
 PAGE_SIZE = 10
-"""Of a page: statements are the same for a longer one, which takes longer to explain."""
+"""Rows of a page. A longer page has the same statements but takes longer to explain."""
 TASK_VERBS = frozenset({"about", "show", "log", "instances"})
 """Verbs about one task."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExplainedStatement:
-    """A statement, its plan, and which tables it walks through."""
+    """Statement with its plan and the tables that it scans."""
 
     text: str
     plan: tuple[str, ...]
@@ -54,7 +54,7 @@ class ExplainedStatement:
 
 @dataclass(frozen=True, slots=True)
 class RecordedStatements:
-    """All that was executed, what was slow of it, and the verbs and duties that were asked, with the worst seconds of each."""
+    """All executed statements, the slow ones, and the worst seconds of each verb and job."""
 
     told: list[ExplainedStatement]
     slow: list[SlowRow]
@@ -63,7 +63,7 @@ class RecordedStatements:
 
 
 async def record_statements(home: Path, tasks: int) -> RecordedStatements:
-    """Bring up the home's runtime, ask it everything, and look at the plans. The caller holds the lock."""
+    """Start the home's runtime, run everything and explain the plans. The caller holds the lock."""
     async with open_runtime(home) as runtime:
         asker = VerbCaller(runtime, home, tasks)
         await asker.run_everything()
@@ -76,7 +76,7 @@ async def record_statements(home: Path, tasks: int) -> RecordedStatements:
 
 
 def explain_statements(c: Connection, texts: dict[str, BoundShape]) -> tuple[list[ExplainedStatement], list[str]]:
-    """The plan of each statement, and those that have none."""
+    """Return the plan of each statement, and the statements without one."""
     told, without = [], []
     for text, shape in texts.items():
         plan = slow_queries.explain_statement(c, text, shape)
@@ -88,16 +88,16 @@ def explain_statements(c: Connection, texts: dict[str, BoundShape]) -> tuple[lis
 
 
 class VerbCaller:
-    """Asks verbs as the control socket does."""
+    """Caller of verbs, like the control socket."""
 
     def __init__(self, runtime: Runtime, home: Path, tasks: int) -> None:
         self.runtime, self.home, self.last = runtime, home, tasks
         self.db = runtime.dispatcher.db
         self.asked: dict[str, float] = {}
-        """Verbs and duties, and the seconds that each took at worst."""
+        """Worst seconds of each verb and job."""
 
     async def call_verb(self, verb: str, /, **args: Any) -> Any:
-        """One verb; a refusal is an answer like any other."""
+        """Call one verb and ignore refusals."""
         with self._measure(verb):
             try:
                 return await registry.call_verb(Call(self.db, "ann", self.home, self.runtime), verb, args)
@@ -112,7 +112,7 @@ class VerbCaller:
         self.asked[what] = max(self.asked.get(what, 0.0), time.monotonic() - began)
 
     async def run_everything(self) -> None:
-        """All of it, so that work is under way meanwhile."""
+        """Run all changes, reads and jobs, so that work is in progress."""
         await self.make_changes()
         await self.call_reading_verbs()
         await self.read_lists()
@@ -123,7 +123,7 @@ class VerbCaller:
                 await duty.run()
 
     async def make_changes(self) -> None:
-        """What people do: rules, submissions, and every verb on tasks that wait, run and ended."""
+        """Create rules, submit tasks, and call every verb on tasks in several states."""
         for preset in ("starts-within", "finishes-within"):
             await self.call_verb("sla.create", name=preset, preset=preset, value="45m", queue="gpu")
         for metric, value in (("replica-lag", "5m"), ("backup-age", "2h"), ("slow-queries", 20), ("lock-wait", "1s"), ("wal-size", "1K")):
@@ -143,7 +143,7 @@ class VerbCaller:
         await self.call_verb("rm", ids=[11])
 
     async def call_reading_verbs(self) -> None:
-        """Each reading verb, bare where it can be, and of tasks of each kind."""
+        """Call each reading verb, without arguments where possible, and for tasks of each kind."""
         for name in _list_verbs():
             for args in self._list_arguments(name):
                 await self.call_verb(name, **args)
@@ -173,7 +173,7 @@ class VerbCaller:
         yield from known.get(name, [] if name in TASK_VERBS else [{}])
 
     async def read_lists(self) -> None:
-        """Pages of tasks in every order, both ways, with every kind of filter."""
+        """Read pages of tasks in every order and direction, with every kind of filter."""
         for order in ORDERS:
             for down in (True, False):
                 await self._read_pages(order, down)
@@ -182,7 +182,7 @@ class VerbCaller:
             await self.call_verb("browse", filter=words, order="ended", limit=PAGE_SIZE)
 
     async def _read_pages(self, order: str, down: bool) -> None:
-        """The first page, and those that may be asked for from its last row."""
+        """Read the first page, and the pages reachable from its last row."""
         page = await self.call_verb("browse", order=order, down=down, limit=PAGE_SIZE)
         row = page["rows"][-1]
         for way in ("after", "before", "from"):
@@ -194,11 +194,11 @@ def _list_verbs() -> list[str]:
 
 
 def list_required_arguments(name: str) -> list[str]:
-    """The arguments that a verb cannot do without."""
+    """List the arguments that a verb requires."""
     wanted = inspect.signature(registry.VERBS[name].run).parameters.values()
     return [p.name for p in wanted if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
 
 
 def run_recorder(home: Path, tasks: int) -> RecordedStatements:
-    """`ask`, in an event loop of its own."""
+    """Run `record_statements` in a new event loop."""
     return asyncio.run(record_statements(home, tasks))

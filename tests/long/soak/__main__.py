@@ -1,9 +1,9 @@
-"""`python -m tests.long.soak --minutes 3`: a day of a busy queue in minutes, and whether anything grows.
+"""Soak test: `python -m tests.long.soak --minutes 3` runs a day of a busy queue in minutes.
 
-A day of one short task a second is 86,400 tasks; they run as fast as they can, with failures, deaths by signal, retries,
-timeouts and cancels among them, while the cleanup removes rows and logs of what ended some seconds ago. Sixty times
-memory, descriptors, zombies and files are looked at. Exits 1 when something grows that must not, or ended otherwise
-than it must.
+A day of one short task a second is 86,400 tasks. They run as fast as possible, with failures,
+deaths by signal, retries, timeouts and cancels, while the cleanup deletes rows and logs that are
+some seconds old. Memory, descriptors, zombies and files are sampled sixty times. Exits 1 if
+something grows or ends unexpectedly.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.long.soak.trial import SoakResult, format_report, run_soak
 
 
 def main() -> int:
-    """Soak as the command line says."""
+    """Run the soak test."""
     parser = argparse.ArgumentParser(prog="python -m tests.long.soak", description="A day of a busy queue in minutes.")
     parser.add_argument("--minutes", type=float, default=3.0, help="of full load (default 3)")
     parser.add_argument("--json", action="store_true", help="every look and verdict as one JSON document")
@@ -28,7 +28,7 @@ def main() -> int:
 
 
 def format_json(found: SoakResult) -> str:
-    """All that was seen."""
+    """Return all samples and verdicts as JSON."""
     verdicts = [{"what": what, "seen": seen, "good": good} for what, seen, good in found.list_verdicts()]
     return json.dumps({**asdict(found), "verdicts": verdicts}, indent=1)
 

@@ -1,4 +1,4 @@
-"""What a home takes at one moment: memory and descriptors of the three, zombies, files; and how that is judged."""
+"""Samples of a home's memory, descriptors, zombies and files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MIB = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look. Memory and sizes in MiB; `files` counts the logs of runs."""
+    """One sample. Memory and sizes in MiB; `files` counts the logs of runs."""
 
     seconds: float
     ended: int
@@ -36,7 +36,6 @@ class Sample:
 
 
 def take_sample(home: Path, pids: dict[str, int], began: float, ended: int) -> Sample:
-    """Look at a home now."""
     run, logs = home / "run", list(_list_sizes(home / "runs"))
     return Sample(
         time.monotonic() - began, ended,
@@ -68,7 +67,10 @@ def _list_sizes(folder: Path) -> Iterator[int]:
 
 
 def _count_zombies(parents: set[int]) -> int:
-    """Processes that have ended a while ago and are not reaped: looked at twice, since each job is one for a moment."""
+    """Count processes that stay unreaped.
+
+    Two looks are needed, because each job is a zombie for a moment.
+    """
     first = set(_list_zombies(parents))
     pause(0.2)
     return len(first & set(_list_zombies(parents)))
@@ -84,7 +86,7 @@ def _list_zombies(parents: set[int]) -> Iterator[int]:
 
 
 def compute_slope(points: Sequence[tuple[float, float]]) -> float:
-    """Least squares: how much the second grows for each one of the first."""
+    """Return the least-squares slope of the points."""
     mean_x = sum(x for x, _ in points) / len(points)
     mean_y = sum(y for _, y in points) / len(points)
     spread = sum((x - mean_x) ** 2 for x, _ in points)

@@ -1,6 +1,6 @@
-"""`python -m tests.long.soak.short_retention_runtime HOME`: the runtime in the foreground, with the rule of thirty days made seconds.
+"""A runtime with a retention of seconds: `python -m tests.long.soak.short_retention_runtime HOME`.
 
-Everything else is as in a home of any user: what a day would remove over a month goes within the trial.
+Everything else equals a user's home: rows that a month would delete are deleted within the test.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from app.runtime import periodic
 
 RETENTION = timedelta(seconds=15)
 CLEANUP_INTERVAL = 3
-"""Seconds between two rounds of the cleanup."""
+"""Seconds between two cleanups."""
 
 
 class FrequentCleanup(periodic.Duties):
-    """The duties, with a cleanup that comes often."""
+    """Periodic jobs with frequent cleanups."""
 
     def list_duties(self) -> tuple[periodic.Duty, ...]:
-        """All of them."""
         return tuple(replace(duty, every=CLEANUP_INTERVAL) if duty.name == "cleanup" else duty for duty in super().list_duties())
 
 

@@ -1,4 +1,4 @@
-"""The short form of `python -m tests.long.soak`: some thousand tasks. Too short for a slope; long enough for what only grows."""
+"""Short soak test with some thousand tasks: too short for slopes, long enough for leaks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tests.long.soak.sampling import ROLES, Sample
 from tests.long.soak.trial import SoakResult, format_report, run_soak
 
 SLOW_VERDICTS = ("memory", "database", "runs")
-"""What takes minutes to settle."""
+"""Verdicts that take minutes to settle."""
 
 
 def list_failures(found: SoakResult) -> list[str]:
-    """What is not as it must be."""
+    """List the failed verdicts."""
     return [what for what, _, good in found.list_verdicts() if not good]
 
 
@@ -26,7 +26,7 @@ def test_full_load_leaves_nothing_open_unreaped_or_wrong():
 
 
 def make_steady_sample(at: int) -> Sample:
-    """A look at a home in which nothing grows, a thousand tasks after the last one."""
+    """Return a sample of a home that does not grow, a thousand tasks after the previous one."""
     each = dict.fromkeys(ROLES, 50.0)
     return Sample(at, at * 1000, each, each, dict.fromkeys(ROLES, 12), 0, 0.5, 0.0, 0.0, 4.0, 20.0, 0.3, 15_000)
 

@@ -1,4 +1,4 @@
-"""One soak: a home under full load for some time, looked at again and again, and what is to be said of it."""
+"""One soak trial: a home under full load, sampled and judged."""
 
 from __future__ import annotations
 
@@ -24,25 +24,26 @@ from tests.runtime_process import HOME_VARIABLE, RuntimeProcess, wait_until
 
 SAMPLES = 60
 MAX_GROWTH = {"runtime": 0.5, "keeper": 0.1, "guard": 0.1}
-"""MiB of RSS that each may grow for 10,000 tasks, over the second half. PSS is shown and not judged: it falls and rises
-with every other process that maps the same libraries."""
+"""Limits of RSS growth in MiB per 10,000 tasks over the second half. PSS is shown but not judged,
+because it depends on other processes that map the same libraries."""
 
 MAX_SIZES = {"journal": 8.0, "runtime_log": 2.2, "keeper_log": 0.3, "wal": 64.0}
-"""MiB that these may have at any look."""
+"""Limits in MiB at any sample."""
 
 MAX_RATIO = 1.5
-"""What a kept log comes with, on disk and in the database, may in the second half be so many times that of the second quarter."""
+"""Limit of the disk and database size per kept log in the second half, relative to the second
+quarter."""
 
 CLEANUP_DELAY = 10.0
-"""Seconds after which what was to go must have gone: rounds of the cleanup come every few."""
+"""Seconds after which expired rows must be gone; cleanups run every few seconds."""
 
 DESCRIPTOR_TOLERANCE = 4
-"""Descriptors by which two looks may differ: a reader's connection, a journal file about to be removed."""
+"""Allowed difference in descriptors: a reader's connection, or a journal file about to be removed."""
 
 
 @dataclass(frozen=True, slots=True)
 class SoakResult:
-    """What was done and seen."""
+    """Work done and samples taken."""
 
     submitted: int
     seconds: float
@@ -51,26 +52,28 @@ class SoakResult:
 
     @property
     def second_half(self) -> Sequence[Sample]:
-        """The second half."""
         return self.samples[len(self.samples) // 2 :]
 
     def compute_growth(self, role: str) -> float:
-        """MiB of RSS for 10,000 tasks, over the second half."""
+        """Return the RSS growth in MiB per 10,000 tasks over the second half."""
         return compute_slope([(one.ended / 10_000, one.rss[role]) for one in self.second_half])
 
     def count_young(self, now: Sample) -> int:
-        """Runs that may be kept at a look: those of tasks that ended not long before, and of those that wait and run."""
+        """Return the number of runs that may still be kept at a sample.
+
+        They belong to tasks that ended recently, wait or run.
+        """
         since = now.seconds - short_retention_runtime.RETENTION.total_seconds() - CLEANUP_DELAY
         before = max((one.ended for one in self.samples if one.seconds <= since), default=0)
         return now.ended - before + MAX_BACKLOG + BATCH_SIZE
 
     @staticmethod
     def compute_size_per_log(samples: Sequence[Sample], name: str) -> list[float]:
-        """KiB of `database` or `runs` for each log that is kept."""
+        """Return the KiB of `database` or `runs` per kept log."""
         return [getattr(one, name) * 1024 / max(1, one.files) for one in samples]
 
     def list_verdicts(self) -> Iterator[tuple[str, str, bool]]:
-        """What is judged, what was seen, and whether that is as it must be."""
+        """Yield each verdict: its subject, the observed value, and true if the value is allowed."""
         for role in ROLES:
             grown, most = self.compute_growth(role), MAX_GROWTH[role]
             yield f"memory of the {role}, flat", f"{grown:+.3f} MiB for 10,000 tasks (may be {most})", grown <= most
@@ -99,7 +102,7 @@ class SoakResult:
 
 @contextmanager
 def open_runtime() -> Iterator[tuple[RuntimeProcess, dict[str, int]]]:
-    """A home whose runtime keeps what ended for seconds only; its pids."""
+    """Open a home whose runtime keeps ended tasks for seconds only; yield it with its pids."""
     with tempfile.TemporaryDirectory(prefix="td-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
         paths.make_home(home)
@@ -131,7 +134,7 @@ def _read_pids(home: Path) -> dict[str, int] | None:
 
 
 def run_soak(seconds: float, looks: int = SAMPLES, say: Callable[[str], None] | None = None) -> SoakResult:
-    """Full load for so long, then until all has ended."""
+    """Run at full load for the given seconds, then until all tasks have ended."""
     with open_runtime() as (living, pids):
         work, began = Workload(living.open_client(autostart=False)), time.monotonic()
         samples: list[Sample] = []
@@ -148,7 +151,7 @@ def run_soak(seconds: float, looks: int = SAMPLES, say: Callable[[str], None] | 
 
 
 def _find_failures(home: Path, submitted: int) -> list[Any]:
-    """Tasks that are still known and did not end as they must, loads that are not 0, and a number that is not the last."""
+    """Return tasks that ended unexpectedly, loads that are not 0, and a wrong last number."""
     tasks = read_rows(home, "SELECT name, status, number FROM tasks")
     odd: list[Any] = [task for task in tasks if EXPECTED_STATES.get(task[0]) != task[1]]
     loads = "SELECT name, current_load FROM queues WHERE current_load <> 0 UNION ALL SELECT name, used_cpu FROM pools WHERE used_cpu <> 0"
@@ -173,7 +176,7 @@ COLUMNS = (
 
 
 def format_report(found: SoakResult, rows_shown: int = 20) -> str:
-    """A table of some of the looks (memory and sizes in MiB), then the verdicts."""
+    """Return a table of some samples (memory and sizes in MiB), then the verdicts."""
     every = max(1, len(found.samples) // rows_shown)
     cells = [[head for head, _ in COLUMNS]] + [
         [show(s) for _, show in COLUMNS] for s in found.samples[every - 1 :: every]

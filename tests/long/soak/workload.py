@@ -1,4 +1,4 @@
-"""A busy queue: mostly short tasks, with failures, retries, timeouts and cancels among them, as many as will run."""
+"""A busy queue: mostly short tasks, with failures, retries, timeouts and cancels."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ EXPECTED_STATES = {
     "short": "succeeded", "talks": "succeeded", "fails": "failed", "dies": "failed", "retried": "succeeded", "absent": "failed",
     "too-long": "timed_out", CANCELLED: "cancelled",
 }  # fmt: skip
-"""How tasks end, by their names."""
+"""Final state of each task, by name."""
 
 
 def make_batch(number: int) -> list[dict[str, Any]]:
-    """The next tasks to submit, the same mixture each time."""
+    """Return the next tasks to submit, always in the same mixture."""
     return [_make_task(number * BATCH_SIZE + at) for at in range(BATCH_SIZE)]
 
 
@@ -47,7 +47,7 @@ def _make_task(number: int) -> dict[str, Any]:
 
 
 class Workload:
-    """Submits and cancels over one line. `submitted` counts."""
+    """Submitter and canceller of tasks over one connection."""
 
     def __init__(self, client: Client) -> None:
         self.client, self.submitted = client, 0
@@ -56,7 +56,7 @@ class Workload:
             client.call("queue.create", {"name": queue, "capacity": slots, "pool": "wide"})
 
     def submit_more(self) -> bool:
-        """Fill the queue up where it has room, and cancel what waits for that; whether anything was submitted."""
+        """Cancel what is meant for it and fill the queue; return true if tasks were submitted."""
         self._cancel_tasks()
         if self.count_unfinished() >= MAX_BACKLOG:
             return False
@@ -69,11 +69,11 @@ class Workload:
         self.client.call("cancel", {"select": {"name": CANCELLED, "status": ["running"]}})
 
     def count_unfinished(self) -> int:
-        """Tasks that have not ended."""
+        """Count the tasks that have not ended."""
         counts = self.client.call("status")["counts"]
         return sum(counts.get(status, 0) for status in ("queued", "retrying", "running"))
 
     def finish(self) -> int:
-        """Submit no more; how many have not ended."""
+        """Submit no more, and return the number of unfinished tasks."""
         self._cancel_tasks()
         return self.count_unfinished()

@@ -1,4 +1,4 @@
-"""Backups as verbs: taken by settings, checked, told of, and what is run after them."""
+"""Backup verbs: taking by settings, verifying, reporting, and the program run afterwards."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WriteConfig = Callable[[str], None]
 
 @pytest.fixture(autouse=True)
 def write_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WriteConfig:
-    """Write config.toml; none until then."""
+    """Return a function that writes config.toml, which is missing until then."""
     monkeypatch.setenv("XDG_CONFIG_HOME", os.fspath(tmp_path))
     path = tmp_path / "taskdeck" / "config.toml"
     path.parent.mkdir()
@@ -50,7 +50,7 @@ def write_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WriteConfig
 
 
 def make_clean_report(checked: int) -> dict[str, Any]:
-    """What a check says where nothing is wrong."""
+    """Return the verify answer of `checked` good backups."""
     return {"checked": checked, "bad": [], "odd": [], "strangers": [], "damaged_lines": []}
 
 

@@ -1,4 +1,4 @@
-"""`db cleanup`: what would go is what goes, by the rules of the settings; logs go with their runs, also over a crash."""
+"""`db cleanup`: the preview equals the removal, and logs go with their runs even after a crash."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ MakeCall = Callable[[RetentionSettings], Call]
 
 @pytest.fixture
 def call_with_retention(runtime_call: Call, fake_runtime: Any, monkeypatch: pytest.MonkeyPatch) -> MakeCall:
-    """A caller while a runtime with these rules is up."""
+    """Return a function that makes a call while a runtime with these rules is up."""
 
     def upkept(rules: RetentionSettings) -> Call:
         monkeypatch.setattr(type(fake_runtime), "upkeep", MaintenanceSettings(retention=rules))
@@ -49,13 +49,13 @@ def call_with_retention(runtime_call: Call, fake_runtime: Any, monkeypatch: pyte
 
 
 async def insert_work(db: Database, many: int, tasks: int) -> None:
-    """So many days of work until about now, all counted by the history."""
+    """Insert days of work until about now, all counted by the history."""
     await db.write(insert_days, timestamps.utcnow() + timedelta(minutes=1), many, tasks)
     await db.write(rollups.set_counted_until, int(time.time() // 60) + 1)
 
 
 def write_log(home: Path, runid: str, days: float = 0) -> Path:
-    """A log file, last written so long ago."""
+    """Write a log file, last modified `days` days ago."""
     path = Path(paths.log_path(home, runid))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"x" * 200)
@@ -222,7 +222,7 @@ async def test_rules_for_unknown_names_are_reported(call_with_retention: MakeCal
 def test_ledger_entries_are_kept_as_long_as_backups(home: Path):
     now, none = timestamps.utcnow(), cleanup.find_oldest(home, BackupSettings())
     assert cleanup.build_rules(MaintenanceSettings(backup=BackupSettings(keep=None)), now, none).ledger == ""
-    for enabled in (True, False):  # those that people take are kept as long
+    for enabled in (True, False):  # manual backups are kept as long
         assert cleanup.build_rules(MaintenanceSettings(backup=BackupSettings(keep=DAY, enabled=enabled)), now, none).ledger == timestamps.format_time(now - timedelta(days=1))
 
 
@@ -242,7 +242,7 @@ async def test_the_ledger_reaches_back_to_the_oldest_possible_backup(call: Call,
 
 
 async def test_tasks_in_an_existing_backup_stay_in_the_ledger(db: Database, call: Call):
-    """The last two full ones stay, and those that people take while none are taken by the clock."""
+    """Keep the last two full backups, and manual ones while scheduled backups are off."""
     short = MaintenanceSettings(backup=BackupSettings(keep=0.001, enabled=False), retention=RetentionSettings(all=RetentionRule(keep=0.001)))
     await insert_work(db, 1, 20)
     await execute_sql(call, "UPDATE tasks SET name = 'same', template = NULL")
@@ -323,7 +323,7 @@ async def test_a_process_killed_while_removing_logs_leaks_none(home: Path, datab
 
 
 def fill_disk_while(monkeypatch: pytest.MonkeyPatch, while_there: Path) -> None:
-    """Let the disk be full for all that is removed as long as that file is there."""
+    """Make removals fail with a full disk while the file exists."""
     done = retention.remove_runs
 
     def refused(c: Connection, *of: Any) -> Any:
@@ -337,7 +337,7 @@ def fill_disk_while(monkeypatch: pytest.MonkeyPatch, while_there: Path) -> None:
 
 
 async def write_all_logs(call: Call) -> list[Path]:
-    """The logs of all runs, in the order of their ends."""
+    """Write the logs of all runs and return them in the order of their ends."""
     return [write_log(call.home, row[0]) for row in await execute_sql(call, "SELECT runid FROM instances ORDER BY end_time")]
 
 

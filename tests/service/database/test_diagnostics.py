@@ -1,4 +1,4 @@
-"""The database's health as verbs: told also where nothing can be written."""
+"""Database diagnostics, which work even if nothing can be written."""
 
 from __future__ import annotations
 

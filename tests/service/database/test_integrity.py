@@ -1,4 +1,4 @@
-"""A database against what the keeper and the disk know, and what of it can be mended."""
+"""Database checks against keeper journals and log files, and the repairs they allow."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from tests.db.maintenance.upgrades import add_later_revision, make_old_database
 from tests.runtime_process import wait_until
 
 EARLY_RUNID = "01000000-0000-7000-8000-000000000000"
-"""A run from long before all that a database of now knows of."""
+"""A run id older than everything in a current database."""
 
 
 def write_journal(home: Path, *records: dict[str, object]) -> None:
-    """What a keeper has written."""
+    """Write keeper records, followed by a torn one."""
     folder = home / "run" / "journal2"
     folder.mkdir(exist_ok=True)
     text = "".join(f"{json.dumps(record)}\n" for record in records)
@@ -51,7 +51,7 @@ def write_log(home: Path, runid: str) -> Path:
 
 @pytest.fixture
 def running_runid(database_path: Path) -> str:
-    """The run of a task that runs, as its row says."""
+    """Return the run id of a running task."""
     engine = create_write_engine(database_path)
     with engine.begin() as c:
         made = TaskBuilder(c)
@@ -150,7 +150,7 @@ def test_nothing_is_repaired_while_the_latest_writes_are_missing(home: Path, run
 
 
 def test_an_unwritable_database_prevents_a_runtime_start(home: Path, database_path: Path, monkeypatch: pytest.MonkeyPatch):
-    allowed = os.access  # root may write all
+    allowed = os.access  # root may write everything
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and allowed(path, mode))
     with pytest.raises(ReadOnlyDisk, match=f"{database_path} is read-only"):
         setup.prepare_in_subprocess(home)

@@ -1,4 +1,4 @@
-"""Definitions applied from a file and exported to one: whole or not at all, and only what differs."""
+"""Definitions applied from a file and exported: completely or not at all, and only differences."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

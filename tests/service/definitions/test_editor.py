@@ -1,4 +1,4 @@
-"""One definition as text: what is wrong with it and where, what storing it would change, and who was quicker."""
+"""One definition as text: faults with their position, effects of saving, and concurrent edits."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ properties.who = {type = "string"}
 
 
 async def find_faults(call: Call, text: str, name: str | None = "greet", **args: Any) -> list[tuple[int | None, int | None, str]]:
-    """Line, column and words of what is wrong."""
+    """Return line, column and message of each fault."""
     found = await editor.check(call, **{"kind": "templates", "text": text, "name": name, **args})
     return [(fault["line"], fault["column"], fault["message"]) for fault in found["faults"]]
 
 
 @pytest.fixture
 async def call_with_template(call: Call) -> Call:
-    """With the template there."""
+    """Return a call with the template stored."""
     await editor.set_(call, kind="templates", text=TEMPLATE_TEXT)
     return call
 

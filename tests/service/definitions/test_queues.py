@@ -1,4 +1,4 @@
-"""Queues and pools: made, changed, closed and taken away, and what is refused."""
+"""Queues and pools: creating, changing, pausing, deleting, and what is refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from tests.service.calls import execute_sql, list_operations, submit_task
 
 
 async def map_queue_words(call: Call) -> dict[str, str]:
-    """What each queue does now."""
     return {row["name"]: row["word"] for row in await queues.queue_ls(call)}
 
 

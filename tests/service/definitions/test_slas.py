@@ -1,4 +1,4 @@
-"""SLAs: which tasks are told of, when, once, and what closes an alert."""
+"""SLA rules: which tasks raise an alert, when, once, and what closes it."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ MINUTE = 60.0
 
 
 class SlaScenario:
-    """A caller, and tasks whose times are set by hand (in minutes after START)."""
+    """A caller, and tasks whose times are set in minutes after START."""
 
     def __init__(self, call: Call) -> None:
         self.call = call
@@ -404,7 +404,7 @@ TASK_COUNT = 100_000
 
 
 async def _copy_task(call: Call, number: int, many: int) -> None:
-    """`many` more tasks like this one."""
+    """Insert `many` copies of a task."""
     columns = [row[1] for row in await execute_sql(call, "PRAGMA table_info(tasks)")]
     other = ", ".join(name for name in columns if name not in ("uuid", "number"))
     await execute_sql(

@@ -1,4 +1,4 @@
-"""Templates made, changed, used and taken away."""
+"""Templates: creating, changing, using and deleting them."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What people do to tasks: what is done, what is refused and in which words, what is recorded, and how it is undone."""
+"""Actions on tasks: effects, refusals, recorded operations and undo."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ async def read_status(call: Call, number: int) -> str:
 
 
 async def list_queue_order(call: Call, queue: str = "default") -> list[int]:
+    """Return the queued numbers in dispatch order."""
     rows = await execute_sql(
         call,
         "SELECT number FROM tasks WHERE queue = ? AND status = 'queued' ORDER BY front DESC, priority DESC, number",
@@ -31,10 +32,11 @@ async def list_queue_order(call: Call, queue: str = "default") -> list[int]:
 
 
 def list_refusals(answer: dict[str, Any]) -> list[tuple[int, int, str]]:
+    """Return number, exit code and message of each refusal."""
     return [(row["number"], row["exit_code"], row["message"]) for row in answer["refused"]]
 
 
-# --- cancel -------------------------------------------------------------------------------------------------------------------------
+# Cancel and signal
 
 
 async def test_a_waiting_task_is_cancelled_at_once(call: Call):
@@ -138,7 +140,7 @@ async def test_a_task_that_ended_again_since_it_was_shown_is_left_alone(call: Ca
     assert await read_status(call, 1) == "cancelled"
 
 
-# --- pause, resume, hold, release ---------------------------------------------------------------------------------------------------
+# Pause, resume, hold, release
 
 
 async def test_a_running_task_is_paused_and_resumed(call: Call, worker):
@@ -214,7 +216,7 @@ async def test_an_ended_task_cannot_be_set_and_the_error_suggests_retry(call: Ca
     assert done["refused"][0]["hint"] == f"One like it with other values: R in the deck; once more as it is: {again}"
 
 
-# --- retry, rm ----------------------------------------------------------------------------------------------------------------------
+# Retry, remove
 
 
 async def test_a_failed_task_can_be_retried_a_succeeded_one_only_with_again(call: Call, worker):
@@ -279,7 +281,7 @@ async def test_a_deleted_task_disappears_from_every_view(call: Call, worker):
     assert (await submit_task(call))["number"] == 2
 
 
-# --- front, set ---------------------------------------------------------------------------------------------------------------------
+# Front, set
 
 
 async def test_tasks_move_to_the_front_in_the_given_order(call: Call):
@@ -459,7 +461,7 @@ async def test_a_set_is_recorded_with_its_values(call: Call):
     assert (newest["before"]["priority"], newest["after"]["priority"]) == (0, 4)
 
 
-# --- wait ---------------------------------------------------------------------------------------------------------------------------
+# Wait
 
 
 @pytest.mark.parametrize(

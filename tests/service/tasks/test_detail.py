@@ -1,4 +1,4 @@
-"""All about one task in one answer: why and what could help, its past, its use, its kin, its rules, who changed it."""
+"""Details of one task: reasons, suggestions, past runs, usage, relatives, rules, history."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def create_template(call: Call, name: str = "crunch") -> None:
 
 
 async def run_task(call: Call, worker: Any, *, seconds: float, cpu: float, peak: float, **spec: Any) -> int:
-    """A task that ran so long and took so much; its number."""
+    """Run a task with this duration and usage; return its number."""
     number = (await submit_task(call, **spec))["number"]
     await worker.run(number)
     used = "UPDATE instances SET run_seconds = ?, cpu_seconds = ?, max_rss = ? WHERE task_id = (SELECT uuid FROM tasks WHERE number = ?)"

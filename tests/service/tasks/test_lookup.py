@@ -1,4 +1,4 @@
-"""From what people type to the one task that is meant."""
+"""Task lookup from typed ids, names and selections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists a page at a time, what a filter line chooses, and what a selection comes to before anything is done to it."""
+"""Task lists by page, filters, and the review of a selection before a verb."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.service.calls import execute_sql, submit_task
 
 
 async def read_page(call: Call, **args: Any) -> dict[str, Any]:
-    """What the verb answers, as it comes over the socket, its rows as dicts."""
+    """Return the answer as sent over the socket, its rows as dicts."""
     said = json.loads(json.dumps(await call_verb(call, "browse", args)))
     return said | {"rows": [dict(zip(said["columns"], row, strict=True)) for row in said["rows"]]}
 
@@ -31,7 +31,7 @@ async def list_numbers(call: Call, **args: Any) -> list[int]:
 
 
 async def submit_three(call: Call) -> None:
-    """Three tasks: #1 encode one, #2 encode two, #3 load."""
+    """Submit three tasks: #1 encode one, #2 encode two, #3 load."""
     for name, options in (("encode one", {"priority": 5}), ("encode two", {"tags": {"env": "prod"}}), ("load", {"hold": True})):
         await submit_task(call, name=name, **options)
 

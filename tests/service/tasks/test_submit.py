@@ -1,4 +1,4 @@
-"""What is stored of a submission, what is refused of it, and that the same one sent twice is one."""
+"""Submissions: what is stored, what is refused, and that a repeated one is stored once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PARAMETER_SCHEMA = {
 
 
 async def create_template(call: Call, **more: Any) -> None:
-    """A template to submit."""
+    """Create a template to submit."""
     schema = {"argv": ["echo", "{{ who }}", "{{ times }}"]}
     await templates.create(call, name="greet", engine="exec", schema=schema, parameters=PARAMETER_SCHEMA, **more)
 
@@ -51,7 +51,7 @@ async def submit_json_lines(call: Call, *rows: Any, **more: Any) -> dict[str, An
     return await submit.submit_lines(call, text=text, **more)
 
 
-# --- what is stored -----------------------------------------------------------------------------------------------------------------
+# Storage
 
 
 async def test_a_task_requests_one_core_and_no_memory_by_default(call: Call):
@@ -138,7 +138,7 @@ async def test_the_answer_explains_the_wait_on_request(call: Call, worker):
 
 
 async def test_past_runs_are_not_read_for_each_submitted_task(call: Call, worker, monkeypatch: pytest.MonkeyPatch):
-    """Hundreds of runs are read to say when a command ends, which must not be paid by each of many that are submitted."""
+    """Read hundreds of runs to predict an end at most once for many submitted tasks."""
     await submit_task(call, name="runs")
     await worker.start(1)
     read: list[Any] = []
@@ -332,7 +332,7 @@ async def test_one_submission_is_one_operation(call: Call):
     assert await list_operations(call) == [("submit", "3 tasks #1–#3")]
 
 
-# --- the same twice -----------------------------------------------------------------------------------------------------------------
+# Repeated submissions
 
 
 async def test_a_repeated_submission_is_one_task_one_number_and_one_operation(call: Call):
@@ -367,7 +367,7 @@ async def test_a_submission_repeated_after_its_claim_changes_nothing(call: Call,
     assert (again["number"], again["status"]) == (done["number"], "succeeded")
 
 
-# --- what is refused ----------------------------------------------------------------------------------------------------------------
+# Refusals
 
 HUGE_NUMBER = "9" * 400
 
@@ -542,7 +542,7 @@ async def test_an_invalid_uuid_is_refused(call: Call, uuid: Any):
     assert await count_tasks(call) == 0
 
 
-# --- dependencies -------------------------------------------------------------------------------------------------------------------
+# Dependencies
 
 
 async def test_a_task_of_the_same_batch_is_referred_to_by_name(call: Call):
@@ -613,7 +613,7 @@ async def test_too_many_ways_to_order_tasks_of_one_name_are_refused(call: Call, 
     assert len(await submit.submit(call, tasks=[*twins, *[waits] * 2])) == 5
 
 
-# --- JSON lines ---------------------------------------------------------------------------------------------------------------------
+# JSON lines
 
 
 async def test_lines_are_stored_in_their_order(call: Call):

@@ -1,4 +1,4 @@
-"""What can be asked about tasks, and that each answer is the whole truth with the database's names."""
+"""Views of tasks: lists, details, reasons, logs and operations."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def test_a_run_known_only_by_its_timeout_may_end_any_time_before(call: Cal
 
 
 async def test_a_run_longer_than_its_predecessors_still_has_its_timeout(call: Call, worker):
-    """A command must not keep others from starting before a place that is kept, because it was quicker the last times."""
+    """Keep the timeout as the bound, so that other tasks can still be backfilled."""
     for number in (1, 2, 3):
         await submit_task(call, name="sync")
         await worker.run(number, 0)
@@ -88,7 +88,7 @@ async def test_a_run_longer_than_its_predecessors_still_has_its_timeout(call: Ca
 
 
 def _read_expected_start(c: Connection, child: TaskRow) -> tuple[Any, Any]:
-    """The active runs, and when the child is expected."""
+    """Return the active runs and the expected start of a child."""
     seen = dispatch_view.read_view(c, dispatch_view.RunTimeCache())
     return seen.active, dispatch_view.explain_waiting(c, dispatch_view.RunTimeCache(), [child], None, seen)[child.uuid]
 
@@ -258,7 +258,7 @@ async def test_every_reading_verb_refuses_an_ambiguous_name(call: Call):
 
 
 async def test_a_lack_of_past_runs_is_cached_only_briefly(call: Call, monkeypatch: pytest.MonkeyPatch):
-    """A screen that asks anew and one that asked before must not tell different ends."""
+    """Keep two screens from showing different expected ends."""
     moment, runs = [1000.0], list[float]()
     monkeypatch.setattr(dispatch_view.time, "monotonic", lambda: moment[0])
     monkeypatch.setattr(dispatch_view.reads, "list_run_seconds", lambda c, template: runs)

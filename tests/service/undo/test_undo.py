@@ -1,4 +1,4 @@
-"""What was done is taken back while things stand as it left them, and else refused with who changed what."""
+"""Undo: reverts an operation while nothing changed since, else names the later change."""
 
 from __future__ import annotations
 
@@ -21,23 +21,21 @@ HERE, THERE = "pts/3 4120 81734", "pts/4 5000 91734"
 
 @pytest.fixture
 def ann(call: Call) -> Call:
-    """Ann, at a terminal."""
     return replace(call, by=Actor("ann", "deck", HERE))
 
 
 @pytest.fixture
 def bob(call: Call) -> Call:
-    """Bob, at another one."""
     return replace(call, by=Actor("bob", "cli", THERE))
 
 
 async def call_as(call: Call, verb: str, **args: Any) -> Any:
-    """A verb as the runtime answers it."""
+    """Call a verb as the runtime does."""
     return await registry.call_verb(call, verb, args)
 
 
 async def undo_operations(call: Call, *ids: int, **args: Any) -> list[str]:
-    """What was undone, in words; or refused."""
+    """Undo operations; return the descriptions and refusals."""
     found = await call_as(call, "undo", ids=list(ids) or None, **args)
     refused = [re.sub(" (List: |Ended tasks count).*", "", row["message"]) for row in found["refused"]]
     return [row["text"] for row in found["done"]] + refused
@@ -47,7 +45,7 @@ async def show_task(call: Call, number: int = 1) -> dict[str, Any]:
     return await views.show(call, id=number)
 
 
-# --- tasks --------------------------------------------------------------------------------------------------------------------------
+# Tasks
 
 
 async def test_a_hold_is_undone_and_recorded(ann: Call):
@@ -348,7 +346,7 @@ async def test_many_tasks_are_undone_in_several_transactions(ann: Call):
     assert await execute_sql(ann, "SELECT DISTINCT priority FROM tasks") == [(0,)]
 
 
-# --- queues, pools, templates, rules, alerts ----------------------------------------------------------------------------------------
+# Queues, pools, templates, rules, alerts
 
 
 @pytest.mark.parametrize(
@@ -525,7 +523,7 @@ async def test_a_silence_is_undone_and_restored(ann: Call):
     assert await execute_sql(ann, "SELECT reason FROM silences") == [("tests",)]
 
 
-# --- what is asked wrongly ----------------------------------------------------------------------------------------------------------
+# Invalid requests
 
 
 @pytest.mark.parametrize(

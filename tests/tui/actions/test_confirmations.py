@@ -1,4 +1,4 @@
-"""What is asked before something is lost: the truth about what is meant, of what is left out, and all of it by name."""
+"""Confirmations: what is affected and left out, and the full list of names."""
 
 from __future__ import annotations
 

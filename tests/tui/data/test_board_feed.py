@@ -1,4 +1,4 @@
-"""The feed: boards as they come, and what it does when the runtime goes."""
+"""Board feed: the boards it delivers, and its behaviour when the runtime ends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.tui import boards
 
 
 class StoppableRuntime:
-    """A runtime that can go away, and count how often it was asked to come up."""
+    """A fake runtime that can end, and counts its starts."""
 
     def __init__(self) -> None:
         self.board = boards.busy()
@@ -55,13 +55,13 @@ class StoppableRuntime:
         self.gone.set()
 
     def die(self, state: str = "none") -> None:
-        """The runtime ends; the database still answers."""
+        """End the runtime; the database still answers."""
         self.board = self.board._replace(runtime=RuntimeFacts(state, None, boards.NOW, "ann"))
         self.gone.set()
 
 
 class FeedRecorder:
-    """What a feed showed, in order."""
+    """The boards, ends and errors that a feed reports, in order."""
 
     def __init__(self, runtime: StoppableRuntime, *, start: bool = True) -> None:
         self.boards: Queue[Board] = Queue()
@@ -84,13 +84,13 @@ class FeedRecorder:
         assert not self.feed.is_alive()
 
     def state(self) -> str:
-        """The runtime's state on the next board."""
+        """Return the runtime's state on the next board."""
         return self.boards.get(timeout=5).runtime.state
 
 
 @pytest.fixture(autouse=True)
 def no_feed_delays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No rest between boards, no wait between looks."""
+    """Remove the pauses between boards and between retries."""
     monkeypatch.setattr(board_feed, "MIN_INTERVAL", 0.0)
     monkeypatch.setattr(board_feed, "RETRY_INTERVAL", 0.01)
 

@@ -1,4 +1,4 @@
-"""A runtime that is there and does not answer: said on every page after a few seconds, with what to do, and gone when it goes on."""
+"""Heartbeat: a runtime that does not answer is reported after seconds, with a remedy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.tui.screen_text import read_screen_lines
 
 @pytest.fixture
 def idle_runtime() -> Iterator[RuntimeProcess]:
-    """A home with a runtime that has nothing to do."""
+    """Start an idle runtime in a home of its own."""
     home = Path(tempfile.mkdtemp(prefix="td-"))
     paths.make_home(home)
     found = RuntimeProcess(home)
@@ -42,14 +42,15 @@ def idle_runtime() -> Iterator[RuntimeProcess]:
 
 
 async def test_a_stopped_process_is_reported_and_an_idle_runtime_is_not(idle_runtime: RuntimeProcess, monkeypatch: pytest.MonkeyPatch):
-    """You should see `NO ANSWER` with the seconds in place of its pid, `db ?`, and how to let it go on; all is well once it does."""
+    """Show `NO ANSWER` with seconds, `db ?` and the remedy, and recover afterwards."""
     monkeypatch.setattr(heartbeat, "SILENCE_LIMIT", 3.0)
     pid = idle_runtime.pid
     app = TaskdeckApp(partial(Client, idle_runtime.home), home=idle_runtime.home)
     async with app.run_test(size=(120, 40)) as pilot:
         await wait_until(pilot, lambda: f"runtime {pid}" in read_screen_lines(app)[0])
         heard = app.feed.notification_count
-        await wait_until(pilot, lambda: app.feed.notification_count >= heard + 4)  # two heartbeats, longer than what is called silence
+        # Two heartbeats take longer than the silence limit.
+        await wait_until(pilot, lambda: app.feed.notification_count >= heard + 4)
         assert f"runtime {pid}" in read_screen_lines(app)[0] and "db ok" in read_screen_lines(app)[0]
 
         os.kill(pid, signal.SIGSTOP)
@@ -89,7 +90,7 @@ def test_the_whole_message_fits_into_80_cells():
 
 
 async def test_an_unfocused_deck_does_not_count_as_silence():
-    """Nothing is drawn meanwhile; what came counts all the same."""
+    """Count notifications even while nothing is drawn."""
     app, recording = make_recorded_deck()
     app.settings = Config(unfocused="still")
     ticks = Clock()

@@ -1,4 +1,4 @@
-"""Without a runtime the deck shows what was measured last, and when."""
+"""Last known measurements, shown with their time while no runtime is up."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("utc")
 
 
 def make_unmeasured_board(**more: object) -> Board:
-    """What the database knows of the busy board a while later, without a runtime."""
+    """Return the busy board as read from the database later, without a runtime."""
     busy = boards.busy()
     board = busy._replace(
         at=NOW + 11 * MINUTE, runtime=RuntimeFacts("stopped", since=NOW, stopped_by="ann"), host=HostFacts("render01"),

@@ -1,4 +1,4 @@
-"""Going back in time: what is asked for, what is shown meanwhile, and how one comes back to now."""
+"""Time travel: requested minutes, the display meanwhile, and the return to the present."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MINUTE = NOW - NOW % 60
 
 
 class PendingTimeTravel:
-    """A runtime that answers when it is told to, and a deck that counts how often it was drawn."""
+    """Time travel on a runtime that answers on request, with a count of redraws."""
 
     def __init__(self) -> None:
         self.waiting: list[tuple[float, Any]] = []
@@ -31,7 +31,7 @@ class PendingTimeTravel:
         self.drawn += 1
 
     def answer(self, **more: Any) -> float:
-        """Answer the one question that is under way; the minute it was about."""
+        """Answer the only pending request and return its minute."""
         ((at, then),) = self.waiting
         self.waiting = []
         then(make_board_at_answer(at, **more), None)
@@ -39,7 +39,7 @@ class PendingTimeTravel:
 
 
 def make_board_at_answer(at: float, **more: Any) -> dict[str, Any]:
-    """What `board.at` says of a minute."""
+    """Return the answer of `board.at` for a minute."""
     board = boards.busy()._replace(at=at + 40).as_dict()
     bounds = {"first": MINUTE - 7200, "last": MINUTE - 60, "before": at - 60, "after": at + 60}
     return {"at": at, "board": board, "up": True, "notes": [], **bounds, **more}
@@ -212,7 +212,7 @@ async def test_the_message_about_now_disappears_in_the_past():
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (60, 16)])
 async def test_the_deck_shows_a_minute_without_a_runtime(size: tuple[int, int]):
-    """You should see a dash for what nobody knows."""
+    """Expect a dash for every unknown value."""
     then = make_board_at_answer(MINUTE - 660, up=False, notes=["Nothing was written down for this minute."])
     for queue in then["board"]["queues"]:
         queue |= {"load": None, "waiting": None, "oldest_at": None}

@@ -1,4 +1,4 @@
-"""What an edit form sends, says and warns of, from what is stored and what was typed."""
+"""Edit model: requests, messages and previews from stored rows and typed texts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def make_sheet(kind: EditKind, *rows: dict[str, Any], **texts: str) -> EditSheet
 
 
 def get_single_request(found: EditSheet) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
-    """The one deed: verb, arguments, arguments of what undoes it."""
+    """Return the verb, the arguments and the undo arguments of the only request."""
     (deed,) = edit_model.build_save_requests(found)
     return deed.verb, deed.args, [back.args for back in deed.undo]
 

@@ -1,4 +1,4 @@
-"""The form that is made from a JSON Schema, on answers that are fixed."""
+"""Form built from a JSON Schema, on a fake runtime."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ GROUPS: dict[str, Any] = {
 async def open_schema_form(
     schema: dict[str, Any], size: tuple[int, int] = (80, 40), *, answers: FakeRuntime | None = None, look: Look | None = None, **how: Any
 ) -> AsyncIterator[tuple[Pilot[Any], TaskdeckApp]]:  # fmt: skip
-    """The form of the template encode with this schema of its parameters, opened as its own."""
+    """Open the form of template encode with this schema of its parameters."""
     found = answers or make_form_runtime()
     found.table["template.ls"] = [{**ENCODE_TEMPLATE, "parameters": schema}]
     app = make_deck(found, look=look)
@@ -92,12 +92,12 @@ def get_fields(app: TaskdeckApp) -> ParameterFields:
 
 
 def make_text_check(app: TaskdeckApp, name: str, text: str) -> Callable[[], bool]:
-    """Whether the field with this name holds this text."""
+    """Return a check of whether the named field holds a text."""
     return lambda: get_fields(app).texts.get(tuple(name.split(".")), "") == text
 
 
 def type_keys(app: TaskdeckApp, *keys: str) -> None:
-    """Keys, and texts that are pasted (those with more than one character that are no key), as fast as can be."""
+    """Send keys, and longer strings as pastes, without pauses."""
     for key in keys:
         if key in KEYS or len(key) == 1:
             app.simulate_key(key)
@@ -123,19 +123,19 @@ KEYS = (
 
 
 async def move_to_parameter(pilot: Pilot[Any], app: TaskdeckApp, name: str) -> None:
-    """Find a parameter by its name, as one would."""
+    """Find a parameter by its name with ctrl+f."""
     type_keys(app, "ctrl+f", name, "enter", "escape")
     await wait_until(pilot, lambda: get_fields(app).current_path == tuple(name.split(".")))
 
 
 async def replace_text(pilot: Pilot[Any], app: TaskdeckApp, name: str, text: str) -> None:
-    """Find a field and put a text into it, in place of what it holds."""
+    """Find a field and replace its text."""
     type_keys(app, "ctrl+f", name, "enter", "escape", "ctrl+u", text)
     await wait_until(pilot, make_text_check(app, name, text))
 
 
 async def test_the_form_of_a_template_is_drawn_as_documented() -> None:
-    """You should see the way here, what the template is, its fields first, and the fields of every task below."""
+    """Expect the path, the template's summary, its fields, and the task's fields below."""
     async with open_schema_form(KEYWORDS) as (pilot, app):
         await wait_until(pilot, lambda: is_shown(app, "Still to fill in: input."))
         await wait_until(pilot, lambda: "ctrl+f finds one" in read_screen_line(app, 2))
@@ -163,7 +163,7 @@ FAULT_CASES: list[tuple[str, str, str, str, Any]] = [
     ("rows", '[{"id": 1}, {}]', "rows[1].id is required", '[{"id": 1}]', [{"id": 1}]),
     ("rows", "[{", "rows must be a list (as JSON)", "[]", []),
 ]
-"""A parameter, what is wrong, what is said of it, what is right, and what that is."""
+"""Parameter, wrong text, fault message, right text, and its value."""
 
 
 async def test_a_fault_is_shown_at_its_field_until_fixed() -> None:
@@ -263,7 +263,7 @@ async def test_a_secret_is_masked_but_not_a_reference_to_one() -> None:
 
 
 async def test_groups_have_title_lines_and_can_be_collapsed() -> None:
-    """You should see two titled groups, what is hidden behind one line, and that line open when it is asked to."""
+    """Expect two titled groups, and one line for hidden fields that opens on request."""
     async with open_schema_form(GROUPS) as (pilot, app):
         await wait_until(pilot, lambda: is_shown(app, "─ ▾ In and out ─"))
         assert is_shown(app, "▸ 1 more, hidden")
@@ -294,7 +294,7 @@ async def test_nested_values_reach_the_runtime_with_their_types() -> None:
 
 
 async def test_typing_finds_a_parameter_by_name_or_description() -> None:
-    """You should see only what has the words, folded away or not; esc shows all again, the cursor where it was put."""
+    """Show only matches, collapsed or not; esc shows all and keeps the cursor."""
     async with open_schema_form(GROUPS) as (pilot, app):
         await pilot.press("ctrl+f")
         await wait_until(pilot, lambda: is_shown(app, "━▌Find ━"))
@@ -364,7 +364,7 @@ async def test_slash_searches_in_fields_without_text() -> None:
 
 
 async def test_a_burst_of_keys_reaches_the_right_fields() -> None:
-    """Many keys in one burst: each field gets its own, as if they were typed slowly, and what follows is done after them."""
+    """Give each field its own keys, as if typed slowly, and act on later keys afterwards."""
     answers = make_form_runtime()
     async with open_schema_form(KEYWORDS, answers=answers) as (pilot, app):
         type_keys(
@@ -377,7 +377,7 @@ async def test_a_burst_of_keys_reaches_the_right_fields() -> None:
 
 
 async def test_a_choice_list_gets_its_keys_from_the_same_burst() -> None:
-    """From an empty form: a template, its fields and a choice, in one burst."""
+    """Select a template, fill its fields and make a choice in one burst."""
     answers = make_form_runtime(template_ls=[{**ENCODE_TEMPLATE, "parameters": KEYWORDS}])
     app = make_deck(answers)
     async with app.run_test(size=(80, 40)) as pilot:
@@ -420,7 +420,7 @@ async def test_tab_moves_between_parameters_and_task_fields() -> None:
 @pytest.mark.parametrize("key", ["tab", "enter", "down"])
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_task_fields_after_a_last_text_parameter_scroll_into_view(key: str, size: tuple[int, int]) -> None:
-    """You should type on in the fields of the task, and see what you type; not in a parameter that you left."""
+    """Show the input in the task's field, and not in the parameter just left."""
     names = [f"p{number:02}" for number in range(14)]
     async with open_schema_form({"properties": {name: {"type": "string"} for name in names}}, size) as (pilot, app):
         type_keys(app, *["a", key] * (len(names) - 1))
@@ -482,7 +482,7 @@ async def test_input_is_kept_and_ctrl_r_fills_in_the_last_task() -> None:
 
 
 async def test_a_retry_form_has_the_parameters_of_the_task() -> None:
-    """You should see the parameters that the task had, and hear of the secret that is not shown."""
+    """Show the task's parameters, and say that a secret is not shown."""
     schema = {"properties": {**KEYWORDS["properties"], "api_key": {"type": "string"}}}
     had = make_task_row(
         template="encode", parameters={"input": "abc", "crf": 23, "when": "2", "fast": False, "tracks": [1, 2], "api_key": "•••"},
@@ -565,7 +565,7 @@ async def test_read_only_mode_refuses_a_submission() -> None:
     [*((size, Look()) for size in [(80, 24), (60, 16), (120, 40), (200, 50)]), ((80, 24), Look(ascii=True, colour=False, utf8=False))],
 )
 async def test_the_form_is_usable_at_every_size_and_style(size: tuple[int, int], look: Look) -> None:
-    """You should see a whole form: nothing beyond the edges, and in ASCII nothing but ASCII."""
+    """Draw nothing beyond the edges, and only ASCII in ASCII mode."""
     async with open_schema_form(KEYWORDS, size, look=look) as (pilot, app):
         await replace_text(pilot, app, "mail", "x@y")
         await replace_text(pilot, app, "word", "secret")

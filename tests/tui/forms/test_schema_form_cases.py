@@ -1,7 +1,4 @@
-"""Schemas of real pipelines as forms: opened in the deck, filled in, made wrong, mended, submitted to a real runtime.
-
-Where those are not at hand, schemas of our own take their place.
-"""
+"""Forms of real pipeline schemas, submitted to a real runtime; own schemas replace missing ones."""
 
 from __future__ import annotations
 
@@ -44,11 +41,11 @@ SAMPLE_TEXTS = (
     "/tmp",
     "SRR1234567",
 )
-"""One of these suits any text that a schema asks for."""
+"""Sample texts; every schema here accepts one of them."""
 
 
 def make_table_schema(name: str) -> dict[str, Any]:
-    """A parameter that holds a whole table."""
+    """Return the schema of a parameter that holds a whole table."""
     return {
         "type": "object",
         "required": ["samples"],
@@ -57,7 +54,7 @@ def make_table_schema(name: str) -> dict[str, Any]:
 
 
 def load_schemas() -> dict[str, dict[str, Any]]:
-    """The schemas, by a short name."""
+    """Return the schemas by short name."""
     if not FOLDER.is_dir():
         return {"keywords": KEYWORDS, "groups": GROUPS}
     return {
@@ -74,7 +71,7 @@ SCHEMAS = load_schemas()
 
 @pytest.fixture(scope="module")
 def schema_runtime() -> Iterator[RuntimeProcess]:
-    """A runtime with a template for each schema."""
+    """Start a runtime with a template for each schema."""
     home = Path(tempfile.mkdtemp(prefix="td-"))
     paths.make_home(home)
     found = RuntimeProcess(home)
@@ -87,7 +84,7 @@ def schema_runtime() -> Iterator[RuntimeProcess]:
 
 
 def make_sample(schema: dict[str, Any], root: dict[str, Any]) -> Any:
-    """Return a value that `schema`, a part of `root`, allows."""
+    """Return a value that the schema accepts."""
     kind = schema.get("type")
     if isinstance(schema.get("enum"), list):
         return schema["enum"][0]
@@ -107,7 +104,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def select_fields(found: FormOutline) -> list[FormField]:
-    """What is filled in: all that must be, the first of each group, and the first of each kind."""
+    """Return all required fields, and the first of each group and each kind."""
     kept, kinds = [], set()
     for group in found.groups:
         shown = [field for field in group.fields if not (field.is_secret or secrets.is_secret(field.name, ()))]
@@ -122,7 +119,7 @@ def select_fields(found: FormOutline) -> list[FormField]:
 
 
 def make_texts(schema: dict[str, Any]) -> dict[tuple[str, ...], str]:
-    """Texts that the form takes, by field."""
+    """Return texts accepted by the form, by field."""
     found = build_outline(schema)
     texts = {field.path: _make_text(field, schema) for field in select_fields(found)}
     return {path: text for path, text in texts.items() if text != found.fields[path].default}
@@ -133,7 +130,7 @@ def _make_text(field: FormField, root: dict[str, Any]) -> str:
 
 
 def find_wrong_text(schema: dict[str, Any], texts: dict[tuple[str, ...], str]) -> tuple[tuple[str, ...], str, str]:
-    """A field, a text that is wrong there, and what is said of it."""
+    """Return a field, a wrong text for it, and the fault message."""
     found = build_outline(schema)
     for path in (path for path in texts if not found.fields[path].choices):
         for text in ("not so!", "[[0]]", "{"):
@@ -175,7 +172,7 @@ async def test_the_form_of_a_real_schema_can_be_corrected_and_submitted(
 
 
 async def fill_field(pilot: Any, app: TaskdeckApp, path: tuple[str, ...], text: str) -> None:
-    """Find a field by its name, and put a text into it or pick it."""
+    """Find a field by its name, and type its text or select its choice."""
     found = build_outline(get_fields(app).schema).fields[path]
     type_keys(app, "ctrl+f", found.name, "enter")
     await wait_until(pilot, lambda: get_fields(app).current_path is not None and is_shown(app, "esc shows all"))

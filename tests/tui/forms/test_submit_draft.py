@@ -1,4 +1,4 @@
-"""What is typed in the form, as a specification, its faults, and the command line that does the same."""
+"""Submission draft: its specification, faults and shell command."""
 
 from __future__ import annotations
 

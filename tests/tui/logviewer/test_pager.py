@@ -1,4 +1,4 @@
-"""Logs by offset: lines, their index, searching, moving and following, against real files."""
+"""Log pager on real files: lines by offset, line index, search, moves and following."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def finish_work(pager: LogPager) -> LogPager:
 
 
 def list_reversed_segments(pager: LogPager) -> list[str]:
-    """What is marked of the page."""
+    """Return the highlighted texts of the page."""
     return [segment.text for row in pager.make_page().rows for segment in row if segment.style and segment.style.reverse]
 
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks and the longest line shrunk, so that short texts cross every border."""
+    """Shrink blocks and the maximum line length, so that short texts cross every boundary."""
     monkeypatch.setattr(logviewer_source, "BLOCK", 16)
     monkeypatch.setattr(logviewer_search, "BLOCK", 16)
     monkeypatch.setattr(logviewer_source, "MAX_LINE", 32)
@@ -121,7 +121,7 @@ def test_a_search_takes_its_text_literally(needle: str, text: str) -> None:
 
 
 def is_found_as_error(line: str) -> bool:
-    """Whether the search for errors finds the line."""
+    """Return whether the search for errors finds the line."""
     search = LogSearch.for_errors(LogLines(TextSource(f"all well\n{line}\n")))
     while not search.done:
         search.step()
@@ -436,7 +436,7 @@ def test_a_resize_keeps_the_position_in_a_wrapped_line() -> None:
 
 
 def test_a_note_reports_a_match_beyond_the_shown_rows() -> None:
-    """You should be told why no match is to be seen, and see it after the key that is named."""
+    """Expect the reason, and the match after pressing the named key."""
     pager = LogPager(TextSource("first\n" + "x" * 150_000 + " needle\n" + "end\n" * 20), 60, 5)
     pager.toggle_wrap()
     pager.start_search("needle")
@@ -558,7 +558,7 @@ def test_a_search_finds_words_interrupted_by_colours(needle: str, line: str) -> 
 
 
 class CutSource(TextSource):
-    """A log that is cut to nothing after its size was asked."""
+    """A log truncated to nothing after its size was read."""
 
     def read(self, start: int, end: int) -> bytes:
         return b""

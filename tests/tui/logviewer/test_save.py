@@ -1,4 +1,4 @@
-"""Saving a log: exact bytes, whole or not at all, nothing overwritten unasked; folders completed."""
+"""Saving a log: exact bytes, atomically, without overwriting unasked; and path completion."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_only_regular_files_are_written(tmp_path: Path) -> None:
 
 @pytest.fixture
 def file_size_limit() -> Iterator[None]:
-    """Nothing may be written beyond 64 KiB of a file: the kernel refuses, as it does on a full disk."""
+    """Limit files to 64 KiB: the kernel then refuses writes as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     yield resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, before[1]))
     resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -1,6 +1,6 @@
-"""What terminals are tested with, shown as a log: no control reaches the screen, every line keeps its width, text is exact.
+"""Terminal test suites shown as logs: no control characters, exact widths, exact text.
 
-The recorded cases are taken from where `tests.core.scheduling.trace_files` finds them; small ones of our own are always there.
+Recorded cases are optional (see `tests.core.scheduling.trace_files`); own cases are always present.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.core.scheduling.trace_files import CASES
 CASE_FOLDER = CASES / "terminal" if CASES else None
 SCREEN_SIZE = (80, 24)
 PAGE_LIMIT = 40
-"""Pages looked at from the end and from the beginning of each case."""
+"""Maximum number of pages read from each end of a case."""
 EXACT_CASES = (
     "xtermjs/t0001-all_printable", "xtermjs/t0002j-simple_string", "xtermjs/t0004j-CR", "xtermjs/t0501-bash_ls",
     "xtermjs/t0503-zsh_ls_color", "alacritty/ll", "alacritty/sgr", "alacritty/underline", "alacritty/hyperlinks",
@@ -59,7 +59,7 @@ OWN_CASES = {
 
 
 def _find_recorded_cases() -> dict[str, Path]:
-    """Every recorded case by its path."""
+    """Return the recorded cases by relative path."""
     if CASE_FOLDER is None:
         return {}
     files = (path for path in sorted(CASE_FOLDER.rglob("*")) if path.is_file())
@@ -70,7 +70,7 @@ RECORDED_CASES = _find_recorded_cases()
 
 
 def read_case(case: str) -> bytes:
-    """The bytes of a case, recorded or our own."""
+    """Return the bytes of a case."""
     if case in OWN_CASES:
         own = OWN_CASES[case]
         return own if isinstance(own, bytes) else own.encode()
@@ -81,7 +81,7 @@ def read_case(case: str) -> bytes:
 
 
 def collect_rows(pager: LogPager, step: int) -> list[Strip]:
-    """The rows of some pages from here on, down or up."""
+    """Return the rows of several pages, down or up from the current one."""
     rows: list[Strip] = []
     for _ in range(PAGE_LIMIT):
         rows += pager.make_page().rows
@@ -93,7 +93,7 @@ def collect_rows(pager: LogPager, step: int) -> list[Strip]:
 
 
 def find_fault(row: Strip) -> str:
-    """What is wrong with a row; "" when nothing is."""
+    """Return the fault of a row, or ""."""
     text = row.text
     hidden = [hex(ord(c)) for c in text if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")]
     if hidden:
@@ -160,7 +160,7 @@ def test_progress_bars_show_their_last_state(case: str) -> None:
 
 @pytest.mark.parametrize("case", ["wide", "emoji", "ambiguous", "jamo"])
 def test_text_after_wide_text_is_in_its_column(case: str) -> None:
-    """The same column is reached behind wide text as behind as many narrow letters."""
+    """Compare the column with that after as many narrow letters."""
     text = sanitize(read_case(case).decode())
     cells = measure_width(text)
     line = f"{text}|\n{'x' * cells}|\n".encode()
@@ -178,16 +178,16 @@ def test_character_widths_agree_with_textual() -> None:
 
 
 def read_page(pager: LogPager) -> list[str]:
-    """What a terminal shows of a page: marks joined to their characters, nothing at the ends of lines."""
+    """Return a page as a terminal shows it: composed characters, no trailing blanks."""
     rows = [unicodedata.normalize("NFC", row.text).rstrip() for row in pager.make_page().rows]
     return rows + [""] * (19 - len(rows))
 
 
 def test_a_terminal_shows_each_page_of_the_log_exactly(tmp_path: Path) -> None:
-    """A real deck on a pty, read by a terminal's emulation: every row in its place, the frame around it untouched."""
+    """Run the real deck on a pty, and compare each row and the frame in a terminal emulator."""
     path = tmp_path / "x.log"
     lines = b"\n".join(map(read_case, OWN_CASES)).split(b"\n")
-    # What follows marks without a combining class is lost on the emulation of a terminal, for it knows none of them.
+    # The terminal emulator loses text after marks without a combining class.
     kept = [line for line in lines if not set("\u0489\u20dd\u093f") & set(line.decode("utf-8", "replace"))]
     path.write_bytes(b"\n".join([*kept, b"the end\n"]))
     pager = LogPager(FileSource(str(path)), 77, 19)
@@ -229,5 +229,5 @@ def test_colours_match_the_terminal_s_capabilities(term: str, colorterm: str, co
 
 
 def read_log_rows(deck: Terminal) -> list[str]:
-    """The rows of the log on the screen."""
+    """Return the rows of the log on the screen."""
     return [unicodedata.normalize("NFC", line[2:]) for line in deck.lines[2:21]]

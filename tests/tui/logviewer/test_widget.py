@@ -1,4 +1,4 @@
-"""The log widget, driven by keys on real files."""
+"""Log widget, driven by keys on real files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HOSTILE_LINES = [
 
 
 class LogApp(App[None]):
-    """Only a log."""
+    """An app that contains only a log."""
 
     def __init__(self, look: Look | None = None) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ def read_rows(app: LogApp) -> list[str]:
 
 
 def find_control_characters(app: App[Any]) -> list[str]:
-    """Control characters in what would go to the terminal."""
+    """Return the control characters that would reach the terminal."""
     text = "".join(segment.text for line in read_screen_segments(app) for segment in line)
     return [c for c in text if ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0]
 
@@ -208,7 +208,7 @@ async def test_a_running_search_does_not_delay_new_output(tmp_path: Path) -> Non
 
 
 class EndlessSource(FileSource):
-    """A file of whose middle nothing is ever found out: whatever reads through it is never done."""
+    """A file that reads as one unfinished line in its middle, so that no scan of it ends."""
 
     def read(self, start: int, end: int) -> bytes:
         data = super().read(start, end)

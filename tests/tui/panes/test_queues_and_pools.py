@@ -1,4 +1,4 @@
-"""The panes of queues and pools: what they say of rows that are not in sight, and where the cursor stands."""
+"""Panes of queues and pools: titles, hidden rows, and keys on their rows."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ SIZES = [(80, 24), (120, 40)]
 
 
 def make_many_queues(running: int = 38, pools: int = 13) -> Board:
-    """Forty-one queues with nothing waiting in any, and as many pools as wanted."""
+    """Return a board with 41 queues, none with waiting tasks, and a number of pools."""
     queue, pool = boards.QUEUES[2], boards.POOLS[1]
     queues = tuple(queue._replace(name=f"q{n:02}", load=int(n < running)) for n in range(41))
     return boards.busy()._replace(queues=queues, pools=tuple(pool._replace(name=f"p{n:02}") for n in range(pools)))
 
 
 def read_title_line(app: TaskdeckApp, title: str) -> str:
-    """The line a pane begins with."""
+    """Return the title line of a pane."""
     return next((line for line in read_screen_lines(app) if title in line), "")
 
 
@@ -91,17 +91,17 @@ async def test_a_click_on_a_pool_s_memory_selects_the_pool():
         await wait_until(pilot, lambda: pane.cursor == "pool:main")
 
 
-# --- keys on their rows -------------------------------------------------------------------------------------------------
+# --- keys on rows
 
 
 def read_screen_text(app: TaskdeckApp) -> str:
-    """The whole screen as one line."""
+    """Return the whole screen as one line."""
     return FRAME_CHARACTERS.sub(" ", " ".join(read_screen_lines(app)))
 
 
 @asynccontextmanager
 async def open_deck_at(pane: str, key: str, board: Board | None = None) -> AsyncIterator[tuple[Pilot[Any], TaskdeckApp, RecordingRuntime]]:
-    """A deck whose cursor stands on a queue or a pool."""
+    """Open a deck with the cursor on a queue or a pool."""
     app, recording = make_recorded_deck(board)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press(pane)
@@ -117,7 +117,7 @@ async def wait_for_calls(pilot: Pilot[Any], recording: RecordingRuntime, verb: s
 
 
 async def answer_dialog(pilot: Pilot[Any], app: TaskdeckApp, key: str) -> None:
-    """Answer the question that stands there, when it hears."""
+    """Answer the dialog once it is open and accepts keys."""
     await wait_until(pilot, lambda: isinstance(app.screen, ChoiceScreen))
     ticks: Any = app.ticks
     ticks.at += 1

@@ -1,4 +1,4 @@
-"""The screen of alerts and the rules behind them."""
+"""Screen of alerts and SLA rules."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def format_timestamp(ago: float) -> str:
 
 
 def make_alert_row(id: int, make_rule_answer: str, severity: str = "warning", task: int | None = 1039, **more: Any) -> dict[str, Any]:
-    """A row of `alert.ls`."""
+    """Return a row of `alert.ls`."""
     row: dict[str, Any] = {
         "id": id, "sla": make_rule_answer, "sla_id": id, "severity": severity, "status": "firing", "task_number": task, "task_name": "encode",
         "object": f"#{task} encode S02E04.mkv", "task_uuid": UUID.format(task) if task else None,
@@ -47,7 +47,7 @@ def make_alert_row(id: int, make_rule_answer: str, severity: str = "warning", ta
 
 
 def make_rule_answer(name: str, severity: str = "warning", match: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
-    """A row of `sla.ls`."""
+    """Return a row of `sla.ls`."""
     conditions: dict[str, Any] = {"preset": "finishes-within", "value": "45m"} | ({"match": match} if match else {})
     row: dict[str, Any] = {
         "id": 1, "name": name, "conditions": conditions, "actions": {}, "priority": 2, "enabled": True, "severity": severity,
@@ -169,7 +169,7 @@ EARLIER_VIOLATIONS = [{"since": format_timestamp(9 * HOUR), "until": format_time
 
 
 def make_lag_runtime(**more: Any) -> FakeRuntime:
-    """A home with one rule, on the age of its replica, which is late."""
+    """Return a runtime with one rule, on the replica's age, which is violated."""
     shown_late = LAG_ALERT | {"rule": LAG_RULE, "task": None, "runs": [], "was": EARLIER_VIOLATIONS}
     history = {"name": "replica-fresh", "limit": 300.0, "metric": "replica-lag", "stands": "replica 8m old", "runs": [], "was": EARLIER_VIOLATIONS}
     return make_runtime(**{"alert_ls": [LAG_ALERT], "sla_ls": [LAG_RULE], "alert_show": shown_late, "sla_history": history} | more)
@@ -205,7 +205,8 @@ async def test_the_detail_of_a_metric_rule_shows_current_value_and_violations():
         await pilot.press("question_mark")
         await wait_until(pilot, lambda: app.screen is not screen)
         before = len(found.asked("sla.history"))
-        await wait_until(pilot, lambda: len(found.asked("sla.history")) > before)  # on it goes, below a box too
+        # The screen keeps refreshing below a dialog.
+        await wait_until(pilot, lambda: len(found.asked("sla.history")) > before)
         await pilot.press("escape")
         await wait_until(pilot, lambda: app.screen is screen)
         await pilot.press("enter")
@@ -484,7 +485,8 @@ async def test_hostile_names_reasons_and_texts_are_shown_harmlessly():
         assert not find_control_characters(app) and app.failure is None
 
 
-# --- pure -----------------------------------------------------------------------------------------------------------
+# --- pure
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_marked_alerts_silence_each_of_their_rules_once():
@@ -522,7 +524,7 @@ async def test_the_footer_offers_actions_for_the_marks() -> None:
         screen = await open_alerts_screen(pilot, app)
         await pilot.press("space", "space")
         await wait_until(pilot, lambda: "a ack 1 marked  s silence 2 marked  esc unmark" in read_screen_lines(app)[-1])
-        await pilot.press("space")  # about Taskdeck itself: there is no rule to be silenced
+        await pilot.press("space")  # An alert about Taskdeck itself has no rule to silence.
         await wait_until(pilot, lambda: "a ack 2 marked  esc unmark" in read_screen_lines(app)[-1])
         await pilot.press("escape")
         for rule in ("rule:old-rule", "rule:etl-late"):

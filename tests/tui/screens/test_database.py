@@ -1,4 +1,4 @@
-"""The database on a page: what was slow with its plan, sizes once they are measured; what others wrote is drawn as text only."""
+"""Database screen: slow statements with plans, sizes and backups."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.tui.screen_text import read_screen_lines
 
 
 def make_slow_row(id: int, **values: Any) -> dict[str, Any]:
-    """A row of an answer of `db.slow`."""
+    """Return a row of `db.slow`."""
     return {
         "id": id, "statement": f"SELECT * FROM tasks WHERE name = ? AND cwd = ? LIMIT {id}", "caller": "ls", "count": 3, "seconds": 0.07,
         "worst": 1.24, "total": 1.4, "plan": "SCAN tasks\nUSE TEMP B-TREE FOR ORDER BY", "created_at": "2026-11-25T09:00:00.000000Z",
@@ -50,7 +50,7 @@ REPLICA: dict[str, Any] = {"target": None, "at": None, "lag": None, "late": Fals
 
 
 class DatabaseRuntime(FakeRuntime):
-    """Remembers how often the file was measured."""
+    """A fake runtime that counts the measurements of the database file."""
 
     def __init__(self, *rows: Mapping[str, Any]) -> None:
         super().__init__(**{
@@ -240,7 +240,8 @@ async def test_the_palette_finds_the_page_by_related_words(word: str):
         await pilot.press("colon", *word)
         await wait_until(pilot, lambda: is_shown(app, "database: size, backups, what cleanup frees"))
         assert sum("database:" in row for row in read_screen_lines(app)) == 1
-        assert is_shown(app, "back up now") is (word == "backup")  # enter on another word takes no backup
+        # Enter on another word must not take a backup.
+        assert is_shown(app, "back up now") is (word == "backup")
 
 
 BACKUP_ANSWER = {"id": "20261126T024540Z-increment", "bytes": 2**20, "after": None}

@@ -1,4 +1,4 @@
-"""The editor of a definition: looked over as it is typed, what it changes shown before it is stored, nobody's change lost."""
+"""Definition editor: checks while typing, a diff before saving, and no lost concurrent changes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STORED_TEXT = '[templates.encode]\nengine = "shell"\ntimeout = "30m"\nschema = {
 
 
 class DefinitionRuntime(FakeRuntime):
-    """One template, `encode`, that can be read, looked over and stored; a line with `timout` in it is wrong."""
+    """A fake runtime with one template, `encode`, in which a line with `timout` is a fault."""
 
     def __init__(self, **more: Any) -> None:
         super().__init__(definition_show=self.show, definition_check=self.check, definition_set=self.set, **more)
@@ -151,7 +151,7 @@ async def test_a_burst_of_keys_is_text_and_saving_waits_for_the_check():
 
 
 class SlowDefinitionRuntime(DefinitionRuntime):
-    """It takes until `ready` to read the definition, which fails with `wrong` if that is set."""
+    """A fake runtime that reads the definition once `ready` is set, or then fails with `wrong`."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The form that changes things, filled in by keys."""
+"""Edit form, driven by keys."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def make_runtime(**table: Any) -> FakeRuntime:
 
 
 class PickApp(App[None]):
-    """An app of nothing but a list to pick from."""
+    """An app that contains only a list to pick from."""
 
     look = Look()
 

@@ -1,4 +1,4 @@
-"""The history screen: metrics, spans, groups, the moment under the cursor, and what is not known."""
+"""History screen: metrics, spans, groups, the cursor, and unknown buckets."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PLAIN, ASCII = Look(colour=False), Look(ascii=True, utf8=False)
 
 
 def make_history_answer(args: Mapping[str, Any], names: Mapping[str, list[str]] = NAMES, known: bool = True) -> dict[str, Any]:
-    """What `history` says: a gap in the middle, a figure for every bucket around it."""
+    """Return an answer of `history` with a gap in the middle and values around it."""
     span, metric = time_buckets.SPANS[args["span"]], args["metric"]
     begins = [n * 60 for n in time_buckets.BucketFrame.from_last_minute(int(NOW) // 60, span).bucket_starts]
     seen = [known and not 40 <= n < 44 for n in range(span.buckets)]
@@ -57,7 +57,7 @@ def make_history_answer(args: Mapping[str, Any], names: Mapping[str, list[str]] 
 async def open_history_screen(
     answers: FakeRuntime, size: tuple[int, int] = (80, 24), **how: Any
 ) -> AsyncIterator[tuple[Pilot[Any], TaskdeckApp, HistoryScreen]]:
-    """The screen, opened from the deck by its digit."""
+    """Open the screen from the deck by its digit."""
     app = make_deck(answers, **how)
     async with app.run_test(size=size) as pilot:
         await pilot.press("9")
@@ -71,7 +71,7 @@ def read_screen_text(app: TaskdeckApp) -> str:
 
 
 async def test_the_screen_opens_with_the_throughput_of_the_last_day():
-    """You should see a chart with a gap, its legend, and a row for each queue."""
+    """Expect a chart with a gap, its legend, and a row per queue."""
     answers = FakeRuntime(history=make_history_answer)
     async with open_history_screen(answers) as (pilot, app, _):
         await wait_until(pilot, lambda: "media" in read_screen_text(app))
@@ -213,7 +213,7 @@ async def test_a_home_without_history_says_so():
 
 
 def make_young_home_answer(args: Mapping[str, Any]) -> dict[str, Any]:
-    """What is said of a home whose first minute was sampled seven minutes ago, in which something ended before."""
+    """Return the answer of a home first sampled seven minutes ago."""
     found = make_history_answer(args)
     since = NOW - 7 * 60
     return found | {"since": since, "known": [begin + found["step"] > since for begin in found["at"]]}

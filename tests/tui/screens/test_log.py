@@ -1,4 +1,4 @@
-"""The log screen in the deck: attempts, logs whose file is gone, waiting tasks, search, follow, cancel."""
+"""Log screen: attempts, missing files, waiting tasks, search, following, saving and cancelling."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def make_runtime(path: str, **values: Any) -> FakeRuntime:
 
 
 async def test_the_heading_shows_attempt_state_size_and_position(tmp_path: Path) -> None:
-    """You should see the last lines of the log below `attempt 1   ● running`, and the keys that work here."""
+    """Expect the last lines below `attempt 1   ● running`, and the screen's keys."""
     path = write_log(tmp_path / "x.log", "".join(f"epoch {n}/50\n" for n in range(60)))
     app = make_deck(make_runtime(path))
     async with app.run_test(size=(80, 24)) as pilot:
@@ -100,7 +100,7 @@ async def test_a_search_counts_its_matches(tmp_path: Path) -> None:
 
 
 async def test_a_match_far_in_a_long_line_is_shown_or_explained(tmp_path: Path) -> None:
-    """You should see the match that is counted, or read where it is."""
+    """Expect each counted match on the screen, or a note that says where it is."""
     text = f"begin\n{'x' * 20_000} NEAR {'y' * 100_000} FAR {'z' * 2000}\n0% OVER\r100%  \n"
     app = make_deck(make_runtime(write_log(tmp_path / "x.log", text)))
     async with app.run_test(size=(80, 24)) as pilot:
@@ -144,7 +144,7 @@ def test_the_column_is_shown_before_lines_are_counted() -> None:
 
 
 async def test_a_log_updates_below_a_dialog(tmp_path: Path) -> None:
-    """You should see the new line, and the time it has run, behind the question."""
+    """Expect the new line and the elapsed time behind the dialog."""
     path = tmp_path / "x.log"
     path.write_text("one\n")
     started = BOARD.running[0].started_at or 0.0
@@ -316,7 +316,7 @@ async def test_results_of_verbs_appear_on_the_current_screen(tmp_path: Path) -> 
 
 
 def post_characters(app: App[Any], keys: str) -> None:
-    """Keys that reach the deck in one piece, as a fast typist's do over a slow line."""
+    """Post keys as one piece, as a fast typist's arrive over a slow line."""
     for key in keys:
         name = {"\r": "enter", "/": "slash", "\x1b": "escape", "\t": "tab"}.get(key, key)
         app.post_message(events.Key(name, key))
@@ -501,7 +501,7 @@ async def test_copying_a_long_log_copies_its_end_and_says_so(
 
 
 async def test_an_empty_log_says_so(tmp_path: Path) -> None:
-    """You should see `Nothing is written yet.` until there is a line, and once the run is over that nothing was written."""
+    """Expect one text while the run may still write, and another once it has ended."""
     path = tmp_path / "x.log"
     path.write_text("")
     app = make_deck(make_runtime(str(path)))

@@ -1,4 +1,4 @@
-"""The log of operations: filtered where it lies, read on by pages, taken back after a question that names it."""
+"""Operation log screen: filtered by the runtime, loaded in pages, undone after a confirmation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.tui.screen_text import read_screen_lines
 
 
 def make_operation_row(id: int, **values: Any) -> dict[str, Any]:
-    """A row of an answer of `operations`."""
+    """Return a row of `operations`."""
     return {
         "id": id, "at": f"2026-11-25T09:{id % 3600 // 60:02d}:{id % 60:02d}.000000Z", "by": "ann", "verb": "hold", "object": "task #1052",
         "name": "sha256 photos", "before": {"status": "queued", "hold": False}, "after": {"status": "held", "hold": True}, "source": "deck",
@@ -42,7 +42,7 @@ UNDO_ANSWER = {"done": [{"id": 9, "number": 1052, "name": "sha256 photos", "text
 
 
 class PagedOperations(FakeRuntime):
-    """A log of so many holds, newest first, that answers pages and remembers the words it was asked for."""
+    """A fake runtime with a number of holds, newest first, returned in pages."""
 
     def __init__(self, count: int) -> None:
         super().__init__(operations=self.page)
@@ -65,7 +65,7 @@ async def open_operations_screen(pilot: Any, app: TaskdeckApp, text: str = "1052
 
 
 async def test_operations_are_listed_with_their_changes_at_any_size():
-    """You should see the newest first, what was taken back dim, and below the list all about the row under the cursor."""
+    """Expect the newest first, undone ones dim, and details of the cursor row below."""
     app = make_deck(FakeRuntime(operations=ROWS))
     async with app.run_test(size=(80, 24)) as pilot:
         await open_operations_screen(pilot, app)

@@ -1,4 +1,4 @@
-"""The form for a new task, filled in by keys."""
+"""Submit form, driven by keys."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ENCODE_TEMPLATE = {
 
 
 def accept_submission(args: dict[str, Any]) -> list[dict[str, Any]]:
-    """As the runtime would answer when all is fine."""
+    """Return the answer of a runtime that accepts the submission."""
     return [{"number": 1063, "name": "ffmpeg S02E09.mkv", "uuid": args.get("uuid")}]
 
 
@@ -62,7 +62,7 @@ def list_submissions(answers: FakeRuntime) -> list[dict[str, Any]]:
 
 
 async def paste_text(pilot: Pilot[Any], text: str) -> None:
-    """Put a text into the field that has the focus."""
+    """Paste a text into the focused field."""
     pilot.app.post_message(Paste(text))
     await pilot.pause()
 
@@ -72,7 +72,7 @@ def is_shown(app: TaskdeckApp, text: str) -> bool:
 
 
 async def test_a_command_is_checked_while_typing_and_submitted_by_ctrl_j() -> None:
-    """You should see the words of the command, the name it would get, and the line that does the same."""
+    """Show the command's words, the default name and the shell command."""
     answers = make_form_runtime()
     app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -129,7 +129,7 @@ async def test_faults_are_shown_and_prevent_submission() -> None:
 
 
 def keep_messages(app: TaskdeckApp) -> TaskdeckApp:
-    """The deck, with messages that do not go for the time alone."""
+    """Return the deck with messages that never expire."""
     app.ticks = lambda: 0.0
     return app
 
@@ -167,7 +167,7 @@ async def test_refusals_disappear_with_the_form_and_results_stay() -> None:
 
 
 async def test_faults_of_form_and_runtime_are_shown_together() -> None:
-    """You should see the fault of a field and what could never start, whole, and nowhere that nothing was submitted."""
+    """Show both in full, without a claim that nothing was submitted."""
     why = 'needs 100T memory and 99 cpu, but pool default has 15.6G and 2 in all: it could never start; no task "99".'
     never = Refused(f"{why} Nothing was submitted.", "Ask for less, or: taskdeck pool set default --memory 100T --cpu 99")
     answers = make_form_runtime(submit=lambda args: never)
@@ -217,7 +217,7 @@ async def test_a_full_disk_is_reported_before_submission() -> None:
 
 
 async def test_several_pasted_lines_become_shell_text() -> None:
-    """You should see all of them under Run: shell text, and be told."""
+    """Show all lines under Run: shell text, with a message."""
     answers = make_form_runtime()
     app = keep_messages(make_deck(answers))
     async with app.run_test(size=(80, 24)) as pilot:
@@ -270,7 +270,7 @@ async def test_shell_operators_in_a_command_are_reported() -> None:
 
 
 async def test_a_missing_parameter_is_a_fault_after_leaving_its_field() -> None:
-    """You should see nothing in red before, and the rest of what is missing still calmly said."""
+    """Mark nothing in red earlier, and list the other missing ones neutrally."""
     two = {"type": "object", "required": ["input", "crf"],
            "properties": {"input": {"type": "string", "description": "the file"}, "crf": {"type": "integer", "maximum": 51}}}  # fmt: skip
     app = make_deck(make_form_runtime(template_ls=[ENCODE_TEMPLATE | {"parameters": two}]))
@@ -303,7 +303,7 @@ async def test_submitting_reports_all_missing_parameters() -> None:
 
 
 async def test_a_template_shows_a_field_for_each_parameter() -> None:
-    """You should see input marked as required, crf with its bounds and default, a choice, a switch, and what is still missing."""
+    """Show required marks, bounds, defaults, choices, switches and missing values."""
     answers = make_form_runtime()
     app = make_deck(answers)
     async with app.run_test(size=(80, 30)) as pilot:
@@ -328,7 +328,7 @@ async def test_a_template_shows_a_field_for_each_parameter() -> None:
 
 
 async def test_an_answer_about_an_older_draft_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """You should see no refusal of what stood there before, which nothing would take away again."""
+    """Ignore a refusal of earlier input, since nothing would clear it later."""
     asked, release, judged, judge = Event(), Event(), Event(), SubmitScreen._apply_verdict
 
     def refuses(args: dict[str, Any]) -> Any:
@@ -398,7 +398,8 @@ async def test_a_list_stays_at_its_field_after_resizes() -> None:
         await wait_until(pilot, lambda: isinstance(app.screen, PickScreen))
         box = app.screen.query_one("#pick-box")
         top = field.region.y
-        for size, lower in (((80, 24), 0), ((120, 30), 1), ((60, 16), 0)):  # the header of a wide terminal has two lines
+        # the header of a wide terminal has two lines
+        for size, lower in (((80, 24), 0), ((120, 30), 1), ((60, 16), 0)):
             await pilot.resize_terminal(*size)
             await wait_until(pilot, lambda lower=lower: field.region.y == top + lower and box.region.y == field.region.bottom)
             assert box.region.x == field.region.x and box.region.bottom <= app.size.height
@@ -551,7 +552,7 @@ async def test_a_full_disk_promises_no_submission() -> None:
     "keys", [(), ("shift+tab", "right", "tab"), ("shift+tab", "left", "tab", "right", "tab")], ids=["command", "shell", "template"]
 )
 async def test_f1_shows_the_form_s_keys_from_any_field(keys: tuple[str, ...]) -> None:
-    """You should see them, and come back to the field, in which the key above typed what it is."""
+    """Return to the field afterwards, in which the question mark was typed as text."""
     app = make_deck(make_form_runtime())
     async with app.run_test(size=(80, 24)) as pilot:
         await open_submit_form(pilot, app)

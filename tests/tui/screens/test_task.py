@@ -1,4 +1,4 @@
-"""The task screen: waiting, running and ended, its verbs, and hostile texts in every field."""
+"""Task screen: waiting, running and ended tasks, its verbs, and hostile text in every field."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def make_running_runtime(path: Path, **values: Any) -> FakeRuntime:
 
 
 async def test_a_pinned_task_says_so(tmp_path: Path) -> None:
-    """You should see `pinned` with what it means."""
+    """Show `pinned` with its meaning."""
     app = make_deck(make_failed_runtime(tmp_path, pinned=True))
     async with app.run_test(size=(120, 50)) as pilot:
         app.open_task("1048")
@@ -75,7 +75,7 @@ async def test_a_pinned_task_says_so(tmp_path: Path) -> None:
 
 
 async def test_a_waiting_task_with_only_limits_known_starts_by_a_time() -> None:
-    """You should see `starts by 10:55`, no middle of a range in brackets, and a rule that takes none for likely."""
+    """Show `starts by 10:55` without an estimate, and no likely miss of a rule."""
     rule = {"name": "soon", "severity": "critical", "preset": "starts-within", "due": NOW + 60, "done": None, "took": 1.0,
             "late": False, "text": "", "short": ""}  # fmt: skip
     app = make_deck(FakeRuntime(about=make_about_answer(make_task_row(), slas=[rule], why=WHY | {"expected_in": [0.0, 780.0]})))
@@ -88,7 +88,7 @@ async def test_a_waiting_task_with_only_limits_known_starts_by_a_time() -> None:
 
 
 async def test_a_waiting_task_shows_its_reasons_and_the_holders(tmp_path: Path) -> None:
-    """You should see two numbered reasons, the two runs that hold pool gpu, what does not hold it back, and its command."""
+    """Show two numbered reasons, the two holders of pool gpu, and the command."""
     app = make_deck(make_waiting_runtime())
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("1049")
@@ -116,7 +116,7 @@ async def test_enter_on_a_holder_opens_its_task() -> None:
 
 
 async def test_a_running_task_shows_live_usage_and_log(tmp_path: Path) -> None:
-    """You should see bars for cpu, memory and time, the end of the log below them, and the one attempt with its pid."""
+    """Show bars for CPU, memory and time, the end of the log, and the attempt with its pid."""
     path = tmp_path / "x.log"
     app = make_deck(make_running_runtime(path))
     async with app.run_test(size=(80, 30)) as pilot:
@@ -134,7 +134,7 @@ async def test_a_running_task_shows_live_usage_and_log(tmp_path: Path) -> None:
 
 
 def use_limit_only(answers: FakeRuntime) -> FakeRuntime:
-    """The first run's end is known by its limit only."""
+    """Make the first run's end known by its limit only."""
     first, *others = answers.board.running
     answers.board = answers.board._replace(running=(first._replace(at_most=True), *others))
     return answers
@@ -165,7 +165,7 @@ async def test_log_message_line_and_keys_fit_at_any_size(size: tuple[int, int], 
 
 
 async def test_an_ended_task_shows_its_result_and_the_end_of_its_log(tmp_path: Path) -> None:
-    """You should see exit 1, the last lines without colours, both attempts, who waited for it, and the line to run it again."""
+    """Show exit 1, the last lines without colours, attempts, dependents and the retry command."""
     app = make_deck(make_failed_runtime(tmp_path))
     async with app.run_test(size=(80, 40)) as pilot:
         app.open_task("1048")
@@ -277,7 +277,7 @@ async def test_the_screen_updates_when_the_task_starts(tmp_path: Path) -> None:
 
 
 async def test_the_screen_of_an_ending_task_becomes_its_report(tmp_path: Path) -> None:
-    """You should see how it ended, who cancelled it, and a history that tells each thing once."""
+    """Show the result, who cancelled the task, and a history without repetitions."""
     answers = make_running_runtime(tmp_path / "x.log")
     app = make_deck(answers)
     async with app.run_test(size=(80, 40)) as pilot:
@@ -374,11 +374,11 @@ async def test_a_message_sent_while_a_screen_opens_is_shown_there() -> None:
         assert app.failure is None
 
 
-# -- what could help ---------------------------------------------------------------------------------------------
+# --- suggestions
 
 
 def make_suggestion(name: str, text: str, gain: str, **more: Any) -> dict[str, Any]:
-    """A cure as `why` tells it."""
+    """Return a suggestion as in the answer of `why`."""
     told: dict[str, Any] = {"name": name, "text": text, "gain": gain, "verb": "", "args": {}, "command": [], "said": "", "undo": [],
                             "object": "", "asks": None, "worth": 4}  # fmt: skip
     return told | more
@@ -403,7 +403,7 @@ def make_suggestion_runtime(*cures: dict[str, Any]) -> FakeRuntime:
 
 
 async def test_suggestions_follow_the_reasons_with_the_cursor_on_the_first() -> None:
-    """You should see what can be done and what it would bring, what only informs dim, and `↵ do it` at the bottom."""
+    """Show each suggestion with its gain, dim ones without an action, and `↵ do it`."""
     app = make_deck(make_suggestion_runtime())
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_task("1049")
@@ -435,7 +435,7 @@ async def test_enter_applies_a_suggestion_and_u_undoes_it() -> None:
 
 @asynccontextmanager
 async def open_suggestions(answers: FakeRuntime) -> AsyncIterator[tuple[Any, Any]]:
-    """The screen of a waiting task, in a moment that lasts."""
+    """Open the screen of a waiting task with a stopped clock."""
     app = make_deck(answers)
     async with app.run_test(size=(80, 24)) as pilot:
         app.ticks = lambda: 1000.0
@@ -445,7 +445,7 @@ async def open_suggestions(answers: FakeRuntime) -> AsyncIterator[tuple[Any, Any
 
 
 async def press_enter_twice(app: Any, pilot: Any, answers: FakeRuntime) -> None:
-    """The first enter does nothing, as nobody had seen yet what it would do; half a second later one does it."""
+    """Press enter before the suggestion counts as seen, and again half a second later."""
     await pilot.press("enter")
     await wait_until(pilot, lambda: "Look, and press again." in read_screen_line(app, 22))
     app.ticks = lambda: 1000.5
@@ -483,7 +483,7 @@ async def test_a_suggestion_for_a_pool_names_it_and_can_be_undone() -> None:
         await wait_until(pilot, lambda: "do it" in read_screen_line(app, 23))
         await pilot.press("enter")
         await wait_until(pilot, lambda: "for all tasks there" in "\n".join(read_screen_lines(app)))
-        app.ticks = lambda: 1e9  # the dialog hears no y at first
+        app.ticks = lambda: 1e9  # The dialog ignores y at first.
         await pilot.press("y")
         await wait_until(pilot, lambda: "Memory 32G → 48G: pool gpu.  u undo" in read_screen_line(app, 22))
 
@@ -499,14 +499,14 @@ async def test_read_only_mode_applies_no_suggestion() -> None:
         assert answers.asked("set") == []
 
 
-# -- asked against used ------------------------------------------------------------------------------------------
+# --- requested and used resources
 
 PAST_RUNS = {"of": "template", "n": 12, "usual": {"median": 12120.0, "p95": 12540.0, "n": 12}, "cpu_most": 2.9, "cpu_p95": 2.9,
         "memory_most": 9318.4, "memory_p95": 9318.4}  # fmt: skip
 
 
 def make_about_answer(row: dict[str, Any], *runs: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """What `about` answers of a task; `more` takes the place of what is not known."""
+    """Return the answer of `about` for a task; `more` replaces the unknown parts."""
     waits = row["status"] in ("queued", "held", "blocked", "scheduled", "retrying")
     known: dict[str, Any] = {
         "task": row, "why": WHY if waits else None, "log": None if waits else make_log_answer(row, *runs), "past": None,
@@ -520,7 +520,7 @@ RIGHT_SIZE = {"cpu": 3.5, "memory": 11264.0}
 
 
 async def test_m_sets_the_request_to_the_usage_and_u_undoes_it() -> None:
-    """You should see what past runs used, what m would ask for, and after m both amounts before and after."""
+    """Show past usage and the resulting request, and after m both amounts."""
     answers = FakeRuntime(about=make_about_answer(make_task_row(template="sweep"), past=PAST_RUNS, fit=RIGHT_SIZE), set=DONE)
     app = make_deck(answers)
     async with app.run_test(size=(80, 40)) as pilot:
@@ -567,7 +567,7 @@ async def test_m_says_why_it_changes_nothing(row: dict[str, Any], fit: dict[str,
 
 
 async def test_a_running_task_shows_usage_history_and_expected_end(tmp_path: Path) -> None:
-    """You should see the last half hour of cpu and memory, the peak, five processes, and the end by twelve past runs."""
+    """Show half an hour of CPU and memory, the peak, the processes, and the expected end."""
     path = tmp_path / "x.log"
     path.write_text("x\n")
     one = make_run_row(path=str(path), runid="r1042", number=1042)
@@ -587,11 +587,11 @@ async def test_a_running_task_shows_usage_history_and_expected_end(tmp_path: Pat
         await wait_until(pilot, lambda: any("pid 41877, 5 processes" in text for text in read_screen_lines(app)))
 
 
-# -- kin, parameters, rules, time --------------------------------------------------------------------------------
+# --- dependencies, parameters, rules, timeline
 
 
 async def test_dependencies_form_a_tree_that_opens_tasks() -> None:
-    """You should see a child, its child below it, and how many more there are."""
+    """Show a child, a grandchild, and the number of hidden ones."""
     kin = {"depth": 0, "uuid": UUID.format(1061), "number": 1061, "name": "contact-sheet", "status": "blocked", "kind": "success",
            "again": False, "more": 0}  # fmt: skip
     tree = {"parents": [], "children": [
@@ -654,7 +654,7 @@ async def test_a_task_that_failed_in_time_did_not_meet_its_rule(tmp_path: Path) 
 
 
 async def test_timeline_and_history_show_phases_and_changes(tmp_path: Path) -> None:
-    """You should see a bar of waiting and running, its phases in words, and a priority that ann changed."""
+    """Show a bar of waiting and running, its phases in words, and a priority change by ann."""
     answers = make_failed_runtime(tmp_path)
     moves = (("queued", "10:30:00", "submitted"), ("running", "10:35:00", None), ("retrying", "10:35:03", None),
              ("running", "10:40:00", None), ("failed", "10:40:04", None))  # fmt: skip
@@ -678,7 +678,7 @@ async def test_timeline_and_history_show_phases_and_changes(tmp_path: Path) -> N
         assert not any("bob" in text for text in lines)
 
 
-# -- living with it ----------------------------------------------------------------------------------------------
+# --- updates
 
 
 async def test_a_failed_refresh_keeps_the_screen_and_shows_its_age() -> None:
@@ -767,7 +767,7 @@ async def test_enter_on_the_template_opens_it(tmp_path: Path) -> None:
 
 
 async def test_each_plus_raises_the_priority_even_on_a_stale_screen() -> None:
-    """From 5: a press that comes before the screen reads again is not lost; what was changed elsewhere is counted from once seen."""
+    """Lose no press made before the screen refreshes, and start from changes made elsewhere."""
     answers = make_waiting_runtime()
     answers.table["set"] = {"done": [{"number": 1049, "name": "resnet50-sweep-08"}], "refused": [], "notes": []}
     app = make_deck(answers)
@@ -791,7 +791,7 @@ async def test_each_plus_raises_the_priority_even_on_a_stale_screen() -> None:
 
 
 def make_failed_board_runtime(tmp_path: Path) -> FakeRuntime:
-    """A failure whose row the deck shows."""
+    """Return a runtime with a failure that has a row on the deck."""
     answers = make_failed_runtime(tmp_path)
     ended_at = datetime.fromisoformat(answers.table["show"]["ended_at"]).timestamp()
     ended = tuple(row._replace(ended_at=ended_at) if row.number == 1048 else row for row in answers.board.ended)
@@ -801,7 +801,7 @@ def make_failed_board_runtime(tmp_path: Path) -> FakeRuntime:
 
 @pytest.mark.parametrize("ident", ["1048", UUID.format(1048)], ids=["by its number", "by its row"])
 async def test_opening_a_failure_s_screen_marks_it_as_seen(tmp_path: Path, ident: str) -> None:
-    """You should see `failed` in the header count one less, however one came here."""
+    """Lower the header's `failed` count, however the screen was opened."""
     app = make_deck(make_failed_board_runtime(tmp_path))
     async with app.run_test(size=(120, 40)) as pilot:
         await wait_until(pilot, lambda: "3 failed" in read_screen_line(app, 1))
@@ -821,7 +821,7 @@ async def test_opening_a_failure_s_log_or_why_marks_it_as_seen(tmp_path: Path, o
 
 @pytest.mark.parametrize("size", [(80, 24), (80, 30), (120, 40)], ids=lambda size: "x".join(map(str, size)))
 async def test_an_empty_log_has_its_section(tmp_path: Path, size: tuple[int, int]) -> None:
-    """You should see the rule `Log` and, below it, that nothing is written yet, as soon as the screen is there."""
+    """Show the title `Log` and a note at once."""
     answers = make_running_runtime(tmp_path / "x.log")
     (tmp_path / "x.log").write_text("")
     app = make_deck(answers)
@@ -833,7 +833,7 @@ async def test_an_empty_log_has_its_section(tmp_path: Path, size: tuple[int, int
 
 
 async def test_w_moves_to_the_suggestions_and_shows_the_reason() -> None:
-    """You should see the cursor on the first cure again, the reason below, and no box over what stands there already."""
+    """Move the cursor to the first suggestion, and open no dialog that repeats the screen."""
     answers = make_suggestion_runtime()
     async with open_suggestions(answers) as (app, pilot):
         await pilot.press("g")

@@ -1,4 +1,4 @@
-"""All tasks: a window on thousands of them, over a runtime's answers; the cursor keeps its row, and verbs ask before many."""
+"""Task list: paged rows of thousands of tasks, filters, marks, columns and verbs on many tasks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STATES = ("queued", "succeeded", "failed")
 
 @cache
 def make_row(number: int) -> dict[str, Any]:
-    """One of the tasks; nobody changes it."""
+    """Return one task row; callers must not modify it."""
     status = STATES[number % 3]
     blank = dict.fromkeys(COLUMNS)
     return blank | {
@@ -54,7 +54,7 @@ class ManyTasksRuntime(RecordingRuntime):
         return self.browse(**args) if verb == "browse" else super().answer(verb, args)
 
     def kept(self, meant: filter_query.Query, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """As the runtime finds them, where "media" is the only queue, and every word is found everywhere."""
+        """Return the matching rows; "media" is the only queue, and every word matches."""
         if any(term.kind == "queue" and not all(one.is_match("media") for one in term.patterns) for term in meant.terms):
             raise NotFound("no queue of that name.")
         meant = filter_query.Query(tuple(term for term in meant.terms if term.kind != "word"))
@@ -112,7 +112,7 @@ class TaskListDriver:
         await self.pilot.pause()
 
     def type(self, *keys: str) -> None:
-        """Keys in one burst, where what each of them does is not looked at."""
+        """Post keys in one burst, without waiting for their effects."""
         post_keys(self.app, *keys)
 
     def under_cursor(self) -> int:
@@ -299,7 +299,7 @@ async def test_missing_rows_delay_one_key_and_not_each():
 
 async def test_keys_after_a_jump_to_the_end_act_on_the_last_rows():
     async with open_task_list() as tasks:
-        tasks.screen.reread()  # what is being read meanwhile takes nothing away
+        tasks.screen.reread()  # A read in progress must not interfere.
         tasks.type("G", "k", "space", "k")
         await wait_for(tasks.pilot, lambda: tasks.screen.table.item.number == 2)
         assert [row.number for row in tasks.screen.paged.list_selected()] == [2]
@@ -537,7 +537,7 @@ async def test_lines_fill_the_screen_width(size: tuple[int, int]):
 
 
 async def test_each_plus_raises_the_priority_even_on_a_stale_list():
-    """No press is lost, also on a task that the board has no row of; what was changed elsewhere is counted from once it is seen."""
+    """Lose no press, even without a board row, and start from changes made elsewhere."""
     async with open_task_list() as tasks:
         app, line = tasks.app, tasks.many.board.next[0]._replace(uuid="u4998", number=4998)
         tasks.screen.table.go_to_row("u4998")
@@ -565,7 +565,7 @@ async def test_each_plus_raises_the_priority_even_on_a_stale_list():
     ("status:waiting", "x cancel all marked  p hold all marked", "rD"),
 ])  # fmt: skip
 async def test_only_keys_applicable_to_marked_rows_are_offered(words: str, offered: str, never: str):
-    """Of 3,334 rows not all are held: what the filter says of states decides. Of none that there are, nothing is for any."""
+    """Decide by the states in the filter, since not all rows are loaded."""
     async with open_task_list(size=(140, 30)) as tasks:
         tasks.screen.filter_by(words)
         await tasks.until(f"/{words}")

@@ -1,4 +1,4 @@
-"""The list of templates: what there is, how it is used, and the ways from there to a form, an editor or the end of one."""
+"""Template list: usage, ordering, and the actions on a template."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCHEMA = {"type": "object", "required": ["input"], "properties": {"input": {"typ
 
 
 def make_template_row(name: str, **values: Any) -> dict[str, Any]:
-    """A row of `template.ls` with its usage."""
+    """Return a row of `template.ls` with its usage."""
     return {
         "name": name, "type": "shell", "engine": "shell", "template": None, "schema": {"script": "ffmpeg -i a\necho done"},
         "parameters": SCHEMA, "description": "makes it smaller", "queue": "media", "cpu": 2.0, "memory": 512.0, "timeout": 1800.0,
@@ -49,7 +49,7 @@ def list_names(screen: TemplatesScreen) -> list[str]:
 
 
 async def test_templates_show_requests_and_usage_at_any_size():
-    """You should see the retired one last, and below the list what the one under the cursor runs."""
+    """List retired templates last, and show the cursor row's command below."""
     app = make_deck(FakeRuntime(template_ls=ROWS))
     async with app.run_test(size=(80, 24)) as pilot:
         screen = await open_templates_screen(pilot, app)

@@ -1,4 +1,4 @@
-"""What the deck remembers, and what it makes of what was looked at."""
+"""Preferences file of the deck, and the read marks stored in it."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_the_number_of_remembered_failures_is_bounded():
 
 
 def test_opened_failures_without_a_row_count_as_seen():
-    """You should see the header's count fall for each, and not for one that the count never had: it ended before all was seen."""
+    """Lower the count for each failure it included, but not for one that ended earlier."""
     board, seen = boards.busy(), ReadMarks(Preferences(), lambda: boards.NOW)
     shown = min(line.ended_at for line in board.ended if line.status in FAILED_STATES)
     seen.mark_all_viewed(shown - 100)

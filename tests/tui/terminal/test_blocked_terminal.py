@@ -1,4 +1,4 @@
-"""A deck on a terminal that takes nothing more: it ends when it is told to, and gives the terminal back as far as that goes."""
+"""A deck on a blocked terminal ends on a signal and restores the terminal as far as possible."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_signal_ends_a_deck_on_a_blocked_terminal(number: signal.Signals):
         deck.wait("q quit")
         assert termios.tcgetattr(deck.keyboard) != before
         deck.block_output()
-        deck.type("\x0c" * 100)  # to be drawn: more than the queue of what is to be written holds
+        deck.type("\x0c" * 100)  # redraws that overflow the output queue
         os.kill(deck.pid, number)
         assert deck.is_ended_unread()
         assert deck.end() == 128 + number

@@ -1,4 +1,4 @@
-"""What a change sends to the terminal: the cells that changed, and with them the terminal shows what the deck draws."""
+"""Cell updates: only changed cells are sent, and the terminal then shows the deck's lines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.tui.screen_text import read_screen_lines
 
 
 async def record_update(monkeypatch: pytest.MonkeyPatch, board: Board, *keys: str) -> tuple[str, list[str], list[str]]:
-    """What is written when another board comes and keys are pressed; the terminal's lines with it; the deck's."""
+    """Return the output for a new board and keys, the terminal's lines, and the deck's lines."""
     app, _ = make_recorded_deck()
     terminal = pyte.Screen(120, 40)
     stream = pyte.Stream(terminal)
@@ -41,7 +41,7 @@ async def record_update(monkeypatch: pytest.MonkeyPatch, board: Board, *keys: st
 
 
 def normalize_line(line: str) -> str:
-    """A line without blanks (pyte writes one after each wide character) and composed, as pyte writes it."""
+    """Return a line composed and without blanks, as pyte adds one after each wide character."""
     return normalize("NFC", line).replace(" ", "")
 
 

@@ -1,4 +1,4 @@
-"""What a terminal sends: pastes are text wherever reads are cut, bytes that are no text end nothing, silence ends what is unfinished."""
+"""Terminal input: pastes split across reads, invalid UTF-8, and unfinished sequences."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INPUT_EVENTS = ["a", "<x \u241b[0mé\u241bx\u241b[20 \u241b>", "b", "up"]
 
 
 class Clock:
-    """Seconds that go by when the test says so."""
+    """Seconds that pass only when a test moves them."""
 
     def __init__(self) -> None:
         self.at = 0.0
@@ -31,7 +31,7 @@ class Clock:
 
 
 def format_events(messages: Iterator[Message]) -> list[str]:
-    """Events in short: a key by its name, a paste in brackets."""
+    """Return events in short form: the name of a key, or a paste in angle brackets."""
     return [m.key if isinstance(m, events.Key) else f"<{m.text}>" if isinstance(m, events.Paste) else str(m) for m in messages]
 
 
@@ -90,7 +90,7 @@ def test_a_lone_escape_is_delivered_once_nothing_follows():
 
 @pytest.fixture
 def deck_terminal() -> Iterator[Terminal]:
-    """The busy deck on a real terminal."""
+    """Start the busy deck on a real terminal."""
     with Terminal([sys.executable, "-m", "tests.tui.run_deck", "busy"], ENV, ROOT) as deck:
         yield deck.wait("q quit")
 
@@ -126,7 +126,8 @@ def test_a_failing_input_parser_is_logged(tmp_path: Path):
     (tmp_path / "run").mkdir()
     program = (
         "import sys; from pathlib import Path; from app.tui.terminal import driver as terminal; from app.tui.run import run_deck; read = terminal.read;"
-        "terminal.read = lambda fd: 1 / 0 if b'j' in (data := read(fd)) else data;"  # what the terminal answers is heard
+        # The terminal's replies still arrive.
+        "terminal.read = lambda fd: 1 / 0 if b'j' in (data := read(fd)) else data;"
         f"sys.exit(run_deck(Path({str(tmp_path)!r}), read_only=True))"
     )
     with Terminal([sys.executable, "-c", program], ENV, ROOT) as deck:

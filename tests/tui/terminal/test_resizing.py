@@ -1,4 +1,4 @@
-"""A window that becomes another size while the last one is being told: the deck is drawn for the one that it has."""
+"""Terminal resizes: the deck is always drawn for the latest size."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_later_of_two_quick_resizes_wins():
 
 
 async def test_a_timer_fires_late_rather_than_never(monkeypatch: pytest.MonkeyPatch):
-    """By such a timer the window's new size is taken; one that was passed over was waited for without end."""
+    """Guard the timer that applies a new window size: once skipped, it never fired again."""
     app, fired, looks, now = make_deck(FakeRuntime()), asyncio.Event(), itertools.count(), _time.get_time
     async with app.run_test(size=(80, 24)) as pilot:
         with monkeypatch.context() as patched:

@@ -1,4 +1,4 @@
-"""The banner of what is in trouble: as drawn, on every screen and in any width; what shows what would make room on a full disk."""
+"""Warning banner: its text, its place on every screen, and the cleanup preview it leads to."""
 
 from __future__ import annotations
 
@@ -29,24 +29,25 @@ pytestmark = pytest.mark.usefixtures("utc")
 
 
 def render_banner(board: Board, cells: int, look: Look | None = None, key: str = "↵", start: str = "S") -> list[str]:
+    """Return the banner's lines and check their width."""
     lines = ["".join(text for text, _ in line) for line in build_banner(board, NOW, look or Look(), cells, key, start)]
     assert all(measure_width(line) <= cells for line in lines)
     return lines
 
 
 def make_nearly_full_board() -> Board:
-    """Too little room to start anything, and all is written that there is."""
+    """Return a board with too little space to start anything but no failed writes."""
     board = boards.halted()
     words = "disk nearly full (/var/lib/taskdeck: 3.0M of 8.0G free, 500M needed to start anything) since 10:31"
     return board._replace(database="ok", runtime=board.runtime._replace(halted=words), host=board.host._replace(disk_free=3 * 2**20))
 
 
 def make_lost_board(how: str = "DAMAGED", **more: object) -> Board:
-    """A board that came eleven minutes ago, of a database that is no more."""
+    """Return an eleven-minute-old board of a database that became unreadable."""
     return boards.busy()._replace(at=NOW - 11 * MINUTE - 5, database=how, **more)  # type: ignore[arg-type]
 
 
-# --- what it says -----------------------------------------------------------------------------------------------------------
+# --- text
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_no_banner_without_trouble():
     assert render_banner(boards.busy(), 120) == []
 
 
-# --- where it stands --------------------------------------------------------------------------------------------------------
+# --- place
 
 
 @pytest.mark.parametrize("key", ["5", "6", "7", "9", "O", "B", "n"])
@@ -146,7 +147,8 @@ async def test_every_screen_shows_the_banner(key: str, board: Board):
         await pilot.press(key)
         await wait_for(pilot, lambda: len(app.screen_stack) == 2 and read_screen_lines(app)[2].startswith(" ✗ "))
 
-        # In a form letters are text: there is no key to name; and what cleanup would free stands on the page of the database itself.
+        # Letters are text in a form, so no key is named. The database page already shows the
+        # cleanup preview.
         cleanup, start = "" if key in "nB" else "B", "" if key == "n" else "S"
         assert read_screen_lines(app)[2:4] == [line.rstrip() for line in render_banner(board, 120, key=cleanup, start=start)]
 
@@ -200,7 +202,7 @@ async def test_the_banner_disappears_after_recovery():
         await wait_for(pilot, lambda: read_screen_lines(app)[2].startswith("━▌"))
 
 
-# --- what would make room -----------------------------------------------------------------------------------------------------
+# --- cleanup preview
 
 
 def make_disk_alert() -> AlertEntry:
@@ -268,7 +270,7 @@ def is_shown(app: TaskdeckApp, text: str) -> bool:
     return any(text in line for line in read_screen_lines(app))
 
 
-# --- old rows -------------------------------------------------------------------------------------------------------------------
+# --- stale rows
 
 
 async def test_a_damaged_database_keeps_the_last_rows_with_their_age():

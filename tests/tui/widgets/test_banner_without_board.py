@@ -1,4 +1,4 @@
-"""A deck that never gets a board: it says why and what to do, and goes on when one comes."""
+"""Banner of a deck without a first board: it says why and what to do, until one comes."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from tests.tui.recording_runtime import RecordingRuntime, wait_for
 from tests.tui.screen_text import read_screen_lines
 
 NO_AUTOSTART = Config(autostart=False)
-"""Else a real runtime would come up in the home, and outlive the test."""
+"""Without this setting, a real runtime would start in the home and outlive the test."""
 OPEN_FAILED = Problem("unable to open database file", "Look: taskdeck doctor")
 DENIED = Conflict("the home /srv/taskdeck belongs to somebody else, or may not be entered. Nothing was done.", "Choose another: --home DIR")
 
 
 class RefusingRuntime(RecordingRuntime):
-    """A runtime of which no board can be had, until it can."""
+    """A runtime that refuses a board until allowed."""
 
     def __init__(self, problem: Exception) -> None:
         super().__init__(boards.busy())
@@ -58,14 +58,14 @@ def read_screen_text(app: TaskdeckApp) -> str:
 
 @pytest.fixture(autouse=True)
 def no_retry_delay(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No wait between two looks."""
+    """Remove the pause between retries."""
     monkeypatch.setattr(board_feed, "RETRY_INTERVAL", 0.01)
 
 
 @pytest.mark.parametrize("size", [(60, 16), (80, 24), (120, 40)])
 @pytest.mark.parametrize("problem", [DENIED, OPEN_FAILED, OSError("no file")], ids=repr)
 async def test_the_banner_says_why_there_is_no_board(problem: Exception, size: tuple[int, int]):
-    """You should see what is wrong and what to do, no claim of what could not be read, and not that it is being loaded."""
+    """Show the fault and the remedy, without claims about unread data or "loading"."""
     runtime = RefusingRuntime(problem)
     app = make_deck(runtime.client)
     async with app.run_test(size=size) as pilot:
@@ -92,7 +92,10 @@ async def test_the_banner_is_ascii_in_ascii_mode():
 
 
 class MuteRuntime:
-    """A control socket that takes what is sent, and answers nothing; with `greets` it says who it is before."""
+    """A control socket that accepts connections and never answers.
+
+    With `greets`, it sends its greeting first.
+    """
 
     def __init__(self, home: Path, greets: bool) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -111,7 +114,7 @@ class MuteRuntime:
                 self._taken.append(line)
                 if self._greets:
                     line.sendall(greeting)
-        except OSError:  # closed: it is over
+        except OSError:  # the socket was closed
             pass
 
     def close(self) -> None:
@@ -136,7 +139,7 @@ def mute_runtime(bare_home: Path, request: pytest.FixtureRequest) -> Iterator[Mu
 
 
 async def test_a_mute_runtime_is_reported(bare_home: Path, mute_runtime: MuteRuntime, monkeypatch: pytest.MonkeyPatch):
-    """Whether it does not greet, or greets and then hangs."""
+    """Cover a runtime that hangs before its greeting and one that hangs after."""
     monkeypatch.setattr(app_client, "GREETING_TIMEOUT", 0.2)
     monkeypatch.setattr(banner, "WAIT_NOTICE_DELAY", 0.5)
     app = make_deck(lambda: Client(bare_home, autostart=False, source="deck"), bare_home, settings=NO_AUTOSTART)

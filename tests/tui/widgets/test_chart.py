@@ -1,4 +1,4 @@
-"""Charts: lines, gaps, the moment under the cursor; in colours, in letters, in ASCII."""
+"""Charts: lines, gaps and the cursor, in colour, in letters and in ASCII."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ STARTED_LINE = Series("started", (0.0, 2.0, None, None, 4.0, 3.0, 1.0, 0.0), "al
 
 
 def make_plot(*lines: Series, top: float = 4) -> Plot:
-    """A plot of lines over as many buckets as they have, known where the first has a value."""
+    """Return a plot of lines, known in the buckets where the first line has a value."""
     known = tuple(value is not None for value in lines[0].values)
     return Plot(lines, known, chart.make_ticks(top, 4, "count", units.format_count), {0: "10:00", len(known) - 1: "12:00"})
 
 
 def draw_plot(plot: Plot, look: Look, moment: int | None = None, size: tuple[int, int] = (60, 10)) -> list[str]:
-    """The chart as text."""
+    """Return the chart as lines of text."""
     rows, canvas = chart.draw_chart(plot, *size, look)
     return ["".join(text for text, _ in row) for row in chart.overlay_marks(rows, canvas, plot, moment, look)]
 

@@ -1,4 +1,4 @@
-"""What the header says of backups and of the copy on another disk: their age where there is room, and always when they are late."""
+"""Header: age of the newest backup and of the replica, and problems."""
 
 from __future__ import annotations
 

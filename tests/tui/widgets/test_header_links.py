@@ -1,4 +1,4 @@
-"""What leads somewhere in the header is clicked: places, and the counters, which are filters."""
+"""Clicks in the header: places, and counters that set a filter."""
 
 from __future__ import annotations
 

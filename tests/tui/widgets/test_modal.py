@@ -1,4 +1,4 @@
-"""While a box stands over a screen, what is seen around it goes on, and the last line has the keys of the box."""
+"""Modal dialogs: the screen below keeps updating, and the footer shows the dialog's keys."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEYS = {
 
 
 def read_terminal_lines(app: TaskdeckApp) -> list[str]:
-    """What stands on the terminal, with what is below a box."""
+    """Return the terminal's lines, with the screen below a dialog."""
     update: Any = app.screen._compositor.render_update(full=True, screen_stack=app._background_screens)
     rows = getattr(update, "strips", [])
     return ["".join(segment.text for strip in row for segment in strip if not segment.control).rstrip() for row in rows]
@@ -101,7 +101,7 @@ async def test_the_quit_dialog_calls_escape_stay():
 
 
 async def test_a_screen_loads_its_styles_before_its_widgets_mount(monkeypatch: pytest.MonkeyPatch):
-    """From Python 3.12 on Textual's tasks begin at once: the widgets would be styled, and placed, without them."""
+    """Guard against eager tasks: from Python 3.12 on, Textual would style widgets without them."""
     register, read = TaskdeckApp._register, list[bool]()
 
     def registered(self: TaskdeckApp, parent: Any, *nodes: Any, **more: Any) -> Any:

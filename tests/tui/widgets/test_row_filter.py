@@ -1,4 +1,4 @@
-"""What the words of the filter line mean, and how the line completes them."""
+"""Row filter: the meaning of a filter line, and its completions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table: a cursor and marks by key, windows of parts, and only what changed drawn again."""
+"""Table: cursor and marks by key, sections that scroll, and minimal redrawing."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def make_numbered_rows(first: int, count: int) -> list[KeyedRow]:
 
 
 class TableApp(App[None]):
-    """One table of two parts."""
+    """An app with one table of two sections."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ def read_table_lines(table: Table) -> list[str]:
 
 
 def record_refreshed_lines(table: Table) -> list[int]:
-    """The lines that are drawn again from now on."""
+    """Return a list that receives the lines redrawn from now on."""
     lines: list[int] = []
     refresh = table.refresh
 
@@ -81,7 +81,7 @@ def record_refreshed_lines(table: Table) -> list[int]:
 
 
 async def press_keys(keys: Iterable[str], **shown: list[KeyedRow]) -> tuple[Table, list[str]]:
-    """The table after these keys, and its lines as they then stood."""
+    """Press keys, and return the table and its lines."""
     app = TableApp()
     async with app.run_test(size=(30, 10)) as pilot:
         app.table.show(shown)
@@ -258,7 +258,7 @@ async def test_the_wheel_scrolls_a_section_and_keeps_the_cursor_visible():
 
 
 def make_wheel_event(kind: type[events.MouseEvent], table: Table, y: int) -> events.MouseEvent:
-    """A turn of the wheel over a line of the table."""
+    """Return a mouse wheel event over a line of the table."""
     return kind(table, 3, y, 0, 1, 0, False, False, False, 3, y)
 
 

@@ -1,4 +1,4 @@
-"""Which columns fit, and how wide they are."""
+"""Column layout: which columns fit and how wide they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a rule says beside its title and its heads, by the room there is."""
+"""Title lines of tables: counts and hints in the space beside title and headings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`taskdeck db`: the database, looked after while no runtime has it."""
+"""`taskdeck db`: database maintenance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def migrate_database(session: CommandContext, args: Args) -> int:
-    """Make the database, or bring it up to this version."""
+    """Create the database or upgrade it to this version."""
     from app.offline import maintenance
 
     done = maintenance.migrate_home(session.home)

@@ -1,4 +1,4 @@
-"""`taskdeck db backup`, `backups` and `verify`: copies of the database, and whether they can be trusted."""
+"""`taskdeck db backup`, `backups` and `verify`: take, list and check backups."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from app.cli.context import CommandContext
 
 EXIT_PARTIAL = 1
-"""The exit code when a backup was taken and the program that is run after it failed."""
+"""Exit code when the backup succeeded but its follow-up program failed."""
 EXIT_DAMAGED = 5
-"""The exit code when a backup is bad."""
+"""Exit code when a backup is bad."""
 
 COLUMNS = [
-    Column("BACKUP"),  # never cut: it is typed
+    Column("BACKUP"),  # never truncated: people type it
     Column("TAKEN"),
     Column("KIND"),
     Column("SIZE", align=">"),
@@ -31,12 +31,12 @@ FIELDS = ("id", "kind", "at", "bytes", "verified", "base", "path", "problem", "s
 
 
 def take_backup(session: CommandContext, args: Args) -> int:
-    """Take one, by the runtime when one is up, else here while none can come up."""
+    """Take a backup in the runtime, or here if none is running."""
     from app import config, paths
 
     given = {"full": args.full, "to": _resolve_folder(args.to)}
     if not args.to:
-        config.read(paths.get_config_path()).require_folder()  # before the client passes over what is wrong there
+        config.read(paths.get_config_path()).require_folder()  # before the client ignores the fault
     up = session.client.is_runtime_up()
     taken = session.call("db.backup", **given) if up else _take_offline(session.home, given)
     if taken["after"]:
@@ -66,7 +66,6 @@ def _resolve_folder(folder: str | None) -> str | None:
 
 
 def _note_config_faults() -> None:
-    """What is wrong in config.toml and was passed over."""
     from app import config, paths
 
     if said := config.read(paths.get_config_path()).ignored_notice:
@@ -74,7 +73,7 @@ def _note_config_faults() -> None:
 
 
 def list_backups(session: CommandContext, args: Args) -> int:
-    """List them, oldest first, and say what restores and upgrades have put aside."""
+    """List backups, oldest first, and the databases kept by restores and upgrades."""
     from app.cli.commands import definition_group
     from app.offline import backup_list
 
@@ -91,7 +90,6 @@ def list_backups(session: CommandContext, args: Args) -> int:
 
 
 def _explain_no_backup(left: dict[str, Any] | None) -> str:
-    """That there is no backup, and where there are some that were taken before the settings named another folder."""
     if left is None:
         return "no backup yet; take one: taskdeck db backup"
     import shlex
@@ -102,7 +100,7 @@ def _explain_no_backup(left: dict[str, Any] | None) -> str:
 
 
 def describe_kept(found: dict[str, Any]) -> str:
-    """What restores and upgrades have put aside, in a sentence; nothing where there is none."""
+    """Return a sentence about databases kept by restores and upgrades, or an empty string."""
     files = found["files"]
     if not files:
         return ""
@@ -114,12 +112,12 @@ def describe_kept(found: dict[str, Any]) -> str:
 
 
 def format_file_name(found: dict[str, Any]) -> str:
-    """The name of a file, without its folder, as the shell takes it."""
+    """Return the file name without its folder, sanitized."""
     return sanitize(found["path"].rpartition("/")[2])
 
 
 def format_backup_row(found: dict[str, Any], seconds: bool) -> list[Span]:
-    """One line of `db backups`; with `seconds` where minutes do not tell one from another."""
+    """Return one line of `db backups`, with `seconds` if minutes are not unique."""
     return [
         (sanitize(found["id"]), ""),
         (time_format.format_clock(found["at"], seconds), ""),
@@ -138,7 +136,7 @@ def _format_state(found: dict[str, Any]) -> Span:
 
 
 def verify_backups(session: CommandContext, args: Args) -> int:
-    """Build one up and check it, or check the files of all; 5 when something is wrong."""
+    """Check one backup by rebuilding it, or the files of all; 5 if any is bad."""
     from app.offline import backup_list as offline_backup_list
 
     if len(args.ids) > 1:
@@ -161,7 +159,7 @@ def verify_backups(session: CommandContext, args: Args) -> int:
 
 
 def describe_findings(found: dict[str, Any]) -> list[str]:
-    """What was found, a line for each thing that is wrong."""
+    """Return one line per problem found."""
     wrong = [f"{sanitize(bad['id'])} is bad: {sanitize(bad['problem'])}" for bad in found["bad"]]
     wrong += [f"{sanitize(odd['id'])}: {sanitize(odd['problem'])}; it still counts as it did" for odd in found["odd"]]
     lines = [f"line {number} of manifest.jsonl is damaged; what can be known is taken from the files" for number in found["damaged_lines"]]
@@ -177,7 +175,7 @@ def _format_problem(problem: str | None) -> str:
 
 
 BACKUP_ID_HELP = "its ID, the first letters of that, or its file,"
-"""How one backup is named."""
+"""Ways to name a backup."""
 
 
 def _add_backup_arguments(parser: Parser) -> None:

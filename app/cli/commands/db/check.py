@@ -1,4 +1,4 @@
-"""`taskdeck db check`: what is wrong with the database, and mending what can be derived."""
+"""`taskdeck db check`: find and repair damage in the database."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from app.cli.context import CommandContext
 
 EXIT_PROBLEMS = 5
-"""The exit code when something is wrong."""
+"""Exit code when a problem was found."""
 
 
 def check_database(session: CommandContext, args: Args) -> int:
-    """Read the whole database and look for what is wrong; with --repair, mend what follows from the rest."""
+    """Check the whole database; with --repair, rebuild whatever can be derived."""
     found = _run_repair(session) if args.repair else _run_check(session)
     if args.json or args.jsonl:
         output.print_json(found, args.jsonl)
@@ -29,7 +29,6 @@ def check_database(session: CommandContext, args: Args) -> int:
 
 
 def _print_advice(session: CommandContext, found: dict[str, Any]) -> None:
-    """What can be done about what was found."""
     if found["ok"]:
         return
     from app.offline import maintenance
@@ -48,7 +47,6 @@ def _run_check(session: CommandContext) -> dict[str, Any]:
 
 
 def _run_repair(session: CommandContext) -> dict[str, Any]:
-    """By the runtime when one is up, else here while none can come up."""
     if session.client.is_runtime_up():
         return session.call("db.repair")
     from app.offline import maintenance as maintenance_module

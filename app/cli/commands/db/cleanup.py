@@ -1,4 +1,4 @@
-"""`taskdeck db cleanup`: what is old leaves by the rules of config.toml, or is only named."""
+"""`taskdeck db cleanup`: apply the retention rules of config.toml, or preview them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,14 @@ COLUMNS = [
     Column("ROWS", ">"),
 ]
 TABLE_LABELS = {"forgotten": "tasks remembered as gone"}
-"""What tables hold, where their names do not say it."""
+"""Descriptions of tables whose names do not explain their content."""
 
 
 def clean_up(session: CommandContext, args: Args) -> int:
-    """Remove what the rules let go, or say what that is, for which no runtime need be up. Raises Usage while that is not known."""
+    """Remove what the rules no longer keep, or list it with --dry-run.
+
+    Raise Usage while the rules are unknown. A dry run needs no runtime.
+    """
     alone = args.dry_run and not session.client.is_runtime_up()
     given = {"dry_run": args.dry_run, "sure": args.yes}
     try:
@@ -54,7 +57,7 @@ def _preview_offline(home: str, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _strip_repeated(text: str) -> str:
-    """Of a refusal what was not told with what is passed over in config.toml."""
+    """Strip the part of a refusal already shown in the notice about config.toml."""
     from app import config, paths
 
     return text.removeprefix(config.read(paths.get_config_path()).retention_fault).lstrip()
@@ -66,7 +69,6 @@ def _format_rule_row(rule: dict[str, Any]) -> list[Span]:
 
 
 def _summarize(found: dict[str, Any]) -> list[str]:
-    """The sums in words, and what stays though it is old."""
     verb = "would remove" if found["dry_run"] else "removed"
     others = ", ".join(f"{many:,} {TABLE_LABELS.get(table, sanitize(table))}" for table, many in found["others"].items())
     freed = units.format_bytes(found["logs"] + found["rows"])
@@ -86,13 +88,11 @@ def _format_count(count: int, what: str) -> str:
 
 
 def _describe_freed_logs(freed: dict[str, int]) -> list[str]:
-    """Which logs had to make room for the cleanup itself, if any."""
     many, size = freed["logs"], units.format_bytes(freed["bytes"])
     return [f"the disk was full, so {_format_count(many, 'log')} of runs that go went first, {size}"] if many else []
 
 
 def _describe_pending(found: dict[str, int]) -> list[str]:
-    """What goes a moment later, if anything."""
     runs, size = found["runs"], units.format_bytes(found["logs"])
     if not runs:
         return []
@@ -101,7 +101,6 @@ def _describe_pending(found: dict[str, int]) -> list[str]:
 
 
 def _describe_kept(many: int) -> list[str]:
-    """What is old and stays, if anything."""
     if not many:
         return []
     return [f"kept: {many:,} last success{'' if many == 1 else 'es'}, the newest of each task name and of each template, however old"]

@@ -1,4 +1,4 @@
-"""`taskdeck db replica` and `db promote`: a warm copy of the database on a second disk or host, and making it the home."""
+"""`taskdeck db replica` and `db promote`: warm standby copy of the database."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOGS_NOT_COPIED = ". The logs of runs (runs/) are not copied there"
 
 
 def manage_replica(session: CommandContext, args: Args) -> int:
-    """Say where the copy is, or put it elsewhere."""
+    """Show, set or turn off the replica."""
     if args.what not in ACTIONS:
         raise Usage(f'db replica does not know "{sanitize(args.what)}".', "Type: taskdeck db replica set FOLDER, status, or off")
     if (args.what == "set") != (args.to is not None):
@@ -48,7 +48,7 @@ def _describe_replica(found: dict[str, Any]) -> str:
 
 
 def promote_replica(session: CommandContext, args: Args) -> int:
-    """Make a copy the home."""
+    """Turn a replica into a home."""
     from app.offline import replica as offline_replica
 
     found = offline_replica.describe_replica(session.home)
@@ -69,8 +69,10 @@ def promote_replica(session: CommandContext, args: Args) -> int:
 
 
 def _refuse_active_origin(origin: str) -> None:
-    """Raise Conflict while the home that is copied, as HOST:FOLDER, has a runtime on this machine, which would start what waits too, or
-    jobs, which would be started again here."""
+    """Raise Conflict while the origin (HOST:FOLDER) is active on this machine.
+
+    Its runtime would start waiting tasks twice, and its running jobs would be started again here.
+    """
     import os
     import socket
 
@@ -82,7 +84,7 @@ def _refuse_active_origin(origin: str) -> None:
     try:
         line = open_socket(folder)
     except Problem:
-        return  # it is somebody else's, who is warned of below
+        return  # another user's home; the warning below covers it
     if line is not None:
         with line:
             lives = f"{sanitize(folder)}, of which this is the copy, has a runtime (pid {get_peer_pid(line)})"
@@ -97,7 +99,6 @@ def _refuse_active_origin(origin: str) -> None:
 
 
 def _find_jobs(home: str) -> list[int]:
-    """The pids of what the keeper of a home on this machine has started."""
     import os
     from contextlib import suppress
 
@@ -108,7 +109,7 @@ def _find_jobs(home: str) -> list[int]:
     keepers = {one.pid for one in find_taskdeck_processes() if one.kind == "keeper" and os.path.realpath(one.home) == home}
     jobs: set[int] = set()
     for pid in keepers:
-        with suppress(Error):  # it has ended
+        with suppress(Error):  # the process has ended
             jobs |= {child.pid for child in Process(pid).children()} - keepers
     return sorted(jobs)
 
@@ -125,7 +126,6 @@ def _make_warnings(found: dict[str, Any], home: str) -> list[str]:
 
 
 def _get_runs_source(origin: str) -> str:
-    """Where the logs of the home lie that is named as HOST:FOLDER, for rsync."""
     import socket
 
     host, _, folder = origin.partition(":")

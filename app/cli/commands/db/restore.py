@@ -1,4 +1,4 @@
-"""`taskdeck db restore`: a backup in the place of the database, or in a file of its own."""
+"""`taskdeck db restore`: replace the database by a backup, or restore it into a file."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     RestoreSummary = dict[str, Any]
 
 MAX_NUMBERS = 10
-"""Numbers of tasks that are named; more are counted."""
+"""Maximum number of task numbers listed."""
 
 
 def restore_backup(session: CommandContext, args: Args) -> int:
-    """Say what would change, ask, and do it."""
+    """Preview the changes, ask for confirmation and restore."""
     if len(args.ids) > 1 or args.ids and args.at:
         raise Usage("one backup at a time: its ID, or --at TIME. Nothing was done.", "List: taskdeck db backups")
     if "" in args.ids:
@@ -87,7 +87,10 @@ def _restore_in_place(session: CommandContext, args: Args, ident: str | None, at
 
 
 def _explain_conflict(home: str, problem: Conflict) -> Conflict:
-    """The same, where a runtime has the home. Any other command that has it cannot be stopped like one, and comes to its end by itself."""
+    """Explain a conflict with another command that holds the home.
+
+    Only a runtime can be stopped; any other command ends by itself.
+    """
     from app.client import open_socket
 
     if problem.code != "runtime-exists":
@@ -101,7 +104,7 @@ def _explain_conflict(home: str, problem: Conflict) -> Conflict:
 
 
 def describe_changes(told: RestoreSummary) -> list[str]:
-    """What a restore changes, a sentence a line."""
+    """Return one sentence per line about the changes of a restore."""
     carried = told["carried"]
     return [
         f"backup  {_format_backup(told['backup'])}",
@@ -118,7 +121,6 @@ def _format_state(present: str) -> str:
 
 
 def _describe_carried(carried: RestoreSummary) -> list[tuple[int, str]]:
-    """What is brought over from the time since, and what cannot be."""
     tasks, ended, lost, unreadable = carried["tasks"], carried["ended"], carried["lost"], carried["unreadable"]
     alone = carried["adopted"]
     return [
@@ -140,7 +142,6 @@ def _describe_carried(carried: RestoreSummary) -> list[tuple[int, str]]:
 
 
 def _describe_dropped(carried: RestoreSummary) -> list[str]:
-    """What the present database has and the restored one will not have."""
     made = [_format_names(kind, names) for kind, names in carried["dropped"].items()]
     undone = [f"{many:,} {verb}" for verb, many in carried["undone"].items()]
     lines = [f"not brought over, made since: {', '.join(made)}"] if made else []
@@ -151,7 +152,6 @@ def _describe_dropped(carried: RestoreSummary) -> list[str]:
 
 
 def _format_names(kind: str, names: list[str]) -> str:
-    """`queue night`, `2 rules (late, slow)`."""
     word = "rule" if kind == "sla" else kind
     return f"{word} {names[0]}" if len(names) == 1 else f"{_format_count(len(names), word)} ({_join_some(names)})"
 
@@ -162,7 +162,6 @@ def _join_some(words: list[str]) -> str:
 
 
 def _describe_requests(carried: RestoreSummary) -> list[tuple[int, str]]:
-    """What people asked for since, and which numbers could not stay."""
     words = {"cancelled": "cancelled", "stay_held": "held", "released": "released", "deleted": "deleted"}
     wishes = [(carried[name], word) for name, word in words.items() if carried[name]]
     each = [
@@ -199,7 +198,6 @@ def _format_backup(backup: RestoreSummary) -> str:
 
 
 def _format_state_of_database(stand: RestoreSummary) -> str:
-    """`12 tasks (3 queued, 9 succeeded), newest #12 of 10:42`."""
     counted = stand["tasks"]
     each = ", ".join(f"{many:,} {status.replace('_', ' ')}" for status, many in sorted(counted.items()))
     newest = f", newest #{stand['newest']} of {time_format.format_clock(stand['newest_at'])}" if stand["newest"] else ""
@@ -207,7 +205,10 @@ def _format_state_of_database(stand: RestoreSummary) -> str:
 
 
 def _parse_past_time(text: str) -> str:
-    """A time that is over, as it is stored: a time of day is the last one, a duration so long ago."""
+    """Return the stored form of a past time.
+
+    A time of day means the last one; a duration is counted back from now.
+    """
     from app.offline import backup_picker
 
     return backup_picker.parse_past_time(text)

@@ -1,4 +1,4 @@
-"""`taskdeck db slow`: statements that took long, the slowest first."""
+"""`taskdeck db slow`: slow statements, slowest first."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NO_STATEMENTS = "no statement was slow"
 
 
 def list_slow_statements(session: CommandContext, args: Args) -> int:
-    """List them, or forget them."""
+    """List or clear slow statements."""
     if args.clear:
         answer = session.call("db.slow.clear")
         many = answer["cleared"]
@@ -55,7 +55,6 @@ def _format_row(found: dict[str, Any]) -> list[Span]:
 
 
 def _print_with_plan(found: dict[str, Any]) -> None:
-    """A statement whole, and its plan below."""
     count = f"{found['count']} time{'' if found['count'] == 1 else 's'}"
     by = f" by {sanitize(found['caller'])}" if found["caller"] else ""
     output.print_line(f"{units.format_latency(found['worst'])} at worst, {count}{by}, last {time_format.format_clock(found['updated_at'])}")

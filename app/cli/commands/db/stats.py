@@ -1,4 +1,4 @@
-"""`taskdeck db stats`: how large the database is, and what its indexes are worth."""
+"""`taskdeck db stats`: sizes of tables and indexes, and index usage."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 TABLE_COLUMNS = [Column("TABLE", least=10), Column("ROWS", ">"), Column("SIZE", ">"), Column("INDEXES", ">"), Column("UNUSED", ">")]
 MIN_USAGE_PERIOD = 86400.0
-"""Seconds that index use must have been noted for until an index is called unused."""
+"""Seconds of recorded usage before an index is called unused."""
 INDEX_COLUMNS = [Column("INDEX", least=12), Column("SIZE", ">"), Column("USED BY", ">"), Column("FOR", least=10, first=True)]
 
 
 def show_stats(session: CommandContext, args: Args) -> int:
-    """Measure, and say so."""
+    """Measure the database and print the result."""
     found = session.call("db.stats")
     if args.json or args.jsonl:
         output.print_json(found, args.jsonl)
@@ -37,7 +37,6 @@ def show_stats(session: CommandContext, args: Args) -> int:
 
 
 def _format_facts(found: dict[str, Any]) -> list[Line]:
-    """What is true of all of it."""
     waits = found["lock_waits"]
     facts = [
         ("size", f"{units.format_bytes(found['bytes'])}{'' if found['exact'] else ', its parts estimated'}"),
@@ -68,7 +67,10 @@ def _format_cache(read: dict[str, Any] | None) -> str:
 
 
 def _format_index_row(found: dict[str, Any], long: bool) -> list[Span]:
-    """One index; that nothing used it means something only after a `long` time."""
+    """Return one row of the index table.
+
+    An unused index is reported only after a `long` time of recording.
+    """
     used = f"{found['used']} statement{'' if found['used'] == 1 else 's'}" if found["used"] else found["serves"]
     return [
         (sanitize(found["name"]), ""),
@@ -79,7 +81,6 @@ def _format_index_row(found: dict[str, Any], long: bool) -> list[Span]:
 
 
 def _format_missing_indexes(found: list[dict[str, Any]]) -> list[Line]:
-    """Indexes that slow statements lack."""
     lines: list[Line] = [[]] if found else []
     for one in found:
         what = sanitize(f"{one['table']} ({', '.join(one['columns'])})")

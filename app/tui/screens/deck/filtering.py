@@ -1,4 +1,4 @@
-"""The deck's filter: the line of words, the round of states, the queue of a row."""
+"""Filter of the deck: the filter line, the cycle of states and the filters of the panes."""
 
 from __future__ import annotations
 
@@ -20,30 +20,29 @@ from app.tui.widgets.header import COUNTER_FILTERS
 from app.tui.widgets.table import Table
 
 PANE_FILTER_HELP = "part of a name or of a state, !word"
-"""What the line says it takes where a pane is not of tasks."""
+"""Help of the filter line for panes without tasks."""
 
 
 class DeckFilter(DeckLayout):
-    """What of the work is shown, and what of the other panes."""
+    """Filters of the work pane and of the other panes."""
 
     def __init__(self) -> None:
         super().__init__()
         self.board: Board | None = None
         self._state = 0
         self.words = ""
-        """What of the work is shown: what stands in the filter line, opened there."""
+        """Filter of the work pane, as typed in the filter line."""
         self._pane: Pane | None = None
-        """The pane that the open line filters, when that is not the work."""
+        """Pane that the open filter line filters, or None for the work pane."""
         self._pane_words: dict[str, str] = {}
-        """What the other panes are filtered by, by their ids."""
+        """Filters of the other panes, by pane id."""
 
     @property
     def table(self) -> Table:
-        """The pane that has the focus, or whose filter is typed; else the work."""
+        """Pane being filtered, else the focused pane, else the work pane."""
         return self._pane if self._pane is not None and self.query_one(FilterInput).is_open else super().table
 
     def action_filter(self) -> None:
-        """Open the filter line for the pane with the focus."""
         line = self.query_one(FilterInput)
         self._pane = next((pane for pane in self.panes if pane.has_focus and not isinstance(pane, WorkPane)), None)
         if self._pane is None:
@@ -83,7 +82,7 @@ class DeckFilter(DeckLayout):
         self.show_board()
 
     def _filter_pane(self, pane: Pane, words: str) -> None:
-        """Show only those of its rows that these mean, by their names and what they are."""
+        """Show only the rows of a pane whose name or state matches."""
         self._pane_words[pane.id or ""] = words
         pane.filter(row_filter.make_row_predicate(words, _collect_facts), self.look.sanitize(words))
         if pane.cursor is not None:
@@ -107,11 +106,10 @@ class DeckFilter(DeckLayout):
         return datetime.fromtimestamp(self.deck.now(), UTC)
 
     def action_states(self) -> None:
-        """All, active, waiting, failed, and round again."""
         self._set_state((self._state + 1) % (len(row_filter.STATES) + 1))
 
     def action_failed(self) -> None:
-        """Only what failed, with the cursor on the latest; again all."""
+        """Show only failures, with the cursor on the latest; again shows all."""
         if self._state == len(row_filter.STATES):
             self._set_state(0)
         else:
@@ -121,7 +119,11 @@ class DeckFilter(DeckLayout):
             work.action_edge(-1)
 
     def _set_state(self, state: int, told: str = "") -> None:
-        """Show all, or only one of the states; failures that are shown are seen, all of them, which is said, else `told` of them."""
+        """Show one state, or all.
+
+        Showing failures marks all of them as seen. The message says so; if there was none to mark,
+        it is `told`.
+        """
         self._state = state
         seen = self._mark_all_seen() if state == len(row_filter.STATES) else ""
         self._apply_filter()
@@ -129,7 +131,7 @@ class DeckFilter(DeckLayout):
             self.deck.show_message(f"{seen or told} All of them, and older ones: 5, then F.")
 
     def _mark_all_seen(self) -> str:
-        """Failures so far count as seen; how many that was said of just now, "" for none."""
+        """Mark the failures so far as seen; return the message, or "" if there was none."""
         if self.board is None:
             return ""
         count = self.deck.seen.count_unseen(self.board)
@@ -137,7 +139,7 @@ class DeckFilter(DeckLayout):
         return f"{count:,} failure{' is' if count == 1 else 's are'} marked as seen." if count else ""
 
     def show_counted(self, words: str) -> None:
-        """What a counter of the header counts."""
+        """Show the tasks that a counter of the header counts."""
         self.clear_filter()
         self.set_focus(self.query_one(WorkPane))
         if words == COUNTER_FILTERS["failed"]:
@@ -147,7 +149,10 @@ class DeckFilter(DeckLayout):
             self._apply_filter()
 
     def clear_filter(self) -> str:
-        """Show all again, in every pane; of what some was hidden, "" when all was shown."""
+        """Clear the filters of all panes.
+
+        Return a word for the hidden rows, or "" if nothing was filtered.
+        """
         filtered = [pane.id for pane in self.panes if pane.keep is not None]
         self.words, self._state, self._pane_words = "", 0, {}
         for pane in self.panes:
@@ -156,7 +161,7 @@ class DeckFilter(DeckLayout):
 
 
 def _collect_facts(row: Any) -> Mapping[str, Any]:
-    """What a row that is no task is judged by."""
+    """Return the values by which a queue, pool or alert is filtered."""
     if isinstance(row, AlertEntry):
         return {"rule": row.sla, "severity": row.severity, "status": row.status, "on": row.object}
     place = row.pool if isinstance(row, PoolTableRow) else row

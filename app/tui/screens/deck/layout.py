@@ -1,4 +1,4 @@
-"""How the deck is laid out: its panes at every size, one at a time where there is little room, and going between them."""
+"""Layout of the deck: panes at every terminal size, zoom and focus."""
 
 from __future__ import annotations
 
@@ -31,17 +31,18 @@ Pane = QueuesPane | PoolsPane | WorkPane | AlertsPane
 
 
 class DeckLayout(Screen[None]):
-    """The deck's widgets and their places."""
+    """Widgets of the deck and their sizes."""
 
     def __init__(self) -> None:
         super().__init__()
         self.zoomed: str | None = None
-        """The pane that is shown alone because it was asked for."""
+        """Id of the zoomed pane, or None."""
         self.small = False
-        """Whether the terminal has room for one pane only."""
+        """True if the terminal has room for one pane only."""
 
     def compose(self) -> ComposeResult:
-        # As `place_panes` will have it, mostly: said later, the styles of all widgets would be worked out twice before the first rows.
+        # Usually what `place_panes` sets. A change there would compute all styles twice before the
+        # first rows.
         self.set_class(self.app.size.width >= WIDE_CELLS, "-wide", update=False)
         yield Header()
         yield Banner(id="banner")
@@ -56,17 +57,14 @@ class DeckLayout(Screen[None]):
 
     @property
     def deck(self) -> TaskdeckApp:
-        """The app."""
         return cast("TaskdeckApp", self.app)
 
     @property
     def look(self) -> Look:
-        """What the terminal can show."""
         return self.deck.look
 
     @property
     def panes(self) -> tuple[Pane, ...]:
-        """The four panes in their order."""
         return (
             self.query_one(QueuesPane),
             self.query_one(PoolsPane),
@@ -76,15 +74,15 @@ class DeckLayout(Screen[None]):
 
     @property
     def table(self) -> Table:
-        """The pane that has the focus, else the work."""
+        """Focused pane, else the work pane."""
         return self.focused if isinstance(self.focused, Table) else self.query_one(WorkPane)
 
     def show_board(self) -> None:
-        """Show the latest board at the present size."""
+        """Show the latest board in the present size."""
         raise NotImplementedError
 
     def place_panes(self, board: Board) -> None:
-        """Give every pane its lines, for as many rows as the board has."""
+        """Set the heights of the panes from the number of rows on the board."""
         width, height = self.app.size
         if not width:
             return
@@ -100,7 +98,7 @@ class DeckLayout(Screen[None]):
         self.query_one(WorkPane).tall = places.tall or (one == "work" and height >= FULL_SIZE[1])
 
     def show_banner(self, board: Board) -> int:
-        """Say what is in trouble; in how many lines."""
+        """Show the warnings; return their number of lines."""
         row, banner = self.table.item, self.query_one(Banner)
         lines = build_current_banner(self.deck, banner, board, enter=row is not None and not can_open(row))
         banner.show(lines)
@@ -130,7 +128,10 @@ class DeckLayout(Screen[None]):
             self.show_board()
 
     def go_to(self, pane: int) -> None:
-        """Put the focus on a pane, 1 to 4; in the work again, on its next part. 0 shows the deck as a whole."""
+        """Focus a pane, 1 to 4; 0 shows the whole deck.
+
+        Focusing a pane again moves to its next section.
+        """
         if not pane:
             self.deck.past.return_to_live()
         if pane and self.focused is self.panes[pane - 1]:
@@ -144,11 +145,9 @@ class DeckLayout(Screen[None]):
         self.show_board()
 
     def action_pane(self, by: int) -> None:
-        """The next pane, or the one before."""
         self.go_to((PANES.index(self.table.id or "work") + by) % len(PANES) + 1)
 
     def action_zoom(self) -> None:
-        """The pane alone, or all again."""
         self.zoomed = None if self.zoomed else self.table.id
         self._remember_zoom()
         self.show_board()
@@ -158,11 +157,10 @@ class DeckLayout(Screen[None]):
 
     @property
     def _sizes_key(self) -> str:
-        """What the sizes of the panes are remembered by: wide terminals and narrow ones have their own."""
+        """Preference key of the pane heights; wide and narrow terminals have their own."""
         return "sizes.wide" if self.app.size.width >= WIDE_CELLS else "sizes.narrow"
 
     def action_resize(self, by: int) -> None:
-        """Give the pane lines, or take some away."""
         if self.small or self.zoomed:
             self.deck.show_message("This pane has the whole screen: z shows all panes again.", "warn")
             return
@@ -171,7 +169,7 @@ class DeckLayout(Screen[None]):
         self.show_board()
 
     def reset_sizes(self) -> None:
-        """All panes, at their usual sizes."""
+        """Show all panes in their default sizes."""
         self.zoomed = None
         self._remember_zoom()
         self.deck.memory.put(self._sizes_key, {})

@@ -1,4 +1,4 @@
-"""How many lines each pane gets. Pure: terminal size and row counts in, heights out."""
+"""Deck layout: pane heights computed from terminal size and row counts."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from app.tui.panes.work import TALL_HEIGHT
 from app.tui.widgets.header import WIDE_CELLS
 
 MIN_SIZE = (60, 16)
-"""Under this many cells and lines only a line says that the terminal is too small."""
+"""Terminal size (cells, lines) below which only a notice is shown."""
 FULL_SIZE = (80, 24)
-"""Under this, one pane at a time."""
+"""Terminal size (cells, lines) below which one pane is shown at a time."""
 BOTTOM = 2
 
 
 class PaneHeights(NamedTuple):
-    """Heights in lines, of all panes with their rules. `top` holds queues and pools, side by side when `wide`."""
+    """Heights of all panes in lines, including their title rules.
+
+    Queues and pools are side by side when `wide`.
+    """
 
     header: int
     queues: int
@@ -34,13 +37,16 @@ class PaneHeights(NamedTuple):
 
 
 PaneSizes = Mapping[str, int]
-"""Lines that a pane was given beyond, or short of, its usual ones, by its name: queues, pools, alerts."""
+"""Lines added to a pane's default height, by pane name: queues, pools, alerts."""
 
 
 def compute_layout(
     width: int, height: int, banner: int, queues: int, pools: int, alerts: int, sizes: PaneSizes = MappingProxyType({})
 ) -> PaneHeights:
-    """Share `height` lines among the panes for these numbers of rows; the work has what the others leave."""
+    """Distribute `height` lines among the panes for the given row counts.
+
+    The work pane gets the rest.
+    """
     wide, tall = width >= WIDE_CELLS, height >= TALL_HEIGHT
     header = 2 if wide else 1
     room = height - banner
@@ -57,7 +63,10 @@ def compute_layout(
 
 
 def _apply_sizes(high: tuple[int, int], low: int, wide: bool, sizes: PaneSizes, spare: int) -> tuple[int, int, int]:
-    """The heights of queues, pools and alerts with what was added to them, within `spare` lines in all."""
+    """Return the heights of queues, pools and alerts as resized by the user.
+
+    All fit within `spare` lines.
+    """
     queues, pools, more = (_read_size(sizes, name) for name in ("queues", "pools", "alerts"))
     first = clamp(high[0] + (queues + pools if wide else queues), 2, spare - 2 - (0 if wide else 2))
     second = first if wide else clamp(high[1] + pools, 2, spare - first - 2)
@@ -66,17 +75,20 @@ def _apply_sizes(high: tuple[int, int], low: int, wide: bool, sizes: PaneSizes, 
 
 
 def resize_pane(sizes: PaneSizes, pane: str, by: int) -> dict[str, int]:
-    """The sizes with a pane so many lines taller. The work grows by what the alerts, then the queues, give up."""
+    """Return the sizes with a pane `by` lines taller.
+
+    The work pane takes lines from the alerts, then from the queues.
+    """
     name, by = ("alerts" if _read_size(sizes, "alerts") > -4 else "queues", -by) if pane == "work" else (pane, by)
     return {**sizes, name: clamp(_read_size(sizes, name) + by, -40, 40)}
 
 
 def _read_size(sizes: PaneSizes, name: str) -> int:
-    """A size that was remembered; 0 for what is none."""
+    """Return a remembered size, or 0 if it is invalid."""
     size = sizes.get(name, 0)
     return clamp(size, -40, 40) if isinstance(size, int) else 0
 
 
 def clamp(count: int, low: int, high: int) -> int:
-    """`count`, but not under `low` nor over `high`."""
+    """Return `count`, limited to the range from `low` to `high`."""
     return max(low, min(count, max(low, high)))

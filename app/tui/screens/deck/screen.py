@@ -1,4 +1,4 @@
-"""The deck: header, queues, pools, work, alerts, a message line and the keys for the row under the cursor."""
+"""Deck screen: queues, pools, work, alerts, a message line and the keys of the current row."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from app.tui.widgets.modal import find_modal_keys, is_visible_under_modal
 from app.tui.widgets.table import Table
 
 STARTING_BOARD = Board(runtime=RuntimeFacts("starting"))
-"""What is shown until the first board came."""
+"""Board shown until the first one arrives."""
 MAKE_ROOM = KeyHint("↵", "what can go", "enter", 1)
-"""Of a row that leads nowhere else, on a full disk."""
+"""Hint on a full disk, for rows that open nothing."""
 SHOW_ALL = KeyHint("z", "all panes", "z", 2)
 NEWS_DURATION = 10.0
-"""Seconds for which what somebody else did stays in the message line."""
+"""Seconds for which another user's action stays in the message line."""
 
 SUCCESS_DURATION = 3600.0
-"""Seconds for which a success stays among what just ended; a failure stays until it was looked at."""
+"""Seconds for which a succeeded task stays under `Just ended`; a failed one stays until seen."""
 
 
 class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
-    """Everything at a glance, and every verb on it."""
+    """Overview of the home, with every action on its rows."""
 
     AUTO_FOCUS = "#work"
     ALLOW_SELECT = False
@@ -80,7 +80,7 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         if self.zoomed:
             self.set_focus(self.panes[PANES.index(self.zoomed)])
 
-    # What is shown
+    # Display
 
     def _handle_board(self, board: Board | None) -> None:
         if board is None:
@@ -91,7 +91,7 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
             self.show_board()
 
     def _tick(self) -> None:
-        """A second has gone: ages and clocks, and rows that lingered."""
+        """Redraw ages, clocks and lingering rows."""
         if is_visible_under_modal(self) and not self.deck.resting:
             self.show_board()
 
@@ -102,7 +102,7 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         self.show_board()
 
     def show_board(self) -> None:
-        """Show the latest board at the present size."""
+        """Show the latest board in the present size."""
         if not self._is_ready:
             return
         board = self.deck.past.board or self.board or STARTING_BOARD
@@ -116,7 +116,7 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         self._refresh_chrome(board)
 
     def _show_pane(self, pane: Pane, board: Board) -> None:
-        """A pane that fails says so in its own place, and the others go on."""
+        """Show a pane; an error is shown inside the pane and the others continue."""
         try:
             pane.show_board(board)
         except Exception as error:
@@ -147,12 +147,12 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         self.refresh_bottom()
 
     def refresh_bottom(self) -> None:
-        """Draw message line and keys for what is so now."""
+        """Draw the message line and the keys."""
         self.refresh_keys()
         self.query_one(MessageLine).show(self._make_message(self.board or STARTING_BOARD))
 
     def refresh_keys(self) -> None:
-        """Draw the keys that work now: its own, or those of the box over it."""
+        """Draw the keys that work now: those of an open modal box, else those of the deck."""
         if self._is_ready:
             self.query_one(KeyLine).show(find_modal_keys(self) or self._list_keys())
 
@@ -166,14 +166,14 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         return FILTER_HINTS if self.query_one(FilterInput).is_open else keys
 
     def _list_marked_hints(self) -> list[KeyHint] | None:
-        """The keys that mean the marks of the pane, where it has any."""
+        """Return the hints for the marked rows of the pane, or None without marks."""
         rows = self.table.list_marked()
         if not rows:
             return None
         return list_marked_alert_hints(rows) if self.table.id == "alerts" else list_marked_hints(rows)
 
     def _make_message(self, board: Board) -> Sequence[Span]:
-        """What was just said, else more of the row under the cursor, else what somebody did."""
+        """Return the last message, else details of the current row, else recent news."""
         if said := self.deck.get_message():
             return [said]
         if self.deck.past.is_active:
@@ -192,7 +192,10 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         return []
 
     def refresh_message(self) -> None:
-        """Something was said: show it, and the keys as they are now. A deck that is being taken down has no lines any more."""
+        """Draw the last message and the current keys.
+
+        Do nothing while the deck is closing, when the widgets are gone.
+        """
         if self._is_ready and self.app.screen is self and self.query(WorkPane):
             self.refresh_bottom()
 
@@ -203,7 +206,7 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
             self.refresh_bottom()
 
     def action_clear(self) -> None:
-        """Back to now, then clear the filter, the marks, the guidance."""
+        """Return to live, else clear the filter, the marks or the welcome text."""
         if self.deck.past.return_to_live():
             self.deck.show_message("This is now again.")
         elif filtered := self.clear_filter():
@@ -215,15 +218,14 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
         self.show_board()
 
     def action_welcome(self) -> None:
-        """Bring the first-run lines back."""
         self._shows_welcome = True
         self.show_board()
 
     def on_key(self, event: events.Key) -> None:
-        """Keys that hands bring from elsewhere are explained, once each."""
+        """Explain keys known from other programs, once each."""
         if event.key in FOREIGN_KEYS and not isinstance(self.focused, Input):
             self.deck.show_message_once(f"{event.key.upper()} is {FOREIGN_KEYS[event.key]} here.")
 
 
 FOREIGN_KEYS: dict[str, str] = {"f3": "/", "f4": "/", "f9": "x", "f10": "q", "delete": "D", "insert": "n"}
-"""Keys that hands bring from other programs, and what they are here."""
+"""Keys known from other programs, with their equivalents here."""

@@ -1,4 +1,4 @@
-"""What a first-run deck says: how to start, what to know, and what `doctor` found to mend."""
+"""First-run help: how to start, basic facts, and the first problem found by `doctor`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ GuidanceLines = list[list[Span]]
 
 
 def build_welcome(home: str, faults: Sequence[Mapping[str, Any]], look: Look, narrow: bool) -> GuidanceLines:
-    """The guidance; `faults` are checks of `doctor` that are not well, of which the first is shown. Nothing without a home: who knows
-    what was submitted when no board came."""
+    """Return the help; empty without a home.
+
+    `faults` are failed checks of `doctor`; only the first is shown. Without a home no board
+    arrived, so tasks may exist.
+    """
     if not home:
         return []
     lines = _build_short() if narrow else _build_long(look.sanitize(home))

@@ -1,6 +1,7 @@
-"""The dialog: a box with what is about to happen, and answers by letter. The mark stands on the safe one.
+"""Choice dialog: a question in a box, answered by a letter or by the marked answer.
 
-For `DEAF` seconds after it opens only the safe answer is heard, so that a key typed ahead cannot confirm.
+The safe answer is marked first. For `CONFIRM_DELAY` seconds after opening only the safe answer is
+accepted, so that a key typed ahead cannot confirm.
 """
 
 from __future__ import annotations
@@ -27,14 +28,18 @@ _T = TypeVar("_T")
 
 
 class Answer(NamedTuple):
-    """A key and what it answers."""
+    """Answer of a dialog: its key and its label."""
 
     key: str
     label: str
 
 
 class Question(NamedTuple):
-    """What a dialog shows. `safe` is the key of the marked answer, which leaves all as it was; `column`: a line each."""
+    """Content of a choice dialog.
+
+    `safe` is the key of the answer that changes nothing; `column` puts each answer on a line of its
+    own.
+    """
 
     title: str
     body: Sequence[Sequence[Span]]
@@ -42,13 +47,13 @@ class Question(NamedTuple):
     safe: str
     column: bool = False
     deaf: float = CONFIRM_DELAY
-    """Seconds for which a question that loses something hears only the safe answer."""
+    """Seconds during which only the safe answer is accepted; 0 if nothing can be lost."""
     names: Sequence[Sequence[Span]] = ()
-    """All that it is about, where the body names but some: `enter` lists them while the mark stands on the safe answer."""
+    """All affected items, if the body names only some; `enter` on the safe answer lists them."""
 
 
 def make_box_lines(question: Question, marked: int, cells: int, look: Look) -> list[list[Span]]:
-    """The box, `cells` wide, as lines of spans."""
+    """Return the box, `cells` wide, as lines of spans."""
     inner = cells - 2
     top = f"┌ {question.title} " + "─" * max(0, inner - measure_width(question.title) - 2) + "┐"
     rows = [*question.body, [], *_make_answer_lines(question, marked, inner, look)]
@@ -63,7 +68,7 @@ def make_box_lines(question: Question, marked: int, cells: int, look: Look) -> l
 
 
 def find_answer(question: Question, marked: int, line: int, x: int, cells: int, look: Look) -> Answer | None:
-    """The answer that stands at a cell of a line of `box_lines`, if one does."""
+    """Return the answer at a cell of the lines of `make_box_lines`, or None."""
     row = line - 2 - len(question.body)
     if question.column:
         return question.answers[row] if 0 <= row < len(question.answers) else None
@@ -78,7 +83,7 @@ def find_answer(question: Question, marked: int, line: int, x: int, cells: int, 
 
 
 def clip_lines(lines: list[_T], height: int, at: int) -> list[_T]:
-    """As many lines as there is room for: the first, the last, and those around the line `at`."""
+    """Return as many lines as fit: the first, the last, and those around line `at`."""
     if len(lines) <= height:
         return lines
     room = max(1, height - 2)
@@ -87,18 +92,18 @@ def clip_lines(lines: list[_T], height: int, at: int) -> list[_T]:
 
 
 def note_hidden_lines(lines: Sequence[list[Span]], seen: Sequence[int], cells: int, look: Look) -> Sequence[list[Span]]:
-    """The lines of a box, with how many there was no room for: above in its first line, below in its last."""
+    """Note the number of hidden lines in the first and the last line of the box."""
     if len(seen) < 3:
         return lines
     above, below = seen[1] - 1, seen[-1] - seen[-2] - 1
     first = _add_note(lines[0], f"{above} more above", cells, look) if above else lines[0]
-    # In a plain look the last line is an answer, below which nothing is.
+    # In a plain look the last line is an answer, so the hidden lines are above it.
     last = _add_note(lines[-1], f"{below} more above" if look.plain else f"{below} more below", cells, look) if below else lines[-1]
     return [first, *lines[1:-1], last]
 
 
 def _add_note(line: Sequence[Span], note: str, cells: int, look: Look) -> list[Span]:
-    """A line with a note at its right end, in place of some of the frame."""
+    """Return a line with a note at its right end, over part of the frame."""
     if look.plain:
         return [*line, (f"  ({note})", "dim")]
     text, style = line[0]
@@ -134,22 +139,24 @@ def _format_answer(answer: Answer, marked: bool, column: bool, look: Look) -> li
 
 
 class Box(StripWidget):
-    """The drawn box of a dialog."""
+    """Drawn box of a dialog."""
 
     DEFAULT_CSS = "Box { background: $background; color: $foreground; }"
 
     def show(self, lines: Sequence[Sequence[Span]], cells: int) -> None:
-        """Show these lines."""
         self.styles.width, self.styles.height = cells, len(lines)
         self.draw([self.look.strip(spans, cells) for spans in lines])
 
     def find_cell(self, event: events.Click) -> Offset | None:
-        """The cell of the box that was clicked; None for one beside it."""
+        """Return the clicked cell of the box, or None for a click outside."""
         return event.screen_offset - self.region.offset if event.screen_offset in self.region else None
 
 
 class ChoiceScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str | None]):
-    """Asks a question; dismisses with the key of the answer, or None for the safe one."""
+    """Question with answers.
+
+    Dismisses with the key of the answer, or None for the safe one.
+    """
 
     BOX = "#box"
     DEFAULT_CSS = "ChoiceScreen { align: center middle; }"
@@ -166,7 +173,7 @@ class ChoiceScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[st
         self._marked = next(n for n, answer in enumerate(question.answers) if answer.key == question.safe)
         self._opened = float("inf")
         self._seen: Sequence[int] = ()
-        """The lines of the box that there is room for."""
+        """Indices of the box lines that fit on the screen."""
 
     def compose(self) -> ComposeResult:
         yield Box(id="box")
@@ -191,45 +198,43 @@ class ChoiceScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[st
         box.show(note_hidden_lines([lines[line] for line in self._seen], self._seen, cells, box.look), cells)
 
     def action_mark(self, by: int) -> None:
-        """Mark the next answer."""
         self._marked = (self._marked + by) % len(self.question.answers)
         self._draw()
 
     def action_take(self) -> None:
-        """Take the marked answer; list first what a question could not name, where that answer is the safe one."""
+        """Choose the marked answer.
+
+        On the safe answer of a question with `names`, show the full list instead.
+        """
         key = self.question.answers[self._marked].key
         if key == self.question.safe and self.question.names:
-            from app.tui.screens.dialogs.item_list import (
-                ItemListScreen,  # seldom asked for; the first rows would wait for it
-            )
+            # rarely used; a top-level import would delay the first rows
+            from app.tui.screens.dialogs.item_list import ItemListScreen
 
             self.app.push_screen(ItemListScreen(self.question.title, self.question.names))
         else:
             self._choose(key)
 
     def action_leave(self) -> None:
-        """Leave everything as it was."""
         self.dismiss(None)
 
     def on_key(self, event: events.Key) -> None:
-        """A letter takes its answer."""
+        """Choose the answer whose letter was typed."""
         if event.character in [answer.key for answer in self.question.answers]:
             event.stop()
             self._choose(cast(str, event.character))
 
     def dismiss_unchanged(self) -> None:
-        """As esc does."""
         self.action_leave()
 
     @on(events.Click)
     def _handle_click(self, event: events.Click) -> None:
-        """A click on an answer takes it."""
         box = self.query_one(Box)
         if (place := box.find_cell(event)) and (answer := self._find_answer(place.y, place.x, box)):
             self._choose(answer.key)
 
     def _find_answer(self, y: int, x: int, box: Box) -> Answer | None:
-        """The answer at a cell of what is drawn."""
+        """Return the answer at a cell of the visible lines, or None."""
         line = self._seen[y] if y < len(self._seen) else -1
         return find_answer(self.question, self._marked, line, x, box.size.width, box.look)
 

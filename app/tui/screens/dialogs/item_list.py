@@ -1,4 +1,4 @@
-"""All that a question is about, line by line, where the question names but some of it."""
+"""Full list of the items of a question that names only some of them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from app.tui.screens.dialogs.text_box import BoxLine, BoxScreen
 from app.tui.style import Span
 
 LINE_WIDTH = 72
-"""Cells of a line, on a terminal that is wide enough."""
+"""Cells of a line on a wide terminal."""
 
 
 class ItemListScreen(BoxScreen):
-    """The lines in a box over the question, which waits below."""
+    """List of items over the question, which stays open below."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "dismiss", "Back to the question", id="names.close")]
 
     def __init__(self, title: str, lines: Sequence[Sequence[Span]], back: str = "back to the question") -> None:
-        """`lines` are safe."""
+        """Create the list; `lines` are safe."""
         super().__init__(title, [BoxLine(line) for line in lines], back)

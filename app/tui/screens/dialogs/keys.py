@@ -1,4 +1,4 @@
-"""The keys of a place, made from its bindings."""
+"""Key help, generated from the active bindings."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ FORM_RULES = (
     "Letters, digits and signs are typed; the keys below act.",
     "i shows the ids by which [keys] in config.toml gives other keys.",
 )
-"""The rules where fields take what is typed."""
+"""Rules for screens whose fields take typed text."""
 KEYS = 24
 
 
 def make_help_lines(bindings: Iterable[Binding], ids: bool = False) -> list[BoxLine]:
-    """All bindings with a description, by the first word of their id; keys of one action together. `ids`: their ids instead of what they
-    do."""
+    """Return the bindings that have a description, grouped by the first word of their id.
+
+    Keys of one action share a line. `ids` shows the ids instead of the descriptions.
+    """
     groups: dict[str, dict[tuple[str, str, str], list[str]]] = {}
     for binding in bindings:
         if binding.id and binding.description:
@@ -58,7 +60,7 @@ _TITLES = {
     "alert": "On an alert",
 }
 _FIRST, _LAST = ("task", "alert"), ("table", "place", "app")
-"""What `?` is pressed for is what can be done here; what is so everywhere is known soon."""
+"""Groups listed first, for the current row, and last, for keys that work everywhere."""
 
 
 def _rank_group(group: str) -> tuple[int, str]:
@@ -68,12 +70,12 @@ def _rank_group(group: str) -> tuple[int, str]:
 
 
 def list_bindings(active: Mapping[str, ActiveBinding]) -> list[Binding]:
-    """The bindings that are live at a place."""
+    """Return the active bindings of a screen."""
     return [found.binding for found in active.values()]
 
 
 class HelpScreen(BoxScreen):
-    """What every key does here."""
+    """Help for every key that works here."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("question_mark,f1", "dismiss", "Close", id="help.close"),
@@ -86,6 +88,5 @@ class HelpScreen(BoxScreen):
         self._ids = False
 
     def action_ids(self) -> None:
-        """Show the ids of the actions instead of what they do, or what they do again."""
         self._ids = not self._ids
         self.page.show(make_help_lines(self._live, self._ids))

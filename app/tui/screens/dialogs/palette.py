@@ -1,4 +1,4 @@
-"""The palette behind `:`: every verb, place and queue by its name, and `#number` to go to."""
+"""Command palette (key `:`): actions, screens and queues by name, and tasks by number."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from app.tui.widgets.table_parts import SectionView, TableGrid, TableSection
 from app.tui.widgets.table_title import Wordings
 
 COMMAND_GROUPS = ("task", "tasks", "deck", "alert", "place", "app", "list", "log", "template", "operation", "history", "rule", "edit")
-"""The groups of bindings that are commands; the others move about."""
+"""Groups of bindings that are commands; the other groups move the cursor."""
 
 KEY_HINTS = (KeyHint("↵", "do it", "enter", 0), KeyHint("↑ ↓", "choose", "down", 1), KeyHint("esc", "close", "escape", 0))
 _NUMBER = re.compile(r"#?(\d{1,12})")
@@ -34,7 +34,7 @@ _WORD = re.compile(r"[^\s:,;]+")
 
 @dataclass(frozen=True, slots=True)
 class PaletteCommand:
-    """A line of the palette: its words, what it does, the key that does the same, and further words that find it."""
+    """Line of the palette: title, callback, equivalent key and additional search words."""
 
     title: str
     run: Callable[[], object]
@@ -47,7 +47,10 @@ class PaletteCommand:
 
 
 def make_commands(bindings: Iterable[Binding], run: Callable[[str], object], also: Mapping[str, str]) -> list[PaletteCommand]:
-    """A command per action that a key does here; some are found by other words too."""
+    """Return a command for each action that has a key here.
+
+    `also` holds further search words, by action.
+    """
     found: dict[str, PaletteCommand] = {}
     for binding in bindings:
         group = (binding.id or "").split(".")[0]
@@ -63,7 +66,10 @@ def _bind_action(run: Callable[[str], object], action: str) -> Callable[[], obje
 
 
 def find_commands(commands: Sequence[PaletteCommand], query: str) -> list[PaletteCommand]:
-    """The commands that hold every word: those that begin with the query first, then those that have the most of its words whole."""
+    """Return the commands that contain every word of the query.
+
+    Commands that begin with the query come first, then those with the most of its words whole.
+    """
     words = query.lower().split()
     found = [command for command in commands if all(word in f"{command.title} {command.also}".lower() for word in words)]
     begin = query.lower().strip()
@@ -89,7 +95,7 @@ _SECTION = TableSection("commands", TableGrid((TableColumn("", 40, grow=1, floor
 
 
 class CommandList(Table):
-    """The commands; the cursor shows while the words are typed."""
+    """Table of commands whose cursor shows while the words are typed."""
 
     ONE_CLICK = True
     can_focus = False
@@ -100,7 +106,10 @@ class CommandList(Table):
 
 
 class PaletteScreen(DismissOnClickOutside, ModalScreen[PaletteCommand | None], SafeScreen[PaletteCommand | None]):
-    """Type words, choose a line. Dismisses with the command chosen."""
+    """Palette: type words, choose a line.
+
+    Dismisses with the chosen command.
+    """
 
     BOX = "#palette"
     DEFAULT_CSS = """
@@ -158,10 +167,10 @@ class PaletteScreen(DismissOnClickOutside, ModalScreen[PaletteCommand | None], S
         self.dismiss(event.item)
 
     def on_key(self, event: events.Key) -> None:
-        """Moves go to the list."""
+        """Pass moves to the list."""
         field = self.query_one(Input)
         if event.is_printable and event.character and not field.has_focus:
-            # Typed before the field had the focus.
+            # The letter was typed before the field had the focus.
             field.insert_text_at_cursor(event.character)
         moves = {"down": 1, "up": -1, "ctrl+n": 1, "ctrl+p": -1, "pagedown": 8, "pageup": -8}
         if event.key in moves:

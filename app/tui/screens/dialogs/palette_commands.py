@@ -1,4 +1,4 @@
-"""The commands of the palette: what is bound to keys here, the queues, and the app's own."""
+"""Palette commands: bound keys, queues and pools, and commands of the app."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
 
 SEARCH_WORDS = {"go('database')": "sizes backup restore cleanup retention replica check verify repair config settings stats slow"}
-"""What people look for that a place shows, or says how to do, by its action."""
+"""Extra search words by action."""
 
 MOUSE_OFF = "The mouse is the terminal's: it selects text there. Clicks come back with :mouse on."
 MOUSE_ON = "Clicks and the wheel are the deck's again."
 
 
 def list_commands(app: TaskdeckApp) -> list[PaletteCommand]:
-    """Everything that can be done from where one is."""
+    """Return every command available on the current screen."""
     return [*_list_bound(app), *_list_place_commands(app), *_list_app_commands(app)]
 
 
 def _list_bound(app: TaskdeckApp) -> list[PaletteCommand]:
     live = app.screen.active_bindings
     bindings = [binding for binding in list_bindings(live) if binding.action not in ("palette", "help_quit")]
-    # An action is that of the node it is bound on: the app's places are none of the screen's.
+    # An action belongs to the node it is bound on: the app's actions are not the screen's.
     nodes = {found.binding.action: found.node for found in reversed(live.values())}
     return make_commands(bindings, lambda action: app.call_later(app.run_action, action, nodes[action]), SEARCH_WORDS)
 

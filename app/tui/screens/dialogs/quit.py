@@ -1,4 +1,4 @@
-"""The one question at leaving, asked only where the runtime lives in the deck: what is to become of the queue?"""
+"""Quit dialog for a runtime inside the deck: continue in the background, or stop the queue."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ STAY = KeyHint("esc", "stay", "escape", 0)
 
 
 class QuitScreen(ChoiceScreen):
-    """Dismisses with `b` (a runtime stays in the background), `o` (none does), or None to stay."""
+    """Question about the runtime on quitting.
+
+    Dismisses with `b` (start a background runtime), `o` (start none), or None to stay.
+    """
 
     FITS_ANYWHERE: ClassVar[bool] = True
 
@@ -27,22 +30,23 @@ class QuitScreen(ChoiceScreen):
 
     def list_box_keys(self) -> Sequence[KeyHint]:
         take, mark, _ = super().list_box_keys()
-        return take, mark, STAY  # to leave has another meaning here
+        return take, mark, STAY  # in this dialog esc stays in the deck
 
     def _draw(self) -> None:
         box = self.query_one(Box)
         cells = min(CELLS, max(20, self.app.size.width - 2))
         lines = make_box_lines(self.question._replace(body=self._make_rows(box.look, cells - 4), answers=(), column=True), 0, cells, box.look)
-        box.show([*lines[:-2], lines[-1]], cells)  # without the empty line above answers, which stand in the body here
+        # drop the blank line above the answers, which are in the body here
+        box.show([*lines[:-2], lines[-1]], cells)
 
     def _make_rows(self, look: Look, cells: int) -> list[list[Span]]:
-        """What is asked, the answers and the keys, in lines of at most `cells`."""
+        """Return the question, the answers and the keys, wrapped to `cells`."""
         hint: list[Span] = [("", ""), ("↵ chooses the marked line    esc stay", "dim")]
         rows = [*self._make_question_lines(), *self._make_answers(), *hint]
         return [[(look.adapt_text(line), style)] for text, style in rows for line in wrap(text, cells) or [""]]
 
     def _make_question_lines(self) -> list[Span]:
-        """What stands over the answers."""
+        """Return the lines above the answers."""
         return [*chain(*self.question.body), ("", "")]
 
     def _find_answer(self, y: int, x: int, box: Box) -> Answer | None:
@@ -61,13 +65,16 @@ class QuitScreen(ChoiceScreen):
         ]
 
     def _choose(self, key: str) -> None:
-        """Here the safe answer leaves as well; a letter typed ahead is none."""
+        """Choose an answer; the safe one leaves the deck as well.
+
+        Ignore letters typed ahead.
+        """
         if cast(Any, self.app).ticks() - self._opened >= CONFIRM_DELAY:
             self.dismiss(key)
 
 
 def make_quit_question(board: Board) -> Question:
-    """What is asked with this board."""
+    """Return the question, with the counts of a board."""
     body: Sequence[Sequence[Span]] = [
         [("The runtime lives in this deck (--in-process).", "")],
         [(f"{_format_running(len(board.running))}; {_format_waiting(board.waiting_total)}.", "")],

@@ -1,4 +1,4 @@
-"""Lines in a box over a screen, moved by whole lines: the keys of a place, all that a question is about."""
+"""Scrolling text box over a screen, for key help and long lists."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ SCROLL_HINTS = (KeyHint("space", "page down", "space", 2), KeyHint("b", "up", "b
 
 
 class BoxLine(NamedTuple):
-    """A line: its safe spans, and the key that a click on it is."""
+    """Line of the box: safe spans, and the key that a click on the line presses."""
 
     spans: Sequence[Span] = ()
     key: str | None = None
 
 
 class BoxText(StripWidget):
-    """Lines in a frame, moved by whole lines."""
+    """Lines under a title rule, scrolled by whole lines."""
 
     @dataclass
     class LineClicked(Message):
-        """A line was clicked that tells of a key."""
+        """Click on a line that has a key."""
 
         key: str
 
@@ -45,12 +45,11 @@ class BoxText(StripWidget):
         self._top = 0
 
     def show(self, lines: Sequence[BoxLine]) -> None:
-        """Show other lines, from where one is."""
+        """Show other lines at the present scroll position."""
         self._all = lines
         self.move(0)
 
     def redraw(self) -> None:
-        """Draw the part in sight."""
         room, height = self.size
         body = self._all[self._top : self._top + height - 1]
         below = len(self._all) - self._top - len(body)
@@ -59,7 +58,6 @@ class BoxText(StripWidget):
         self.draw([self.look.strip([(rule, "title")], room), *(self.look.strip(row, room) for row in rows)])
 
     def move(self, by: int) -> None:
-        """Move by lines."""
         self._top = max(0, min(self._top + by, len(self._all) - self.size.height + 1))
         self.redraw()
 
@@ -79,7 +77,10 @@ class BoxText(StripWidget):
 
 
 class BoxScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str | None]):
-    """The lines, until it is left. Dismisses with the key of the line that was clicked, or None."""
+    """Text box that stays until it is closed.
+
+    Dismisses with the key of the clicked line, or None.
+    """
 
     BOX = "#box"
     DEFAULT_CSS = """
@@ -100,12 +101,13 @@ class BoxScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str |
     ]
 
     def __init__(self, title: str, lines: Sequence[BoxLine], close: str, keys: Sequence[KeyHint] = ()) -> None:
-        """`close` says what leaving it is; `keys` work here beside those that move."""
+        """Create the box; `close` labels the closing key, `keys` are additional hints."""
         super().__init__()
         self._title, self._lines, self._close, self._more = title, lines, close, keys
 
     def list_box_keys(self) -> Sequence[KeyHint]:
-        return (KeyHint("esc", self._close, "escape", 0),)  # the others stand in the box, where they can be clicked
+        # the box shows the other keys, where they can be clicked
+        return (KeyHint("esc", self._close, "escape", 0),)
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
@@ -118,7 +120,6 @@ class BoxScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str |
 
     @property
     def page(self) -> BoxText:
-        """The lines."""
         return self.query_one(BoxText)
 
     @on(BoxText.LineClicked)
@@ -126,5 +127,4 @@ class BoxScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str |
         self.dismiss(event.key)
 
     def action_move(self, by: int) -> None:
-        """Move by lines."""
         self.page.move(by)

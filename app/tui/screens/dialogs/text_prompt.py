@@ -1,4 +1,4 @@
-"""One line of text, asked for in a box."""
+"""Text prompt: a dialog that asks for one line of text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ from app.tui.widgets.modal import DismissOnClickOutside
 
 
 class AskScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str | None]):
-    """Asks for a line. Dismisses with it, stripped, or None when it was left; `fault` names what is wrong with one."""
+    """Dialog with one text field.
+
+    Dismisses with the stripped text, or None if it was cancelled. `fault` returns what is wrong
+    with a text, or "".
+    """
 
     BOX = "#ask"
     DEFAULT_CSS = """
@@ -54,5 +58,4 @@ class AskScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str |
             self.dismiss(text or None)
 
     def action_leave(self) -> None:
-        """Leave all as it was."""
         self.dismiss(None)

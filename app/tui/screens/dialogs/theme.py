@@ -1,4 +1,4 @@
-"""The picker of themes: each is seen as it is marked; enter keeps it, and the deck remembers."""
+"""Theme picker: marking a theme previews it, enter keeps and saves it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _KEYS = {"t": "quiet", "d": "dark", "l": "light", "c": "contrast"}
 
 
 class ThemeScreen(ChoiceScreen):
-    """Dismisses with the letter of the theme that was taken, or None with the theme that was there before."""
+    """Choice of the theme.
+
+    Dismisses with the letter of the new theme, or None after restoring the old one.
+    """
 
     def __init__(self, now: str) -> None:
         answers = [Answer(key, f"{name:9} {_DESCRIPTIONS[name]}") for key, name in _KEYS.items()]
@@ -25,12 +28,12 @@ class ThemeScreen(ChoiceScreen):
         self._before = now
 
     def action_mark(self, by: int) -> None:
-        """Show the next theme."""
+        """Preview the next theme."""
         super().action_mark(by)
         self._preview(self.question.answers[self._marked].key)
 
     def action_leave(self) -> None:
-        """The theme that was there before."""
+        """Restore the old theme."""
         self.app.theme = self._before
         self.dismiss(None)
 

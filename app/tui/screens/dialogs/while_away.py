@@ -1,4 +1,4 @@
-"""While you were away: what happened since somebody last looked at this deck. Any key goes on."""
+"""While-you-were-away summary: what happened since the last visit. Any key closes it."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from app.tui.widgets.modal import DismissOnClickOutside
 
 _COUNTED = ("succeeded", "failed", "timed_out", "lost", "cancelled")
 FRAME_LINES = 6
-"""Lines that are no lines of what is told: of the box, of its answers, and around it."""
+"""Lines taken by the frame, the answers and the margins."""
 NAVIGATION_KEYS = (*"0123456789", "O", "B", "question_mark", "colon")
-"""Keys that only go somewhere."""
+"""Keys that only navigate."""
 
 
 def has_news(found: Mapping[str, Any]) -> bool:
-    """Whether anything happened that one would want to know."""
+    """Return True if alerts were raised or tasks ended."""
     return bool(found["alerts"]) or any(found["ended"].get(status) for status in _COUNTED)
 
 
 def make_question(found: Mapping[str, Any], now: float, look: Look, most: int) -> Question:
-    """The answer of `away` as a box, with so many lines above the answers at most."""
+    """Return the summary as a question with at most `most` lines above the answers."""
     since = found["since"]
     body: list[list[Span]] = [[(f"You last looked {format_age_ago(since, now)} ({format_wall_time(since, now)}). Since then:", "")], []]
     body += [_format_count(status, found["ended"][status], look) for status in _COUNTED if found["ended"].get(status)]
@@ -71,7 +71,10 @@ def _format_alert(alert: Mapping[str, Any], look: Look) -> list[Span]:
 
 
 class AwayScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str | None]):
-    """Tells it. Dismisses with "f" when what failed is to be shown, with another key that is to be pressed below, or None."""
+    """Summary of events since the last visit.
+
+    Dismisses with "f" to show failures, with a navigation key for the screen below, or None.
+    """
 
     BOX = "#box"
     DEFAULT_CSS = "AwayScreen { align: center middle; }"
@@ -106,23 +109,24 @@ class AwayScreen(DismissOnClickOutside, ModalScreen[str | None], SafeScreen[str 
         return make_question(self._found, cast(Any, self.app).now(), look, self.app.size.height - FRAME_LINES)
 
     def on_key(self, event: events.Key) -> None:
-        """Any other key goes on too. One that goes somewhere does so; a verb typed at what came up by itself is not obeyed."""
+        """Close on any other key, and pass on a navigation key.
+
+        Action keys are dropped: they were typed before this dialog opened by itself.
+        """
         if event.key not in ("enter", "escape", "q", "space", "f"):
             event.stop()
             self.dismiss(event.key if event.key in NAVIGATION_KEYS else None)
 
     @on(events.Click)
     def _handle_click(self, event: events.Click) -> None:
-        """A click in the box goes on, one on an answer gives it."""
+        """Choose the clicked answer; a click elsewhere in the box continues."""
         box = self.query_one(Box)
         if place := box.find_cell(event):
             answer = find_answer(self._make_question(box.look), 0, place.y, place.x, box.size.width, box.look)
             self.dismiss("f" if answer is not None and answer.key == "f" else None)
 
     def action_leave(self) -> None:
-        """Go on."""
         self.dismiss(None)
 
     def action_failed(self) -> None:
-        """Show what failed."""
         self.dismiss("f" if self._found["bad"] else None)

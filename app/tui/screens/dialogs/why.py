@@ -1,4 +1,4 @@
-"""The popover that says why a task waits, runs, or ended so."""
+"""Popover of the key `w`: the reasons why a task waits, its run, or its end."""
 
 from __future__ import annotations
 
@@ -29,11 +29,14 @@ if TYPE_CHECKING:
 HINTS = (KeyHint("↵", "opens the task", "enter", 0), KeyHint("esc", "closes", "escape", 0))
 MAX_WIDTH, FRAME_LINES = 90, 4
 MAX_SUGGESTIONS = 3
-"""Cures that the popover tells; they are done on the screen of the task."""
+"""Maximum number of suggestions shown; the task screen applies them."""
 
 
 class WhyScreen(DismissOnClickOutside, PollingScreen, ModalScreen[Any]):
-    """Why, in a box over the deck: `enter` opens the task, `esc` closes. Dismisses with what to open, or None."""
+    """Popover over the deck; `enter` opens the task, `esc` closes the box.
+
+    Dismisses with the task to open, or None.
+    """
 
     BOX = "#box"
     CSS_PATH = "../../styles/why.tcss"
@@ -76,11 +79,11 @@ class WhyScreen(DismissOnClickOutside, PollingScreen, ModalScreen[Any]):
         self.draw()
 
     def show_refusal(self, text: str) -> None:
-        """It could not be asked: say that in the box."""
+        """Show the error in the box."""
         self._show_text(text, "warn")
 
     def refresh_freshness(self) -> None:
-        """The box is not left empty for long."""
+        """Show `loading` in a box that is still empty."""
         if self._snapshot is None and self.freshness:
             self._show_text(self.freshness, "dim")
 
@@ -88,7 +91,6 @@ class WhyScreen(DismissOnClickOutside, PollingScreen, ModalScreen[Any]):
         self.query_one(Doc).show([Section("", (DocRow(((self.look.sanitize(text), style),)),))])
 
     def draw(self) -> None:
-        """Draw what is known."""
         if (known := self._snapshot) is None:
             return
         room = min(MAX_WIDTH, self.app.size.width) - 2
@@ -99,12 +101,11 @@ class WhyScreen(DismissOnClickOutside, PollingScreen, ModalScreen[Any]):
         self.query_one(Doc).show(sections)
 
     def action_open(self) -> None:
-        """Close, and have the task opened."""
         self.dismiss(self._ident)
 
 
 def make_sections(facts: TaskContext) -> Iterable[Section]:
-    """The sections of the popover."""
+    """Return the sections of the popover."""
     state, words = build_headline(facts)
     lines = wrap_text(words[0].strip(), facts.room - 4)
     yield Section("", (DocRow(((state[0].strip(), state[1]),)), *(DocRow(((line, ""),)) for line in lines)))

@@ -1,4 +1,4 @@
-"""What `db cleanup` says of what it removed, and of what stays."""
+"""Tests of the summary of `db cleanup`."""
 
 from __future__ import annotations
 

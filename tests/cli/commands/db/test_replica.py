@@ -1,4 +1,4 @@
-"""`taskdeck db replica`: what is said of the copy."""
+"""Tests of the messages of `db replica`."""
 
 from __future__ import annotations
 

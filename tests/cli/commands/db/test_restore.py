@@ -1,4 +1,4 @@
-"""What `db restore` says and which moments it understands."""
+"""Tests of the messages and time arguments of `db restore`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys on the deck: what they ask of the runtime, what they say, what they refuse."""
+"""Keys on the deck: the calls they make, the messages they show, the actions they refuse."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ UUID = "0193f0c2-0000-7000-8000-{:012d}"
 
 
 class DeckDriver:
-    """An open deck: press keys, see what was asked and said."""
+    """An open deck with helpers to press keys and read calls and messages."""
 
     def __init__(self, app: TaskdeckApp, recording: RecordingRuntime, pilot: Pilot[Any]) -> None:
         self.app, self.recording, self.pilot = app, recording, pilot
@@ -48,7 +48,7 @@ class DeckDriver:
         return found
 
     async def move_to(self, number: int) -> DeckDriver:
-        """Put the cursor on a task."""
+        """Move the cursor to a task."""
         for pane in self.screen.panes:
             if pane.go_to_row(UUID.format(number)):
                 self.screen.set_focus(pane)
@@ -61,7 +61,7 @@ class DeckDriver:
         return self
 
     async def asked(self, verb: str, times: int = 1) -> list[dict[str, Any]]:
-        """The arguments of the calls of a verb, once there are so many."""
+        """Wait for a number of calls of a verb and return their arguments."""
 
         def found() -> list[dict[str, Any]]:
             return [args for name, args in self.recording.asked if name == verb]
@@ -70,7 +70,7 @@ class DeckDriver:
         return found()
 
     async def says(self, part: str) -> str:
-        """The message line, once it holds this."""
+        """Wait for a text in the message line and return the line."""
         await wait_for(self.pilot, lambda: part in self.message())
         return self.message()
 
@@ -79,7 +79,7 @@ class DeckDriver:
         return lines[-2] if len(lines) > 1 else ""
 
     async def answer(self, key: str) -> None:
-        """Answer the dialog when it is open and no longer deaf."""
+        """Answer the dialog once it is open and accepts keys."""
         await wait_for(self.pilot, lambda: isinstance(self.app.screen, ChoiceScreen))
         ticks = self.app.ticks
         assert isinstance(ticks, Clock)
@@ -88,7 +88,7 @@ class DeckDriver:
         await self.pilot.pause()
 
     async def show(self, board: Board) -> None:
-        """Let this board come from the feed."""
+        """Show this board as if the feed had sent it."""
         self.recording.board = board
         self.app.board = board
         await self.pilot.pause()
@@ -98,7 +98,7 @@ class DeckDriver:
 async def open_deck(board: Board | None = None, *, read_only: bool = False) -> AsyncIterator[DeckDriver]:
     app, recording = make_recorded_deck(board, read_only=read_only)
     async with app.run_test(size=(120, 40)) as pilot:
-        # The feed reads once as it comes up; what follows is the test's.
+        # The feed reads one board when it starts; later boards come from the test.
         await wait_for(pilot, lambda: is_fed(app))
         yield DeckDriver(app, recording, pilot)
     assert app.failure is None
@@ -236,7 +236,8 @@ async def test_a_click_beside_a_dialog_closes_it(key: str):
         inside = deck.app.screen.query_one(box.BOX).region
         await deck.pilot.click(offset=(inside.x, inside.y))
         assert deck.app.screen is box, "a click on its frame does not leave it"
-        await deck.pilot.click(offset=(deck.app.size.width - 1, deck.app.size.height - 1))  # right of the last key
+        # right of the last key
+        await deck.pilot.click(offset=(deck.app.size.width - 1, deck.app.size.height - 1))
         await wait_for(deck.pilot, lambda: deck.app.screen is deck.screen)
         assert deck.recording.verbs().count("cancel") == 0
 
@@ -272,7 +273,7 @@ async def test_a_click_in_the_palette_runs_its_line(typed: str, line: str):
 
 
 async def post_clicks(deck: DeckDriver, text: str, times: int) -> None:
-    """What a terminal sends for clicks on this text, one right behind the other."""
+    """Post the mouse events of several quick clicks on this text."""
     y, found = next((n, line) for n, line in enumerate(read_screen_lines(deck.app)) if text in line)
     at = (cell_len(found[: found.index(text)]), y)
     for _ in range(times):
@@ -914,7 +915,6 @@ async def test_a_refusal_covers_all_marked_rows():
 
 
 async def test_marked_rows_are_shown_and_counted():
-    """You should see the marks, and how many are marked."""
     async with open_deck() as deck:
         await (await deck.move_to(1042)).press("space", "space")
         shown = read_screen_lines(deck.app)
@@ -934,7 +934,7 @@ def read_footer(deck: DeckDriver) -> str:
     ((1042, 1052, 1048), "x cancel 2 marked  p pause 1 marked  r run again 1 marked"), ((1048,), "r run again 1 marked"),
 ])  # fmt: skip
 async def test_the_footer_offers_actions_for_the_marks(numbers: tuple[int, ...], offered: str):
-    """The cursor stands on other rows than the marked ones: what is offered is for the marks."""
+    """Leave the cursor on an unmarked row: the footer must ignore it."""
     async with open_deck() as deck:
         for number in numbers:
             await (await deck.move_to(number)).press("space")
@@ -1111,7 +1111,7 @@ async def test_the_banner_shows_the_time_at_which_the_runtime_died():
 
 
 class LateFailingScreen(SafeScreen[None]):
-    """A screen that comes up as the app is told to end, and finds nothing of itself any more."""
+    """A screen that mounts while the app exits and fails to find its own widgets."""
 
     def on_mount(self) -> None:
         self.app.exit(143)
@@ -1185,7 +1185,7 @@ async def test_digits_return_to_the_deck_from_anywhere():
 
 
 async def test_each_plus_raises_the_priority_of_all_marked_tasks():
-    """The marks stay: the next + would else mean the row under the cursor, which nobody had marked."""
+    """Keep the marks, or the next + would act on the unmarked cursor row."""
     async with open_deck() as deck:
         for number in (1053, 1054):
             await (await deck.move_to(number)).press("space")

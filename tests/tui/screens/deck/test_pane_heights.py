@@ -1,4 +1,4 @@
-"""The lines of the panes, at their usual sizes and at chosen ones."""
+"""Pane heights, at default and chosen sizes."""
 
 from __future__ import annotations
 

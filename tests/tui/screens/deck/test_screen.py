@@ -1,4 +1,4 @@
-"""The deck as drawn, at every size."""
+"""The deck as drawn at every size."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ async def test_dialogs_help_and_palette_are_ascii_in_ascii_mode(keys: list[str])
 
 
 class DelayedRuntime(RecordingRuntime):
-    """A runtime that answers once it is let."""
+    """A runtime that answers only once a test allows it."""
 
     def __init__(self, board: Board) -> None:
         super().__init__(board)
@@ -445,7 +445,7 @@ async def test_the_title_counts_the_shown_ended_rows(size: tuple[int, int], keys
 
 
 async def test_the_title_counts_the_shown_running_rows_at_any_width():
-    """You should see it at the right end where there is room, and behind the title at 80 cells."""
+    """Expect the count at the right end, and behind the title at 80 cells."""
     board = boards.busy()._replace(running=tuple(boards.make_running(n, "job", "etl", 5, None, None, (1, 1), (1, 2), "") for n in range(40)))
     for size, said in (((80, 24), "━▌3 Running 40  first 5 ━"), ((120, 40), "first 10 of 40 ━"), ((200, 50), " of 40: 5 shows all ━")):
         rule = next(line for line in await draw_deck(board, size) if "3 Running" in line)
@@ -469,7 +469,7 @@ async def test_no_zoom_where_only_one_pane_fits():
 
 
 def make_alert_board(firing: int, resolved: int) -> Board:
-    """A board on which firing alerts stand above resolved ones."""
+    """Return a board with firing alerts above resolved ones."""
     open_ones = (boards.make_alert(n, f"fires-{n}", "critical", "firing", "task", "late", 60.0) for n in range(firing))
     closed = (boards.make_alert(100 + n, f"over-{n}", "critical", "resolved", "task", "late", 60.0) for n in range(resolved))
     return boards.busy()._replace(alerts=(*open_ones, *closed))
@@ -523,7 +523,6 @@ async def test_alerts_of_one_rule_name_their_tasks(size: tuple[int, int], plain:
 
 @pytest.mark.parametrize(("origin", "told"), [(identify_terminal(), False), ("pts/9 1 2", True)], ids=["here", "at another deck"])
 async def test_the_message_line_shows_actions_of_other_terminals_only(origin: str, told: bool):
-    """You should see `ann paused …` of another terminal only, not what was done from this one, however long ago."""
     board = boards.busy()
     assert board.news is not None
     lines = await draw_deck(board._replace(news=board.news._replace(origin=origin)), (120, 40))

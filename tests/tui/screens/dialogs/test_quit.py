@@ -1,4 +1,4 @@
-"""The question at leaving a deck that has the runtime in it."""
+"""Quit dialog of a deck with an embedded runtime."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EXPECTED_DIALOG = """\
 
 
 class DialogApp(App[None]):
-    """An app that asks, with a clock of its own."""
+    """An app that opens the dialog, with its own clock."""
 
     def __init__(self, board: Board, look: Look | None = None) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""While you were away: told once, when something happened, and gone with one key."""
+"""Dialog about events since the last visit."""
 
 from __future__ import annotations
 

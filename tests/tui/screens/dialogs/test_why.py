@@ -1,4 +1,4 @@
-"""The popover that says why."""
+"""Reasons dialog of a task, opened with w."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.tui.screen_text import read_screen_lines
 
 
 async def test_a_waiting_task_shows_reasons_holders_and_expected_start() -> None:
-    """You should see a box over the deck: state, expected start, two numbered reasons, the holders of pool gpu."""
+    """Show state, expected start, two numbered reasons, and the holders of pool gpu."""
     app = make_deck(FakeRuntime(show=make_task_row(), why=[WHY]))
     async with app.run_test(size=(80, 24)) as pilot:
         app.open_why("1049")
@@ -79,7 +79,7 @@ async def test_an_error_is_shown_in_the_dialog() -> None:
 
 
 async def test_the_dialog_lists_the_first_suggestions_without_applying_them() -> None:
-    """You should see what could help below the reasons; enter opens the task and does nothing else."""
+    """List suggestions below the reasons; enter only opens the task."""
     told: dict[str, object] = {"gain": "it starts at once", "verb": "set", "args": {}, "command": [], "said": "", "undo": [], "object": "",
                                "asks": None, "worth": 0}  # fmt: skip
     answers = FakeRuntime(show=make_task_row(), why=[{**WHY, "cures": [{**told, "name": f"{n}", "text": f"way {n}"} for n in range(5)]}])
