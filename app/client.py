@@ -136,7 +136,7 @@ class Client:
             self._connection = connect(self.home)
         if self._connection is None and not reading:
             if not self.autostart:
-                raise Stopped("no runtime is up, so nothing was done.", "Start it: taskdeck serve --detach")
+                raise Stopped("no runtime is running. Nothing was done.", "Start it: taskdeck serve --detach")
             self.start()
             self._connection = connect(self.home)
             if self._connection is None:
@@ -168,8 +168,9 @@ class RuntimeConnection:
         if greeting.get("taskdeck") != VERSION or greeting.get("protocol") != PROTOCOL:
             self.close()
             raise Conflict(
-                f"the runtime of this home is version {greeting.get('taskdeck')}, this is {VERSION}. Nothing was done.",
-                "Use that version, or let this one take over: taskdeck serve --replace --detach",
+                f"the runtime of this home is version {greeting.get('taskdeck')}, "
+                f"this command is version {VERSION}. Nothing was done.",
+                "Use that version, or replace the runtime: taskdeck serve --replace --detach",
             )
         self.pid = greeting["pid"]
 
@@ -234,7 +235,7 @@ def connect(home: str) -> RuntimeConnection | None:
         sock.close()
         raise Problem(
             f"the runtime (pid {pid}) of {home} has not answered for {GREETING_TIMEOUT:.0f} s. Nothing was done.",
-            f"If it is stopped, let it go on: kill -CONT {pid}",
+            f"If it is suspended, continue it: kill -CONT {pid}",
         ) from None
 
 
@@ -266,7 +267,7 @@ def open_socket(home: str) -> socket.socket | None:
     except PermissionError:
         sock.close()
         raise Conflict(
-            f"the home {home} belongs to somebody else, or may not be entered. Nothing was done.", "Choose another: --home DIR"
+            f"permission denied for the home {home}. Nothing was done.", "Choose another: --home DIR"
         ) from None
     except OSError as error:
         sock.close()
@@ -287,5 +288,6 @@ def _is_repeatable(verb: str, args: dict[str, Any]) -> bool:
 
 def _make_lost_answer_error(verb: str) -> Problem:
     return Problem(
-        f"the runtime ended before it answered; whether {verb} was done is not known.", "Look with: taskdeck operations"
+        f"the runtime ended before it answered; {verb} may or may not have been done.",
+        "Check: taskdeck operations",
     )

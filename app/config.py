@@ -33,7 +33,7 @@ MAINTENANCE_SECTIONS = ("backup", "retention", "slow")
 RETENTION_SECTIONS = ("backup", "retention")
 """Sections that concern retention."""
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
-FOLDER_UNKNOWN = "So it is not known where the backups lie."
+FOLDER_UNKNOWN = "The backup folder is therefore unknown."
 """Consequence shown when a fault may hide the backup folder."""
 
 
@@ -91,8 +91,8 @@ class LoadedConfig(NamedTuple):
     @property
     def ignored_notice(self) -> str:
         """Notice that the faults are ignored; empty without faults."""
-        removed = "; nothing is removed until it is mended" if self.retention_fault else ""
-        return f"{self.fault_summary} That was passed over{removed}." if self.faults else ""
+        removed = "; nothing is removed until it is fixed" if self.retention_fault else ""
+        return f"{self.fault_summary} Ignored{removed}." if self.faults else ""
 
     @property
     def short_notice(self) -> str:
@@ -101,12 +101,12 @@ class LoadedConfig(NamedTuple):
             return ""
         place, colon, fault = self.shorten_path(self.faults[0].said).partition(". ")[0].removesuffix(".").partition(": ")
         more = f" (and {len(self.faults) - 1} more: taskdeck doctor)" if len(self.faults) > 1 else ""
-        return f"{place}{more}{colon}{fault}; passed over."
+        return f"{place}{more}{colon}{fault}; ignored."
 
     def require_folder(self) -> None:
         """Raise Usage while the backup folder is unknown."""
         if self.folder_fault:
-            raise Usage(f"{self.folder_fault} {FOLDER_UNKNOWN}", "Mend it.")
+            raise Usage(f"{self.folder_fault} {FOLDER_UNKNOWN}", "Fix it.")
 
     @property
     def retention_fault(self) -> str:
@@ -189,7 +189,7 @@ def read(path: str) -> LoadedConfig:
     except FileNotFoundError:
         return LoadedConfig(path)
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else "it is not UTF-8 text"
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "not UTF-8 text"
         return _make_unreadable(path, f"cannot be read: {why}")
     import tomllib  # rarely needed: most users have no file
 
@@ -209,7 +209,7 @@ def read_regular_file(path: str) -> bytes:
     try:
         mode = os.fstat(fd).st_mode
         if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, os.strerror(errno.EISDIR) if stat.S_ISDIR(mode) else "it is no regular file")
+            raise OSError(errno.EINVAL, os.strerror(errno.EISDIR) if stat.S_ISDIR(mode) else "not a regular file")
         with open(fd, "rb", closefd=False) as file:
             return file.read()
     finally:
@@ -219,7 +219,7 @@ def read_regular_file(path: str) -> bytes:
 def _make_unreadable(path: str, why: str) -> LoadedConfig:
     from app.core.text.sanitize import sanitize
 
-    wrong = (_make_fault((), f"{sanitize(path)} {sanitize(why)}.", "Mend it."),)
+    wrong = (_make_fault((), f"{sanitize(path)} {sanitize(why)}.", "Fix it."),)
     return LoadedConfig(path, faults=wrong, folder_fault=_summarize(wrong))
 
 
@@ -240,11 +240,11 @@ def _find_faults(found: Mapping[str, Any]) -> Iterator[SettingFault]:
         if name not in Config._fields:
             yield _make_unknown_fault(name)
         elif name == "autostart" and not isinstance(value, bool):
-            yield _make_fault((name,), f"{name} must be true or false.", f"Such as: {name} = false")
+            yield _make_fault((name,), f"{name} must be true or false.", f"Example: {name} = false")
         elif name == "keys":
             yield from _find_key_faults(value)
         elif name in CHOICES and value not in CHOICES[name]:
-            yield _make_fault((name,), f"{name} must be one of {', '.join(CHOICES[name])}.", f'Such as: {name} = "{CHOICES[name][-1]}"')
+            yield _make_fault((name,), f"{name} must be one of {', '.join(CHOICES[name])}.", f'Example: {name} = "{CHOICES[name][-1]}"')
     if sections := {name: found[name] for name in MAINTENANCE_SECTIONS if name in found}:
         from app.core.maintenance_settings import parse_lenient
 
@@ -260,13 +260,13 @@ def _make_unknown_fault(name: str) -> SettingFault:
 def _find_key_faults(value: Any) -> Iterator[SettingFault]:
     from app.core.text.sanitize import sanitize
 
-    example = 'Such as: [keys] and below it "task.cancel" = "c"; ? and then i in the deck shows them.'
+    example = 'Example: [keys] followed by "task.cancel" = "c". In the deck, ? then i shows ids.'
     if not isinstance(value, dict):
         yield _make_fault(("keys",), "keys must be a table.", example)
         return
     for name, keys in value.items():
         if not isinstance(keys, str) or not keys.strip():
-            yield _make_fault(("keys", name), f'keys."{sanitize(name)}" must be text that names keys.', example)
+            yield _make_fault(("keys", name), f'keys."{sanitize(name)}" must be a string of key names.', example)
 
 
 def _make_fault(where: tuple[str, ...], said: str, advice: str = "") -> SettingFault:

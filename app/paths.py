@@ -27,7 +27,7 @@ def resolve_home(option: str | None) -> str:
     The path is absolute and need not exist.
     """
     if option == "":
-        raise Usage("--home must not be empty.", "Type: --home=DIR")
+        raise Usage("--home must not be empty.", "Use: --home=DIR")
     chosen = option or os.environ.get("TASKDECK_HOME")
     if not chosen:
         base = os.environ.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
@@ -55,9 +55,9 @@ def refuse_foreign_home(home: str | Path) -> None:
     user, where = _quote_user_name(owner), shlex.quote(os.fspath(home))
     if (mine := os.geteuid()) in _read_owners(home):
         said = f"the home {home} belongs in part to {user}, not to you. Nothing was done."
-        raise Refused(said, f"Give it to one of you: sudo chown -R {mine or owner}: {where}")
+        raise Refused(said, f"Change the owner: sudo chown -R {mine or owner}: {where}")
     said = f"the home {home} belongs to {user}, not to you. Nothing was done."
-    raise Refused(said, f"As its owner: sudo -u {user} taskdeck --home {where}")
+    raise Refused(said, f"Run as the owner: sudo -u {user} taskdeck --home {where}")
 
 
 def _quote_user_name(uid: int) -> str:

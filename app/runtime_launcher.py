@@ -36,7 +36,7 @@ def ensure_runtime(home: str, *, resume: bool = False, demo: bool = False) -> No
         stopped = paths.read_stop_marker(home)
         if stopped and not resume:
             raise Stopped(
-                f"the runtime was stopped by {stopped[0]} at {stopped[1]}, so nothing was done.",
+                f"the runtime was stopped by {stopped[0]} at {stopped[1]}. Nothing was done.",
                 "Start it: taskdeck serve --detach",
             )
         _start_and_wait(home, demo)
@@ -126,7 +126,7 @@ def _start_and_wait(home: str, demo: bool) -> None:
             raise Remote(**said["error"])
         if not said or time.monotonic() > until:
             what = f"did not answer within {ANSWER_TIMEOUT:.0f} s" if said else "did not start"
-            raise Problem(f"the runtime {what}.", f"It may have said why in {paths.runtime_log_path(home)}")
+            raise Problem(f"the runtime {what}.", f"See the log: {paths.runtime_log_path(home)}")
         time.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
         # the new runtime, or the holder of the lock, may be gone

@@ -155,7 +155,7 @@ class Database:
         if self.damage is not None:
             raise self.damage
         if self._thread is None:
-            raise ReadOnlyDisk("the database is open for reading only. Nothing was changed.")
+            raise ReadOnlyDisk("the database is open read-only. Nothing was changed.")
         loop, asker = asyncio.get_running_loop(), statement_timer.current_caller.get()
         answer: asyncio.Future[T] = loop.create_future()
         self._asking.add(task := asyncio.current_task())
@@ -197,7 +197,10 @@ class Database:
         if self.damage is not None:
             raise self.damage
         if not self.is_in_place():
-            raise GoneDatabase(f"the database was removed or replaced while it was open: {self.path}. Nothing is written any more.")
+            raise GoneDatabase(
+                "the database was removed or replaced while it was open: "
+                f"{self.path}. Writing has stopped."
+            )
         with translate_sqlite_errors(self.path), self._use_connection() as c, c.begin():
             driver = cast(sqlite3.Connection, c.connection.driver_connection)
             before = driver.total_changes

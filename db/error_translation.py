@@ -40,7 +40,9 @@ def _is_empty(path: Path) -> bool:
 
 def _make_disk_full(path: Path, said: str) -> Problem:
     stats = os.statvfs(path.parent)
-    free = f"{stats.f_bavail * stats.f_frsize} bytes free" if stats.f_favail or not stats.f_files else "no file more can be made"
+    free = "no more files can be created"
+    if stats.f_favail or not stats.f_files:
+        free = f"{stats.f_bavail * stats.f_frsize} bytes free"
     return DiskFull(
         f"the disk is full ({path.parent}, {free}). {DiskFull.undone} Running jobs go on.",
         "Free space, then try again; taskdeck db cleanup --dry-run shows what could go.",
@@ -59,7 +61,7 @@ def _make_damaged(path: Path, said: str) -> Problem:
 def _make_read_only(path: Path, said: str) -> Problem:
     return ReadOnlyDisk(
         f"the database cannot be written: {path} is read-only. Nothing was changed.",
-        "See whose it is, and whether its disk can be written.",
+        "Check its owner, and that its disk is writable.",
     )
 
 
@@ -101,7 +103,7 @@ def _make_unusable(path: Path, said: str) -> Problem:
         return _make_read_only(path, said)
     return Storage(
         f"the database cannot be used ({said}): {path}. Nothing was changed.",
-        "See whose it is, and whether its disk is well and can be written.",
+        "Check its owner, and that its disk is healthy and writable.",
     )
 
 

@@ -42,8 +42,9 @@ class OlderDatabase(Storage):
     code = "older-database"
 
     def __init__(self, path: Path, version: str, ours: str) -> None:
-        said = f"the database is of an earlier version ({version!r}, this is {ours!r}): {path}. Nothing was done."
-        super().__init__(said, "A start brings it up to date, or at once: taskdeck db migrate")
+        said = (f"the database has an older version ({version!r}, this program needs {ours!r}): "
+                f"{path}. Nothing was done.")
+        super().__init__(said, "The next start upgrades it. To upgrade now: taskdeck db migrate")
 
 
 class DamagedDatabase(Storage):
@@ -59,13 +60,15 @@ class DamagedDatabase(Storage):
 class BehindDatabase(DamagedDatabase):
     """A readable database that lacks the latest writes."""
 
-    without_backup = "Take one of what is in it, and bring that up to date: taskdeck db backup && taskdeck db restore"
+    without_backup = (
+        "Back up its contents, then restore them: taskdeck db backup && taskdeck db restore"
+    )
 
 
 class UnnamedDatabase(DamagedDatabase):
     """A database without its version row. Everything else may be intact."""
 
-    without_backup = "See whether it is of this version, and if so mend it: taskdeck db check --repair"
+    without_backup = "If it belongs to this version, repair it: taskdeck db check --repair"
 
 
 class GoneDatabase(DamagedDatabase):

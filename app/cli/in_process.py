@@ -22,11 +22,11 @@ def find_refusal(words: list[str]) -> Usage | None:
     if not set(_INFO_OPTIONS).isdisjoint(options):
         return None
     if len(options) + options.count("--home") < len(words):
-        return Usage(f"{OPTION} opens the deck, so no command goes with it.", f"Type: taskdeck {OPTION}")
+        return Usage(f"{OPTION} opens the deck and takes no command.", f"Use: taskdeck {OPTION}")
     if "--read-only" in options:
-        return Usage(f"{OPTION} runs the tasks, so it cannot be read only.", "To look only: taskdeck --read-only")
+        return Usage(f"{OPTION} runs tasks, so it cannot be read-only.", "To only view: taskdeck --read-only")
     if not (output.is_stdout_terminal() and output.is_stdin_terminal()):
-        return Usage(f"{OPTION} opens the deck, which needs a terminal.", "Without one: taskdeck serve")
+        return Usage(f"{OPTION} opens the deck, which needs a terminal.", "Without a terminal: taskdeck serve")
     return None
 
 

@@ -58,7 +58,7 @@ def _format_internal_error(error: Exception) -> str:
     while at is not None and at.tb_next is not None:
         at = at.tb_next
     place = f" ({at.tb_frame.f_code.co_filename.rpartition('/app/')[2]}, line {at.tb_lineno})" if at else ""
-    return f"a fault of Taskdeck itself: {type(error).__name__}: {error}{place}."
+    return f"internal error: {type(error).__name__}: {error}{place}. Please report it."
 
 
 def _dispatch(argv: list[str], deck: Callable[..., int], serve: Callable[..., int], keys: Callable[..., str]) -> int:
@@ -88,7 +88,7 @@ def _parse_globals(argv: list[str]) -> tuple[dict[str, str], list[str]]:
             raise _make_unknown_option_error(word)
         if word == "--home" and not sign:
             if not rest:
-                raise Usage("--home needs a value. Type: --home=DIR")
+                raise Usage("--home needs a value. Use: --home=DIR")
             value = rest.pop(0)
         found[word[2:]] = value
     return found, rest
@@ -99,7 +99,7 @@ def _make_unknown_option_error(word: str) -> Usage:
 
     meant = find_nearest(word, _GLOBAL_OPTIONS)
     return Usage(
-        f"there is no option {truncate(sanitize(word), 60)}.", f"Nearest: {meant}" if meant else "See: taskdeck --help"
+        f"unknown option {truncate(sanitize(word), 60)}.", f"Nearest: {meant}" if meant else "See: taskdeck --help"
     )
 
 
@@ -129,7 +129,7 @@ def _run_verb(session: CommandContext, given: list[str]) -> int:
     if rest[:1] in (["--help"], ["-h"]):
         return _print_text(_format_group_help(verb, found))
     if not rest:
-        raise Usage(f"{verb} needs one of: {' '.join(found)}.", f"See: taskdeck {verb} --help")
+        raise Usage(f"{verb} needs a command: {' '.join(found)}.", f"See: taskdeck {verb} --help")
     if rest[0] not in found:
         raise registry.make_unknown_in_group_error(verb, rest[0], found)
     return _run_command(session, f"{verb} {rest[0]}", found[rest[0]], rest[1:])
@@ -155,7 +155,7 @@ def _refuse_change(name: str, command: Command, args: Args) -> None:
 
     verb = command.asks(args) if command.asks else name.replace(" ", ".")
     if verb not in READ_ONLY_VERBS | _READ_ONLY_COMMANDS and not getattr(args, "dry_run", False):
-        raise Conflict(f"--read-only only looks, and {name} may change something. Nothing was done.")
+        raise Conflict(f"{name} may change something, which --read-only forbids. Nothing was done.")
 
 
 def _print_text(text: str) -> int:
@@ -167,14 +167,14 @@ def _format_overview() -> str:
     found = [
         "usage: taskdeck [OPTION …] [COMMAND …]",
         "",
-        "Without a command: the deck. COMMAND --help says more.",
+        "Without a command, open the deck. See COMMAND --help for details.",
         "",
         "options, before the command:",
-        "  --home DIR    the home to work with (TASKDECK_HOME, or XDG data)",
-        "  --read-only   look, in the deck or by a command, and change nothing",
-        "  --ascii       the deck without box characters",
-        "  --plain       the deck for screen readers: words for signs and bars",
-        "  --in-process  the deck with the runtime in it",
+        "  --home DIR    home directory (default: TASKDECK_HOME, or XDG data)",
+        "  --read-only   change nothing, in the deck or by a command",
+        "  --ascii       draw the deck with ASCII characters only",
+        "  --plain       deck for screen readers: words instead of glyphs and bars",
+        "  --in-process  run the runtime inside the deck",
         "",
     ]
     for title, verbs in registry.SECTIONS:
@@ -185,5 +185,6 @@ def _format_overview() -> str:
 
 
 def _format_group_help(group: str, found: dict[str, Command]) -> str:
-    lines = [f"usage: taskdeck {group} COMMAND …", "", f"{registry.VERBS[group][1].capitalize()}.", ""]
+    summary = registry.VERBS[group][1]
+    lines = [f"usage: taskdeck {group} COMMAND …", "", f"{summary[:1].upper()}{summary[1:]}.", ""]
     return "\n".join(lines + [f"  {name:<8} {command.summary}" for name, command in found.items()])

@@ -36,7 +36,7 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             exit_on_error=False,
         )
-        self._positionals.title = "what"
+        self._positionals.title = "arguments"
 
     def add_option(self, *names: str, **how: Any) -> None:
         """Add an option or argument. A `%` in its help is literal."""
@@ -67,18 +67,19 @@ class Parser(argparse.ArgumentParser):
         """Return the error for an unknown word or option."""
         shown, verb = truncate(sanitize(word.partition("=")[0] if word[:1] == "-" else word), 60), self.prog.partition(" ")[2]
         if word[:1] != "-":
-            return Usage(f'{verb} has no use for the word "{shown}".', self._make_help_hint())
+            return Usage(f'unexpected argument: "{shown}"', self._make_help_hint())
         meant = find_nearest(word.partition("=")[0], [name for name in self._option_string_actions if len(name) > 2])
-        return Usage(f"{verb} has no option {shown}.", f"Nearest: {meant}" if meant else self._make_help_hint())
+        return Usage(f"unknown option {shown} of {verb}.", f"Nearest: {meant}" if meant else self._make_help_hint())
 
     def _describe_error(self, wrong: argparse.ArgumentError) -> str:
         name = _get_longest_name(wrong.argument_name or "")
         if wrong.message.startswith("expected"):
-            return f"{name} needs a value. Type: {name}=VALUE"
+            return f"{name} needs a value. Use: {name}=VALUE"
         if wrong.message.startswith("ignored explicit argument"):
             return f"{name} takes no value."
         if wrong.message.startswith("not allowed with argument"):
-            return f"{name} and {_get_longest_name(wrong.message.removeprefix('not allowed with argument '))} are one too many."
+            other = _get_longest_name(wrong.message.removeprefix("not allowed with argument "))
+            return f"{name} and {other} cannot be combined."
         return f"{name} {sanitize(wrong.message)}."
 
     def _make_help_hint(self) -> str:
@@ -132,9 +133,9 @@ class Command:
         """Add the options of this command to a parser."""
         if self.arguments:
             self.arguments(parser)
-        common = parser.add_argument_group("everywhere")
-        common.add_argument("--home", metavar="DIR", help="the home to work with (TASKDECK_HOME, or XDG data)")
-        common.add_argument("-h", "--help", action="store_true", help="this text")
+        common = parser.add_argument_group("common options")
+        common.add_argument("--home", metavar="DIR", help="home directory (default: TASKDECK_HOME, or XDG data)")
+        common.add_argument("-h", "--help", action="store_true", help="show this help")
 
 
 def add_json_options(parser: Parser) -> None:
@@ -142,16 +143,16 @@ def add_json_options(parser: Parser) -> None:
     _add_output_options(parser, ("json", "jsonl"), "json or jsonl")
 
 
-def add_row_options(parser: Parser, named: str = "names only, one a line") -> None:
+def add_row_options(parser: Parser, named: str = "names only, one per line") -> None:
     """Add the output options of a list: also tsv, and name, which is described by `named`."""
-    _add_output_options(parser, ("json", "jsonl", "tsv", "name"), f"json, jsonl, tsv (a header, then a row a line) or name ({named})")
+    _add_output_options(parser, ("json", "jsonl", "tsv", "name"), f"json, jsonl, tsv (a header and one row per line) or name ({named})")
     parser.set_defaults(rows=None)
 
 
 def _add_output_options(parser: Parser, forms: tuple[str, ...], told: str) -> None:
     group = parser.add_argument_group("output")
-    group.add_argument("--json", action="store_true", help="one JSON document")
-    group.add_argument("--jsonl", action="store_true", help="a JSON document a line")
+    group.add_argument("--json", action="store_true", help="print one JSON document")
+    group.add_argument("--jsonl", action="store_true", help="print one JSON document per line")
     group.add_argument("-o", "--output", action=_OutputAction, type=OneOf(*forms), metavar="FORMAT", help=told)
 
 
@@ -181,7 +182,7 @@ class OneOf:
         raise argparse.ArgumentTypeError(f"must be {known}, not {units.quote(text)}{near}")
 
 
-def add_task_ids(parser: Parser, what: str = "its number, uuid or name") -> None:
+def add_task_ids(parser: Parser, what: str = "number, uuid or name of a task") -> None:
     """Add the task arguments."""
     parser.add_option("ids", nargs="*", metavar="ID", help=what)
 
@@ -190,19 +191,19 @@ def add_filters(
     parser: Parser, told: str = "", queue: tuple[str, ...] = ("--queue", "-q"), named: tuple[str, ...] = ("--name", "-n")
 ) -> Any:
     """Add the task filters and return their group; `told` is its description."""
-    group = parser.add_argument_group("which tasks", told or None)
-    group.add_argument("--status", action="append", metavar="STATE", type=parse_statuses, help="in this state; may repeat")
+    group = parser.add_argument_group("filters", told or None)
+    group.add_argument("--status", action="append", metavar="STATE", type=parse_statuses, help="in this state; repeatable")
     group.add_argument(*queue, dest="queue", metavar="QUEUE", type=require_text, help="in this queue")
     group.add_argument(*named, dest="name", metavar="NAME", type=require_text, help="with this name")
-    group.add_argument("--tag", action="append", metavar="K=V", type=parse_pair, help="with this tag; may repeat")
-    group.add_argument("--since", metavar="TIME", type=DURATION, help="submitted in the last 2h, 3d, …")
+    group.add_argument("--tag", action="append", metavar="K=V", type=parse_pair, help="with this tag; repeatable")
+    group.add_argument("--since", metavar="TIME", type=DURATION, help="submitted within the last 2h, 3d, …")
     group.add_argument("--filter", metavar="TEXT", help="as in the deck: 'status:failed name:enc* tag:env=prod !word'")
     return group
 
 
 def add_selectors(parser: Parser, usual: str, **names: tuple[str, ...]) -> None:
     """Add filters and --yes to a verb that changes tasks; `usual` names the default states."""
-    told = f"in place of ID; without --status, what is {usual}"
+    told = f"instead of ID; without --status: {usual}"
     add_filters(parser, told, **names).add_argument("--yes", action="store_true", help="do not ask")
 
 
@@ -222,7 +223,10 @@ def collect_filters(args: Args) -> dict[str, Any]:
     if args.filter is None:
         return given
     if given:
-        raise Usage("--filter takes the place of the other filters: write status:failed queue:gpu … in it. Nothing was done.")
+        raise Usage(
+            "--filter cannot be combined with other filters; use status:failed queue:gpu "
+            "… in its text. Nothing was done."
+        )
     if not args.filter.strip():
         raise Usage("--filter must not be empty. Nothing was done.")
     return {"filter": args.filter}
@@ -239,7 +243,10 @@ def explain_wildcards(chosen: dict[str, Any]) -> str:
     from app.core.filter_query import quote_word  # loads the filter parser, which few commands need
 
     pattern = "".join(part if part in ("*", "?") else quote_word(part) for part in re.split("([*?])", name) if part)
-    return f"a name means itself here, its * and ? too. For all that it is a pattern of: --filter {shlex.quote(f'name:{pattern}')}"
+    return (
+        "* and ? are literal in --name. To match a pattern: --filter "
+        f"{shlex.quote(f'name:{pattern}')}"
+    )
 
 
 def make_type(parse: Callable[..., Any], *bounds: int) -> Callable[[str], Any]:
@@ -274,7 +281,7 @@ def _parse_status(word: str) -> str:
     meant = find_nearest(word, STATUSES)
     near = f"Nearest: {meant}" if meant else f"States: {', '.join(STATUSES)}"
     if word == "paused":
-        near = "That is the state of a run: --filter status:paused"
+        near = "paused is the state of a run: --filter status:paused"
     raise argparse.ArgumentTypeError(f"must be the state of a task, not {units.quote(word)}. {near}")
 
 
@@ -313,7 +320,10 @@ def require_new_name(args: Args, what: str) -> str:
 def require_one_name(args: Args, what: str) -> str:
     """Return the single NAME. Raise Usage."""
     if len(args.names) != 1:
-        raise Usage(f"which {what}? {'One at a time' if args.names else 'Give its name'}. List: taskdeck {what} ls")
+        raise Usage(
+            f"which {what}? {'Give one name' if args.names else 'Give its name'}. List: "
+            f"taskdeck {what} ls"
+        )
     if not args.names[0]:
         raise Usage(f"the name of a {what} must not be empty.", f"List: taskdeck {what} ls")
     return args.names[0]

@@ -10,40 +10,40 @@ if TYPE_CHECKING:
     from app.cli.parser import Command
 
 VERBS: dict[str, tuple[str, str]] = {
-    "submit": ("submit", "queue a command, shell text or a template"),
+    "submit": ("submit", "queue a command, a shell script or a template"),
     "ls": ("ls", "list tasks"),
-    "show": ("show", "everything about one task"),
-    "why": ("why", "why tasks wait, and when they may start"),
-    "logs": ("logs", "what a task wrote"),
-    "wait": ("wait", "wait for tasks to end, and exit with their code"),
-    "cancel": ("task_actions", "end tasks, running or waiting"),
-    "pause": ("task_actions", "make running tasks stand still"),
-    "resume": ("task_actions", "let paused tasks go on"),
+    "show": ("show", "show one task in detail"),
+    "why": ("why", "explain why tasks wait and when they may start"),
+    "logs": ("logs", "show the output of a task"),
+    "wait": ("wait", "wait for tasks to end and exit with their code"),
+    "cancel": ("task_actions", "cancel running or waiting tasks"),
+    "pause": ("task_actions", "suspend running tasks"),
+    "resume": ("task_actions", "continue paused tasks"),
     "hold": ("task_actions", "keep waiting tasks from starting"),
     "release": ("task_actions", "let held tasks start"),
     "retry": ("task_actions", "run ended tasks again"),
-    "rm": ("task_actions", "forget ended tasks"),
-    "set": ("task_actions", "change what waiting tasks ask for"),
-    "front": ("task_actions", "move tasks to the head of their queue"),
+    "rm": ("task_actions", "delete ended tasks"),
+    "set": ("task_actions", "change the settings of waiting tasks"),
+    "front": ("task_actions", "move tasks to the front of their queue"),
     "instances": ("instances", "list runs"),
-    "queue": ("queues", "where tasks wait"),
-    "pool": ("pools", "CPU and memory that tasks share"),
-    "template": ("templates", "reusable definitions"),
-    "sla": ("slas", "how late is too late"),
-    "alert": ("alerts", "what is too late now"),
-    "apply": ("apply_export", "make queues, pools, templates and SLAs as a file says"),
-    "export": ("apply_export", "all definitions as one file"),
-    "status": ("status", "runtime, queues, pools and alerts on one screen"),
-    "operations": ("operations", "who did what"),
-    "undo": ("operations", "take back what was done"),
-    "serve": ("runtime", "run the runtime here or in the background; in a deck: --in-process"),
-    "stop": ("runtime", "end the runtime; running tasks go on"),
-    "service": ("service", "have systemd keep the runtime up"),
-    "doctor": ("doctor", "look for what could go wrong on this machine"),
-    "demo": ("demo", "a busy deck to play with, in a throw-away home"),
-    "db": ("db", "look after the database"),
-    "completion": ("completion", "a script that completes words in bash, zsh or fish"),
-    "version": ("runtime", "which Taskdeck this is"),
+    "queue": ("queues", "manage queues"),
+    "pool": ("pools", "manage pools of CPU and memory"),
+    "template": ("templates", "manage templates"),
+    "sla": ("slas", "manage SLA rules"),
+    "alert": ("alerts", "list and acknowledge alerts"),
+    "apply": ("apply_export", "apply a definitions file (queues, pools, templates, SLAs)"),
+    "export": ("apply_export", "print all definitions as one file"),
+    "status": ("status", "show runtime, queues, pools and alerts"),
+    "operations": ("operations", "show the operation log"),
+    "undo": ("operations", "undo operations"),
+    "serve": ("runtime", "run the runtime in the foreground or background"),
+    "stop": ("runtime", "stop the runtime; running tasks continue"),
+    "service": ("service", "run the runtime under systemd"),
+    "doctor": ("doctor", "check this machine for problems"),
+    "demo": ("demo", "start a busy demo deck in a temporary home"),
+    "db": ("db", "back up, check and maintain the database"),
+    "completion": ("completion", "print a completion script for bash, zsh or fish"),
+    "version": ("runtime", "print the version"),
 }
 COMPLETE_VERB = "__complete"
 """Hidden verb called by the completion scripts."""
@@ -54,7 +54,7 @@ GROUPS = ("queue", "pool", "template", "sla", "alert", "db", "service")
 SECTIONS = (
     ("tasks", "submit ls show why logs wait cancel pause resume hold release retry rm set front instances"),
     ("definitions", "queue pool template sla alert apply export"),
-    ("the whole", "status operations undo serve stop service doctor demo db completion version"),
+    ("runtime and maintenance", "status operations undo serve stop service doctor demo db completion version"),
 )
 
 _FOREIGN_WORDS = {
@@ -110,7 +110,7 @@ def make_unknown_in_group_error(group: str, verb: str, found: dict[str, Command]
     """Return the error for an unknown second word of a group."""
     meant = find_nearest(verb, found)
     near = f"Nearest: taskdeck {group} {meant}." if meant else ""
-    return Usage(f'{group} has no command "{truncate(sanitize(verb), 60)}". {near}'.strip(), f"It has: {' '.join(found)}")
+    return Usage(f'{group} has no command "{truncate(sanitize(verb), 60)}". {near}'.strip(), f"Commands: {' '.join(found)}")
 
 
 def _append_words(ours: str, rest: list[str]) -> str:

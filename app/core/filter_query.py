@@ -198,7 +198,7 @@ def _parse_term(word: Sequence[_Char], now: datetime) -> QueryTerm:
     no = _has_prefix(word, "!")
     rest = word[1:] if no else word
     if len(rest) == 1 and rest[0].plain and rest[0].c in "!#":
-        raise BadQuery(f"{rest[0].c} stands before a word. As text: \"{rest[0].c}\" in quotes.")
+        raise BadQuery(f"{rest[0].c} needs a word after it. As text: \"{rest[0].c}\" in quotes.")
     if _has_prefix(rest, "#"):
         low, high = _parse_range(rest[1:], "#")
         return QueryTerm("number", no, low=low, high=high)
@@ -206,7 +206,7 @@ def _parse_term(word: Sequence[_Char], now: datetime) -> QueryTerm:
     if name is None:
         return QueryTerm("word", no, fold_case(_join_chars(rest)))
     if not value or name in _LIST_QUALIFIERS and not _split_list(value):
-        raise BadQuery(f"{name}: says nothing. {_EXAMPLES[name]}")
+        raise BadQuery(f"{name}: needs a value. {_EXAMPLES[name]}")
     return QUALIFIERS[name](no, value, now)
 
 

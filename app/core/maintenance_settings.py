@@ -183,7 +183,7 @@ def _parse_time(value: Any) -> float:
 
 def _parse_positive_time(value: Any) -> float:
     if not (seconds := _parse_time(value)):
-        raise ValueError("must be longer than nothing")
+        raise ValueError("must be more than 0")
     return seconds
 
 

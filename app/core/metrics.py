@@ -58,13 +58,13 @@ def describe_figure(metric: str, figure: float | None, exact: bool = False) -> s
 def _parse_seconds(metric: str, word: str) -> float:
     # `64M` would be read as 64 minutes, and `5m` as 5 MiB.
     if word[-1:] in ("K", "M", "G", "T", "B"):
-        raise ValueError(f"must be a duration such as 5m, which {metric} is, not {units.quote(word)}")
+        raise ValueError(f"must be a duration such as 5m for {metric}, not {units.quote(word)}")
     return units.parse_duration(word)
 
 
 def _parse_bytes(metric: str, word: str) -> float:
     if word[-1:] == "m":
-        raise ValueError(f"must be a size such as 64M, which {metric} is, not {units.quote(word)}")
+        raise ValueError(f"must be a size such as 64M for {metric}, not {units.quote(word)}")
     return units.parse_size(word) * MIB
 
 
@@ -72,7 +72,8 @@ def _parse_count(metric: str, word: str) -> float:
     try:
         return float(units.parse_int(word, -MAX_COUNT, MAX_COUNT))
     except ValueError:
-        raise ValueError(f"must be a count such as 20, which {metric} is, of at most {MAX_COUNT:,}, not {units.quote(word)}") from None
+        raise ValueError(f"must be a count such as 20 for {metric}, at most {MAX_COUNT:,}, "
+            f"not {units.quote(word)}") from None
 
 
 def _format_seconds(seconds: float, exact: bool, fine: bool) -> str:

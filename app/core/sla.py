@@ -98,7 +98,7 @@ def parse_conditions(conditions: Any) -> SlaRule:
         raise ValueError(f"conditions: preset must be {' or '.join(PRESETS)}, not {quote(str(preset))}")
     metric, match = _parse_metric(preset, conditions.get("metric")), _parse_match(conditions.get("match", {}))
     if metric and match:
-        raise ValueError(f"conditions: match: {metric} is about no task: it takes no {' or '.join(match)}")
+        raise ValueError(f"conditions: match: {metric} does not concern tasks, so it takes no {' or '.join(match)}")
     return SlaRule(preset, _parse_value(conditions.get("value"), metric), match, metric)
 
 

@@ -155,10 +155,10 @@ class TaskSpec(BaseModel):
     def _check_keys(self) -> TaskSpec:
         for name in self.env:
             if not name or "=" in name:
-                raise ValueError(f'env: "{truncate(sanitize(name.partition("=")[0]), 40)}{"=…" if "=" in name else ""}" is no name of a variable')
+                raise ValueError(f'env: "{truncate(sanitize(name.partition("=")[0]), 40)}{"=…" if "=" in name else ""}" is not a variable name')
         for key in self.tags:
             if not key or find_name_error(key.replace("/", "_")):
-                raise ValueError(f'tags: "{truncate(sanitize(key), 40)}" is no name of a tag')
+                raise ValueError(f'tags: "{truncate(sanitize(key), 40)}" is not a tag name')
         return self
 
 
@@ -176,7 +176,7 @@ def describe_error(error: ValidationError) -> str:
         said = str(first["ctx"]["error"]) if "ctx" in first else first["msg"]
         return f"{where} {said}" if where else said
     if kind == "json_invalid":
-        return f"is no JSON: {first['ctx']['error'] if 'ctx' in first else first['msg']}"
+        return f"is not valid JSON: {first['ctx']['error'] if 'ctx' in first else first['msg']}"
     if kind in ("model_type", "model_attributes_type"):
         return 'must be one JSON object, such as {"argv": ["true"]}'
     must = f"{where} {_TYPE_ERRORS.get(kind, first['msg'][:1].lower() + first['msg'][1:])}"

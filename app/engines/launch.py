@@ -49,9 +49,9 @@ class Launch:
         """Return the launch itself if Linux can start it. Raise Usage."""
         words = [*self.argv, *(f"{name}={value}" for name, value in (self.env or {}).items())]
         if not all(parameters.can_be_argument(word) for word in words):
-            raise Usage(f"an argument is over {parameters.MAX_VALUE // 1024}K, which no process can be given")
+            raise Usage(f"an argument exceeds {parameters.MAX_VALUE // 1024}K, the limit of a process")
         if sum(map(len, words)) > MAX_TOTAL:
-            raise Usage("the parameters are over 1.5M together, which no process can be given")
+            raise Usage("the parameters exceed 1.5M in total, the limit of a process")
         return self
 
     def build_environment(self, base: Mapping[str, str]) -> dict[str, str]:
@@ -91,13 +91,16 @@ def _read_secret_file(name: str, path: str) -> str:
     try:
         with open(Path(path).expanduser(), "rb", opener=_open_nonblocking) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ValueError("it is no file")
+                raise ValueError("not a regular file")
             data = file.read(parameters.MAX_VALUE)
     except (OSError, RuntimeError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise Refused(f"cannot read {_format_text(path)} for the secret {_format_secret_name(name)}: {why}") from None
     if len(data) >= parameters.MAX_VALUE or b"\0" in data:
-        raise Refused(f"{_format_text(path)} is too long or holds a NUL, so the secret {_format_secret_name(name)} cannot be given")
+        raise Refused(
+            f"{_format_text(path)} is too long or contains a NUL, so the secret {_format_secret_name(name)} "
+            "cannot be passed"
+        )
     return os.fsdecode(data).removesuffix("\n")
 
 

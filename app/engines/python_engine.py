@@ -55,7 +55,7 @@ exec(compile(target, "<script>", "exec"), given)
 def check(schema: Mapping[str, Any], shape: ParameterShape) -> None:
     """Raise Usage unless the schema has one of callable and script, and valid names."""
     if ("callable" in schema) is ("script" in schema):
-        raise Usage(f"schema: needs one of callable and script, such as {EXAMPLE}")
+        raise Usage(f"schema: needs exactly one of callable and script, such as {EXAMPLE}")
     for key in schema:
         check_text(schema, key, EXAMPLE)
     if "callable" in schema and not _CALLABLE.fullmatch(schema["callable"]):

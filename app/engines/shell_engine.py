@@ -46,7 +46,7 @@ def check_text(schema: Mapping[str, Any], key: str, example: str) -> None:
     """Raise Usage unless `schema[key]` is text that a process accepts."""
     value = schema.get(key)
     if not isinstance(value, str) or not value.strip() or "\0" in value or not can_be_argument(value):
-        raise Usage(f"schema: {key} must be a text of less than 128K, such as {example}")
+        raise Usage(f"schema: {key} must be text of less than 128K, such as {example}")
 
 
 def check_names(names: Any) -> None:

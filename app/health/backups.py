@@ -22,22 +22,22 @@ def check_backups(home: str, found: dict[str, Any] | None) -> Iterator[Finding]:
     `found` comes from `status`; None means that backups are off.
     """
     if found is None:
-        text = "none are taken as config.toml stands"
+        text = "turned off in config.toml"
         yield Finding("backups", text, "hint", f'"${{EDITOR:-vi}}" {quote_word(get_config_path())}')
         return
     folder = sanitize(found["folder"])
     take = make_command(home, "db backup")
     why, cure = _find_obstacle(found["folder"])
     if why:
-        have = "none, and none" if found["at"] is None else f"the newest {_format_age(found['at'])} old, and no other"
+        have = "none yet, and none" if found["at"] is None else f"the newest is {_format_age(found['at'])} old, and no other"
         yield Finding("backups", f"{have} can be taken: {why}", "broken", cure)
     elif found["gone"]:
         what = "none" if "folder" in found["gone"] else "the newest is lost"
         yield Finding("backups", f"{what}: {sanitize(found['gone'])}: {folder}", "broken", take)
     elif found["at"] is None:
-        yield Finding("backups", f"none yet in {folder}; a runtime takes the first within a minute or two")
+        yield Finding("backups", f"none yet in {folder}; a runtime takes the first within two minutes")
     else:
-        text = f"the newest {_format_age(found['at'])} old, in {folder}"
+        text = f"the newest is {_format_age(found['at'])} old, in {folder}"
         yield Finding("backups", f"{text}: late", "hint", take) if found["late"] else Finding("backups", f"{text}, restored and checked")
 
 
@@ -52,14 +52,20 @@ def _find_obstacle(folder: str) -> tuple[str, str]:
     named = named.rstrip("/") or "/"
     above = os.path.dirname(named)
     if not os.path.lexists(named) and not os.path.isdir(above):
-        why = f"there is no folder {sanitize(above)}, in which {sanitize(os.path.basename(named))} is to be made; is its disk mounted?"
+        why = (
+            f"folder {sanitize(above)}, which should hold {sanitize(os.path.basename(named))}, "
+            "does not exist; is its disk mounted?"
+        )
         another = f'"${{EDITOR:-vi}}" {quote_word(get_config_path())}'
-        return why, f"mount its disk, or name another folder: {another}; where there is to be no disk: mkdir -p {quote_word(above)}"
+        return why, (
+            f"mount the disk, or set another folder: {another}; if no disk is expected: "
+            f"mkdir -p {quote_word(above)}"
+        )
     place = next(one for one in (folder, named, above) if os.path.lexists(one))
     if not os.path.isdir(place):
-        return f"{sanitize(place)} is no folder", f"ls -ld {quote_word(place)}"
+        return f"{sanitize(place)} is not a folder", f"ls -ld {quote_word(place)}"
     if not os.access(place, os.W_OK | os.X_OK):
-        return f"{sanitize(place)} cannot be written to", f"ls -ld {quote_word(place)}"
+        return f"{sanitize(place)} is not writable", f"ls -ld {quote_word(place)}"
     return "", ""
 
 
@@ -67,14 +73,14 @@ def check_replica(home: str, found: dict[str, Any]) -> Iterator[Finding]:
     """Check the age of the replica, if there is one. `found` comes from `db replica --json`."""
     if found["target"] is None:
         return
-    age = f"{units.format_age(found['lag'])} old" if found["lag"] is not None else "never copied yet"
+    age = f"{units.format_age(found['lag'])} old" if found["lag"] is not None else "not copied yet"
     text = f"{sanitize(found['target'])}, {age}"
     if found["problem"]:
         said = truncate(sanitize(found["problem"]), 200)
         cure = make_command(home, "db replica off") if found["promoted"] else make_command(home, "db replica")
         yield Finding("replica", f"{text}: {said}", "broken" if found["late"] else "hint", cure)
     elif found["late"]:
-        yield Finding("replica", f"{text}, late: is a runtime up?", "hint", make_command(home, "db replica"))
+        yield Finding("replica", f"{text}, late: is a runtime running?", "hint", make_command(home, "db replica"))
     else:
         yield Finding("replica", text)
 

@@ -35,18 +35,21 @@ def check_clock(home: str, status: dict[str, Any] | None, newest: str | None) ->
     """Yield the worst problem of the clock, or one line without problems."""
     behind = _measure_lag(newest)
     if behind > 1:
-        text = f"it is {units.format_age(behind)} behind the newest task; times and deadlines cannot be right"
+        text = f"{units.format_age(behind)} behind the newest task; times and deadlines are wrong"
         yield Finding("clock", text, "broken", suggest_sync_command())
     elif (jump := _measure_jump(status)) is not None and abs(jump) > MAX_CORRECTION:
         way = "ahead" if jump > 0 else "back"
-        text = f"it was put {units.format_age(abs(jump))} {way} since the runtime began, whose ages are off by that"
+        text = (
+            f"moved {units.format_age(abs(jump))} {way} since the runtime began; its ages are "
+            "off by as much"
+        )
         yield Finding("clock", text, "hint", make_command(home, "serve --replace --detach"))
     elif is_in_container():
-        yield Finding("clock", "the host's; whether it is kept right cannot be seen from a container")
+        yield Finding("clock", "clock of the host; synchronization is not visible in a container")
     elif is_synchronized() is False:
-        yield Finding("clock", "nothing keeps it right (no NTP)", "hint", suggest_sync_command())
+        yield Finding("clock", "not synchronized (no NTP)", "hint", suggest_sync_command())
     else:
-        yield Finding("clock", "right" if is_synchronized() else "no sign of trouble")
+        yield Finding("clock", "synchronized" if is_synchronized() else "no problem found")
 
 
 def _measure_lag(newest: str | None) -> float:

@@ -21,9 +21,9 @@ def check_settings(keys: Callable[[Mapping[str, str], str], str] | None = None) 
     """
     path = get_config_path()
     found, cure = config.read(path), f'"${{EDITOR:-vi}}" {quote_word(path)}'
-    removed = "; nothing is removed until it is mended" if found.retention_fault else ""
+    removed = "; nothing is removed until it is fixed" if found.retention_fault else ""
     for one in found.faults:
-        yield Finding("config", f"{one.said} That was passed over{removed}", "broken", cure)
+        yield Finding("config", f"{one.said} Ignored{removed}", "broken", cure)
     odd = keys(found.settings.keys, path) if keys and found.settings.keys else ""
     if odd:
         yield Finding("config", odd, "broken", cure)

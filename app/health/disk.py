@@ -39,11 +39,11 @@ def check_disk(home: str) -> Iterator[Finding]:
     free, total = space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize
     text, cure = f"{units.format_bytes(free)} free of {units.format_bytes(total)}", suggest_usage_command(home)
     if not free:
-        yield Finding("disk", f"{text}: nothing can be accepted", "broken", cure)
+        yield Finding("disk", f"{text}: no task can be accepted", "broken", cure)
     elif free < get_min_free(total):
-        yield Finding("disk", f"{text}: nothing new starts below {units.format_bytes(get_min_free(total))}", "broken", cure)
+        yield Finding("disk", f"{text}: no task starts below {units.format_bytes(get_min_free(total))}", "broken", cure)
     elif space.f_files and not space.f_favail:
-        yield Finding("disk", f"{text}, but no file more can be made (inodes)", "broken", cure)
+        yield Finding("disk", f"{text}, but no inodes are left for new files", "broken", cure)
     elif place == home and os.path.isdir(home):
         yield _test_write(home, text)
     else:
@@ -58,9 +58,9 @@ def _test_write(home: str, text: str) -> Finding:
         return Finding("disk", text)  # the check of the owner reports the reason
     except OSError as error:
         why = (error.strerror or "unknown").lower()
-        return Finding("disk", f"{text}, but it takes no write: {why}", "broken", suggest_remount_command(home))
+        return Finding("disk", f"{text}, but writing fails: {why}", "broken", suggest_remount_command(home))
     if took > SLOW_SYNC:
-        slow = f"{text}; a line takes {took:.1f} s to get there, and every submission waits as long"
+        slow = f"{text}; syncing a line takes {took:.1f} s, and every submission waits as long"
         return Finding("disk", slow, "hint", make_root_command("iotop -o"))
     return Finding("disk", text)
 
@@ -106,7 +106,7 @@ def check_file_system(home: str) -> Iterator[Finding]:
     kind = find_mount(os.path.realpath(find_existing_folder(home)))[1]
     if kind.startswith(NETWORK_FILE_SYSTEMS):
         cure = f"taskdeck --home /var/tmp/{quote_word(f'taskdeck-{os.geteuid()}')} doctor"
-        yield Finding("files", f"the home is on {kind}, where a database is not safe; one on a local disk is", "broken", cure)
+        yield Finding("files", f"the home is on {kind}, where a database is unsafe; use a local disk", "broken", cure)
     else:
         yield Finding("files", f"on {kind or 'a local disk'}")
 

@@ -32,7 +32,7 @@ def check_versions() -> Iterator[Finding]:
     python = ".".join(map(str, sys.version_info[:3]))
     text = f"Taskdeck {VERSION}, Python {python}, SQLite {sqlite3.sqlite_version}"
     if sqlite3.sqlite_version_info < MIN_SQLITE or sys.version_info < MIN_PYTHON:
-        needs = "it needs Python 3.11 and SQLite 3.38, or later"
+        needs = "Python 3.11 and SQLite 3.38 or later are required"
         yield Finding("versions", f"{text}: {needs}", "broken", "pipx reinstall --python python3.13 taskdeck")
     else:
         yield Finding("versions", text)
@@ -50,14 +50,14 @@ def check_home(path: str) -> Iterator[Finding]:
         yield _suggest_other_home(f"{shown}: {(error.strerror or 'unknown').lower()}")
         return
     if not stat.S_ISDIR(found.st_mode):
-        yield _suggest_other_home(f"{shown} is no directory")
+        yield _suggest_other_home(f"{shown} is not a directory")
     elif found.st_uid != os.geteuid():
         owner = user_name(found.st_uid, "uid ")
         named = quote_word(f"#{found.st_uid}" if owner.startswith("uid ") else owner)
         cure = f"sudo -u {named} taskdeck --home {quote_word(path)} doctor"
         yield Finding("home", f"{shown} belongs to {sanitize(owner)}, not to you", "broken", cure)
     elif found.st_mode & 0o700 != 0o700:
-        yield Finding("home", f"{shown} cannot be written to", "broken", f"chmod 700 {quote_word(path)}")
+        yield Finding("home", f"{shown} is not writable", "broken", f"chmod 700 {quote_word(path)}")
     else:
         yield _check_privacy(path, found.st_mode)
         yield from _check_content(path)
@@ -68,8 +68,8 @@ def _check_missing_home(path: str) -> Finding:
     while not os.path.lexists(above):
         above = os.path.dirname(above)
     if os.path.isdir(above) and os.access(above, os.W_OK | os.X_OK):
-        return Finding("home", f"{sanitize(path)}, not made yet: the first submit makes it")
-    return _suggest_other_home(f"{sanitize(path)} cannot be made: {sanitize(above)} cannot be written to")
+        return Finding("home", f"{sanitize(path)} does not exist yet; the first submit creates it")
+    return _suggest_other_home(f"{sanitize(path)} cannot be created: {sanitize(above)} is not writable")
 
 
 def _suggest_other_home(text: str) -> Finding:
@@ -78,9 +78,9 @@ def _suggest_other_home(text: str) -> Finding:
 
 def _check_privacy(path: str, mode: int) -> Finding:
     if mode & 0o022:
-        return Finding("home", f"{sanitize(path)} can be changed by others", "broken", f"chmod 700 {quote_word(path)}")
+        return Finding("home", f"{sanitize(path)} is writable by other users", "broken", f"chmod 700 {quote_word(path)}")
     if mode & 0o077:
-        return Finding("home", f"{sanitize(path)} can be read by others", "hint", f"chmod 700 {quote_word(path)}")
+        return Finding("home", f"{sanitize(path)} is readable by other users", "hint", f"chmod 700 {quote_word(path)}")
     return Finding("home", f"{sanitize(path)}, private to you")
 
 
@@ -101,10 +101,10 @@ def _check_content(path: str) -> Iterator[Finding]:
             break
     if owners:
         whose = f"{user_name(os.geteuid())}:"
-        text = f"{_format_count(owners, path)} not yours: the runtime cannot use what it must"
+        text = f"{_format_count(owners, path)} not yours, so the runtime cannot work"
         yield Finding("owner", text, "broken", make_root_command(f"chown -R {quote_word(whose)} {quote_word(path)}"))
     if modes:
-        yield Finding("modes", f"{_format_count(modes, path)} not as private as it was made", "hint", f"chmod -R u+rwX,go= {quote_word(path)}")
+        yield Finding("modes", f"{_format_count(modes, path)} not private to you", "hint", f"chmod -R u+rwX,go= {quote_word(path)}")
     if not owners and not modes and seen:
         yield Finding("modes", f"{seen:,} files and folders, all private to you")
 

@@ -35,7 +35,7 @@ def check_limits(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
     wrong = [*_check_rlimits(status), *_check_process_count(home, status)]
     yield from wrong
     if not wrong:
-        yield Finding("limits", f"none in the way of {count_max_jobs(status):,} jobs at once" if status else "none in the way")
+        yield Finding("limits", f"sufficient for {count_max_jobs(status):,} concurrent jobs" if status else "sufficient")
 
 
 def _check_rlimits(status: dict[str, Any] | None) -> Iterator[Finding]:
@@ -43,10 +43,13 @@ def _check_rlimits(status: dict[str, Any] | None) -> Iterator[Finding]:
         found = read_limits(pid)
         files, size = found.get("Max open files", NO_LIMIT), found.get("Max file size", NO_LIMIT)
         if files < MIN_OPEN_FILES:
-            text = f"{name} may open only {files:.0f} files"
+            text = f"{name} can open only {files:.0f} files"
             yield Finding("limits", text, "broken", make_root_command(f"prlimit --pid {pid} --nofile=4096:4096"))
         if size < NO_LIMIT:
-            text = f"{name} may write no file above {units.format_bytes(size)}: logs and the database end there"
+            text = (
+                f"{name} cannot write files above {units.format_bytes(size)}, which limits logs and "
+                "the database"
+            )
             yield Finding("limits", text, "broken", make_root_command(f"prlimit --pid {pid} --fsize=unlimited:unlimited"))
 
 
@@ -66,7 +69,10 @@ def _check_process_count(home: str, status: dict[str, Any] | None) -> Iterator[F
     if room < most + SPARE_PROCESSES and status.get("queues"):
         largest = max(status["queues"], key=lambda queue: queue["capacity"])
         fits = max(1, int(largest["capacity"] - (most + SPARE_PROCESSES - room)))
-        text = f"queues and pools let {most:,} jobs run at once, but only {max(0, room):,.0f} more processes can be made ({what})"
+        text = (
+            f"queues and pools allow {most:,} concurrent jobs, but only "
+            f"{max(0, room):,.0f} more processes are possible ({what})"
+        )
         yield Finding("limits", text, "broken", make_command(home, f"queue set {quote_word(largest['name'])} --capacity {fits}"))
 
 
@@ -135,7 +141,7 @@ def check_pools(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
     for one in overcommit.find_overcommit((status or {}).get("pools") or (), *host.read_capacity()):
         options = [f"--{what} {f'{int(fits)}M' if what == 'memory' else units.format_number(fits)}" for what, fits in one.fits.items()]
         cure = make_command(home, f"pool set {quote_word(one.pool)} {' '.join(options)}")
-        yield Finding("pools", f"{one.said}; well where they are shared on purpose", "hint", cure)
+        yield Finding("pools", f"{one.said}; fine if shared on purpose", "hint", cure)
 
 
 def check_memory(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
@@ -151,5 +157,8 @@ def check_memory(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
     if least < total * 0.999:
         pool = max(status["pools"], key=lambda pool: pool["total_memory"])
         fits = max(1, int(pool["total_memory"] - (total - least) / 2**20))
-        text = f"the pools give away {units.format_bytes(total)} of memory, but {sanitize(path)} has {units.format_bytes(least)}"
+        text = (
+            f"the pools provide {units.format_bytes(total)} of memory, but {sanitize(path)} has "
+            f"{units.format_bytes(least)}"
+        )
         yield Finding("cgroups", text, "hint", make_command(home, f"pool set {quote_word(pool['name'])} --memory {fits}M"))

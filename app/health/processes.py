@@ -77,23 +77,26 @@ def check_keeper(home: str, found: dict[str, Any]) -> Iterator[Finding]:
     """Check keeper and guard: both running, related, current, with a normal journal."""
     pids = [pid for pid in (found.get("pid"), found.get("guard_pid")) if pid]
     if len(pids) < 2 or not all(map(read_stat, pids)):
-        text = "keeper and guard are not both there, so a job may lose its exit code"
+        text = "keeper and guard are not both running, so exit codes may be lost"
         yield Finding("keeper", text, "broken", make_command(home, "serve --replace --detach"))
         return
     if still := [pid for pid in pids if is_suspended(pid)]:
-        text = f"pid {still[0]} was stopped by a signal: nothing starts, and no end is seen"
+        text = f"pid {still[0]} was suspended by a signal: nothing starts, and no end is noticed"
         yield Finding("keeper", text, "broken", f"kill -CONT {' '.join(map(str, still))}")
         return
     child, guard = pids
     about = read_stat(child)
     size = get_journal_size(home)
     if about and about[0] != guard:
-        text = f"pid {child} is not below its guard {guard}: the end of one may cost exit codes"
+        text = f"pid {child} is not a child of its guard {guard}: exit codes may be lost"
         yield Finding("keeper", text, "broken", make_restart_command(home))
     elif _is_outdated(child, about):
-        yield Finding("keeper", f"pid {child}, guard {guard}: of another version, so it is to be replaced", "hint", make_restart_command(home))
+        yield Finding("keeper", f"pid {child}, guard {guard}: another version; restart it", "hint", make_restart_command(home))
     elif size > MAX_JOURNAL_SIZE:
-        text = f"pid {child}, guard {guard}: its journal has {units.format_bytes(size)}, ends that were never stored"
+        text = (
+            f"pid {child}, guard {guard}: its journal holds {units.format_bytes(size)} of runs "
+            "never stored"
+        )
         yield Finding("keeper", text, "hint", make_command(home, "serve --replace --detach"))
     else:
         yield Finding("keeper", f"pid {child}, guard {guard}, journal {units.format_bytes(size)}")
@@ -103,7 +106,10 @@ def check_orphan_keeper(home: str, ours: Sequence[TaskdeckProcess]) -> Iterator[
     """Report a keeper that runs without a runtime."""
     pids = sorted(one.pid for one in ours if one.kind == "keeper" and _is_same_path(one.home, home))
     if pids:
-        text = f"pid {' and '.join(map(str, pids))}: what runs goes on, and its end is kept for the next runtime"
+        text = (
+            f"pid {' and '.join(map(str, pids))}: running jobs continue, and their ends "
+            "are kept for the next runtime"
+        )
         yield Finding("keeper", text)
 
 
@@ -146,7 +152,7 @@ def check_definitions(home: str, found: dict[str, Any]) -> Iterator[Finding]:
     """Check that there is a queue and a pool."""
     for kind in ("pool", "queue"):
         if not found[f"{kind}s"]:
-            text = f"there is no {kind} at all, so no task can be submitted"
+            text = f"there is no {kind}, so no task can be submitted"
             yield Finding(f"{kind}s", text, "broken", make_command(home, "db check --repair"))
 
 
@@ -173,10 +179,10 @@ def find_other_homes(home: str, ours: Sequence[TaskdeckProcess]) -> Iterator[Fin
             seen.setdefault((one.uid, one.home or str(one.pid)), one)
     for one in list(seen.values())[:MAX_NAMED]:
         what = "runtime" if one.kind == "runtime" else "keeper without a runtime,"
-        where = f"home {truncate(sanitize(one.home), 200)}" if one.home else "home not told"
+        where = f"home {truncate(sanitize(one.home), 200)}" if one.home else "home unknown"
         yield Finding("others", f"{sanitize(user_name(one.uid, 'uid '))}: {what} pid {one.pid}, {where}")
     if len(seen) > MAX_NAMED:
-        yield Finding("others", f"and {len(seen) - MAX_NAMED:,} more; what they reserve is not known to the pools here")
+        yield Finding("others", f"and {len(seen) - MAX_NAMED:,} more; pools here do not know their reservations")
 
 
 def _is_same_path(one: str, other: str) -> bool:

@@ -52,7 +52,7 @@ def _run_check(path: str, check: str, one: Callable[[], Iterator[Finding]]) -> I
     try:
         yield from one()
     except Exception as error:
-        text = f"could not be looked at ({type(error).__name__}: {error})"
+        text = f"the check failed ({type(error).__name__}: {error})"
         yield Finding(check, text, "broken", make_command(path, "doctor --json"))
 
 

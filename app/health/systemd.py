@@ -40,12 +40,12 @@ def check_logout() -> Iterator[Finding]:
         return
     user = _get_user()
     if has_linger(user):
-        yield Finding("logout", "ends nothing (linger is on)")
+        yield Finding("logout", "jobs survive (linger is on)")
     elif kills_at_logout():
-        text = "logind ends everything you started when you log out (KillUserProcesses=yes), jobs too"
+        text = "logind ends all your processes at logout, including jobs (KillUserProcesses=yes)"
         yield Finding("logout", text, "broken", f"sudo loginctl enable-linger {quote_word(user)}")
     else:
-        yield Finding("logout", "ends no job (KillUserProcesses=no)")
+        yield Finding("logout", "jobs survive (KillUserProcesses=no)")
 
 
 def _get_user() -> str:
@@ -119,7 +119,7 @@ def check_units(home: str) -> Iterator[Finding]:
         program, of = _parse_exec_start(start)
         if not os.access(program, os.X_OK):
             again = f"service install {'--system' if system else '--user'}"
-            yield Finding("unit", f"{sanitize(path)} runs {sanitize(program)}, which is gone", "broken", make_command(of or home, again))
+            yield Finding("unit", f"{sanitize(path)} runs {sanitize(program)}, which does not exist", "broken", make_command(of or home, again))
             continue
         wrong = [f"{name}={value}" for name, value in REQUIRED_SETTINGS.items() if found.get(name) != value]
         if wrong:
@@ -127,7 +127,7 @@ def check_units(home: str) -> Iterator[Finding]:
             yield Finding("unit", text, "broken", _make_drop_in_command(system, path))
         else:
             whose = "" if not of or os.path.realpath(of) == os.path.realpath(home) else f", of another home ({sanitize(of)}),"
-            yield Finding("unit", f"{sanitize(path)}{whose} lets jobs live on")
+            yield Finding("unit", f"{sanitize(path)}{whose} lets jobs survive")
 
 
 def _parse_exec_start(start: str) -> tuple[str, str]:
@@ -176,7 +176,7 @@ def check_cgroup(home: str, status: dict[str, Any] | None) -> Iterator[Finding]:
     if not ends:
         yield Finding("cgroups", text)
     else:
-        yield Finding("cgroups", f"{text}, which ends, with every job, {ends}", "broken", _make_move_command(home))
+        yield Finding("cgroups", f"{text}, which ends {ends}, with every job", "broken", _make_move_command(home))
 
 
 def _find_end(path: str) -> str:

@@ -60,10 +60,10 @@ def _make_gone_problem(home: Path, used: bool) -> DamagedDatabase:
     try:
         found, where = find_newest_backup(home), find_backup_folder(home)
     except Usage as unknown:
-        return DamagedDatabase(f"{said} {unknown.message}", "Mend it, then: taskdeck db restore --dry-run")
+        return DamagedDatabase(f"{said} {unknown.message}", "Fix it, then: taskdeck db restore --dry-run")
     away = [f"the home: mv {shlex.quote(str(home))} {shlex.quote(f'{home}.before')}"] if used or where.parent == home else []
     away += [f"its backups: {where}"] if where.parent != home and _has_backups(home) else []
-    anew = f"To begin anew, move away {', and '.join(away)}"
+    anew = f"To start over, move away {', and '.join(away)}"
     if found is not None:
         return DamagedDatabase(f"{said} {anew}.", f"Bring it back: taskdeck db restore{found.named}")
     said = f"{said} There was one, and {OUT_OF_REACH} ({where})."

@@ -48,7 +48,7 @@ def advise_restore(home: Path, damage: DamagedDatabase) -> DamagedDatabase:
     try:
         found = find_newest_backup(home)
     except Usage as unknown:
-        return DamagedDatabase(f"{damage.message} {unknown.message}", "Mend it, then see: taskdeck db restore --dry-run")
+        return DamagedDatabase(f"{damage.message} {unknown.message}", "Fix it, then see: taskdeck db restore --dry-run")
     if found is None and (why := _find_unreachable(home)):
         return DamagedDatabase(f"{damage.message} No backup of it can be seen: {why.message}", why.hint)
     if found is None:

@@ -33,7 +33,7 @@ def verify_before_start(home: Path) -> None:
     for file in (path, *(path.with_name(f"{path.name}{ending}") for ending in SIDE_SUFFIXES)):
         if file.exists() and not os.access(file, os.W_OK):
             said = f"the database cannot be written: {file} is read-only. No runtime was started."
-            raise ReadOnlyDisk(said, "See whose it is, and whether its disk can be written.")
+            raise ReadOnlyDisk(said, "Check its owner, and that its disk is writable.")
     if was_unclean_shutdown(home):
         integrity.check_pages(path)  # takes 1.5 s per GiB
         require_latest_writes(home)
@@ -122,7 +122,7 @@ def _receive_result(pipe: Pipe) -> Exception | None:
     try:
         return pipe.recv()
     except EOFError:
-        return Storage("the process that prepares the database was ended.", "Try again.")
+        return Storage("the process that prepares the database was killed.", "Try again.")
 
 
 def prepare_database(home: Path) -> list[str]:

@@ -28,7 +28,7 @@ def parse_past_time(text: str) -> str:
     try:
         return tool.parse_past_time(text)
     except tool.RestoreError:
-        raise ValueError(f"must be a time that is over, such as {tool.TIME_NOTATIONS}, not {units.quote(text)}") from None
+        raise ValueError(f"must be a past time, such as {tool.TIME_NOTATIONS}, not {units.quote(text)}") from None
 
 
 def describe_choice(home: str, ident: str | None, at: str | None) -> dict[str, Any]:
@@ -93,13 +93,19 @@ def _add_upgrade_copy(home: Path, at: str | None, none: NoBackup) -> NoBackup:
     then, now = timestamps.parse_time(copies[-1].at), timestamps.utcnow()
     old = units.format_age((now - then).total_seconds())
     said = f"{none.message} There is a copy from before an upgrade: {units.format_clock_time(then, now)}, {old} old."
-    return NoBackup(said, f"See what would change: taskdeck db restore --dry-run {copies[-1].path.name}")
+    return NoBackup(said, f"Preview: taskdeck db restore --dry-run {copies[-1].path.name}")
 
 
 def _make_foreign_error(found: Backup) -> Conflict:
-    said = f"the backup {found.id} is of another home ({found.stranger}). Nothing was restored."
-    all_the_same = f"To make this that home all the same: taskdeck db restore {shlex.quote(os.fspath(found.path))}"
-    return Conflict(said, f"Into a file: taskdeck db restore {found.id} --to FILE. {all_the_same}")
+    said = (
+        f"the backup {found.id} belongs to another home ({found.stranger}). Nothing "
+        "was restored."
+    )
+    all_the_same = (
+        "To turn this home into that one: taskdeck db restore "
+        f"{shlex.quote(os.fspath(found.path))}"
+    )
+    return Conflict(said, f"To restore into a file: taskdeck db restore {found.id} --to FILE. {all_the_same}")
 
 
 def _is_database(path: str) -> bool:
@@ -119,5 +125,5 @@ def _make_database_error(path: str) -> NoBackup:
     """
     file = shlex.quote(path)
     looked = f"mkdir -m 700 DIR && cp {file} DIR/taskdeck.db && taskdeck --home DIR ls"
-    said = f"{path} is a database and no backup. Nothing was restored."
-    return NoBackup(said, f"A backup is named by its ID: taskdeck db backups. To look into the file: {looked}")
+    said = f"{path} is a database, not a backup. Nothing was restored."
+    return NoBackup(said, f"List backups: taskdeck db backups. To inspect the file: {looked}")

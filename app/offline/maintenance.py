@@ -60,7 +60,7 @@ def make_advice(home: str) -> str:
     if checks.find_damage(paths.database_path(place)):
         return str(advices.advise_restore(place, DamagedDatabase("the database is damaged.")))
     if not is_held(place) and integrity.find_lost_writes(place):
-        return str(advices.advise_restore(place, BehindDatabase("the database lacks what was written last.")))
+        return str(advices.advise_restore(place, BehindDatabase("the database lacks its latest writes.")))
     return ""
 
 
@@ -88,7 +88,7 @@ def repair_home(home: str) -> dict[str, Any]:
         try:
             version = migrate.read_version(path)
         except UnnamedDatabase as unnamed:
-            raise make_damaged_error(path, f"{unnamed.why}, and not all else of it is as in this version") from None
+            raise make_damaged_error(path, f"{unnamed.why}, and its schema differs from this version") from None
         if version is None:
             raise make_no_database_error(Path(home))
         if version != migrate.HEAD:

@@ -77,7 +77,7 @@ def _raise_storage_problem(path: Path, error: Exception) -> None:
         return
     if checks.find_damage(path):
         raise make_damaged_error(path, wrong[0]) from error
-    raise Storage(f"the database is not in order ({wrong[0]}): {path}.", "See all of it: taskdeck db check") from error
+    raise Storage(f"the database has problems ({wrong[0]}): {path}.", "List all: taskdeck db check") from error
 
 
 def find_lost_writes(home: Path) -> list[str]:
@@ -94,4 +94,4 @@ def require_database(path: Path) -> None:
 
 def make_no_database_error(home: Path) -> NotFound:
     """Return the error for a home without a database."""
-    return NotFound(f"there is no database in {home} yet.", "The first submit makes one.")
+    return NotFound(f"there is no database in {home} yet.", "The first submit creates it.")

@@ -23,9 +23,9 @@ def describe_replica(home: str) -> dict[str, Any]:
     path = paths.replica_path(Path(home))
     with translate_os_errors(home):
         if paths.database_path(Path(home)).exists():
-            raise Conflict(f"{home} is a home of its own already.")
+            raise Conflict(f"{home} is already a home.")
         if not path.exists():
-            raise NotFound(f"there is no replica in {home}.", "Name the folder of the copy: --home DIR")
+            raise NotFound(f"there is no replica in {home}.", "Give the folder of the replica: --home DIR")
         return read_identity(path)._asdict()
 
 

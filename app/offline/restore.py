@@ -78,7 +78,7 @@ def _make_unchanged_check(shown: RestoreChanges) -> Callable[[RestoreChanges], b
 
     def agree(told: RestoreChanges) -> bool:
         if told != shown:
-            raise Conflict("something has changed since you were asked. Nothing was restored.", "See it: taskdeck db restore --dry-run")
+            raise Conflict("the changes differ from those you confirmed. Nothing was restored.", "Preview: taskdeck db restore --dry-run")
         return True
 
     return agree
@@ -105,15 +105,18 @@ def restore_to_file(home: str, ident: str | None, at: str | None, target: str) -
         # SQLite would apply an existing log to the new file
         for there in (target, *(f"{target}{ending}" for ending in SIDE_SUFFIXES)):
             if os.path.lexists(there):
-                raise Conflict(f"{there} is there already. Nothing was restored.", "Choose another name: --to FILE")
+                raise Conflict(f"{there} already exists. Nothing was restored.", "Choose another name: --to FILE")
         where = os.path.dirname(target)
         if not os.path.isdir(where):
-            raise NotFound(f"there is no folder {where}. Nothing was restored.", "Make it first, or choose another: --to FILE")
+            raise NotFound(f"folder {where} does not exist. Nothing was restored.", "Create it, or choose another: --to FILE")
         if os.path.basename(target) in paths.DATABASES or Path(home).resolve() in Path(where).resolve().parents:
-            said = f"{target} would be a file of a home. Nothing was restored."
-            raise Conflict(said, "In the place of the database: taskdeck db restore. Beside it: --to FILE, of another name elsewhere.")
+            said = f"{target} would become a file of a home. Nothing was restored."
+            raise Conflict(said, (
+                "To replace the database: taskdeck db restore. To keep both: --to FILE, "
+                "outside the home."
+            ))
         if not os.access(where, os.W_OK):
-            raise Storage(f"nothing can be written into {where}. Nothing was restored.", "Choose another folder: --to FILE")
+            raise Storage(f"{where} is not writable. Nothing was restored.", "Choose another folder: --to FILE")
         meant = choose_backup(Path(home), ident, at, any_home=True)
         stand = swap.build_image(meant.rebuild, Path(target), meant.size, meant.label)
     return {"backup": meant.summary, "to": target, "after": asdict(stand)}

@@ -154,4 +154,4 @@ def _find_hook_fault(chosen: Settings) -> str | None:
     """Return the fault of the configured program, or None."""
     if not chosen.after or shutil.which(chosen.after[0]):
         return None
-    return f"{sanitize(chosen.after[0])}, which is to be run after each backup ([backup] after in config.toml), is no program that is there"
+    return f"{sanitize(chosen.after[0])}, the program to run after each backup ([backup] after in config.toml), was not found"

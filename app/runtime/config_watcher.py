@@ -79,8 +79,8 @@ def _describe_problem(found: LoadedConfig, again: list[str], lost: bool) -> str:
 
     `lost`: the backup folder is unknown.
     """
-    removed = " Nothing is removed until it is mended." if found.retention_fault else ""
+    removed = " Nothing is removed until it is fixed." if found.retention_fault else ""
     removed += " No backup is taken, as it is not known where to." if lost else ""
     sections = " and ".join(f"[{name}]" for name in again)
-    holds = f" As before: {sections}." if again else " For what is wrong the defaults hold."
+    holds = f" Unchanged: {sections}." if again else " Faulty settings have their defaults."
     return f"{found.shorten_path(found.fault_summary)}{removed}{holds} The file: {sanitize(found.path)}"

@@ -116,14 +116,14 @@ class ControlServer:
             log.exception("verb %s failed", request.get("verb"))
             if self._call.live is not None and (done := await self._call.live.quarantine_rows()):
                 return _encode_line({"error": problem_to_dict(_make_quarantine_problem(done))})
-            said = f"something went wrong inside Taskdeck ({type(error).__name__}); it was written to {paths.runtime_log_path(self._home)}."
+            said = f"internal error ({type(error).__name__}). See {paths.runtime_log_path(self._home)}."
             return _encode_line({"error": {"code": "internal", "exit_code": 1, "message": said, "hint": ""}})
 
 
 def _make_quarantine_problem(done: list[str]) -> Storage:
     """Return the problem to report after unreadable rows were quarantined."""
     more = f", and {len(done) - 1:,} more" if len(done) > 1 else ""
-    return Storage(f"the database held what cannot be read, which was set aside ({sanitize(done[0])}{more}).", "Try again.")
+    return Storage(f"the database had unreadable rows, which were quarantined ({sanitize(done[0])}{more}).", "Try again.")
 
 
 def _read_peer(writer: asyncio.StreamWriter) -> str:

@@ -208,7 +208,7 @@ class Dispatcher:
         for word in [*words, *([KeeperEvents(hello=news.hello)] if news.hello else [])]:
             if not await self._store_events(word) and word.ended:
                 bare = {key: value for key, value in word.ended[0].items() if key in _SAFE_END_KEYS}
-                await self._store_events(KeeperEvents(ended=[bare | {"reason": "its end could not be recorded as it was told"}]))
+                await self._store_events(KeeperEvents(ended=[bare | {"reason": "its end could not be stored in full"}]))
 
     async def _store_events(self, news: KeeperEvents) -> bool:
         """Run a round for these events; return False if they can never be stored."""
@@ -218,7 +218,7 @@ class Dispatcher:
             await self._handle_storage_problem(news, problem)
             return True
         except Exception:
-            log.exception("not recorded: %s", news)
+            log.exception("not stored: %s", news)
             return False
         self._send_orders(news, orders)
         return True
@@ -236,7 +236,7 @@ class Dispatcher:
         except Storage:
             pass  # reported above
         except Exception:
-            log.exception("the database's log could not be written back")
+            log.exception("the WAL could not be checkpointed")
 
     def _requeue_events(self, news: KeeperEvents) -> None:
         now, self._events = self._events, news
@@ -297,7 +297,7 @@ class Dispatcher:
             number = adopt_runs.adopt_run(c, journal.build_started_run(begun[runid]), transitions.SYSTEM, lambda: transitions.take_number(c))
             if number is not None:
                 transitions.skip_numbers(c, number)
-            log.warning("run %s, which no row knew, goes on as that of %s", runid, "its task" if number is None else f"task #{number}")
+            log.warning("adopted run %s for %s", runid, "its task" if number is None else f"task #{number}")
             transitions.recount_loads(c)
 
     def _resolve_lost_runs(self, c: Connection, hello: dict[str, Any], judge: transitions.Judge) -> list[str]:
@@ -312,7 +312,7 @@ class Dispatcher:
         if not active:
             return []
         began, boots, now = journal.make_started_check(self.home), reads.map_boot_ids(c, [run.runid for run in active]), time.time()
-        unseen = {"lost": True, "again": False, "reason": "its supervisors left no record of its end", "at": now}
+        unseen = {"lost": True, "again": False, "reason": "its keepers left no record of its end", "at": now}
         restarted = {"lost": True, "reason": "host restarted", "at": now}
         ends = {
             run.runid: {"run": run.runid, **(unseen if boots.get(run.runid) in (None, hello.get("boot")) else restarted)}
@@ -382,7 +382,7 @@ class Dispatcher:
             self._fail_run(row.runid, str(problem))
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             log.exception("run %s of task #%d cannot be started", row.runid, row.number)
-            self._fail_run(row.runid, "what it should run cannot be read")
+            self._fail_run(row.runid, "its launch data cannot be read")
         else:
             keeper.spawn(order)
 

@@ -63,7 +63,7 @@ class InProcessRuntime:
         """Return the current thread, or start a new one if the last has ended."""
         with self._lock:
             if self._is_stopped:
-                raise Conflict("the deck is being left, and its runtime with it.")
+                raise Conflict("the deck is exiting, and its runtime with it.")
             if self._thread is None or not self._thread.is_active:
                 self._thread = RuntimeThread(self._home, after=self._thread)
                 self._thread.start()

@@ -202,7 +202,7 @@ class Duties:
         if trouble is None:
             self.dispatcher.halted = None
             if was:
-                log.warning("starting goes on; it was halted: %s", was)
+                log.warning("starting again; it was halted: %s", was)
                 self.dispatcher.wake()
             return
         same = was is not None and get_trouble_kind(was) == get_trouble_kind(trouble)
@@ -307,7 +307,7 @@ class Duties:
         """Report unreadable metrics of SLA rules; their alerts stay unchanged."""
         found = await self.db.read(slas.find_unreadable_metrics, timestamps.utcnow())
         others = {name: said for name, said in self._problems.items() if not name.startswith(METRIC_ALERT_PREFIX)}
-        self._problems = others | {f"{METRIC_ALERT_PREFIX}{name}": f"{name} {why}; the rules on it stay as they are" for name, why in found.items()}
+        self._problems = others | {f"{METRIC_ALERT_PREFIX}{name}": f"{name} {why}; its rules keep their state" for name, why in found.items()}
 
     async def run_backup(self) -> None:
         """Take a due backup. While the clock is in doubt, remove none."""
@@ -353,7 +353,7 @@ def _read_measurable(c: Connection) -> list[tuple[str, int, float | None]]:
 def _repair_loads(c: Connection) -> None:
     wrong = transitions.recount_loads(c)
     if wrong:
-        log.error("loads were wrong and are mended: %s", ", ".join(wrong))
+        log.error("loads were wrong and have been repaired: %s", ", ".join(wrong))
         operations.record(c, transitions.SYSTEM, "reconcile", "loads", before=wrong)
 
 
@@ -365,7 +365,7 @@ def _describe_missing_rows(c: Connection) -> str | None:
 def _describe_quarantine(c: Connection) -> str | None:
     held = quarantine.list_held(c)
     more = f" and {len(held) - 1:,} more" if len(held) > 1 else ""
-    cure = "cancel and submit anew, or see what a backup has: taskdeck db restore --dry-run"
+    cure = "cancel it and submit it again, or see what a backup has: taskdeck db restore --dry-run"
     return f"task #{held[0]}{more} cannot be read as it was stored, and is held; {cure}" if held else None
 
 

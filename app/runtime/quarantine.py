@@ -47,7 +47,7 @@ class Quarantine:
                 log.error("%s", problem)
                 return []
         for line in done:
-            log.error("set aside: %s", line)
+            log.error("quarantined: %s", line)
         if not done:
             self._empty_at[whole] = time.monotonic()
         return done

@@ -83,7 +83,7 @@ class TargetState:
 
     def describe_owner(self) -> str:
         """Describe the owner of the replica, to follow its name."""
-        return f"has the copy of {truncate(sanitize(self.of), 100)}" if self.of else "has a copy that is none of this home"
+        return f"has the copy of {truncate(sanitize(self.of), 100)}" if self.of else "has a copy of another home"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ class Replicator:
             if good := await self._find_good_elsewhere(target):
                 problem = problem or await self._run_sync(host, Path(folder))
                 if problem:
-                    raise Conflict(f"no copy can be made in {target}: {problem}. The one in {good} goes on.", "Choose another place.")
+                    raise Conflict(f"no copy can be made in {target}: {problem}. The one in {good} stays in use.", "Choose another place.")
             await self._db.write(replicas.set_target, target, us.origin, by)
             return await self._sync_locked()
 
@@ -188,12 +188,12 @@ class Replicator:
         if real == home:
             raise Conflict(f"{folder} is the home itself; a copy belongs on another disk or host.")
         if real.startswith(home + os.sep):
-            raise Conflict(f"{folder} lies in the home, and would be lost with it; a copy belongs on another disk or host.")
+            raise Conflict(f"{folder} is inside the home and would be lost with it; a copy belongs on another disk or host.")
         there = paths.replica_path(folder)
         if paths.database_path(folder).exists():
             raise Conflict(f"{folder} is a home of its own. It was not touched.", "Choose an empty folder.")
         if there.exists() and not ((found := _read_local_target(folder)).of and us.can_use(found)):
-            raise Conflict(f"{there} is there already and no copy of this home. It was not touched.", "Choose an empty folder.")
+            raise Conflict(f"{there} exists and is not a copy of this home. It was not touched.", "Choose an empty folder.")
         require_parent(folder, "Nothing was changed.")
         try:
             folder.mkdir(mode=0o700, exist_ok=True)

@@ -76,7 +76,7 @@ class SearchIndexer:
     def _set_pause(self, trouble: str | None) -> None:
         """Log once that indexing is paused or resumed."""
         if get_trouble_kind(trouble) != get_trouble_kind(self._pause_reason):
-            log.warning("the search index waits: %s", trouble) if trouble else log.info("the search index goes on")
+            log.warning("indexing paused: %s", trouble) if trouble else log.info("indexing resumed")
         self._pause_reason = trouble
 
     async def _index_for_a_while(self) -> bool:
@@ -113,7 +113,7 @@ class SearchIndexer:
 
     async def _rebuild(self) -> None:
         why = self.db.found.why
-        log.warning("the search index is made anew: %s", why) if why else log.info("a search index is begun")
+        log.warning("rebuilding the search index: %s", why) if why else log.info("building the search index")
         mark = await self.db.run_on_index(self.db.index.create)
         self.db.found.enable()
         await self.db.write_quietly(fts.record_batch, mark)

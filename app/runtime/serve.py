@@ -149,9 +149,9 @@ class Runtime:
             paths.write_stop_marker(self.home, by, f"{datetime.now():%H:%M}")
         except OSError as error:
             if error.errno in paths.DISK_FULL_ERRORS:
-                raise DiskFull("the disk takes no file more, so no mark is left that the runtime was stopped") from None
-            said = f"no mark can be left that the runtime was stopped: {(error.strerror or 'unknown').lower()}. It goes on."
-            raise Storage(said, f"To end it all the same: kill {os.getpid()}") from None
+                raise DiskFull("the disk takes no more files, so the stop of the runtime cannot be recorded") from None
+            said = f"the stop cannot be recorded: {(error.strerror or 'unknown').lower()}. It keeps running."
+            raise Storage(said, f"To end it anyway: kill {os.getpid()}") from None
 
     def stop(self, drain: bool) -> None:
         """Stop now, or with `drain` once nothing is running."""
@@ -178,7 +178,7 @@ class Runtime:
         except (Problem, OSError) as error:
             problem = str(error)
         if problem:
-            log.warning("the replica lacks what was written last: %s", problem)
+            log.warning("the replica lacks the latest changes: %s", problem)
 
     def end_run(self, runid: str, grace: float) -> None:
         """End a run whose row cannot be written; the keeper records the cancel."""

@@ -303,9 +303,9 @@ def _resolve_rule(c: Connection, word: str) -> SlaRow:
     if found is None:
         raise _make_not_found(c, word)
     if found.sla_id is None:
-        about = "about Taskdeck itself" if found.object == alerts.SYSTEM_OBJECT else "of a rule that is gone"
-        said = f"alert {found.id} ({sanitize(found.name)}) is {about}: it cannot be silenced."
-        raise Refused(said, f"To say that it was seen: taskdeck alert ack {found.id}")
+        about = "about Taskdeck itself" if found.object == alerts.SYSTEM_OBJECT else "of a deleted rule"
+        said = f"alert {found.id} ({sanitize(found.name)}) is {about}, so it cannot be silenced."
+        raise Refused(said, f"To acknowledge it: taskdeck alert ack {found.id}")
     return next(row for row in by_name.values() if row.id == found.sla_id)
 
 
@@ -316,9 +316,9 @@ def _parse_until(text: Any) -> str:
     except ValueError as error:
         raise Usage(f"until {error}. Nothing was changed.") from None
     if moment <= now:
-        raise Usage(f"until must be a time to come, not {units.quote(str(text))}. Nothing was changed.")
+        raise Usage(f"until must be in the future, not {units.quote(str(text))}. Nothing was changed.")
     if moment - now > MAX_SILENCE:
-        raise Usage("a silence lasts a year at most. Nothing was changed.", "To be quiet for good: taskdeck sla set NAME --off")
+        raise Usage("a silence lasts at most a year. Nothing was changed.", "To disable the rule instead: taskdeck sla set NAME --off")
     return timestamps.format_time(moment)
 
 

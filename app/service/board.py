@@ -451,11 +451,11 @@ def _build_alert_line(found: Any) -> AlertEntry:
 
 _PAST_TENSE = {
     "submit": "submitted", "cancel": "cancelled", "pause": "paused", "resume": "resumed", "hold": "held", "release": "released",
-    "retry": "asked again for", "rm": "removed", "front": "moved to the front", "create": "created", "drain": "drains", "set": "changed",
-    "ack": "acknowledged", "apply": "applied", "silence": "silenced", "unsilence": "hears again of",
-    "unack": "took back that was seen:", "undo": "took back a change of", "timeout": "timed out", "log": "stopped for its log",
-    "stop": "stopped the", "backup": "took", "cleanup": "cleaned up the", "repair": "repaired the", "reconcile": "counted anew the",
-    "retire": "retired", "restore": "took up again",
+    "retry": "retried", "rm": "removed", "front": "moved to the front", "create": "created", "drain": "drained", "set": "changed",
+    "ack": "acknowledged", "apply": "applied", "silence": "silenced", "unsilence": "unsilenced",
+    "unack": "unacknowledged", "undo": "undid a change of", "timeout": "timed out", "log": "stopped for its log",
+    "stop": "stopped the", "backup": "took", "cleanup": "cleaned up the", "repair": "repaired the", "reconcile": "reconciled the",
+    "retire": "retired", "restore": "restored",
 }  # fmt: skip
 
 

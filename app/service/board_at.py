@@ -62,13 +62,13 @@ def _parse_time(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text).astimezone()
     except (TypeError, ValueError, OverflowError):
-        raise Usage(f'"{truncate(sanitize(str(text)), 40)}" is no time. Give a minute such as 2026-01-31T08:00.') from None
+        raise Usage(f'"{truncate(sanitize(str(text)), 40)}" is not a time. Give a minute such as 2026-01-31T08:00.') from None
 
 
 def _build_answer(c: Connection, call: Call, wanted: datetime | None) -> dict[str, Any]:
     bounds = state_at.find_bounds(c)
     if bounds is None:
-        return dict.fromkeys(("at", "board", "up", "first", "last", "before", "after")) | {"notes": ["There is no past yet."]}
+        return dict.fromkeys(("at", "board", "up", "first", "last", "before", "after")) | {"notes": ["There is no history yet."]}
     first, last = bounds
     minute = min(max(timestamps.format_time(wanted)[:16] + ":00.000000Z", first), last) if wanted else last
     before, after = state_at.find_neighbours(c, minute)
@@ -91,7 +91,7 @@ class PastState:
         self.up = bool(self.here)
         taken = max((row.created_at for row in self.here.values()), default=timestamps.format_time(begin + timedelta(minutes=1)))
         self.now, self.at = timestamps.parse_time(taken), taken
-        self.notes: list[str] = [] if self.up else ["Nothing was written down for this minute."]
+        self.notes: list[str] = [] if self.up else ["Nothing was recorded for this minute."]
         self.trend = Trend(self.now, self.samples)
         self.queues, self.pools = self._restore_settings()
 
@@ -101,7 +101,7 @@ class PastState:
                  "pool": {row.name: row._asdict() for row in reads.list_pools(self.c)}}  # fmt: skip
         changes = state_at.list_definition_changes(self.c, self.at)
         if changes is None:
-            self.notes.append("Capacities and what was paused are as of now.")
+            self.notes.append("Capacities and paused states are as of now.")
         for change in changes or ():
             kind, _, name = change.object.partition(" ")
             revert_operation(found[kind], change.verb, name, operations.parse_state(change.before) or {})
@@ -147,7 +147,7 @@ class PastState:
 
     def _note_missing(self, load: int | None, found: int) -> None:
         if load is not None and found < min(load, SHOWN_RUNNING):
-            self.notes.append(f"{load - found} more ran: they were deleted since, or are too many to find.")
+            self.notes.append(f"{load - found} more ran: they have been deleted since, or there are too many to list.")
 
     # -- rows
 
@@ -201,7 +201,7 @@ class PastState:
 
     def _build_next_line(self, row: Any, states: Mapping[str, str]) -> NextEntry:
         state, then = states.get(row.uuid, "queued"), timestamps.to_unix(row.became) if row.became else None
-        why = "waits to this day" if then is None else f"{row.fate} {units.format_age(then - self.now.timestamp())} later"
+        why = "still waits today" if then is None else f"{row.fate} {units.format_age(then - self.now.timestamp())} later"
         starts = then - self.now.timestamp() if then is not None and row.fate == "started" else None
         at = timestamps.to_unix(row.not_before) if state == "scheduled" and row.not_before else None
         return NextEntry(

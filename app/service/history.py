@@ -217,10 +217,11 @@ def _check_arguments(span: Any, metric: Any, by: Any, within: Any) -> None:
         if not isinstance(value, str) or value not in known:
             raise Usage(f'there is no {word} "{truncate(sanitize(str(value)), 40)}". There are: {", ".join(known)}')
     if not isinstance(by, str) or by not in METRICS[metric]:
-        raise Usage(f'{metric} is not known by "{truncate(sanitize(str(by)), 40)}", but by: {", ".join(METRICS[metric])}')
+        raise Usage(f'{metric} cannot be grouped by "{truncate(sanitize(str(by)), 40)}", '
+            f'only by: {", ".join(METRICS[metric])}')
     inside = core.get_restrictions(metric)
     if not isinstance(within, dict) or not set(within) <= set(inside) or not all(isinstance(name, str) for name in within.values()):
-        raise Usage(f"{metric} is known within: {', '.join(inside)}, each by its name.")
+        raise Usage(f"{metric} can be restricted to a name of: {', '.join(inside)}.")
 
 
 def _read_metric(c: Connection, frame: BucketFrame, metric: str, by: str, within: Mapping[str, str]) -> tuple[list[bool], int | None, Any]:

@@ -77,22 +77,22 @@ def as_dict(row: OperationRow, name: str | None = None, here: str | None = None)
 _NEVER = {
     "submit": "cancel the task instead",
     "retry": "cancel the task instead",
-    "rm": "what was deleted is gone",
+    "rm": "deleted tasks cannot be restored",
     "signal": "a signal has been delivered",
     "timeout": "a run that was stopped does not come back: retry the task",
     "log": "a run that was stopped does not come back: retry the task",
-    "reconcile": "counters that were put right stay right",
-    "stop": "a runtime that was stopped is started: taskdeck serve",
-    "db": "what was done to the database stays done",
+    "reconcile": "corrected counters stay corrected",
+    "stop": "start the runtime instead: taskdeck serve",
+    "db": "changes to the database are final",
 }
 
 
 def explain_not_undoable(row: OperationRow) -> str:
     """Return why an operation can never be undone, or ""."""
     if row.undoes is not None:
-        return "it took something back itself"
+        return "it is an undo itself"
     if row.undone_by is not None:
-        return "it was taken back already"
+        return "it was undone already"
     if (first := row.verb.replace(".", " ").split(" ")[0]) in _NEVER:
         return _NEVER[first]
     if row.object.startswith("task #"):
@@ -105,7 +105,7 @@ def _explain_task_not_undoable(row: OperationRow) -> str:
     if not diff.diff_fields(was, now):
         return "it changed nothing"
     if row.verb == "cancel" and (was.get("status") not in WAITING or now.get("status") != "cancelled"):
-        return "it ran: what was lost does not come back"
+        return "it ran: lost work does not come back"
     return ""
 
 

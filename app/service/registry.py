@@ -138,7 +138,7 @@ async def call_verb(call: Call, verb: str, args: dict[str, Any]) -> Any:
             return _add_operations(await found.run(replace(call, by=by), **args), by)
     except UnicodeEncodeError as error:
         what = truncate(sanitize(error.object), 40)
-        raise Usage(f'"{what}" is no UTF-8 text. Nothing was done.') from None
+        raise Usage(f'"{what}" is not UTF-8 text. Nothing was done.') from None
 
 
 def _add_operations(result: Any, by: Actor) -> Any:

@@ -69,12 +69,12 @@ IMPORT_DELAY = 0.5
 """Seconds before the submit form's modules are imported; by then the rows are drawn."""
 FEED_DELAY = 0.1
 """Seconds before the feed starts when the first board is already known."""
-BACKING_UP = "Backing up: copied, packed, restored and checked; the work goes on meanwhile."
+BACKING_UP = "Backing up: copy, pack, restore and check. Jobs keep running."
 RETRY_GRACE = 5.0
 """Seconds after which the rows of retried tasks show the retry."""
 DATABASE_STATES = {"damaged-database": "DAMAGED", "gone-database": "GONE"}
 """Database state on the board, by the code of the error that prevented reading."""
-UNDO_PENDING = "What was asked before has no answer yet; then it is taken back."
+UNDO_PENDING = "Waiting for the previous request; it will be undone when it completes."
 """Shown when `u` is pressed while a request is pending."""
 MAX_UNDO = 50
 """Maximum length of the undo stack."""
@@ -92,10 +92,10 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
     TITLE = "Taskdeck"
     CSS_PATH = "styles/deck.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("question_mark,f1,fullwidth_question_mark", "show_keys", "The keys of this place", id="app.help"),
+        Binding("question_mark,f1,fullwidth_question_mark", "show_keys", "Keys of this screen", id="app.help"),
         Binding("ctrl+p,colon,fullwidth_colon", "palette", "Palette: every command", id="app.palette"),
         Binding("ctrl+q", "leave", "Leave; nothing stops", id="app.leave", priority=True),
-        Binding("ctrl+c", "help_quit", "Says how to leave; twice leaves", id="app.break"),
+        Binding("ctrl+c", "help_quit", "How to leave; twice leaves", id="app.break"),
         Binding("ctrl+l", "redraw", "Redraw", id="app.redraw"),
         Binding("T", "themes", "Choose a theme", id="app.theme"),
         Binding("0", "place(0)", "The deck as a whole", id="place.deck"),
@@ -303,7 +303,7 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
             if not coming.is_set():
                 coming.set()
                 self.discard_typeahead()
-                self.show_message("What it begins with did not come, so it was not opened. Press again.", "warn")
+                self.show_message("Timed out while loading. Press the key again.", "warn")
         return event.time > self._discard_keys_until
 
     def discard_typeahead(self) -> None:
@@ -358,7 +358,7 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         if not event.is_printable or not event.character or isinstance(screen, ModalScreen) or screen is not self.page:
             return
         if measure_width(event.character) > 1:
-            self.show_message_once("An input method is on: its characters are no keys. Press shift, or end it.")
+            self.show_message_once("An input method is active, so keys do not work. Switch it off.")
             return
         from app.tui.keymap import find_shown_key
 
@@ -436,7 +436,7 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         """Suspend drawing when the focus is lost; resume with current values."""
         screen = self.screen
         if not focus and self.resting:
-            self.show_message("Not refreshed while another window has the focus; a key or a click goes on.", "dim", seconds=inf)
+            self.show_message("Paused while another window has the focus; press a key or click to resume.", "dim", seconds=inf)
             self._resting_message = self.get_message()
         elif focus:
             if self._latest is not None:
@@ -553,7 +553,7 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
     def refusal(self) -> str:
         """Reason why changes are refused now; empty if they are allowed."""
         if self.read_only:
-            return "Read only: nothing is changed from here."
+            return "Read only: this deck changes nothing."
         return READ_ONLY_MESSAGE if self.past.is_active and isinstance(self.screen, DeckScreen) else ""
 
     def send_requests(self, deeds: Sequence[Request]) -> None:
@@ -605,7 +605,7 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
             self._has_irreversible = self._has_irreversible or unfit
             self._undo_latest()
         elif unfit:
-            self.show_message("u again takes back what was asked before.", stays=False)
+            self.show_message("Press u again to undo the previous request.", stays=False)
         else:
             self._pending_requests[-1].undo_presses += 1
             self.show_message(UNDO_PENDING, stays=False)
@@ -614,14 +614,14 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         """Undo the latest entry, then `more` older ones, each after the previous reply."""
         if self._has_irreversible and self._undo_entries:
             self._has_irreversible = False
-            self.show_message(f"u again takes back: {self.next_undo.rstrip('.')}, which was before.", stays=True)
+            self.show_message(f"Press u again to undo the one before: {self.next_undo.rstrip('.')}.", stays=True)
         elif self._undo_entries:
             said, deeds = self._undo_entries.pop()
             batch = RequestBatch(self, len(deeds), said)
             batch.undo_presses = more
             self._queue_requests(deeds, batch)
         else:
-            self.show_message("Nothing to undo here; O shows what was done, and takes it back.", stays=False)
+            self.show_message("Nothing to undo here; press O to see and undo earlier operations.", stays=False)
 
     def finish_request(self, asked: PendingRequest, did: bool) -> None:
         """Remove a finished request and apply the undo presses queued behind it."""
@@ -644,7 +644,7 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         if self.refuse_changes():
             return
         if self.board and self.board.runtime.state not in ("none", "stopped"):
-            self.show_message("A runtime is up.", stays=False)
+            self.show_message("A runtime is already running.", stays=False)
         else:
             self.show_message("Starting a runtime…")
             self.write_queue.submit_work(_start_runtime, self._finish_start)
@@ -654,7 +654,7 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         if self.refuse_changes():
             return
         if self._backing_up is not None:
-            self.show_message("A backup is being taken already.")
+            self.show_message("A backup is already running.")
             return
         self._backing_up = BackupThread(self.client_factory, lambda answer, error: self.call_later(self._finish_backup, answer, error))
         self._backing_up.start()
@@ -668,7 +668,7 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         self.feed.retry_now()
         self.call_later(
             self.show_message,
-            self.look.sanitize(f"Not started: {error}") if error else "The runtime is up.",
+            self.look.sanitize(f"Not started: {error}") if error else "The runtime is running.",
             "broken" if error else "",
         )
 
@@ -710,7 +710,7 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
                 f"Copied {len(text):,} characters, if the terminal allows it (tmux: set-clipboard on)."
             )
         else:
-            self.show_message(self.look.sanitize(f"Not copied: {error or 'there is nothing'}"), "warn", stays=True)
+            self.show_message(self.look.sanitize(f"Not copied: {error or 'nothing to copy'}"), "warn", stays=True)
 
     def action_themes(self) -> None:
         """Open the theme dialog."""
@@ -734,7 +734,7 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
             self.exit(0)
             return
         self._interrupted_at = self.ticks()
-        self.show_message("ctrl+c stops nothing here. q leaves the deck, ctrl+c again too; jobs go on.")
+        self.show_message("ctrl+c stops nothing here. Press q or ctrl+c again to leave; jobs keep running.")
 
     # Failures
 
@@ -748,7 +748,8 @@ class TaskdeckApp(ErrorBoundary, Navigation, TooSmallNotice):
         log_error(self.home, error)
         self.failure = self.failure or error
         self.show_message(
-            self.look.sanitize(f"The deck failed here ({type(error).__name__}: {error}) and goes on. See run/deck.log."),
+            self.look.sanitize(f"Internal error ({type(error).__name__}: {error}); "
+                "the deck continues. See run/deck.log."),
             "broken",
         )
 

@@ -98,7 +98,10 @@ def _start_background_runtime(home: Path, ended: bool) -> RuntimeFacts:
     from app import client, runtime_launcher
 
     if not ended:
-        said = f"the runtime was still busy after {STOP_TIMEOUT:.0f} s, so none was left in the background."
+        said = (
+            f"the runtime did not stop within {STOP_TIMEOUT:.0f} s, "
+            "so none was started in the background."
+        )
         raise Problem(said, "Start one: taskdeck serve --detach")
     runtime_launcher.ensure_runtime(os.fspath(home))
     line = client.connect(os.fspath(home))

@@ -58,11 +58,11 @@ def resolve_keys(keys: KeyMap, path: str) -> tuple[dict[str, str], str]:
     kept, wrong = _split_valid_keys(there, path)
     said = [told] if told else []
     if wrong:
-        said.append(f"{wrong[0].message} Passed over{f', with {len(wrong) - 1} more' if len(wrong) > 1 else ''}.")
+        said.append(f"{wrong[0].message} Ignored{f', with {len(wrong) - 1} more' if len(wrong) > 1 else ''}.")
     try:
         return validate_keys(kept, path), "  ".join(said)
     except Usage as problem:
-        return {}, "  ".join([*said, f"{problem.message} Usual keys hold."])
+        return {}, "  ".join([*said, f"{problem.message} Default keys are used."])
 
 
 def _split_valid_keys(keys: KeyMap, path: str) -> tuple[dict[str, str], list[Usage]]:
@@ -92,7 +92,7 @@ def _describe_unknown(wrong: Sequence[str], there: Iterable[str]) -> str:
     """Name an unknown action; the nearest one comes last, since narrow lines keep the end."""
     more = f" And {len(wrong) - 1} more." if len(wrong) > 1 else ""
     near = find_nearest(wrong[0], there)
-    cure = f"Nearest: {near}; passed over." if near else "Passed over; ? then i shows all."
+    cure = f"Nearest: {near}; ignored." if near else "Ignored; ? then i shows all."
     return f'no action "{sanitize(wrong[0])}".{more} {cure}'
 
 
@@ -110,7 +110,7 @@ def validate_keys(keys: KeyMap, path: str) -> dict[str, str]:
         if name not in there:
             near = find_nearest(name, there)
             hint = f" Nearest: {near}." if near else ""
-            raise Usage(f'{path}: there is no action "{sanitize(name)}".{hint}', "? and then i in the deck shows the ids of all actions.")
+            raise Usage(f'{path}: there is no action "{sanitize(name)}".{hint}', "In the deck, ? then i shows the ids of all actions.")
     named = {name: ",".join(_normalize_key(name, key, path) for key in _split_keys(chosen)) for name, chosen in keys.items()}
     for place in _iter_scopes(nodes):
         _refuse_clash(place, named, path)
@@ -137,7 +137,7 @@ def _normalize_key(name: str, key: str, path: str) -> str:
     if name.startswith("dialog.") and len(key) == 1:
         raise Usage(f'{path}: keys."{name}": {key} may be an answer of a dialog.', "Choose a key that is no letter, such as ctrl+e.")
     if name in _SELECT_ACTIONS and (len(named) == 1 or named in _PUNCTUATION):
-        raise Usage(f'{path}: keys."{name}": {sanitize(key)} no: letters pick there.', "Choose a key that is no letter, such as ctrl+e.")
+        raise Usage(f'{path}: keys."{name}": {sanitize(key)} is not allowed: letters select there.', "Choose a key that is no letter, such as ctrl+e.")
     return named
 
 

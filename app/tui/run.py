@@ -144,7 +144,7 @@ def format_farewell(board: Board | None, failure: BaseException | None = None) -
 
     Return "" when a demo ends, since the demo prints more itself.
     """
-    sorry = f"The deck failed ({type(failure).__name__}); details in run/deck.log of the home. " if failure else ""
+    sorry = f"The deck failed ({type(failure).__name__}); see run/deck.log in the home. " if failure else ""
     if board is None or (not board.at and board.database != "ok"):
         return f"{sorry}Back: taskdeck"
     if board.runtime.demo:
@@ -152,7 +152,7 @@ def format_farewell(board: Board | None, failure: BaseException | None = None) -
     running, waiting = len(board.running), board.waiting_total
     work = f"{_format_jobs(running)}, {waiting:,} {'waits' if waiting == 1 else 'wait'}" if running or waiting else "Nothing runs or waits"
     pid = board.runtime.pid
-    runtime = f"runtime pid {pid}" if pid and board.runtime.state == "running" else "no runtime is up"
+    runtime = f"runtime pid {pid}" if pid and board.runtime.state == "running" else "no runtime is running"
     stop = "   Stop it: taskdeck stop" if pid and board.runtime.state == "running" else ""
     return f"{sorry}{work}; {runtime}. Back: taskdeck{stop}"
 

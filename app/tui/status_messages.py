@@ -34,7 +34,7 @@ class MessageHistory:
     def build_lines(self, now: float, room: int) -> list[list[Span]]:
         """Return the messages, newest first, with times, wrapped to `room` cells."""
         if not self._messages:
-            return [[("Nothing was said yet.", "dim")]]
+            return [[("No messages yet.", "dim")]]
         return [line for at, text, style in reversed(self._messages) for line in _wrap_message(f"{format_wall_time(at, now, seconds=True)}  ", text, style, room)]
 
 
@@ -127,4 +127,4 @@ class StatusMessages(App[int]):
 
         if not isinstance(self.screen, ModalScreen):
             lines = self._history.build_lines(self.now(), min(LINE_WIDTH, self.size.width - 4))
-            self.push_screen(ItemListScreen("Said lately, the newest first", lines, back="back"))
+            self.push_screen(ItemListScreen("Recent messages", lines, back="back"))

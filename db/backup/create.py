@@ -275,7 +275,7 @@ class _BackupJob:
             raise make_damaged_error(self.source, " ".join(found.replace("*** in database main ***", "").split()))
         if row is not None:
             said = f"row {row[1]} of {row[0]} refers to a missing row of {row[2]}"
-            raise Storage(f"the database is not in order ({said}). {space_errors.NO_BACKUP_TAKEN}", "Mend it: taskdeck stop && taskdeck db check --repair")
+            raise Storage(f"the database is not in order ({said}). {space_errors.NO_BACKUP_TAKEN}", "Repair it: taskdeck stop && taskdeck db check --repair")
 
     def _publish(self, part: Path, header: Mapping[str, Any]) -> Backup:
         folder, ident = self.store.folder, header["id"]
@@ -291,7 +291,7 @@ class _BackupJob:
         if "full" in said:
             return space_errors.make_disk_full(self.store.folder)
         if "i/o error" in said:
-            return Storage(f"the database could not be copied ({said}). {space_errors.NO_BACKUP_TAKEN}", "See whether the disks are well.")
+            return Storage(f"the database could not be copied ({said}). {space_errors.NO_BACKUP_TAKEN}", "Check the disks.")
         return translate_error(error, self.source) or Storage(f"the database could not be copied ({said}). {space_errors.NO_BACKUP_TAKEN}")
 
 

@@ -116,7 +116,7 @@ def clean_up(store: BackupCatalog) -> None:
     entries, (said, damaged) = store.list_entries(), tool.read_manifest(str(folder))
     _record_unlisted(folder, entries, {line["id"] for line in said if line["what"] == "taken"})
     if damaged:
-        log.warning("lines %s of %s were damaged; what can be known is told anew", damaged, folder / tool.MANIFEST)
+        log.warning("lines %s of %s were damaged; rewriting what is known", damaged, folder / tool.MANIFEST)
         append_line(folder, what="seen", id="", lines=damaged)
     known = {entry["id"] for entry in entries}
     for ident in {line["id"] for line in said if line["what"] == "pruned"} - known:
@@ -201,7 +201,7 @@ def _store_tool(folder: Path) -> None:
     wanted, path = Path(tool.__file__).read_bytes(), folder / TOOL_NAME
     there = path.read_bytes() if path.is_file() else b""
     if os.path.lexists(path) and not there.startswith(wanted[: wanted.index(b".")]):
-        log.warning("%s is not ours and was left as it is; the backups beside it have no tool", path)
+        log.warning("%s is a foreign file and was kept; the backups beside it have no restore tool", path)
     elif there != wanted:
         write_file(path, wanted)
 

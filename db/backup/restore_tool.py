@@ -197,7 +197,7 @@ def _check_entry(folder: str, entry: dict[str, Any], bad: dict[str, Any] | None)
         size, gone = os.path.getsize(path), None
     except OSError:
         size, gone = 0, "its file is gone"
-    wrong = gone or (None if size == entry["bytes"] else "its file cannot be read, or has another length than it had")
+    wrong = gone or (None if size == entry["bytes"] else "its file cannot be read, or its size has changed")
     return dict(entry, path=path, problem=bad["why"] if bad else entry.get("problem") or wrong)
 
 
@@ -242,7 +242,7 @@ class BackupFile:
             with open_regular(path) as file:
                 self._read_header(file)
         except (KeyError, TypeError, ValueError, struct.error) as error:
-            raise DamagedBackupFile(self._name, "its parts do not fit (%s)" % error)
+            raise DamagedBackupFile(self._name, "its parts are inconsistent (%s)" % error)
 
     def _verify_digest(self, digest: str) -> str:
         """Return the sha256 at the file's end.
@@ -264,7 +264,7 @@ class BackupFile:
 
     def _read_header(self, file: IO[bytes]) -> None:
         if file.read(len(MAGIC)) != MAGIC:
-            raise DamagedBackupFile(self._name, "it is no backup")
+            raise DamagedBackupFile(self._name, "it is not a backup")
         self.header = json.loads(_read_block(file))
         if self.header["format"] != FORMAT:
             raise DamagedBackupFile(self._name, "its format is %s, this program reads %s" % (self.header["format"], FORMAT))
@@ -341,7 +341,7 @@ def rebuild(files: Sequence[tuple[str, str]], target: str, step: Callable[[], No
             os.fsync(image.fileno())
             image.seek(0)
             if hash_file(image) != last.header["sha256"]:
-                raise DamagedBackupFile(last.ident, "what is rebuilt from it is not what was backed up")
+                raise DamagedBackupFile(last.ident, "the rebuilt database differs from the original")
         except BaseException:
             os.unlink(target)
             raise
@@ -395,7 +395,7 @@ def check_image(path: str, expected: dict[str, Any], step: Callable[[], None] = 
             wrong = [row[0] for row in c.execute("PRAGMA integrity_check(5)") if row[0] != "ok"] or find_broken_checks(c)
             wrong += ["row %s of %s refers to a missing row of %s" % (row[1], row[0], row[2])
                       for row in c.execute("PRAGMA foreign_key_check").fetchmany(5)]  # fmt: skip
-            return wrong + (["its rows are not those that were counted"] if read_facts(c) != expected else [])
+            return wrong + (["its row counts differ from the recorded ones"] if read_facts(c) != expected else [])
     # the second: SQLite's message quotes damaged text
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         step()  # may have caused the interrupt
@@ -500,7 +500,7 @@ def pick_backup(found: list[dict[str, Any]], ident: str | None = None, at: str |
     by_time = sorted(good, key=lambda entry: entry["at"])
     fit = [entry for entry in by_time if entry["at"] <= at]
     if not fit:
-        raise RestoreError("there is no good backup of %s or before; the oldest is of %s" % (format_local_time(at), format_local_time(by_time[0]["at"])))
+        raise RestoreError("there is no good backup up to %s; the oldest is from %s" % (format_local_time(at), format_local_time(by_time[0]["at"])))
     return fit[-1]
 
 
@@ -525,7 +525,7 @@ def decompress(data: bytes, size: int) -> bytes:
     """
     found = _get_decoder()(data, size)
     if len(found) != size:
-        raise ValueError("a frame of %d bytes has %d" % (size, len(found)))
+        raise ValueError("a frame has %d bytes instead of %d" % (len(found), size))
     return found
 
 
@@ -538,7 +538,10 @@ def _get_decoder() -> Callable[[bytes, int], bytes]:
         _decoder.append(_load_module() or _load_library() or _find_program())
     if _decoder[0] is None:
         _decoder.clear()
-        raise RestoreError("nothing here reads zstd: install the package libzstd1 or zstd, or use Python 3.14 or later")
+        raise RestoreError(
+            "no zstd decoder found: install the package libzstd1 or zstd, "
+            "or use Python 3.14 or later"
+        )
     return _decoder[0]
 
 
@@ -602,7 +605,7 @@ def _find_program() -> Callable[[bytes, int], bytes] | None:
     return read
 
 
-TIME_NOTATIONS = '10:00, "yesterday 10:00", 2026-01-31T08:00, or 2h for so long ago'
+TIME_NOTATIONS = '10:00, "yesterday 10:00", 2026-01-31T08:00, or 2h for two hours ago'
 """Accepted notations of a past time."""
 _DURATION = re.compile("(?:([0-9.]+)d)? ?(?:([0-9.]+)h)? ?(?:([0-9.]+)m)? ?(?:([0-9.]+)s)?(?: ago)?")
 _MOMENT = re.compile(
@@ -625,7 +628,7 @@ def parse_past_time(text: str, now: datetime | None = None) -> str:
     except (ValueError, OverflowError):
         at = None
     if at is None:
-        raise RestoreError("a time that is over is written %s, not %r" % (TIME_NOTATIONS, text))
+        raise RestoreError("a past time is written %s, not %r" % (TIME_NOTATIONS, text))
     # strftime omits leading zeros of early years
     return at.isoformat(timespec="microseconds") + "Z"
 
@@ -730,7 +733,7 @@ def _select_home(folder: str, found: list[dict[str, Any]]) -> list[dict[str, Any
             theirs = {entry["id"] for home in homes if home is not ours[0] for entry in home}
             return [entry for entry in found if entry["id"] not in theirs]
     some = "; ".join("%s of %s" % (home[-1]["id"], _format_place(home[-1])) for home in homes)
-    raise RestoreError("there are backups of %d homes here: name the one to restore by its ID, see list (%s)" % (len(homes), some))
+    raise RestoreError("there are backups of %d homes here: name one by its ID, see list (%s)" % (len(homes), some))
 
 
 def _pick_newest(folder: str, found: list[dict[str, Any]], at: str) -> dict[str, Any]:
@@ -743,7 +746,7 @@ def _pick_newest(folder: str, found: list[dict[str, Any]], at: str) -> dict[str,
     if theirs:
         last = max(theirs, key=lambda entry: entry["at"])
         said = "%s and others" % last["id"] if len(theirs) > 1 else last["id"]
-        print("restore.py: passed over, of another home (%s): %s. To restore it, name its ID" % (_format_place(last), said), file=sys.stderr)
+        print("restore.py: skipped, from another home (%s): %s. To restore it, give its ID" % (_format_place(last), said), file=sys.stderr)
     return pick_backup(ours, at=at)
 
 
@@ -769,7 +772,7 @@ def _run_verify(folder: str, args: argparse.Namespace) -> int:
             except DamagedBackupFile as error:
                 said, odd = [str(error)], []
             wrong += ["%s: %s" % (entry["id"], why) for why in said + odd]
-    for line in wrong or ["%d checked, all well" % len(asked)]:
+    for line in wrong or ["%d checked, no faults" % len(asked)]:
         print(line)
     return 5 if wrong else 0
 
@@ -801,11 +804,11 @@ def _require_target(file: str) -> str:
 def _parse_arguments(given: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     verbs = parser.add_subparsers(dest="verb")
-    verbs.add_parser("list", help="what there is, oldest first")
-    verbs.add_parser("verify", help="check all files and build up the newest, or build up and check one").add_argument("id", nargs="?")
-    restore = verbs.add_parser("restore", help="make a database file of a backup")
+    verbs.add_parser("list", help="list the backups, oldest first")
+    verbs.add_parser("verify", help="check all files and rebuild the newest, or rebuild and check one").add_argument("id", nargs="?")
+    restore = verbs.add_parser("restore", help="make a database file from a backup")
     restore.add_argument("id", nargs="?")
-    restore.add_argument("--at", metavar="TIME", help="the newest good one of that time or before: " + TIME_NOTATIONS)
+    restore.add_argument("--at", metavar="TIME", help="the newest good backup up to that time: " + TIME_NOTATIONS)
     restore.add_argument("file")
     args = parser.parse_args(given)
     if args.verb is None or (args.verb == "restore" and (args.id is None) == (args.at is None)):

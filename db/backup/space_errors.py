@@ -20,7 +20,7 @@ def require_space(folder: Path, needed: int, undone: str = NO_BACKUP_TAKEN) -> N
     stats = os.statvfs(folder)
     free = stats.f_bavail * stats.f_frsize
     if needed > free:
-        what = "to build a backup up takes" if undone == CHECK_UNFINISHED else "a backup needs"
+        what = "rebuilding a backup takes" if undone == CHECK_UNFINISHED else "a backup needs"
         lacking = f"{what} {format_mib(needed)} MiB in {folder}, {format_mib(free)} MiB are free: {format_mib(needed - free)} MiB are missing"
         raise _make_shortage(lacking, undone)
 
@@ -47,18 +47,18 @@ def make_problem(folder: Path, error: OSError, undone: str = NO_BACKUP_TAKEN) ->
     said = (error.strerror or "unknown").lower()
     where = error.filename if isinstance(error.filename, str) and Path(error.filename).parent == folder else folder
     kind = ReadOnlyDisk if error.errno in _READ_ONLY_ERRORS else Storage
-    return kind(f"the folder of the backups cannot be used: {said} ({where}).", "See whose it is, and whether it can be written.")
+    return kind(f"the folder of the backups cannot be used: {said} ({where}).", "Check its owner, and that it is writable.")
 
 
 def make_no_folder(folder: Path) -> Storage:
     """Return the problem for a path that is no folder, such as a dangling link."""
-    what = f"it is a link to {os.readlink(folder)}, which is not there" if folder.is_symlink() else "not a directory"
-    return Storage(f"the folder of the backups cannot be used: {what} ({folder}).", "Is its disk mounted? Else move it away.")
+    what = f"it is a link to {os.readlink(folder)}, which does not exist" if folder.is_symlink() else "not a directory"
+    return Storage(f"the folder of the backups cannot be used: {what} ({folder}).", "Mount its disk, or move it away.")
 
 
 def make_busy(folder: Path, undone: str = NO_BACKUP_TAKEN) -> Storage:
     """Return the problem for a folder locked by another process."""
-    return Storage(f"another process is at work in the folder of the backups ({folder}). {undone}", "Try again once it is done.")
+    return Storage(f"another process is using the backup folder ({folder}). {undone}", "Try again when it has finished.")
 
 
 def _make_shortage(said: str, undone: str) -> DiskFull:

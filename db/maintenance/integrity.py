@@ -129,7 +129,7 @@ def _find_unknown_columns(c: sqlite3.Connection) -> list[str]:
 def restore_version(c: Connection) -> str:
     """Insert the lost version row; return a description."""
     raw_sql.execute_statement(c, "INSERT INTO alembic_version VALUES (?)", (migrate.HEAD,))
-    return f"the version of the database, which was lost, set to {migrate.HEAD}: all of its tables are of that"
+    return f"the lost version of the database set to {migrate.HEAD}, which matches its tables"
 
 
 def check_pages(path: Path) -> None:
@@ -152,7 +152,7 @@ def check_highest_number(path: Path, highest: int) -> list[str]:
     """
     with open_read_only(path) as c:
         given, known = _read_highest_numbers(c)
-    return [f"the last number given is said to be {given}, a backup or a job knows of #{highest}"] if highest > max(given, known) else []
+    return [f"the task number counter says {given}, a backup or job has #{highest}"] if highest > max(given, known) else []
 
 
 def find_lost_writes(path: Path) -> list[str]:
@@ -164,7 +164,7 @@ def find_lost_writes(path: Path) -> list[str]:
         cut = wal_audit.has_ignored_commits(path)
     except (OSError, *raw_sql.DRIVER_ERRORS) as error:
         raise translate_error(error, path) or Storage(f"the log of the database cannot be read ({error}): {path}.") from error
-    return ["its log is damaged, and what was written last is behind that"] if cut else []
+    return ["its log is damaged, and the latest writes are behind the damage"] if cut else []
 
 
 def find_missing_runs(path: Path, logs: Iterable[str], began: Callable[[str], bool] = lambda runid: True) -> list[str]:
@@ -182,7 +182,9 @@ def find_missing_runs(path: Path, logs: Iterable[str], began: Callable[[str], bo
     with open_read_only(path) as c:  # second read: rows precede logs
         lost = [runid for runid in find_unknown_runs(c, sorted(since)) if began(runid)]
     more = f" and {len(lost) - 1:,} more" if len(lost) > 1 else ""
-    return [f"what was written last is missing: run {lost[0]}{more} began after all that it knows of"] if lost else []
+    if not lost:
+        return []
+    return [f"the latest writes are missing: run {lost[0]}{more} began after its last entry"]
 
 
 _LATEST_ENTRIES = " UNION ALL ".join(
@@ -236,10 +238,10 @@ def _check_counters(c: sqlite3.Connection) -> list[str]:
     counted, kept = dict(c.execute(_COUNTED)), dict(c.execute(_KEPT))
     wrong = [f"counter {name} says {kept.get(name, 0)}, there are {counted.get(name, 0)}"
              for name in sorted({*counted, *kept}) if kept.get(name, 0) != counted.get(name, 0)]  # fmt: skip
-    wrong += [f"counter {name} is no number" for (name,) in c.execute(_INVALID_COUNTERS)]
+    wrong += [f"counter {name} is not a number" for (name,) in c.execute(_INVALID_COUNTERS)]
     given, highest = _read_highest_numbers(c)
-    said = f"the last number given is said to be {given}, "
-    end = [f"{said}after which there is none; the highest is #{highest}"] if given >= transitions.MAX_NUMBER else []
+    said = f"the task number counter says {given}, "
+    end = [f"{said}the maximum; the highest task is #{highest}"] if given >= transitions.MAX_NUMBER else []
     return [*wrong, *end, *([f"{said}there is #{highest}"] if highest > given else [])]
 
 
@@ -257,13 +259,16 @@ def _check_loads(c: sqlite3.Connection) -> list[str]:
     """Return queues and pools whose figures differ from the active runs."""
     queues = dict(c.execute(f"SELECT queue, count(*) FROM instances {_ACTIVE} GROUP BY 1"))
     pools = {name: used for name, *used in c.execute(f"SELECT pool, sum(cpu), sum(memory) FROM instances {_ACTIVE} GROUP BY 1")}
-    wrong = [f"the load of queue {name} is said to be {load}, it is {queues.get(name, 0)}"
+    wrong = [f"the load of queue {name} is recorded as {load}, it is {queues.get(name, 0)}"
              for name, load in c.execute("SELECT name, current_load FROM queues") if load != queues.get(name, 0)]  # fmt: skip
     for name, *said in c.execute("SELECT name, used_cpu, used_memory FROM pools"):
         used = [round(value, 3) for value in pools.get(name, (0.0, 0.0))]
         if said != used:
             cpu, memory = map(_format_figure, said)
-            wrong.append(f"pool {name} is said to have {cpu} cpu and {memory} MiB in use, it has {used[0]:g} and {used[1]:g}")
+            wrong.append(
+                f"pool {name} is recorded with {cpu} cpu and {memory} MiB in use, "
+                f"it has {used[0]:g} and {used[1]:g}"
+            )
     return wrong
 
 
@@ -275,10 +280,11 @@ def _format_figure(value: Any) -> str:
 
 _NO_TASK = "NOT EXISTS (SELECT 1 FROM tasks t WHERE t.uuid = {})"
 _ORPHANS: dict[str, tuple[str, str]] = {
-    "{} of tasks that are not there removed|run|runs": ("instances", _NO_TASK.format("task_id")),
-    "{} of tasks that are not there removed|dependency|dependencies":
+    "{} of missing tasks removed|run|runs": ("instances", _NO_TASK.format("task_id")),
+    "{} of missing tasks removed|dependency|dependencies":
         ("dependencies", f"{_NO_TASK.format('task_id')} OR {_NO_TASK.format('parent_id')}"),
-    "{} of rules that are not there removed|silence|silences": ("silences", "sla_id NOT IN (SELECT id FROM slas)"),
+    "{} of missing rules removed|silence|silences":
+        ("silences", "sla_id NOT IN (SELECT id FROM slas)"),
 }  # fmt: skip
 _OPTIONAL_REFERENCES = (("pools", "sla_id", "slas", "id"), ("alerts", "sla_id", "slas", "id"), ("alerts", "task_id", "tasks", "uuid"),
           ("backups", "parent_id", "backups", "id"))  # fmt: skip
@@ -294,7 +300,7 @@ def repair_database(c: Connection, highest: int = 0, judges: DocumentChecks = NO
     """
     done = [*_recreate_objects(c), *_remove_orphans(c), *_clear_references(c), *quarantine.quarantine_rows(c, value_checks.REPAIRABLE, judges)]
     done += [*_create_pool(c), *_recreate_queues(c), *_recount_counters(c), *_raise_number_counter(c, highest)]
-    return [*done, *(f"the figures of {name} counted anew" for name in transitions.recount_loads(c))]
+    return [*done, *(f"the figures of {name} recounted" for name in transitions.recount_loads(c))]
 
 
 def _get_driver(c: Connection) -> sqlite3.Connection:
@@ -313,7 +319,7 @@ def _recreate_objects(c: Connection) -> Iterator[str]:
                 indexes[name].create(c)
             else:
                 raw_sql.execute_statement(c, schema.TRIGGERS[name])
-            yield f"{kind} {name} made anew"
+            yield f"{kind} {name} recreated"
 
 
 def _remove_orphans(c: Connection) -> Iterator[str]:
@@ -330,7 +336,10 @@ def _clear_references(c: Connection) -> Iterator[str]:
         lost = f"{column} IS NOT NULL AND {column} NOT IN (SELECT {key} FROM {parent})"
         if many := raw_sql.fetch_value(c, f"SELECT count(*) FROM {table} WHERE {lost}"):
             raw_sql.execute_statement(c, f"UPDATE {table} SET {column} = NULL WHERE {lost}")
-            yield f"{many:,} {'row' if many == 1 else 'rows'} of {table} let go of {parent} that are not there"
+            yield (
+                f"{many:,} {'row' if many == 1 else 'rows'} of {table} "
+                f"detached from missing {parent}"
+            )
 
 
 _NO_QUEUE = "SELECT queue FROM tasks UNION SELECT queue FROM templates WHERE queue IS NOT NULL EXCEPT SELECT name FROM queues ORDER BY 1"
@@ -340,7 +349,7 @@ _POOL = "SELECT name, max(1, CAST(total_cpu AS INTEGER)) AS cores FROM pools ORD
 def _create_pool(c: Connection) -> Iterator[str]:
     if "pool" in raw_sql.fetch_column(c, defaults.MISSING_DEFAULTS):
         cores, memory = defaults.create_default_pool(c)
-        yield f"pool {defaults.DEFAULT_NAME} made anew with all of this machine: {cores} cpu, {memory} MiB"
+        yield f"pool {defaults.DEFAULT_NAME} recreated with the whole machine: {cores} cpu, {memory} MiB"
 
 
 def _recreate_queues(c: Connection) -> Iterator[str]:
@@ -354,7 +363,10 @@ def _recreate_queues(c: Connection) -> Iterator[str]:
         values = {"name": name, "pool": pools[0].name, "capacity": pools[0].cores, "status": "paused", "created_at": now, "updated_at": now}
         c.execute(schema.queues.insert().values(values))
         open_ = f"taskdeck queue resume {shlex.quote(name)}"
-        yield f"queue {name} made anew in pool {pools[0].name}, paused: see what it should be, then {open_}"
+        yield (
+            f"queue {name} recreated in pool {pools[0].name}, paused. "
+            f"Check its settings, then run: {open_}"
+        )
 
 
 def _recount_counters(c: Connection) -> Iterator[str]:

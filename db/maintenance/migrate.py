@@ -45,8 +45,8 @@ def read_version(path: Path) -> str | None:
         raise translate_error(error, path) or Storage(f"the database cannot be read ({error}): {path}.") from error
     if found is not None and found not in REVISIONS:
         raise NewerDatabase(
-            f"the database is newer than this program (it has version {found!r}, this is {HEAD!r}), which would damage it: {path}. "
-            "It was not touched.",
+            f"the database is newer than this program (version {found!r}, expected {HEAD!r}): "
+            f"{path}. It was not touched, because this program would damage it.",
             "Upgrade Taskdeck.",
         )
     return found
@@ -152,7 +152,7 @@ def _copy_verified(path: Path, part: Path) -> None:
         if wrong:  # the copy equals the source page by page
             raise make_damaged_error(path, " ".join(wrong[0].split()))
         if _count_rows(copy) != _count_rows(source):
-            raise sqlite3.DatabaseError("the copy is not whole: rows are missing")
+            raise sqlite3.DatabaseError("the copy is incomplete: rows are missing")
     fsync_path(part)
 
 

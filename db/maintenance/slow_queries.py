@@ -213,7 +213,13 @@ def find_problems(log: SlowLog, wal: int) -> dict[str, str]:
     """Return {alert: text} of current problems."""
     found = {}
     if log.waits.long and monotonic() - log.waits.long[0] < ALERT_DURATION:
-        found["lock-wait"] = f"a change waited {log.waits.long[1]:.1f} s for the database, which another program held"
+        found["lock-wait"] = (
+            f"a change waited {log.waits.long[1]:.1f} s for the database, "
+            "which another program held"
+        )
     if wal > LARGE_WAL:
-        found["wal-size"] = f"the log of the database has {wal // 2**20} MiB; a reader that never ends keeps it from being folded"
+        found["wal-size"] = (
+            f"the database log has {wal // 2**20} MiB; "
+            "a long-running reader prevents its checkpoint"
+        )
     return found

@@ -79,7 +79,7 @@ def find_next_due(c: Connection) -> str | None:
     """
     found = raw_sql.fetch_value(c, NEXT_DUE)
     if found is not None and not timestamps.is_time(found):
-        raise ValueError("no time")
+        raise ValueError("not a time")
     return found
 
 
@@ -92,5 +92,5 @@ def get_environment(c: Connection, sha256: str) -> dict[str, str]:
 def _parse_mapping(text: str) -> dict[str, Any]:
     found = json.loads(text)
     if not isinstance(found, dict):
-        raise ValueError("no names and values")
+        raise ValueError("not a JSON object")
     return found

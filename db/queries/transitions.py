@@ -187,8 +187,8 @@ def _take_numbers(c: Connection, many: int, now: str) -> int:
     )
     last = raw_sql.fetch_value(c, take, {"many": many, "now": now})
     if last is None:
-        said = "the counter of task numbers cannot go on: it is at its end, or no number. Nothing was stored."
-        raise Storage(said, "Set it to the highest number there is: taskdeck db check --repair")
+        said = "the task number counter is exhausted or damaged. Nothing was stored."
+        raise Storage(said, "Reset it to the highest known number: taskdeck db check --repair")
     return last - many + 1
 
 

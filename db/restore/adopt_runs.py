@@ -22,7 +22,7 @@ from db.states import ACTIVE_SQL, ENDED
 UNKNOWN_NAME = "unknown"
 """Name and submitter of a task whose process reveals neither."""
 _STATUS_OF_STOP = {"timeout": "timed_out", "log limit": "failed"}
-ADOPTION_NOTE = "its run goes on; what else was stored of it is lost"
+ADOPTION_NOTE = "its run is still active; all other data of the task is lost"
 
 
 @dataclass(frozen=True, slots=True)

@@ -739,7 +739,7 @@ _END_REASON = "ended after the backup"
 
 def _end_run(c: Connection, task_id: str, trace: ObservedRun) -> None:
     """End a run and its task, whatever attempts are left."""
-    reason = _END_REASON if trace.ended else f"{_END_REASON}; how cannot be known"
+    reason = _END_REASON if trace.ended else f"{_END_REASON}; outcome unknown"
     at = timestamps.now() if trace.end is None else timestamps.from_unix(trace.end)
     _end_tasks(c, [task_id], reason, trace.status, at)
     _record_run(c, trace.runid, task_id, trace.status, at)

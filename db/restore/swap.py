@@ -193,7 +193,7 @@ def require_file(path: Path) -> None:
     """
     if path.exists() and not path.is_file():
         away = f"mv {shlex.quote(str(path))} {shlex.quote(f'{path}.away')}"
-        raise Storage(f"the database is no file: {path}. Nothing was done.", f"Move it away: {away}")
+        raise Storage(f"the database is not a file: {path}. Nothing was done.", f"Move it away: {away}")
 
 
 def _require_readable(source: Path) -> None:
@@ -202,9 +202,12 @@ def _require_readable(source: Path) -> None:
     files = [file for file in (source, Path(f"{source}-wal")) if file.exists()]
     for file in files:
         if not os.access(file, os.R_OK):
-            said = f"the database cannot be read: permission denied: {file}. What was done since the backup is in it. Nothing was restored."
+            said = (
+                f"the database cannot be read: permission denied: {file}. It holds changes made "
+                "since the backup. Nothing was restored."
+            )
             away = " && ".join(f"mv {shlex.quote(str(one))} {shlex.quote(f'{one}.unread')}" for one in files)
-            raise Storage(said, f"See whose it is. To do without it: {away}")
+            raise Storage(said, f"Check its owner. To restore without it: {away}")
 
 
 def _lacks_writes(path: Path, lacks: Callable[[Path], bool]) -> bool:

@@ -162,7 +162,7 @@ def _find_mismatch(database: Path, path: Path) -> str | None:
             fits = c.execute(_MATCHES_DATABASE).fetchone()
     except (sqlite3.Error, ValueError) as error:
         return str(error)
-    return None if fits else "it is not of the database as it is now"
+    return None if fits else "it does not match the database"
 
 
 _MATCHES_DATABASE = """

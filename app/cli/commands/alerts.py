@@ -62,7 +62,7 @@ def _format_state(alert: dict[str, Any]) -> str:
 def list_alerts(session: CommandContext, args: Args) -> int:
     """List firing alerts, or all with --all."""
     found = session.call("alert.ls", all=args.all)
-    return definition_group.print_list(args, found, COLUMNS, format_alert_row, FIELDS, "no alert" if args.all else "no alert fires")
+    return definition_group.print_list(args, found, COLUMNS, format_alert_row, FIELDS, "no alerts" if args.all else "no firing alerts")
 
 
 def acknowledge(session: CommandContext, args: Args) -> int:
@@ -82,8 +82,8 @@ def unacknowledge(session: CommandContext, args: Args) -> int:
 def silence(session: CommandContext, args: Args) -> int:
     """Silence rules until a given time."""
     if not args.ids:
-        asked = "silence what, and until when?" if args.until is None else "silence what?"
-        raise Usage(f"{asked} Such as: taskdeck alert silence SLA --until 8h", "List: taskdeck sla ls")
+        asked = "silence which rule, and until when?" if args.until is None else "silence which rule?"
+        raise Usage(f"{asked} Example: taskdeck alert silence SLA --until 8h", "List: taskdeck sla ls")
     if args.until is None:
         raise Usage(f"silence {', '.join(truncate(sanitize(name), 60) for name in args.ids)} until when? Add: --until 8h")
     reason = {} if args.reason is None else {"reason": args.reason}
@@ -108,28 +108,28 @@ def _format_alert_result(alert: dict[str, Any]) -> str:
 
 
 def _add_ls_arguments(parser: Parser) -> None:
-    parser.add_option("--all", action="store_true", help="resolved ones too")
-    parser.add_option("--wide", action="store_true", help="cut nothing")
-    add_row_options(parser, "ids only, one a line")
+    parser.add_option("--all", action="store_true", help="include resolved alerts")
+    parser.add_option("--wide", action="store_true", help="do not truncate columns")
+    add_row_options(parser, "ids only, one per line")
 
 
 def _add_silence_arguments(parser: Parser) -> None:
-    parser.add_option("--until", type=make_type(parse_at), metavar="TIME", help="8h from now, 08:00, tomorrow 08:00, 2026-01-31T08:00")
-    parser.add_option("--reason", metavar="TEXT", help="why, for the others")
+    parser.add_option("--until", type=make_type(parse_at), metavar="TIME", help="8h (from now), 08:00, tomorrow 08:00, 2026-01-31T08:00")
+    parser.add_option("--reason", metavar="TEXT", help="reason shown to other users")
     _add_ack_arguments(parser)
 
 
 def _add_ack_arguments(parser: Parser) -> None:
-    parser.add_option("ids", nargs="*", metavar="ID", help="its id, or the name of an SLA for all of its alerts")
+    parser.add_option("ids", nargs="*", metavar="ID", help="id of an alert, or the name of an SLA for all its alerts")
     add_json_options(parser)
 
 
 COMMANDS = {
-    "ls": Command("list what fires", list_alerts, _add_ls_arguments),
-    "ack": Command("say that somebody looks after it", acknowledge, _add_ack_arguments, "  taskdeck alert ack encode-on-time"),
-    "unack": Command("take that back", unacknowledge, _add_ack_arguments),
+    "ls": Command("list firing alerts", list_alerts, _add_ls_arguments),
+    "ack": Command("acknowledge alerts", acknowledge, _add_ack_arguments, "  taskdeck alert ack encode-on-time"),
+    "unack": Command("withdraw an acknowledgement", unacknowledge, _add_ack_arguments),
     "silence": Command(
-        "hear no more of a rule for a time", silence, _add_silence_arguments, "  taskdeck alert silence gpu-wait --until 8h --reason backups"
+        "silence a rule until a given time", silence, _add_silence_arguments, "  taskdeck alert silence gpu-wait --until 8h --reason backups"
     ),
-    "unsilence": Command("hear of a rule again", unsilence, _add_ack_arguments),
+    "unsilence": Command("end the silence of a rule", unsilence, _add_ack_arguments),
 }

@@ -21,7 +21,7 @@ FORMATS = ("toml", "yaml")
 def apply_definitions(session: CommandContext, args: Args) -> int:
     """Apply a definitions file completely or not at all; with --dry-run, show the changes."""
     if args.file is None:
-        raise Usage("apply which file? taskdeck apply -f FILE (- is stdin)")
+        raise Usage("apply which file? Use: taskdeck apply -f FILE (- is stdin)")
     text, source = read_text(args.file)
     found = session.call("apply", text=text, format=_choose_format(args, source), dry_run=args.dry_run)
     if args.json or args.jsonl:
@@ -42,9 +42,9 @@ def read_text(file: str) -> tuple[str, str]:
     except FileNotFoundError:
         raise NotFound(f"{shown} does not exist. Nothing was changed.") from None
     except UnicodeDecodeError:
-        raise Usage(f"{shown} is no UTF-8 text. Nothing was changed.") from None
+        raise Usage(f"{shown} is not UTF-8 text. Nothing was changed.") from None
     except (OSError, ValueError) as error:
-        why = (getattr(error, "strerror", None) or "its name cannot be one").lower()
+        why = (getattr(error, "strerror", None) or "invalid file name").lower()
         raise Usage(f"{shown} cannot be read: {why}. Nothing was changed.") from None
 
 
@@ -58,9 +58,9 @@ def _print_changes(changes: list[dict[str, Any]], dry: bool) -> None:
         output.print_line(f"{change['change']} {change['kind']} {sanitize(change['name'])}{_format_fields(change)}")
     same = len(changes) - len(made)
     if dry:
-        output.print_message(f"a dry run: {len(made)} would change, {same} stay as they are")
+        output.print_message(f"dry run: {len(made)} would change, {same} unchanged")
     elif not made:
-        output.print_message(f"nothing to change: all {same} are as the file says")
+        output.print_message(f"no changes: all {same} definitions match the file")
 
 
 def _format_fields(change: dict[str, Any]) -> str:
@@ -92,9 +92,9 @@ def export_definitions(session: CommandContext, args: Args) -> int:
 
 
 def _add_apply_arguments(parser: Parser) -> None:
-    parser.add_option("-f", "--file", type=require_text, metavar="FILE", help="the file; - is stdin")
-    parser.add_option("--format", type=OneOf(*FORMATS), metavar="FORMAT", help="toml or yaml (usually clear from the name)")
-    parser.add_option("--dry-run", action="store_true", help="only say what would change")
+    parser.add_option("-f", "--file", type=require_text, metavar="FILE", help="definitions file; - is stdin")
+    parser.add_option("--format", type=OneOf(*FORMATS), metavar="FORMAT", help="toml or yaml (default: from the file name)")
+    parser.add_option("--dry-run", action="store_true", help="show what would change; change nothing")
     add_json_options(parser)
 
 
@@ -105,10 +105,10 @@ def _add_export_arguments(parser: Parser) -> None:
 
 COMMANDS = {
     "apply": Command(
-        "make queues, pools, templates and SLAs as a file says",
+        "apply a definitions file (queues, pools, templates, SLAs)",
         apply_definitions,
         _add_apply_arguments,
         "  taskdeck apply --dry-run -f deck.toml",
     ),
-    "export": Command("all definitions as one file", export_definitions, _add_export_arguments, "  taskdeck export > deck.toml"),
+    "export": Command("print all definitions as one file", export_definitions, _add_export_arguments, "  taskdeck export > deck.toml"),
 }

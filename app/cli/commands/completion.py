@@ -23,7 +23,7 @@ _ID_KINDS = {"alert": "alert", "db": "backup"}
 def print_completion(session: CommandContext, args: Args) -> int:
     """Print the script for one shell."""
     if len(args.shell) != 1:
-        raise Usage(f"completion for which shell? One of {', '.join(SHELLS)}.", "See: taskdeck completion --help")
+        raise Usage(f"completion for which shell? Choose one of {', '.join(SHELLS)}.", "See: taskdeck completion --help")
     (shell,) = args.shell
     if shell not in SHELLS:
         meant = find_nearest(shell, SHELLS)
@@ -71,11 +71,11 @@ _FIXED_WORDS = {
 
 def build_full_parser() -> Parser:
     """Return one parser of all verbs, options and groups."""
-    top = Parser("taskdeck", "runs the jobs of one server, from the keyboard")
-    top.add_option("--home", metavar="DIR", help="the home to work with")
-    top.add_option("--in-process", action="store_true", help="the deck with the runtime in it")
-    top.add_option("--version", action="store_true", help="which Taskdeck this is")
-    top.add_option("--help", "-h", action="store_true", help="all commands")
+    top = Parser("taskdeck", "run the jobs of one server from the keyboard")
+    top.add_option("--home", metavar="DIR", help="home directory of Taskdeck")
+    top.add_option("--in-process", action="store_true", help="run the runtime inside the deck")
+    top.add_option("--version", action="store_true", help="show the version")
+    top.add_option("--help", "-h", action="store_true", help="show all commands")
     verbs = top.add_subparsers(metavar="COMMAND")
     for verb, (_, summary) in registry.VERBS.items():
         found = registry.load_commands(verb)
@@ -138,7 +138,7 @@ def _add_arguments(parser: Parser) -> None:
 EXAMPLES = """\
   source <(taskdeck completion bash)                  in ~/.bashrc; with zsh in ~/.zshrc
   taskdeck completion bash > ~/.local/share/bash-completion/completions/taskdeck
-  taskdeck completion zsh > ~/.zfunc/_taskdeck        (a directory of fpath)
+  taskdeck completion zsh > ~/.zfunc/_taskdeck        (a directory in fpath)
   taskdeck completion fish > ~/.config/fish/completions/taskdeck.fish"""
 
-COMMANDS = {"completion": Command("a script that completes words", print_completion, _add_arguments, EXAMPLES)}
+COMMANDS = {"completion": Command("print a completion script for bash, zsh or fish", print_completion, _add_arguments, EXAMPLES)}

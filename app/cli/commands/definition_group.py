@@ -29,13 +29,13 @@ def make_list_command(
 
     def ls(session: CommandContext, args: Args) -> int:
         found = [seen(one_) for one_ in session.call(f"{group}.ls")]
-        return print_list(args, found, columns, row, fields, f"no {group} yet")
+        return print_list(args, found, columns, row, fields, f"no {group}s yet")
 
-    return Command("list them", ls, _add_list_arguments)
+    return Command(f"list {group}s", ls, _add_list_arguments)
 
 
 def _add_list_arguments(parser: Parser) -> None:
-    parser.add_option("--wide", action="store_true", help="cut nothing")
+    parser.add_option("--wide", action="store_true", help="do not truncate columns")
     add_row_options(parser)
 
 
@@ -65,7 +65,7 @@ def make_show_command(group: str, facts: Callable[[Row], list[tuple[str, str]]],
             output.print_lines(_format_page(found, facts(found)))
         return 0
 
-    return Command("everything about one", show, add_name)
+    return Command(f"show one {group} in detail", show, add_name)
 
 
 def _format_page(found: Row, facts: list[tuple[str, str]]) -> list[Line]:
@@ -80,7 +80,7 @@ def _format_page(found: Row, facts: list[tuple[str, str]]) -> list[Line]:
 
 def add_name(parser: Parser) -> None:
     """Add the NAME argument."""
-    parser.add_option("names", nargs="*", metavar="NAME", help="its name")
+    parser.add_option("names", nargs="*", metavar="NAME", help="name")
     add_json_options(parser)
 
 
@@ -100,7 +100,7 @@ def _format_result(answer: Row, past: str) -> str:
     was, now = (answer.get("before") or {}).get("status"), answer.get("status", "")
     if was is None or "active" in (was, now) and was != now:
         return past
-    return f"is {styles.format_pool_state(now)[0]} already" if was == now else f"{past} (it was {styles.format_pool_state(was)[0]})"
+    return f"is {styles.format_pool_state(now)[0]} already" if was == now else f"{past} (was {styles.format_pool_state(was)[0]})"
 
 
 def print_result(args: Args, answer: Any, said: str) -> int:

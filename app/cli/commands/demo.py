@@ -57,7 +57,7 @@ class DemoEnd(BaseException):
 def run_demo(session: CommandContext, args: Args) -> int:
     """Run the demo until the deck closes, time is up or a signal arrives; then clean up."""
     if not args.headless and not (output.is_stdout_terminal() and output.is_stdin_terminal()):
-        raise Usage("the demo's deck needs a terminal. Without one: taskdeck demo --headless --for 30s")
+        raise Usage("the demo needs a terminal. Without one: taskdeck demo --headless --for 30s")
     seed = args.seed if args.seed is not None else SystemRandom().randrange(10_000)
     try:
         with _temporary_home() as home, _submit_in_background(home, seed):
@@ -180,7 +180,7 @@ def _print_summary(client: Client, seed: int, seconds: float) -> None:
     counts = client.call("status")["counts"]
     starts = len(client.call("instances", {"limit": 1_000_000}))
     alerts = len(client.call("alert.ls", {"all": True}))
-    output.print_line(f"{units.format_duration(seconds)} in 2 cores and 512M, seed {seed}")
+    output.print_line(f"{units.format_duration(seconds)} on 2 cores and 512M, seed {seed}")
     for status, number in sorted(counts.items(), key=lambda item: -item[1]):
         output.print_line(f"  {styles.format_status(status):<10} {number:>6,}")
     output.print_line(f"  {'starts':<10} {starts:>6,}, {starts / seconds:.1f} a second")
@@ -188,13 +188,13 @@ def _print_summary(client: Client, seed: int, seconds: float) -> None:
 
 
 def _add_arguments(parser: Parser) -> None:
-    parser.add_option("--seed", type=make_type(units.parse_int, 0, 2**63), metavar="N", help="the same stream as last time")
-    parser.add_option("--headless", action="store_true", help="without a screen; a summary at the end")
-    parser.add_option("--for", dest="seconds", type=DURATION, metavar="TIME", help="end after that time (at most 10m)")
+    parser.add_option("--seed", type=make_type(units.parse_int, 0, 2**63), metavar="N", help="repeat the submissions of an earlier run")
+    parser.add_option("--headless", action="store_true", help="run without a screen and print a summary")
+    parser.add_option("--for", dest="seconds", type=DURATION, metavar="TIME", help="end after this time (at most 10m)")
 
 
 EXAMPLES = """\
   taskdeck demo
   taskdeck demo --headless --for 30s --seed 3"""
 
-COMMANDS = {"demo": Command("a busy deck to play with, in a throw-away home", run_demo, _add_arguments, EXAMPLES)}
+COMMANDS = {"demo": Command("start a busy demo deck in a temporary home", run_demo, _add_arguments, EXAMPLES)}

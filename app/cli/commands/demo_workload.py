@@ -25,7 +25,7 @@ description = "compressing"
 pool = "demo"
 capacity = 2
 priority = 5
-description = "one thing after another"
+description = "extract, transform, load"
 
 [queues.default]
 pool = "demo"
@@ -100,7 +100,7 @@ engine = "shell"
 cpu = 0.1
 timeout = "10s"
 retries = 2
-description = "works at the third attempt at the latest"
+description = "succeed on the third attempt at the latest"
 schema.script = '''
 sleep 0.4
 if [ "$TASKDECK_ATTEMPT" -lt "$PARAM_works_at" ]; then echo "connection refused" >&2; exit 75; fi

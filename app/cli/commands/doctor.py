@@ -57,7 +57,7 @@ def _find_newest_submission(session: CommandContext) -> str | None:
 def _format_finding(finding: Finding) -> list[Line]:
     sign, style = {"well": ("✓", "well"), "hint": ("!", "warn"), "broken": ("✗", "broken")}[finding.state]
     lines: list[Line] = [[(f"{sign} ", style), (f"{finding.check:<10}", "dim"), (sanitize(finding.text), "")]]
-    return [*lines, [(f"  {'':<10}Cure: {sanitize(finding.cure)}", "")]] if finding.cure else lines
+    return [*lines, [(f"  {'':<10}Fix: {sanitize(finding.cure)}", "")]] if finding.cure else lines
 
 
-COMMANDS = {"doctor": Command("look for what could go wrong on this machine", run_doctor, add_json_options)}
+COMMANDS = {"doctor": Command("check this machine for problems", run_doctor, add_json_options)}

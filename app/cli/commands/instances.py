@@ -41,7 +41,7 @@ FIELDS = (
 def list_runs(session: CommandContext, args: Args) -> int:
     """List the runs of a task, or of all tasks."""
     if len(args.ids) > 1:
-        raise Usage("instances takes one task, or none for all.")
+        raise Usage("instances takes at most one task.")
     found = session.call("instances", id=args.ids[0] if args.ids else None, limit=args.limit)
     if args.json or args.jsonl:
         output.print_json(found, args.jsonl)
@@ -51,7 +51,7 @@ def list_runs(session: CommandContext, args: Args) -> int:
         now = time.time()
         output.print_table(COLUMNS, [_format_row(run, now) for run in found], args.wide)
     else:
-        output.print_message("no run yet")
+        output.print_message("no runs yet")
     if args.limit and len(found) == args.limit:
         output.print_message(f"{args.limit:,} runs (newest first). More: --limit 0")
     return 0
@@ -92,10 +92,10 @@ def format_result(run: dict[str, Any]) -> str:
 
 
 def _add_arguments(parser: Parser) -> None:
-    parser.add_option("ids", nargs="*", metavar="ID", help="only of this task")
-    parser.add_option("--limit", type=LIMIT, default=DEFAULT_LIMIT, metavar="N", help=f"at most N; 0 is all (usually {DEFAULT_LIMIT})")
-    parser.add_option("--wide", action="store_true", help="cut nothing")
-    add_row_options(parser, "ids of runs only, one a line")
+    parser.add_option("ids", nargs="*", metavar="ID", help="show only runs of this task")
+    parser.add_option("--limit", type=LIMIT, default=DEFAULT_LIMIT, metavar="N", help=f"show at most N; 0 shows all (default: {DEFAULT_LIMIT})")
+    parser.add_option("--wide", action="store_true", help="do not truncate columns")
+    add_row_options(parser, "ids of runs only, one per line")
 
 
 COMMANDS = {"instances": Command("list runs", list_runs, _add_arguments, "  taskdeck instances 42")}

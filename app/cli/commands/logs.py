@@ -36,7 +36,7 @@ def show_logs(session: CommandContext, args: Args) -> int:
         raise Usage("logs of which task? Give one number.", "List: taskdeck ls")
     if args.follow:
         if args.json or args.jsonl or args.attempt:
-            raise Usage("-f follows the task as text; --json and --attempt do not go with it.")
+            raise Usage("-f cannot be combined with --json or --attempt.")
         return _follow_until_interrupt(session, args.ids[0], args.tail)
     found = session.call("log", id=args.ids[0], attempt=args.attempt)
     if args.json or args.jsonl:
@@ -50,7 +50,7 @@ def _follow_until_interrupt(session: CommandContext, given: str, last: int | Non
     try:
         follow(session, given, last)
     except KeyboardInterrupt:
-        output.print_note(f"it goes on. Again: taskdeck logs -f {given}")
+        output.print_note(f"the task continues. To follow again: taskdeck logs -f {given}")
         raise
     return 0
 
@@ -122,7 +122,10 @@ def _read_stored(run: dict[str, Any]) -> bytes:
     """Return the stored rest of a missing log file and say if some is lost."""
     kept, written = (run.get("logs") or "").encode("utf-8", "surrogateescape"), run.get("log_bytes") or 0
     if written > len(kept):
-        output.print_message(f"taskdeck: the log file has gone; of its {units.format_bytes(written)} the last {units.format_bytes(len(kept))} were kept.")
+        output.print_message(
+            f"taskdeck: the log file is gone; the last {units.format_bytes(len(kept))} of "
+            f"{units.format_bytes(written)} were kept."
+        )
     return kept
 
 
@@ -268,9 +271,9 @@ def _parse_attempt(text: str) -> int | str:
 
 def _add_arguments(parser: Parser) -> None:
     add_task_ids(parser)
-    parser.add_option("-f", "--follow", action="store_true", help="as it comes, until the task has ended, retries included")
-    parser.add_option("--attempt", type=make_type(_parse_attempt), metavar="N", help="of that attempt, or all (usually the latest)")
-    parser.add_option("-n", "--tail", type=make_type(units.parse_int, 0, 100_000_000), metavar="N", help="the last N lines")
+    parser.add_option("-f", "--follow", action="store_true", help="follow the output until the task has ended, retries included")
+    parser.add_option("--attempt", type=make_type(_parse_attempt), metavar="N", help="show this attempt, or all (default: the latest)")
+    parser.add_option("-n", "--tail", type=make_type(units.parse_int, 0, 100_000_000), metavar="N", help="show only the last N lines")
     add_json_options(parser)
 
 
@@ -279,4 +282,4 @@ EXAMPLES = """\
   taskdeck logs -f 42
   taskdeck logs --tail 20 --attempt 2 42"""
 
-COMMANDS = {"logs": Command("what a task wrote", show_logs, _add_arguments, EXAMPLES, asks=lambda _: "log")}
+COMMANDS = {"logs": Command("show the output of a task", show_logs, _add_arguments, EXAMPLES, asks=lambda _: "log")}

@@ -59,7 +59,7 @@ def list_tasks(session: CommandContext, args: Args) -> int:
     """List matching tasks; without filters, active ones and those ended in 24 hours."""
     chosen = collect_filters(args)
     if args.words:
-        raise Usage("ls takes filters, not names.", "One task: taskdeck show 42. By name: taskdeck ls --name NAME")
+        raise Usage("ls takes filters, not names.", "For one task: taskdeck show 42. By name: taskdeck ls --name NAME")
     if said := explain_wildcards(chosen):
         output.print_note(said)
     recent = not chosen and args.limit is None
@@ -79,7 +79,10 @@ def list_tasks(session: CommandContext, args: Args) -> int:
 def _warn_stale(session: CommandContext, states: set[str]) -> None:
     """Warn that states may be stale if no runtime is running."""
     if not states.issubset(ENDED) and not session.client.is_runtime_up():
-        output.print_note("no runtime is up, so what has not ended may stand here in an old state. Start it: taskdeck serve --detach")
+        output.print_note(
+            "no runtime is running; states of unfinished tasks may be stale. Start it: "
+            "taskdeck serve --detach"
+        )
 
 
 PAGE_SIZE = 1000
@@ -136,7 +139,7 @@ def format_count(shown: int, total: int | None, all_: int, chosen: Collection[st
     `total` is the number of matches, None if unknown; `chosen` are the filters in use.
     """
     if not all_:
-        return "no task yet. The first: taskdeck submit -- COMMAND"
+        return "no tasks yet. Submit one: taskdeck submit -- COMMAND"
     if not shown:
         return f"none of {all_:,} tasks. All: taskdeck ls --limit 0"
     if shown == all_:
@@ -217,9 +220,9 @@ _MISSING = (units.MISSING, "")
 def _add_arguments(parser: Parser) -> None:
     parser.add_argument("words", nargs="*", metavar="", help=SUPPRESS)
     add_filters(parser)
-    parser.add_option("--limit", type=LIMIT, metavar="N", help=f"at most N; 0 is all (usually {DEFAULT_LIMIT})")
-    parser.add_option("--wide", action="store_true", help="cut nothing")
-    add_row_options(parser, "numbers only, one a line, and all of them")
+    parser.add_option("--limit", type=LIMIT, metavar="N", help=f"show at most N; 0 shows all (default: {DEFAULT_LIMIT})")
+    parser.add_option("--wide", action="store_true", help="do not truncate columns")
+    add_row_options(parser, "numbers only, one per line, without a limit")
 
 
 EXAMPLES = """\

@@ -45,7 +45,7 @@ def list_operations(session: CommandContext, args: Args) -> int:
     """List operations."""
     wanted = {key: getattr(args, key) for key in ("by", "verb", "object", "since") if getattr(args, key) is not None}
     words = {"words": args.words} if args.words else {}
-    none = "nothing of the kind was done" if wanted or words else "nothing was done yet"
+    none = "no matching operations" if wanted or words else "no operations yet"
     found = session.call("operations", limit=args.limit, **wanted, **words)
     return definition_group.print_list(args, found, COLUMNS, _format_row, FIELDS, none)
 
@@ -76,13 +76,13 @@ def _find_last(session: CommandContext, args: Args) -> tuple[list[int], list[dic
     found = session.call("undo", dry_run=True)
     texts, refused = [_format_undo(row) for row in found["done"]], [sanitize(refusal["message"]) for refusal in found["refused"]]
     if not texts:
-        raise Conflict("; ".join(refused) or "there is nothing to undo.")
+        raise Conflict("; ".join(refused) or "nothing to undo.")
     many = f"{len(texts):,} operations, " if len(texts) > 1 else ""
     shown = many + _join_some(texts, "; ")
     but = f" {len(refused):,} cannot be undone: {_join_some(refused, ' ')}" if refused else ""
     if not args.yes:
         if not (output.is_stdin_terminal() and output.is_stderr_terminal()):
-            raise Usage(f"this would undo {shown}.{but} Nothing was changed.", "To do it: --yes")
+            raise Usage(f"this would undo {shown}.{but} Nothing was changed.", "Confirm: --yes")
         if not output.ask_yes_no(f"{but.strip()} Undo {shown}?".strip()):
             raise Usage("nothing was changed.")
     return [row["id"] for row in found["done"]], found["refused"]
@@ -108,21 +108,21 @@ _parse_number = make_type(units.parse_int, 1, 2**62)
 
 
 def _add_undo_arguments(parser: Parser) -> None:
-    parser.add_option("ids", nargs="*", metavar="OPERATION", type=_parse_operation_id, help="their ids; none: the last thing done from here")
+    parser.add_option("ids", nargs="*", metavar="OPERATION", type=_parse_operation_id, help="ids to undo; none: the last action of this terminal")
     parser.add_option("--yes", action="store_true", help="do not ask")
     add_json_options(parser)
 
 
 def _add_arguments(parser: Parser) -> None:
-    group = parser.add_argument_group("which operations")
-    group.add_argument("words", nargs="*", metavar="WORD", help="with this in who, what, to what or the change; !WORD: without")
-    group.add_argument("--by", type=require_text, metavar="USER", help="of this user")
-    group.add_argument("--verb", metavar="VERB", help="of this kind: hold, set, queue pause, …")
-    group.add_argument("--object", metavar="WHAT", type=_parse_object, help='on this: 42, "queue media", …')
-    group.add_argument("--since", metavar="TIME", type=DURATION, help="in the last 2h, 3d, …")
-    parser.add_option("--limit", type=LIMIT, default=50, metavar="N", help="at most N (default: 50)")
-    parser.add_option("--wide", action="store_true", help="cut nothing")
-    add_row_options(parser, "ids only, one a line")
+    group = parser.add_argument_group("filters")
+    group.add_argument("words", nargs="*", metavar="WORD", help="text in user, verb, object or change; !WORD excludes")
+    group.add_argument("--by", type=require_text, metavar="USER", help="by this user")
+    group.add_argument("--verb", metavar="VERB", help="of this verb: hold, set, queue pause, …")
+    group.add_argument("--object", metavar="WHAT", type=_parse_object, help='on this object: 42, "queue media", …')
+    group.add_argument("--since", metavar="TIME", type=DURATION, help="within the last 2h, 3d, …")
+    parser.add_option("--limit", type=LIMIT, default=50, metavar="N", help="show at most N (default: 50)")
+    parser.add_option("--wide", action="store_true", help="do not truncate columns")
+    add_row_options(parser, "ids only, one per line")
 
 
 def _parse_object(text: str) -> str:
@@ -133,17 +133,17 @@ def _parse_object(text: str) -> str:
 
 COMMANDS = {
     "operations": Command(
-        "who did what",
+        "show the operation log",
         list_operations,
         _add_arguments,
         "  taskdeck operations --since 2h --by ann\n  taskdeck operations --object 42",
         usage="[OPTION …] [WORD …]",
     ),
     "undo": Command(
-        "take back what was done, while nothing else has changed it since",
+        "undo operations whose objects have not changed since",
         undo_operations,
         _add_undo_arguments,
-        "  taskdeck undo          (the last thing done from this terminal)\n  taskdeck undo 31",
+        "  taskdeck undo          (the last action of this terminal)\n  taskdeck undo 31",
         usage="[OPTION …] [OPERATION …]",
     ),
 }

@@ -46,12 +46,12 @@ def format_pool_row(pool: dict[str, Any]) -> list[Span]:
 def format_pool_facts(pool: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the lines of `pool show`."""
     return [
-        ("what for", pool.get("description") or ""),
+        ("description", pool.get("description") or ""),
         ("state", styles.format_pool_state(pool["status"])[0]),
         ("cpu", f"{units.format_cpu_pair(pool['used_cpu'], pool['total_cpu'])} reserved"),
         ("memory", f"{units.format_memory_pair(pool['used_memory'], pool['total_memory'])} reserved"),
         ("sla", pool.get("sla") or ""),
-        ("made", f"{time_format.format_clock(pool['created_at'])}, changed {time_format.format_clock(pool['updated_at'])}"),
+        ("created", f"{time_format.format_clock(pool['created_at'])}, changed {time_format.format_clock(pool['updated_at'])}"),
     ]
 
 
@@ -59,7 +59,7 @@ def create_pool(session: CommandContext, args: Args) -> int:
     """Create a pool."""
     name = require_new_name(args, "pool")
     if args.cpu is None or args.memory is None:
-        raise Usage("a pool needs both --cpu and --memory. Nothing was created.", "Such as: --cpu 8 --memory 32G")
+        raise Usage("a pool needs both --cpu and --memory. Nothing was created.", "Example: --cpu 8 --memory 32G")
     answer = session.call("pool.create", name=name, **definition_group.collect_options(args, *_OPTIONS))
     has = f"cpu {units.format_number(answer['total_cpu'])}, memory {units.format_memory(answer['total_memory'])}"
     code = definition_group.print_result(args, answer, f"pool {sanitize(name)} created: {has}")
@@ -81,7 +81,7 @@ def _format_changes(args: Args, pool: dict[str, Any]) -> list[str]:
         "cpu": f"cpu {units.format_number(pool['total_cpu'])}",
         "memory": f"memory {units.format_memory(pool['total_memory'])}",
         "sla": f"sla {sanitize(pool.get('sla') or 'none')}",
-        "description": f'what for "{sanitize(pool.get("description") or "")}"',
+        "description": f'description "{sanitize(pool.get("description") or "")}"',
     }
     return [found[name] for name in definition_group.collect_options(args, *_OPTIONS)]
 
@@ -90,26 +90,26 @@ def _warn_empty(args: Args, pool: dict[str, Any]) -> None:
     """Warn that a pool just set to zero CPU or memory starts no task that requests any."""
     name = sanitize(pool["name"])
     if args.cpu == 0:
-        output.print_note(f"nothing can start in pool {name} that asks for CPU, as every task does unless it says --cpu 0.")
+        output.print_note(f"tasks that request CPU cannot start in pool {name}; only --cpu 0 requests none.")
     if args.memory == 0:
-        output.print_note(f"nothing can start in pool {name} that asks for memory.")
+        output.print_note(f"tasks that request memory cannot start in pool {name}.")
 
 
 def _add_arguments(parser: Parser) -> None:
     definition_group.add_name(parser)
-    parser.add_option("--cpu", type=CPU, metavar="CORES", help="cores to give out")
-    parser.add_option("--memory", type=SIZE, metavar="SIZE", help="memory to give out: 512M, 32G")
-    parser.add_option("--sla", type=require_text, metavar="SLA", help="the SLA of all its tasks")
-    parser.add_option("--description", metavar="TEXT", help="what it is for")
+    parser.add_option("--cpu", type=CPU, metavar="CORES", help="total cores of the pool")
+    parser.add_option("--memory", type=SIZE, metavar="SIZE", help="total memory of the pool: 512M, 32G")
+    parser.add_option("--sla", type=require_text, metavar="SLA", help="SLA of all tasks in the pool")
+    parser.add_option("--description", metavar="TEXT", help="description")
 
 
 COMMANDS = {
     "ls": definition_group.make_list_command("pool", COLUMNS, format_pool_row, FIELDS),
     "show": definition_group.make_show_command("pool", format_pool_facts),
-    "create": Command("make one", create_pool, _add_arguments, "  taskdeck pool create gpu --cpu 8 --memory 32G"),
-    "set": Command("change one", set_pool, _add_arguments, "  taskdeck pool set gpu --memory 48G"),
-    "pause": definition_group.make_verb_command("pool", "pause", "start nothing in it", "paused"),
-    "resume": definition_group.make_verb_command("pool", "resume", "start in it again", "resumed"),
-    "drain": definition_group.make_verb_command("pool", "drain", "let what runs end, and start nothing more", "draining"),
-    "rm": definition_group.make_verb_command("pool", "rm", "remove an unused one", "removed"),
+    "create": Command("create a pool", create_pool, _add_arguments, "  taskdeck pool create gpu --cpu 8 --memory 32G"),
+    "set": Command("change a pool", set_pool, _add_arguments, "  taskdeck pool set gpu --memory 48G"),
+    "pause": definition_group.make_verb_command("pool", "pause", "stop starting tasks in a pool", "paused"),
+    "resume": definition_group.make_verb_command("pool", "resume", "resume starting tasks in a pool", "resumed"),
+    "drain": definition_group.make_verb_command("pool", "drain", "finish running tasks and start no more", "draining"),
+    "rm": definition_group.make_verb_command("pool", "rm", "remove an unused pool", "removed"),
 }

@@ -49,13 +49,13 @@ def format_queue_row(queue: dict[str, Any]) -> list[Span]:
 def format_queue_facts(queue: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the lines of `queue show`."""
     return [
-        ("what for", queue.get("description") or ""),
+        ("description", queue.get("description") or ""),
         ("state", queue.get("word") or queue["status"]),
         ("running", f"{queue['current_load']} of {queue['capacity']}"),
         ("waiting", _format_waiting(queue)),
         ("priority", str(queue["priority"])),
         ("pool", queue["pool"]),
-        ("made", f"{time_format.format_clock(queue['created_at'])}, changed {time_format.format_clock(queue['updated_at'])}"),
+        ("created", f"{time_format.format_clock(queue['created_at'])}, changed {time_format.format_clock(queue['updated_at'])}"),
     ]
 
 
@@ -89,7 +89,7 @@ def _format_changes(args: Args, queue: dict[str, Any]) -> list[str]:
         "capacity": f"{queue['capacity']} at once",
         "pool": f"pool {sanitize(queue['pool'])}",
         "priority": f"priority {queue['priority']}",
-        "description": f'what for "{sanitize(queue.get("description") or "")}"',
+        "description": f'description "{sanitize(queue.get("description") or "")}"',
     }
     return [found[name] for name in definition_group.collect_options(args, *_OPTIONS)]
 
@@ -98,24 +98,27 @@ def _warn_closed(args: Args, queue: dict[str, Any]) -> None:
     """Warn that a queue just set to capacity 0 starts nothing."""
     if args.capacity == 0:
         name = sanitize(shlex.quote(queue["name"]))
-        output.print_note(f"nothing can start in queue {sanitize(queue['name'])} now. To let one at a time: taskdeck queue set {name} --capacity 1")
+        output.print_note(
+            f"tasks in queue {sanitize(queue['name'])} cannot start. To allow one at a time: "
+            f"taskdeck queue set {name} --capacity 1"
+        )
 
 
 def _add_arguments(parser: Parser) -> None:
     definition_group.add_name(parser)
-    parser.add_option("--capacity", type=CAPACITY, metavar="N", help="at most N at once (default: the pool's cores)")
-    parser.add_option("--pool", type=require_text, metavar="POOL", help="where its tasks get CPU and memory (default: default)")
+    parser.add_option("--capacity", type=CAPACITY, metavar="N", help="maximum number of running tasks (default: the pool's cores)")
+    parser.add_option("--pool", type=require_text, metavar="POOL", help="pool that provides CPU and memory (default: default)")
     parser.add_option("--priority", type=PRIORITY, metavar="N", help="higher first (default: 0)")
-    parser.add_option("--description", metavar="TEXT", help="what it is for")
+    parser.add_option("--description", metavar="TEXT", help="description")
 
 
 COMMANDS = {
     "ls": definition_group.make_list_command("queue", COLUMNS, format_queue_row, FIELDS),
     "show": definition_group.make_show_command("queue", format_queue_facts),
-    "create": Command("make one", create_queue, _add_arguments, "  taskdeck queue create media --capacity 2 --priority 10"),
-    "set": Command("change one", set_queue, _add_arguments, "  taskdeck queue set media --capacity 4"),
-    "pause": definition_group.make_verb_command("queue", "pause", "start nothing from it", "paused"),
-    "resume": definition_group.make_verb_command("queue", "resume", "start from it again", "resumed"),
-    "drain": definition_group.make_verb_command("queue", "drain", "let what runs end, and start nothing more", "draining"),
-    "rm": definition_group.make_verb_command("queue", "rm", "remove an unused one", "removed"),
+    "create": Command("create a queue", create_queue, _add_arguments, "  taskdeck queue create media --capacity 2 --priority 10"),
+    "set": Command("change a queue", set_queue, _add_arguments, "  taskdeck queue set media --capacity 4"),
+    "pause": definition_group.make_verb_command("queue", "pause", "stop starting tasks of a queue", "paused"),
+    "resume": definition_group.make_verb_command("queue", "resume", "resume starting tasks of a queue", "resumed"),
+    "drain": definition_group.make_verb_command("queue", "drain", "finish running tasks and start no more", "draining"),
+    "rm": definition_group.make_verb_command("queue", "rm", "remove an unused queue", "removed"),
 }

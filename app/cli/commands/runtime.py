@@ -25,9 +25,9 @@ def serve(session: CommandContext, args: Args) -> int:
     if not args.detach:
         return session.serve(session.home, ready_fd=args.ready_fd, demo=args.demo)
     if args.ready_fd is not None or args.demo:
-        raise Usage("--detach goes alone.")
+        raise Usage("--detach cannot be combined with these options.")
     session.client.start(resume=True)
-    output.print_note("the runtime is up. See it: taskdeck")
+    output.print_note("the runtime is running. Open the deck: taskdeck")
     return 0
 
 
@@ -38,7 +38,7 @@ def stop_runtime(session: CommandContext, args: Args) -> int:
     # The pid comes from the kernel: a runtime with a damaged database has no status.
     sock = client.open_socket(session.home) if session.client.is_runtime_up() else None
     if sock is None:
-        raise Conflict("no runtime is up; there is nothing to stop.")
+        raise Conflict("no runtime is running.")
     with sock:
         pid = client.get_peer_pid(sock)
     process, in_deck = os.pidfd_open(pid), runtime_launcher.is_in_deck(session.home, pid)
@@ -46,7 +46,7 @@ def stop_runtime(session: CommandContext, args: Args) -> int:
     try:
         runtime_launcher.wait_for_end(session.home, pid, process, in_deck)
     except KeyboardInterrupt:
-        output.print_note("it goes on to drain. To have it start things again: taskdeck serve --detach")
+        output.print_note("still draining. To resume: taskdeck serve --detach")
         raise
     if args.drain:
         _check_drained(session)
@@ -63,7 +63,7 @@ def _check_drained(session: CommandContext) -> None:
     running = found["counts"].get("running", 0)
     if running or found["runtime"]["state"] == "running":
         jobs = "1 task still runs" if running == 1 else f"{running:,} tasks still run"
-        raise Problem(f"that runtime ended before the drain did, and {jobs}.", "See: taskdeck status")
+        raise Problem(f"the runtime ended before the drain was complete, and {jobs}.", "See: taskdeck status")
 
 
 def print_version(session: CommandContext, args: Args) -> int:
@@ -76,24 +76,24 @@ def print_version(session: CommandContext, args: Args) -> int:
 
 
 def _add_serve_arguments(parser: Parser) -> None:
-    parser.add_option("--detach", action="store_true", help="in the background; return when it answers")
-    parser.add_option("--replace", action="store_true", help="take over from the runtime that is up, of whatever version; no job notices")
+    parser.add_option("--detach", action="store_true", help="run in the background; return when the runtime answers")
+    parser.add_option("--replace", action="store_true", help="replace the running runtime; jobs keep running")
     parser.add_option("--ready-fd", type=make_type(units.parse_int, 0, 1 << 20), help=SUPPRESS)
     parser.add_option("--demo", action="store_true", help=SUPPRESS)
 
 
 def _add_stop_arguments(parser: Parser) -> None:
-    parser.add_option("--drain", action="store_true", help="start nothing more, and wait for what runs")
+    parser.add_option("--drain", action="store_true", help="start no more tasks and wait for running ones")
     add_json_options(parser)
 
 
 COMMANDS = {
     "serve": Command(
-        "run the runtime here, or in the background",
+        "run the runtime in the foreground or background",
         serve,
         _add_serve_arguments,
         "  taskdeck serve --detach\n  taskdeck serve        (in the foreground, for systemd)",
     ),
-    "stop": Command("end the runtime; running tasks go on", stop_runtime, _add_stop_arguments),
-    "version": Command("which Taskdeck this is", print_version, add_json_options),
+    "stop": Command("stop the runtime; running tasks continue", stop_runtime, _add_stop_arguments),
+    "version": Command("print the version", print_version, add_json_options),
 }

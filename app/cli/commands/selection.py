@@ -65,7 +65,7 @@ def confirm(session: CommandContext, args: Args, verb: str, what: str, chosen: d
         return chosen, None
     counts, first, as_of = _query_matches(session, chosen)
     if not (output.is_stdin_terminal() and output.is_stderr_terminal()):
-        raise Usage(f"this would {what} {_format_counts(counts)}. Nothing was changed.", "To do it: --yes")
+        raise Usage(f"this would {what} {_format_counts(counts)}. Nothing was changed.", "Confirm: --yes")
     if not counts:
         print_no_match(verb, chosen)
         return None
@@ -79,7 +79,10 @@ def print_no_match(verb: str, chosen: dict[str, Any]) -> None:
     """Print that no task matches, and which states were searched."""
     if "filter" in chosen:
         return output.print_note(f"nothing to {verb}: no task matches {truncate(sanitize(chosen['filter']), 200)}")
-    output.print_note(f"nothing to {verb}: no task that matches is {_format_states(chosen['status'])}. Others: --status STATE")
+    output.print_note(
+        f"nothing to {verb}: no matching task is {_format_states(chosen['status'])}. Others: "
+        "--status STATE"
+    )
 
 
 def _query_matches(session: CommandContext, chosen: dict[str, Any]) -> tuple[dict[str, int], list[dict[str, Any]], int]:
@@ -102,7 +105,7 @@ def _format_counts(counts: dict[str, int]) -> str:
     if len(counts) == 1:
         return f"{total:,} {styles.format_status(next(iter(counts)))} {tasks}"
     told = ", ".join(f"{count:,} {styles.format_status(state)}" for state, count in counts.items())
-    return f"{total:,} {tasks} ({told})" if told else "no task now"
+    return f"{total:,} {tasks} ({told})" if told else "no tasks"
 
 
 def _format_tasks(tasks: list[dict[str, Any]], total: int) -> str:
@@ -125,7 +128,10 @@ def print_skipped(done: dict[str, Any], asked: int) -> None:
     """Print how many confirmed tasks were skipped because they changed meanwhile."""
     if (left := asked - sum(len(done.get(key, ())) for key in ("done", "refused", "notes"))) > 0:
         has, it = ("has", "it") if left == 1 else ("have", "them")
-        output.print_note(f"{left:,} of the {asked:,} {has} changed since you were asked; nothing was done to {it}.")
+        output.print_note(
+            f"{left:,} of the {asked:,} {has} changed since the question; nothing was "
+            f"done to {it}."
+        )
 
 
 def _print_some(texts: Iterable[str]) -> None:
@@ -133,4 +139,4 @@ def _print_some(texts: Iterable[str]) -> None:
     for text in lines[:MAX_NAMED]:
         output.print_note(text)
     if len(lines) > MAX_NAMED:
-        output.print_note(f"and {len(lines) - MAX_NAMED:,} more like these.")
+        output.print_note(f"and {len(lines) - MAX_NAMED:,} more.")

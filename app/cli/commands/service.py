@@ -47,17 +47,17 @@ _PLAIN_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVW
 def install_unit(session: CommandContext, args: Args) -> int:
     """Write the unit and print the next commands; start nothing."""
     if args.user and args.system:
-        raise Usage("--user and --system: which of the two?")
+        raise Usage("--user and --system cannot be combined.")
     system = args.system or (not args.user and os.geteuid() == 0)
     path = _get_unit_path(system)
     text = make_unit(session.home, system)
     found = _read_unit(path)
     if _is_foreign_unit(found, session.home):
         raise Conflict(
-            f"{sanitize(path)} runs another home. It was not changed.", f"To have it replaced: rm {shlex.quote(path)}"
+            f"{sanitize(path)} runs another home. The unit was not changed.", f"To replace it: rm {shlex.quote(path)}"
         )
     if found == text:
-        output.print_note(f"{sanitize(path)} is as it should be.")
+        output.print_note(f"{sanitize(path)} is up to date.")
     else:
         _write_unit(path, text)
         output.print_note(f"wrote {sanitize(path)}.")
@@ -101,7 +101,10 @@ def _quote_for_systemd(word: str) -> str:
     """Quote a word for systemd, where % is a specifier. Raise Usage."""
     if not _is_writable(word):
         raise Usage(
-            f"{sanitize(word)} has control characters or is no UTF-8, which a unit file cannot hold.", "Choose another: --home DIR"
+            (
+                f"{sanitize(word)} contains control characters or invalid UTF-8, which a unit "
+                "file cannot hold."
+            ), "Choose another: --home DIR"
         )
     if word.isascii() and not set(word) - _PLAIN_CHARACTERS:
         return word
@@ -138,19 +141,19 @@ def _write_unit(path: str, text: str) -> None:
             file.write(text)
     except OSError as error:
         raise Problem(
-            f"cannot write {sanitize(path)}: {error.strerror}.", "For your user only: taskdeck service install --user"
+            f"cannot write {sanitize(path)}: {error.strerror}.", "To install for your user only: taskdeck service install --user"
         ) from None
 
 
 def _list_next_commands(system: bool) -> list[str]:
     control = "systemctl" if system else "systemctl --user"
     lines = [f"{control} daemon-reload", f"{control} enable --now taskdeck"]
-    return lines if system else [*lines, "loginctl enable-linger    (so that logging out ends nothing)"]
+    return lines if system else [*lines, "loginctl enable-linger    (keeps jobs running after logout)"]
 
 
 def _add_arguments(parser: Parser) -> None:
-    parser.add_option("--user", action="store_true", help="a unit of your user's systemd (usual, unless you are root)")
-    parser.add_option("--system", action="store_true", help="a unit of the system's, that runs as you")
+    parser.add_option("--user", action="store_true", help="install a user unit (default, unless you are root)")
+    parser.add_option("--system", action="store_true", help="install a system unit that runs as you")
     add_json_options(parser)
 
 

@@ -36,7 +36,7 @@ ATTEMPT_COLUMNS = [
 def show_task(session: CommandContext, args: Args) -> int:
     """Show one task."""
     if len(args.ids) != 1:
-        raise Usage("show one task: give its number, uuid or name.", "List: taskdeck ls")
+        raise Usage("show which task? Give its number, uuid or name.", "List: taskdeck ls")
     task = session.call("show", id=args.ids[0])
     if args.json or args.jsonl:
         output.print_json(task, args.jsonl)
@@ -99,13 +99,13 @@ def _format_facts(task: dict[str, Any], now: float, room: int | None) -> list[Li
             "queue",
             f"{sanitize(task['queue'])}{_format_pool(task)}     priority {task['priority']}     by {sanitize(task['submitted_by'])}",
         ),
-        ("asked", _format_request(task)),
+        ("requests", _format_request(task)),
         ("uses", _format_usage(task.get("use"))),
         ("submitted", _format_submitted(task, now)),
         ("waits for", ", ".join(_format_other_task(p) for p in task.get("parents") or () if p["status"] not in ENDED)),
         ("before", ", ".join(_format_other_task(c) for c in task.get("children") or ())),
         ("tags", " ".join(f"{sanitize(k)}={sanitize(v)}" for k, v in (task.get("tags") or {}).items())),
-        ("pinned", "no cleanup takes it" if task.get("pinned") else ""),
+        ("pinned", "excluded from cleanup" if task.get("pinned") else ""),
         ("why", _format_reasons(task)),
     ]
     return [line for label, text in found if text for line in _format_fact(label, text, room)]
@@ -234,10 +234,10 @@ def _list_next_commands(task: dict[str, Any], room: int | None) -> list[str]:
 
 def _add_arguments(parser: Parser) -> None:
     add_task_ids(parser)
-    parser.add_option("--wide", action="store_true", help="cut nothing")
+    parser.add_option("--wide", action="store_true", help="do not truncate columns")
     add_json_options(parser)
 
 
 COMMANDS = {
-    "show": Command("everything about one task", show_task, _add_arguments, "  taskdeck show 42\n  taskdeck show 42 --json")
+    "show": Command("show one task in detail", show_task, _add_arguments, "  taskdeck show 42\n  taskdeck show 42 --json")
 }

@@ -53,11 +53,11 @@ def format_sla_row(sla: dict[str, Any]) -> list[Span]:
 def format_sla_facts(sla: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the lines of `sla show`."""
     return [
-        ("wants", _format_condition(sla["conditions"])),
+        ("condition", _format_condition(sla["conditions"])),
         ("now" if sla.get("metric") else "of", _format_scope(sla)),
         ("severity", _get_severity(sla)),
         ("state", _format_state(sla)[0]),
-        ("made", f"{time_format.format_clock(sla['created_at'])}, changed {time_format.format_clock(sla['updated_at'])}"),
+        ("created", f"{time_format.format_clock(sla['created_at'])}, changed {time_format.format_clock(sla['updated_at'])}"),
     ]
 
 
@@ -98,9 +98,12 @@ def create_sla(session: CommandContext, args: Args) -> int:
     name = require_new_name(args, "sla")
     given = _collect_limits(args)
     if len(given) != 1:
-        raise Usage("an SLA needs one of --finishes-within and --starts-within, or --metric and --stays-below. Nothing was created.")
+        raise Usage(
+            "an SLA needs --finishes-within, --starts-within, or --metric with "
+            "--stays-below. Nothing was created."
+        )
     if (args.below is None) != (args.metric is None):
-        raise Usage("--metric and --stays-below go together. Nothing was created.", f"Metrics: {', '.join(metrics.METRICS)}")
+        raise Usage("--metric and --stays-below require each other. Nothing was created.", f"Metrics: {', '.join(metrics.METRICS)}")
     answer = session.call("sla.create", name=name, **given[0], **_collect_scope(args))
     return definition_group.print_result(args, answer, f"sla {sanitize(name)} created")
 
@@ -120,34 +123,34 @@ def set_sla(session: CommandContext, args: Args) -> int:
     name = require_one_name(args, "sla")
     given = _collect_limits(args)
     if len(given) > 1 or args.on and args.off:
-        raise Usage("one of --finishes-within, --starts-within and --stays-below, and one of --on and --off. Nothing was changed.")
+        raise Usage("give only one limit, and only one of --on and --off. Nothing was changed.")
     changes = _collect_scope(args) | (given[0] if given else {}) | ({"enabled": args.on} if args.on or args.off else {})
     if not changes:
-        raise Usage("set what? Name it: --finishes-within 1h, --severity critical, --off, …", "See: taskdeck sla set --help")
+        raise Usage("set what? Give an option: --finishes-within 1h, --severity critical, --off, …", "See: taskdeck sla set --help")
     return definition_group.print_result(args, session.call("sla.set", name=name, **changes), f"sla {sanitize(name)} changed")
 
 
 def _add_arguments(parser: Parser, kind: Callable[[str], str] = require_text) -> None:
     definition_group.add_name(parser)
     parser.add_option(
-        "--finishes-within", dest="finishes", type=DURATION, metavar="TIME", help="ends within that of its submission"
+        "--finishes-within", dest="finishes", type=DURATION, metavar="TIME", help="deadline for finishing, counted from submission"
     )
     parser.add_option(
-        "--starts-within", dest="starts", type=DURATION, metavar="TIME", help="starts within that of its submission"
+        "--starts-within", dest="starts", type=DURATION, metavar="TIME", help="deadline for starting, counted from submission"
     )
-    parser.add_option("--metric", type=OneOf(*metrics.METRICS), metavar="METRIC", help=f"of Taskdeck itself: {', '.join(metrics.METRICS)}")
-    parser.add_option("--stays-below", dest="below", metavar="LIMIT", help="it is less: 5m or 250ms, 20 for slow-queries, 64M for wal-size")
+    parser.add_option("--metric", type=OneOf(*metrics.METRICS), metavar="METRIC", help=f"metric of Taskdeck: {', '.join(metrics.METRICS)}")
+    parser.add_option("--stays-below", dest="below", metavar="LIMIT", help="upper limit of the metric: 5m or 250ms, 20 for slow-queries, 64M for wal-size")
     parser.add_option("--template", type=kind, metavar="TEMPLATE", help="only tasks of this template")
     parser.add_option("--queue", type=kind, metavar="QUEUE", help="only tasks of this queue")
-    parser.add_option("--task", type=kind, metavar="NAME", help="only tasks of this name")
-    parser.add_option("--tag", action="append", type=parse_pair, metavar="K=V", help="only tasks with this tag; may repeat")
+    parser.add_option("--task", type=kind, metavar="NAME", help="only tasks with this name")
+    parser.add_option("--tag", action="append", type=parse_pair, metavar="K=V", help="only tasks with this tag; repeatable")
     parser.add_option("--severity", type=OneOf(*styles.SEVERITIES), metavar="WORD", help="critical, warning (default) or info")
 
 
 def _add_set_arguments(parser: Parser) -> None:
     _add_arguments(parser, str)  # an empty name removes the earlier one
-    parser.add_option("--on", action="store_true", help="heed it again")
-    parser.add_option("--off", action="store_true", help="heed it no more, and close its alerts")
+    parser.add_option("--on", action="store_true", help="enable the rule")
+    parser.add_option("--off", action="store_true", help="disable the rule and close its alerts")
 
 
 EXAMPLES = """\
@@ -157,7 +160,7 @@ EXAMPLES = """\
 COMMANDS = {
     "ls": definition_group.make_list_command("sla", COLUMNS, format_sla_row, FIELDS),
     "show": definition_group.make_show_command("sla", format_sla_facts),
-    "create": Command("make one", create_sla, _add_arguments, EXAMPLES),
-    "set": Command("change one", set_sla, _add_set_arguments, "  taskdeck sla set encode-on-time --finishes-within 1h"),
-    "rm": definition_group.make_verb_command("sla", "rm", "remove one", "removed"),
+    "create": Command("create an SLA", create_sla, _add_arguments, EXAMPLES),
+    "set": Command("change an SLA", set_sla, _add_set_arguments, "  taskdeck sla set encode-on-time --finishes-within 1h"),
+    "rm": definition_group.make_verb_command("sla", "rm", "remove an SLA", "removed"),
 }

@@ -38,7 +38,7 @@ _COUNTED_STATES = ("running", "queued", "blocked", "held", "scheduled", "retryin
 def show_status(session: CommandContext, args: Args) -> int:
     """Show the status; with --check, exit 1 if something is wrong."""
     if args.tmux and not args.line:
-        raise Usage("--tmux goes with --line.")
+        raise Usage("--tmux requires --line.")
     if args.watch:
         return _watch_status(session, args)
     if args.line and not (args.json or args.jsonl):
@@ -53,7 +53,7 @@ def show_status(session: CommandContext, args: Args) -> int:
 
 def _watch_status(session: CommandContext, args: Args) -> int:
     if args.json and not args.jsonl:
-        raise Usage("--watch with JSON is a document a line: --jsonl")
+        raise Usage("--watch prints one JSON document per line. Use: --jsonl")
     from app.cli.commands import status_line, status_watch
 
     page = (lambda found: [[(status_line.format_status_line(found, args.tmux), "")]]) if args.line else _format_page
@@ -122,8 +122,8 @@ def _format_runtime(runtime: dict[str, Any]) -> tuple[str, str]:
 
 def _format_keeper(keeper: dict[str, Any], home: str, running: int) -> tuple[str, str]:
     if not keeper.get("pid"):
-        goes = "goes" if running == 1 else "go"
-        return ("running", f"up; {_format_jobs(running)} {goes} on under it") if _is_keeper_alive(home) else ("none", "none")
+        goes = "continues" if running == 1 else "continue"
+        return ("running", f"running; {_format_jobs(running)} {goes} under it") if _is_keeper_alive(home) else ("none", "none")
     return "running", f"pid {keeper['pid']}, guard {keeper['guard_pid'] or units.MISSING}, {_format_jobs(running)}"
 
 
@@ -171,7 +171,7 @@ def _format_backup(backup: dict[str, Any] | None) -> Span:
     if backup.get("gone"):
         return f"; backup {'none' if 'folder' in backup['gone'] else 'lost'}: {sanitize(backup['gone'])}", "warn"
     if backup["at"] is None:
-        return "; no backup yet", ""
+        return "; no backups yet", ""
     age = units.format_age(time_format.seconds_since(backup["at"]))
     return (f"; backup {age} ago, late", "warn") if backup["late"] else (f"; backup {age} ago, verified", "")
 
@@ -180,7 +180,7 @@ def _format_replica(replica: dict[str, Any] | None) -> list[Line]:
     """Return the age of the replica and its problem; no line without a replica."""
     if replica is None or replica["target"] is None:
         return []
-    age = f"{units.format_age(replica['lag'])} old" if replica["lag"] is not None else "never copied yet"
+    age = f"{units.format_age(replica['lag'])} old" if replica["lag"] is not None else "not copied yet"
     text = f"{sanitize(replica['target'])}, {age}{', late' if replica['late'] else ''}"
     problem = f": {sanitize(replica['problem'])}" if replica["problem"] else ""
     return [[*_format_fact("replica", "firing" if replica["late"] else "running", text), (problem, "warn")]]
@@ -224,10 +224,10 @@ def _format_pool_row(pool: dict[str, Any]) -> list[Span]:
 
 
 def _add_arguments(parser: Parser) -> None:
-    parser.add_option("--line", action="store_true", help="one short line, for a status bar: 7r 22q 1! tick 3ms")
-    parser.add_option("--tmux", action="store_true", help="with --line: in tmux's colours")
-    parser.add_option("--check", action="store_true", help="exit 1 when no runtime is up or a critical alert fires")
-    parser.add_option("--watch", action="store_true", help="show it again after every change")
+    parser.add_option("--line", action="store_true", help="print one short line for a status bar: 7r 22q 1! tick 3ms")
+    parser.add_option("--tmux", action="store_true", help="with --line: use tmux colours")
+    parser.add_option("--check", action="store_true", help="exit 1 if no runtime is running or a critical alert fires")
+    parser.add_option("--watch", action="store_true", help="refresh after every change")
     add_json_options(parser)
 
 
@@ -236,4 +236,4 @@ EXAMPLES = """\
   taskdeck status --watch
   set -g status-right '#(taskdeck status --line --tmux)'     (in tmux.conf)"""
 
-COMMANDS = {"status": Command("runtime, queues, pools and alerts on one screen", show_status, _add_arguments, EXAMPLES)}
+COMMANDS = {"status": Command("show runtime, queues, pools and alerts", show_status, _add_arguments, EXAMPLES)}

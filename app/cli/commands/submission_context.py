@@ -31,7 +31,7 @@ def resolve_directory(given: str | None) -> str:
         here = os.getcwd()
     except OSError:
         if given is None or not os.path.isabs(given):
-            raise Usage(f"this directory no longer exists. {NOT_SUBMITTED}", "Name one: --cwd DIR") from None
+            raise Usage(f"this directory no longer exists. {NOT_SUBMITTED}", "Choose another: --cwd DIR") from None
         here = "/"
     if given is None:
         return here
@@ -42,7 +42,7 @@ def resolve_directory(given: str | None) -> str:
 
 
 def _make_directory_error(path: str) -> Usage:
-    what = "is no directory" if os.path.exists(path) else f"does not exist on {os.uname().nodename}"
+    what = "is not a directory" if os.path.exists(path) else f"does not exist on {os.uname().nodename}"
     near = _find_nearest_directory(path)
     hint = f"Nearest: {truncate(sanitize(near), 200)}. " if near else ""
     return Usage(f"{truncate(sanitize(path), 200)} {what}. {hint}{NOT_SUBMITTED}")

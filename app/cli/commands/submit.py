@@ -111,22 +111,25 @@ def _make_tasks(args: Args) -> list[dict[str, Any]]:
     task = {**_parse_work(args), **_collect_settings(args)}
     if not args.each:
         if args.nul:
-            raise Usage(f"-0 goes with --each. {NOT_SUBMITTED}")
+            raise Usage(f"-0 requires --each. {NOT_SUBMITTED}")
         return [task]
     from app.cli.commands.submit_each import expand_items
 
     found = expand_items(task, sys.stdin.buffer.read(), args.nul)
     if args.follow and len(found) > 1:
-        raise Usage(f"--follow shows one task, and these are {len(found):,}. {NOT_SUBMITTED}")
+        raise Usage(f"--follow shows a single task, not {len(found):,}. {NOT_SUBMITTED}")
     return found
 
 
 def _parse_work(args: Args) -> dict[str, Any]:
     given = [args.command is not None, args.script is not None, bool(args.words)]
     if sum(given) == 0:
-        raise Usage(f"submit needs a command: taskdeck submit -- COMMAND, or -c 'SHELL TEXT', or a template. {NOT_SUBMITTED}")
+        raise Usage(
+            "submit needs a command: taskdeck submit -- COMMAND, or -c 'SCRIPT', or a "
+            f"template. {NOT_SUBMITTED}"
+        )
     if sum(given) > 1:
-        raise Usage(f"a command after --, -c and a template exclude each other. {NOT_SUBMITTED}")
+        raise Usage(f"give only one of a command after --, -c, and a template. {NOT_SUBMITTED}")
     if args.script is not None:
         return {"script": _read_script(args)}
     if args.command is not None:
@@ -137,8 +140,11 @@ def _parse_work(args: Args) -> dict[str, Any]:
 def _read_script(args: Args) -> str:
     if args.each:
         raise Usage(
-            "--each would paste what it reads into shell text.",
-            f"Safe: taskdeck submit --each -- sh -c 'TEXT WITH \"$1\"' sh {{}}. {NOT_SUBMITTED}",
+            "--each cannot insert items into a shell script: quoting would be unsafe.",
+            (
+                f"Use instead: taskdeck submit --each -- sh -c 'TEXT WITH \"$1\"' sh {{}}. "
+                f"{NOT_SUBMITTED}"
+            ),
         )
     if args.script != "-":
         return args.script
@@ -147,7 +153,7 @@ def _read_script(args: Args) -> str:
 
 def _check_argv(command: list[str]) -> list[str]:
     if not command or not command[0]:
-        raise Usage(f"there is no command after --. {NOT_SUBMITTED}")
+        raise Usage(f"missing command after --. {NOT_SUBMITTED}")
     (word, *more) = command
     if not more and _is_shell_text(word):
         raise _make_shell_text_error(word)
@@ -158,8 +164,8 @@ def _make_shell_text_error(word: str) -> Usage:
     from shlex import quote
 
     shown = truncate(word, 120)
-    hint = f"As shell text: taskdeck submit -c {quote(shown)}. {NOT_SUBMITTED}"
-    return Usage(f'"{shown}" is one word with shell signs in it.', hint)
+    hint = f"As a shell script: taskdeck submit -c {quote(shown)}. {NOT_SUBMITTED}"
+    return Usage(f'"{shown}" is a single word with shell characters.', hint)
 
 
 def _is_shell_text(word: str) -> bool:
@@ -175,7 +181,10 @@ def _parse_template(args: Args) -> dict[str, Any]:
     if more:
         shown = truncate(sanitize(more[0]), 40)
         raise _make_program_error(args.words) or Usage(
-            f'{sanitize(template)} takes its parameters as -p NAME=VALUE; "{shown}" is one word too many. {NOT_SUBMITTED}'
+
+                f'{sanitize(template)} takes its parameters as -p NAME=VALUE; "{shown}" is '
+                f'unexpected. {NOT_SUBMITTED}'
+
         )
     if not template:
         raise Usage(f"the name of the template must not be empty. {NOT_SUBMITTED}")
@@ -195,7 +204,7 @@ def _collect_settings(args: Args) -> dict[str, Any]:
     if args.hold:
         found["hold"] = True
     if args.parameters and not args.words:
-        raise Usage(f"-p gives a template its parameters, and this is no template. {NOT_SUBMITTED}")
+        raise Usage(f"-p requires a template. {NOT_SUBMITTED}")
     return found
 
 
@@ -221,7 +230,7 @@ def _submit_lines(session: CommandContext, args: Args) -> int:
 def _check_from_alone(args: Args) -> None:
     given = [key for key in (*_COPIED_OPTIONS, "tags", "parameters", "script", "words", "command") if getattr(args, key)]
     if given or args.hold or args.each or args.follow or args.dry_run:
-        raise Usage(f"with --from, each line says what it wants; other options do not go with it. {NOT_SUBMITTED}")
+        raise Usage(f"--from cannot be combined with options of a single task. {NOT_SUBMITTED}")
 
 
 def _print_numbers(args: Args, stored: list[dict[str, Any]], many: bool) -> None:
@@ -239,7 +248,7 @@ def _print_numbers(args: Args, stored: list[dict[str, Any]], many: bool) -> None
     if _wants_position(stored) and "queue" in stored[0]:
         output.print_message(_format_position(stored[0], when))
     elif when:
-        output.print_note(f"not before {when}.")
+        output.print_note(f"starts no earlier than {when}.")
 
 
 def _wants_position(tasks: list[dict[str, Any]]) -> bool:
@@ -274,7 +283,7 @@ def _print_dry_run(args: Args, tasks: list[dict[str, Any]]) -> int:
         line = join(launch["argv"]) if "argv" in launch else launch["script"]
         wishes = "".join(f"{wish}  " for wish in _format_settings(args, task))
         output.print_line(f"{sanitize(task['name'])}  queue {sanitize(task['queue'])}  {wishes}in {sanitize(task['cwd'])}  {sanitize(line)}")
-    output.print_message(f"taskdeck: a dry run. {NOT_SUBMITTED}")
+    output.print_message(f"taskdeck: dry run. {NOT_SUBMITTED}")
     return 0
 
 
@@ -286,7 +295,7 @@ def _format_settings(args: Args, task: dict[str, Any]) -> list[str]:
     said = {
         "at": task.get("not_before") and time_format.format_moment(task["not_before"]),
         "after": " ".join(f"#{one.removeprefix('#')}" if one.removeprefix("#").isdigit() else sanitize(one) for one in args.after or ()),
-        "after any end of": " ".join(map(sanitize, args.after_any or ())),
+        "after any": " ".join(map(sanitize, args.after_any or ())),
         "priority": task.get("priority"),
         "cpu": units.format_number(task["cpu"]) if task.get("cpu", 1) != 1 else None,
         "memory": units.format_memory(task["memory"]) if task.get("memory") else None,
@@ -307,7 +316,7 @@ def _wait_for_tasks(session: CommandContext, stored: list[dict[str, Any]]) -> in
 
 COMMANDS = {
     "submit": Command(
-        "queue a command, shell text or a template",
+        "queue a command, a shell script or a template",
         submit_tasks,
         add_submit_options,
         EXAMPLES,

@@ -26,12 +26,12 @@ def expand_items(task: dict[str, Any], data: bytes, nul: bool) -> list[dict[str,
     """
     items = _split_items(data, nul)
     if not items:
-        raise Usage(f"--each found nothing on standard input. {NOT_SUBMITTED}")
+        raise Usage(f"--each read no items from standard input. {NOT_SUBMITTED}")
     if "argv" in task:
         return [{**task, "argv": _fill_argv(task["argv"], item), **_make_labels(task, item)} for item in items]
     texts = task.get("parameter_texts", ())
     if not any(PLACEHOLDER in text for _, text in texts):
-        raise Usage(f"--each has no place for what it reads. {NOT_SUBMITTED}", "Give a parameter the value {}: -p NAME={}")
+        raise Usage(f"--each needs a placeholder for its items. {NOT_SUBMITTED}", "Use {} in a parameter: -p NAME={}")
     return [{**task, "parameter_texts": [[key, text.replace(PLACEHOLDER, item)] for key, text in texts], **_make_labels(task, item)} for item in items]
 
 
@@ -56,7 +56,7 @@ def _split_items(data: bytes, nul: bool) -> list[str]:
     lines = data.split(b"\n")
     torn = next((at for at, line in enumerate(lines, 1) if b"\0" in line), None)
     if torn:
-        raise Usage(f"--each: line {torn} holds a NUL byte. {NOT_SUBMITTED}", "For items that end in NUL: --each -0")
+        raise Usage(f"--each: line {torn} contains a NUL byte. {NOT_SUBMITTED}", "For NUL-terminated items: --each -0")
     return [os.fsdecode(line) for line in lines if line]
 
 

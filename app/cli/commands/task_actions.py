@@ -116,7 +116,7 @@ def _print_results(done: dict[str, Any], said: Callable[[dict[str, Any]], str]) 
     if len(rows) > MAX_LISTED:
         output.print_line(f"and {len(rows) - MAX_LISTED:,} more")
     if not (rows or done.get("notes") or done.get("refused")):
-        output.print_note("there was nothing to do.")
+        output.print_note("nothing to do.")
     for note in done.get("notes", ()):
         output.print_note(note)
     for refusal in done.get("refused", ()):
@@ -155,7 +155,7 @@ def parse_signal(text: str | None) -> int | None:
     from app.core.text.sanitize import find_nearest
 
     meant = find_nearest(word, Signals.__members__)
-    near = f"Nearest: {meant.removeprefix('SIG')}" if meant else "Such as: TERM, INT, HUP, KILL, USR1"
+    near = f"Nearest: {meant.removeprefix('SIG')}" if meant else "Examples: TERM, INT, HUP, KILL, USR1"
     raise Usage(f'there is no signal "{truncate(sanitize(text), 40)}". Nothing was sent.', near)
 
 
@@ -163,7 +163,7 @@ def set_fields(session: CommandContext, args: Args) -> int:
     """Change settings of tasks."""
     fields = {key[3:]: value for key, value in vars(args).items() if key.startswith("to_") and value is not None}
     if not fields:
-        raise Usage("set what? Name it: --priority 5, --queue gpu, --memory 11G, …", "See: taskdeck set --help")
+        raise Usage("set what? Give an option: --priority 5, --queue gpu, --memory 11G, …", "See: taskdeck set --help")
     what = ", ".join(f"{key.replace('_', '-')} {_format_value(key, value)}" for key, value in fields.items())
     became = ""
     if [*fields] == ["pinned"]:
@@ -215,14 +215,14 @@ def _add_selectors(parser: Parser, **names: tuple[str, ...]) -> None:
 
 def _add_cancel_arguments(parser: Parser) -> None:
     parser.add_option(
-        "-s", "--signal", metavar="SIGNAL", help="send this signal instead, and leave the rest to the program"
+        "-s", "--signal", metavar="SIGNAL", help="send this signal instead; the program decides what to do"
     )
-    parser.add_option("--grace", type=DURATION, metavar="TIME", help="between TERM and KILL (default: the task's)")
+    parser.add_option("--grace", type=DURATION, metavar="TIME", help="time between TERM and KILL (default: the task's)")
     _add_ids_or_filters(parser)
 
 
 def _add_retry_arguments(parser: Parser) -> None:
-    parser.add_option("--again", action="store_true", help="also what has succeeded")
+    parser.add_option("--again", action="store_true", help="include succeeded tasks")
     _add_ids_or_filters(parser)
 
 
@@ -238,11 +238,11 @@ def _add_set_arguments(parser: Parser) -> None:
     add("--retries", dest="to_retries", type=RETRIES, metavar="N")
     add("--retry-delay", dest="to_retry_delay", type=DURATION, metavar="TIME")
     add("--grace", dest="to_grace", type=DURATION, metavar="TIME")
-    add("--at", dest="to_at", type=make_type(_parse_at), metavar="TIME", help="not before 23:30, 'tomorrow 08:00', 2h (from now); now: at once")
+    add("--at", dest="to_at", type=make_type(_parse_at), metavar="TIME", help="start no earlier than 23:30, 'tomorrow 08:00', 2h (from now); now: at once")
     add("--name", "-n", dest="to_name", type=parse_new_name, metavar="NAME")
     pin = values.add_mutually_exclusive_group().add_argument
-    pin("--pin", dest="to_pinned", action="store_true", default=None, help="no cleanup takes it or its runs; ended tasks too")
-    pin("--unpin", dest="to_pinned", action="store_false", default=None, help="the cleanup may take it again")
+    pin("--pin", dest="to_pinned", action="store_true", default=None, help="never clean up the task and its runs; works for ended tasks, too")
+    pin("--unpin", dest="to_pinned", action="store_false", default=None, help="let cleanup remove the task again")
     _add_selectors(parser, queue=("--in-queue",), named=("--named",))
     add_json_options(parser)
 
@@ -253,13 +253,13 @@ def _make_command(verb: str, summary: str, arguments: Callable[[Parser], None], 
 
 COMMANDS = {
     "cancel": Command(
-        "end tasks, running or waiting",
+        "cancel running or waiting tasks",
         cancel,
         _add_cancel_arguments,
         "  taskdeck cancel 42\n  taskdeck cancel -s INT 42\n  taskdeck cancel --queue media --status queued",
     ),
-    "pause": _make_command("pause", "make running tasks stand still", _add_ids_only),
-    "resume": _make_command("resume", "let paused tasks go on", _add_ids_only),
+    "pause": _make_command("pause", "suspend running tasks", _add_ids_only),
+    "resume": _make_command("resume", "continue paused tasks", _add_ids_only),
     "hold": _make_command("hold", "keep waiting tasks from starting", _add_ids_or_filters),
     "release": _make_command("release", "let held tasks start", _add_ids_or_filters),
     "retry": Command(
@@ -268,10 +268,13 @@ COMMANDS = {
         _add_retry_arguments,
         "  taskdeck retry 42\n  taskdeck retry --status failed --since 2h",
     ),
-    "rm": _make_command("rm", "forget ended tasks", _add_ids_or_filters),
+    "rm": _make_command("rm", "delete ended tasks", _add_ids_or_filters),
     "set": Command(
-        "change what waiting tasks ask for", set_fields, _add_set_arguments,
-        "  taskdeck set 42 --priority 5 --memory 11G\n  taskdeck set 42 --pin          (kept, whatever the rules of [retention] say)",
+        "change the settings of waiting tasks", set_fields, _add_set_arguments,
+        (
+            "  taskdeck set 42 --priority 5 --memory 11G\n  taskdeck set 42 --pin        "
+            "  (kept regardless of [retention])"
+        ),
     ),
-    "front": _make_command("front", "move tasks to the head of their queue", _add_ids_or_filters),
+    "front": _make_command("front", "move tasks to the front of their queue", _add_ids_or_filters),
 }

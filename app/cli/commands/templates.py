@@ -61,7 +61,7 @@ def format_template_row(template: dict[str, Any]) -> list[Span]:
 def format_template_facts(template: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the lines of `template show`."""
     return [
-        ("what for", template.get("description") or ""),
+        ("description", template.get("description") or ""),
         ("engine", template["engine"]),
         *((key, _format_schema_value(value)) for key, value in (template["schema"] or {}).items()),
         ("queue", template.get("queue") or ""),
@@ -70,7 +70,7 @@ def format_template_facts(template: dict[str, Any]) -> list[tuple[str, str]]:
         ("memory", "" if template.get("memory") is None else units.format_memory(template["memory"])),
         ("retries", "" if template.get("retries") is None else str(template["retries"])),
         ("parameters", "\n".join(_format_parameters(template.get("parameters") or {}))),
-        ("made", f"{time_format.format_clock(template['created_at'])}, changed {time_format.format_clock(template['updated_at'])}"),
+        ("created", f"{time_format.format_clock(template['created_at'])}, changed {time_format.format_clock(template['updated_at'])}"),
     ]
 
 
@@ -94,9 +94,9 @@ def _format_parameter(name: str, schema: dict[str, Any], needed: bool) -> str:
     import json
 
     shown = mask_record(schema, is_secret_name(name))
-    default = f", usually {truncate(json.dumps(shown['default'], ensure_ascii=False), 60)}" if "default" in schema else ""
+    default = f", default {truncate(json.dumps(shown['default'], ensure_ascii=False), 60)}" if "default" in schema else ""
     what = f": {schema['description']}" if schema.get("description") else ""
-    return f"{name} ({schema.get('type', 'any')}{', needed' if needed else ''}{default}){what}"
+    return f"{name} ({schema.get('type', 'any')}{', required' if needed else ''}{default}){what}"
 
 
 def create_template(session: CommandContext, args: Args) -> int:
@@ -114,7 +114,10 @@ def _make_schema(args: Args) -> tuple[str, dict[str, Any]]:
     """Return engine and schema. Raise Usage unless exactly one way to run is given."""
     ways = [args.command is not None, args.script is not None, args.callable is not None]
     if sum(ways) != 1:
-        raise Usage("a template needs one of --script, --callable, and a command after --. Nothing was created.")
+        raise Usage(
+            "a template needs exactly one of --script, --callable, and a command after "
+            "--. Nothing was created."
+        )
     if args.command is not None:
         return _choose_engine(args, "exec"), {"argv": args.command}
     if args.callable is not None:
@@ -157,26 +160,26 @@ def set_template(session: CommandContext, args: Args) -> int:
     if args.parameters is not None:
         more["parameters"] = _read_parameters(args)
     if not more:
-        raise Usage("set what? Name it: --queue, --timeout, --script, …", "See: taskdeck template set --help")
+        raise Usage("set what? Give an option: --queue, --timeout, --script, …", "See: taskdeck template set --help")
     return definition_group.print_result(args, session.call("template.set", name=name, **more), f"template {sanitize(name)} changed")
 
 
 def _add_arguments(parser: Parser) -> None:
     definition_group.add_name(parser)
     run = parser.add_argument_group("how it runs (one of script, callable, and a command after --)")
-    run.add_argument("--script", metavar="TEXT", help="shell text; parameters arrive as $PARAM_name")
-    run.add_argument("--callable", metavar="M:F", help="a Python function; parameters are its keywords")
-    run.add_argument("--engine", metavar="ENGINE", help="exec, shell or python (usually clear from the above)")
-    run.add_argument("--shell", type=require_text, metavar="FILE", help="which shell (default: /bin/sh)")
-    run.add_argument("--python", type=require_text, metavar="FILE", help="which Python (default: python3)")
-    run.add_argument("--parameters", metavar="JSON", help="a JSON Schema of what may be filled in, or @FILE")
-    usual = parser.add_argument_group("what its tasks ask for, unless they say otherwise")
+    run.add_argument("--script", metavar="TEXT", help="shell script; parameters are passed as $PARAM_name")
+    run.add_argument("--callable", metavar="M:F", help="Python function; parameters are keyword arguments")
+    run.add_argument("--engine", metavar="ENGINE", help="exec, shell or python (default: from the options above)")
+    run.add_argument("--shell", type=require_text, metavar="FILE", help="shell to use (default: /bin/sh)")
+    run.add_argument("--python", type=require_text, metavar="FILE", help="Python to use (default: python3)")
+    run.add_argument("--parameters", metavar="JSON", help="JSON Schema of the parameters, or @FILE")
+    usual = parser.add_argument_group("defaults of its tasks")
     usual.add_argument("--queue", "-q", type=require_text, metavar="QUEUE")
     usual.add_argument("--cpu", type=CPU, metavar="CORES")
     usual.add_argument("--memory", type=SIZE, metavar="SIZE")
     usual.add_argument("--timeout", "-t", type=DURATION, metavar="TIME")
     usual.add_argument("--retries", type=RETRIES, metavar="N")
-    usual.add_argument("--description", metavar="TEXT", help="what it is for")
+    usual.add_argument("--description", metavar="TEXT", help="description")
 
 
 USAGE = "[OPTION …] NAME [-- COMMAND ARG …]"
@@ -188,9 +191,9 @@ EXAMPLES = """\
 COMMANDS = {
     "ls": definition_group.make_list_command("template", COLUMNS, format_template_row, FIELDS, mask_record),
     "show": definition_group.make_show_command("template", format_template_facts, mask_record),
-    "create": Command("make one", create_template, _add_arguments, EXAMPLES, takes_command=True, usage=USAGE),
+    "create": Command("create a template", create_template, _add_arguments, EXAMPLES, takes_command=True, usage=USAGE),
     "set": Command(
-        "change one", set_template, _add_arguments, "  taskdeck template set thumbs --timeout 20m", takes_command=True, usage=USAGE
+        "change a template", set_template, _add_arguments, "  taskdeck template set thumbs --timeout 20m", takes_command=True, usage=USAGE
     ),
-    "rm": definition_group.make_verb_command("template", "rm", "remove an unused one", "removed"),
+    "rm": definition_group.make_verb_command("template", "rm", "remove an unused template", "removed"),
 }

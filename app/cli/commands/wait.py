@@ -38,8 +38,8 @@ def wait_for_tasks(session: CommandContext, numbers: list[int]) -> int:
 
 def print_continues(numbers: list[int]) -> None:
     """Print that only the wait was interrupted."""
-    which = f"#{numbers[0]} goes" if len(numbers) == 1 else f"the {len(numbers):,} tasks go"
-    output.print_note(f"{which} on. See: taskdeck show {numbers[0]}")
+    which = f"#{numbers[0]} continues" if len(numbers) == 1 else f"the {len(numbers):,} tasks continue"
+    output.print_note(f"{which}. See: taskdeck show {numbers[0]}")
 
 
 def _wait_and_print(session: CommandContext, given: list[Any], timeout: float | None) -> list[dict[str, Any]]:
@@ -61,12 +61,12 @@ def _wait_until_ended(session: CommandContext, given: list[Any], timeout: float 
             return session.call("wait", ids=given, timeout=left)
         except Stopped as stopped:
             if not told:
-                output.print_note(f"{stopped.message} What runs goes on, and this waits. {stopped.hint}")
+                output.print_note(f"{stopped.message} Running tasks continue; still waiting. {stopped.hint}")
             told = True
         if timeout is not None:
             left = max(0.0, began + timeout - time.monotonic())
             if not left:
-                raise TimedOut(f"waited {units.format_duration(timeout)}, and no runtime came up.")
+                raise TimedOut(f"waited {units.format_duration(timeout)}, but no runtime was started.")
         time.sleep(POLL_INTERVAL)
 
 
@@ -81,12 +81,12 @@ def _get_exit_code(ends: list[dict[str, Any]]) -> int:
 
 def _add_arguments(parser: Parser) -> None:
     add_task_ids(parser)
-    parser.add_option("--timeout", type=DURATION, metavar="TIME", help="give up after that time, with exit code 6")
+    parser.add_option("--timeout", type=DURATION, metavar="TIME", help="give up after this time, with exit code 6")
     add_json_options(parser)
 
 
 EXAMPLES = """\
-  taskdeck wait 42 && echo well
-  taskdeck wait 42 43 44 --timeout 2h    (exits with the first code that is not 0)"""
+  taskdeck wait 42 && echo done
+  taskdeck wait 42 43 44 --timeout 2h    (exits with the first nonzero code)"""
 
-COMMANDS = {"wait": Command("wait for tasks to end, and exit with their code", wait, _add_arguments, EXAMPLES)}
+COMMANDS = {"wait": Command("wait for tasks to end and exit with their code", wait, _add_arguments, EXAMPLES)}

@@ -33,7 +33,7 @@ def explain_tasks(session: CommandContext, args: Args) -> int:
 
 def _format_groups(found: dict[str, Any]) -> list[Line]:
     if not found["groups"]:
-        return [[("nothing waits", "")]]
+        return [[("no waiting tasks", "")]]
     most = max(len(units.format_count(group["count"])) for group in found["groups"])
     return [
         [(f"{units.format_count(group['count']):>{most}}", "bold"), (f" {_conjugate(group['count'], output.add_home_option(sanitize(group['text'])))}", "")]
@@ -80,8 +80,11 @@ def _format_suggestions(task: dict[str, Any]) -> list[Line]:
     offered = task.get("cures") or ()
     found = [cure for cure in offered if cure["command"]]
     if offered and not found:
-        return [[], *_wrap_dim(f"Nothing here would start it sooner: {'; '.join(cure['gain'] for cure in offered)}.", 2)]
-    page: list[Line] = [[], [("  Could help:", "")]] if found else []
+        return [[], *_wrap_dim((
+            "No change here would start the task sooner: "
+            f"{'; '.join(cure['gain'] for cure in offered)}."
+        ), 2)]
+    page: list[Line] = [[], [("  Suggestions:", "")]] if found else []
     for cure in found:
         page.append([("    ", ""), (f"{output.get_program()} {sanitize(shlex.join(cure['command'][1:]))}", "bold")])
         page += _wrap_dim(cure["gain"], 6)
@@ -117,12 +120,12 @@ def _format_reason(number: int, text: str) -> list[Line]:
 
 
 def _add_arguments(parser: Parser) -> None:
-    add_task_ids(parser, "its number, uuid or name; none: everything that waits, by reason")
+    add_task_ids(parser, "number, uuid or name of a task; none: all waiting tasks, grouped by reason")
     add_json_options(parser)
 
 
 COMMANDS = {
     "why": Command(
-        "why tasks wait, and when they may start", explain_tasks, _add_arguments, "  taskdeck why 42\n  taskdeck why", usage="[OPTION …] [ID …]"
+        "explain why tasks wait and when they may start", explain_tasks, _add_arguments, "  taskdeck why 42\n  taskdeck why", usage="[OPTION …] [ID …]"
     )
 }

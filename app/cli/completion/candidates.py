@@ -189,8 +189,8 @@ def _list_values(about: dict[str, Any]) -> list[str]:
 
 def _describe_parameter(about: dict[str, Any], needed: bool) -> str:
     kind = about.get("type", "any")
-    told = [kind if isinstance(kind, str) else "any", *(["needed"] if needed else [])]
-    told += [f"usually {about['default']}"] if "default" in about else []
+    told = [kind if isinstance(kind, str) else "any", *(["required"] if needed else [])]
+    told += [f"default {about['default']}"] if "default" in about else []
     return ", ".join(told) + (f": {about['description']}" if about.get("description") else "")
 
 

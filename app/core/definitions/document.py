@@ -183,7 +183,7 @@ def _format_error(where: str, fault: Any, known: list[str]) -> str:
     if kind == "value_error":
         said = str(fault["ctx"]["error"])
         return said if said.startswith((where, "schema:")) else f"{where} {said}"
-    return f"{where} {_TYPE_ERRORS.get(kind, 'is not what belongs here')}, not {quote(str(fault['input']))}"
+    return f"{where} {_TYPE_ERRORS.get(kind, 'has the wrong type')}, not {quote(str(fault['input']))}"
 
 
 _TYPE_ERRORS = {"string_type": "must be text", "dict_type": "must be a table", "bool_type": "must be true or false"}

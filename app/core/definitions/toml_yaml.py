@@ -71,7 +71,7 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else None
             if name in seen and name is not None:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is there twice", key.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} appears twice", key.start_mark)
             seen.add(name)
         return super().construct_mapping(node, deep)
 
@@ -116,7 +116,7 @@ def _write_toml(document: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     for path, value in _iterate_leaves(document, ()):
         if value is None:
             where = ".".join(sanitize(str(step)) for step in path)
-            raise Refused(f"{where} is null, which TOML cannot hold.", "Take YAML: taskdeck export --format yaml")
+            raise Refused(f"{where} is null, which TOML cannot hold.", "Use YAML: taskdeck export --format yaml")
     made = tomlkit.document()
     for kind, found in document.items():
         tables = tomlkit.table(is_super_table=True)

@@ -183,7 +183,7 @@ def _find_sufficient_ends(need: ResourceNeed, runs: Sequence[ActiveRun]) -> tupl
 def _format_releases(need: ResourceNeed, runs: Sequence[ActiveRun], when: float) -> str:
     """Format the ends that free enough: `#1042 frees 12.0G in ~6m`."""
     if not runs:
-        return "no end is known that frees enough"
+        return "no known end frees enough"
     first = f"#{runs[0].number} frees {need.write(need.of(runs[0]))} {_format_wait(get_known_end(runs[0].ends_in), runs[:1])}"
     more = len(runs) - 1
     return first if not more else f"{first}, {format_count(more)} more {'end' if more > 1 else 'ends'} {_format_wait(when, runs)}"

@@ -82,7 +82,7 @@ def _suggest_resume(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterat
                    ("taskdeck", kind, "resume", name), "Resumed", (back,), f"{kind} {name}", worth=min(worth, 2))  # fmt: skip
 
 
-_UNDO_WORDS = {"paused": "Paused", "draining": "Drains"}
+_UNDO_WORDS = {"paused": "Paused", "draining": "Draining"}
 
 
 def _suggest_smaller_request(world: WhatIf, case: WaitingTask, codes: set[str]) -> Iterator[Suggestion]:
@@ -131,7 +131,7 @@ def _suggest_timeout(world: WhatIf, case: WaitingTask, codes: set[str]) -> Itera
         return
     worth, gain = predict_gain(world, world.view, replace(world.task, expected=limit))
     if worth < 2:
-        told = f"{format_count(past.n)} past runs, p95 {format_age(past.usual.p95)}; longer, and it is ended; {gain}"
+        told = f"{format_count(past.n)} past runs, p95 {format_age(past.usual.p95)}; longer runs stop; {gain}"
         cure = Suggestion("timeout", f"limit it to {format_age(limit)}", told, worth=worth)
         yield add_field_change(world, cure, {"timeout": world.task.expected}, {"timeout": limit})
 
@@ -256,7 +256,7 @@ def _explain_machine_limit(pool: PoolView, beyond: Mapping[str, tuple[float, flo
     has = {"memory": pool.total_memory, "cpu": pool.total_cpu}
     told = [
         f"pool {sanitize(pool.name)} has all {_AMOUNT_FORMATTERS[name](most)} of the machine" if has[name] >= most
-        else f"{_AMOUNT_FORMATTERS[name](wanted)} would do, the machine has {_AMOUNT_FORMATTERS[name](most)}"
+        else f"{_AMOUNT_FORMATTERS[name](wanted)} would be enough, the machine has {_AMOUNT_FORMATTERS[name](most)}"
         for name, (wanted, most) in beyond.items() if most is not None
     ]  # fmt: skip
     if told:

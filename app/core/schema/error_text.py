@@ -112,7 +112,7 @@ def describe_violation(error: ValidationError, hidden: Collection[str] = ()) -> 
     say = _DESCRIBERS.get(str(error.validator), _describe_other)
     secret = is_declared_secret(schema) or any(isinstance(step, str) and is_secret(step, hidden) for step in error.absolute_path)
     if secret and error.validator not in _VALUE_FREE_RULES:
-        return "is none of those that it may be" if error.validator in ("enum", "const") else "is refused by its schema"
+        return "is not an allowed value" if error.validator in ("enum", "const") else "is refused by its schema"
     seen = MASK if secret else mask_value(error.instance, hidden)
     if error.validator in ("anyOf", "oneOf"):
         said = _describe_alternatives(error, hidden)
@@ -251,7 +251,7 @@ _DESCRIBERS = {
     "format": _describe_format,
     "uniqueItems": lambda error, schema: "has an item twice",
     "multipleOf": lambda error, schema: f"must be a multiple of {error.validator_value}",
-    "not": lambda error, schema: "is a value that is ruled out",
+    "not": lambda error, schema: "is not allowed",
 }
 _RULES_WITH_VALUE = frozenset(
     (

@@ -120,7 +120,7 @@ class _OutlineReader:
         """Return the field for additional properties, hidden if the schema has none."""
         said = any(part.get(word) for part, _, _ in parts for word in ("additionalProperties", "patternProperties"))
         return FormField(
-            (*path, REST_NAME), {"description": "more of them, as a JSON object", "hidden": not said}, frozenset({"object"})
+            (*path, REST_NAME), {"description": "additional properties, as a JSON object", "hidden": not said}, frozenset({"object"})
         )
 
 

@@ -217,7 +217,7 @@ def _find_draft(schema: Mapping[str, Any]) -> Any:
     name = said.rstrip("#").replace("https://json-schema.org/draft-", "http://json-schema.org/draft-")
     found = _load_drafts().get(name)
     if found is None:
-        raise BadSchema(f"$schema: {quote(said)} is no draft known here (4, 6, 7, 2019-09, 2020-12)")
+        raise BadSchema(f"$schema: {quote(said)} is not a supported draft (4, 6, 7, 2019-09, 2020-12)")
     return found
 
 

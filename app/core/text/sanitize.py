@@ -143,7 +143,7 @@ class Style:
             object.__setattr__(self, name, values.get(name, None if name in ("fg", "bg") else False))
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"a Style is never changed, {name} neither")
+        raise AttributeError(f"a Style is immutable; cannot set {name}")
 
     def replace(self, **values: object) -> Style:
         """Return this style with some values replaced."""

@@ -55,8 +55,8 @@ def require_parent(folder: Path, undone: str) -> None:
     """
     above = folder.parent
     if not folder.exists() and not above.is_dir():
-        said = f"there is no folder {sanitize(str(above))}, in which {sanitize(folder.name)} is to be made. {undone}"
-        raise Conflict(said, f"Is its disk mounted? Where there is to be none: mkdir -p {shlex.quote(str(above))}")
+        said = f"there is no folder {sanitize(str(above))} to create {sanitize(folder.name)} in. {undone}"
+        raise Conflict(said, f"Mount its disk, or if there is none: mkdir -p {shlex.quote(str(above))}")
 
 
 def require_disk(home: Path, chosen: Settings, file: str, at: str) -> None:
@@ -75,7 +75,7 @@ def require_disk(home: Path, chosen: Settings, file: str, at: str) -> None:
 
 
 def _make_folder_gone(where: Path) -> Storage:
-    return Storage(f"the folder of the backups is gone: {sanitize(str(where))}.", "Is its disk mounted? Else: taskdeck db backup")
+    return Storage(f"the backup folder is gone: {sanitize(str(where))}.", "Mount its disk, or: taskdeck db backup")
 
 
 def list_backups(home: Path) -> list[Row]:
@@ -123,8 +123,8 @@ def open_store(home: Path) -> BackupCatalog:
     if _is_missing(where):
         above = Path(chosen.folder).parent if chosen.folder else where.parent
         if chosen.folder and _is_missing(Path(chosen.folder)) and _is_missing(above):
-            said = f"the folder of the backups is out of reach: there is no {sanitize(str(above))}."
-            raise Storage(said, f"Is its disk mounted? Where there is to be none: mkdir -p {shlex.quote(str(above))}")
+            said = f"the backup folder is out of reach: there is no {sanitize(str(above))}."
+            raise Storage(said, f"Mount its disk, or if there is none: mkdir -p {shlex.quote(str(above))}")
         # Otherwise the setting is newer than the backup.
         if (newest := _find_newest_recorded(database)) and not (home / "backups" / newest).exists():
             raise _make_folder_gone(where)
@@ -193,7 +193,7 @@ def _check_store(store: BackupCatalog, ident: str | None, step: Callable[[], Non
     except (DiskFull, ReadOnlyDisk) as refused:
         if not bad:
             many = f"{len(asked)} backup{'' if len(asked) == 1 else 's'}"
-            well = "" if ident or faults else f"the files of {many} are well, but "
+            well = "" if ident or faults else f"the files of {many} are good, but "
             raise type(refused)(f"{well}{refused.message}", refused.hint) from None
     wrong, odd = _group_by_backup(fault for fault in faults if fault.own), _group_by_backup(fault for fault in faults if not fault.own)
     for one in known:

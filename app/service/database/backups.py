@@ -92,7 +92,7 @@ async def _run_after_program(call: Call, chosen: Settings, taken: Backup) -> str
     A caller with a runtime waits at most LONG_ENOUGH; the program then continues.
     """
     name = sanitize(next(iter(chosen.after), ""))
-    said = f"the backup {taken.id} is taken; waiting for {name}, which is run after it"
+    said = f"backup {taken.id} is complete; waiting for the after-program {name}"
     patience = asyncio.get_running_loop().call_later(NOTICE_DELAY, call.note, said)
     running = asyncio.create_task(_run_and_record(call, chosen, taken))
     try:
@@ -106,7 +106,7 @@ async def _run_after_program(call: Call, chosen: Settings, taken: Backup) -> str
         return running.result()
     _RUNNING.add(running)
     running.add_done_callback(_RUNNING.discard)
-    call.note(f"{name} goes on; whether it failed will stand in: taskdeck operations")
+    call.note(f"{name} continues; a failure will be listed in: taskdeck operations")
     return None
 
 

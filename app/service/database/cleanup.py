@@ -102,7 +102,7 @@ async def cleanup(call: Call, *, dry_run: bool = False, sure: bool = False) -> d
     """
     upkeep = call.live.upkeep if call.live else config.read(paths.get_config_path()).maintenance
     if upkeep.doubt and not dry_run:
-        raise Usage(f"{upkeep.doubt} Nothing was removed.", "Mend it; nothing is removed while it is wrong.")
+        raise Usage(f"{upkeep.doubt} Nothing was removed.", "Correct the file; nothing is removed until then.")
     if call.live and not dry_run and not sure and call.live.clock_ahead >= min(upkeep.retention.time_limits):
         raise Conflict(f"{call.live.clock_doubt} Nothing was removed.", "If it is right: taskdeck db cleanup --yes")
     before = await call.db.read(retention.get_size)
@@ -167,7 +167,7 @@ def _describe_next(report: CleanupReport) -> dict[str, Any]:
     figures, others = report.sum_all(), sum(report.others.values())
     size = figures.logs + figures.rows
     work = " and ".join(_pluralize(count, what) for count, what in ((figures.runs, "run"), (figures.tasks, "task")) if count)
-    noted = f"{_pluralize(others, 'row')} of what was noted" if others else ""
+    noted = f"{_pluralize(others, 'row')} of other records" if others else ""
     words = "; ".join(part for part in (work and f"{work}, {units.format_bytes(size)}", noted) if part) or "nothing"
     return {"runs": figures.runs, "tasks": figures.tasks, "bytes": size, "words": words}
 
@@ -291,8 +291,8 @@ async def clean(db: Database, home: Path, upkeep: MaintenanceSettings, by: str |
 def _make_disk_full(problem: DiskFull, report: CleanupReport) -> DiskFull:
     """Return a DiskFull problem that names what was deleted nevertheless."""
     gone, logs = report.sum_all(), report.freed.logs
-    removed = [f"{many:,} {what}" for many, what in ((gone.runs, "runs"), (gone.tasks, "tasks"), (logs, "logs of runs that go")) if many]
-    undone = f"Removed: {', '.join(removed)}. To remove more takes room." if removed else "Nothing was removed, which takes some room."
+    removed = [f"{many:,} {what}" for many, what in ((gone.runs, "runs"), (gone.tasks, "tasks"), (logs, "logs of expired runs")) if many]
+    undone = f"Removed: {', '.join(removed)}. Removing more needs free space." if removed else "Nothing was removed: removing needs some free space."
     return DiskFull(problem.with_undone(undone).message, "Free space in another way, then try again.")
 
 

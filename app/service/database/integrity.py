@@ -87,18 +87,18 @@ def find_lost_writes(home: Path, path: Path | None = None) -> list[str]:
 
 def _describe_keeper_problems(home: Path, strange: list[str], lost: list[str]) -> list[str]:
     alive = {trace.runid for trace in journal.list_runs(home) if trace.is_active} if strange else set()
-    then = ": it goes on, and becomes a task with the next start (taskdeck serve --detach)"
-    found = [f"the keeper has run {runid}, which no row knows{then if runid in alive else ''}" for runid in strange[: MAX_FAULTS]]
+    then = ": it is running, and becomes a task at the next start (taskdeck serve --detach)"
+    found = [f"the keeper has run {runid}, which has no row{then if runid in alive else ''}" for runid in strange[: MAX_FAULTS]]
     ends = journal.read_ends(home, lost)
-    ended = {runid: "its end is recorded anew by the next start" if runid in ends else "it ends as lost" for runid in lost}
-    return found + [f"run {runid} is said to go on, and the keeper does not know it: {ended[runid]}" for runid in lost[: MAX_FAULTS]]
+    ended = {runid: "the next start records its end again" if runid in ends else "the next start marks it as lost" for runid in lost}
+    return found + [f"run {runid} is recorded as running, but the keeper does not know it: {ended[runid]}" for runid in lost[: MAX_FAULTS]]
 
 
 def _describe_orphan_logs(home: Path, alone: list[str]) -> list[str]:
     if not alone:
         return []
     size = units.format_bytes(sum(_get_size(Path(paths.log_path(home, runid))) for runid in alone))
-    return [f"{len(alone):,} {'log of a run' if len(alone) == 1 else 'logs of runs'} that no row knows ({size})"]
+    return [f"{len(alone):,} {'log of a run' if len(alone) == 1 else 'logs of runs'} without a row ({size})"]
 
 
 def _get_size(path: Path) -> int:
@@ -130,7 +130,7 @@ def apply_repairs(c: Connection, logs: list[str], by: str, highest: int = 0) -> 
     done = checks.repair_database(c, highest, VALIDATORS)
     if logs:
         checks.discard_logs(c, logs)
-        done.append(f"{len(logs):,} {'log' if len(logs) == 1 else 'logs'} of runs that no row knows will be removed by the cleanup")
+        done.append(f"{len(logs):,} {'log' if len(logs) == 1 else 'logs'} of runs without a row will be removed by the cleanup")
     if done:
         operations.record(c, by, "db repair", "database", after=done)
     return done

@@ -30,10 +30,10 @@ async def set_(call: Call, *, to: str) -> dict[str, Any]:
         raise Usage("the copy needs a folder, or HOST:FOLDER. Nothing was changed.", "Type: taskdeck db replica set /mnt/second/taskdeck")
     host, folder = split_target(to)
     if not folder.startswith("/"):
-        what = f"no folder stands behind {sanitize(host)}:" if host and not folder else "the folder of the copy must begin with /"
+        what = f"the folder is missing after {sanitize(host)}:" if host and not folder else "the folder of the copy must begin with /"
         raise Usage(f"{what}. Nothing was changed.", _format_command(f"{host}:/mnt/second/taskdeck" if host else "/mnt/second/taskdeck", "Type"))
     if to.startswith(":"):
-        raise Usage("no host stands before the colon. Nothing was changed.", _format_command(folder, "On this machine"))
+        raise Usage("the host is missing before the colon. Nothing was changed.", _format_command(folder, "On this machine"))
     return await _change_target(call, to.rstrip("/") or "/")
 
 
@@ -57,11 +57,12 @@ async def disable(call: Call) -> dict[str, Any]:
 async def _change_target(call: Call, to: str | None) -> dict[str, Any]:
     """Change the target. Note that the previous replica stays and becomes stale."""
     if call.live is None:
-        raise Refused("a copy is kept by the runtime, and none is up.", "Type: taskdeck serve")
+        raise Refused("the runtime makes the copy, and no runtime is up.", "Type: taskdeck serve")
     before = await call.db.read(replicas.find_replica)
     found = to_dict(await call.live.replicate(to, call.by))
     if before is not None and before.synced_at and before.target != to and before.problem != replicas.PROMOTED_PROBLEM:
-        call.note(f"The copy in {sanitize(before.target)} stays there, and gets old: remove its replica.db when it is not wanted.")
+        call.note(f"The copy in {sanitize(before.target)} stays there and becomes stale: "
+            "remove its replica.db if you do not need it.")
     return found
 
 

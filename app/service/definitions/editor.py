@@ -113,11 +113,11 @@ def _find_extra(wanted: Definitions, kind: str, name: str | None) -> list[str]:
     found = [(table, each) for table in KINDS for each in wanted[table]]
     head = f"[{kind}.{_quote_name(name) if name is not None else 'NAME'}]"
     if not found:
-        return [f"there is nothing in it yet: begin with {head}"]
+        return [f"nothing is defined yet: begin with {head}"]
     others = [(table, each) for table, each in found if table != kind or (name is not None and each != name)]
     if others or len(found) > 1:
         table, each = (others or found[1:])[0]
-        return [f"{table}.{sanitize(each)}: does not belong here, where only {head} is edited"]
+        return [f"{table}.{sanitize(each)}: does not belong here; only {head} is edited"]
     return []
 
 
@@ -163,7 +163,7 @@ def _build_answer(
     answer = {"name": name, "before": "" if new or stored is None else _format_text(kind, name, stored)[0]}
     if isinstance(change, Problem):
         return answer | {"faults": [_make_fault(None, change.message, text)], "after": "", "fields": {}}
-    faults = [_make_fault(None, f"{kind}.{sanitize(name)}: is the name of another one", text)] if new and stored else []
+    faults = [_make_fault(None, f"{kind}.{sanitize(name)}: this name is taken", text)] if new and stored else []
     return answer | {"faults": faults, "after": _format_text(kind, name, change.values, format)[0], "fields": change.fields}
 
 

@@ -239,7 +239,8 @@ def check_match(conditions: dict[str, Any], templates: Sequence[str], queues: Se
 def check_pool(name: str, conditions: Mapping[str, Any]) -> None:
     """Raise Refused if a pool refers to a rule about a metric."""
     if metric := conditions.get("metric"):
-        raise Refused(f"sla {sanitize(name)} is about {metric} of Taskdeck itself, and no task: no pool can point at it.")
+        raise Refused(f"sla {sanitize(name)} is about {metric} of Taskdeck itself, "
+            "not about tasks: no pool can use it.")
 
 
 def _make_columns(preset: str, value: Any, metric: str | None, match: dict[str, Any], severity: str) -> dict[str, Any]:

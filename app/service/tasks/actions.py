@@ -218,8 +218,8 @@ def _refuse_other_run(row: TaskRow, attempts: Mapping[str, int]) -> None:
     """
     meant = row.status in (TaskStatus.RUNNING, TaskStatus.RETRYING) and row.attempts == attempts.get(row.uuid)
     if row.uuid in attempts and row.status not in ENDED and not meant:
-        now = "runs once more" if row.status == TaskStatus.RUNNING else f"is {row.status}"
-        raise Conflict(f"{_format_number(row)} has ended meanwhile and {now}, so it was left alone: look, and ask again.")
+        now = "runs again" if row.status == TaskStatus.RUNNING else f"is {row.status}"
+        raise Conflict(f"{_format_number(row)} has ended meanwhile and {now}, so it was left alone: check it, then repeat.")
 
 
 async def _cancel_unrecorded(
@@ -237,7 +237,7 @@ async def _cancel_unrecorded(
     for row in going:
         call.live.end_run(runs[row.uuid], row.grace if grace is None else grace)
     left = [lookup.make_refusal(problem, row.number, row.number) for row in found.tasks if row.status in WAITING]
-    note = "the disk is full: that they were cancelled is recorded, but not by whom."
+    note = "the disk is full: the cancellation is recorded, but not its author."
     return {"operations": [], "done": [_format_done(row, row, RunStatus.STOPPING) for row in going], "refused": [*found.refused, *left], "notes": [note]}
 
 
@@ -283,7 +283,8 @@ async def pause(call: Call, *, ids: Ids = None, select: Select = None) -> dict[s
     await _wait_for_start(call, ids, select)
     done = await _apply_to_tasks(call, "pause", ids, select, may, act)
     done["notes"] += [
-        f"#{row['number']} stands still, but its limit of {units.format_duration_setting(limits[row['uuid']])} goes on counting."
+        f"#{row['number']} is paused, but its limit of "
+        f"{units.format_duration_setting(limits[row['uuid']])} keeps counting."
         for row in done["done"]
         if row["uuid"] in limits
     ]
@@ -332,7 +333,8 @@ async def hold(call: Call, *, ids: Ids = None, select: Select = None) -> dict[st
 
     done = await _apply_to_tasks(call, "hold", ids, select, may, lambda c, rows: transitions.hold(c, _get_uuids(rows), True, call.by))
     done["notes"] += [
-        f"#{row['number']} runs on; the hold keeps its next attempt from starting. To make it stand still: taskdeck pause {row['number']}"
+        f"#{row['number']} keeps running; the hold applies to its next attempt. "
+        f"To pause it: taskdeck pause {row['number']}"
         for row in done["done"]
         if row["run"]
     ]
@@ -359,9 +361,9 @@ def refuse_unreadable(row: TaskRow, bare: bool = False) -> None:
     if lost:
         over = row.status in ENDED
         raise Conflict(
-            f"{_format_number(row)} stays {row.status if over else 'held'}: its {' and '.join(lost)} cannot be read, and it would start without.",
-            f"Submit it anew{'' if over else f', then: taskdeck cancel {row.number}'}. "
-            f"What is left of it: taskdeck show --json {row.number}",
+            f"{_format_number(row)} stays {row.status if over else 'held'}: its {' and '.join(lost)} cannot be read.",
+            f"Submit it again{'' if over else f', then: taskdeck cancel {row.number}'}. "
+            f"Readable parts: taskdeck show --json {row.number}",
         )
 
 
@@ -381,7 +383,7 @@ async def retry(
         _refuse_other_end(row, meant)
         if row.status == TaskStatus.SUCCEEDED and not again:
             raise Conflict(
-                f"{_format_number(row)} succeeded. To run it once more all the same: taskdeck retry --again {row.number}"
+                f"{_format_number(row)} succeeded. To run it again anyway: taskdeck retry --again {row.number}"
             )
         refuse_unreadable(row)
 
@@ -402,7 +404,7 @@ def _refuse_other_end(row: TaskRow, ends: Mapping[str, float]) -> None:
     """Refuse a task that has ended again since the user confirmed."""
     if row.uuid in ends and ends[row.uuid] != (timestamps.to_unix(row.ended_at) if row.ended_at else 0.0):
         ended = row.status.replace("_", " ")
-        raise Conflict(f"{_format_number(row)} has ended once more meanwhile ({ended}), so it was left alone: look, and ask again.")
+        raise Conflict(f"{_format_number(row)} has ended again meanwhile ({ended}), so it was left alone: check it, then repeat.")
 
 
 _MAX_NAMED = 10
@@ -419,13 +421,16 @@ def _describe_left_cancelled(rows: Sequence[TaskRow], numbers: Sequence[int]) ->
     too = "it" if len(numbers) == 1 else "them"
     stays = "stays" if len(numbers) == 1 else "stay"
     listed = ", ".join(f"#{number}" for number in named)
-    return [f"cancelled with {whom}, and {stays} so: {listed}{more}. To run {too} too: taskdeck retry {' '.join(named)}"]
+    return [
+        f"cancelled with {whom}, and {stays} cancelled: {listed}{more}. "
+        f"To run {too} too: taskdeck retry {' '.join(named)}"
+    ]
 
 
 def _describe_failed_parents(alone: Sequence[Any]) -> list[str]:
     """Note the tasks that run although a parent did not succeed."""
-    said = [f"#{row.number} runs all the same: #{row.parent}, which it was after, {PARENT_ENDINGS[row.status]}." for row in alone[:_MAX_NAMED]]
-    return said + ([f"and {len(alone) - _MAX_NAMED:,} more such."] if alone[_MAX_NAMED:] else [])
+    said = [f"#{row.number} runs anyway: #{row.parent}, which it depends on, {PARENT_ENDINGS[row.status]}." for row in alone[:_MAX_NAMED]]
+    return said + ([f"and {len(alone) - _MAX_NAMED:,} more like this."] if alone[_MAX_NAMED:] else [])
 
 
 async def rm(call: Call, *, ids: Ids = None, select: Select = None, ends: dict[str, float] | None = None) -> dict[str, Any]:
@@ -487,7 +492,7 @@ def _make_waiting_check(verb: str) -> TaskCheck:
     def may(row: TaskRow) -> None:
         if row.status in ENDED:
             again = f"taskdeck retry {'--again ' if row.status == TaskStatus.SUCCEEDED else ''}{row.number}"
-            raise Conflict(_describe_ended(row, verb), f"One like it with other values: R in the deck; once more as it is: {again}")
+            raise Conflict(_describe_ended(row, verb), f"To submit a changed copy: R in the deck; to run it again: {again}")
 
     return may
 
@@ -537,11 +542,11 @@ async def set_(call: Call, *, ids: Ids = None, select: Select = None, fields: di
     for row in done["done"]:
         row["before"] |= was[row["uuid"]]
     done["notes"] += [
-        f"#{row['number']} is {row['status']}: this run keeps what it has, and the change counts for the next one."
+        f"#{row['number']} is {row['status']}: this run keeps its values, and the change applies to the next one."
         for row in done["done"] if row["status"] in ACTIVE and not values.keys() & {"name", *ALWAYS_SETTABLE}
     ]  # fmt: skip
     if done["done"] and (at := values.get("not_before")) and (seconds := submit.get_seconds_since(at)) > submit.PAST_TOLERANCE:
-        done["notes"].append(f"that time was {units.format_age(seconds)} ago: nothing waits for it.")
+        done["notes"].append(f"start time is {units.format_age(seconds)} in the past: nothing waits for it.")
     return done
 
 
@@ -566,7 +571,7 @@ def _make_settable_check(c: Connection, values: dict[str, Any]) -> TaskCheck:
         if not values.keys() <= ALWAYS_SETTABLE:
             _make_waiting_check("set")(row)
         if "not_before" in values and row.status in ACTIVE:
-            raise Conflict(f"{_format_number(row)} has started: there is no time to wait for any more.")
+            raise Conflict(f"{_format_number(row)} has started, so its start time cannot change.")
         refuse_misfit(places, row, values)
 
     return may
@@ -620,11 +625,11 @@ async def wait(call: Call, *, ids: Sequence[str | int], timeout: float | None = 
                 _note_stuck(call, going, told)
     except TimeoutError:
         raise _make_wait_timeout(timeout or 0.0) from None
-    raise Conflict("the runtime is ending.", "Try again.")
+    raise Conflict("the runtime is stopping.", "Try again.")
 
 
 def _make_wait_timeout(seconds: float) -> Problem:
-    problem = Problem(f"waited {units.format_duration(seconds)}, and it goes on.")
+    problem = Problem(f"gave up waiting after {units.format_duration(seconds)}.")
     problem.code, problem.exit_code = "wait-timeout", 6
     return problem
 

@@ -130,7 +130,7 @@ def _fetch_in_order(c: Connection, uuids: Sequence[str]) -> list[TaskRow]:
 def _read_selection_filter(c: Connection, wanted: dict[str, Any]) -> pagination.TaskSelection:
     """Return the filter of a selection, which must be its only condition."""
     if len(wanted) > 1 or not isinstance(wanted["filter"], str):
-        raise Usage("a filter is a line of text, and the only selection. Nothing was done.")
+        raise Usage("a filter must be text and cannot be combined with other selections. Nothing was done.")
     return parse_selection_filter(c, wanted["filter"])
 
 
@@ -138,7 +138,7 @@ def parse_selection_filter(c: Connection, text: str) -> pagination.TaskSelection
     """Parse a filter that selects tasks. Refuse an empty filter, which would match all."""
     found = parse_filter(c, text)
     if not found.conditions:
-        raise Usage("the filter says nothing; it would choose every task. Nothing was done.")
+        raise Usage("the filter is empty and would select every task. Nothing was done.")
     return found
 
 
@@ -189,7 +189,7 @@ def _parse_selection(select: dict[str, Any]) -> tuple[dict[str, Any], int | None
     wanted = {word: value for word, value in select.items() if value is not None and value not in ([], (), {})}
     as_of = wanted.pop("as_of", None)
     if as_of is not None and type(as_of) is not int:
-        raise Usage("as_of must be the number of an event, as `review` and `ls` tell it. Nothing was done.")
+        raise Usage("as_of must be an event number from `review` or `ls`. Nothing was done.")
     return wanted, as_of
 
 
@@ -241,7 +241,7 @@ def require_unused(c: Connection, kind: str, name: str, users: dict[str, int]) -
     said = [f"{n} {word}{'s' if n > 1 else ''}{_format_names(who.get(word, []))}" for word, n in users.items() if n]
     if said:
         verb = "refers" if sum(users.values()) == 1 else "refer"
-        hint = "Ended tasks count until they are forgotten: taskdeck rm, or 30 days." if users.get("task") else ""
+        hint = "Ended tasks count until they are removed: taskdeck rm, or after 30 days." if users.get("task") else ""
         raise Refused(f"{' and '.join(said)} {verb} to {kind} {sanitize(name)}. It was not removed.", hint)
 
 
@@ -270,10 +270,10 @@ def make_unknown_queue(name: str, known: Sequence[str]) -> NotFound:
     Suggest creating the queue unless the name looks like a typing error.
     """
     if not known:
-        return NotFound(f'no queue "{truncate(sanitize(name), 60)}", and no other.', "Have one made: taskdeck db check --repair")
+        return NotFound(f'no queue "{truncate(sanitize(name), 60)}"; there are no queues.', "Create the default one: taskdeck db check --repair")
     if find_nearest(name, known) or find_name_error(name):
         return make_unknown_name("queue", name, known)
-    make = f"Make it: taskdeck queue create {shlex.quote(name)}"
+    make = f"Create it: taskdeck queue create {shlex.quote(name)}"
     return NotFound(f'no queue "{truncate(sanitize(name), 60)}".', f"List: taskdeck queue ls. {make}")
 
 

@@ -95,7 +95,7 @@ def skip_numbers(home: Path, highest: int, passed: Sequence[int]) -> None:
     """
     path = home / "run" / FILE_NAME
     if path.is_dir():
-        raise Storage(f"{sanitize(str(path))} is a folder, and was to be a file of ours. Nothing was restored.", "Move it away.")
+        raise Storage(f"{sanitize(str(path))} is a folder where Taskdeck needs a file. Nothing was restored.", "Move it away.")
     before = read_numbers(home)
     ranges = [*before.passed, *([(passed[0], passed[1])] if passed else [])]
     folder.write_file(path, b"".join([_format_line(max(highest, before.highest)), *(_format_line(*pair) for pair in ranges)]))

@@ -61,16 +61,16 @@ def _check_arguments(order: str, at: Sequence[Any] | None, way: str, limit: int)
     """Check the arguments and return the cursor. Raise Usage."""
     if order not in ORDERS:
         near = find_nearest(order, ORDERS)
-        raise Usage(f"tasks have no such order; there are {', '.join(ORDERS)}." + (f" Nearest: {near}." if near else ""))
+        raise Usage(f"tasks have no such order; choose {', '.join(ORDERS)}." + (f" Nearest: {near}." if near else ""))
     if way not in DIRECTIONS or not 1 <= limit <= MAX_ROWS:
-        raise Usage(f"way is after, before or from, and limit 1 to {MAX_ROWS:,}.")
+        raise Usage(f"way must be after, before or from, and limit 1 to {MAX_ROWS:,}.")
     if at is None:
         return None
     kind = int if order in ("number", "priority") else str
     match at:
         case [value, int(number)] if abs(number) < 2**62 and (value is None or isinstance(value, kind)):
             return PagePosition(value, number)
-    raise Usage("at is the place of a row, [at, number].")
+    raise Usage("at must be the place of a row, [at, number].")
 
 
 def _read_page(

@@ -229,7 +229,7 @@ def _make_too_many_edges(here: Mapping[str, Sequence[int]], spec: TaskSpec) -> U
     A name refers to every task that has it.
     """
     several = max((*spec.after, *spec.after_any), key=lambda reference: len(here.get(str(reference), ())))
-    named = f'"{sanitize(str(several))}" names {len(here.get(str(several), ())):,} of these tasks, and who waits for it waits for each'
+    named = f'"{sanitize(str(several))}" names {len(here.get(str(several), ())):,} of these tasks'
     return Usage(f"these tasks wait for one another in more than {MAX_EDGES:,} ways: {named}. {NOT_SUBMITTED}",
                  "Give those names of their own.")  # fmt: skip
 
@@ -436,10 +436,10 @@ def _note_past(call: Call, specs: Sequence[TaskSpec]) -> None:
     past = {at: get_seconds_since(at) for at in {spec.at for spec in specs} if at is not None}
     over = [(spec, past[spec.at]) for spec in specs if spec.at is not None and past[spec.at] > PAST_TOLERANCE]
     if len(specs) > 1 and over:
-        return call.note(f"of {len(over):,} of these tasks the time to start is over already: they do not wait for it.")
+        return call.note(f"the start time of {len(over):,} of these tasks is past: they do not wait for it.")
     for spec, seconds in over:
-        then = "it does not wait for that" if spec.hold or spec.after or spec.after_any else "it starts now"
-        call.note(f"that time was {units.format_age(seconds)} ago: {then}.")
+        then = "it is ignored" if spec.hold or spec.after or spec.after_any else "starting now"
+        call.note(f"start time is {units.format_age(seconds)} in the past: {then}.")
 
 
 def get_seconds_since(at: str | int | float) -> float:
@@ -453,7 +453,7 @@ def get_seconds_since(at: str | int | float) -> float:
 def _note_halted(call: Call) -> None:
     """Note that nothing starts at the moment. A script might wait for the tasks."""
     if call.live is not None and (halted := call.live.halted):
-        again = ". To have it start things again: taskdeck serve --detach" if halted == DRAINING else ""
+        again = ". To resume: taskdeck serve --detach" if halted == DRAINING else ""
         call.note(f"nothing starts: {sanitize(halted)}{again}")
 
 

@@ -67,9 +67,9 @@ def _suggest_start(call: Call) -> list[dict[str, Any]]:
     """
     if call.live is not None and call.live.halted != DRAINING:
         return []
-    what = "start the runtime" if call.live is None else "let it start things again"
+    what = "start the runtime" if call.live is None else "resume starting tasks"
     return [_to_dict(Suggestion("start", what, "nothing starts without one" if call.live is None else "it is draining", "start",
-                       command=("taskdeck", "serve", "--detach"), said="Starts things again", worth=2))]  # fmt: skip
+                       command=("taskdeck", "serve", "--detach"), said="Resumes starting tasks", worth=2))]  # fmt: skip
 
 
 def _to_dict(cure: Suggestion) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def _plan_one(row: OperationRow, facts: UndoFacts, coming: set[int]) -> TaskUndo
     number = parse_task_number(row.object) or 0
     task = facts.tasks.get(number)
     if task is None:
-        raise Refused(f"#{number} is not there any more.")
+        raise Refused(f"#{number} no longer exists.")
     was = {field.name: field for field in diff.diff_fields(row.before, row.after)}
     touched = set(was) - {"status"} if row.verb != "cancel" else {"status"}
     if how := describe_later_change(facts.later.get(row.object, ()), row, touched):
@@ -118,7 +118,7 @@ def _check_cancelled(task: TaskRow, facts: UndoFacts, coming: set[int]) -> None:
         raise make_has_changed(f"#{task.number}", f": it is {task.status.replace('_', ' ')}")
     parent = facts.broken.get(task.uuid)
     if parent is not None and parent not in coming:
-        raise Refused(f"#{task.number} waits for #{parent}, which did not succeed: bring that back first.")
+        raise Refused(f"#{task.number} waits for #{parent}, which did not succeed: restore #{parent} first.")
 
 
 def _check_run(task: TaskRow, was: ChangedField, facts: UndoFacts) -> None:

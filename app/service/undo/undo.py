@@ -100,11 +100,11 @@ def _read_given(c: Connection, ids: Sequence[int]) -> list[OperationRow]:
 def _read_last_call(c: Connection, by: Actor) -> list[OperationRow]:
     first = operations.find_last_call(c, by.origin) if by.origin else None
     if first is None:
-        raise Refused("nothing that was done from this terminal is left to undo.", "See what was done: taskdeck operations")
+        raise Refused("no operation from this terminal is left to undo.", "List: taskdeck operations")
     rows = [row for row in operations.list_batch(c, first.id) if row.undone_by is None]
     if reason := explain_not_undoable(rows[0]) if all(map(explain_not_undoable, rows)) else "":
-        said = f"the last thing done from this terminal, {_describe(c, rows[0])}, cannot be undone: {reason}."
-        raise Refused(said, _suggest_earlier(c, by, first.id) or "See what was done before: taskdeck operations")
+        said = f"the last operation from this terminal, {_describe(c, rows[0])}, cannot be undone: {reason}."
+        raise Refused(said, _suggest_earlier(c, by, first.id) or "See earlier ones: taskdeck operations")
     return rows
 
 
@@ -292,7 +292,7 @@ def _make_delete_step(c: Connection, row: OperationRow, table: Table, name: str)
 def _read_stored(c: Connection, row: OperationRow, table: Table, name: str) -> dict[str, Any]:
     found = definitions.get_row(c, table, name)
     if found is None:
-        raise Refused(f"{sanitize(row.object)} is not there any more{_describe_change_since(c, row, {'name'})}.")
+        raise Refused(f"{sanitize(row.object)} no longer exists{_describe_change_since(c, row, {'name'})}.")
     return found
 
 
@@ -306,7 +306,7 @@ def _check_references(c: Connection, table: Table, row: dict[str, Any]) -> None:
     if table is schema.slas:
         slas.check_match(row["conditions"], definitions.list_template_names(c), [queue.name for queue in reads.list_queues(c)])
     if table is schema.pools and row["sla_id"] is not None and row["sla_id"] not in [rule.id for rule in definitions.list_slas(c)]:
-        raise Refused("the SLA that it pointed at is not there any more.")
+        raise Refused("its SLA no longer exists.")
 
 
 # --- alerts -----------------------------------------------------------------------------

@@ -34,7 +34,7 @@ def confirm_cancel(rows: Sequence[TaskRow], details: Sequence[Mapping[str, Any]]
     if waiting < len(rows):
         body += [[], [(f"Running ones get TERM, then KILL after {_format_grace(details)}.", "")]]
     elif found:
-        body += [[], [("u brings back what was cancelled here, and what depended on it.", "")]]
+        body += [[], [("u restores the cancelled tasks and their dependants.", "")]]
     answers = [
         Answer("y", f"cancel {len(rows)}" if len(rows) > 1 else "cancel it"),
         Answer("n", "keep them" if len(rows) > 1 else "keep it"),
@@ -52,7 +52,7 @@ def confirm_retry(rows: Sequence[TaskRow], look: Look) -> Question | None:
     if len(rows) < 2 and not any(row.status == "succeeded" for row in rows):
         return None
     count, names, left = _describe_ended(rows, look)
-    left = left if len(rows) > 1 else [[], [("It has succeeded; this runs it once more. u does not take that back.", "")]]
+    left = left if len(rows) > 1 else [[], [("It has succeeded; this runs it again. u cannot undo this.", "")]]
     body = [[(f"Run {_count_tasks(count)} again?", "")], [], *limit_lines(names, look), *left]
     answers = [Answer("y", f"run {count} again" if count > 1 else "run it again"), Answer("n", "leave them" if count > 1 else "leave it")]
     return Question("Run again", body, answers, safe="n", names=list_hidden_lines(names))
@@ -74,7 +74,7 @@ def _describe_ended(rows: Sequence[TaskRow], look: Look) -> tuple[int, list[Span
 
 def format_excluded(count: int, why: str) -> list[SpanLine]:
     """Return the note about marked rows that are excluded."""
-    return [[], [(f"{count:,} more {'is' if count == 1 else 'are'} marked, and left out: {why}.", "warn")]] if count else []
+    return [[], [(f"{count:,} more {'is' if count == 1 else 'are'} marked and excluded: {why}.", "warn")]] if count else []
 
 
 def _count_tasks(count: int) -> str:
@@ -111,7 +111,7 @@ def _describe_loss(row: TaskRow, now: float) -> str:
     if isinstance(row, EndedEntry):
         return format_end(row)
     if isinstance(row, NextEntry):
-        return "waiting: u brings it back"
+        return "waiting: u restores it"
     if row.started_at is None:
         return f"{row.status}: work lost"
     return f"running {units.format_age(now - row.started_at)}{_format_timeout_share(row, now)}: work lost"

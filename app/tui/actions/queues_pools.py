@@ -43,7 +43,7 @@ def change_place_priority(rows: Sequence[QueueOrPool], by: int, asked: dict[str,
     """
     queues = [row for row in rows if isinstance(row, QueueEntry)]
     if not queues:
-        raise NotApplicable("A pool has no priority: its queues have, and their tasks.")
+        raise NotApplicable("A pool has no priority; its queues and tasks do.")
     deeds = []
     for queue in queues:
         old = asked.get(queue.key, queue.priority)
@@ -71,7 +71,7 @@ def confirm_delete_places(rows: Sequence[QueueOrPool], look: Look) -> Question:
     """Build the confirmation for deleting."""
     names = ", ".join(look.cut(look.sanitize(get_label(row)), 40, "middle") for row in rows[:3])
     more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
-    body = [[(f"Delete {names}{more}?", "")], [], [("One that is in use, by tasks or queues, is refused. O takes it back.", "dim")]]
+    body = [[(f"Delete {names}{more}?", "")], [], [("Those used by tasks or queues are refused. Undo in the operation log: O.", "dim")]]
     return Question("Delete", body, [Answer("y", "delete"), Answer("n", "keep")], safe="n")
 
 
@@ -80,7 +80,7 @@ def confirm_delete_places(rows: Sequence[QueueOrPool], look: Look) -> Question:
 
 def ask_copy_place(place: QueueOrPool, look: Look) -> Question:
     """Build the dialog that asks which property to copy."""
-    answers = [Answer("i", "its name"), Answer("s", f"the line that makes such a {get_kind(place)}"), Answer("n", "nothing")]
+    answers = [Answer("i", "its name"), Answer("s", f"the command that creates this {get_kind(place)}"), Answer("n", "nothing")]
     return Question("Copy", [[(look.sanitize(get_label(place)), "bold")]], answers, safe="n", column=True, deaf=0.0)
 
 

@@ -43,12 +43,12 @@ def right_size_task(row: Mapping[str, Any], fit: Mapping[str, Any], ended: bool)
     """Set a task's request from its use. Raise NotApplicable with the reason."""
     found = find_changes(row, fit)
     if not any(fit.get(name) for name in RESOURCES):
-        raise NotApplicable("What it needs is not known yet: three runs like it must succeed first.")
+        raise NotApplicable("Not enough data: needs three successful runs like this one.")
     if not found:
-        raise NotApplicable(f"#{row['number']} asks for what was used already.")
+        raise NotApplicable(f"#{row['number']} already requests what it used.")
     if ended:
         more = f" M sets the defaults of {row['template']}." if row["template"] else ""
-        raise NotApplicable(f"#{row['number']} has ended; by what was used it would be {_join_changes(found)}.{more}")
+        raise NotApplicable(f"#{row['number']} has ended; by its use it would be {_join_changes(found)}.{more}")
     was = ", ".join(f"{change.name} {format_amount(change.name, change.old)} again" for change in found)
     back = Request("set", _build_args(row, {change.name: change.old for change in found}), f"{was[:1].upper()}{was[1:]}:")
     said = _join_changes(found)
@@ -67,10 +67,10 @@ def confirm_template(template: Mapping[str, Any], fit: Mapping[str, Any], runs: 
     """Build the confirmation for a template's defaults. Raise NotApplicable if nothing changes."""
     found = find_changes(template, fit)
     if not found:
-        raise NotApplicable(f"Template {template['name']} asks for what was used already.")
-    body: list[list[Span]] = [[(f"What tasks of {look.sanitize(template['name'])} ask for, from what {runs:,} runs used:", "")], []]
+        raise NotApplicable(f"Template {template['name']} already requests what its runs used.")
+    body: list[list[Span]] = [[(f"New requests for {look.sanitize(template['name'])}, from the use of {runs:,} runs:", "")], []]
     body += [[(look.adapt_text(f"  {change}"), "")] for change in found]
-    body += [[], [("p95 of what was used, and a fifth more.", "dim")], [("Tasks that are there keep theirs.", "dim")]]
+    body += [[], [("p95 of the use, plus 20 %.", "dim")], [("Existing tasks keep theirs.", "dim")]]
     return Question("From what was used", body, [Answer("y", "set them"), Answer("n", "leave them")], safe="n")
 
 
@@ -82,7 +82,7 @@ def right_size_template(row: Mapping[str, Any], fit: Mapping[str, Any]) -> list[
     found = find_changes(row, fit)
     name, object_ = {"name": row["name"]}, f"template {row['name']}"
     old = {change.name: change.old for change in found if change.old is not None}
-    back = (Request("template.set", {**name, **old}, "As it was:", object=object_),) if len(old) == len(found) else ()
+    back = (Request("template.set", {**name, **old}, "Restored:", object=object_),) if len(old) == len(found) else ()
     new = {change.name: change.new for change in found}
     said = _join_changes(found)
     return [Request("template.set", {**name, **new}, f"{said[:1].upper()}{said[1:]}:", back, object_)]

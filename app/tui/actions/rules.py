@@ -27,7 +27,7 @@ def acknowledge_rows(rows: Sequence[Any]) -> list[Request]:
     deeds = [acknowledge_alerts(ids, ", ".join(dict.fromkeys(row.sla for row in firing)))] if firing else []
     deeds += [acknowledge_alerts([row.name], row.name) for row in named]
     if not deeds:
-        raise NotApplicable("a acknowledges an alert that fires.")
+        raise NotApplicable("Only a firing alert can be acknowledged (a).")
     return deeds
 
 
@@ -40,11 +40,11 @@ def find_rules(rows: Sequence[Any], rules: RulesByName) -> list[RuleRow]:
     for row in rows:
         name = row.name if isinstance(row, RuleRow) else row.sla
         if name not in rules:
-            about = "a rule that is gone" if getattr(row, "uuid", None) else "Taskdeck itself"
-            raise NotApplicable(f"{name} is about {about}: there is no rule to it. a acknowledges it.")
+            about = "a deleted rule" if getattr(row, "uuid", None) else "Taskdeck itself"
+            raise NotApplicable(f"{name} is about {about} and has no rule. Press a to acknowledge it.")
         found[name] = rules[name]
     if not found:
-        raise NotApplicable("There is no rule under the cursor; n makes one.")
+        raise NotApplicable("No rule under the cursor; press n to create one.")
     return list(found.values())
 
 
@@ -56,13 +56,13 @@ def ask_silence(rules: Sequence[RuleRow], look: Look) -> Question:
     one = len(rules) == 1
     body = [
         [(f"Silence {names}{more}?", "bold")],
-        [(f"All alerts of {'this rule' if one else 'these rules'} are quiet until then,", "")],
+        [(f"All alerts of {'this rule' if one else 'these rules'} are silenced until then,", "")],
         [(f"{f'{count:,} open now, and ' if count else ''}all that come; critical ones too.", "")],
     ]
     answers = [Answer(key, words) for key, words in _SILENCE_LABELS.items() if key != "m" or not one]
     answers += [Answer("o", "until another time, or with a reason")] if one else []
     if any(rule.until is not None for rule in rules):
-        answers.append(Answer("e", f"hear {'it' if one else 'them'} again now"))
+        answers.append(Answer("e", f"end the silence{'' if one else 's'} now"))
     return Question("Silence", body, [*answers, Answer("n", "as it is")], safe="n", column=True, deaf=0.0)
 
 
@@ -70,7 +70,7 @@ def silence_rules(rules: Sequence[RuleRow], until: str, reason: str = "") -> lis
     """Silence rules until a time."""
     more = {"reason": reason} if reason else {}
     return [
-        Request("alert.silence", {"sla": rule.name, "until": until, **more}, f"Quiet {_format_until(until)}:", (_make_silence_undo(rule),), rule.name)
+        Request("alert.silence", {"sla": rule.name, "until": until, **more}, f"Silenced {_format_until(until)}:", (_make_silence_undo(rule),), rule.name)
         for rule in rules
     ]
 
@@ -84,15 +84,15 @@ def _make_silence_undo(rule: RuleRow) -> Request:
     """Return the request that restores the current silence."""
     was = rule.facts.get("silence")
     if not was:
-        return Request("alert.unsilence", {"sla": rule.name}, "Heard again:", object=rule.name)
+        return Request("alert.unsilence", {"sla": rule.name}, "Silence ended:", object=rule.name)
     args = {"sla": rule.name, "until": was["until"], "reason": was["reason"]}
-    return Request("alert.silence", args, "Quiet as it was:", object=rule.name)
+    return Request("alert.silence", args, "Silence restored:", object=rule.name)
 
 
 def unsilence_rules(rules: Sequence[RuleRow]) -> list[Request]:
     """End the silence of rules."""
     quiet = [rule for rule in rules if rule.until is not None]
-    return [Request("alert.unsilence", {"sla": rule.name}, "Heard again:", (_make_silence_undo(rule),), rule.name) for rule in quiet]
+    return [Request("alert.unsilence", {"sla": rule.name}, "Silence ended:", (_make_silence_undo(rule),), rule.name) for rule in quiet]
 
 
 def toggle_rules(rules: Sequence[RuleRow]) -> list[Request]:
@@ -129,7 +129,7 @@ def _make_delete_undo(rule: RuleRow) -> tuple[Request, ...]:
     conditions = rule.facts["conditions"]
     args = {"name": rule.name, "preset": conditions["preset"], "value": conditions["value"], **(conditions.get("match") or {})}
     args |= {"metric": conditions["metric"]} if conditions.get("metric") else {}
-    made = Request("sla.create", {**args, "severity": rule.severity}, "Made again: rule", object=rule.name)
+    made = Request("sla.create", {**args, "severity": rule.severity}, "Restored rule", object=rule.name)
     off = Request("sla.set", {"name": rule.name, "enabled": False}, "and turned off:", object=rule.name)
     return (made,) if rule.enabled else (made, off)
 
@@ -137,7 +137,7 @@ def _make_delete_undo(rule: RuleRow) -> tuple[Request, ...]:
 def make_task_filter(row: Any, rules: RulesByName) -> str:
     """Return the filter for the tasks of a rule. Raise NotApplicable for a rule on a metric."""
     if rules[row.name].facts.get("metric"):
-        raise NotApplicable(f"{row.name} is about Taskdeck itself, and no task.")
+        raise NotApplicable(f"{row.name} is about Taskdeck itself, not about tasks.")
     match = (rules[row.name].facts.get("conditions") or {}).get("match") or {}
     names = {"template": "template", "queue": "queue", "task": "name"}
     words = [f"{name}:{_quote_word(str(match[key]))}" for key, name in names.items() if key in match]

@@ -154,7 +154,7 @@ def retry_tasks(rows: Sequence[TaskRow], asked: Mapping[str, float]) -> list[Req
     if not ended:
         raise NotApplicable(f"{_format_subject(rows).capitalize()} not ended: r runs ended tasks again." if rows else "Nothing to run again here.")
     if twice := next((row for row in ended if asked.get(row.uuid) == row.ended_at), None):
-        raise NotApplicable(f"#{twice.number} was asked to run again already; its row does not show it yet.")
+        raise NotApplicable(f"#{twice.number} was already asked to run again; its row does not show it yet.")
     return [Request("retry", _select_ended(ended) | {"again": True}, "Runs again:")]
 
 
@@ -195,13 +195,13 @@ def acknowledge_rows(rows: Sequence[Any]) -> list[Request]:
     """Acknowledge firing alerts."""
     firing = [row for row in rows if isinstance(row, AlertEntry) and row.status == "firing"]
     if not firing:
-        raise NotApplicable("a acknowledges a firing alert.")
+        raise NotApplicable("Only a firing alert can be acknowledged (a).")
     return [acknowledge_alerts([row.id for row in firing], ", ".join(dict.fromkeys(row.sla for row in firing)))]
 
 
 def acknowledge_alerts(ids: Sequence[str | int], about: str) -> Request:
     """Acknowledge alerts by id, or all firing alerts of a rule by its name."""
-    back = Request("alert.unack", {"ids": list(ids)}, "Not acknowledged any more:", object=about)
+    back = Request("alert.unack", {"ids": list(ids)}, "No longer acknowledged:", object=about)
     return Request("alert.ack", {"ids": list(ids)}, "Acknowledged", (back,), about)
 
 
@@ -226,8 +226,8 @@ def format_result(deed: Request, answer: Any, clean: Callable[[str], str]) -> st
         parts.append(f"Refused: {clean(str(refused[0].get('message', '')))}{more}")
     parts += [clean(str(note)) for note in answer.get("notes", ())[:1]]
     if (left := deed.asked - sum(len(answer.get(key, ())) for key in ("done", "refused", "notes"))) > 0:
-        parts.append(f"{left:,} of {deed.asked:,} changed since and {'is' if left == 1 else 'are'} left alone.")
-    return "  ".join(parts) or "Nothing was to be done."
+        parts.append(f"{left:,} of {deed.asked:,} changed since and {'was' if left == 1 else 'were'} skipped.")
+    return "  ".join(parts) or "Nothing to do."
 
 
 def _format_targets(done: Sequence[dict[str, Any]], clean: Callable[[str], str]) -> str:

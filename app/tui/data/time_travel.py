@@ -13,7 +13,7 @@ from app.core.board import Board
 from app.core.text import units
 from app.tui.time_format import format_wall_time
 
-READ_ONLY_MESSAGE = "This is the past: 0 returns to now."
+READ_ONLY_MESSAGE = "Viewing history (read-only). Press 0 to return to live."
 """Message of every command in history mode."""
 MINUTE = 60.0
 
@@ -67,7 +67,7 @@ class TimeTravel:
         From a gap without samples, a step leads to the next minute that has one.
         """
         if self._wanted is None and minutes > 0:
-            self._say("This is now.")
+            self._say("The deck is live.")
             return
         if not self._asking and self._answer.get("up") is False:
             edge = self._answer["before" if minutes < 0 else "after"]
@@ -90,9 +90,9 @@ class TimeTravel:
         last = self._answer.get("last")
         if not back and (at is None or at > (self._now() - MINUTE if last is None else max(last, self._now() - 2 * MINUTE))):
             self.return_to_live()
-            self._say("This is now.")
+            self._say("The deck is live.")
         elif at is None or at < (self._answer.get("first") or 0):
-            self._say("There is nothing before.")
+            self._say("There are no earlier records.")
         else:
             self._wanted = at - at % MINUTE
             self._show()
@@ -111,14 +111,14 @@ class TimeTravel:
         if error is not None:
             self._report_failure(str(error))
         elif answer["board"] is None:
-            self._report_failure("There is no past yet: the first minute is written down a minute after a runtime came up.")
+            self._report_failure("No history yet: recording starts a minute after the runtime.")
         elif self._wanted != asked:
             self._request_board()
         else:
             self._answer = {key: answer[key] for key in ("up", "first", "last", "before", "after")}
             self._wanted, self.board, self.notes = answer["at"], Board.from_dict(answer["board"]), answer["notes"]
             if asked < answer["at"] == answer["first"]:
-                self._say(f"There is nothing before {format_wall_time(answer['at'], self._now())}, the first minute that was written down.")
+                self._say(f"There are no records before {format_wall_time(answer['at'], self._now())}.")
             self._show()
 
     def _report_failure(self, why: str) -> None:

@@ -189,7 +189,7 @@ def _check_future_time(word: str) -> str:
     """Check that the text is a future time and return it as typed."""
     now = datetime.now(UTC)
     if units.parse_time(word, now) <= now:
-        raise ValueError(f"must be a time to come, not {units.quote(word)}")
+        raise ValueError(f"must be in the future, not {units.quote(word)}")
     return word
 
 
@@ -205,7 +205,7 @@ def _check_metric_filters(sheet: EditSheet) -> list[str]:
     """Reject task filters in a rule on a metric."""
     what = sheet.get_text(sheet.find_field("preset"))
     matched = [sheet.find_field(name) for name in MATCH if what in metrics.METRICS and sheet.get_text(sheet.find_field(name))]
-    return [f"{slot.label} must be empty: {what} is about no task." for slot in matched]
+    return [f"{slot.label} must be empty: {what} does not apply to tasks." for slot in matched]
 
 
 RULE = EditKind(
@@ -288,7 +288,7 @@ class EditSheet:
         """Return the error of a field as a sentence; "" if valid."""
         word = self.get_text(slot)
         if not word and slot.needed and self.is_new:
-            return f"{slot.label} is needed."
+            return f"{slot.label} is required."
         if not word:
             return f"{slot.label} must not be empty." if self.is_touched(slot) and not (slot.blank or self.is_new) else ""
         try:
@@ -333,7 +333,7 @@ def _build_create(sheet: EditSheet, changes: Mapping[str, Any]) -> Request:
     word, called = sheet.kind.word, changes["name"]
     about = f"{_name_kind(word)} {called}"
     given = _to_verb_args({key: value for key, value in changes.items() if value != ""})
-    return Request(f"{word}.create", given, "Created", (Request(f"{word}.rm", {"name": called}, "Took away", object=about),), about)
+    return Request(f"{word}.create", given, "Created", (Request(f"{word}.rm", {"name": called}, "Removed", object=about),), about)
 
 
 def _to_verb_args(values: dict[str, Any]) -> dict[str, Any]:
@@ -353,7 +353,7 @@ def _build_task_update(sheet: EditSheet, rows: Sequence[Mapping[str, Any]], chan
     for _, group in groupby(keyed, key=lambda row: _group_key(row, changes)):
         same = list(group)
         old = {name: same[0].get(name) for name in changes}
-        undo.append(Request("set", {"ids": [row["uuid"] for row in same], "fields": _to_set_args(old)}, "As it was:"))
+        undo.append(Request("set", {"ids": [row["uuid"] for row in same], "fields": _to_set_args(old)}, "Restored:"))
     args = {"ids": [row["uuid"] for row in rows], "fields": _to_set_args(changes)}
     return Request("set", args, f"{describe_changes(sheet)}:", tuple(undo))
 
@@ -375,7 +375,7 @@ def _build_row_update(sheet: EditSheet, row: Mapping[str, Any], changes: Mapping
     found = []
     if own:
         old = {name: _to_arg(row.get(name)) for name in own}
-        back = Request(f"{word}.set", {"name": row["name"], **_to_verb_args(old)}, "As it was:", object=about)
+        back = Request(f"{word}.set", {"name": row["name"], **_to_verb_args(old)}, "Restored:", object=about)
         found.append(Request(f"{word}.set", {"name": row["name"], **_to_verb_args(own)}, f"{describe_changes(sheet)}:", (back,), about))
     if status is not None:
         back = Request(f"{word}.{_STATUS_VERBS[row['status']][0]}", {"name": row["name"]}, _STATUS_VERBS[row["status"]][1], object=about)

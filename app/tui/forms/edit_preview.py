@@ -76,12 +76,12 @@ def _find_target_queue(sheet: EditSheet, board: Board) -> QueueEntry | None:
 def _preview_task(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:
     over = [row for row in sheet.stored if row.get("status") in ENDED]
     if over:
-        yield f"{_format_share(over, sheet)} ended: that is refused." if len(sheet.stored) > 1 else "It has ended: nothing of it can be changed."
+        yield f"{_format_share(over, sheet)} ended: the edit is refused." if len(sheet.stored) > 1 else "It has ended and cannot be edited."
     if queue := _preview_move(changes, board):
         yield queue
     yield from _preview_fit(sheet, changes, board)
     if any(row.get("status") == "running" for row in sheet.stored):
-        yield "What runs keeps what it has; the change counts for its next attempt."
+        yield "The running attempt keeps its resources; the change applies to the next attempt."
 
 
 def _format_share(rows: Sequence[Any], sheet: EditSheet) -> str:
@@ -108,13 +108,19 @@ def _preview_fit(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> 
     called = sanitize(pool.name)
     for name in never:
         has = _format_amount(name, _get_total(pool, name))
-        yield f"{_format_amount(name, asked[name])} {name} is more than pool {called} has in all ({has}): that is refused."
+        yield (
+            f"{_format_amount(name, asked[name])} {name} exceeds the total of pool {called} ({has}): "
+            "the edit is refused."
+        )
     if never or not any(row.get("status") == "queued" for row in sheet.stored):
         return
     if not lacking:
-        yield f"It fits what is free in pool {called} now."
+        yield f"It fits in pool {called} now."
     for name in lacking:
-        yield f"{_format_amount(name, asked[name])} {name} asked, only {_format_amount(name, _get_free(pool, name))} free in pool {called}: it goes on waiting."
+        yield (
+            f"{_format_amount(name, asked[name])} {name} asked, only {_format_amount(name, _get_free(pool, name))} free "
+            f"in pool {called}: it keeps waiting."
+        )
 
 
 def _get_largest_request(sheet: EditSheet, name: str) -> float:
@@ -136,7 +142,7 @@ def _preview_queue(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -
             yield _preview_capacity(line, changes["capacity"])
         if "pool" in changes and (pool := _find_pool(board, changes["pool"])):
             free = f"{units.format_number(_get_free(pool, 'cpu'))} cpu and {units.format_memory(_get_free(pool, 'memory'))} are free there"
-            yield f"What starts from now on draws from pool {sanitize(pool.name)}: {free}."
+            yield f"Tasks that start from now on use pool {sanitize(pool.name)}: {free}."
         if "status" in changes:
             yield _preview_status(changes["status"], line.load, line.waiting)
 
@@ -145,17 +151,20 @@ def _preview_capacity(line: QueueEntry, capacity: int) -> str:
     start = f"Capacity {line.capacity} → {capacity}: "
     if capacity < line.load:
         over = line.load - capacity
-        return f"{start}{line.load} run on; nothing starts until {over} {'has' if over == 1 else 'have'} ended."
+        return (
+            f"{start}{line.load} keep running; "
+            f"nothing starts until {over} {'has' if over == 1 else 'have'} ended."
+        )
     more = min(line.waiting, capacity - max(line.load, line.capacity))
     if more <= 0:
-        return f"{start}nothing more starts by that." if line.waiting else f"{start}nothing waits."
+        return f"{start}nothing more starts." if line.waiting else f"{start}nothing waits."
     where = "where they fit the pool" if more > 1 else "where it fits the pool"
     return f"{start}{more} more may start now, {where}."
 
 
 def _preview_status(status: str, load: int, waiting: int) -> str:
     if status == "active":
-        return f"It starts things again: {units.format_count(waiting)} wait{'s' if waiting == 1 else ''}."
+        return f"Tasks start again: {units.format_count(waiting)} wait{'s' if waiting == 1 else ''}."
     runs = f"{load} {'runs' if load == 1 else 'run'} on" if load else "nothing runs in it"
     return f"Nothing more starts; {runs}, {units.format_count(waiting)} wait{'s' if waiting == 1 else ''}."
 
@@ -183,7 +192,10 @@ def _preview_resize(name: str, was: float, used: float, total: float) -> str:
     start = f"{label} {_format_amount(name, was)} → {_format_amount(name, total)}: "
     if used > total + EPSILON:
         back = _format_amount(name, used - total)
-        return f"{start}{_format_amount(name, used)} is reserved. What runs keeps it; nothing starts until {back} is given back."
+        return (
+            f"{start}{_format_amount(name, used)} is reserved. Running tasks keep theirs; "
+            f"nothing starts until {back} is released."
+        )
     return f"{start}{_format_amount(name, total - used)} free."
 
 
@@ -203,12 +215,13 @@ def _preview_rule(sheet: EditSheet, changes: Mapping[str, Any], board: Board) ->
     count = sum(sum((row.get("open") or {}).values()) for row in sheet.stored)
     alerts = f"its {count} open alert{'' if count == 1 else 's'}" if count else ""
     if changes.get("enabled") is False:
-        yield f"It is looked at no more{f'; {alerts} close' + ('s' if count == 1 else '') if alerts else ''}."
+        closes = f"; {alerts} close" + ("s" if count == 1 else "") if alerts else ""
+        yield f"The rule stops{closes}."
     elif not all(row.get("enabled") or changes.get("enabled") for row in sheet.stored):
-        yield "It is off: nothing is late by it until it is on."
+        yield "The rule is off: it raises no alerts until it is on."
     elif changes.keys() & {"preset", "value", "template", "queue", "task", "tag", "enabled"}:
         again = f" {alerts[:1].upper()}{alerts[1:]} fire{'s' if count == 1 else ''} again where still late." if alerts else ""
-        looks = _describe_metric_rule(sheet, metric) if (metric := _get_metric(sheet)) else "It looks at every task that has not ended."
+        looks = _describe_metric_rule(sheet, metric) if (metric := _get_metric(sheet)) else "It checks every task that has not ended."
         yield f"{looks}{again}"
     yield from _warn_unfiltered(sheet)
 
@@ -218,10 +231,10 @@ def _describe_metric_rule(sheet: EditSheet, metric: str) -> str:
 
 
 def _preview_new_rule(sheet: EditSheet, changes: Mapping[str, Any], board: Board) -> Iterator[str]:
-    yield _describe_metric_rule(sheet, metric) if (metric := _get_metric(sheet)) else "Tasks that are late by it already are told of at once."
+    yield _describe_metric_rule(sheet, metric) if (metric := _get_metric(sheet)) else "Tasks already late raise an alert at once."
     yield from _warn_unfiltered(sheet)
 
 
 def _warn_unfiltered(sheet: EditSheet) -> Iterator[str]:
     if not _get_metric(sheet) and not any(sheet.get_text(sheet.find_field(name)) for name in ("template", "queue", "task", "tag")):
-        yield "It is about every task: no template, queue, name or tag is named."
+        yield "It applies to every task: no template, queue, name or tag is given."

@@ -48,8 +48,8 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         Binding("up", "go(-1)", "Line before", id="fields.up", show=False),
         Binding("pagedown", f"go({PAGE_ROWS})", "Page down", id="fields.page-down", show=False),
         Binding("pageup", f"go({-PAGE_ROWS})", "Page up", id="fields.page-up", show=False),
-        Binding("space", "turn", "On, off, open, fold", id="fields.turn", show=False),
-        Binding("enter", "enter", "Show all choices, fold, next field", id="fields.enter", show=False),
+        Binding("space", "turn", "Toggle, open, close", id="fields.turn", show=False),
+        Binding("enter", "enter", "Show choices, toggle, next field", id="fields.enter", show=False),
         Binding("right", "choose(1)", "Next choice", id="fields.next", show=False),
         Binding("left", "choose(-1)", "Choice before", id="fields.previous", show=False),
         Binding("slash,fullwidth_solidus", "find", "Find a parameter", id="fields.find", show=False),
@@ -548,7 +548,7 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         general = self._form_state.list_shown_faults(())
         lines += schema_rows.build_fault_lines(general, of, look)
         if not self._rows and self._form_state.query:
-            lines.append((("No parameter has these words. esc shows all.", "dim"),))
+            lines.append((("No parameter matches. Press esc to show all.", "dim"),))
         return lines, [*tops, len(lines)]
 
     def _build_title(self, room: int) -> SchemaLine:
@@ -563,7 +563,7 @@ class ParameterFields(TypeToSelect, QueuedInput, StripWidget, can_focus=True):
         fill, wrong = self.missing_count, len(self.findings) - self.missing_count
         title = f"Parameters {units.format_count(self._count)}"
         title += f", {fill} to fill in" if fill else ""
-        title += f", {wrong} to mend" if wrong else ""
+        title += f", {wrong} to fix" if wrong else ""
         find = "ctrl+f finds one" if self.findable else ""
         return ((self.look.draw_rule(room, [(2, title)], find, inside), "title" if inside else "dim"),)
 

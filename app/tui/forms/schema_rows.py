@@ -219,7 +219,7 @@ def _build_heading(row: HeadingRow, of: LineMeasures, look: Look, here: bool) ->
         said = "hidden, shown" if row.open else "more, hidden"
         return ((f"{sign} {row.count} {said}", "cursor" if here else "dim"),)
     tail = (
-        f"{units.format_count(row.count)}, {row.wrong} to mend" if row.wrong and not row.open else units.format_count(row.count)
+        f"{units.format_count(row.count)}, {row.wrong} to fix" if row.wrong and not row.open else units.format_count(row.count)
     )
     title = look.cut(f"{sign} {look.sanitize(row.title)}", of.room - len(tail) - 10)
     return ((look.draw_rule(of.room, [(2, title)], tail, here), "title" if here else "dim"),)
@@ -326,7 +326,7 @@ def describe_row(row: SchemaRow | None) -> str:
     if row is None:
         return ""
     if isinstance(row, HeadingRow):
-        keys = "enter folds them" if row.open else "enter shows them"
+        keys = "enter hides them" if row.open else "enter shows them"
         count = "1 parameter" if row.count == 1 else f"{row.count} parameters"
         return f"{row.title or 'Hidden'}: {count}, {keys}. {row.about}".strip()
     return f"{row.field.name}: {' '.join(_list_facts(row.field))}"
@@ -336,7 +336,7 @@ def _list_facts(found: FormField) -> Iterator[str]:
     schema = found.schema
     yield ", ".join(part for part in (name_type(found), format_bounds(schema), *_list_rules(schema)) if part) + "."
     if found.is_secret:
-        yield "env:NAME or file:PATH says where it is, and keeps it out of the database."
+        yield "env:NAME or file:PATH refers to the secret and keeps it out of the database."
     if found.default and not found.is_secret:
         yield f"Default {found.default}."
     for word in ("description", "help_text", "$comment"):

@@ -173,7 +173,10 @@ def _check_command(draft: SubmitDraft) -> str:
     except ValueError as error:
         return str(error)
     if word := find_shell_word(draft.command):
-        return f'Command: "{truncate(sanitize(word), 20)}" is a word of the shell, not a program. Take Run: shell text.'
+        return (
+            f'Command: "{truncate(sanitize(word), 20)}" is a shell word, not a program. '
+            "Choose Run: shell text."
+        )
     return "" if found else "Command is empty."
 
 
@@ -190,7 +193,7 @@ def _check_directory(draft: SubmitDraft, base: str) -> str:
         return ""
     near = find_nearest_directory(path)
     shown = sanitize(path)
-    what = "is no directory" if os.path.exists(path) else "does not exist"
+    what = "is not a directory" if os.path.exists(path) else "does not exist"
     return f"In: {shown} {what}." + (f" Did you mean {sanitize(near)}?" if near else "")
 
 

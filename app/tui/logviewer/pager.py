@@ -19,7 +19,7 @@ from app.tui.logviewer.layout import CURRENT_MATCH, MATCH, LineCells, cut_row, m
 from app.tui.logviewer.search import LogSearch
 from app.tui.logviewer.source import LineIndex, LogLines, LogSource
 
-MORE = " {} more in this line: w shows it cut, and then sideways"
+MORE = " {} more in this line: w cuts lines, then scroll sideways"
 MAX_COPIED = 72 * 1024
 """Maximum bytes to copy; encoded for the terminal they stay below 100,000, which all accept."""
 _CACHE_BYTES = 16 * 1024 * 1024
@@ -28,8 +28,8 @@ _MAX_BLOCKS = 16
 """Blocks of new output that are counted and searched before the page is shown."""
 _MAX_LINE_CELLS = 64 * 1024
 """Maximum cells of a line to copy."""
-_BEYOND_WRAP = "the match is beyond what is shown wrapped: w shows it"
-_NOT_SHOWN = "what matches in this line is not shown"
+_BEYOND_WRAP = "the match is beyond the wrapped part: w shows it"
+_NOT_SHOWN = "the match in this line is not visible"
 RowPlace = tuple[int, int]
 """A row: offset of its line and, in wrap mode, row within the line."""
 
@@ -193,7 +193,7 @@ class LogPager:
         self._reset()
         self._following, self._text = following, text
         self._search = LogSearch.for_text(self.lines, text) if text else None
-        self._set_note("the log was cut and begins anew")
+        self._set_note("the log was truncated and is read again")
         self.go_to_end()
 
     def clear_note(self) -> None:
@@ -240,7 +240,7 @@ class LogPager:
     def go_to_match(self, way: Literal["next", "previous"]) -> None:
         """Go to the next or the previous match."""
         if self._search is None:
-            self._set_note("nothing was searched yet: / searches")
+            self._set_note("no search yet: / searches")
         else:
             self._queue_jump(_PendingJump(self._search, way))
 
@@ -381,7 +381,7 @@ class LogPager:
         if self._match is not None and self._is_line_visible():
             return _limit_text(self._read_text(self._match)), "the line"
         starts = dict.fromkeys(start for start, _ in self._list_places())
-        return _limit_text("\n".join(map(self._read_text, starts))), "what is seen"
+        return _limit_text("\n".join(map(self._read_text, starts))), "the visible lines"
 
     def _read_text(self, start: int) -> str:
         """Return a whole line as shown."""
@@ -492,8 +492,8 @@ def _describe_jump(jump: _PendingJump, origin: int, target: int | None) -> str:
     if jump.way != "near" and target == origin:
         return "no other line matches"
     if jump.way == "next" and target <= origin:
-        return "round from the last to the first"
-    return "round from the first to the last" if jump.way == "previous" and target >= origin else ""
+        return "wrapped to the first match"
+    return "wrapped to the last match" if jump.way == "previous" and target >= origin else ""
 
 
 def _to_percent(part: int, whole: int) -> int:

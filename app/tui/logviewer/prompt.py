@@ -27,9 +27,9 @@ class LogPrompt(Horizontal):
     """
 
     DEFAULT_CSS = """
-    LogLine { height: 1; width: 1fr; display: none; }
-    LogLine Static { padding: 0 0 0 1; width: auto; }
-    LogLine Input { width: 1fr; background: transparent; border: none; padding: 0; height: 1; }
+    LogPrompt { height: 1; width: 1fr; display: none; }
+    LogPrompt Static { padding: 0 0 0 1; width: auto; }
+    LogPrompt Input { width: 1fr; background: transparent; border: none; padding: 0; height: 1; }
     """
 
     @dataclass
@@ -89,8 +89,8 @@ class PromptInput(Entry):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "close(True)", "Enter what was typed", id="line.enter", show=False),
         Binding("escape", "close(False)", "Leave", id="line.leave", show=False),
-        Binding("up", "earlier(1)", "What was entered before", id="line.earlier", show=False),
-        Binding("down", "earlier(-1)", "What was entered after that", id="line.later", show=False),
+        Binding("up", "earlier(1)", "Earlier entry", id="line.earlier", show=False),
+        Binding("down", "earlier(-1)", "Later entry", id="line.later", show=False),
         Binding("tab", "complete", "Complete a folder", id="line.complete", show=False),
     ]
 

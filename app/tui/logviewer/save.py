@@ -42,7 +42,7 @@ def save_log(source: LogSource, path: Path, *, replace: bool, wanted: Callable[[
     OSErrors, or Stopped when no longer `wanted`. No partial file remains.
     """
     if path.is_dir() or (os.path.lexists(path) and not path.is_file()):
-        raise OSError(None, "there is something that is not a file", str(path))
+        raise OSError(None, "exists and is not a regular file", str(path))
     if not replace:
         return _write_new(source, path, wanted)
     beside = path.with_name(f".{path.name[:200]}.{os.getpid()}.part")

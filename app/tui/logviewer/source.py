@@ -66,9 +66,9 @@ class FileSource:
         try:
             found = os.stat(self._path)
         except OSError:
-            return "the file was deleted; what it holds is still here"
+            return "the file was deleted; its contents are still shown"
         same = (found.st_dev, found.st_ino) == self._id
-        return "" if same else "another file has its name now; this is the one that was opened"
+        return "" if same else "the file was replaced; the old one is still shown"
 
     def close(self) -> None:
         os.close(self._fd)

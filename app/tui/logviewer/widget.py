@@ -19,7 +19,7 @@ from app.tui.logviewer.reader import LogReader, PagerCommand, ResizeCommand
 from app.tui.logviewer.source import LogSource
 from app.tui.widgets.strips import StripWidget
 
-EMPTY_LIVE, EMPTY = "Nothing is written yet.", "Nothing was written."
+EMPTY_LIVE, EMPTY = "No output yet.", "No output."
 
 
 class LogView(StripWidget, can_focus=True):

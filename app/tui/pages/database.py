@@ -67,19 +67,19 @@ def build_database_sections(
     yield Section("Database", (*trouble, *_build_figures(found, look), *_build_replica(found.replica, room, look), *_build_cleanup(found.going, look)))
     backups = found.backups
     shown = tuple(_build_backups((backups or ())[::-1][:MAX_BACKUPS], now, room, look))
-    none = f"{'None is there any more' if gone else 'None was taken yet'}: taskdeck db backup takes one."
+    none = f"{'No backup is left' if gone else 'No backups yet'}: taskdeck db backup takes one."
     yield Section(_format_title("Backups", backups), shown or _format_empty(none, backups, "db.backups" in found.failed, look))
     slow = found.slow or ()
     cells = min(CALLER_CELLS, max((measure_width(look.sanitize(one["caller"])) for one in slow), default=0))
     rows = tuple(line for one in slow for line in _build_statement(one, str(one["id"]) in opened, now, room, cells, look))
-    none = "None was slow."
+    none = "No slow statements."
     yield Section(_format_title("Slow statements", found.slow), rows or _format_empty(none, found.slow, "db.slow" in found.failed, look))
     ways = (*SHELL_COMMANDS, *([("config", look.sanitize(config))] if config else []))
     yield Section("From a shell", tuple(DocRow(((pad(word, 8), "dim"), (look.adapt_text(text), ""))) for word, text in ways))
     if found.stats is not None:
         yield Section("Tables", tuple(_build_tables(found.stats["tables"][:MAX_TABLES], look)))
         if unused := [index for index in found.stats["indexes"] if index["unused"]]:
-            yield Section(f"Indexes that nothing used yet {len(unused)}", tuple(_build_indexes(unused[:MAX_TABLES], look)))
+            yield Section(f"Unused indexes {len(unused)}", tuple(_build_indexes(unused[:MAX_TABLES], look)))
 
 
 def _format_title(title: str, rows: Sequence[Reply] | None) -> str:
@@ -130,7 +130,7 @@ def _build_cleanup(going: Reply | None, look: Look) -> Iterable[DocRow]:
     """Return the preview of the next cleanup."""
     if going is None:
         return []
-    text = "nothing is old enough to go" if going["words"] == "nothing" else going["words"]
+    text = "nothing is old enough to delete" if going["words"] == "nothing" else going["words"]
     return [DocRow(((pad("cleanup", 8), "dim"), (look.adapt_text(text), "")))]
 
 
@@ -166,7 +166,7 @@ def _build_statement(one: Reply, whole: bool, now: float, room: int, asked: int,
     yield DocRow(shown, ident)
     if whole:
         yield from (DocRow(((f"    {line}", ""),)) for line in wrap_text(statement, max(20, room - 8)))
-        for line in (one["plan"] or "its plan is not known").split("\n"):
+        for line in (one["plan"] or "query plan unknown").split("\n"):
             yield DocRow(((look.cut(f"      {look.sanitize(line)}", room - 4), "dim"),))
 
 

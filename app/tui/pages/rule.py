@@ -51,9 +51,9 @@ def build_rule_lines(
     if rule.get("metric"):
         head.append([(f"  {look.cut(look.sanitize('now: ' + str(history.get('stands') or rule['stands'])), room - 3)}", "")])
     facts = [f"made {_format_stamp(rule['created_at'], now)}", f"changed {_format_stamp(rule['updated_at'], now)}"]
-    facts += [_format_late(rule, now)] if rule.get("late") else ["no alert that is over in 24h"]
+    facts += [_format_late(rule, now)] if rule.get("late") else ["no alerts ended in 24h"]
     facts += [_format_silence(rule["silence"], now, look)] if rule.get("silence") else []
-    facts += ["off: it is not looked at"] if not rule["enabled"] else []
+    facts += ["off: not checked"] if not rule["enabled"] else []
     events = _wrap_parts([*facts, *_list_past_spells(history.get("was", ()), now)], room)
     return [*head, *_draw_chart(history.get("runs", ()), rule["limit"], room, height - len(head) - len(events), now, look), *events][:height]
 

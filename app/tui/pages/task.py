@@ -47,7 +47,7 @@ def _build_row(facts: TaskContext, line: Mapping[str, Any]) -> DocRow:
     name_at = f"{begin}{line['number']:>{0 if depth else 5}} {facts.look.glyph(sign)} "
     room = max(8, min(42, facts.room // 2) - measure_width(name_at))
     name = pad(facts.look.cut(facts.look.sanitize(line["name"]), room, "middle"), room)
-    tail = facts.look.adapt_text("its own are told above") if line["again"] else kind
+    tail = facts.look.adapt_text("dependencies shown above") if line["again"] else kind
     target = "" if word == "removed" else f"task:{line['uuid']}"
     return DocRow(((f"{name_at}{name} {word:<10} ", ""), (tail, "dim")), target)
 
@@ -75,7 +75,7 @@ def build_use_section(facts: TaskContext) -> Section:
     ]  # fmt: skip
     if task["memory"] and (used_memory or 0.0) >= task["memory"] * HIGH_SHARE:
         share = units.format_percent(used_memory, task["memory"])
-        rows.append(DocRow(((f"! memory is at {share} of what it asked; it is warned, not stopped.", "warn"),)))
+        rows.append(DocRow(((f"! memory is at {share} of the request; the job is not stopped.", "warn"),)))
     last = f"LAST {units.format_age(use['cell'] * 10)}" if use and facts.room >= HISTORY_CELLS else ""
     return Section("Now", tuple(rows), ((20, "NOW"), (32, "PEAK"), (44, "ASKED"), (56, last)))
 
@@ -132,7 +132,7 @@ def _describe_end(facts: TaskContext, run: Mapping[str, Any] | None) -> str:
     said = reason if reason.startswith(word) else f"{word}: {reason}" if reason else word
     text = f"{own(_get_program_name(task))} {'was ' if task['status'] == 'cancelled' else ''}{said}"
     text += "" if reason else f" in {units.format_duration(measure_run(facts, run))}"
-    return f"{text}. Last lines of the log:" if facts.tail else f"{text}. It wrote nothing."
+    return f"{text}. Last lines of the log:" if facts.tail else f"{text}. No output."
 
 
 def _get_program_name(task: Mapping[str, Any]) -> str:
@@ -244,7 +244,7 @@ def build_definition(facts: TaskContext) -> Section:
     if task["tags"]:
         pairs.append(("tags", own("  ".join(f"{k}={v}" for k, v in task["tags"].items()))))
     if task.get("pinned"):
-        pairs.append(("pinned", "no cleanup takes it"))
+        pairs.append(("pinned", "no cleanup deletes it"))
     if task["status"] not in WAITING and task["status"] not in ACTIVE:
         pairs.append(("again", own(quote_words(build_submit_words(build_spec_from_task(task))))))
     opens = {"template": f"template:{task['template']}"}
@@ -315,7 +315,7 @@ def _build_parameter(facts: TaskContext, name: str, value: Any, column: int) -> 
     label = facts.look.cut(facts.look.sanitize(name), column - 2)
     written = _iter_value_lines(mask_secrets(name, value), max(20, facts.room - column - 4))
     for at, line in enumerate(islice(written, MAX_LINES + 1)):
-        text = facts.look.sanitize(line) if at < MAX_LINES else facts.look.adapt_text("… more: y copies the line with all of it")
+        text = facts.look.sanitize(line) if at < MAX_LINES else facts.look.adapt_text("… more: y copies the full command")
         yield DocRow(((pad("" if at else label, column), "dim"), (text, "")))
 
 

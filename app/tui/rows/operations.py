@@ -111,7 +111,7 @@ def _format_object(row: OperationEntry, look: Look) -> str:
 
 
 def _format_change(row: OperationEntry, look: Look) -> str:
-    return "taken back" if row.undone else look.adapt_text(look.sanitize(row.change))
+    return "undone" if row.undone else look.adapt_text(look.sanitize(row.change))
 
 
 OPERATIONS = TableSection("operations", TableGrid(_WIDE, _make_cells), TableGrid(_NARROW, _make_narrow_cells))
@@ -147,7 +147,7 @@ def _format_who(row: OperationEntry, now: float, look: Look) -> str:
 
 def _format_undo(row: OperationEntry) -> tuple[str, str]:
     if row.undoable:
-        return "u takes it back.", "bold"
+        return "u undoes it.", "bold"
     return f"It cannot be undone: {row.reason}.", "dim"
 
 

@@ -94,9 +94,9 @@ class AlertsScreen(ListScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "acknowledge", "Acknowledge", id="alert.acknowledge"),
         Binding("s", "silence", "Silence the rule: asks how long", id="alert.silence"),
-        Binding("f", "past", "Those resolved in the last 24h too, or not", id="alert.past"),
+        Binding("f", "past", "Show or hide alerts resolved in the last 24h", id="alert.past"),
         Binding("l", "log", "Log of the alert's task", id="task.log"),
-        Binding("w", "why", "Why its task waits, or ended so", id="task.why"),
+        Binding("w", "why", "Why its task waits, or how it ended", id="task.why"),
         Binding("n", "new", "New rule", id="rule.new"),
         Binding("e", "edit", "Edit the rule", id="rule.edit"),
         Binding("p", "switch", "Turn the rule off, or on", id="rule.switch"),
@@ -190,7 +190,8 @@ class AlertsScreen(ListScreen):
         alerts.title = f"Alerts {self._format_total()}"
         alerts.empty = [[(f"  {self._format_empty_text()}", "dim")]]
         rules.title = f"Rules {len(self.rules)}"
-        rules.empty = [[("  No rules yet: n makes the first, say: ", "dim"), ("finishes within 45m, template encode", "")]]
+        first = "  No rules yet: n makes the first, such as: "
+        rules.empty = [[(first, "dim"), ("finishes within 45m, template encode", "")]]
         table.show({"alerts": self.alerts, "rules": tuple(self.rules.values())})
         self.query_one("#counts", TextLine).show(self._make_counts())
 
@@ -202,7 +203,7 @@ class AlertsScreen(ListScreen):
     def _format_empty_text(self) -> str:
         if not self._loaded:
             return self.freshness or ""
-        return "Nothing is late." if self.rules else "Nothing is late, and nothing would be: there is no rule."
+        return "Nothing is late." if self.rules else "Nothing is late: there are no rules yet."
 
     def _make_counts(self) -> list[Span]:
         """Return the counts line, such as `1 firing  1 acknowledged  1 silenced`.
@@ -345,7 +346,7 @@ class AlertsScreen(ListScreen):
 
     def action_past(self) -> None:
         self.past = not self.past
-        self.show_message("Alerts of the last 24h that are over stand below." if self.past else "Only open alerts.")
+        self.show_message("Resolved alerts of the last 24h too." if self.past else "Only open alerts.")
         self.reread()
 
     def action_copy(self) -> None:
@@ -365,7 +366,7 @@ class AlertsScreen(ListScreen):
         elif row.uuid:
             self.deck.open_task(row.uuid)
         else:
-            self.show_message("It is about Taskdeck itself: taskdeck doctor tells more.", stays=False)
+            self.show_message("The alert is about Taskdeck itself. Run: taskdeck doctor", stays=False)
 
     def _open_tasks(self, row: RuleRow) -> None:
         try:
@@ -378,7 +379,7 @@ class AlertsScreen(ListScreen):
             self.deck.open_log(uuid)
 
     def action_why(self) -> None:
-        if uuid := self._find_task_uuid("w tells why"):
+        if uuid := self._find_task_uuid("w explains the state"):
             self.deck.open_why(uuid)
 
     def _find_task_uuid(self, what: str) -> str | None:

@@ -206,7 +206,7 @@ class ListScreen(PageScreen):
             self.filter_by("")
             self.show_message("The filter is cleared.", stays=False)
         elif self.table.clear_marks():
-            self.show_message("The marks are taken away.", stays=False)
+            self.show_message("The marks are cleared.", stays=False)
         else:
             self.dismiss(None)
 
@@ -222,7 +222,7 @@ class ListScreen(PageScreen):
         self.app.push_screen(ChoiceScreen(question), self._apply_order_choice)
 
     def _format_order(self, name: str, words: str) -> str:
-        return f"{words}{', now; again turns it round' if name == self.order else ''}"
+        return f"{words}{', current; again reverses it' if name == self.order else ''}"
 
     def _apply_order_choice(self, letter: str | None) -> None:
         chosen = next((name for key, name, _ in self.ORDERS if key == letter), None)

@@ -126,7 +126,7 @@ class PollingScreen(AppValues, SafeScreen[Any]):
         """Message for a key pressed before any rows were read, else ""."""
         if self._read_at is not None:
             return ""
-        return "The list could not be read." if self._failed else "Nothing was read yet when that key came: press it again."
+        return "The list could not be read." if self._failed else "Nothing was read yet. Press the key again."
 
     @property
     def freshness(self) -> str:

@@ -89,9 +89,9 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
     """
     AUTO_FOCUS = "#text"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+j,ctrl+enter", "save", "Save; shows first what that changes", id="form.submit", show=False),
-        Binding("ctrl+g", "fault", "To what is wrong", id="editor.fault", show=False),
-        Binding("ctrl+r", "stored", "What is stored, or what was typed before", id="form.last", show=False),
+        Binding("ctrl+j,ctrl+enter", "save", "Save, after a review of the changes", id="form.submit", show=False),
+        Binding("ctrl+g", "fault", "Go to the first fault", id="editor.fault", show=False),
+        Binding("ctrl+r", "stored", "The stored text, or the typed one again", id="form.last", show=False),
         Binding("escape", "leave", "Leave; what was typed is kept", id="form.leave", show=False),
         Binding("f1", "app.show_keys", "The keys of this form", id="form.help", show=False),
     ]
@@ -161,7 +161,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
 
     def _show_loading(self) -> None:
         if not (self._has_text or self._unreadable):
-            self.query_one("#verdict", Words).show(("loading; what is typed goes into it when it is there", "dim"))
+            self.query_one("#verdict", Words).show(("loading; typed text is inserted when it is there", "dim"))
 
     @property
     def _has_text(self) -> bool:
@@ -195,8 +195,8 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
         if draft is None or draft.text == start.text:
             self._load_draft(start)
             return
-        meanwhile = ", and somebody changed it meanwhile" if draft.was != start.was else ""
-        self._notice = f"This was typed here before{meanwhile}; ctrl+r: as it is stored."
+        meanwhile = ", and somebody changed the stored text" if draft.was != start.was else ""
+        self._notice = f"You typed this before{meanwhile}; ctrl+r shows the stored text."
         self._load_draft(draft)
 
     def _load_draft(self, draft: DefinitionDraft) -> None:
@@ -277,7 +277,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
     def _describe_save(self, looked: Mapping[str, Any]) -> str:
         """Return what saving would do, as a phrase."""
         if self._was is None:
-            return f"makes {_WORDS[self.kind]} {self.look.sanitize(str(looked['name']))}"
+            return f"creates {_WORDS[self.kind]} {self.look.sanitize(str(looked['name']))}"
         changed = [diff.format_change(diff.ChangedField(key, *pair)) for key, pair in looked["fields"].items()]
         return "would change " + self.look.sanitize(", ".join(changed)) if changed else "says what is stored"
 
@@ -294,7 +294,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
         """Move the cursor to the first fault."""
         faults = self._check_result["faults"] if self._check_result else ()
         if not faults:
-            self.show_message("Nothing is known to be wrong.", stays=False)
+            self.show_message("No faults found.", stays=False)
             return
         line, column = faults[0]["line"] or 1, faults[0]["column"] or 1
         self.area.move_cursor((line - 1, column - 1))
@@ -317,7 +317,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
             self.action_fault()
             self.report_fault("Not saved", f"{self._check_result['faults'][0]['message']}.")
         elif self._was is not None and not self._check_result["fields"]:
-            self.show_message("Nothing differs from what is stored.", stays=False)
+            self.show_message("No changes to save.", stays=False)
         else:
             self._open_review(f"Save {self.subject}?", self._check_result["before"], partial(self._save_reviewed, self._was))
 
@@ -360,7 +360,7 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
         name = str(answer["name"])
         said = self.look.sanitize(f"Saved {_WORDS[self.kind]} {name}.")
         if ids := answer.get("operations"):
-            self.deck.push_undo(said, [Request("undo", {"ids": list(ids)}, "Taken back:")])
+            self.deck.push_undo(said, [Request("undo", {"ids": list(ids)}, "Undone:")])
         self.dismiss(name)
         self.show_message(f"{said}  u undo")
 
@@ -382,7 +382,8 @@ class EditorScreen(KeyQueueScreen, PageScreen, ModalScreen[str | None]):
         """Close the editor and keep unsaved text."""
         if self.is_modified:
             self._drafts[self._key] = DefinitionDraft(self.area.text, self._was, self._format)
-            self.show_message(f"What was typed is kept: it is there when {self.subject if self.edited else 'a new one'} is edited again.")
+            again = self.subject if self.edited else "a new one"
+            self.show_message(f"Your text is kept for the next time you edit {again}.")
         else:
             self._drafts.pop(self._key, None)
         self.dismiss(None)
@@ -444,8 +445,8 @@ class ReviewScreen(PageScreen, ModalScreen[str | None]):
 
     def _make_sections(self) -> Sequence[Section]:
         lines = list(make_difference_lines(self._before, self._after, self.look))
-        rows = [DocRow(tuple(line)) for line in lines] or [DocRow((("Both say the same.", "dim"),))]
-        notes = ["- is what they stored, + what was typed here."] if self._theirs else []
+        rows = [DocRow(tuple(line)) for line in lines] or [DocRow((("The texts are identical.", "dim"),))]
+        notes = ["- is their text, + is yours."] if self._theirs else []
         notes += ["Comments are not kept: a definition is stored, not its text."] if self._comments else []
         return [Section(self._title, (*(DocRow(((note, "dim"),)) for note in notes), DocRow(), *rows))]
 

@@ -290,7 +290,7 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
         if self._loaded and not sheet.is_new:
             now = look.sanitize(sheet.get_initial_text(slot)) or "empty"
             if slot.name in self._meanwhile and sheet.is_touched(slot):
-                return f"others made it {now} meanwhile", "warn"
+                return f"changed by others to {now}", "warn"
             if sheet.has_differences(slot):
                 parts.insert(0, "they differ" if not sheet.is_touched(slot) else "all of them")
             elif sheet.is_touched(slot):
@@ -311,7 +311,8 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
             return shown if len(faults) <= SHOWN_FAULTS else [*shown[:-1], (f"{shown[-1][0]} (and {len(faults) - SHOWN_FAULTS} more)", "broken")]
         if not sheet.find_changes():
             return [("", "") if sheet.is_new else ("Nothing is changed yet.", "dim")]
-        told = [(f"{sheet.find_field(name).label} was {self._format_previous(name)} when you came: saving overwrites what others made of it.", "warn")
+        told = [(f"{sheet.find_field(name).label} was {self._format_previous(name)} when the form opened: "
+                 "saving overwrites the change.", "warn")
                 for name in self._meanwhile if sheet.is_touched(sheet.find_field(name))]  # fmt: skip
         return (told + [(look.sanitize(look.adapt_text(text)), "") for text in self.describe_effect(sheet)])[:SHOWN_FAULTS]
 
@@ -357,7 +358,7 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
             self._focus_fault()
             self.report_fault("Not saved", faults[0])
         elif not self._sheet.find_changes():
-            self.show_message("Nothing is changed yet; esc leaves.", stays=False)
+            self.show_message("No changes yet. Press esc to close.", stays=False)
         else:
             self._saving = True
             self.ask(self.source.read_rows, self._save_if_unchanged)
@@ -389,7 +390,7 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
         if self.app.screen is not self or not (found.rows or self.source.is_new):
             return
         if self._meanwhile.keys() - seen.keys():
-            self.show_message("Not saved: somebody changed the same meanwhile. ctrl+j saves all the same.", "warn")
+            self.show_message("Not saved: somebody changed the same field. ctrl+j saves anyway.", "warn")
         elif faults := self._find_all_faults():
             self._focus_fault()
             self.report_fault("Not saved", faults[0])
@@ -399,7 +400,7 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
     def _send(self) -> None:
         deeds = self.make_requests(self._sheet)
         if not deeds:
-            self.show_message("It is so already; esc leaves.", stays=False)
+            self.show_message("No changes. Press esc to close.", stays=False)
             return
         self._keep_input(left=False)
         cast(Any, self.app).send_requests(deeds)
@@ -410,7 +411,7 @@ class EditScreen(CopiesShellLine, PageScreen, ModalScreen[bool]):
             self.app.copy_to_clipboard("\n".join(shlex.join(words) for words in found))
             self.show_message("Copied the line." if len(found) == 1 else f"Copied {len(found)} lines.")
         else:
-            self.show_message("There is no line to copy: nothing is changed yet, or no command line does this.", stays=False)
+            self.show_message("Nothing to copy: nothing is changed, or no command does this.", stays=False)
 
     def action_last(self) -> None:
         """Restore the text typed here before."""
@@ -483,7 +484,7 @@ def make_edit_screen(client_factory: Callable[[], Client], rows: Sequence[Any]) 
     if tasks:
         return _make_tasks_screen(client_factory, tasks)
     if any(isinstance(line, EndedEntry) for line in lines):
-        raise NotApplicable("It has ended: nothing of it can be changed. R runs one like it.")
+        raise NotApplicable("The task has ended and cannot be edited. R runs one like it.")
     line = lines[0] if len(lines) == 1 else None
     if isinstance(line, PoolTableRow):
         return EditScreen(client_factory, EditSource(edit_model.POOL, (line.pool.name,)), "memory" if line.memory else "cpu")
@@ -498,7 +499,7 @@ _PLACES = ((QueueEntry, edit_model.QUEUE, "name"), (PoolEntry, edit_model.POOL, 
 
 def _make_tasks_screen(client_factory: Callable[[], Client], tasks: Sequence[RunningEntry | NextEntry]) -> EditScreen:
     if len(tasks) > MAX_TASKS:
-        raise NotApplicable(f"At most {MAX_TASKS} tasks are edited as one; {len(tasks):,} are marked.")
+        raise NotApplicable(f"At most {MAX_TASKS} tasks can be edited together; {len(tasks):,} are marked.")
     title = f"#{tasks[0].number} {tasks[0].name}" if len(tasks) == 1 else f"{len(tasks)} tasks"
     source = EditSource(edit_model.TASK, tuple(task.uuid for task in tasks), title)
     return EditScreen(client_factory, source, guess_field(tasks))

@@ -309,7 +309,7 @@ class HistoryScreen(PageScreen):
             return [(self.look.adapt_text("  ← → looks at a moment; b there shows the whole deck as it was."), "dim")]
         spans: list[Span] = [(f"  {self._format_moment(answer, at)}", "bold")]
         if not answer["known"][at] and all(line.values[at] is None for line in row.lines):
-            return [*spans, ("   not known: no runtime was up", "warn")]
+            return [*spans, ("   not known: no runtime was running", "warn")]
         for line in row.lines:
             value = format_figure(line.values[at] if at < len(line.values) else None, METRICS[row.metric].unit)
             spans += [(f"   {line.word} ", line.style), (self.look.adapt_text(value), "")]
@@ -394,7 +394,8 @@ class HistoryScreen(PageScreen):
     def _handle_open(self, message: Table.Opened) -> None:
         row = message.item
         if not self._can_enter(row):
-            nothing = "There is nothing to tell apart in it." if row.name is not None else "These are all. f tells them apart."
+            total = "This row is the total; f groups it."
+            nothing = "This group cannot be split further." if row.name is not None else total
             self.show_message(nothing, "warn")
             return
         self._path.append((row.by, row.name, self._by))
@@ -407,7 +408,7 @@ class HistoryScreen(PageScreen):
             self.show_message(self.look.adapt_text("First choose a moment with ← →."), "warn")
             return
         if not self._has_known_moment:
-            self.show_message("Nothing is known of that moment: no runtime was up.", "warn")
+            self.show_message("Nothing is known of that moment: no runtime was running.", "warn")
             return
         at = max(self._answer["at"][self._moment], self._answer.get("since") or 0)
         self.deck.action_place(0)

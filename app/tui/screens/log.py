@@ -102,7 +102,7 @@ class LogSaver(Screen[Any]):
 
     def _ask_to_replace(self, typed: str, path: str) -> None:
         name = self._look.cut(self._look.sanitize(path), 50, "middle")
-        body: list[list[Span]] = [[(name, "bold")], [], [("This file is there already.", "")]]
+        body: list[list[Span]] = [[(name, "bold")], [], [("This file exists already.", "")]]
         answers = [Answer("r", "replace it"), Answer("n", "keep it")]
         self.app.push_screen(
             ChoiceScreen(Question("Save the log", body, answers, safe="n")),
@@ -120,7 +120,7 @@ class LogSaver(Screen[Any]):
     def _apply_completion(self, typed: str, text: str, found: Sequence[str]) -> None:
         self.prompt.apply_completion(typed, text)
         if len(found) != 1:
-            self._deck.show_message(self._look.sanitize("  ".join(found) or "No folder begins so."), stays=False)
+            self._deck.show_message(self._look.sanitize("  ".join(found) or "No folder matches."), stays=False)
 
 
 if TYPE_CHECKING:

@@ -89,7 +89,7 @@ class OperationsScreen(ListScreen):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("u", "undo", "Take it back", id="operation.undo"),
+        Binding("u", "undo", "Undo the operation", id="operation.undo"),
         Binding("y", "copy", "Copy the row as a line", id="operation.copy"),
     ]
 
@@ -124,9 +124,9 @@ class OperationsScreen(ListScreen):
             return []
         if marked := self.table.list_marked():
             able = sum(isinstance(row, OperationEntry) and row.undoable for row in marked)
-            return [*([KeyHint("u", f"take back {able:,} marked", "u", 1)] if able else []), UNMARK_HINT, MARK_HINT]
-        undo = [KeyHint("u", "take back", "u", 1)] if row.undoable else []
-        return [KeyHint("↵", "all of it", "enter", 2), *undo, KeyHint("space", "mark", "space", 8), KeyHint("y", "copy", "y", 9)]
+            return [*([KeyHint("u", f"undo {able:,} marked", "u", 1)] if able else []), UNMARK_HINT, MARK_HINT]
+        undo = [KeyHint("u", "undo", "u", 1)] if row.undoable else []
+        return [KeyHint("↵", "details", "enter", 2), *undo, KeyHint("space", "mark", "space", 8), KeyHint("y", "copy", "y", 9)]
 
     def list_keys(self) -> list[KeyHint]:
         return FILTER_HINTS if self.query_one(FilterInput).is_open else [*self.list_hints(), HELP_HINT, BACK_HINT]
@@ -152,7 +152,7 @@ class OperationsScreen(ListScreen):
         self.rows, self._loaded = rows, True
         view = self.table.find_view("operations")
         view.title = f"Operations {len(rows):,}{'+' if self.more else ''}"
-        view.empty = [[("  Nothing was done yet." if not self.words else "  Nothing that was done is so.", "dim")]]
+        view.empty = [[("  No operations yet." if not self.words else "  No operation matches the filter.", "dim")]]
         self.table.show({"operations": rows})
         self.refresh_chrome()
         self.show_detail()
@@ -231,7 +231,7 @@ class OperationsScreen(ListScreen):
         """Ask about the operations that the runtime's dry run found undoable."""
         able = {row["id"] for row in found["done"]}
         if not able:
-            self.show_message(self.look.sanitize(f"Not taken back: {found['refused'][0]['message']}"), "warn")
+            self.show_message(self.look.sanitize(f"Not undone: {found['refused'][0]['message']}"), "warn")
         elif self.app.screen is self:
             question = make_undo_question([row for row in rows if row.id in able], found, self.look)
             self.app.push_screen(ChoiceScreen(question), partial(self._send_undo, sorted(able)))
@@ -239,13 +239,13 @@ class OperationsScreen(ListScreen):
     def _send_undo(self, ids: Sequence[int], answer: str | None) -> None:
         if answer:
             self.table.clear_marks()
-            self.deck.send_requests([Request("undo", {"ids": list(ids)}, "Taken back:")])
+            self.deck.send_requests([Request("undo", {"ids": list(ids)}, "Undone:")])
 
 
 def make_undo_question(rows: Sequence[OperationEntry], found: Mapping[str, Any], look: Look) -> Question:
     """Return the question before an undo; `found` is the answer of the dry run."""
     room = 66
-    body = [[(f"Take {'this' if len(rows) == 1 else f'these {len(rows):,}'} back?", "bold")], []]
+    body = [[(f"Undo {'this operation' if len(rows) == 1 else f'these {len(rows):,} operations'}?", "bold")], []]
     names = [[(look.cut(look.adapt_text(look.sanitize(done["text"])), room), "")] for done in found["done"]]
     body += limit_lines(names, look)
     if others := [row for row in rows if not row.here]:
@@ -253,7 +253,8 @@ def make_undo_question(rows: Sequence[OperationEntry], found: Mapping[str, Any],
         body += [[], [(look.cut(f"Done elsewhere, by {who}.", room), "warn")]]
     if refused := found["refused"]:
         body += [[], [(look.cut(look.sanitize(f"{len(refused):,} cannot be: {refused[0]['message']}"), room), "warn")]]
-    return Question("Undo", body, [Answer("y", "take it back"), Answer("n", "leave it")], safe="n", names=list_hidden_lines(names))
+    answers = [Answer("y", "undo"), Answer("n", "leave it")]
+    return Question("Undo", body, answers, safe="n", names=list_hidden_lines(names))
 
 
 def format_title(row: OperationEntry, room: int, look: Look) -> str:
@@ -268,7 +269,7 @@ class OperationScreen(PageScreen):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("u", "undo", "Take it back", id="operation.undo"),
+        Binding("u", "undo", "Undo the operation", id="operation.undo"),
         Binding("q,escape", "leave", "Back", id="page.back"),
     ]
     DEFAULT_CSS = "OperationScreen { Doc { height: 1fr; } }"
@@ -299,7 +300,7 @@ class OperationScreen(PageScreen):
 
     def list_hints(self) -> list[KeyHint]:
         opens = [KeyHint("↵", "its task", "enter", 2)] if self.row.number is not None else []
-        undo = [KeyHint("u", "take back", "u", 1)] if self.row.undoable else []
+        undo = [KeyHint("u", "undo", "u", 1)] if self.row.undoable else []
         return [*opens, *undo, KeyHint("j k", "move", "j", 3)]
 
     @on(Doc.Opened)

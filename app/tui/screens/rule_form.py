@@ -34,7 +34,7 @@ class SilenceScreen(EditScreen):
         now = datetime.fromtimestamp(self.now, UTC)
         until = units.parse_time(sheet.get_text(sheet.find_field("until")), now)
         said = f"Quiet until {units.format_clock_time(until, now)}, for {units.format_age((until - now).total_seconds())}."
-        return [said, "It is heard again by itself then. For good: p turns the rule off."]
+        return [said, "Its alerts return after that. To stop them for good, p turns the rule off."]
 
     def make_requests(self, sheet: EditSheet) -> Sequence[Request]:
         return rules.silence_rules([self.rule], sheet.get_text(sheet.find_field("until")), sheet.get_text(sheet.find_field("reason")))

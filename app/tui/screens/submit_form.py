@@ -369,7 +369,7 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         had = self._source_task.get("parameters") or {}
         found = build_outline(schema).format_given_values(had)
         if lost := had.keys() - build_outline(schema).parse_texts(build_outline(schema).format_values(had)).keys():
-            said = f"Not taken over, masked or no parameter any more: {', '.join(sorted(lost))}."
+            said = f"Not copied, masked or no longer a parameter: {', '.join(sorted(lost))}."
             self.show_message(self.look.sanitize(said), "warn")
         return found
 
@@ -471,7 +471,7 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
             return ("", "")
         if word := find_shell_word(self.draft.command):
             return (
-                f"no shell here (Run: shell text): {self.look.sanitize(word)} is a word of the shell.",
+                f"no shell here (Run: shell text): {self.look.sanitize(word)} is a shell word.",
                 "warn",
             )
         if signs := find_shell_operators(self.draft.command):
@@ -520,7 +520,7 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         count = len(others) + len(told)
         where = "; ".join(filter(None, [*others, _format_names(told)]))
         things = "1 thing" if count == 1 else f"{count} things"
-        mend = self.look.sanitize(f"{things} to mend before it can be submitted: {where}")
+        mend = self.look.sanitize(f"{things} to fix before it can be submitted: {where}")
         fill = self.look.sanitize(f"Still to fill in: {_format_names([finding for finding in fields.findings if finding not in told])}.")
         return [*([(mend, "broken")] if count else []), *([(fill, "dim")] if len(told) < len(fields.findings) else [])]
 
@@ -534,7 +534,7 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         if self._is_untouched():
             return _INVITATIONS[self.draft.kind]
         if self.board and self.board.database == "disk full":
-            return "Nothing is taken while the disk is full: a task must be on disk to be accepted."
+            return "The disk is full: no task is accepted, since it must be on disk first."
         if not self._accepted:
             return ""
         name = self.draft.get_text("queue") or self._defaults.get("queue") or "default"
@@ -740,7 +740,7 @@ class SubmitScreen(KeyQueueScreen, CopiesShellLine, PageScreen, ModalScreen[Any]
         if self._cleared_draft is not None:
             self._keep_draft(None)
             self._initial_draft = self._read_draft()
-            self.show_message("Emptied; ctrl+n again brings back what stood here.", stays=False)
+            self.show_message("Emptied; ctrl+n again restores the text.", stays=False)
         elif put_away is not None:
             self._fill_fields(put_away)
             self.show_message("As it was before.", stays=False)

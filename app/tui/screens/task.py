@@ -46,7 +46,7 @@ class TaskScreen(SingleTaskScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q,escape", "leave", "Back", id="page.back", show=False),
-        Binding("m", "fit", "Ask for what was used: p95 + 20%", id="task.fit"),
+        Binding("m", "fit", "Request what was used: p95 + 20%", id="task.fit"),
         Binding("M", "fit_template", "The template's defaults from what was used", id="task.fit-template"),
     ]
 
@@ -224,7 +224,7 @@ class TaskScreen(SingleTaskScreen):
         offered = self._snapshot.about["why"]["cures"] if self._snapshot and self._snapshot.about["why"] else ()
         cure = next((cure for cure in offered if cure["name"] == name), None)
         if cure is None:
-            self.show_message("It is not offered any more.", "warn")
+            self.show_message("The suggestion is no longer available.", "warn")
         elif self.ticks - self._cursor_set_at < RECENT:  # such as a double enter that opened this screen
             self.show_message("This line came under the cursor just now. Look, and press again.", "warn")
         elif name == "start":
@@ -280,7 +280,7 @@ class TaskScreen(SingleTaskScreen):
 def _make_suggestion_question(cure: Mapping[str, Any], look: Look) -> Question:
     """Return the question before a change of a queue or pool, which starts other tasks too."""
     body = [[(look.sanitize(str(cure["text"])), "bold")], [(look.sanitize(str(cure["gain"])), "")], [],
-            [("It is for all tasks there, and others may start with it.", "")]]  # fmt: skip
+            [("The change applies to all tasks there; others may start too.", "")]]  # fmt: skip
     return Question("Do it?", body, [Answer("y", "do it"), Answer("n", "leave it")], safe="n")
 
 

@@ -40,11 +40,11 @@ SIGNALS = (
     ("t", "TERM", "ask it to end"),
     ("k", "KILL", "end it at once; work is lost"),
     ("i", "INT", "as ctrl+c would"),
-    ("h", "HUP", "often: read the configuration again"),
+    ("h", "HUP", "often: reload the configuration"),
     ("1", "USR1", "whatever it means to the program"),
     ("2", "USR2", "whatever it means to the program"),
-    ("s", "STOP", "stand still"),
-    ("c", "CONT", "go on"),
+    ("s", "STOP", "suspend it"),
+    ("c", "CONT", "continue it"),
 )
 
 
@@ -56,12 +56,12 @@ class TaskActions(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("l", "log", "Log", id="task.log"),
-        Binding("w", "why", "Why it waits, or ended so", id="task.why"),
+        Binding("w", "why", "Why it waits, or how it ended", id="task.why"),
         Binding("x", "cancel", "Cancel", id="task.cancel"),
         Binding("X", "signal", "Choose a signal", id="task.signal"),
         Binding("p", "pause", "Pause, continue, hold, release; queues too", id="task.pause"),
         Binding("r", "again", "Run again", id="task.again"),
-        Binding("R", "edit_again", "The filled form, to run it again", id="task.edit-again"),
+        Binding("R", "edit_again", "Edit in the form, then run again", id="task.edit-again"),
         Binding("e", "edit", "Edit: queue, cpu, memory, timeout, …", id="task.edit"),
         Binding("t", "front", "To the front of its queue", id="task.front"),
         Binding("plus,equals_sign", "priority(1)", "Priority up", id="task.priority-up"),
@@ -324,7 +324,7 @@ class TaskActions(Screen[None]):
             place, question = places[0], queues_pools.ask_copy_place(places[0], self.deck.look)
             self.app.push_screen(ChoiceScreen(question), lambda key: self.deck.copy_text(queues_pools.read_place_text(place, key)) if key else None)
         else:
-            self.deck.show_message("y copies of a task; there is none under the cursor.", "warn")
+            self.deck.show_message("y copies from a task, queue or pool; there is none here.", "warn")
 
     # Navigation
 
@@ -356,11 +356,11 @@ class TaskActions(Screen[None]):
         The explanation is about the present, so it is refused while the deck shows the past.
         """
         if self.deck.past.is_active and self is self.deck.deck:
-            self.deck.show_message("w tells why it is so now, and this is the past: 0 returns to now.", "warn")
+            self.deck.show_message("w explains the present; this is the past. 0 returns to live.", "warn")
             return
         if places := queues_pools.list_places([self.table.item]):
             self._explain_place(places[0])
-        elif uuid := self._require_task_uuid("w tells why"):
+        elif uuid := self._require_task_uuid("w explains the state"):
             self.deck.open_why(uuid)
 
     def _explain_place(self, place: queues_pools.QueueOrPool) -> None:

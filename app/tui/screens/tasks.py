@@ -36,7 +36,7 @@ MAX_ROWS = 800
 """Maximum number of rows held."""
 _NAMES = (("template", "template"), ("by", "submitted_by"))
 FAILED = COUNTER_FILTERS["failed"]
-ALL_MARKED_NOTICE = "All that the filter means are marked: x p r t D are for them; esc takes the mark back."
+ALL_MARKED_NOTICE = "All matching tasks are marked: x p r t D act on them; esc unmarks them."
 STATE_FILTERS = ("", "status:active", "status:waiting", FAILED)
 """Filters that `f` goes through."""
 
@@ -67,7 +67,7 @@ class TasksScreen(ListScreen, TaskActions):
         Binding("F", "failed", "All that failed, the latest first; again all", id="tasks.failed"),
         Binding("i", "columns", "Choose the columns", id="tasks.columns"),
         Binding("V", "views", "Saved views: filter, order, columns by a name", id="tasks.views"),
-        Binding("asterisk", "mark_all", "Mark all that the filter means", id="tasks.mark-all"),
+        Binding("asterisk", "mark_all", "Mark all that the filter shows", id="tasks.mark-all"),
         Binding("v", "mark_range", "Mark from the last mark to here", id="tasks.range"),
     ]
 
@@ -264,8 +264,8 @@ class TasksScreen(ListScreen, TaskActions):
         self._total_tasks = of
         view.title = (f"Tasks {of:,}" if not self.words else f"Tasks {some} of {of:,}") + self._format_order_note()
         self.paged.keep_text = self.look.sanitize(self.words)
-        view.tail = "" if self._is_complete else "not all was searched"
-        nothing = "No task was submitted yet; n makes one." if not of else "No task is what the filter says; esc shows all."
+        view.tail = "" if self._is_complete else "search incomplete"
+        nothing = "No task was submitted yet; n makes one." if not of else "No task matches the filter; esc shows all."
         view.empty = [[("  " + nothing, "dim")]]
 
     def _format_order_note(self) -> str:
@@ -362,17 +362,17 @@ class TasksScreen(ListScreen, TaskActions):
     def action_mark_all(self) -> None:
         """Mark all matching tasks, read or not; again unmarks them."""
         if not self.words.strip():
-            self.show_message("Filter first (/ or f): * marks all that a filter means, and never simply every task.", "warn")
+            self.show_message("Filter first (/ or f): * marks all matching tasks, never simply every task.", "warn")
             return
         if fault := self._find_filter_fault():
             self.show_message(self.look.sanitize(fault), "warn")
             return
         self.all_marked = not self.all_marked
         if not self.all_marked:
-            self.show_message("The marks are taken away.", stays=False)
+            self.show_message("The marks are cleared.", stays=False)
         else:
             self.paged.clear_marks()
-            self.show_message("All that the filter means are marked: a verb asks first. esc takes it back.", stays=False)
+            self.show_message("All matching tasks are marked: an action asks first. esc unmarks them.", stays=False)
         self._refresh_title()
 
     def action_mark_range(self) -> None:
@@ -413,13 +413,13 @@ class TasksScreen(ListScreen, TaskActions):
             self.paged.unmark(hidden)
             self._refresh_title()
             tasks = "a task that is" if len(hidden) == 1 else f"{len(hidden):,} tasks that are"
-            self.show_message(f"Unmarked {tasks} not among what the filter shows.", "warn")
+            self.show_message(f"Unmarked {tasks} hidden by the filter.", "warn")
 
     def action_clear(self) -> None:
         if self.all_marked:
             self.all_marked = False
             self._refresh_title()
-            self.show_message("The marks are taken away.", stays=False)
+            self.show_message("The marks are cleared.", stays=False)
         else:
             super().action_clear()
 
@@ -433,7 +433,7 @@ class TasksScreen(ListScreen, TaskActions):
         if self.all_marked:
             raise NotApplicable(ALL_MARKED_NOTICE)
         if self._current_read is not None and self._current_read[0] in RESET_WAYS:
-            raise NotApplicable("What the filter means is being read. Look, and press again.")
+            raise NotApplicable("The matching tasks are being read. Look, and press again.")
         return super()._get_rows()
 
     def action_copy(self) -> None:
@@ -478,7 +478,7 @@ class TasksScreen(ListScreen, TaskActions):
             verb = "release"
         question = confirm_all(verb, words, found, self.look)
         if question is None:
-            self.show_message("Nothing that the filter means can be asked that.", "warn")
+            self.show_message("The action applies to none of the matching tasks.", "warn")
         else:
             self.app.push_screen(ChoiceScreen(question), lambda key: self._send_for_all(verb, words, found) if key else None)
 

@@ -51,7 +51,7 @@ class TemplatesScreen(ListScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "new", "New template", id="template.new"),
         Binding("e", "edit", "Edit the definition", id="template.edit"),
-        Binding("p", "retire", "Let it take no more tasks, or some again", id="template.retire"),
+        Binding("p", "retire", "Retire, or let it take tasks again", id="template.retire"),
         Binding("y", "copy", "Copy the definition", id="template.copy"),
         Binding("D", "delete", "Delete the template", id="template.delete"),
     ]
@@ -89,7 +89,7 @@ class TemplatesScreen(ListScreen):
         if not isinstance(row, TemplateEntry):
             return [new]
         form = [] if row.retired else [KeyHint("↵", "form of a new task", "enter", 1)]
-        turn = KeyHint("p", "take up again" if row.retired else "retire", "p", 8)
+        turn = KeyHint("p", "reinstate" if row.retired else "retire", "p", 8)
         return [*form, KeyHint("e", "edit", "e", 2), new, turn, KeyHint("y", "copy", "y", 10), KeyHint("D", "delete", "D", 11)]
 
     # Reading
@@ -139,7 +139,7 @@ class TemplatesScreen(ListScreen):
         event.stop()
         row = event.item
         if row.retired:
-            self.show_message(self.look.sanitize(f"{row.name} is retired and takes no tasks; p takes it up again."), "warn")
+            self.show_message(self.look.sanitize(f"{row.name} is retired and takes no tasks; p reinstates it."), "warn")
         else:
             self.deck.open_form(template=row.name)
 
@@ -171,7 +171,7 @@ class TemplatesScreen(ListScreen):
         if answer == "p":
             self.deck.send_requests([make_retire_request(row)])
         elif answer == "y":
-            again = Request("template.create", _make_create_args(row), "There again:", object=row.name)
+            again = Request("template.create", _make_create_args(row), "Restored template", object=row.name)
             self.deck.send_requests([Request("template.rm", {"name": row.name}, "Deleted template", (again,), row.name)])
 
 
@@ -204,10 +204,10 @@ def make_delete_question(row: TemplateEntry, look: Look) -> Question:
         answers = [Answer("y", "delete it"), Answer("n", "keep it")]
         return Question("Delete", [[(f"Delete template {name}?", "bold")]], answers, safe="n")
     body = [
-        [(f"Template {name} stays:", "bold")],
-        [(f"{format_used(row)} {'task refers' if row.used == 1 else 'tasks refer'} to it, and would not know any more what they ran.", "")],
+        [(f"Template {name} cannot be deleted:", "bold")],
+        [(f"{format_used(row)} {'task refers' if row.used == 1 else 'tasks refer'} to it for what they ran.", "")],
     ]
     if row.retired:
         return Question("Delete", [*body, [("It is retired already and takes no more tasks.", "")]], [Answer("n", "as it is")], safe="n")
-    body.append([("Retired it takes no more tasks and stands last in the list.", "")])
+    body.append([("A retired template takes no more tasks and is listed last.", "")])
     return Question("Delete", body, [Answer("p", "retire it"), Answer("n", "leave it")], safe="n")

@@ -76,6 +76,6 @@ def _remove_view(stored: list[Any], name: str) -> list[dict[str, Any]]:
 def check_view_name(name: str) -> str:
     """Return the error of a view name, or ""."""
     if any(view.name == name for view in PREDEFINED):
-        return f"{name} is there from the start."
+        return f"{name} is a predefined view."
     wrong = find_name_error(name)
     return f"A name {wrong}" if wrong else ""

@@ -96,7 +96,7 @@ def describe_trouble(board: Board, now: float, start: str, tries: bool) -> str:
         return f"{board.database.upper()}: {board.home}. Nothing new starts. {jobs}; nothing is lost. Dispatch resumes by itself."
     if runtime.halted:
         by = f" ({board.lock.by})" if board.lock and board.lock.by else ""
-        resumes = "It starts things again by: taskdeck serve --detach" if runtime.halted == DRAINING else "Dispatch resumes by itself."
+        resumes = "To resume: taskdeck serve --detach" if runtime.halted == DRAINING else "Dispatch resumes by itself."
         return f"Nothing starts: {runtime.halted}{by}. {jobs}; nothing is lost. {resumes}"
     return ""
 
@@ -250,8 +250,8 @@ PLACEHOLDER_BOARD = Board(runtime=RuntimeFacts("starting"), database="unread", e
 WAIT_NOTICE_DELAY = 20.0
 """Seconds without a board or an error after which the wait is reported."""
 NO_ANSWER = (
-    f"nothing was answered for {WAIT_NOTICE_DELAY:.0f}s. It is waited for. What it is at, stands in run/runtime.log of the home; "
-    "end it: taskdeck stop"
+    f"the runtime has not answered for {WAIT_NOTICE_DELAY:.0f} s. Still waiting. "
+    "See run/runtime.log in the home, or run: taskdeck stop"
 )
 _INDENT, _MARGIN, _MIN_CELLS = 3, 1, 20
 

@@ -36,7 +36,7 @@ WHEEL_ROWS = 3
 NEW_ROW_TIMEOUT = 5.0
 """Seconds to wait for the row of a new object."""
 _MAX_CACHED = 400
-NO_MATCH = "None that the filter shows; esc shows all."
+NO_MATCH = "No rows match the filter. Press esc to clear it."
 """Shown in a section without rows that match the filter."""
 
 

@@ -76,7 +76,10 @@ class TooSmallNotice(App[int]):
     def _build_notice(self) -> list[Strip]:
         """Return the notice and blank lines for the whole terminal."""
         width, height = self.size
-        text = f"Terminal too small ({width}x{height}): needs {MIN_SIZE[0]}x{MIN_SIZE[1]}. Everything goes on; {self._leave_key} leaves."
+        text = (
+            f"Terminal too small ({width}x{height}): needs {MIN_SIZE[0]}x{MIN_SIZE[1]}. "
+            f"Jobs keep running; {self._leave_key} leaves."
+        )
         lines = [*wrap(text, max(10, width)), *[""] * height][:height]
         strips = [self.look.strip([(line, "")], width) for line in lines]
         return strips if self.native_ansi_color else [strip.apply_style(self.screen.rich_style) for strip in strips]

@@ -25,7 +25,7 @@ def migrate_database(session: CommandContext, args: Args) -> int:
 
 
 COMMANDS = {
-    "migrate": Command("make it, or bring it up to this version", migrate_database, add_json_options),
+    "migrate": Command("create or upgrade the database", migrate_database, add_json_options),
     **check.COMMANDS,
     **backup.COMMANDS,
     **restore.COMMANDS,

@@ -44,10 +44,14 @@ def take_backup(session: CommandContext, args: Args) -> int:
     if args.json or args.jsonl:
         output.print_json(taken, args.jsonl)
     else:
-        how = "" if taken["unreadable"] else " and well"
-        output.print_line(f"{taken['id']}  {units.format_bytes(taken['bytes'])}, restored once{how}: {sanitize(taken['path'])}")
+        how = "" if taken["unreadable"] else " without errors"
+        output.print_line(
+            f"{taken['id']}  {units.format_bytes(taken['bytes'])}, test-restored{how}: "
+            f"{sanitize(taken['path'])}"
+        )
     if taken["unreadable"]:
-        output.print_note(f"not all of it can be read: {'; '.join(taken['unreadable'])}. Set that aside: taskdeck db check --repair")
+        output.print_note(f"parts of the backup cannot be read: {'; '.join(taken['unreadable'])}. "
+            "Quarantine them: taskdeck db check --repair")
     return EXIT_PARTIAL if taken["after"] or taken["unreadable"] else 0
 
 
@@ -61,7 +65,7 @@ def _resolve_folder(folder: str | None) -> str | None:
     import os
 
     if folder == "":
-        raise Usage("--to must not be empty. Nothing was done.", "Type: --to=DIR")
+        raise Usage("--to must not be empty. Nothing was done.", "Use: --to=DIR")
     return os.path.abspath(folder) if folder else None
 
 
@@ -91,12 +95,18 @@ def list_backups(session: CommandContext, args: Args) -> int:
 
 def _explain_no_backup(left: dict[str, Any] | None) -> str:
     if left is None:
-        return "no backup yet; take one: taskdeck db backup"
+        return "no backups yet. Take one: taskdeck db backup"
     import shlex
 
     folder = left["path"].rpartition("/")[0]
-    there = f"{left['good']} good one{'' if left['good'] == 1 else 's'} in {sanitize(folder)}, the newest of {time_format.format_clock(left['at'], True)}"
-    return f"no backup yet in the folder of config.toml, but {there}: taskdeck db restore {sanitize(shlex.quote(left['path']))}"
+    there = (
+        f"{sanitize(folder)} has {left['good']} good one{'' if left['good'] == 1 else 's'}, "
+        f"the newest of {time_format.format_clock(left['at'], True)}"
+    )
+    return (
+        f"no backups yet in the folder of config.toml, but {there}. "
+        f"Restore it: taskdeck db restore {sanitize(shlex.quote(left['path']))}"
+    )
 
 
 def describe_kept(found: dict[str, Any]) -> str:
@@ -106,9 +116,13 @@ def describe_kept(found: dict[str, Any]) -> str:
         return ""
     last, many = files[-1], len(files)
     size = units.format_bytes(sum(one["bytes"] for one in files))
-    lie = "a database that a restore or an upgrade kept lies" if many == 1 else f"{many} databases that restores or upgrades kept lie"
-    stay = f"; all but the newest go after {units.format_age(found['keep'])}" if found["keep"] is not None else ""
-    return f"{lie} in the home ({size}){stay}. Back to the newest, of {time_format.format_clock(last['at'], True)}: taskdeck db restore {format_file_name(last)}"
+    lie = "1 database kept by a restore or an upgrade is" if many == 1 else f"{many} databases kept by restores or upgrades are"
+    stay = f"; all but the newest are removed after {units.format_age(found['keep'])}" if found["keep"] is not None else ""
+    return (
+        f"{lie} in the home ({size}){stay}. "
+        f"Restore the newest, of {time_format.format_clock(last['at'], True)}: taskdeck db restore "
+        f"{format_file_name(last)}"
+    )
 
 
 def format_file_name(found: dict[str, Any]) -> str:
@@ -129,7 +143,7 @@ def format_backup_row(found: dict[str, Any], seconds: bool) -> list[Span]:
 
 def _format_state(found: dict[str, Any]) -> Span:
     if found["stranger"]:
-        return f"of another home: {truncate(sanitize(found['stranger']), 100)}", "warn"
+        return f"belongs to another home: {truncate(sanitize(found['stranger']), 100)}", "warn"
     if found["unreadable"] and found["verified"]:
         return f"good, but {truncate(sanitize('; '.join(found['unreadable'])), 100)}", "warn"
     return ("good", "well") if found["verified"] else (f"bad: {truncate(sanitize(found['problem']), 100)}", "broken")
@@ -140,9 +154,9 @@ def verify_backups(session: CommandContext, args: Args) -> int:
     from app.offline import backup_list as offline_backup_list
 
     if len(args.ids) > 1:
-        raise Usage("one backup at a time, or none for all. Nothing was done.", "List: taskdeck db backups")
+        raise Usage("give one ID, or none to check all backups. Nothing was done.", "List: taskdeck db backups")
     if "" in args.ids:
-        raise Usage("the ID of a backup must not be empty. Nothing was done.", "List: taskdeck db backups. All of them: no ID")
+        raise Usage("the ID of a backup must not be empty. Nothing was done.", "List: taskdeck db backups. To check all: no ID")
     found = offline_backup_list.verify_backups(session.home, args.ids[0] if args.ids else None, marks=not session.read_only)
     _note_config_faults()
     if args.json or args.jsonl:
@@ -151,9 +165,9 @@ def verify_backups(session: CommandContext, args: Args) -> int:
         for line in describe_findings(found):
             output.print_line(line)
         if found["bad"] and session.read_only:
-            output.print_note("--read-only: that it is bad was not written down. To have it count no more: taskdeck db verify")
+            output.print_note("--read-only: the bad backup was not marked. To exclude it: taskdeck db verify")
         elif found["bad"]:
-            output.print_note("what is bad counts no more. Take a new one: taskdeck db backup --full")
+            output.print_note("bad backups are ignored. Take a new one: taskdeck db backup --full")
     spoilt = any(copy["problem"] for copy in found["copies"])
     return EXIT_DAMAGED if found["bad"] or found["odd"] or found["damaged_lines"] or spoilt else 0
 
@@ -161,41 +175,44 @@ def verify_backups(session: CommandContext, args: Args) -> int:
 def describe_findings(found: dict[str, Any]) -> list[str]:
     """Return one line per problem found."""
     wrong = [f"{sanitize(bad['id'])} is bad: {sanitize(bad['problem'])}" for bad in found["bad"]]
-    wrong += [f"{sanitize(odd['id'])}: {sanitize(odd['problem'])}; it still counts as it did" for odd in found["odd"]]
-    lines = [f"line {number} of manifest.jsonl is damaged; what can be known is taken from the files" for number in found["damaged_lines"]]
-    theirs = [f"{sanitize(one['id'])} is of another home ({sanitize(one['of'])}), and is never chosen" for one in found["strangers"]]
-    copies = [f"{sanitize(one['id'])}, a copy from before an upgrade, is {_format_problem(one['problem'])}" for one in found.get("copies", ())]
+    wrong += [f"{sanitize(odd['id'])}: {sanitize(odd['problem'])}; still usable" for odd in found["odd"]]
+    lines = [f"line {number} of manifest.jsonl is damaged; its facts are read from the files" for number in found["damaged_lines"]]
+    theirs = [(
+        f"{sanitize(one['id'])} belongs to another home ({sanitize(one['of'])}) and is "
+        "never chosen"
+    ) for one in found["strangers"]]
+    copies = [f"{sanitize(one['id'])}, the copy kept by an upgrade, is {_format_problem(one['problem'])}" for one in found.get("copies", ())]
     checked = found["checked"]
-    well = f"{checked} backup{'' if checked == 1 else 's'} checked, all well" if checked else "no backup yet"
+    well = f"{checked} backup{'' if checked == 1 else 's'} checked, all good" if checked else "no backups yet"
     return [*([*wrong, *lines] or [well]), *theirs, *copies]
 
 
 def _format_problem(problem: str | None) -> str:
-    return f"bad: {sanitize(problem)}" if problem else "well"
+    return f"bad: {sanitize(problem)}" if problem else "good"
 
 
-BACKUP_ID_HELP = "its ID, the first letters of that, or its file,"
+BACKUP_ID_HELP = "ID of a backup, its first letters, or a file,"
 """Ways to name a backup."""
 
 
 def _add_backup_arguments(parser: Parser) -> None:
-    parser.add_option("--full", action="store_true", help="the whole database, not only what changed since the last")
-    parser.add_option("--to", metavar="DIR", help="into another folder, in which nothing is ever removed")
+    parser.add_option("--full", action="store_true", help="back up the whole database, not only the changes")
+    parser.add_option("--to", metavar="DIR", help="write to another folder, where nothing is ever removed")
     add_json_options(parser)
 
 
 def _add_backups_arguments(parser: Parser) -> None:
-    parser.add_option("--wide", action="store_true", help="cut nothing")
+    parser.add_option("--wide", action="store_true", help="do not truncate columns")
     add_row_options(parser)
 
 
 def _add_verify_arguments(parser: Parser) -> None:
-    parser.add_option("ids", nargs="*", metavar="ID", help=f"{BACKUP_ID_HELP} to build up and check; none: the files of all, and the newest built up")
+    parser.add_option("ids", nargs="*", metavar="ID", help=f"{BACKUP_ID_HELP} to rebuild and check; none: check all files and rebuild the newest")
     add_json_options(parser)
 
 
 COMMANDS = {
     "backup": Command("take a backup now", take_backup, _add_backup_arguments),
     "backups": Command("list the backups", list_backups, _add_backups_arguments),
-    "verify": Command("check backups; 5 when one is bad", verify_backups, _add_verify_arguments, usage="[OPTION …] [ID]"),
+    "verify": Command("check backups; exit 5 if one is bad", verify_backups, _add_verify_arguments, usage="[OPTION …] [ID]"),
 }

@@ -36,7 +36,7 @@ def _print_advice(session: CommandContext, found: dict[str, Any]) -> None:
     if said := maintenance.make_advice(session.home):
         output.print_note(said)
     elif "done" not in found:
-        output.print_note("mend what can be mended, and set aside what cannot be read: taskdeck db check --repair")
+        output.print_note("repair what can be repaired, and quarantine the rest: taskdeck db check --repair")
 
 
 def _run_check(session: CommandContext) -> dict[str, Any]:
@@ -55,19 +55,22 @@ def _run_repair(session: CommandContext) -> dict[str, Any]:
 
 
 def _describe_findings(found: dict[str, Any], repaired: bool) -> list[str]:
-    left = [f"not mended: {line}" for line in found["problems"]] if repaired else found["problems"]
-    return [*found.get("done", []), *left] or ["the database is well"]
+    left = [f"not repaired: {line}" for line in found["problems"]] if repaired else found["problems"]
+    return [*found.get("done", []), *left] or ["no problems found"]
 
 
 def _add_arguments(parser: Parser) -> None:
-    mends = "mend counters, loads, missing indexes and triggers, and what belongs to nothing; set aside what cannot be read"
+    mends = (
+        "repair counters, loads, indexes and triggers, remove orphaned rows, "
+        "and quarantine unreadable rows"
+    )
     parser.add_option("--repair", action="store_true", help=mends)
     add_json_options(parser)
 
 
 COMMANDS = {
     "check": Command(
-        "look for damage; 5 when there is some", check_database, _add_arguments,
+        "check for damage; exit 5 if there is any", check_database, _add_arguments,
         "  taskdeck db check\n  taskdeck db check --repair", asks=lambda args: "db.repair" if args.repair else "db.check",
     ),
 }  # fmt: skip

@@ -23,7 +23,7 @@ COLUMNS = [
     Column("LOGS", ">"),
     Column("ROWS", ">"),
 ]
-TABLE_LABELS = {"forgotten": "tasks remembered as gone"}
+TABLE_LABELS = {"forgotten": "records of deleted tasks"}
 """Descriptions of tables whose names do not explain their content."""
 
 
@@ -39,7 +39,7 @@ def clean_up(session: CommandContext, args: Args) -> int:
     except Remote as refused:
         raise Remote(_strip_repeated(refused.message), refused.hint, refused.code, refused.exit_code) from None
     if found["paused"]:
-        raise Usage(_strip_repeated(f"{found['paused']} Nothing is removed."), "Mend it; nothing is removed while it is wrong.")
+        raise Usage(_strip_repeated(f"{found['paused']} Nothing is removed."), "Fix config.toml; until then nothing is removed.")
     if args.json or args.jsonl:
         output.print_json(found, args.jsonl)
         return 0
@@ -73,13 +73,13 @@ def _summarize(found: dict[str, Any]) -> list[str]:
     others = ", ".join(f"{many:,} {TABLE_LABELS.get(table, sanitize(table))}" for table, many in found["others"].items())
     freed = units.format_bytes(found["logs"] + found["rows"])
     work = [f"{verb} {_format_count(found['runs'], 'run')} and {_format_count(found['tasks'], 'task')}, about {freed}"] if found["rules"] else []
-    noted = [f"{'and' if work else verb} of what was noted: {others}"] if others else []
+    noted = [f"{'and' if work else verb} other rows: {others}"] if others else []
     odd = (f"in config.toml {sanitize(said)}" for said in found["unknown"])
     stay = [*_describe_freed_logs(found["freed"]), *_describe_pending(found["waiting"]), *_describe_kept(found["kept"]), *odd]
     if not (work or noted):
-        return ["nothing is old enough to go", *stay]
+        return ["nothing is old enough to remove", *stay]
     before, after = (units.format_bytes(found["size"][when]) for when in ("before", "after"))
-    shrunk = [] if found["dry_run"] else [f"the database had {before}, it has {after}"]
+    shrunk = [] if found["dry_run"] else [f"database size: {before} before, {after} after"]
     return [*work, *noted, *shrunk, *stay]
 
 
@@ -89,36 +89,46 @@ def _format_count(count: int, what: str) -> str:
 
 def _describe_freed_logs(freed: dict[str, int]) -> list[str]:
     many, size = freed["logs"], units.format_bytes(freed["bytes"])
-    return [f"the disk was full, so {_format_count(many, 'log')} of runs that go went first, {size}"] if many else []
+    return [(
+        f"the disk was full, so {_format_count(many, 'log')} of expired runs ({size}) were "
+        "removed first"
+    )] if many else []
 
 
 def _describe_pending(found: dict[str, int]) -> list[str]:
     runs, size = found["runs"], units.format_bytes(found["logs"])
     if not runs:
         return []
-    go = "goes once the history has counted it" if runs == 1 else "go once the history has counted them"
-    return [f"{_format_count(runs, 'run')} more, {size} of logs, {go}: within minutes, unless the disk is full"]
+    go = "is removed once counted in the history" if runs == 1 else "are removed once counted in the history"
+    return [(
+        f"{_format_count(runs, 'run')} more, {size} of logs, {go}: in a few minutes, unless "
+        "the disk is full"
+    )]
 
 
 def _describe_kept(many: int) -> list[str]:
     if not many:
         return []
-    return [f"kept: {many:,} last success{'' if many == 1 else 'es'}, the newest of each task name and of each template, however old"]
+    return [(
+        f"kept: {many:,} last success{'' if many == 1 else 'es'}, the newest per task "
+        "name and template"
+    )]
 
 
 def _add_arguments(parser: Parser) -> None:
-    parser.add_option("--dry-run", action="store_true", help="only say what would go, by which rule")
-    parser.add_option("--yes", action="store_true", help="the clock is right, though it was put far ahead")
+    parser.add_option("--dry-run", action="store_true", help="show what each rule would remove; remove nothing")
+    parser.add_option("--yes", action="store_true", help="trust the clock although it jumped far ahead")
     add_json_options(parser)
 
 
 COMMANDS = {
     "cleanup": Command(
-        "remove what the rules of config.toml no longer keep",
+        "remove what the retention rules no longer keep",
         clean_up,
         _add_arguments,
         '  taskdeck db cleanup --dry-run\n  in config.toml: [retention] keep = "30d", runs = 10000, logs = "10G"\n'
         '                  [retention.queue.scratch] keep = "1d"\n'
-        "  whatever the rules say, it keeps what is active or pinned, and the last success of each task name and of each template",
+        "  always kept: active and pinned tasks, and the last success per task name "
+        "and template",
     )
 }

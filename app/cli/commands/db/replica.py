@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from app.cli.context import CommandContext
 
 ACTIONS = ("set", "status", "off")
-LOGS_NOT_COPIED = ". The logs of runs (runs/) are not copied there"
+LOGS_NOT_COPIED = ". Logs of runs (runs/) are not copied"
 
 
 def manage_replica(session: CommandContext, args: Args) -> int:
     """Show, set or turn off the replica."""
     if args.what not in ACTIONS:
-        raise Usage(f'db replica does not know "{sanitize(args.what)}".', "Type: taskdeck db replica set FOLDER, status, or off")
+        raise Usage(f'unknown action "{sanitize(args.what)}" of db replica.', "Use: taskdeck db replica set FOLDER, status, or off")
     if (args.what == "set") != (args.to is not None):
         raise Usage(f"db replica {args.what} takes {'a folder' if args.what == 'set' else 'no folder'}.", "See: taskdeck db replica --help")
     found = session.call(f"db.replica.{args.what}", **({"to": args.to} if args.to is not None else {}))
     if args.json or args.jsonl:
         output.print_json(found, args.jsonl)
     elif args.what == "off" and (was := found.get("was")) is not None:
-        output.print_line(f"replica off: {sanitize(was)} is no longer copied to; what is there stays.")
+        output.print_line(f"replica off: {sanitize(was)} no longer receives copies; its files remain.")
     else:
         output.print_line(_describe_replica(found) + (LOGS_NOT_COPIED if args.what == "set" and not found["promoted"] else ""))
     return 0 if not found["problem"] else 1
@@ -37,13 +37,16 @@ def manage_replica(session: CommandContext, args: Args) -> int:
 
 def _describe_replica(found: dict[str, Any]) -> str:
     if found["target"] is None:
-        return "there is no replica; taskdeck db replica set FOLDER makes one"
-    age = f"{units.format_age(found['lag'])} old" if found["lag"] is not None else "never copied yet"
+        return "no replica. To create one: taskdeck db replica set FOLDER"
+    age = f"{units.format_age(found['lag'])} old" if found["lag"] is not None else "not copied yet"
     if found["promoted"]:
-        ways = "Another: taskdeck db replica set FOLDER; none: taskdeck db replica off"
-        return f"replica {sanitize(found['target'])}: {sanitize(found['problem'])}. Nothing is copied there any more. {ways}"
+        ways = "To use another: taskdeck db replica set FOLDER. To stop: taskdeck db replica off"
+        return (
+            f"replica {sanitize(found['target'])}: {sanitize(found['problem'])}. Copying has "
+            f"stopped. {ways}"
+        )
     late = ", late" if found["late"] else ""
-    problem = f"; the last copy failed, and is tried again: {sanitize(found['problem'])}" if found["problem"] else ""
+    problem = f"; the last copy failed and will be retried: {sanitize(found['problem'])}" if found["problem"] else ""
     return f"replica {sanitize(found['target'])}: {age}{late}{problem}"
 
 
@@ -55,16 +58,16 @@ def promote_replica(session: CommandContext, args: Args) -> int:
     _refuse_active_origin(found["origin"])
     for line in _make_warnings(found, session.home):
         output.print_note(line)
-    if not args.yes and not (output.is_stdin_terminal() and output.ask_yes_no(f"make {sanitize(session.home)} the home?")):
-        raise Usage("nothing was changed: promoting needs a yes.", "Type: taskdeck db promote --yes")
+    if not args.yes and not (output.is_stdin_terminal() and output.ask_yes_no(f"Make {sanitize(session.home)} the home?")):
+        raise Usage("promoting needs a confirmation. Nothing was changed.", "Confirm: taskdeck db promote --yes")
     from app.offline import replica
 
     first = replica.promote_home(session.home)
     if args.json or args.jsonl:
         output.print_json({"of": found['origin'], "at": found['at'], "was_running": found['running'], "next_number": first + 1}, args.jsonl)
     else:
-        said = f"{sanitize(session.home)} is a home of its own now; its tasks go on at #{first + 1}."
-        output.print_line(f"{said} Type: taskdeck --home {quote_word(session.home)} serve --detach")
+        said = f"{sanitize(session.home)} is now a home; its next task is #{first + 1}."
+        output.print_line(f"{said} Start it: taskdeck --home {quote_word(session.home)} serve --detach")
     return 0
 
 
@@ -87,14 +90,17 @@ def _refuse_active_origin(origin: str) -> None:
         return  # another user's home; the warning below covers it
     if line is not None:
         with line:
-            lives = f"{sanitize(folder)}, of which this is the copy, has a runtime (pid {get_peer_pid(line)})"
-        raise Conflict(f"{lives}: both would start what waits. Nothing was changed.", f"First: taskdeck --home {quote_word(folder)} stop")
+            lives = f"the original home {sanitize(folder)} has a runtime (pid {get_peer_pid(line)})"
+        raise Conflict(f"{lives}: both would start the waiting tasks. Nothing was changed.", f"First: taskdeck --home {quote_word(folder)} stop")
     if jobs := _find_jobs(folder):
-        lives = f"{sanitize(folder)}, of which this is the copy, has jobs that still run (pid {jobs[0]})"
+        lives = f"the original home {sanitize(folder)} still has running jobs (pid {jobs[0]})"
         home = f"taskdeck --home {quote_word(folder)}"
         raise Conflict(
-            f"{lives}: here they might be started again. Nothing was changed.",
-            f"Wait for their end, or: {home} serve --detach && {home} cancel TASK && {home} stop",
+            f"{lives}: they might be started again here. Nothing was changed.",
+            (
+                f"Wait for them to end, or: {home} serve --detach && {home} cancel TASK && "
+                f"{home} stop"
+            ),
         )
 
 
@@ -116,12 +122,19 @@ def _find_jobs(home: str) -> list[int]:
 
 def _make_warnings(found: dict[str, Any], home: str) -> list[str]:
     age = f"as of {time_format.format_clock(found['at'])}, {units.format_age(time_format.seconds_since(found['at']))} ago" if found['at'] else "of an unknown time"
-    running = f" What ran at that time ({_format_numbers(found['running'])}) has an end that is not known here: it is marked lost."
+    running = (
+        f" The outcome of tasks running then ({_format_numbers(found['running'])}) is unknown "
+        "here: they are marked lost."
+    )
     return [
-        f"This is the copy of {sanitize(found['origin'])} {age}.",
-        "What was submitted, started or ended there since is missing here." + (running if found['running'] else ""),
-        "End the runtime there first, if that host still lives: both would start the tasks that wait.",
-        f"The logs of runs are not in a copy. To have them: rsync -a {quote_word(_get_runs_source(found['origin']))} {quote_word(home.rstrip('/') + '/runs/')}",
+        f"This is a replica of {sanitize(found['origin'])} {age}.",
+        "Changes made there since are missing here." + (running if found['running'] else ""),
+        (
+            "If that host is still running, stop its runtime first: both would start the "
+            "waiting tasks."
+        ),
+        "A replica has no logs of runs. To copy them: "
+        f"rsync -a {quote_word(_get_runs_source(found['origin']))} {quote_word(home.rstrip('/') + '/runs/')}",
     ]
 
 
@@ -138,9 +151,12 @@ def _format_numbers(numbers: list[int]) -> str:
 
 
 def _add_replica_arguments(parser: Parser) -> None:
-    told = "set: copy to FOLDER from now on; status (or no word): where the copy is, and how old; off: copy nowhere any more"
+    told = (
+        "set: copy to FOLDER from now on; status (default): show the copy and its "
+        "age; off: stop"
+    )
     parser.add_option("what", metavar="set|status|off", nargs="?", default="status", help=told)
-    parser.add_option("to", metavar="FOLDER", nargs="?", help="with set: a folder of another disk, or HOST:FOLDER over ssh")
+    parser.add_option("to", metavar="FOLDER", nargs="?", help="with set: a folder on another disk, or HOST:FOLDER over ssh")
     add_json_options(parser)
 
 
@@ -151,11 +167,11 @@ def _add_promote_arguments(parser: Parser) -> None:
 
 COMMANDS = {
     "replica": Command(
-        "a warm copy on a second disk or host", manage_replica, _add_replica_arguments,
+        "keep a warm copy on a second disk or host", manage_replica, _add_replica_arguments,
         "  taskdeck db replica set /mnt/second/taskdeck\n  taskdeck db replica set backup@other:/srv/taskdeck\n  taskdeck db replica",
         usage="[OPTION …] [set FOLDER | status | off]", asks=lambda args: f"db.replica.{args.what}",
     ),
     "promote": Command(
-        "make a copy the home", promote_replica, _add_promote_arguments, "  taskdeck --home /mnt/second/taskdeck db promote",
+        "turn a replica into a home", promote_replica, _add_promote_arguments, "  taskdeck --home /mnt/second/taskdeck db promote",
     ),
 }  # fmt: skip

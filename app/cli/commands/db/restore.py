@@ -24,9 +24,9 @@ MAX_NUMBERS = 10
 def restore_backup(session: CommandContext, args: Args) -> int:
     """Preview the changes, ask for confirmation and restore."""
     if len(args.ids) > 1 or args.ids and args.at:
-        raise Usage("one backup at a time: its ID, or --at TIME. Nothing was done.", "List: taskdeck db backups")
+        raise Usage("give one backup: an ID, or --at TIME. Nothing was done.", "List: taskdeck db backups")
     if "" in args.ids:
-        raise Usage("the ID of a backup must not be empty. Nothing was done.", "List: taskdeck db backups. The newest good one: no ID")
+        raise Usage("the ID of a backup must not be empty. Nothing was done.", "List: taskdeck db backups. For the newest good one: no ID")
     ident = args.ids[0] if args.ids else None
     if args.to is not None:
         return _restore_to_file(session, args, ident, args.at)
@@ -34,7 +34,7 @@ def restore_backup(session: CommandContext, args: Args) -> int:
         from app.offline import backup_picker as offline_backup_picker
 
         what = offline_backup_picker.describe_choice(session.home, ident, args.at)["id"]
-        raise Usage(f"this would put {sanitize(what)} in the place of the database. Nothing was done.", "See it: --dry-run. To do it: --yes")
+        raise Usage(f"this would replace the database by {sanitize(what)}. Nothing was done.", "Preview: --dry-run. Confirm: --yes")
     return _restore_in_place(session, args, ident, args.at)
 
 
@@ -42,11 +42,11 @@ def _restore_to_file(session: CommandContext, args: Args, ident: str | None, at:
     import os
 
     if not args.to:
-        raise Usage("--to must not be empty. Nothing was done.", "Type: --to=FILE")
+        raise Usage("--to must not be empty. Nothing was done.", "Use: --to=FILE")
     if args.to == "-":
-        raise Usage("--to takes a file: a database is not written to stdout. Nothing was done.", "Type: --to=FILE (--to=./- for that name)")
+        raise Usage("--to needs a file: a database cannot go to stdout. Nothing was done.", "Use: --to=FILE (--to=./- for a file named -)")
     if args.dry_run:
-        raise Usage("--to changes nothing, so there is nothing to try out. Nothing was done.", "Leave out --dry-run")
+        raise Usage("--dry-run does not apply to --to, which changes no home. Nothing was done.", "Omit --dry-run")
     from app.offline import restore
 
     done = restore.restore_to_file(session.home, ident, at, os.path.abspath(args.to))
@@ -69,7 +69,7 @@ def _restore_in_place(session: CommandContext, args: Args, ident: str | None, at
             output.flush()
         if args.dry_run:
             return False
-        if args.yes or output.ask_yes_no("Put it in the place of the database?"):
+        if args.yes or output.ask_yes_no("Replace the database?"):
             return True
         raise Usage("nothing was changed.")
 
@@ -80,9 +80,12 @@ def _restore_in_place(session: CommandContext, args: Args, ident: str | None, at
     if quiet:
         output.print_json(done, args.jsonl)
     elif done["restored"]:
-        kept = f"; the one before is {sanitize(done['kept'])}, to go back to: taskdeck db restore FILE" if done["kept"] else ""
+        kept = (
+            f"; the previous database is {sanitize(done['kept'])}. To go back: taskdeck db "
+            "restore FILE"
+        ) if done["kept"] else ""
         output.print_line(f"restored{kept}")
-        output.print_note("no runtime is up yet. Start it: taskdeck serve --detach")
+        output.print_note("no runtime is running. Start it: taskdeck serve --detach")
     return 0
 
 
@@ -99,7 +102,7 @@ def _explain_conflict(home: str, problem: Conflict) -> Conflict:
     if line is not None:
         line.close()
         return problem
-    said = problem.message.replace("a runtime already has", "another command, or a runtime that is not up yet, has", 1)
+    said = problem.message.replace("a runtime already has", "another command, or a starting runtime, has", 1)
     return Conflict(said, "Try again in a moment.")
 
 
@@ -124,19 +127,31 @@ def _describe_carried(carried: RestoreSummary) -> list[tuple[int, str]]:
     tasks, ended, lost, unreadable = carried["tasks"], carried["ended"], carried["lost"], carried["unreadable"]
     alone = carried["adopted"]
     return [
-        (len(tasks), f"{_format_count(len(tasks), 'task')} submitted since {_conjugate_be(len(tasks))} brought over: {_format_numbers(tasks)}"),
+        (len(tasks), (
+            f"{_format_count(len(tasks), 'task')} submitted since {_conjugate_be(len(tasks))} carried "
+            f"over: {_format_numbers(tasks)}"
+        )),
         (len(ended), f"{_format_count(len(ended), 'task')} ended since and {_conjugate_be(len(ended))} not run again: {_format_numbers(ended)}"),
         *_describe_requests(carried),
-        (carried["alive"], f"{_format_count(carried['alive'], 'run')} {'goes' if carried['alive'] == 1 else 'go'} on"),
-        (len(alone), f"{_format_count(len(alone), 'job')} {'goes on whose task is' if len(alone) == 1 else 'go on whose tasks are'} lost, made "
-                     f"anew as {_format_numbers(alone)}; to end one: taskdeck cancel TASK"),
+        (carried["alive"], (
+            f"{_format_count(carried['alive'], 'run')} "
+            f"{'continues' if carried['alive'] == 1 else 'continue'}"
+        )),
+        (len(alone), f"{_format_count(len(alone), 'job')} of lost tasks "
+        f"{'continues' if len(alone) == 1 else 'continue'} "
+                     f"as {_format_numbers(alone)}; to end one: taskdeck cancel TASK"),
         (len(lost), f"{'up to ' if carried['at_most'] else ''}{_format_count(len(lost), 'task')} submitted since cannot be read and "
                     f"{_conjugate_be(len(lost))} lost: {_format_numbers(lost)}"),
         (len(unreadable), f"{_format_count(len(unreadable), 'task')} submitted since cannot be read and {_conjugate_be(len(unreadable))} left out: "
                           f"{_format_numbers(unreadable)}"),
-        (carried["aside"], f"what cannot be read of the rest is set aside ({carried['aside']:,}): taskdeck operations"),
-        (carried["unknown"], f"{_format_count(carried['unknown'], 'run')} that the backup does not know: of which task cannot be told"),
-        (carried["held"], f"so {_format_count(carried['held'], 'waiting task')} may have run and {_conjugate_be(carried['held'])} held; to let one go: "
+        (carried["aside"], f"{_format_count(carried['aside'], 'unreadable row')} "
+                           "quarantined: taskdeck operations"),
+        (carried["unknown"], (
+            f"{_format_count(carried['unknown'], 'run')} unknown to the backup; the task cannot "
+            "be determined"
+        )),
+        (carried["held"], f"so {_format_count(carried['held'], 'waiting task')} may have run and "
+        f"{_conjugate_be(carried['held'])} held; to release one: "
                           "taskdeck release TASK"),
     ]  # fmt: skip
 
@@ -144,9 +159,9 @@ def _describe_carried(carried: RestoreSummary) -> list[tuple[int, str]]:
 def _describe_dropped(carried: RestoreSummary) -> list[str]:
     made = [_format_names(kind, names) for kind, names in carried["dropped"].items()]
     undone = [f"{many:,} {verb}" for verb, many in carried["undone"].items()]
-    lines = [f"not brought over, made since: {', '.join(made)}"] if made else []
+    lines = [f"not carried over, created since: {', '.join(made)}"] if made else []
     if carried["operations"]:
-        lost = f"; what they changed is lost: {_join_some(undone)}" if undone else ""
+        lost = f"; their changes are lost: {_join_some(undone)}" if undone else ""
         lines.append(f"{_format_count(carried['operations'], 'operation')} since {_conjugate_be(carried['operations'])} not in its log{lost}")
     return lines
 
@@ -172,7 +187,7 @@ def _describe_requests(carried: RestoreSummary) -> list[tuple[int, str]]:
     more = len(carried["renumbered"]) - MAX_NUMBERS
     return [
         (len(each), ", ".join(each)),
-        (len(carried["renumbered"]), f"numbers that the backup has given to others: {anew}{f' and {more:,} more' if more > 0 else ''}"),
+        (len(carried["renumbered"]), f"tasks renumbered: {anew}{f' and {more:,} more' if more > 0 else ''}"),
     ]
 
 
@@ -215,20 +230,23 @@ def _parse_past_time(text: str) -> str:
 
 
 def _add_arguments(parser: Parser) -> None:
-    parser.add_option("ids", nargs="*", metavar="ID", help=f"{BACKUP_ID_HELP} or one that a restore or an upgrade kept; none: the newest good one")
+    parser.add_option("ids", nargs="*", metavar="ID", help=f"{BACKUP_ID_HELP} or a database kept by a restore or an upgrade; none: the newest good one")
     parser.add_option(
         "--at", metavar="TIME", type=make_type(_parse_past_time),
-        help="the newest good one of that time or before: 10:00, 'yesterday 10:00', 2026-01-31T08:00, or 2h for so long ago",
+        help=(
+            "the newest good one at that time: 10:00, 'yesterday 10:00', "
+            "2026-01-31T08:00, 2h (ago)"
+        ),
     )  # fmt: skip
-    parser.add_option("--to", metavar="FILE", help="into a new file; nothing else is touched")
-    parser.add_option("--dry-run", action="store_true", help="only say what would change")
+    parser.add_option("--to", metavar="FILE", help="restore into a new file; change nothing else")
+    parser.add_option("--dry-run", action="store_true", help="show what would change; change nothing")
     parser.add_option("--yes", action="store_true", help="do not ask")
     add_json_options(parser)
 
 
 COMMANDS = {
     "restore": Command(
-        "put a backup in the place of the database", restore_backup, _add_arguments,
+        "replace the database by a backup", restore_backup, _add_arguments,
         "  taskdeck db restore --dry-run\n  taskdeck stop && taskdeck db restore --at 10:00\n  taskdeck db restore --to /tmp/then.db",
         usage="[OPTION …] [ID]",
     ),

@@ -25,7 +25,7 @@ COLUMNS = [
     Column("STATEMENT", least=20, first=True),
 ]
 FIELDS = ("id", "caller", "count", "seconds", "worst", "total", "created_at", "updated_at", "statement", "plan")
-NO_STATEMENTS = "no statement was slow"
+NO_STATEMENTS = "no slow statements"
 
 
 def list_slow_statements(session: CommandContext, args: Args) -> int:
@@ -33,7 +33,7 @@ def list_slow_statements(session: CommandContext, args: Args) -> int:
     if args.clear:
         answer = session.call("db.slow.clear")
         many = answer["cleared"]
-        return definition_group.print_result(args, answer, f"{many} slow statement{'' if many == 1 else 's'} forgotten")
+        return definition_group.print_result(args, answer, f"{many} slow statement{'' if many == 1 else 's'} cleared")
     found = session.call("db.slow")
     if args.plan and found and not (args.json or args.jsonl or args.rows):
         for statement in found:
@@ -59,20 +59,20 @@ def _print_with_plan(found: dict[str, Any]) -> None:
     by = f" by {sanitize(found['caller'])}" if found["caller"] else ""
     output.print_line(f"{units.format_latency(found['worst'])} at worst, {count}{by}, last {time_format.format_clock(found['updated_at'])}")
     output.print_line(f"  {sanitize(found['statement'])}")
-    for line in (found["plan"] or "its plan is not known").split("\n"):
+    for line in (found["plan"] or "plan unknown").split("\n"):
         output.print_line(f"    {sanitize(line)}")
 
 
 def _add_arguments(parser: Parser) -> None:
-    parser.add_option("--plan", action="store_true", help="each whole, with how SQLite went about it")
-    parser.add_option("--clear", action="store_true", help="forget them, and begin anew")
-    parser.add_option("--wide", action="store_true", help="cut nothing")
-    add_row_options(parser, "ids only, one a line")
+    parser.add_option("--plan", action="store_true", help="show full statements with their query plans")
+    parser.add_option("--clear", action="store_true", help="clear the recorded statements")
+    parser.add_option("--wide", action="store_true", help="do not truncate columns")
+    add_row_options(parser, "ids only, one per line")
 
 
 COMMANDS = {
     "slow": Command(
-        "statements that took long, and who asked", list_slow_statements, _add_arguments, "  taskdeck db slow --plan",
+        "list slow statements and their callers", list_slow_statements, _add_arguments, "  taskdeck db slow --plan",
         asks=lambda args: "db.slow.clear" if args.clear else "db.slow",
     ),
 }  # fmt: skip

@@ -42,17 +42,20 @@ def _format_facts(found: dict[str, Any]) -> list[Line]:
         ("size", f"{units.format_bytes(found['bytes'])}{'' if found['exact'] else ', its parts estimated'}"),
         ("log", units.format_bytes(found["wal_bytes"])),
         ("unused", f"{units.format_percent(found['fragmentation'], 1)}, {found['free_pages']} free pages of {found['pages']}"),
-        ("lock", _format_lock_waits(waits) if waits else "no runtime is up to say"),
+        ("lock", _format_lock_waits(waits) if waits else "unknown, no runtime is running"),
         ("cache", _format_cache(found["cache"])),
-        ("index use", f"noted since {time_format.format_clock(found['used_since'])}" if found["used_since"] else "not noted yet"),
+        ("index use", f"recorded since {time_format.format_clock(found['used_since'])}" if found["used_since"] else "not recorded yet"),
     ]
     return [[(f"  {label:<11}", "dim"), (text, "")] for label, text in facts]
 
 
 def _format_lock_waits(waits: dict[str, Any]) -> str:
     if not waits["count"]:
-        return "no change had to wait"
-    return f"{waits['count']} changes waited, {units.format_latency(waits['worst'])} at worst, {units.format_latency(waits['total'])} in all"
+        return "no write had to wait"
+    return (
+        f"{waits['count']} writes waited, {units.format_latency(waits['worst'])} at worst, "
+        f"{units.format_latency(waits['total'])} in all"
+    )
 
 
 def _format_table_row(found: dict[str, Any]) -> list[Span]:
@@ -62,8 +65,11 @@ def _format_table_row(found: dict[str, Any]) -> list[Span]:
 
 def _format_cache(read: dict[str, Any] | None) -> str:
     if not read or read["hits"] is None:
-        return "no runtime is up to say"
-    return f"{units.format_percent(read['hits'], 1)} of the {units.format_bytes(read['bytes'])} that the runtime has read was in memory"
+        return "unknown, no runtime is running"
+    return (
+        f"{units.format_percent(read['hits'], 1)} of the {units.format_bytes(read['bytes'])} "
+        "read by the runtime came from memory"
+    )
 
 
 def _format_index_row(found: dict[str, Any], long: bool) -> list[Span]:
@@ -90,11 +96,11 @@ def _format_missing_indexes(found: list[dict[str, Any]]) -> list[Line]:
 
 
 def _add_arguments(parser: Parser) -> None:
-    parser.add_option("--all", action="store_true", help="empty tables, and the indexes of keys, too")
-    parser.add_option("--wide", action="store_true", help="cut nothing")
+    parser.add_option("--all", action="store_true", help="include empty tables and the indexes of keys")
+    parser.add_option("--wide", action="store_true", help="do not truncate columns")
     add_json_options(parser)
 
 
 COMMANDS = {
-    "stats": Command("sizes of tables and indexes, and what is used", show_stats, _add_arguments),
+    "stats": Command("show sizes of tables and indexes, and index usage", show_stats, _add_arguments),
 }

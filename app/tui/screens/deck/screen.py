@@ -208,11 +208,11 @@ class DeckScreen(DeckFilter, TaskActions, ErrorBoundary, Screen[None]):
     def action_clear(self) -> None:
         """Return to live, else clear the filter, the marks or the welcome text."""
         if self.deck.past.return_to_live():
-            self.deck.show_message("This is now again.")
+            self.deck.show_message("Back to live.")
         elif filtered := self.clear_filter():
             self.deck.show_message(f"The filter is cleared: all {filtered} is shown.")
         elif self.table.clear_marks():
-            self.deck.show_message("The marks are taken away.")
+            self.deck.show_message("The marks are cleared.")
         else:
             self._shows_welcome = False
         self.show_board()

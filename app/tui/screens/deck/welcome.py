@@ -83,8 +83,8 @@ def _build_fault(faults: Sequence[Mapping[str, Any]], look: Look, narrow: bool) 
     if not faults:
         return []
     text, cure = look.sanitize(str(faults[0].get("text", ""))), look.sanitize(str(faults[0].get("cure") or ""))
-    head: GuidanceLines = [] if narrow else [[("  To mend on this machine (taskdeck doctor):", "")], []]
+    head: GuidanceLines = [] if narrow else [[("  To fix on this machine (taskdeck doctor):", "")], []]
     first, *rest = wrap(text, 72 if narrow else 108) or [""]
     more = "      more: taskdeck doctor" if len(faults) > 1 else ""
     told: GuidanceLines = [[(f"  ! {first}", "warn")], *([(f"    {line}", "warn")] for line in rest)]
-    return [*head, *told, *([[(f"    Cure: {cure}{more}", "")]] if cure else [])]
+    return [*head, *told, *([[(f"    Fix: {cure}{more}", "")]] if cure else [])]

@@ -12,10 +12,10 @@ from app.tui.screens.dialogs.text_box import BoxLine, BoxScreen
 from app.tui.widgets.footer import KeyHint, get_key_name
 
 RULES = (
-    "Digits go places. A lower-case letter is a verb on the row under",
-    "the cursor, or on the marks: it can be undone, or it asks. Upper",
-    "case is the same, stronger. q and esc close the topmost thing.",
-    "All is also in the palette (:); a click on a line below does it.",
+    "Digits go places. A lower-case letter acts on the row under the",
+    "cursor, or on the marks: it can be undone, or it asks first. Upper",
+    "case does the same, stronger. q and esc close the topmost screen.",
+    "The palette (:) has all actions; a click on a line below runs one.",
     "i shows the ids by which [keys] in config.toml gives other keys.",
 )
 FORM_RULES = (

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 SEARCH_WORDS = {"go('database')": "sizes backup restore cleanup retention replica check verify repair config settings stats slow"}
 """Extra search words by action."""
 
-MOUSE_OFF = "The mouse is the terminal's: it selects text there. Clicks come back with :mouse on."
-MOUSE_ON = "Clicks and the wheel are the deck's again."
+MOUSE_OFF = "The terminal handles the mouse and can select text. For clicks in the deck: :mouse on"
+MOUSE_ON = "The deck handles clicks and the wheel again."
 
 
 def list_commands(app: TaskdeckApp) -> list[PaletteCommand]:
@@ -49,20 +49,20 @@ def _make_toggle_command(app: TaskdeckApp, place: QueueOrPool) -> PaletteCommand
 
 
 def _make_drain_command(app: TaskdeckApp, place: QueueOrPool) -> PaletteCommand:
-    does = "resume, it drains" if place.status == "draining" else "drain, what runs there ends and nothing new starts"
+    does = "resume (it is draining)" if place.status == "draining" else "drain (running tasks finish, nothing new starts)"
     return PaletteCommand(f"{app.look.sanitize(get_label(place))}: {does}", lambda: app.send_requests(toggle_drain(place)))
 
 
 def _list_app_commands(app: TaskdeckApp) -> list[PaletteCommand]:
     leave = partial(app.call_later, app.run_action, "leave")
     return [
-        PaletteCommand("welcome: the first-run lines again", partial(_show_welcome, app)),
-        PaletteCommand("panes: all of them, at their usual sizes", partial(_reset_panes, app)),
+        PaletteCommand("welcome: show the first-run help again", partial(_show_welcome, app)),
+        PaletteCommand("panes: show all at their default sizes", partial(_reset_panes, app)),
         PaletteCommand("mouse off: the terminal selects text again", partial(_use_mouse, app, False)),
         PaletteCommand("mouse on", partial(_use_mouse, app, True)),
-        PaletteCommand("back up now: apart, while the work goes on", app.back_up, also="backup"),
-        PaletteCommand("messages: what was said lately, in full", app.action_said_lately),
-        PaletteCommand("failures: all are seen", partial(_mark_failures_seen, app)),
+        PaletteCommand("back up now: in the background, jobs keep running", app.back_up, also="backup"),
+        PaletteCommand("messages: recent messages in full", app.action_said_lately),
+        PaletteCommand("failures: mark all as seen", partial(_mark_failures_seen, app)),
         *(PaletteCommand(f"theme {theme.name}", partial(setattr, app, "theme", theme.name)) for theme in THEMES),
         *(PaletteCommand(name, leave) for name in ("quit", "q", "wq", "q!")),
     ]
@@ -88,6 +88,6 @@ def _mark_failures_seen(app: TaskdeckApp) -> None:
 def _show_welcome(app: TaskdeckApp) -> None:
     app.action_place(0)
     if app.board and app.board.ever:
-        app.show_message("The first-run lines are for a deck without a task; ? shows the keys.", "warn")
+        app.show_message("The first-run help appears only on a deck without tasks; ? shows the keys.", "warn")
     elif app.deck:
         app.deck.action_welcome()

@@ -80,8 +80,8 @@ def make_quit_question(board: Board) -> Question:
         [(f"{_format_running(len(board.running))}; {_format_waiting(board.waiting_total)}.", "")],
     ]
     answers = [
-        Answer(BACKGROUND, "Leave a runtime in the background: the queue goes on"),
-        Answer(NO_RUNTIME, "Leave; the queue stands still"),
+        Answer(BACKGROUND, "Leave a runtime in the background: the queue continues"),
+        Answer(NO_RUNTIME, "Leave; waiting tasks do not start"),
     ]
     return Question("Leave Taskdeck", body, answers, safe=BACKGROUND, column=True)
 

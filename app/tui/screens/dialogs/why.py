@@ -113,7 +113,7 @@ def make_sections(facts: TaskContext) -> Iterable[Section]:
         yield why.build_reasons(facts)
         yield from why.build_suggestions(facts, MAX_SUGGESTIONS)
         if not format_expected_start(facts):
-            yield Section("", (DocRow((("When it starts cannot be known.", "dim"),)),))
+            yield Section("", (DocRow((("The start time cannot be predicted.", "dim"),)),))
     elif facts.status in ACTIVE:
         yield Section("", (DocRow((("It does not wait: it runs.", ""),)),))
         yield task.build_use_section(facts)
