@@ -97,7 +97,7 @@ class PageScreen(PollingScreen):
         """Draw header, banner and keys."""
         self.set_class(self.app.size.width >= WIDE_CELLS, "-wide")
         seen = getattr(self.app, "seen", None)
-        failures = seen.unseen(self.board) if seen and self.board else 0
+        failures = seen.count_unseen(self.board) if seen and self.board else 0
         bearings = HeaderContext(title=self.make_heading(), here=self.PLACE, failures=failures, read_only=bool(getattr(self.app, "read_only", False)))
         self.query_one(Header).show(self.board or Board(), bearings)
         self._show_banner()
@@ -125,7 +125,7 @@ class PageScreen(PollingScreen):
     def report_fault(self, what: str, fault: str) -> None:
         """Show the fault that prevented an action, until `update_faults` finds the fault gone."""
         self.show_message(f"{what}: {self.look.sanitize(fault)}", "warn")
-        self._reported_fault = fault, cast(Any, self.app).said()
+        self._reported_fault = fault, cast(Any, self.app).get_message()
 
     def update_faults(self, faults: Collection[str]) -> None:
         """Clear the message of a fault that is not among these."""
@@ -136,7 +136,7 @@ class PageScreen(PollingScreen):
 
     def refresh_message(self) -> None:
         """Draw the last message while it is fresh."""
-        said = cast(Any, self.app).said()
+        said = cast(Any, self.app).get_message()
         # A screen that has just opened has no lines yet; it calls this method again later.
         for line in self.query(MessageLine):
             line.show([said] if said else [])
@@ -144,9 +144,9 @@ class PageScreen(PollingScreen):
     def show_read_error(self, text: str) -> None:
         """Show why a reading failed, but do not repeat the error over a newer message."""
         why, told = self._read_error
-        if text != why or cast(Any, self.app).said() in (None, told):
+        if text != why or cast(Any, self.app).get_message() in (None, told):
             super().show_read_error(text)
-            self._read_error = text, cast(Any, self.app).said()
+            self._read_error = text, cast(Any, self.app).get_message()
 
     def clear_read_error(self) -> None:
         cast(Any, self.app).retract_message(self._read_error[1])

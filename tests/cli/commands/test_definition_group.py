@@ -44,7 +44,7 @@ def test_queue_create_sends_only_given_values(fake_runtime, cli):
 
     said = cli("queue", "create", "media", "--capacity", "2", "--priority", "-10")
 
-    assert runtime.args("queue.create") == {"name": "media", "capacity": 2, "priority": -10}
+    assert runtime.get_last_args("queue.create") == {"name": "media", "capacity": 2, "priority": -10}
     assert said == (0, "queue media created: 2 at once, pool default\n", "")
 
 
@@ -54,7 +54,7 @@ def test_pool_create_parses_amounts(fake_runtime, cli):
     assert (
         cli("pool", "create", "gpu", "--cpu", "8", "--memory", "32G").out == "pool gpu created: cpu 8, memory 32.0G\n"
     )
-    assert runtime.args("pool.create") == {"name": "gpu", "cpu": 8.0, "memory": 32768.0}
+    assert runtime.get_last_args("pool.create") == {"name": "gpu", "cpu": 8.0, "memory": 32768.0}
 
 
 def test_a_change_reports_the_new_values(fake_runtime, cli):
@@ -104,7 +104,7 @@ def test_verbs_on_a_queue_take_its_name(fake_runtime, cli):
     assert cli("queue", "pause", "media").out == "queue media paused\n"
     assert cli("queue", "rm", "media").out == "queue media removed\n"
     assert cli("queue", "resume", "meda") == (3, "", 'taskdeck: no queue "meda". Nearest: media.\n')
-    assert runtime.args("queue.pause") == {"name": "media"}
+    assert runtime.get_last_args("queue.pause") == {"name": "media"}
 
 
 def test_reopening_a_closed_queue_is_reported(fake_runtime, cli):
@@ -201,7 +201,7 @@ def test_a_template_sends_its_engine_and_schema(fake_runtime, cli, words, engine
 
     cli("template", "create", "t", "--timeout", "30m", "--parameters", '{"type": "object"}', *words)
 
-    args = runtime.args("template.create")
+    args = runtime.get_last_args("template.create")
     assert (args["engine"], args["schema"]) == (engine, schema)
     assert (args["timeout"], args["parameters"]) == (1800, {"type": "object"})
 
@@ -233,7 +233,7 @@ def test_an_sla_is_created_from_limit_and_filter(fake_runtime, cli):
         ).code
         == 0
     )
-    assert runtime.args("sla.create") == {
+    assert runtime.get_last_args("sla.create") == {
         "name": "on-time",
         "preset": "finishes-within",
         "value": 2700,
@@ -251,7 +251,7 @@ def test_an_sla_is_created_on_a_metric(fake_runtime, cli):
 
     assert cli("sla", "create", "fresh", "--metric", "replica-lag", "--stays-below", "5m", "--severity", "critical").code == 0
     given = {"name": "fresh", "preset": "stays-below", "metric": "replica-lag", "value": "5m", "severity": "critical"}
-    assert runtime.args("sla.create") == given
+    assert runtime.get_last_args("sla.create") == given
 
 
 def test_a_metric_sla_shows_its_limit_and_current_value(fake_runtime, cli):
@@ -283,7 +283,7 @@ def test_an_alert_is_acknowledged_by_id_or_sla(fake_runtime, cli):
     runtime = fake_runtime(alert__ack={"done": [ALERT], "refused": [], "notes": []})
 
     assert cli("alert", "ack", "on-time", "4").out == "alert 4 on-time: acked\n"
-    assert runtime.args("alert.ack") == {"ids": ["on-time", "4"]}
+    assert runtime.get_last_args("alert.ack") == {"ids": ["on-time", "4"]}
 
 
 def test_a_rule_is_silenced_and_unsilenced(fake_runtime, cli):
@@ -296,7 +296,7 @@ def test_a_rule_is_silenced_and_unsilenced(fake_runtime, cli):
 
     said = cli("alert", "silence", "on-time", "--until", "2026-01-31T08:00Z", "--reason", "backups")
     assert said.out.startswith("sla on-time: quiet until ")
-    assert runtime.args("alert.silence") == {"ids": ["on-time"], "until": "2026-01-31T08:00:00+00:00", "reason": "backups"}
+    assert runtime.get_last_args("alert.silence") == {"ids": ["on-time"], "until": "2026-01-31T08:00:00+00:00", "reason": "backups"}
     assert cli("alert", "unsilence", "on-time").out == "sla on-time: heard\n"
     assert cli("alert", "unack", "4").out == "alert 4 on-time: acked\n"
     for words in (("silence", "on-time"), ("silence", "--until", "8h"), ("unsilence",), ("unack",)):
@@ -310,10 +310,10 @@ def test_set_changes_only_given_sla_values(fake_runtime, cli):
 
     cli("sla", "set", "on-time", "--starts-within", "1h", "--off", "--tag", "env=prod")
     limit = {"preset": "starts-within", "value": 3600}
-    assert runtime.args("sla.set") == {"name": "on-time", **limit, "enabled": False, "tag": {"env": "prod"}}
+    assert runtime.get_last_args("sla.set") == {"name": "on-time", **limit, "enabled": False, "tag": {"env": "prod"}}
     assert cli("sla", "set", "on-time", "--severity", "critical").out == "sla on-time changed\n"
     cli("sla", "set", "on-time", "--metric", "wal-size", "--stays-below", "64M")
-    assert runtime.args("sla.set") == {"name": "on-time", "preset": "stays-below", "metric": "wal-size", "value": "64M"}
+    assert runtime.get_last_args("sla.set") == {"name": "on-time", "preset": "stays-below", "metric": "wal-size", "value": "64M"}
     two = (("--starts-within", "1h", "--finishes-within", "1h"), ("--starts-within", "1h", "--stays-below", "1"))
     for words in ((), ("--on", "--off"), *two):
         assert cli("sla", "set", "on-time", *words).code == 2
@@ -333,7 +333,7 @@ def test_apply_lists_its_changes(fake_runtime, cli, tmp_path):
     said = cli("apply", "-f", str(tmp_path / "deck.toml"))
 
     assert said == (0, "update queue media: capacity 2 → 4\ncreate template encode\n", "")
-    assert runtime.args("apply") == {"text": "x = 1\n", "format": "toml", "dry_run": False}
+    assert runtime.get_last_args("apply") == {"text": "x = 1\n", "format": "toml", "dry_run": False}
 
 
 def test_yaml_is_recognized_by_file_name_or_option(fake_runtime, cli, tmp_path):
@@ -341,9 +341,9 @@ def test_yaml_is_recognized_by_file_name_or_option(fake_runtime, cli, tmp_path):
     runtime = fake_runtime(apply={"changes": []})
 
     cli("apply", "--dry-run", "-f", str(tmp_path / "deck.yml"))
-    assert runtime.args("apply") == {"text": "x: 1\n", "format": "yaml", "dry_run": True}
+    assert runtime.get_last_args("apply") == {"text": "x: 1\n", "format": "yaml", "dry_run": True}
     cli("apply", "-f", "-", "--format", "yaml", feed=b"y: 2\n")
-    assert runtime.args("apply")["text"] == "y: 2\n"
+    assert runtime.get_last_args("apply")["text"] == "y: 2\n"
 
 
 def test_an_invalid_file_is_refused_before_any_request(fake_runtime, cli, tmp_path):
@@ -361,4 +361,4 @@ def test_export_prints_only_the_text(fake_runtime, cli):
 
     assert cli("export") == (0, "[queues.media]\ncapacity = 2\n", "")
     cli("export", "--format", "yaml")
-    assert runtime.args("export") == {"format": "yaml"}
+    assert runtime.get_last_args("export") == {"format": "yaml"}

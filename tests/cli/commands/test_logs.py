@@ -104,7 +104,7 @@ def test_all_attempts_are_shown_in_order(fake_runtime, cli, tmp_path):
     runtime = fake_runtime(log=make_log_answer("failed", (1, tmp_path / "1"), (2, tmp_path / "2")))
 
     assert cli("logs", "--attempt", "all", "7") == (0, "try 1\ntry 2\n", "attempt 1: failed\nattempt 2: failed\n")
-    assert runtime.args("log") == {"id": "7", "attempt": "all"}
+    assert runtime.get_last_args("log") == {"id": "7", "attempt": "all"}
 
 
 def test_an_unstarted_task_says_why_it_waits(fake_runtime, cli):

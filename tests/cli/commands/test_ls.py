@@ -55,7 +55,7 @@ def test_ls_lists_recent_tasks_without_filters_and_all_with_filters(fake_runtime
     runtime = fake_runtime(ls=make_list_answer([], 0, 5))
 
     cli("ls")
-    assert runtime.args("ls") == {"limit": 100, "recent": True, "brief": True}
+    assert runtime.get_last_args("ls") == {"limit": 100, "recent": True, "brief": True}
     cli(
         "ls",
         "--status",
@@ -71,7 +71,7 @@ def test_ls_lists_recent_tasks_without_filters_and_all_with_filters(fake_runtime
         "--limit",
         "0",
     )
-    assert runtime.args("ls") == {"status": ["failed", "timed_out", "lost"], "queue": "q", "tag": {"a": "b"}, "since": 7200,
+    assert runtime.get_last_args("ls") == {"status": ["failed", "timed_out", "lost"], "queue": "q", "tag": {"a": "b"}, "since": 7200,
                                   "limit": 0, "recent": False, "brief": True}  # fmt: skip
 
 
@@ -168,9 +168,9 @@ def test_name_output_lists_all_task_numbers(fake_runtime, cli):
     said = cli("ls", "-o", "name", "--status", "failed")
 
     assert said.out.split() == [str(task["number"]) for task in make_sample_tasks()]
-    assert runtime.args("ls")["limit"] == 0 and runtime.args("ls")["brief"]
+    assert runtime.get_last_args("ls")["limit"] == 0 and runtime.get_last_args("ls")["brief"]
     cli("ls", "-o", "name", "--limit", "5")
-    assert runtime.args("ls")["limit"] == 5
+    assert runtime.get_last_args("ls")["limit"] == 5
 
 
 def test_tsv_has_a_header_and_one_line_per_task(fake_runtime, cli, home):
@@ -226,11 +226,11 @@ def test_operations_are_filtered_by_user_verb_and_time(fake_runtime, cli):
 
     said = cli("operations", "gpu", "!set", "--by", "ann", "--object", "#42", "--since", "2h", "--verb", "hold", "--limit", "0")
 
-    assert runtime.args("operations") == {"limit": 0, "by": "ann", "verb": "hold", "object": "task #42", "since": 7200,
+    assert runtime.get_last_args("operations") == {"limit": 0, "by": "ann", "verb": "hold", "object": "task #42", "since": 7200,
                                           "words": ["gpu", "!set"]}  # fmt: skip
     assert said.err == "nothing of the kind was done\n"
     cli("operations", "--object", "queue media")
-    assert runtime.args("operations") == {"limit": 50, "object": "queue media"}
+    assert runtime.get_last_args("operations") == {"limit": 50, "object": "queue media"}
 
 
 UNDO = {
@@ -247,7 +247,7 @@ def test_an_operation_is_undone_by_number(fake_runtime, cli):
     runtime = fake_runtime(undo=UNDO)
 
     assert cli("undo", "31", "#32").out == "undone: hold of #12 x: status held → queued\nundone: hold of #13 y\n"
-    assert runtime.args("undo") == {"ids": [31, 32]}
+    assert runtime.get_last_args("undo") == {"ids": [31, 32]}
     assert cli("undo", "x").code == 2
 
 
@@ -260,7 +260,7 @@ def test_undo_names_the_last_operation_first(fake_runtime, cli, home):
 
     shown = run_on_terminal(home, "undo", typed=b"y\n", columns=200).decode()
     assert "Undo 2 operations, hold of #12 x: status held → queued; hold of #13 y? [y/N]" in shown
-    assert runtime.args("undo") == {"ids": [31, 32]}
+    assert runtime.get_last_args("undo") == {"ids": [31, 32]}
     fake_runtime(undo={"done": [], "refused": [{"message": "it was taken back already", "exit_code": 4}], "notes": []})
     assert cli("undo", "--yes").code == 4
 
@@ -273,7 +273,7 @@ def test_undo_names_irreversible_parts_before_and_after(fake_runtime, cli, home)
 
     assert (said.code, said.err) == (1, f"taskdeck: {left['message']}\n")
     assert said.out == "undone: hold of #12 x: status held → queued\nundone: hold of #13 y\n"
-    assert runtime.args("undo") == {"ids": [31, 32]}
+    assert runtime.get_last_args("undo") == {"ids": [31, 32]}
     fake_runtime(undo=UNDO | {"refused": [left]})
     assert f"hold of #13 y. 1 cannot be undone: {left['message']} Nothing was changed." in cli("undo").err
     shown = run_on_terminal(home, "undo", typed=b"n\n", columns=250).decode()
@@ -318,7 +318,7 @@ def test_runs_are_listed_with_their_usage(fake_runtime, cli):
 
     lines = cli("instances", "#7").out.splitlines()
 
-    assert runtime.args("instances") == {"id": "#7", "limit": 100}
+    assert runtime.get_last_args("instances") == {"id": "#7", "limit": 100}
     assert lines[1].split()[-5:] == ["3.2s", "2.9s", "84M", "exit", "1"] and lines[2].endswith("–")
 
 
@@ -358,7 +358,7 @@ def test_a_filter_query_is_parsed_as_in_the_deck(fake_runtime, cli):
 
     said = cli("ls", "--filter", "name:enc* !word")
 
-    assert runtime.args("browse") == {"filter": "name:enc* !word", "at": None, "limit": 100}
+    assert runtime.get_last_args("browse") == {"filter": "name:enc* !word", "at": None, "limit": 100}
     assert said.out.splitlines()[1].endswith("queue full ~2m") and "nightly-etl" in said.out
     assert said.err == "2 of 1,204 tasks (newest first, 3 match). More: --limit 0\n"
 

@@ -25,7 +25,7 @@ def submit_one(answering, cli, *words, feed=b""):
     """Return the task that a command line submits."""
     runtime = answering(submit=[STORED_TASK])
     assert cli("submit", *words, feed=feed).code == 0
-    (found,) = runtime.args("submit")["tasks"]
+    (found,) = runtime.get_last_args("submit")["tasks"]
     return found
 
 
@@ -35,7 +35,7 @@ def test_a_command_is_sent_unchanged_and_only_its_number_printed(fake_runtime, c
     said = cli("submit", "--", "sh", "-c", "echo $HOME", "--", "--json", "")
 
     assert said == (0, "7\n", "")
-    assert runtime.args("submit")["tasks"] == [{"argv": ["sh", "-c", "echo $HOME", "--", "--json", ""]}]
+    assert runtime.get_last_args("submit")["tasks"] == [{"argv": ["sh", "-c", "echo $HOME", "--", "--json", ""]}]
 
 
 def test_a_submission_has_directory_umask_and_environment(fake_runtime, cli, monkeypatch, tmp_path):
@@ -49,7 +49,7 @@ def test_a_submission_has_directory_umask_and_environment(fake_runtime, cli, mon
     cli("submit", "--env", "MORE=a=b", "--", "true")
 
     assert os.umask(before) == 0o027, "the umask itself was not changed"
-    args = runtime.args("submit")
+    args = runtime.get_last_args("submit")
     assert (args["cwd"], args["umask"]) == (str(tmp_path), 0o027)
     assert args["env"]["FLAVOUR"] == "plum" and args["env"]["MORE"] == "a=b"
     assert "session" not in args["env"].values()
@@ -66,7 +66,7 @@ def test_keep_env_selects_the_environment(fake_runtime, cli, monkeypatch, keep, 
 
     cli("submit", "--keep-env", keep, "--", "true")
 
-    env = runtime.args("submit")["env"]
+    env = runtime.get_last_args("submit")["env"]
     assert kept <= env.keys() and (keep == "all" or env.keys() == kept)
     assert "TASKDECK_HOME" not in env
 
@@ -116,20 +116,20 @@ def test_each_inserts_items_at_the_braces_or_the_end(fake_runtime, cli):
     said = cli("submit", "--each", "--", "cp", "{}", "/b/{}", feed=b"x y\n\n$(z)\n")
 
     assert said.out == "7\n7\n"
-    assert [t["argv"] for t in runtime.args("submit")["tasks"]] == [["cp", "x y", "/b/x y"], ["cp", "$(z)", "/b/$(z)"]]
+    assert [t["argv"] for t in runtime.get_last_args("submit")["tasks"]] == [["cp", "x y", "/b/x y"], ["cp", "$(z)", "/b/$(z)"]]
     cli("submit", "--each", "-0", "--", "gzip", feed=b"a\nb\0c\0")
-    assert [t["argv"] for t in runtime.args("submit")["tasks"]] == [["gzip", "a\nb"], ["gzip", "c"]]
+    assert [t["argv"] for t in runtime.get_last_args("submit")["tasks"]] == [["gzip", "a\nb"], ["gzip", "c"]]
 
 
 def test_each_inserts_items_into_names_and_tags(fake_runtime, cli):
     runtime = fake_runtime(submit=[STORED_TASK, STORED_TASK])
 
     cli("submit", "--each", "-n", "enc {}", "--tag", "of={}", "--tag", "a=b", "--", "x", feed=b"in/1.mkv\n\x1b2\n")
-    assert [(t["name"], t["tags"]) for t in runtime.args("submit")["tasks"]] == [
+    assert [(t["name"], t["tags"]) for t in runtime.get_last_args("submit")["tasks"]] == [
         ("enc 1.mkv", {"of": "in/1.mkv", "a": "b"}), ("enc ␛2", {"of": "\x1b2", "a": "b"}),
     ]  # fmt: skip
     cli("submit", "--each", "enc", "-p", "in={}", "-n", "{}", feed=b"a\n")
-    assert [t["name"] for t in runtime.args("submit")["tasks"]] == ["a"]
+    assert [t["name"] for t in runtime.get_last_args("submit")["tasks"]] == ["a"]
 
 
 def test_json_lines_are_sent_as_one_text(fake_runtime, cli, tmp_path):
@@ -137,7 +137,7 @@ def test_json_lines_are_sent_as_one_text(fake_runtime, cli, tmp_path):
     runtime = fake_runtime(submit__lines={"numbers": [3, 4], "refused": []})
 
     assert cli("submit", "--from", str(tmp_path / "jobs.jsonl")).out == "3\n4\n"
-    assert runtime.args("submit.lines")["text"] == '{"argv": ["a\udcff"]}\n'
+    assert runtime.get_last_args("submit.lines")["text"] == '{"argv": ["a\udcff"]}\n'
 
 
 def test_an_invalid_line_is_reported_with_its_file(fake_runtime, cli, tmp_path):
@@ -268,7 +268,7 @@ def test_a_dry_run_prints_the_task_and_no_number(fake_runtime, cli):
 
     said = cli("submit", "--dry-run", "--", "echo", "a b")
 
-    assert runtime.args("submit")["dry_run"] is True
+    assert runtime.get_last_args("submit")["dry_run"] is True
     assert (
         said.code == 0
         and said.out == "true  queue default  in /srv  echo 'a b'\n"
@@ -329,7 +329,7 @@ def test_the_wait_reason_is_requested_only_for_terminals(fake_runtime, cli, monk
     runtime = fake_runtime(submit=[STORED_TASK])
 
     cli("submit", "--", "true")
-    assert "explain" not in runtime.args("submit")
+    assert "explain" not in runtime.get_last_args("submit")
     monkeypatch.setattr("app.cli.output.is_stderr_terminal", lambda: True)
     cli("submit", "--", "true")
-    assert runtime.args("submit")["explain"] is True
+    assert runtime.get_last_args("submit")["explain"] is True

@@ -29,7 +29,7 @@ def test_each_task_gets_a_line(fake_runtime, cli):
     runtime = fake_runtime(cancel=make_bulk_answer(1, 2))
 
     assert cli("cancel", "1", "#2") == (0, "#1 x: cancelled\n#2 x: cancelled\n", "")
-    assert runtime.args("cancel") == {"ids": ["1", "#2"], "signal": None, "grace": None}
+    assert runtime.get_last_args("cancel") == {"ids": ["1", "#2"], "signal": None, "grace": None}
 
 
 def test_an_empty_result_is_reported(fake_runtime, cli):
@@ -100,9 +100,9 @@ def test_a_verb_defaults_to_the_states_it_applies_to(fake_runtime, cli, typed, s
     runtime = fake_runtime(**{verb: make_bulk_answer(1)})
 
     cli(*typed.split(), "--tag", "env=prod", "--yes")
-    assert runtime.args(verb)["select"] == {"tag": {"env": "prod"}, "status": states}
+    assert runtime.get_last_args(verb)["select"] == {"tag": {"env": "prod"}, "status": states}
     cli(*typed.split(), "--status", "lost", "--yes")
-    assert runtime.args(verb)["select"] == {"status": ["lost"]}
+    assert runtime.get_last_args(verb)["select"] == {"status": ["lost"]}
 
 
 @pytest.mark.parametrize("verb", ["cancel", "hold", "release", "retry", "rm", "front", "set"])
@@ -122,7 +122,7 @@ def test_every_bulk_verb_accepts_every_filter(fake_runtime, cli, verb, given, se
     more = ("--priority", "1") if verb == "set" else ()
 
     assert cli(verb, *(theirs.get(word, word) for word in given), *more, "--status", "held", "--yes").code == 0
-    chosen = runtime.args(verb)["select"]
+    chosen = runtime.get_last_args(verb)["select"]
     assert set(chosen.pop("status")) == {"held"} and chosen == select
 
 
@@ -206,7 +206,7 @@ def test_filters_in_a_pipe_require_yes(fake_runtime, cli):
     assert [verb for verb, _ in runtime.asked] == ["ls"]
 
     assert cli("cancel", "--queue", "media", "--status", "queued", "--yes").code == 0
-    assert runtime.args("cancel")["select"] == {"status": ["queued"], "queue": "media"}
+    assert runtime.get_last_args("cancel")["select"] == {"status": ["queued"], "queue": "media"}
 
 
 def test_filters_and_ids_are_exclusive(fake_runtime, cli):
@@ -221,20 +221,20 @@ def test_set_sends_only_new_values(fake_runtime, cli):
     cli("set", "1", "--priority", "-3", "--memory", "11G", "--retry-delay", "1m", "--in-queue", "gpu")
     assert runtime.asked == []
     cli("set", "1", "--priority", "-3", "--memory", "11G", "--retry-delay", "1m")
-    assert runtime.args("set") == {"ids": ["1"], "fields": {"priority": -3, "memory": 11264, "retry_delay": 60}}
+    assert runtime.get_last_args("set") == {"ids": ["1"], "fields": {"priority": -3, "memory": 11264, "retry_delay": 60}}
     cli("set", "--in-queue", "gpu", "--queue", "media", "--status", "held", "--yes")
-    assert runtime.args("set") == {"select": {"queue": "gpu", "status": ["held"]}, "fields": {"queue": "media"}}
+    assert runtime.get_last_args("set") == {"select": {"queue": "gpu", "status": ["held"]}, "fields": {"queue": "media"}}
 
 
 def test_a_start_time_is_sent_and_echoed(fake_runtime, cli):
     runtime = fake_runtime(set=make_bulk_answer(1))
 
     assert re.search(r": not before (\w{3} )?\d\d:\d\d \(in 23h\)\n$", cli("set", "1", "--at", "23h").out)
-    assert runtime.args("set")["fields"]["at"].endswith("+00:00")
+    assert runtime.get_last_args("set")["fields"]["at"].endswith("+00:00")
     assert "not before" not in cli("set", "1", "--at", "now").out
-    assert runtime.args("set") == {"ids": ["1"], "fields": {"at": "now"}}
+    assert runtime.get_last_args("set") == {"ids": ["1"], "fields": {"at": "now"}}
     cli("set", "--in-queue", "gpu", "--at", "now", "--yes")
-    assert runtime.args("set")["select"] == {"queue": "gpu", "status": ["queued", "scheduled", "blocked", "held", "retrying"]}
+    assert runtime.get_last_args("set")["select"] == {"queue": "gpu", "status": ["queued", "scheduled", "blocked", "held", "retrying"]}
     assert cli("set", "1", "--at", "soon").code == 2
 
 
@@ -244,7 +244,7 @@ def test_a_task_is_pinned_and_unpinned(fake_runtime, cli, option, pinned, said):
 
     assert cli("set", "1", option).out.endswith(f": {said}\n")
 
-    assert runtime.args("set") == {"ids": ["1"], "fields": {"pinned": pinned}}
+    assert runtime.get_last_args("set") == {"ids": ["1"], "fields": {"pinned": pinned}}
     assert cli("set", "--status", "failed", option, "--yes").out == f"1 task: {said}\n"
 
 
@@ -260,7 +260,7 @@ def test_a_signal_is_a_name_or_a_number(fake_runtime, cli, typed, number):
 
     cli("cancel", "-s", typed, "1")
 
-    assert runtime.args("cancel")["signal"] == number
+    assert runtime.get_last_args("cancel")["signal"] == number
 
 
 def test_retry_again_is_sent_for_succeeded_tasks(fake_runtime, cli):
@@ -268,7 +268,7 @@ def test_retry_again_is_sent_for_succeeded_tasks(fake_runtime, cli):
 
     cli("retry", "--again", "1")
 
-    assert runtime.args("retry") == {"ids": ["1"], "again": True}
+    assert runtime.get_last_args("retry") == {"ids": ["1"], "again": True}
 
 
 def test_wait_exits_with_the_first_nonzero_code_in_order(fake_runtime, cli):
@@ -279,7 +279,7 @@ def test_wait_exits_with_the_first_nonzero_code_in_order(fake_runtime, cli):
     runtime = fake_runtime(wait=ends)
 
     assert cli("wait", "1", "2", "3", "--timeout", "2h").code == 9
-    assert runtime.args("wait") == {"ids": ["1", "2", "3"], "timeout": 7200}
+    assert runtime.get_last_args("wait") == {"ids": ["1", "2", "3"], "timeout": 7200}
 
 
 def test_a_question_is_answered_on_the_terminal(fake_runtime, home):
@@ -294,7 +294,7 @@ def test_a_question_is_answered_on_the_terminal(fake_runtime, home):
     fake_runtime(ls={"tasks": [make_task(n, "x", "held") for n in (9, 8, 7)], "total": 40, "of": 99, "as_of": 70})
     asked = run_on_terminal(home, "front", "--status", "held", typed=b"y\n", columns=200).decode()
     assert "Front 40 held tasks: #9 x, #8 x, #7 x, …? [y/N]" in asked
-    assert runtime.args("front") == {"select": {"status": ["held"], "as_of": 70}}
+    assert runtime.get_last_args("front") == {"select": {"status": ["held"], "as_of": 70}}
     assert "38 of the 40 have changed since you were asked; nothing was done to them." in asked
 
 
@@ -321,6 +321,6 @@ def test_a_filter_query_selects_in_the_verbs_default_states(fake_runtime, cli):
     said = cli("retry", "--filter", "queue:gpu since:2h")
     assert "this would retry 3 tasks (2 failed, 1 lost). Nothing was changed." in said.err
     cli("retry", "--filter", "queue:gpu", "--yes")
-    assert runtime.args("retry")["select"] == {"filter": "queue:gpu status:failed,timed_out,lost"}
+    assert runtime.get_last_args("retry")["select"] == {"filter": "queue:gpu status:failed,timed_out,lost"}
     cli("retry", "--filter", "status:cancelled", "--yes")
-    assert runtime.args("retry")["select"] == {"filter": "status:cancelled"}
+    assert runtime.get_last_args("retry")["select"] == {"filter": "status:cancelled"}

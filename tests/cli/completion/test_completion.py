@@ -90,10 +90,10 @@ def test_task_numbers_come_with_names(fake_runtime, cli):
     runtime = fake_runtime(ls=make_list_answer(TASKS, 2, 2))
 
     assert list_candidates(cli, "task:cancel", "cancel", "") == [("1042", "nightly etl, running"), ("7", "␛[2Jevil, held")]
-    assert "succeeded" not in runtime.args("ls")["status"] and "held" in runtime.args("ls")["status"]
+    assert "succeeded" not in runtime.get_last_args("ls")["status"] and "held" in runtime.get_last_args("ls")["status"]
     assert list_candidates(cli, "task:cancel", "cancel", "1042", "") == [("7", "␛[2Jevil, held")]
     assert list_candidates(cli, "task:show", "show", "10") == [("1042", "nightly etl, running")]
-    assert "status" not in runtime.args("ls")
+    assert "status" not in runtime.get_last_args("ls")
 
 
 def test_backup_arguments_offer_backups_and_no_tasks(fake_runtime, cli):
@@ -119,7 +119,7 @@ def test_parameters_not_yet_given_are_offered(fake_runtime, cli):
 
     found = list_candidates(cli, "parameter", "submit", "--hold", "-q", "media", "encode", "-p", "crf=3", "-p", "")
 
-    assert runtime.args("template.show") == {"name": "encode"}
+    assert runtime.get_last_args("template.show") == {"name": "encode"}
     assert found == [("input=", "string, needed: the film"), ("preset=", "any"), ("two=", "boolean"), ("odd=", "any")]
     assert [row[0] for row in list_candidates(cli, "parameter", "submit", "encode", "-p", "preset=s")] == ["preset=slow"]
     assert [row[0] for row in list_candidates(cli, "parameter", "submit", "encode", "-p", "two=")] == ["two=true", "two=false"]
